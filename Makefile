@@ -1,0 +1,69 @@
+# Everything runs from this folder in .venv, which is made from requirements.lock when it is
+# missing or older. Settings such as MVTEC_AD_ROOT are taken from the environment.
+
+PYTHON ?= python3
+PORT ?= 3000
+ARGS ?=
+
+# One Dagster home inside the project, so that the UI shows what `make materialize` ran.
+export DAGSTER_HOME := $(CURDIR)/data/dagster_home
+# dagster.yaml turns off Dagster's telemetry; this is dlt's.
+export RUNTIME__DLTHUB_TELEMETRY := false
+
+# Modules and not the scripts in .venv/bin, which name the folder they were installed in.
+RUN := .venv/bin/python -m
+INSTALLED := .venv/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help materialize ui test lint types bench lock clean dagster-home
+
+help: ## List the targets
+	@echo "make TARGET [ARGS='further arguments'] [PYTHON=python3.12] [PORT=3000]"
+	@echo
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
+
+materialize: $(INSTALLED) dagster-home ## Refresh every asset from the configured roots
+	$(RUN) dagster asset materialize -m anomaly_assets.definitions --select '*' $(ARGS)
+
+ui: $(INSTALLED) dagster-home ## Open the Dagster UI, with schedules and sensors, on PORT
+	$(RUN) dagster dev -w workspace.yaml -h 127.0.0.1 -p $(PORT) $(ARGS)
+
+# Tests make a Dagster home of their own where they need one.
+test: $(INSTALLED) ## Run the tests; ARGS goes to pytest
+	unset DAGSTER_HOME; $(RUN) pytest $(ARGS)
+
+lint: $(INSTALLED) ## Check the rules, the format and the types
+	$(RUN) ruff check .
+	$(RUN) ruff format --check .
+	$(RUN) mypy
+
+types: $(INSTALLED) ## Check the types alone
+	$(RUN) mypy $(ARGS)
+
+bench: $(INSTALLED) ## Measure, and print ratios
+	unset DAGSTER_HOME; $(RUN) benchmarks $(ARGS)
+
+# Extras keep their brackets, because pip before 24 refuses them in a hashed file otherwise.
+lock: $(INSTALLED) ## Resolve requirements.lock again; ARGS=--upgrade takes newer versions
+	$(RUN) pip install --quiet --disable-pip-version-check uv
+	$(RUN) uv pip compile pyproject.toml --extra dev --universal --python-version 3.10 \
+	  --generate-hashes --no-strip-extras --no-emit-index-url --no-header --quiet \
+	  --output-file requirements.lock $(ARGS)
+
+clean: ## Remove the environment and caches; data/ stays
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info .tmp_dagster_home*
+	find . -path ./data -prune -o -type d -name __pycache__ -prune -exec rm -rf {} +
+
+dagster-home:
+	@mkdir -p "$$DAGSTER_HOME"
+	@cp dagster.yaml "$$DAGSTER_HOME/dagster.yaml"
+
+$(INSTALLED): requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' || { \
+	  echo "This project needs Python 3.10 to 3.13, and $(PYTHON) is" \
+	    "`$(PYTHON) --version 2>&1 || true`. Name another one: make PYTHON=python3.12 ..." >&2; \
+	  exit 1; }
+	@echo "Installing requirements.lock into .venv; this takes a minute or two."
+	$(PYTHON) -m venv --clear .venv
+	$(RUN) pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@touch $@

@@ -1,0 +1,1 @@
+"""The asset graph: thin Dagster frames around the plain Python of the other rooms."""

@@ -1,0 +1,52 @@
+"""The published database: what the team opens."""
+
+import dagster as dg
+
+from anomaly_assets.assets.resources import WarehouseResource
+from anomaly_assets.assets.specs import FRESHNESS, OWNERS, WAREHOUSE_POOL
+from anomaly_assets.datasets import SOURCE_DATASETS
+from anomaly_assets.warehouse.publish import publish
+
+_UPSTREAM: list[str | dg.AssetKey] = [
+    "samples",
+    "rejected_images",
+    "dataset_summary",
+    "pixel_statistics",
+    "defect_summary",
+    "duplicate_images",
+    "load_history",
+    *(dg.AssetKey([name, "stray_files"]) for name in SOURCE_DATASETS),
+]
+
+
+@dg.asset(
+    deps=_UPSTREAM,
+    group_name="shared",
+    owners=OWNERS,
+    kinds={"duckdb"},
+    code_version="1",
+    freshness_policy=FRESHNESS,
+    pool=WAREHOUSE_POOL,
+    metadata={"dagster/storage_kind": "duckdb"},
+    description=(
+        "One DuckDB file for everybody, swapped in atomically once the blocking checks have passed. "
+        "Open it read-only:\n\n```sql\nSELECT * FROM anomaly.samples LIMIT 10;\n```"
+    ),
+)
+def published_database(
+    context: dg.AssetExecutionContext, warehouse: WarehouseResource
+) -> dg.MaterializeResult:
+    """Write a snapshot of the warehouse, unless its content is already published."""
+    target = warehouse.settings.database
+    publication = publish(
+        warehouse.warehouse, target, warehouse.settings.tensor_spec, run_id=context.run_id
+    )
+    return dg.MaterializeResult(
+        metadata={
+            "path": dg.MetadataValue.path(str(target)),
+            "snapshot_id": publication.snapshot_id,
+            "written": publication.written,
+            "file_bytes": publication.file_bytes,
+            "dagster/row_count": publication.samples,
+        }
+    )

@@ -1,0 +1,43 @@
+"""Summary tables: one SQL file each."""
+
+import dagster as dg
+
+from anomaly_assets.assets.resources import WarehouseResource
+from anomaly_assets.assets.specs import WAREHOUSE_POOL, table_spec
+from anomaly_assets.datasets import SOURCE_DATASETS
+from anomaly_assets.warehouse.schema import markdown_rows, refresh, row_count
+
+_UPSTREAM = {
+    "dataset_summary": ["images", "image_tensors", "rejected_images"],
+    "pixel_statistics": ["images", "image_tensors"],
+    "defect_summary": ["images", "image_tensors"],
+    "duplicate_images": ["images", "image_tensors"],
+    "load_history": [
+        dg.AssetKey([name, table])
+        for name in SOURCE_DATASETS
+        for table in ("images", "stray_files")
+    ],
+}
+_ROWS_SHOWN = 20
+
+
+def summary_asset(name: str) -> dg.AssetsDefinition:
+    """The asset of one summary table or view."""
+    spec = table_spec(name, group="summaries", deps=_UPSTREAM[name], kinds={"duckdb", "sql"})
+
+    @dg.multi_asset(specs=[spec], name=name, pool=WAREHOUSE_POOL)
+    def summary(warehouse: WarehouseResource) -> dg.MaterializeResult:
+        """Run the SQL file of this table."""
+        with warehouse.warehouse.connect() as connection:
+            refresh(connection, name)
+            return dg.MaterializeResult(
+                metadata={
+                    "dagster/row_count": row_count(connection, name),
+                    "rows": dg.MetadataValue.md(markdown_rows(connection, name, _ROWS_SHOWN)),
+                }
+            )
+
+    return summary
+
+
+summaries = [summary_asset(name) for name in _UPSTREAM]

@@ -1,0 +1,97 @@
+"""From catalogue to pixels: uniform tensors, and the images that could not be used."""
+
+import time
+from collections.abc import Callable, Iterator
+
+import dagster as dg
+
+from anomaly_assets.assets.resources import WarehouseResource
+from anomaly_assets.assets.specs import WAREHOUSE_POOL, table_spec
+from anomaly_assets.ingest.roots import open_root
+from anomaly_assets.tensors.build import build_tensors
+from anomaly_assets.warehouse.schema import refresh, row_count
+
+_SECONDS_BETWEEN_REPORTS = 10.0
+
+
+@dg.multi_asset(
+    specs=[
+        table_spec(
+            "image_tensors", group="harmonised", deps=["images"], kinds={"python", "duckdb"}
+        ),
+        table_spec(
+            "rejected_images", group="harmonised", deps=["images"], kinds={"python", "duckdb"}
+        ),
+    ],
+    name="image_tensors",
+    pool=WAREHOUSE_POOL,
+)
+def image_tensors(
+    context: dg.AssetExecutionContext, warehouse: WarehouseResource
+) -> Iterator[dg.MaterializeResult]:
+    """Decode what is new or changed since the last run, and note what cannot be used."""
+    settings = warehouse.settings
+    report = build_tensors(
+        warehouse.warehouse,
+        {name: open_root(root) for name, root in settings.roots.items() if root is not None},
+        settings.tensor_spec,
+        workers=settings.workers,
+        run_id=context.run_id,
+        progress=_reporter(context.log.info),
+    )
+    with warehouse.warehouse.connect() as connection:
+        tensors, rejected = (
+            row_count(connection, name) for name in ("image_tensors", "rejected_images")
+        )
+    yield dg.MaterializeResult(
+        asset_key="image_tensors",
+        metadata={
+            "dagster/row_count": tensors,
+            "rows_decoded": report.decoded,
+            "rows_removed": report.removed,
+            "rows_unchanged": report.unchanged,
+            "seconds": round(report.seconds, 3),
+            "images_per_second": round(report.decoded / max(report.seconds, 1e-6), 1),
+            "transform": settings.tensor_spec.transform,
+        },
+    )
+    yield dg.MaterializeResult(
+        asset_key="rejected_images",
+        metadata={"dagster/row_count": rejected, "reasons_in_this_run": dict(report.rejections)},
+    )
+
+
+@dg.multi_asset(
+    specs=[
+        table_spec(
+            "samples",
+            group="harmonised",
+            deps=["images", "image_tensors"],
+            kinds={"duckdb", "view"},
+        )
+    ],
+    name="samples",
+    pool=WAREHOUSE_POOL,
+)
+def samples(warehouse: WarehouseResource) -> dg.MaterializeResult:
+    """Join labels and tensors in the view that people train from."""
+    with warehouse.warehouse.connect() as connection:
+        refresh(connection, "samples")
+        return dg.MaterializeResult(
+            metadata={"dagster/row_count": row_count(connection, "samples")}
+        )
+
+
+def _reporter(log: Callable[[str], None]) -> Callable[[int, int], None]:
+    """Report progress at most every few seconds."""
+    started = reported = time.monotonic()
+
+    def report(done: int, total: int) -> None:
+        nonlocal reported
+        now = time.monotonic()
+        if now - reported >= _SECONDS_BETWEEN_REPORTS or done == total:
+            reported = now
+            rate = done / max(now - started, 1e-6)
+            log(f"{done} of {total} images, {rate:.0f}/s, {(total - done) / rate:.0f} s left")
+
+    return report

@@ -1,0 +1,110 @@
+"""DAGM 2007: ten classes of synthetic textures with weakly labelled defects in both splits.
+
+Layout, at the root, below `DAGM_KaggleUpload/`, or with each class folder doubled (`ClassN/ClassN/`):
+
+    Class1/Train/0576.PNG    Class1/Train/Label/0595_label.PNG    Class1/Train/Label/Labels.txt
+    Class1/Test/0001.PNG     Class1/Test/Label/0002_label.PNG     Class1/Test/Label/Labels.txt
+
+`Labels.txt` starts with a line `1`; then tab-separated rows: id, 0 or 1, image file, 0, mask file.
+Training images may be anomalous, so a good-only training set must filter on the label. Masks are
+filled ellipses around the defect, and a few of them have hardly any pixel.
+
+Older archives (`Class1/1.png`, `Class1_def/1.png`, `labels.txt` of ellipse parameters) have neither
+masks nor splits; their files become strays with the reason `older_dagm_archive`.
+
+Reference: Wieler and Hahn, "Weakly Supervised Learning for Industrial Optical Inspection", DAGM
+symposium 2007. Licence: CC BY 4.0. Nothing is downloaded; the user brings the files.
+"""
+
+from __future__ import annotations
+
+import re
+
+from anomaly_assets.datasets.record import (
+    IMAGE_SUFFIX,
+    DeclaredLabels,
+    Ignored,
+    ImageFile,
+    LabelsFile,
+    MaskFile,
+    Record,
+    Split,
+    Stray,
+    is_junk,
+    mask_stem,
+    split_name,
+)
+
+_SPLITS: dict[str, Split] = {"Train": "train", "Test": "test"}
+_LABEL_FOLDER = "Label"
+_LABELS_FILE = "labels.txt"
+_OLDER_ARCHIVE = re.compile(r"(?:^|/)Class\d+(?:_def)?/(?:\d+\.png|labels\.txt)$", re.IGNORECASE)
+
+
+def classify(path: str) -> Record:
+    """Say what the file at `path` (relative to the root, `/` between parts) is.
+
+    Args:
+        path: Any relative path; anything that is not understood comes back as a `Stray`.
+
+    Returns:
+        Exactly one record. Never raises.
+    """
+    parts = path.split("/")
+    if is_junk(parts):
+        return Ignored()
+    for depth in (1, 2, 3):
+        below = parts[depth + 1 :]
+        if not below or parts[depth] not in _SPLITS:
+            continue
+        if depth == 3 and parts[1] != parts[2]:
+            continue  # two extra folders only where one of them is the class folder, doubled
+        category, split = parts[depth - 1], _SPLITS[parts[depth]]
+        relative_path = "/".join(parts[depth - 1 :])
+        if len(below) == 1:
+            return _image(relative_path, category, split, below[0])
+        if len(below) == 2 and below[0] == _LABEL_FOLDER:
+            return _label(relative_path, category, split, below[1])
+    reason = "older_dagm_archive" if _OLDER_ARCHIVE.search(path) else "unrecognised_path"
+    return Stray(path, reason)
+
+
+def _image(relative_path: str, category: str, split: Split, name: str) -> Record:
+    stem, suffix = split_name(name)
+    if suffix != IMAGE_SUFFIX:
+        return Stray(relative_path, "unsupported_suffix")
+    return ImageFile(relative_path, category, split, "", stem, None)
+
+
+def _label(relative_path: str, category: str, split: Split, name: str) -> Record:
+    if name.lower() == _LABELS_FILE:
+        return LabelsFile(relative_path, category, split)
+    stem, suffix = split_name(name)
+    if suffix != IMAGE_SUFFIX:
+        return Stray(relative_path, "unsupported_suffix")
+    return MaskFile(relative_path, category, split, "", mask_stem(stem, "_label"))
+
+
+def parse_labels(content: bytes) -> DeclaredLabels:
+    r"""Read the content of a `Labels.txt`.
+
+    Byte-order marks, CRLF, blank lines and trailing tabs are accepted; bytes that are not text make
+    their line malformed, nothing else.
+
+    Args:
+        content: The file's bytes.
+
+    Returns:
+        What it declares. The same image declared twice with different values counts as anomalous.
+    """
+    declared: dict[str, int] = {}
+    malformed: list[int] = []
+    for number, line in enumerate(content.decode("utf-8-sig", "replace").splitlines(), start=1):
+        fields = [field.strip() for field in line.split("\t")]
+        if not any(fields) or (number == 1 and fields == ["1"]):
+            continue
+        if len(fields) < 3 or fields[1] not in ("0", "1") or not fields[2] or "�" in line:
+            malformed.append(number)
+            continue
+        declared[fields[2]] = max(int(fields[1]), declared.get(fields[2], 0))
+    return DeclaredLabels(declared, tuple(malformed))

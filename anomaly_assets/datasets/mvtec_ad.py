@@ -1,0 +1,77 @@
+"""MVTec AD: fifteen categories of objects and textures, good in training, good and defective in test.
+
+Official layout, at the root or one folder below it (`mvtec_anomaly_detection/`):
+
+    <category>/train/good/000.png
+    <category>/test/good/000.png            <category>/test/<defect>/000.png
+    <category>/ground_truth/<defect>/000_mask.png
+
+Flat excerpts load too. In them a test image is anomalous exactly if it has a mask:
+
+    <category>/train/016.png    <category>/test/000.png    <category>/ground_truth/000_mask.png
+
+Reference: Bergmann et al., "MVTec AD - A Comprehensive Real-World Dataset for Unsupervised Anomaly
+Detection", CVPR 2019. Licence: CC BY-NC-SA 4.0. Nothing is downloaded; the user brings the files.
+"""
+
+from __future__ import annotations
+
+from anomaly_assets.datasets.record import (
+    IMAGE_SUFFIX,
+    Ignored,
+    ImageFile,
+    Label,
+    MaskFile,
+    Record,
+    Stray,
+    is_junk,
+    mask_stem,
+    split_name,
+)
+
+_SPLITS = ("train", "test")
+_MASKS = "ground_truth"
+_GOOD = "good"
+
+
+def classify(path: str) -> Record:
+    """Say what the file at `path` (relative to the root, `/` between parts) is.
+
+    The folder that names the split is looked for below one and then below two leading folders. Two
+    means that the dataset lies one level deeper than the root. Folder names are matched exactly: DAGM
+    writes `Train`, and a DAGM root must not pass for MVTec AD.
+
+    Args:
+        path: Any relative path; anything that is not understood comes back as a `Stray`.
+
+    Returns:
+        Exactly one record. Never raises.
+    """
+    parts = path.split("/")
+    if is_junk(parts):
+        return Ignored()
+    for depth in (1, 2):
+        below = parts[depth + 1 :]
+        if not 1 <= len(below) <= 2 or parts[depth] not in (*_SPLITS, _MASKS):
+            continue
+        kind, folder = parts[depth], below[0] if len(below) == 2 else ""
+        if depth == 1 and kind == "train" and folder in (*_SPLITS, _MASKS):
+            continue  # a category that is itself called `train`, one level deeper
+        return _in_category(parts[depth - 1], kind, folder, below[-1], "/".join(parts[depth - 1 :]))
+    return Stray(path, "unrecognised_path")
+
+
+def _in_category(category: str, kind: str, folder: str, name: str, relative_path: str) -> Record:
+    stem, suffix = split_name(name)
+    if suffix != IMAGE_SUFFIX:
+        return Stray(relative_path, "unsupported_suffix")
+    if kind == _MASKS:
+        if folder == _GOOD:
+            return Stray(relative_path, "mask_for_good_image")
+        return MaskFile(relative_path, category, "test", folder, mask_stem(stem, "_mask"))
+    label: Label | None = "good" if folder == _GOOD or (kind == "train" and not folder) else None
+    if folder and folder != _GOOD:
+        label = "anomalous"
+    return ImageFile(
+        relative_path, category, "train" if kind == "train" else "test", folder, stem, label
+    )

@@ -1,0 +1,126 @@
+"""What one file below a root can be.
+
+A layout turns a relative path into exactly one of these records; it never touches the file. Paths
+use `/` and never start with it. `relative_path` in a record is *canonical*: extra folders that some
+distributions put around the dataset are cut off, so the same image has the same path (and therefore
+the same `image_id`) in every copy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+Split: TypeAlias = Literal["train", "test"]
+Label: TypeAlias = Literal["good", "anomalous"]
+
+UNSPECIFIED = "unspecified"
+"""Defect type of an anomalous image in a layout that does not say which defect it is."""
+
+PairKey: TypeAlias = tuple[str, str, str, str]
+"""Category, split, defect folder and stem: what a mask and its image have in common."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFile:
+    """An image; `label` is None where only the mask or `Labels.txt` can tell."""
+
+    relative_path: str
+    category: str
+    split: Split
+    folder: str
+    stem: str
+    label: Label | None
+
+    @property
+    def pair_key(self) -> PairKey:
+        """What this file has in common with its counterpart."""
+        return (self.category, self.split, self.folder, self.stem)
+
+
+@dataclass(frozen=True, slots=True)
+class MaskFile:
+    """A ground-truth mask; `stem` is that of the image it belongs to."""
+
+    relative_path: str
+    category: str
+    split: Split
+    folder: str
+    stem: str
+
+    @property
+    def pair_key(self) -> PairKey:
+        """What this file has in common with its counterpart."""
+        return (self.category, self.split, self.folder, self.stem)
+
+
+@dataclass(frozen=True, slots=True)
+class LabelsFile:
+    """DAGM's `Labels.txt` of one category and split."""
+
+    relative_path: str
+    category: str
+    split: Split
+
+
+@dataclass(frozen=True, slots=True)
+class Ignored:
+    """A file that every copy of the dataset may carry and nobody misses."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stray:
+    """A file that belongs to no image, and why."""
+
+    relative_path: str
+    reason: str
+
+
+Record: TypeAlias = ImageFile | MaskFile | LabelsFile | Ignored | Stray
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredLabels:
+    """What a `Labels.txt` declares.
+
+    Attributes:
+        label_index_of: File name of an image (as written) to 0 (good) or 1 (anomalous).
+        malformed_lines: Numbers (from 1) of the lines that could not be understood.
+    """
+
+    label_index_of: Mapping[str, int]
+    malformed_lines: tuple[int, ...] = ()
+
+
+IMAGE_SUFFIX = ".png"
+
+_JUNK_NAMES = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini"})
+_JUNK_STEMS = frozenset({"readme", "license", "licence"})
+_JUNK_FOLDERS = frozenset({"__macosx", "$recycle.bin", "system volume information"})
+
+
+def is_junk(parts: list[str]) -> bool:
+    """Tell files of operating systems, archives and documentation from data.
+
+    Hidden files and folders (a leading dot, which covers `.DS_Store` and AppleDouble `._000.png`)
+    count as junk. An image is never junk because of its stem alone.
+    """
+    if any(part.startswith(".") or part.casefold() in _JUNK_FOLDERS for part in parts):
+        return True
+    name = parts[-1].casefold()
+    stem, _, suffix = name.partition(".")
+    return name in _JUNK_NAMES or (stem in _JUNK_STEMS and suffix in ("", "txt", "md", "pdf"))
+
+
+def split_name(name: str) -> tuple[str, str]:
+    """Split a file name into stem and lower-case suffix (with its dot, or empty)."""
+    stem, dot, suffix = name.rpartition(".")
+    return (stem, dot + suffix.lower()) if dot and stem else (name, "")
+
+
+def mask_stem(stem: str, ending: str) -> str:
+    """Stem of the image that a mask belongs to: the mask's stem without its ending."""
+    return (
+        stem[: -len(ending)] if stem.lower().endswith(ending) and len(stem) > len(ending) else stem
+    )

@@ -1,0 +1,56 @@
+"""Load the catalogue of one source dataset without Dagster: `python -m anomaly_assets.ingest mvtec_ad`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from anomaly_assets.datasets import SOURCE_DATASETS
+from anomaly_assets.ingest.reconcile import ShrunkRootError, UnknownCategoryError
+from anomaly_assets.ingest.roots import RootError
+from anomaly_assets.ingest.source import load
+from anomaly_assets.settings import Settings, SettingsError
+from anomaly_assets.warehouse.database import Warehouse, WarehouseBusyError, WarehouseError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    parser = argparse.ArgumentParser(prog="python -m anomaly_assets.ingest", description=__doc__)
+    parser.add_argument("source_dataset", choices=sorted(SOURCE_DATASETS))
+    parser.add_argument("--category", action="append", default=[], help="reload only this one")
+    parser.add_argument("--allow-shrink", action="store_true", help="accept many missing images")
+    options = parser.parse_args(arguments)
+    dataset = SOURCE_DATASETS[options.source_dataset]
+    try:
+        settings = Settings.from_environment()
+        location = settings.roots[dataset.name]
+        if location is None:
+            print(f"{dataset.title} is left out: {dataset.root_variable} is empty.")
+            return 0
+        found = load(
+            dataset,
+            location,
+            Warehouse(settings.warehouse, settings.lock_wait_seconds),
+            categories=options.category,
+            allow_shrink=options.allow_shrink,
+        )
+    except (
+        RootError,
+        SettingsError,
+        ShrunkRootError,
+        UnknownCategoryError,
+        WarehouseBusyError,
+        WarehouseError,
+    ) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    for table, changes in found.tables.items():
+        print(
+            f"{dataset.name}.{table}: {changes.inserted} inserted, {changes.updated} updated, "
+            f"{changes.deleted} deleted, {changes.unchanged} unchanged"
+        )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,264 @@
+"""Listing plus layout gives the catalogue: one row per image, one row per stray file.
+
+Masks and images are paired by name, one to one, within their category, split and defect folder.
+Nothing that lies below the root disappears without a row: an image, a mask named by its image, a
+stray with a reason, or junk that every copy may carry.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+
+from anomaly_assets.datasets import SOURCE_DATASETS, SourceDataset
+from anomaly_assets.datasets.record import (
+    UNSPECIFIED,
+    DeclaredLabels,
+    ImageFile,
+    LabelsFile,
+    MaskFile,
+    PairKey,
+    Stray,
+)
+from anomaly_assets.ingest.roots import FileEntry, FileUnreadableError, Root
+
+IMAGES_SCHEMA = pa.schema(
+    [
+        pa.field("image_id", pa.string(), nullable=False),
+        pa.field("source_dataset", pa.string(), nullable=False),
+        pa.field("category", pa.string(), nullable=False),
+        pa.field("split", pa.string(), nullable=False),
+        pa.field("label", pa.string(), nullable=False),
+        pa.field("label_index", pa.int64(), nullable=False),
+        pa.field("defect_type", pa.string()),
+        pa.field("filename", pa.string(), nullable=False),
+        pa.field("relative_path", pa.string(), nullable=False),
+        pa.field("source_uri", pa.string(), nullable=False),
+        pa.field("file_size_bytes", pa.int64(), nullable=False),
+        pa.field("modified_at", pa.timestamp("us", tz="UTC")),
+        pa.field("file_version", pa.string(), nullable=False),
+        pa.field("mask_relative_path", pa.string()),
+        pa.field("mask_source_uri", pa.string()),
+        pa.field("mask_file_version", pa.string()),
+        pa.field("declared_label_index", pa.int64()),
+    ]
+)
+"""Exactly the columns of `<source_dataset>.images`, before dlt adds its load id."""
+
+STRAY_FILES_SCHEMA = pa.schema(
+    [
+        pa.field("relative_path", pa.string(), nullable=False),
+        pa.field("reason", pa.string(), nullable=False),
+        pa.field("detail", pa.string()),
+    ]
+)
+"""Exactly the columns of `<source_dataset>.stray_files`, before dlt adds its load id."""
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """What lies below a root.
+
+    Attributes:
+        images: Rows of `IMAGES_SCHEMA`.
+        stray_files: Rows of `STRAY_FILES_SCHEMA`.
+        ignored: Number of files that every copy may carry.
+        empty_because: Why there is no image, in a sentence for the user; None where there are some.
+    """
+
+    images: pa.Table
+    stray_files: pa.Table
+    ignored: int
+    empty_because: str | None = None
+
+
+def list_catalog(dataset: SourceDataset, root: Root) -> Catalog:
+    """List a root and say what every file is.
+
+    Args:
+        dataset: The source dataset whose layout the root should have.
+        root: Where the files are.
+
+    Raises:
+        RootError: The root cannot be listed.
+    """
+    listing = _Listing()
+    for entry in sorted(root.files(), key=lambda entry: (entry.path.count("/"), entry.path)):
+        listing.add(dataset, entry)
+    declared = listing.read_declared_labels(dataset, root)
+    images = _image_rows(dataset, root, listing, declared)
+    listing.note_orphans(declared)
+    strays = [(_text(path), reason, detail) for path, (reason, detail) in listing.strays.items()]
+    return Catalog(
+        images=images,
+        stray_files=_table(STRAY_FILES_SCHEMA, sorted(strays)),
+        ignored=listing.ignored,
+        empty_because=None if listing.images else _no_images(dataset, root, listing),
+    )
+
+
+def listing_digest(catalog: Catalog) -> str:
+    """A digest of everything that a listing says, equal for equal listings."""
+    digest = hashlib.sha256()
+    for table in (catalog.images, catalog.stray_files):
+        for batch in table.combine_chunks().to_batches():
+            sink = pa.BufferOutputStream()
+            with pa.ipc.new_stream(sink, batch.schema) as writer:
+                writer.write_batch(batch)
+            digest.update(sink.getvalue())
+    return digest.hexdigest()
+
+
+@dataclass
+class _Listing:
+    """The files of one root, sorted by what they are; filled shallow paths first."""
+
+    images: dict[PairKey, list[tuple[ImageFile, FileEntry]]] = field(default_factory=dict)
+    masks: dict[PairKey, tuple[MaskFile, FileEntry]] = field(default_factory=dict)
+    labels: list[tuple[LabelsFile, FileEntry]] = field(default_factory=list)
+    strays: dict[str, tuple[str, str | None]] = field(default_factory=dict)
+    ignored: int = 0
+    paths: list[str] = field(default_factory=list)
+    _seen: set[str] = field(default_factory=set)
+
+    def add(self, dataset: SourceDataset, entry: FileEntry) -> None:
+        record = dataset.classify(entry.path)
+        if len(self.paths) < 5:
+            self.paths.append(entry.path)
+        if isinstance(record, Stray):
+            self.stray(record.relative_path, record.reason)
+        elif not isinstance(record, (ImageFile, MaskFile, LabelsFile)):
+            self.ignored += 1
+        elif entry.problem:
+            self.stray(entry.path, entry.problem)
+        elif record.relative_path in self._seen:
+            self.stray(entry.path, "duplicate_path", f"also found as {record.relative_path}")
+        else:
+            self._seen.add(record.relative_path)
+            if isinstance(record, ImageFile):
+                self.images.setdefault(record.pair_key, []).append((record, entry))
+            elif isinstance(record, LabelsFile):
+                self.labels.append((record, entry))
+            elif record.pair_key in self.masks:
+                first = self.masks[record.pair_key][0].relative_path
+                self.stray(record.relative_path, "duplicate_mask", f"the image has {first}")
+            else:
+                self.masks[record.pair_key] = (record, entry)
+
+    def stray(self, path: str, reason: str, detail: str | None = None) -> None:
+        if path in self.strays and detail is None:
+            detail = "listed more than once"
+        self.strays[path] = (reason, detail)
+
+    def read_declared_labels(
+        self, dataset: SourceDataset, root: Root
+    ) -> dict[tuple[str, str], DeclaredLabels]:
+        declared: dict[tuple[str, str], DeclaredLabels] = {}
+        for record, entry in self.labels:
+            if dataset.parse_labels is None:
+                continue
+            try:
+                labels = dataset.parse_labels(root.read(entry.path))
+            except FileUnreadableError as error:
+                self.stray(record.relative_path, "unreadable_labels", str(error))
+                continue
+            declared[record.category, record.split] = labels
+            if labels.malformed_lines:
+                shown = ", ".join(map(str, labels.malformed_lines[:20]))
+                self.stray(
+                    record.relative_path,
+                    "malformed_labels",
+                    f"{len(labels.malformed_lines)} lines not understood: {shown}",
+                )
+        return declared
+
+    def note_orphans(self, declared: dict[tuple[str, str], DeclaredLabels]) -> None:
+        """Turn masks without an image, and declared images without a file, into strays."""
+        for key, (mask, _) in self.masks.items():
+            if key not in self.images:
+                self.stray(mask.relative_path, "orphan_mask")
+        for record, _ in self.labels:
+            labels = declared.get((record.category, record.split))
+            folder = record.relative_path.rsplit("/", 2)[0]
+            for name in labels.label_index_of if labels else ():
+                path = f"{folder}/{name}"
+                if path not in self._seen:
+                    self.stray(path, "declared_but_missing", f"named in {record.relative_path}")
+
+
+def _image_rows(
+    dataset: SourceDataset,
+    root: Root,
+    listing: _Listing,
+    declared: dict[tuple[str, str], DeclaredLabels],
+) -> pa.Table:
+    rows = []
+    for key, images in listing.images.items():
+        for position, (image, entry) in enumerate(images):
+            mask = listing.masks.get(key) if position == 0 else None
+            filename = entry.path.rpartition("/")[2]
+            labels = declared.get((image.category, image.split))
+            declared_index = labels.label_index_of.get(filename) if labels else None
+            anomalous = image.label == "anomalous" or (
+                image.label is None and (mask is not None or declared_index == 1)
+            )
+            relative_path = _text(image.relative_path)
+            rows.append(
+                (
+                    f"{dataset.name}/{relative_path}",
+                    dataset.name,
+                    _text(image.category),
+                    image.split,
+                    "anomalous" if anomalous else "good",
+                    int(anomalous),
+                    (_text(image.folder) or UNSPECIFIED) if anomalous else None,
+                    _text(filename),
+                    relative_path,
+                    root.uri_of(entry.path),
+                    entry.size_bytes,
+                    entry.modified_at,
+                    entry.version,
+                    _text(mask[0].relative_path) if mask else None,
+                    root.uri_of(mask[1].path) if mask else None,
+                    mask[1].version if mask else None,
+                    declared_index,
+                )
+            )
+    rows.sort()
+    return _table(IMAGES_SCHEMA, rows)
+
+
+def _table(schema: pa.Schema, rows: Iterable[tuple[object, ...]]) -> pa.Table:
+    columns = list(zip(*rows, strict=True)) or [()] * len(schema)
+    return pa.table(
+        [pa.array(column, item.type) for column, item in zip(columns, schema, strict=True)],
+        schema=schema,
+    )
+
+
+def _text(path: str) -> str:
+    """The path as valid Unicode: bytes that are not UTF-8 are shown in hexadecimal."""
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def _no_images(dataset: SourceDataset, root: Root, listing: _Listing) -> str:
+    if not listing.paths:
+        return f"{root.uri} is empty; it should hold {dataset.title}."
+    others = [
+        other.title
+        for other in SOURCE_DATASETS.values()
+        if other is not dataset
+        and any(isinstance(other.classify(path), (ImageFile, MaskFile)) for path in listing.paths)
+    ]
+    reasons = Counter(reason for reason, _ in listing.strays.values()).most_common(5)
+    counted = ", ".join(f"{count} {reason}" for reason, count in reasons)
+    hint = f" It looks like {others[0]}." if others else ""
+    return (
+        f"{root.uri} holds no image in the layout of {dataset.title} ({counted}).{hint} "
+        f"Point {dataset.root_variable} at the folder that holds the category folders, for example "
+        f"above {listing.paths[0]!r}."
+    )

@@ -1,0 +1,223 @@
+"""What a root holds against what is loaded: the difference, and the refusal to lose data by accident.
+
+Listing is cheap, so every run lists the whole root and compares it with the tables in SQL. There is no
+cursor on modification times: files out of an archive bring old ones and would be skipped silently.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from anomaly_assets.datasets import SourceDataset
+from anomaly_assets.ingest.catalog import Catalog, list_catalog, listing_digest
+from anomaly_assets.ingest.roots import RootError, open_root
+from anomaly_assets.warehouse.database import Warehouse, table_exists
+
+SHRINK_LIMIT = 0.8
+"""A listing below this share of the rows already loaded is taken for a fault, not for a wish."""
+
+
+class ShrunkRootError(RuntimeError):
+    """The root lists far fewer images than are loaded; nothing was touched."""
+
+
+class UnknownCategoryError(ValueError):
+    """A category was asked for that is neither below the root nor in the table."""
+
+
+@dataclass(frozen=True)
+class TableChanges:
+    """How a listing differs from a table.
+
+    Attributes:
+        rows: The rows to stage: all listed rows of the changed part of the table.
+        scope: SQL predicate of that part, or None for the whole table.
+        inserted: Rows that the table does not have.
+        updated: Rows that it has with other content.
+        deleted: Rows that are no longer listed.
+        unchanged: Rows that stay as they are.
+        table_exists: False at the very first load, which makes the table even for no rows.
+    """
+
+    rows: pa.Table
+    scope: str | None
+    inserted: int
+    updated: int
+    deleted: int
+    unchanged: int
+    table_exists: bool = True
+
+    @property
+    def any(self) -> bool:
+        """Whether there is something to load."""
+        return bool(self.inserted or self.updated or self.deleted) or not self.table_exists
+
+
+@dataclass(frozen=True)
+class Reconciliation:
+    """What one run found below a root and would change.
+
+    Attributes:
+        root_uri: Address of the root.
+        ignored: Number of junk files below it.
+        tables: Table name to its changes.
+        listing_digest: Changes exactly when the listing does.
+    """
+
+    root_uri: str
+    ignored: int
+    tables: dict[str, TableChanges]
+    listing_digest: str
+
+    @property
+    def any_change(self) -> bool:
+        """Whether there is something to load."""
+        return any(changes.any for changes in self.tables.values())
+
+
+def reconcile(
+    dataset: SourceDataset,
+    location: str,
+    warehouse: Warehouse,
+    *,
+    categories: Sequence[str] = (),
+    allow_shrink: bool = False,
+) -> Reconciliation:
+    """List a root and compare it with what is loaded; changes nothing.
+
+    Args:
+        dataset: The source dataset.
+        location: Its root.
+        warehouse: Where its tables are.
+        categories: Only these categories are compared; empty means all of them.
+        allow_shrink: Accept a listing that lost more than a fifth of the loaded rows.
+
+    Raises:
+        RootError: The root is missing or cannot be listed.
+        ShrunkRootError: It is empty, or lost more than a fifth of its rows.
+        UnknownCategoryError: One of `categories` exists nowhere.
+    """
+    with warehouse.connect() as connection:
+        loaded = _loaded_categories(connection, dataset)
+        try:
+            root = open_root(location)
+            catalog = list_catalog(dataset, root)
+        except RootError as error:
+            raise RootError(
+                f"{dataset.title} ({dataset.root_variable}): {error} "
+                f"0 images listed, {sum(loaded.values())} loaded; nothing was changed. To leave this "
+                f"dataset out, set {dataset.root_variable} to the empty string."
+            ) from error
+        _refuse_unknown_categories(dataset, catalog, loaded, categories)
+        if not allow_shrink:
+            _refuse_shrinking(dataset, root.uri, catalog, loaded, categories)
+        tables = {
+            "images": _changes(connection, dataset, "images", catalog.images, categories),
+            "stray_files": _changes(
+                connection, dataset, "stray_files", catalog.stray_files, categories
+            ),
+        }
+        return Reconciliation(root.uri, catalog.ignored, tables, listing_digest(catalog))
+
+
+def category_scope(categories: Sequence[str]) -> str:
+    """Predicate for the rows of some categories, safe whatever a folder is called.
+
+    Canonical paths start with the category, in both tables.
+    """
+    digests = sorted(
+        hashlib.md5(name.encode(), usedforsecurity=False).hexdigest() for name in categories
+    )
+    return "md5(split_part(relative_path, '/', 1)) IN ('{}')".format("', '".join(digests))
+
+
+def _loaded_categories(
+    connection: duckdb.DuckDBPyConnection, dataset: SourceDataset
+) -> dict[str, int]:
+    if not table_exists(connection, dataset.name, "images"):
+        return {}
+    query = "SELECT category, count(*) FROM query_table($table) GROUP BY ALL"
+    return dict(connection.execute(query, {"table": f"{dataset.name}.images"}).fetchall())
+
+
+def _refuse_unknown_categories(
+    dataset: SourceDataset, catalog: Catalog, loaded: dict[str, int], categories: Sequence[str]
+) -> None:
+    listed = set(catalog.images["category"].unique().to_pylist())
+    unknown = sorted(set(categories) - listed - set(loaded))
+    if unknown:
+        raise UnknownCategoryError(
+            f"{dataset.title} has no category {', '.join(map(repr, unknown))}. "
+            f"Below the root: {', '.join(sorted(listed)) or 'none'}."
+        )
+
+
+def _refuse_shrinking(
+    dataset: SourceDataset,
+    root_uri: str,
+    catalog: Catalog,
+    loaded: dict[str, int],
+    categories: Sequence[str],
+) -> None:
+    listed = _in_categories(catalog.images, categories).num_rows
+    before = sum(count for name, count in loaded.items() if not categories or name in categories)
+    if listed >= SHRINK_LIMIT * before and not catalog.empty_because:
+        return
+    why = f"{catalog.empty_because} " if catalog.empty_because else ""
+    raise ShrunkRootError(
+        f"{why}{root_uri} lists {listed} images of {dataset.title}, {before} are loaded; "
+        "nothing was changed. If the images are meant to be gone, run again with this run config: "
+        f"{{ops: {{{dataset.name}: {{config: {{allow_shrink: true}}}}}}}}"
+    )
+
+
+def _in_categories(table: pa.Table, categories: Sequence[str]) -> pa.Table:
+    if not categories:
+        return table
+    first_folders = pc.list_element(pc.split_pattern(table["relative_path"], "/", max_splits=1), 0)
+    return table.filter(pc.is_in(first_folders, pa.array(categories, pa.string())))
+
+
+def _changes(
+    connection: duckdb.DuckDBPyConnection,
+    dataset: SourceDataset,
+    table: str,
+    listed: pa.Table,
+    categories: Sequence[str],
+) -> TableChanges:
+    """Compare listed rows with loaded ones in SQL, and stage the categories that differ."""
+    listed = _in_categories(listed, categories)
+    if not table_exists(connection, dataset.name, table):
+        return TableChanges(listed, None, listed.num_rows, 0, 0, 0, table_exists=False)
+    connection.register("listed", listed)
+    parameters = {"table": f"{dataset.name}.{table}", "categories": list(categories)}
+    rows = connection.execute(_COMPARE, parameters).fetchall()
+    connection.unregister("listed")
+    totals = [sum(row[position] for row in rows) for position in (1, 2, 3, 4)]
+    changed = [category for category, *counts, _ in rows if any(counts)]
+    return TableChanges(_in_categories(listed, changed), category_scope(changed), *totals)
+
+
+_COMPARE = """
+SELECT
+    split_part(coalesce(listed.relative_path, loaded.relative_path), '/', 1) AS category,
+    count(*) FILTER (loaded.relative_path IS NULL) AS inserted,
+    count(*) FILTER (
+        listed.relative_path = loaded.relative_path AND listed IS DISTINCT FROM loaded
+    ) AS updated,
+    count(*) FILTER (listed.relative_path IS NULL) AS deleted,
+    count(*) FILTER (listed IS NOT DISTINCT FROM loaded) AS unchanged
+FROM listed
+FULL JOIN (
+    SELECT * EXCLUDE (_dlt_load_id)
+    FROM query_table($table)
+    WHERE len($categories) = 0 OR list_contains($categories, split_part(relative_path, '/', 1))
+) AS loaded ON listed.relative_path = loaded.relative_path
+GROUP BY ALL
+"""

@@ -1,0 +1,84 @@
+"""The configuration of one run, read from the environment in exactly one place."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from anomaly_assets.datasets import SOURCE_DATASETS
+from anomaly_assets.tensors.transform import TensorSpec
+
+
+class SettingsError(ValueError):
+    """An environment variable has a value that cannot be used; the message names both."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the environment says, with defaults that make the sample run.
+
+    Attributes:
+        roots: Source dataset to its root (folder, zip or URL); None where it is left out.
+        warehouse: Working database, written by the asset graph.
+        database: Published database, which people open read-only.
+        tensor_spec: Height, width and channels of the tensors.
+        workers: Number of decoding threads.
+        refresh_cron: Cron expression of the scheduled refresh.
+        lock_wait_seconds: How long a run waits for another one before it gives up.
+    """
+
+    roots: Mapping[str, str | None]
+    warehouse: Path
+    database: Path
+    tensor_spec: TensorSpec
+    workers: int
+    refresh_cron: str
+    lock_wait_seconds: float
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
+        """Read the settings.
+
+        Args:
+            environment: Variables to read instead of those of the process.
+
+        Raises:
+            SettingsError: A value cannot be used.
+        """
+        values = os.environ if environment is None else environment
+        roots = {
+            name: values.get(dataset.root_variable, f"data/samples/{name}").strip() or None
+            for name, dataset in SOURCE_DATASETS.items()
+        }
+        height, width = _image_size(values.get("ANOMALY_IMAGE_SIZE", "256"))
+        channels = _whole_number(values, "ANOMALY_CHANNELS", 3)
+        if channels not in (1, 3):
+            raise SettingsError(f"ANOMALY_CHANNELS={channels}: use 3 (RGB) or 1 (grey).")
+        return cls(
+            roots=roots,
+            warehouse=Path(values.get("ANOMALY_WAREHOUSE") or "data/warehouse.duckdb"),
+            database=Path(values.get("ANOMALY_DATABASE") or "data/anomaly.duckdb"),
+            tensor_spec=TensorSpec(height, width, channels),
+            workers=_whole_number(values, "ANOMALY_WORKERS", os.cpu_count() or 1),
+            refresh_cron=values.get("ANOMALY_REFRESH_CRON") or "0 3 * * *",
+            lock_wait_seconds=float(_whole_number(values, "ANOMALY_LOCK_WAIT_SECONDS", 3600)),
+        )
+
+
+def _whole_number(values: Mapping[str, str], name: str, default: int) -> int:
+    text = values.get(name) or str(default)
+    if not text.isdecimal() or int(text) < 1:
+        raise SettingsError(f"{name}={text!r}: use a whole number of at least 1.")
+    return int(text)
+
+
+def _image_size(text: str) -> tuple[int, int]:
+    sides = text.lower().split("x")
+    if len(sides) > 2 or not all(side.isdecimal() and 1 <= int(side) <= 4096 for side in sides):
+        raise SettingsError(
+            f"ANOMALY_IMAGE_SIZE={text!r}: use one side in pixels, such as 256, or HEIGHTxWIDTH, "
+            "such as 256x320; at most 4096."
+        )
+    return int(sides[0]), int(sides[-1])

@@ -1,0 +1,250 @@
+"""Bring the tensors up to date with the catalogue: decode what is stale, in parallel, once.
+
+A tensor is stale when the version of its file or mask, or the transform, differs from those it was
+made of. Stale images are decoded in batches by worker threads (Pillow lets go of the interpreter lock)
+while DuckDB takes the finished batches as Arrow; every 2,048 rows, which is one row group of the table,
+are one transaction. A run that is interrupted resumes after the last one.
+
+A file that cannot be used becomes a row in `rejected_images`, and the run goes on. It is tried again
+when its version or the transform changes; a file that could not be *read* is tried at every run.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timezone
+from itertools import islice
+
+import duckdb
+import pyarrow as pa
+
+from anomaly_assets.ingest.roots import Root
+from anomaly_assets.tensors.decode import (
+    TENSORS_SCHEMA,
+    UNREADABLE,
+    DecodedBatch,
+    Rejection,
+    StaleImage,
+    decode_batch,
+)
+from anomaly_assets.tensors.transform import TensorSpec
+from anomaly_assets.warehouse.database import ROW_GROUP_SIZE, Warehouse
+from anomaly_assets.warehouse.schema import ensure_tables, row_count
+
+BATCH_IMAGES = 32
+"""Images per decoding task: 6 MB of tensors at the default size."""
+
+TRANSACTION_ROWS = ROW_GROUP_SIZE
+"""Rows per transaction: whole row groups go straight to the file, past the write-ahead log."""
+
+REJECTIONS_SCHEMA = pa.schema(
+    [
+        ("image_id", pa.string()),
+        ("relative_path", pa.string()),
+        ("file_version", pa.string()),
+        ("transform", pa.string()),
+        ("reason", pa.string()),
+        ("detail", pa.string()),
+        ("rejected_at", pa.timestamp("us", tz="UTC")),
+    ]
+)
+"""Exactly the columns of `rejected_images`."""
+
+Progress = Callable[[int, int], None]
+"""Called with the number of images done and the number to do."""
+
+
+@dataclass
+class BuildReport:
+    """What one build did.
+
+    Attributes:
+        decoded: Images whose tensor was made.
+        removed: Tensors removed because their image is gone.
+        unchanged: Tensors that were already current.
+        rejections: Reason to number of files that could not be used, of those tried in this build.
+        seconds: Duration of the build.
+    """
+
+    decoded: int = 0
+    removed: int = 0
+    unchanged: int = 0
+    rejections: Counter[str] = field(default_factory=Counter)
+    seconds: float = 0.0
+
+
+def build_tensors(
+    warehouse: Warehouse,
+    roots: Mapping[str, Root],
+    spec: TensorSpec,
+    *,
+    workers: int = 1,
+    run_id: str | None = None,
+    progress: Progress | None = None,
+    executor: Executor | None = None,
+) -> BuildReport:
+    """Make `image_tensors` and `rejected_images` equal to what the catalogue and the files say.
+
+    Args:
+        warehouse: Holds `images`, and takes the tensors.
+        roots: Source dataset to its opened root; images of other source datasets stay as they are.
+        spec: Shape of the tensors.
+        workers: Number of decoding tasks that run at once.
+        run_id: Noted with every row.
+        progress: Called as batches arrive.
+        executor: Runs the decoding tasks; a pool of `workers` threads by default.
+
+    Returns:
+        Counts for people and for metadata.
+    """
+    started = time.monotonic()
+    with warehouse.connect(threads=1) as connection:
+        ensure_tables(connection)
+        report = BuildReport(removed=_remove_gone(connection))
+        stale = _stale_images(connection, list(roots), spec)
+        with _pool(executor, workers) as pool:
+            decoded = _decode_in_order(pool, stale, roots, spec, window=2 * workers)
+            noted = _noted(decoded, len(stale), report, progress)
+            for start in range(0, len(stale), TRANSACTION_ROWS):
+                _write(connection, stale[start : start + TRANSACTION_ROWS], noted, run_id)
+        report.unchanged = row_count(connection, "image_tensors") - report.decoded
+    report.seconds = time.monotonic() - started
+    return report
+
+
+def _decode_in_order(
+    pool: Executor,
+    images: list[StaleImage],
+    roots: Mapping[str, Root],
+    spec: TensorSpec,
+    window: int,
+) -> Iterator[DecodedBatch]:
+    """Decode batches on the pool, at most `window` of them at once, and yield them in order."""
+    pending: deque[Future[DecodedBatch]] = deque()
+    for start in range(0, len(images), BATCH_IMAGES):
+        if len(pending) >= window:
+            yield pending.popleft().result()
+        batch = images[start : start + BATCH_IMAGES]
+        pending.append(pool.submit(decode_batch, batch, roots, spec))
+    while pending:
+        yield pending.popleft().result()
+
+
+def _noted(
+    batches: Iterator[DecodedBatch], total: int, report: BuildReport, progress: Progress | None
+) -> Iterator[DecodedBatch]:
+    tried = 0
+    for batch in batches:
+        tried += batch.images
+        report.decoded += batch.tensors.num_rows
+        report.rejections.update(rejection.reason for rejection in batch.rejections)
+        if progress:
+            progress(tried, total)
+        yield batch
+
+
+def _write(
+    connection: duckdb.DuckDBPyConnection,
+    images: list[StaleImage],
+    batches: Iterator[DecodedBatch],
+    run_id: str | None,
+) -> None:
+    """Replace all that is known about some images by what was decoded, in one transaction."""
+    rejections: list[Rejection] = []
+
+    def tensors() -> Iterator[pa.RecordBatch]:
+        for batch in islice(batches, -(-len(images) // BATCH_IMAGES)):
+            rejections.extend(batch.rejections)
+            yield batch.tensors
+
+    connection.register("stale", pa.table({"image_id": [image.image_id for image in images]}))
+    connection.register("decoded", pa.RecordBatchReader.from_batches(TENSORS_SCHEMA, tensors()))
+    connection.begin()
+    try:
+        connection.execute("DELETE FROM image_tensors WHERE image_id IN (FROM stale)")
+        connection.execute("DELETE FROM rejected_images WHERE image_id IN (FROM stale)")
+        connection.execute(
+            "INSERT INTO image_tensors SELECT * REPLACE ($run_id AS run_id) FROM decoded",
+            {"run_id": run_id},
+        )
+        rejected_at = datetime.now(timezone.utc)
+        rejected = [{**asdict(rejection), "rejected_at": rejected_at} for rejection in rejections]
+        connection.register("rejected", pa.Table.from_pylist(rejected, REJECTIONS_SCHEMA))
+        connection.execute("INSERT INTO rejected_images FROM rejected")
+        connection.commit()
+    except BaseException:
+        connection.rollback()
+        raise
+    finally:
+        for name in ("stale", "decoded", "rejected"):
+            connection.unregister(name)
+
+
+def _remove_gone(connection: duckdb.DuckDBPyConnection) -> int:
+    """Remove what belongs to images that are no longer in the catalogue; count the tensors."""
+    gone = "image_id NOT IN (SELECT image_id FROM images)"
+    connection.execute(f"DELETE FROM rejected_images WHERE {gone}")  # noqa: S608
+    removed = connection.execute(f"DELETE FROM image_tensors WHERE {gone}").fetchone()  # noqa: S608
+    return int(removed[0]) if removed else 0
+
+
+def _stale_images(
+    connection: duckdb.DuckDBPyConnection, source_datasets: Sequence[str], spec: TensorSpec
+) -> list[StaleImage]:
+    parameters = {
+        "source_datasets": list(source_datasets),
+        "transform": spec.transform,
+        "unreadable": UNREADABLE,
+    }
+    return [StaleImage(*row) for row in connection.execute(_STALE, parameters).fetchall()]
+
+
+@contextmanager
+def _pool(executor: Executor | None, workers: int) -> Iterator[Executor]:
+    """The given executor, or a thread pool that drops what has not begun when the build fails."""
+    if executor is not None:
+        yield executor
+        return
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+_STALE = """
+SELECT
+    images.image_id,
+    images.source_dataset,
+    images.relative_path,
+    images.source_uri,
+    images.file_version,
+    images.mask_relative_path,
+    images.mask_source_uri,
+    images.mask_file_version
+FROM images
+LEFT JOIN image_tensors AS tensors ON tensors.image_id = images.image_id
+LEFT JOIN rejected_images AS rejected
+    ON rejected.image_id = images.image_id AND rejected.relative_path = images.relative_path
+LEFT JOIN rejected_images AS mask_rejected
+    ON mask_rejected.image_id = images.image_id
+    AND mask_rejected.relative_path = images.mask_relative_path
+WHERE list_contains($source_datasets, images.source_dataset)
+AND CASE
+    WHEN tensors.image_id IS NOT NULL THEN
+        (tensors.file_version, tensors.mask_file_version, tensors.transform)
+            IS DISTINCT FROM (images.file_version, images.mask_file_version, $transform)
+        OR coalesce(mask_rejected.reason = $unreadable, false)
+    WHEN rejected.image_id IS NOT NULL THEN
+        (rejected.file_version, rejected.transform)
+            IS DISTINCT FROM (images.file_version, $transform)
+        OR rejected.reason = $unreadable
+    ELSE true
+END
+ORDER BY images.image_id
+"""

@@ -1,0 +1,1 @@
+"""The database: opening and locking it, its tables and views, checks, publishing."""

@@ -1,0 +1,193 @@
+"""Opening the warehouse: one writer at a time, a bounded wait, and an answer to "who has it?".
+
+DuckDB lets one process write a file, or many read it, never both. Runs of this project queue up on a
+lock file beside the warehouse; a person who has the warehouse open in a shell is met by retrying the
+connection. Both waits are bounded and end in an error that names the holder.
+
+Where tables lie: everything of ours is in the schema `main` of its file, and the schema `anomaly` has
+a view of the same name for each. So `anomaly.samples` works whatever the file is called; in a file
+called `anomaly.duckdb` the catalogue itself already has that name (see docs/decisions/0003).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+
+import duckdb
+from filelock import FileLock, Timeout
+
+CATALOG = "warehouse"
+"""Name under which the working database is attached."""
+
+ROW_GROUP_SIZE = 2048
+"""Rows per DuckDB row group: the smallest there is, because a row is a whole picture of 200 kB."""
+
+_RETRY_SECONDS = 0.25
+_REMIND_SECONDS = 30.0
+
+Log = Callable[[str], None]
+
+
+class WarehouseBusyError(RuntimeError):
+    """Somebody else has the warehouse and did not let go in time; the message says who."""
+
+
+class WarehouseError(RuntimeError):
+    """The warehouse cannot be opened or is not what it should be."""
+
+
+@dataclass
+class Warehouse:
+    """The working database of the asset graph.
+
+    Attributes:
+        path: The DuckDB file.
+        wait_seconds: How long to wait for another run, or for a person who has the file open.
+        log: Called with a sentence while waiting.
+    """
+
+    path: Path
+    wait_seconds: float = 3600.0
+    log: Log = print
+    _lock: FileLock = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self.path = Path(os.path.abspath(self.path))
+        self._lock = FileLock(f"{self.path}.lock", thread_local=False)
+
+    @property
+    def pipelines_folder(self) -> Path:
+        """Where dlt keeps its working files; wiped at each load, because all can be derived again."""
+        return self.path.with_name(f"{self.path.name}.dlt")
+
+    @contextmanager
+    def locked(self) -> Iterator[Warehouse]:
+        """Hold the warehouse against other runs; may be nested in one process.
+
+        Raises:
+            WarehouseBusyError: Another run held it for longer than `wait_seconds`.
+        """
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._acquire()
+        try:
+            yield self
+        finally:
+            self._lock.release()
+
+    def _acquire(self) -> None:
+        deadline = time.monotonic() + self.wait_seconds
+        while True:
+            remaining = deadline - time.monotonic()
+            try:
+                self._lock.acquire(
+                    timeout=max(0.0, min(remaining, _REMIND_SECONDS)), poll_interval=_RETRY_SECONDS
+                )
+            except Timeout:
+                holder = self._holder()
+                if deadline - time.monotonic() <= 0:
+                    raise WarehouseBusyError(
+                        f"{self.path} was held for more than {self.wait_seconds:.0f} s by {holder}. "
+                        "Wait for that run to end or stop it, then run again."
+                    ) from None
+                self.log(f"Waiting for {self.path}, held by {holder}.")
+            else:
+                self._note_holder()
+                return
+
+    def _note_holder(self) -> None:
+        note = {"pid": os.getpid(), "since": datetime.now(timezone.utc).isoformat("T", "seconds")}
+        self._holder_file.write_text(json.dumps(note), "utf-8")
+
+    def _holder(self) -> str:
+        try:
+            note = json.loads(self._holder_file.read_text("utf-8"))
+            return f"the run with process id {note['pid']} since {note['since']}"
+        except (OSError, ValueError, KeyError):
+            return "another run"
+
+    @property
+    def _holder_file(self) -> Path:
+        return self.path.with_name(f"{self.path.name}.holder")
+
+    @contextmanager
+    def connect(self, *, threads: int | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Open the warehouse for writing, with its catalogue current; closes it afterwards.
+
+        Args:
+            threads: DuckDB threads; the tensor writer uses 1, because parallel checkpoints of wide
+                rows were measured to double the file.
+
+        Raises:
+            WarehouseBusyError: Another run, or a person, has it open.
+            WarehouseError: It cannot be opened at all.
+        """
+        with self.locked():
+            connection = duckdb.connect(":memory:")
+            try:
+                connection.execute("SET TimeZone = 'UTC'")
+                if threads is not None:
+                    connection.execute(f"SET threads = {int(threads)}")
+                self._attach(connection)
+                yield connection
+            finally:
+                connection.close()
+
+    def _attach(self, connection: duckdb.DuckDBPyConnection) -> None:
+        statement = (
+            f"ATTACH {sql_literal(str(self.path))} AS {CATALOG} (ROW_GROUP_SIZE {ROW_GROUP_SIZE})"
+        )
+        deadline = time.monotonic() + self.wait_seconds
+        remind_at = time.monotonic()
+        while True:
+            try:
+                connection.execute(statement)
+                connection.execute(f"USE {CATALOG}.main")
+                return
+            except duckdb.Error as error:
+                holder = re.search(
+                    r"lock is held in (?P<program>.+?) \(PID (?P<pid>\d+)\)", str(error)
+                )
+                if holder is None:
+                    raise WarehouseError(_why_not_opened(self.path, error)) from error
+                who = f"{holder['program']} (process id {holder['pid']})"
+                if time.monotonic() >= deadline:
+                    raise WarehouseBusyError(
+                        f"{self.path} is open in {who}. Close it there, then run again; "
+                        "read the published database instead of the warehouse."
+                    ) from error
+                if time.monotonic() >= remind_at:
+                    self.log(f"Waiting for {self.path}, which is open in {who}.")
+                    remind_at = time.monotonic() + _REMIND_SECONDS
+                time.sleep(_RETRY_SECONDS)
+
+
+def table_exists(connection: duckdb.DuckDBPyConnection, schema: str, table: str) -> bool:
+    """Whether the warehouse has this table."""
+    query = (
+        "SELECT count(*) FROM duckdb_tables() "
+        "WHERE database_name = ? AND schema_name = ? AND table_name = ?"
+    )
+    found = connection.execute(query, [CATALOG, schema, table]).fetchone()
+    return bool(found and found[0])
+
+
+def _why_not_opened(path: Path, error: duckdb.Error) -> str:
+    if "file handle conflict" in str(error) or "already attached" in str(error):
+        return f"{path} is open in this very process. Close that connection, then run again."
+    return (
+        f"{path} cannot be opened: {error}. If it is damaged, delete it: everything in it can be "
+        "built again from the roots."
+    )
+
+
+def sql_literal(text: str) -> str:
+    """A SQL string literal; for statements that take no bound parameters."""
+    return "'" + text.replace("'", "''") + "'"

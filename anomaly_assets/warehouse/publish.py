@@ -1,0 +1,247 @@
+"""Give people a complete, compact snapshot, swapped in atomically.
+
+The snapshot is written beside its target and renamed over it. A reader that has the old file open keeps
+it; one that opens during the swap gets the old or the new, never a part of either.
+
+A compact warehouse is copied byte by byte. One with dead rows in it is rewritten table by table
+instead, which drops them; when they are many, the warehouse itself is replaced by that copy too.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+
+import duckdb
+
+from anomaly_assets.datasets import SOURCE_DATASETS
+from anomaly_assets.tensors.transform import TensorSpec
+from anomaly_assets.warehouse.checks import blocking_findings
+from anomaly_assets.warehouse.database import (
+    CATALOG,
+    ROW_GROUP_SIZE,
+    Warehouse,
+    sql_literal,
+)
+from anomaly_assets.warehouse.schema import ALIAS_SCHEMA, ensure_tables, row_count, statement
+from anomaly_assets.warehouse.tables import TABLES
+
+COMPACT_RATIO = 1.05
+"""Up to this size, relative to its live content, a warehouse is copied as it is."""
+
+REWRITE_RATIO = 1.25
+"""From this size on the warehouse is replaced by its compact copy."""
+
+_SMALL_BYTES = 32 * 1024 * 1024
+"""Fixed overhead that does not count as dead space: small tables take whole blocks."""
+
+COUNTED_TABLES = tuple(TABLES)
+
+
+@dataclass(frozen=True)
+class Publication:
+    """What publishing did.
+
+    Attributes:
+        snapshot_id: Digest of the content.
+        written: False where this content was already published.
+        file_bytes: Size of the published file.
+        samples: Number of rows of `samples`.
+    """
+
+    snapshot_id: str
+    written: bool
+    file_bytes: int
+    samples: int
+
+
+class PublishRefusedError(RuntimeError):
+    """The warehouse does not pass a blocking check; what is published stays as it is."""
+
+
+def publish(
+    warehouse: Warehouse, target: Path, spec: TensorSpec, *, run_id: str | None = None
+) -> Publication:
+    """Make `target` a snapshot of the warehouse, unless it already is.
+
+    Args:
+        warehouse: What to publish.
+        target: The published database.
+        spec: Shape that all tensors must have.
+        run_id: Noted with the snapshot.
+
+    Raises:
+        PublishRefusedError: A blocking check fails.
+        OSError: The snapshot cannot be written, for instance because the disk is full; the target is
+            as it was.
+    """
+    target = Path(os.path.abspath(target))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with warehouse.locked():
+        with warehouse.connect(threads=1) as connection:
+            ensure_tables(connection)
+            _refuse_what_is_wrong(connection, spec)
+            snapshot_id = _snapshot_id(connection)
+            samples = row_count(connection, "samples")
+            if _published_id(target) == snapshot_id:
+                return Publication(snapshot_id, False, target.stat().st_size, samples)
+            _note_snapshot(connection, snapshot_id, run_id)
+            connection.execute("CHECKPOINT")
+            live_bytes = _live_bytes(connection)
+        with _beside(target) as unfinished:
+            size = warehouse.path.stat().st_size
+            if size <= COMPACT_RATIO * live_bytes + _SMALL_BYTES:
+                shutil.copyfile(warehouse.path, unfinished)
+            else:
+                _rewrite(warehouse, unfinished)
+                if size > REWRITE_RATIO * live_bytes + _SMALL_BYTES:
+                    with _beside(warehouse.path) as compact:
+                        shutil.copyfile(unfinished, compact)
+            _finish(unfinished, catalog=target.stem)
+    return Publication(snapshot_id, True, target.stat().st_size, samples)
+
+
+def differing_counts(warehouse: Warehouse, target: Path) -> list[tuple[str, str | None]]:
+    """Tables whose row counts differ between warehouse and published database, and how."""
+    with warehouse.connect() as connection:
+        expected = _counts(connection)
+    if not target.exists():
+        return [(str(target), "does not exist")]
+    with _reading(target) as connection:
+        found = _counts(connection)
+    return [
+        (name, f"{found[name]} published, {rows} in the warehouse")
+        for name, rows in expected.items()
+        if found[name] != rows
+    ]
+
+
+def _counts(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
+    return {name: row_count(connection, name) for name in COUNTED_TABLES}
+
+
+def _refuse_what_is_wrong(connection: duckdb.DuckDBPyConnection, spec: TensorSpec) -> None:
+    failing = blocking_findings(connection, spec)
+    if failing:
+        named = "; ".join(
+            f"{name} ({finding.count}, first {finding.shown[0][0]})"
+            for name, finding in failing.items()
+        )
+        raise PublishRefusedError(
+            f"Nothing was published, because blocking checks fail: {named}. Materialize the assets "
+            "upstream of published_database, then publish again."
+        )
+
+
+@contextmanager
+def _reading(database: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    connection = duckdb.connect(":memory:")
+    try:
+        connection.execute(f"ATTACH {sql_literal(str(database))} AS published (READ_ONLY)")
+        connection.execute("USE published.main")
+        yield connection
+    finally:
+        connection.close()
+
+
+def _published_id(target: Path) -> str | None:
+    """Snapshot id of the published database; None where there is none that can be read."""
+    if not target.exists():
+        return None
+    try:
+        with _reading(target) as connection:
+            newest = "SELECT snapshot_id FROM snapshots ORDER BY published_at DESC LIMIT 1"
+            found = connection.execute(newest).fetchone()
+    except duckdb.Error:
+        return None
+    return str(found[0]) if found else None
+
+
+def _snapshot_id(connection: duckdb.DuckDBPyConnection) -> str:
+    found = connection.execute(statement(connection, "snapshot_id")).fetchone()
+    assert found is not None
+    return str(found[0])
+
+
+def _note_snapshot(
+    connection: duckdb.DuckDBPyConnection, snapshot_id: str, run_id: str | None
+) -> None:
+    connection.begin()
+    connection.execute("DELETE FROM snapshots WHERE snapshot_id = ?", [snapshot_id])
+    connection.execute(
+        """
+        INSERT INTO snapshots
+        SELECT
+            $snapshot_id,
+            $published_at,
+            (SELECT count(*) FROM images),
+            (SELECT count(*) FROM image_tensors),
+            (SELECT count(*) FROM rejected_images),
+            (SELECT any_value(transform) FROM image_tensors),
+            $run_id
+        """,
+        {
+            "snapshot_id": snapshot_id,
+            "published_at": datetime.now(timezone.utc),
+            "run_id": run_id,
+        },
+    )
+    connection.commit()
+
+
+def _live_bytes(connection: duckdb.DuckDBPyConnection) -> int:
+    """Bytes of all tensors and masks, from their shapes: nothing is read."""
+    found = connection.execute(
+        """
+        SELECT coalesce(sum(height * width * (channels + (mask_area_fraction IS NOT NULL)::INTEGER)), 0)
+        FROM image_tensors
+        """
+    ).fetchone()
+    return int(found[0]) if found else 0
+
+
+def _rewrite(warehouse: Warehouse, copy: Path) -> None:
+    with warehouse.connect(threads=1) as connection:
+        connection.execute(
+            f"ATTACH {sql_literal(str(copy))} AS snapshot (ROW_GROUP_SIZE {ROW_GROUP_SIZE})"
+        )
+        connection.execute(f"COPY FROM DATABASE {CATALOG} TO snapshot")
+
+
+def _finish(copy: Path, catalog: str) -> None:
+    """Leave out what only the pipeline needs, and names that would be ambiguous in this file."""
+    connection = duckdb.connect(":memory:")
+    try:
+        connection.execute(
+            f"ATTACH {sql_literal(str(copy))} AS {CATALOG} (ROW_GROUP_SIZE {ROW_GROUP_SIZE})"
+        )
+        connection.execute(f"USE {CATALOG}.main")
+        for name in SOURCE_DATASETS:
+            connection.execute(f"DROP SCHEMA IF EXISTS {name}_staging CASCADE")
+        if catalog == ALIAS_SCHEMA:
+            connection.execute(f"DROP SCHEMA IF EXISTS {ALIAS_SCHEMA} CASCADE")
+        connection.execute("CHECKPOINT")
+    finally:
+        connection.close()
+
+
+@contextmanager
+def _beside(target: Path) -> Iterator[Path]:
+    """A path to write to, on the target's file system; renamed over the target when all went well."""
+    unfinished = target.with_name(f".{target.name}.unfinished")
+    log = unfinished.with_name(f"{unfinished.name}.wal")
+    for leftover in (unfinished, log):
+        leftover.unlink(missing_ok=True)
+    try:
+        yield unfinished
+        with open(unfinished, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(unfinished, target)
+    finally:
+        for leftover in (unfinished, log):
+            leftover.unlink(missing_ok=True)

@@ -1,0 +1,132 @@
+"""Makes the tables and views of the warehouse from `sql/*.sql`, with comments on every column."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import resources
+
+import duckdb
+
+from anomaly_assets.datasets import SOURCE_DATASETS
+from anomaly_assets.warehouse.database import sql_literal, table_exists
+from anomaly_assets.warehouse.tables import CATALOGUE_TABLES, TABLES, Columns, Table
+
+ALIAS_SCHEMA = "anomaly"
+"""Schema of views that give every harmonised table its contract name, `anomaly.<table>`."""
+
+_DLT_LOADS: Columns = {"load_id": ("VARCHAR", "")}
+
+
+def refresh(connection: duckdb.DuckDBPyConnection, *names: str) -> None:
+    """Make or remake tables and views, in the order given.
+
+    Args:
+        connection: The warehouse.
+        names: Keys of `tables.TABLES`, each with a file `sql/<name>.sql`.
+    """
+    if not names:
+        return
+    connection.begin()
+    connection.execute(f"CREATE SCHEMA IF NOT EXISTS {ALIAS_SCHEMA}")
+    for name in names:
+        connection.execute(statement(connection, name))
+        _comment(connection, f"main.{name}", TABLES[name])
+        connection.execute(
+            f"CREATE OR REPLACE VIEW {ALIAS_SCHEMA}.{name} AS SELECT * FROM main.{name}"  # noqa: S608
+        )
+        _comment(connection, f"{ALIAS_SCHEMA}.{name}", TABLES[name], is_view=True)
+    connection.commit()
+
+
+def ensure_tables(connection: duckdb.DuckDBPyConnection) -> None:
+    """Make what an asset may read before it was ever materialized, empty, where it is missing."""
+    missing = [
+        name
+        for name in ("image_tensors", "rejected_images", "snapshots")
+        if not table_exists(connection, "main", name)
+    ]
+    refresh(connection, *missing)
+
+
+def comment_on_catalogue(connection: duckdb.DuckDBPyConnection, source_dataset: str) -> None:
+    """Document the dlt tables of one source dataset, which dlt made without comments."""
+    connection.begin()
+    for name, table in CATALOGUE_TABLES.items():
+        if table_exists(connection, source_dataset, name):
+            _comment(connection, f"{source_dataset}.{name}", table)
+    connection.commit()
+
+
+def row_count(connection: duckdb.DuckDBPyConnection, name: str) -> int:
+    """Number of rows of a table or view; 0 where it does not exist."""
+    try:
+        found = connection.execute(
+            "SELECT count(*) FROM query_table($name)", {"name": name}
+        ).fetchone()
+    except duckdb.CatalogException:
+        return 0
+    return int(found[0]) if found else 0
+
+
+def markdown_rows(connection: duckdb.DuckDBPyConnection, name: str, limit: int) -> str:
+    """The first rows of a table as a Markdown table."""
+    result = connection.execute(
+        "FROM query_table($name) LIMIT $limit", {"name": name, "limit": limit}
+    )
+    header = [column[0] for column in result.description or []]
+    lines = [" | ".join(header), " | ".join("---" for _ in header)]
+    lines += [" | ".join(_cell(value) for value in row) for row in result.fetchall()]
+    return "\n".join(f"| {line} |" for line in lines)
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, list):
+        return ", ".join(map(_cell, value))
+    return "" if value is None else str(value).replace("|", "\\|").replace("\n", " ")
+
+
+@cache
+def sql_text(name: str) -> str:
+    """The text of `sql/<name>.sql`."""
+    return resources.files(__package__).joinpath("sql", f"{name}.sql").read_text("utf-8")
+
+
+def statement(connection: duckdb.DuckDBPyConnection, name: str) -> str:
+    """The text of `sql/<name>.sql` with unions over the source datasets written out."""
+    statement = sql_text(name)
+    unions = {name: table.columns for name, table in CATALOGUE_TABLES.items()}
+    for table, columns in {**unions, "_dlt_loads": _DLT_LOADS}.items():
+        for keyword in ("FROM", "JOIN"):
+            if f"{keyword} <{table}>" in statement:
+                union = _union(connection, table, columns)
+                statement = statement.replace(f"{keyword} <{table}>", f"{keyword} {union}")
+    return statement
+
+
+def _union(connection: duckdb.DuckDBPyConnection, table: str, columns: Columns) -> str:
+    """The rows of this dlt table in every source dataset that has it, as a subquery.
+
+    Names come from the registry and from `tables.py`, never from files or users.
+    """
+    origin = "" if "source_dataset" in columns else "'{}' AS source_dataset, "
+    names = ", ".join(columns)
+    parts = [
+        f"SELECT {origin.format(source_dataset)}{names} FROM {source_dataset}.{table}"  # noqa: S608
+        for source_dataset in SOURCE_DATASETS
+        if table_exists(connection, source_dataset, table)
+    ]
+    if not parts:
+        nulls = ", ".join(f"NULL::{kind} AS {name}" for name, (kind, _) in columns.items())
+        parts = [f"SELECT {origin.format('')}{nulls} LIMIT 0"]
+    return f"({' UNION ALL '.join(parts)})"
+
+
+def _comment(
+    connection: duckdb.DuckDBPyConnection, name: str, table: Table, *, is_view: bool | None = None
+) -> None:
+    kind = "VIEW" if (table.is_view if is_view is None else is_view) else "TABLE"
+    connection.execute(f"COMMENT ON {kind} {name} IS {sql_literal(table.description)}")
+    for column, (_, meaning) in table.columns.items():
+        connection.execute(f'COMMENT ON COLUMN {name}."{column}" IS {sql_literal(meaning)}')

@@ -1,0 +1,4 @@
+SELECT image_ids[1] AS offender, array_to_string(image_ids[2:20], ', ') AS detail
+FROM duplicate_images
+WHERE crosses_splits
+ORDER BY offender;

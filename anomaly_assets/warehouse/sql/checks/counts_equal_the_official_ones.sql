@@ -1,0 +1,34 @@
+-- $official is a list of {source_dataset, category, split, label, images} as published.
+WITH official AS (
+    SELECT unnest($official, recursive := true)
+),
+found AS (
+    SELECT source_dataset, category, split, label, count(*) AS images
+    FROM images
+    GROUP BY ALL
+),
+compared AS (
+    SELECT
+        known.source_dataset,
+        known.category,
+        string_agg(
+            format(
+                '{} {} {} of {}', official.split, official.label, coalesce(found.images, 0), official.images
+            ),
+            ', ' ORDER BY official.split DESC, official.label DESC
+        ) FILTER (coalesce(found.images, 0) <> official.images) AS difference
+    FROM (SELECT DISTINCT source_dataset, category FROM found) AS known
+    JOIN official USING (source_dataset, category)
+    LEFT JOIN found USING (source_dataset, category, split, label)
+    GROUP BY ALL
+)
+SELECT
+    found.source_dataset || '/' || found.category AS offender,
+    CASE
+        WHEN compared.category IS NULL THEN 'unknown category'
+        ELSE 'partial: ' || compared.difference
+    END AS detail
+FROM (SELECT DISTINCT source_dataset, category FROM found) AS found
+LEFT JOIN compared USING (source_dataset, category)
+WHERE compared.category IS NULL OR compared.difference IS NOT NULL
+ORDER BY offender;

@@ -1,0 +1,25 @@
+-- One row per usable image: the table to train from.
+CREATE OR REPLACE VIEW samples AS
+SELECT
+    images.image_id,
+    images.filename,
+    images.label,
+    images.label_index,
+    images.source_dataset,
+    images.category,
+    images.split,
+    images.defect_type,
+    tensors.height,
+    tensors.width,
+    tensors.channels,
+    tensors.image_tensor,
+    tensors.mask_tensor,
+    tensors.original_width,
+    tensors.original_height,
+    tensors.original_mode,
+    tensors.content_sha256,
+    tensors.mask_area_fraction,
+    images.source_uri,
+    tensors.loaded_at
+FROM images
+JOIN image_tensors AS tensors ON tensors.image_id = images.image_id;

@@ -1,0 +1,16 @@
+-- A digest of everything that is published, but for the pixels, which it names by their hash.
+SELECT sha256(
+    concat_ws(
+        chr(10),
+        (SELECT string_agg(row::VARCHAR, chr(10) ORDER BY image_id) FROM images AS row),
+        (
+            SELECT string_agg(row::VARCHAR, chr(10) ORDER BY image_id)
+            FROM (SELECT * EXCLUDE (image_tensor, mask_tensor) FROM image_tensors) AS row
+        ),
+        (SELECT string_agg(row::VARCHAR, chr(10) ORDER BY relative_path, image_id) FROM rejected_images AS row),
+        (
+            SELECT string_agg(row::VARCHAR, chr(10) ORDER BY source_dataset, relative_path)
+            FROM <stray_files> AS row
+        )
+    )
+) AS snapshot_id;
