@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 
 import dagster as dg
 
@@ -40,8 +41,8 @@ scheduled_refresh = dg.ScheduleDefinition(
 def files_changed_sensor(dataset: SourceDataset) -> dg.SensorDefinition:
     """A sensor that asks for one run each time the listing of a root changes.
 
-    It compares the root with what it asked for last and, before it ever asked, with what was last
-    materialized. Run keys count the changes, so a listing that changes back is a change as well.
+    It compares the root with what it saw last and with what was last materialized. Run keys count the
+    changes, so a listing that changes back is a change as well.
     """
 
     @dg.sensor(
@@ -62,17 +63,31 @@ def files_changed_sensor(dataset: SourceDataset) -> dg.SensorDefinition:
         except RootError as error:
             yield dg.SkipReason(f"The root cannot be listed: {error}")
             return
-        seen = json.loads(context.cursor) if context.cursor else {"digest": None, "changes": 0}
-        known = seen["digest"] or _materialized_digest(context.instance, dataset)
-        if digest == known:
-            context.update_cursor(json.dumps({**seen, "digest": digest}))
+        seen = _Cursor.read(context.cursor)
+        if digest in (seen.digest, _materialized_digest(context.instance, dataset)):
+            context.update_cursor(_Cursor(digest, seen.changes).written())
             yield dg.SkipReason("No file was added, changed or removed.")
             return
-        changes = seen["changes"] + 1
-        context.update_cursor(json.dumps({"digest": digest, "changes": changes}))
-        yield dg.RunRequest(run_key=f"{digest}-{changes}")
+        cursor = _Cursor(digest, seen.changes + 1)
+        context.update_cursor(cursor.written())
+        yield dg.RunRequest(run_key=f"{digest}-{cursor.changes}")
 
     return files_changed
+
+
+@dataclass(frozen=True)
+class _Cursor:
+    """What a sensor remembers: the listing it saw last, and how many changes it has seen."""
+
+    digest: str = ""
+    changes: int = 0
+
+    @classmethod
+    def read(cls, text: str | None) -> "_Cursor":
+        return cls(**json.loads(text)) if text else cls()
+
+    def written(self) -> str:
+        return json.dumps(asdict(self))
 
 
 def _materialized_digest(instance: dg.DagsterInstance, dataset: SourceDataset) -> str | None:

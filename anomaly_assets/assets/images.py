@@ -180,7 +180,7 @@ def _metadata(found: Reconciliation, table: str, rows: int) -> dict[str, Any]:
     }
 
 
-def _load_metadata(event: dg.MaterializeResult) -> dict[str, Any]:
+def _load_metadata(event: dg.MaterializeResult | dg.AssetMaterialization) -> dict[str, Any]:
     """What dlt tells about the load; its table name and columns are wrong here, ours are right."""
     metadata = event.metadata or {}
     return {

@@ -7,7 +7,7 @@ from anomaly_assets.assets.specs import WAREHOUSE_POOL, table_spec
 from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.warehouse.schema import markdown_rows, refresh, row_count
 
-_UPSTREAM = {
+_UPSTREAM: dict[str, list[str | dg.AssetKey]] = {
     "dataset_summary": ["images", "image_tensors", "rejected_images"],
     "pixel_statistics": ["images", "image_tensors"],
     "defect_summary": ["images", "image_tensors"],

@@ -90,7 +90,8 @@ def _cell(value: object) -> str:
 @cache
 def sql_text(name: str) -> str:
     """The text of `sql/<name>.sql`."""
-    return resources.files(__package__).joinpath("sql", f"{name}.sql").read_text("utf-8")
+    folder = resources.files(__package__).joinpath("sql")
+    return folder.joinpath(f"{name}.sql").read_text("utf-8")
 
 
 def statement(connection: duckdb.DuckDBPyConnection, name: str) -> str:

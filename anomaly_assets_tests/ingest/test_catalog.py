@@ -1,0 +1,532 @@
+"""What a listing says about every file below a root."""
+
+import os
+import zipfile
+import zlib
+from datetime import datetime, timezone
+from pathlib import Path
+
+import pytest
+
+from anomaly_assets.ingest.catalog import IMAGES_SCHEMA, STRAY_FILES_SCHEMA, listing_digest
+from anomaly_assets.ingest.roots import open_root
+from anomaly_assets_tests.ingest.trees import (
+    MVTEC_PATHS,
+    Row,
+    catalog_of,
+    images_of,
+    strays_of,
+    write,
+    write_dagm,
+    zip_of,
+)
+
+OF_THE_COPY = {"source_uri", "mask_source_uri", "modified_at", "file_version", "mask_file_version"}
+"""Columns that say where and when, not what."""
+
+
+def kinds(rows: dict[str, Row]) -> dict[str, tuple[str, str | None, str | None]]:
+    return {
+        path: (row["label"], row["defect_type"], row["mask_relative_path"])
+        for path, row in rows.items()
+    }
+
+
+def test_an_image_row_says_everything_about_its_file(tmp_path: Path) -> None:
+    write(tmp_path, "bottle/test/broken/000.png", content=b"four")
+    write(tmp_path, "bottle/ground_truth/broken/000_mask.png", content=b"seven__")
+    os.utime(tmp_path / "bottle/test/broken/000.png", ns=(0, 1_000_000_000))
+    os.utime(tmp_path / "bottle/ground_truth/broken/000_mask.png", ns=(0, 2_000_000_000))
+    catalog = catalog_of("mvtec_ad", tmp_path)
+    assert catalog.images.to_pylist() == [
+        {
+            "image_id": "mvtec_ad/bottle/test/broken/000.png",
+            "source_dataset": "mvtec_ad",
+            "category": "bottle",
+            "split": "test",
+            "label": "anomalous",
+            "label_index": 1,
+            "defect_type": "broken",
+            "filename": "000.png",
+            "relative_path": "bottle/test/broken/000.png",
+            "source_uri": f"{tmp_path.as_uri()}/bottle/test/broken/000.png",
+            "file_size_bytes": 4,
+            "modified_at": datetime(1970, 1, 1, 0, 0, 1, tzinfo=timezone.utc),
+            "file_version": "4-1000000000",
+            "mask_relative_path": "bottle/ground_truth/broken/000_mask.png",
+            "mask_source_uri": f"{tmp_path.as_uri()}/bottle/ground_truth/broken/000_mask.png",
+            "mask_file_version": "7-2000000000",
+            "declared_label_index": None,
+        }
+    ]
+    assert catalog.images.schema == IMAGES_SCHEMA
+    assert catalog.stray_files.schema == STRAY_FILES_SCHEMA
+    assert (catalog.stray_files.num_rows, catalog.ignored, catalog.empty_because) == (0, 0, None)
+
+
+def test_masks_are_paired_by_name_within_category_and_defect_type(tmp_path: Path) -> None:
+    write(tmp_path, *MVTEC_PATHS)
+    # 000 of another category or defect type is another image.
+    write(tmp_path, "cable/test/bent/000.png")
+    assert kinds(images_of("mvtec_ad", tmp_path)) == {
+        "bottle/train/good/000.png": ("good", None, None),
+        "bottle/train/good/001.png": ("good", None, None),
+        "bottle/test/good/000.png": ("good", None, None),
+        "bottle/test/broken/000.png": (
+            "anomalous",
+            "broken",
+            "bottle/ground_truth/broken/000_mask.png",
+        ),
+        "bottle/test/broken/001.png": ("anomalous", "broken", None),
+        "cable/train/good/000.png": ("good", None, None),
+        "cable/test/cut/000.png": ("anomalous", "cut", "cable/ground_truth/cut/000_mask.png"),
+        "cable/test/bent/000.png": ("anomalous", "bent", None),
+    }
+    assert strays_of("mvtec_ad", tmp_path) == {"cable/ground_truth/cut/007_mask.png": "orphan_mask"}
+
+
+def test_masks_are_paired_by_name_and_not_by_position(tmp_path: Path) -> None:
+    write(tmp_path, *(f"bottle/test/cut/{name}.png" for name in ("001", "002", "010")))
+    write(tmp_path, *(f"bottle/ground_truth/cut/{name}_mask.png" for name in ("002", "010", "011")))
+    masks = {path: row[2] for path, row in kinds(images_of("mvtec_ad", tmp_path)).items()}
+    assert masks == {
+        "bottle/test/cut/001.png": None,
+        "bottle/test/cut/002.png": "bottle/ground_truth/cut/002_mask.png",
+        "bottle/test/cut/010.png": "bottle/ground_truth/cut/010_mask.png",
+    }
+    assert strays_of("mvtec_ad", tmp_path) == {
+        "bottle/ground_truth/cut/011_mask.png": "orphan_mask"
+    }
+
+
+def test_a_mask_in_the_other_split_is_an_orphan(tmp_path: Path) -> None:
+    write(tmp_path, "Class1/Train/0001.PNG", "Class1/Test/Label/0001_label.PNG")
+    assert kinds(images_of("dagm_2007", tmp_path)) == {
+        "Class1/Train/0001.PNG": ("good", None, None)
+    }
+    assert strays_of("dagm_2007", tmp_path) == {"Class1/Test/Label/0001_label.PNG": "orphan_mask"}
+
+
+def test_one_mask_goes_to_one_of_two_images(tmp_path: Path) -> None:
+    write(tmp_path, "bottle/test/cut/000.png", "bottle/test/cut/000.PNG")
+    write(tmp_path, "bottle/ground_truth/cut/000_mask.png")
+    if len(os.listdir(tmp_path / "bottle/test/cut")) == 1:
+        pytest.skip("this file system does not tell upper from lower case")
+    mask = "bottle/ground_truth/cut/000_mask.png"
+    assert kinds(images_of("mvtec_ad", tmp_path)) == {
+        "bottle/test/cut/000.PNG": ("anomalous", "cut", mask),
+        "bottle/test/cut/000.png": ("anomalous", "cut", None),
+    }
+
+
+def test_a_second_mask_for_one_image_is_a_stray_that_names_the_first(tmp_path: Path) -> None:
+    write(tmp_path, "bottle/test/cut/000.png")
+    write(tmp_path, "bottle/ground_truth/cut/000.png", "bottle/ground_truth/cut/000_mask.png")
+    catalog = catalog_of("mvtec_ad", tmp_path)
+    assert catalog.images["mask_relative_path"].to_pylist() == ["bottle/ground_truth/cut/000.png"]
+    assert catalog.stray_files.to_pylist() == [
+        {
+            "relative_path": "bottle/ground_truth/cut/000_mask.png",
+            "reason": "duplicate_mask",
+            "detail": "the image has bottle/ground_truth/cut/000.png",
+        }
+    ]
+
+
+def test_a_flat_test_image_is_anomalous_exactly_if_it_has_a_mask(tmp_path: Path) -> None:
+    write(tmp_path, "bottle/train/016.png", "bottle/test/000.png", "bottle/test/001.png")
+    write(tmp_path, "bottle/ground_truth/000_mask.png", "bottle/ground_truth/016_mask.png")
+    assert kinds(images_of("mvtec_ad", tmp_path)) == {
+        "bottle/train/016.png": ("good", None, None),
+        "bottle/test/000.png": ("anomalous", "unspecified", "bottle/ground_truth/000_mask.png"),
+        "bottle/test/001.png": ("good", None, None),
+    }
+    assert strays_of("mvtec_ad", tmp_path) == {"bottle/ground_truth/016_mask.png": "orphan_mask"}
+
+
+@pytest.mark.parametrize(
+    ("mask", "declared", "label"),
+    [
+        (False, None, "good"),
+        (False, 0, "good"),
+        (False, 1, "anomalous"),
+        (True, None, "anomalous"),
+        (True, 0, "anomalous"),
+        (True, 1, "anomalous"),
+    ],
+)
+def test_a_dagm_image_is_anomalous_if_it_has_a_mask_or_is_declared_so(
+    tmp_path: Path, mask: bool, declared: int | None, label: str
+) -> None:
+    write(tmp_path, "Class1/Train/0001.PNG")
+    if mask:
+        write(tmp_path, "Class1/Train/Label/0001_label.PNG")
+    if declared is not None:
+        content = b"1\n1\t%d\t0001.PNG\t0\t0\t\n" % declared
+        write(tmp_path, "Class1/Train/Label/Labels.txt", content=content)
+    (row,) = images_of("dagm_2007", tmp_path).values()
+    assert (row["label"], row["label_index"], row["declared_label_index"], row["defect_type"]) == (
+        label,
+        int(label == "anomalous"),
+        declared,
+        "unspecified" if label == "anomalous" else None,
+    )
+    assert strays_of("dagm_2007", tmp_path) == {}
+
+
+def test_labels_count_for_their_own_class_and_split_only(tmp_path: Path) -> None:
+    write_dagm(tmp_path)
+    write(tmp_path, "Class1/Test/0002.PNG", "Class2/Train/0002.PNG")
+    assert {
+        path: row["declared_label_index"] for path, row in images_of("dagm_2007", tmp_path).items()
+    } == {
+        "Class1/Train/0001.PNG": 0,
+        "Class1/Train/0002.PNG": 1,
+        "Class1/Test/0002.PNG": None,
+        "Class1/Test/0003.PNG": None,
+        "Class2/Train/0002.PNG": None,
+    }
+
+
+def test_a_copy_with_lower_case_suffixes_keeps_its_declared_labels(tmp_path: Path) -> None:
+    write(tmp_path, "Class1/Train/0001.png", "Class1/Train/0002.png")
+    content = b"1\n1\t0\t0001.PNG\t0\t0\t\n2\t1\t0002.PNG\t0\t0002_label.PNG\n"
+    write(tmp_path, "Class1/Train/Label/Labels.txt", content=content)
+    rows = images_of("dagm_2007", tmp_path)
+    assert {path: row["declared_label_index"] for path, row in rows.items()} == {
+        "Class1/Train/0001.png": 0,
+        "Class1/Train/0002.png": 1,
+    }
+    assert strays_of("dagm_2007", tmp_path) == {}
+
+
+def test_a_declared_image_without_a_file_is_named(tmp_path: Path) -> None:
+    write_dagm(tmp_path)
+    (tmp_path / "Class1/Train/0001.PNG").unlink()
+    assert catalog_of("dagm_2007", tmp_path).stray_files.to_pylist() == [
+        {
+            "relative_path": "Class1/Train/0001.PNG",
+            "reason": "declared_but_missing",
+            "detail": "named in Class1/Train/Label/Labels.txt",
+        }
+    ]
+
+
+def test_labels_that_are_not_understood_name_their_lines(tmp_path: Path) -> None:
+    write(tmp_path, "Class1/Train/0001.PNG")
+    write(tmp_path, "Class1/Train/Label/Labels.txt", content=b"1\nhello\n1\t1\t0001.PNG\n\xff\n")
+    catalog = catalog_of("dagm_2007", tmp_path)
+    assert catalog.images["label"].to_pylist() == ["anomalous"]
+    assert catalog.stray_files.to_pylist() == [
+        {
+            "relative_path": "Class1/Train/Label/Labels.txt",
+            "reason": "malformed_labels",
+            "detail": "2 lines not understood: 2, 4",
+        }
+    ]
+
+
+def test_a_path_at_the_root_and_one_level_deeper_is_one_image_and_one_stray(tmp_path: Path) -> None:
+    path = "bottle/train/good/000.png"
+    write(tmp_path, path, f"copy/{path}", "copy/bottle/train/good/001.png")
+    assert {row["source_uri"] for row in images_of("mvtec_ad", tmp_path).values()} == {
+        f"{tmp_path.as_uri()}/{path}",
+        f"{tmp_path.as_uri()}/copy/bottle/train/good/001.png",
+    }
+    assert catalog_of("mvtec_ad", tmp_path).stray_files.to_pylist() == [
+        {
+            "relative_path": f"copy/{path}",
+            "reason": "duplicate_path",
+            "detail": f"also found as {path}",
+        }
+    ]
+
+
+def test_junk_is_counted_and_has_no_row(tmp_path: Path) -> None:
+    write(tmp_path, "bottle/train/good/000.png", "readme.txt", "bottle/license.txt", ".DS_Store")
+    write(tmp_path, "bottle/train/good/Thumbs.db", "__MACOSX/bottle/train/good/._000.png")
+    catalog = catalog_of("mvtec_ad", tmp_path)
+    assert (catalog.images.num_rows, catalog.stray_files.num_rows, catalog.ignored) == (1, 0, 5)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "wrapper"),
+    [("mvtec_ad", "mvtec_anomaly_detection"), ("dagm_2007", "DAGM_KaggleUpload")],
+)
+def test_a_folder_one_level_deeper_and_a_zip_give_the_same_catalogue(
+    tmp_path: Path, dataset: str, wrapper: str
+) -> None:
+    folder = tmp_path / "outer" / wrapper
+    if dataset == "mvtec_ad":
+        write(folder, *MVTEC_PATHS, "bottle/train/good/000.jpg", "readme.txt")
+    else:
+        write_dagm(folder)
+        write(folder, "Class1/Test/Label/0009_label.PNG", "Class1/Train/Thumbs.db")
+    roots = [
+        folder,
+        folder.parent,
+        zip_of(folder, tmp_path / "plain.zip"),
+        zip_of(folder, tmp_path / "deeper.zip", f"{wrapper}/"),
+    ]
+    catalogs = [catalog_of(dataset, root) for root in roots]
+    kept = [name for name in IMAGES_SCHEMA.names if name not in OF_THE_COPY]
+    assert catalogs[0].images.num_rows == (7 if dataset == "mvtec_ad" else 3)
+    for catalog in catalogs[1:]:
+        assert (
+            catalog.images.select(kept).to_pylist() == catalogs[0].images.select(kept).to_pylist()
+        )
+        assert catalog.stray_files.to_pylist() == catalogs[0].stray_files.to_pylist()
+        assert catalog.ignored == catalogs[0].ignored == 1
+
+
+def test_an_image_written_twice_into_a_zip_is_listed_as_it_reads(tmp_path: Path) -> None:
+    path = "bottle/train/good/000.png"
+    archive = zip_of(write(tmp_path / "files", path, content=b"old"), tmp_path / "x.zip")
+    with zipfile.ZipFile(archive, "a") as target, pytest.warns(UserWarning, match="Duplicate"):
+        target.writestr(path, b"newer")
+    (row,) = images_of("mvtec_ad", archive).values()
+    assert open_root(str(archive)).read(path) == b"newer"
+    assert row["file_version"] == f"crc32-{zlib.crc32(b'newer'):08x}-5"
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        (b"two words", "two words"),
+        (b'it\'s "quoted"', 'it\'s "quoted"'),
+        (b"100% %20 %s", "100% %20 %s"),
+        (b"a;b?c#d&e", "a;b?c#d&e"),
+        (b"new\nline", "new\nline"),
+        (b"back\\slash", "back\\slash"),
+        ("bläh-\N{CROCODILE}".encode(), "bläh-\N{CROCODILE}"),
+        (b"caf\xe9", "caf\\xe9"),
+    ],
+)
+def test_a_strange_name_survives_and_leads_back_to_its_bytes(
+    tmp_path: Path, name: bytes, shown: str
+) -> None:
+    paths = [
+        b"%s/test/%s/%s.png" % (name, name, name),
+        b"%s/ground_truth/%s/%s_mask.png" % ((name,) * 3),
+    ]
+    try:
+        write(tmp_path, *paths)
+    except OSError as error:
+        pytest.skip(f"this file system has no such names: {error}")
+    (row,) = images_of("mvtec_ad", tmp_path).values()
+    assert row["relative_path"] == f"{shown}/test/{shown}/{shown}.png"
+    assert row["mask_relative_path"] == f"{shown}/ground_truth/{shown}/{shown}_mask.png"
+    assert (row["category"], row["defect_type"], row["filename"]) == (shown, shown, f"{shown}.png")
+    root = open_root(str(tmp_path))
+    for path, uri in zip(paths, (row["source_uri"], row["mask_source_uri"]), strict=True):
+        found = root.path_of(uri)
+        assert found == os.fsdecode(path)
+        assert root.read(found) == path
+
+
+@pytest.mark.parametrize(
+    ("dataset", "paths", "stray", "reason"),
+    [
+        (
+            "mvtec_ad",
+            [
+                b"caf\xe9/test/cut/0.png",
+                b"caf\xe9/ground_truth/cut/0.png",
+                b"caf\xe9/ground_truth/cut/0_mask.png",
+            ],
+            "caf\\xe9/ground_truth/cut/0_mask.png",
+            "duplicate_mask",
+        ),
+        (
+            "mvtec_ad",
+            [b"caf\xe9/train/good/0.png", b"copy/caf\xe9/train/good/0.png"],
+            "copy/caf\\xe9/train/good/0.png",
+            "duplicate_path",
+        ),
+        (
+            "dagm_2007",
+            [b"caf\xe9/Train/0001.PNG", b"caf\xe9/Train/Label/Labels.txt"],
+            "caf\\xe9/Train/0009.PNG",
+            "declared_but_missing",
+        ),
+    ],
+)
+def test_a_stray_in_a_folder_that_is_not_utf_8_is_named_like_any_other(
+    tmp_path: Path, dataset: str, paths: list[bytes], stray: str, reason: str
+) -> None:
+    try:
+        write(tmp_path, *paths, content=b"9\t1\t0009.PNG\n")
+    except OSError as error:
+        pytest.skip(f"this file system has no such names: {error}")
+    assert strays_of(dataset, tmp_path) == {stray: reason}
+
+
+def test_two_names_that_look_alike_as_text_keep_two_ids(tmp_path: Path) -> None:
+    try:
+        write(tmp_path, b"bottle/train/good/\xff.png", b"bottle/train/good/\\xff.png")
+    except OSError as error:
+        pytest.skip(f"this file system has no such names: {error}")
+    assert len(set(catalog_of("mvtec_ad", tmp_path).images["image_id"].to_pylist())) == 2
+
+
+def test_a_link_inside_the_root_is_an_image(tmp_path: Path) -> None:
+    write(tmp_path, "bottle/train/good/000.png")
+    (tmp_path / "bottle/train/good/001.png").symlink_to("000.png")
+    assert set(images_of("mvtec_ad", tmp_path)) == {
+        "bottle/train/good/000.png",
+        "bottle/train/good/001.png",
+    }
+
+
+def test_what_is_no_regular_file_of_the_root_is_a_stray_that_is_never_read(tmp_path: Path) -> None:
+    root = write(tmp_path / "root", "bottle/train/good/000.png")
+    folder = root / "bottle/train/good"
+    (folder / "001.png").symlink_to(write(tmp_path, "secret") / "secret")
+    os.mkfifo(folder / "002.png")
+    (folder / "003.png").symlink_to(folder)
+    assert set(images_of("mvtec_ad", root)) == {"bottle/train/good/000.png"}
+    assert strays_of("mvtec_ad", root) == {
+        "bottle/train/good/001.png": "link_out_of_the_root",
+        "bottle/train/good/002.png": "not_a_regular_file",
+        "bottle/train/good/003.png": "linked_folder",
+    }
+
+
+def test_a_link_to_nowhere_or_to_itself_is_a_broken_link(tmp_path: Path) -> None:
+    write(tmp_path, "bottle/train/good/000.png")
+    (tmp_path / "bottle/train/good/001.png").symlink_to("nowhere.png")
+    (tmp_path / "bottle/train/good/002.png").symlink_to("002.png")
+    assert strays_of("mvtec_ad", tmp_path) == {
+        "bottle/train/good/001.png": "broken_link",
+        "bottle/train/good/002.png": "broken_link",
+    }
+
+
+def test_a_category_folder_that_is_a_link_is_named_as_one(tmp_path: Path) -> None:
+    root = write(tmp_path / "root", "bottle/train/good/000.png")
+    (root / "cable").symlink_to(write(tmp_path / "elsewhere", "train/good/000.png"))
+    assert set(images_of("mvtec_ad", root)) == {"bottle/train/good/000.png"}
+    assert strays_of("mvtec_ad", root) == {"cable": "linked_folder"}
+
+
+def test_an_empty_root_says_so(tmp_path: Path) -> None:
+    catalog = catalog_of("mvtec_ad", tmp_path)
+    assert (catalog.images.num_rows, catalog.stray_files.num_rows) == (0, 0)
+    assert catalog.empty_because == f"{tmp_path.as_uri()} is empty; it should hold MVTec AD."
+
+
+def test_a_root_of_the_other_dataset_says_which_one_it_is(tmp_path: Path) -> None:
+    catalog = catalog_of("mvtec_ad", write_dagm(tmp_path))
+    assert catalog.images.num_rows == 0
+    assert catalog.empty_because == (
+        f"{tmp_path.as_uri()} holds no image in the layout of MVTec AD (5 unrecognised_path). "
+        "It looks like DAGM 2007. Point MVTEC_AD_ROOT at the folder that holds the category "
+        "folders, for example above 'Class1/Test/0003.PNG'."
+    )
+
+
+def test_the_other_dataset_is_recognised_behind_its_readme_files(tmp_path: Path) -> None:
+    write(tmp_path, "readme.txt", "license.txt", "bottle/train/good/000.png")
+    write(
+        tmp_path,
+        *(f"{name}/{file}.txt" for name in ("bottle", "cable") for file in ("readme", "license")),
+    )
+    assert catalog_of("dagm_2007", tmp_path).empty_because == (
+        f"{tmp_path.as_uri()} holds no image in the layout of DAGM 2007 (1 unrecognised_path). "
+        "It looks like MVTec AD. Point DAGM_2007_ROOT at the folder that holds the category "
+        "folders, for example above 'bottle/train/good/000.png'."
+    )
+
+
+def test_a_root_that_holds_only_junk_is_as_good_as_empty(tmp_path: Path) -> None:
+    write(tmp_path, ".DS_Store", "readme.txt")
+    assert catalog_of("mvtec_ad", tmp_path).empty_because == (
+        f"{tmp_path.as_uri()} is empty; it should hold MVTec AD."
+    )
+
+
+def test_a_root_that_is_a_category_says_where_to_point(tmp_path: Path) -> None:
+    write(tmp_path, "train/good/000.png")
+    assert catalog_of("mvtec_ad", tmp_path).empty_because == (
+        f"{tmp_path.as_uri()} holds no image in the layout of MVTec AD (1 unrecognised_path). "
+        "Point MVTEC_AD_ROOT at the folder that holds the category folders, for example above "
+        "'train/good/000.png'."
+    )
+
+
+def test_the_digest_changes_exactly_when_the_listing_does(tmp_path: Path) -> None:
+    write(tmp_path, *MVTEC_PATHS)
+    before = listing_digest(catalog_of("mvtec_ad", tmp_path))
+    write(tmp_path, "readme.txt")
+    assert listing_digest(catalog_of("mvtec_ad", tmp_path)) == before
+    os.utime(tmp_path / "cable/ground_truth/cut/000_mask.png", (1, 1))
+    touched = listing_digest(catalog_of("mvtec_ad", tmp_path))
+    write(tmp_path, "bottle/notes.csv")
+    stray = listing_digest(catalog_of("mvtec_ad", tmp_path))
+    assert len({before, touched, stray}) == 3
+
+
+@pytest.mark.parametrize(
+    ("dataset", "excerpt", "counts", "masks", "strays"),
+    [
+        (
+            "mvtec_ad",
+            "official_layout/mvtec_ad",
+            {("train", "good"): 4, ("test", "good"): 4, ("test", "anomalous"): 20},
+            11,
+            {"orphan_mask": 7},
+        ),
+        (
+            "dagm_2007",
+            "official_layout/dagm_2007",
+            {
+                ("train", "good"): 32,
+                ("train", "anomalous"): 11,
+                ("test", "good"): 38,
+                ("test", "anomalous"): 2,
+            },
+            13,
+            {},
+        ),
+        (
+            "mvtec_ad",
+            "seed_excerpt/mvtec_excerpt",
+            {("train", "good"): 10, ("test", "anomalous"): 10},
+            10,
+            {},
+        ),
+        (
+            "dagm_2007",
+            "seed_excerpt/dagm_excerpt",
+            {("train", "good"): 10, ("test", "anomalous"): 10},
+            10,
+            {},
+        ),
+    ],
+)
+def test_the_real_excerpts_have_their_exact_numbers(
+    real_root: Path,
+    dataset: str,
+    excerpt: str,
+    counts: dict[tuple[str, str], int],
+    masks: int,
+    strays: dict[str, int],
+) -> None:
+    rows = list(images_of(dataset, real_root / excerpt).values())
+    found = [(row["split"], row["label"]) for row in rows]
+    assert {key: found.count(key) for key in found} == counts
+    paired = [row["mask_relative_path"] for row in rows if row["mask_relative_path"]]
+    assert len(paired) == len(set(paired)) == masks
+    assert not set(paired) & {row["relative_path"] for row in rows}
+    reasons = list(strays_of(dataset, real_root / excerpt).values())
+    assert {reason: reasons.count(reason) for reason in reasons} == strays
+
+
+def test_the_labels_of_the_real_class_agree_with_its_masks(real_root: Path) -> None:
+    rows = images_of("dagm_2007", real_root / "official_layout/dagm_2007").values()
+    assert all(
+        row["declared_label_index"]
+        == row["label_index"]
+        == int(row["mask_relative_path"] is not None)
+        for row in rows
+    )

@@ -1,0 +1,208 @@
+"""The difference between a root and what is loaded, and the refusal to lose data by accident."""
+
+import hashlib
+import shutil
+from pathlib import Path
+
+import pytest
+
+from anomaly_assets.ingest.reconcile import (
+    ShrunkRootError,
+    UnknownCategoryError,
+    category_scope,
+    reconcile,
+)
+from anomaly_assets.ingest.roots import RootError
+from anomaly_assets.ingest.source import load
+from anomaly_assets.warehouse.database import Warehouse
+from anomaly_assets_tests.ingest.loaded import loads, query, rows_of
+from anomaly_assets_tests.ingest.trees import DAGM, MVTEC, MVTEC_PATHS, write, write_dagm
+
+
+def remove(root: Path, *paths: str) -> None:
+    for path in paths:
+        (root / path).unlink()
+
+
+@pytest.fixture
+def ten(tmp_path: Path, warehouse: Warehouse) -> Path:
+    """A root of five bottles and five cables, loaded."""
+    root = tmp_path / "root"
+    for category in ("bottle", "cable"):
+        write(root, *(f"{category}/train/good/00{number}.png" for number in range(5)))
+    load(MVTEC, str(root), warehouse)
+    return root
+
+
+def test_reconciling_says_what_differs_and_changes_nothing(
+    tmp_path: Path, warehouse: Warehouse
+) -> None:
+    root = write(tmp_path / "root", *MVTEC_PATHS)
+    found = reconcile(MVTEC, str(root), warehouse)
+    assert found.any_change
+    assert (found.root_uri, found.ignored) == (root.as_uri(), 0)
+    images, strays = found.tables["images"], found.tables["stray_files"]
+    assert (images.inserted, images.updated, images.deleted, images.unchanged) == (7, 0, 0, 0)
+    assert (strays.inserted, strays.updated, strays.deleted, strays.unchanged) == (1, 0, 0, 0)
+    assert (images.scope, images.table_exists) == (None, False)
+    assert query(warehouse, "SELECT count(*) FROM duckdb_tables()") == [(0,)]
+
+
+def test_only_the_categories_that_differ_are_staged(ten: Path, warehouse: Warehouse) -> None:
+    write(ten, "cable/train/good/000.png", content=b"another picture")
+    remove(ten, "cable/train/good/001.png")
+    write(ten, "cable/test/cut/000.png", "cable/test/cut/001.png", "cable/test/cut/002.png")
+    images = reconcile(MVTEC, str(ten), warehouse).tables["images"]
+    assert (images.inserted, images.updated, images.deleted, images.unchanged) == (3, 1, 1, 8)
+    assert images.rows["category"].to_pylist() == ["cable"] * 7
+    assert images.scope == category_scope(["cable"])
+
+
+def test_a_listing_like_the_tables_has_no_change(ten: Path, warehouse: Warehouse) -> None:
+    found = reconcile(MVTEC, str(ten), warehouse)
+    assert not found.any_change
+    assert {name: changes.unchanged for name, changes in found.tables.items()} == {
+        "images": 10,
+        "stray_files": 0,
+    }
+
+
+def test_a_scope_is_the_digests_of_the_category_names() -> None:
+    assert category_scope(["cable", "bottle"]) == (
+        "md5(split_part(relative_path, '/', 1)) IN "
+        "('3a385ac07dcec4dde1a4ca47a9802c96', '855923325fa23283dda6da090d10fdf2')"
+    )
+
+
+def test_a_name_never_becomes_part_of_a_scope(warehouse: Warehouse) -> None:
+    hostile = "x'); DROP TABLE images;--\n{table}%s"
+    digest = hashlib.md5(hostile.encode(), usedforsecurity=False).hexdigest()
+    scope = category_scope([hostile])
+    assert scope == f"md5(split_part(relative_path, '/', 1)) IN ('{digest}')"
+    with warehouse.connect() as connection:
+        path = f"{hostile}/train/good/000.png"
+        statement = f"SELECT {scope} FROM (VALUES ($path)) AS listed (relative_path)"
+        assert connection.execute(statement, {"path": path}).fetchall() == [(True,)]
+        assert connection.execute(statement, {"path": "x/1.png"}).fetchall() == [(False,)]
+
+
+def test_four_fifths_of_the_rows_are_enough(ten: Path, warehouse: Warehouse) -> None:
+    remove(ten, "bottle/train/good/000.png", "cable/train/good/000.png")
+    load(MVTEC, str(ten), warehouse)
+    assert len(rows_of(warehouse, MVTEC)) == 8
+
+
+def test_a_root_that_lost_more_than_a_fifth_fails_and_changes_nothing(
+    ten: Path, warehouse: Warehouse
+) -> None:
+    before = rows_of(warehouse, MVTEC), loads(warehouse, MVTEC)
+    remove(ten, *(f"{name}/train/good/000.png" for name in ("bottle", "cable")))
+    remove(ten, "cable/train/good/001.png")
+    write(ten, "bottle/notes.csv")  # is not loaded either
+    with pytest.raises(ShrunkRootError) as caught:
+        load(MVTEC, str(ten), warehouse)
+    assert str(caught.value) == (
+        f"{ten.as_uri()} lists 7 images of MVTec AD, 10 are loaded; nothing was changed. "
+        "If the images are meant to be gone, run again with this run config: "
+        "{ops: {mvtec_ad: {config: {allow_shrink: true}}}}"
+    )
+    assert (rows_of(warehouse, MVTEC), loads(warehouse, MVTEC)) == before
+    assert rows_of(warehouse, MVTEC, "stray_files") == {}
+
+
+def test_allow_shrink_accepts_the_loss(ten: Path, warehouse: Warehouse) -> None:
+    shutil.rmtree(ten / "cable")
+    load(MVTEC, str(ten), warehouse, allow_shrink=True)
+    assert {row["category"] for row in rows_of(warehouse, MVTEC).values()} == {"bottle"}
+    assert len(rows_of(warehouse, MVTEC)) == 5
+
+
+def test_the_loss_of_one_category_is_measured_against_that_category(
+    ten: Path, warehouse: Warehouse
+) -> None:
+    remove(ten, "bottle/train/good/000.png", "bottle/train/good/001.png")
+    with pytest.raises(ShrunkRootError, match="lists 3 images of MVTec AD, 5 are loaded"):
+        reconcile(MVTEC, str(ten), warehouse, categories=["bottle"])
+    assert reconcile(MVTEC, str(ten), warehouse).tables["images"].deleted == 2
+    assert not reconcile(MVTEC, str(ten), warehouse, categories=["cable"]).any_change
+
+
+def test_a_missing_root_fails_with_both_counts(ten: Path, warehouse: Warehouse) -> None:
+    before = rows_of(warehouse, MVTEC)
+    shutil.rmtree(ten)
+    with pytest.raises(RootError) as caught:
+        load(MVTEC, str(ten), warehouse, allow_shrink=True)
+    assert str(caught.value) == (
+        f"MVTec AD (MVTEC_AD_ROOT): {ten} does not exist. 0 images listed, 10 loaded; nothing was "
+        "changed. To leave this dataset out, set MVTEC_AD_ROOT to the empty string."
+    )
+    assert rows_of(warehouse, MVTEC) == before
+
+
+def test_an_emptied_root_fails_with_both_counts(ten: Path, warehouse: Warehouse) -> None:
+    before = rows_of(warehouse, MVTEC)
+    shutil.rmtree(ten)
+    ten.mkdir()
+    with pytest.raises(ShrunkRootError) as caught:
+        load(MVTEC, str(ten), warehouse)
+    assert str(caught.value) == (
+        f"{ten.as_uri()} is empty; it should hold MVTec AD. {ten.as_uri()} lists 0 images of "
+        "MVTec AD, 10 are loaded; nothing was changed. If the images are meant to be gone, run "
+        "again with this run config: {ops: {mvtec_ad: {config: {allow_shrink: true}}}}"
+    )
+    assert rows_of(warehouse, MVTEC) == before
+
+
+def test_an_emptied_root_empties_the_table_where_that_is_allowed(
+    ten: Path, warehouse: Warehouse
+) -> None:
+    shutil.rmtree(ten)
+    ten.mkdir()
+    load(MVTEC, str(ten), warehouse, allow_shrink=True)
+    assert rows_of(warehouse, MVTEC) == {}
+
+
+def test_an_empty_root_fails_at_the_first_load_too(tmp_path: Path, warehouse: Warehouse) -> None:
+    (tmp_path / "root").mkdir()
+    with pytest.raises(ShrunkRootError, match="lists 0 images of DAGM 2007, 0 are loaded"):
+        load(DAGM, str(tmp_path / "root"), warehouse)
+
+
+def test_the_root_of_the_other_dataset_fails_and_is_recognised(
+    tmp_path: Path, warehouse: Warehouse
+) -> None:
+    root = write_dagm(tmp_path / "root")
+    with pytest.raises(ShrunkRootError, match=r"It looks like DAGM 2007\.") as caught:
+        load(MVTEC, str(root), warehouse)
+    assert root.as_uri() in str(caught.value)
+
+
+def test_a_tar_as_root_fails_and_says_what_to_do(ten: Path, warehouse: Warehouse) -> None:
+    archive = write(ten.parent, "mvtec_ad.tar") / "mvtec_ad.tar"
+    with pytest.raises(RootError) as caught:
+        load(MVTEC, str(archive), warehouse)
+    assert str(caught.value) == (
+        f"MVTec AD (MVTEC_AD_ROOT): {archive} is an archive that cannot be read in place: unpack it "
+        "and give the folder, or repack it as .zip. 0 images listed, 10 loaded; nothing was "
+        "changed. To leave this dataset out, set MVTEC_AD_ROOT to the empty string."
+    )
+
+
+def test_an_unknown_category_is_refused_with_the_names_there_are(
+    ten: Path, warehouse: Warehouse
+) -> None:
+    with pytest.raises(UnknownCategoryError) as caught:
+        load(MVTEC, str(ten), warehouse, categories=["botle", "cable", "zipper"])
+    assert str(caught.value) == (
+        "MVTec AD has no category 'botle', 'zipper'. Below the root: bottle, cable."
+    )
+
+
+def test_a_category_that_is_loaded_and_gone_from_the_root_is_known(
+    ten: Path, warehouse: Warehouse
+) -> None:
+    shutil.rmtree(ten / "cable")
+    with pytest.raises(ShrunkRootError, match="lists 0 images of MVTec AD, 5 are loaded"):
+        reconcile(MVTEC, str(ten), warehouse, categories=["cable"])
+    found = reconcile(MVTEC, str(ten), warehouse, categories=["cable"], allow_shrink=True)
+    assert found.tables["images"].deleted == 5

@@ -1,0 +1,105 @@
+"""Listing and reading whatever holds a dataset."""
+
+import os
+from datetime import datetime, timezone
+from pathlib import Path
+
+import fsspec
+import pytest
+
+from anomaly_assets.ingest.roots import FileEntry, FileUnreadableError, RootError, open_root
+from anomaly_assets_tests.ingest.trees import write, zip_of
+
+
+def test_a_folder_lists_every_file_with_size_time_and_version(tmp_path: Path) -> None:
+    write(tmp_path, "a/b/1.png", content=b"four")
+    os.utime(tmp_path / "a/b/1.png", ns=(0, 1_700_000_000_123_456_789))
+    assert list(open_root(str(tmp_path)).files()) == [
+        FileEntry(
+            "a/b/1.png",
+            4,
+            datetime(2023, 11, 14, 22, 13, 20, 123456, timezone.utc),
+            "4-1700000000123456789",
+        )
+    ]
+
+
+def test_a_file_url_opens_the_same_folder(tmp_path: Path) -> None:
+    folder = write(tmp_path / "my data 100%", "1.png")
+    root = open_root(folder.as_uri())
+    assert root.uri == open_root(str(folder)).uri == folder.as_uri()
+    assert root.read("1.png") == b"1.png"
+
+
+def test_a_zip_lists_its_members_with_their_checksums(tmp_path: Path) -> None:
+    archive = zip_of(write(tmp_path / "files", "a/1.png", content=b"four"), tmp_path / "x.ZIP")
+    root = open_root(str(archive))
+    (entry,) = root.files()
+    assert (entry.path, entry.size_bytes, entry.version) == ("a/1.png", 4, "crc32-90c1667d-4")
+    assert root.read("a/1.png") == b"four"
+    assert root.uri_of("a/1.png") == f"zip+{archive.as_uri()}!/a/1.png"
+
+
+def test_an_encrypted_member_says_so(tmp_path: Path) -> None:
+    archive = zip_of(write(tmp_path / "files", "1.png"), tmp_path / "x.zip")
+    content = bytearray(archive.read_bytes())
+    content[content.index(b"PK\x01\x02") + 8] |= 1  # the flag in the archive's directory
+    archive.write_bytes(content)
+    assert [entry.problem for entry in open_root(str(archive)).files()] == ["encrypted_in_archive"]
+
+
+def test_a_url_is_listed_and_read_through_fsspec(tmp_path: Path) -> None:
+    location = f"memory://{tmp_path.name}"
+    fsspec.filesystem("memory").pipe(f"/{tmp_path.name}/a/1 %.png", b"four")
+    root = open_root(location)
+    (entry,) = root.files()
+    assert (entry.path, entry.size_bytes) == ("a/1 %.png", 4)
+    assert root.read("a/1 %.png") == b"four"
+    assert root.uri_of("a/1 %.png") == f"{location}/a/1%20%25.png"
+
+
+def test_the_address_of_a_file_elsewhere_has_no_path_below_the_root(tmp_path: Path) -> None:
+    root = open_root(str(tmp_path))
+    assert root.path_of(root.uri_of("a/1.png")) == "a/1.png"
+    assert root.path_of(f"{root.uri}-other/a/1.png") is None
+
+
+def test_a_file_that_is_gone_is_unreadable_and_named(tmp_path: Path) -> None:
+    with pytest.raises(FileUnreadableError, match=r"^a/1\.png: No such file or directory$"):
+        open_root(str(tmp_path)).read("a/1.png")
+
+
+def test_a_member_that_is_damaged_is_unreadable_and_named(tmp_path: Path) -> None:
+    archive = zip_of(write(tmp_path / "files", "1.png", content=b"four"), tmp_path / "x.zip")
+    archive.write_bytes(archive.read_bytes().replace(b"four", b"five", 1))
+    with pytest.raises(FileUnreadableError, match=r"^1\.png: Bad CRC-32"):
+        open_root(str(archive)).read("1.png")
+
+
+@pytest.mark.parametrize(
+    "name", ["x.tar", "x.TAR.GZ", "x.tgz", "x.tar.xz", "x.tar.bz2", "x.7z", "x.rar"]
+)
+def test_an_archive_that_cannot_be_read_in_place_says_what_to_do(tmp_path: Path, name: str) -> None:
+    write(tmp_path, name)
+    with pytest.raises(RootError, match=r"unpack it and give the folder, or repack it as \.zip"):
+        open_root(str(tmp_path / name))
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("missing", "missing does not exist."),
+        ("notes.txt", "notes.txt is neither a folder nor a .zip archive."),
+        ("broken.zip", "broken.zip cannot be read as a zip archive: File is not a zip file"),
+    ],
+)
+def test_a_root_that_cannot_be_opened_says_why(tmp_path: Path, name: str, message: str) -> None:
+    write(tmp_path, "notes.txt", "broken.zip")
+    with pytest.raises(RootError) as caught:
+        open_root(str(tmp_path / name))
+    assert str(caught.value).endswith(f"{tmp_path}/{message}")
+
+
+def test_a_url_of_an_unknown_kind_says_so() -> None:
+    with pytest.raises(RootError, match=r"^nosuch:// cannot be opened: .*nosuch"):
+        open_root("nosuch://somewhere")

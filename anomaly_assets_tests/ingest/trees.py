@@ -1,0 +1,75 @@
+"""Small dataset trees, and the rows that a listing gives for them."""
+
+import os
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from anomaly_assets.datasets import SOURCE_DATASETS
+from anomaly_assets.ingest.catalog import Catalog, list_catalog
+from anomaly_assets.ingest.roots import open_root
+
+MVTEC = SOURCE_DATASETS["mvtec_ad"]
+DAGM = SOURCE_DATASETS["dagm_2007"]
+
+Row = dict[str, Any]
+
+LABELS = b"1\n1\t0\t0001.PNG\t0\t0\t\n2\t1\t0002.PNG\t0\t0002_label.PNG\n"
+
+MVTEC_PATHS = (
+    "bottle/train/good/000.png",
+    "bottle/train/good/001.png",
+    "bottle/test/good/000.png",
+    "bottle/test/broken/000.png",
+    "bottle/test/broken/001.png",
+    "bottle/ground_truth/broken/000_mask.png",
+    "cable/train/good/000.png",
+    "cable/test/cut/000.png",
+    "cable/ground_truth/cut/000_mask.png",
+    "cable/ground_truth/cut/007_mask.png",
+)
+"""Seven images, two pairs, one image without a mask, and one mask without an image."""
+
+
+def write(root: Path, *paths: str | bytes, content: bytes | None = None) -> Path:
+    """Make files below a root; each holds its own path unless told otherwise. Returns the root."""
+    for path in paths:
+        name = os.fsencode(path)
+        target = os.path.join(os.fsencode(root), name)
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        with open(target, "wb") as file:
+            file.write(name if content is None else content)
+    return root
+
+
+def write_dagm(root: Path) -> Path:
+    """One class: two training images, the second anomalous by mask and label; one test image."""
+    write(root, "Class1/Train/0001.PNG", "Class1/Train/0002.PNG", "Class1/Test/0003.PNG")
+    write(root, "Class1/Train/Label/0002_label.PNG")
+    return write(root, "Class1/Train/Label/Labels.txt", content=LABELS)
+
+
+def zip_of(folder: Path, archive: Path, prefix: str = "") -> Path:
+    """Put all files of a folder into a zip, below `prefix`. Returns the archive."""
+    with zipfile.ZipFile(archive, "w") as target:
+        for path in sorted(folder.rglob("*")):
+            target.write(path, prefix + path.relative_to(folder).as_posix())
+    return archive
+
+
+def catalog_of(dataset_name: str, root: Path) -> Catalog:
+    """List a root."""
+    return list_catalog(SOURCE_DATASETS[dataset_name], open_root(str(root)))
+
+
+def images_of(dataset_name: str, root: Path) -> dict[str, Row]:
+    """Catalogue rows of a root by relative path."""
+    rows = catalog_of(dataset_name, root).images.to_pylist()
+    assert len({row["image_id"] for row in rows}) == len(rows)
+    return {row["relative_path"]: row for row in rows}
+
+
+def strays_of(dataset_name: str, root: Path) -> dict[str, str]:
+    """Reasons of the stray files of a root by relative path."""
+    rows = catalog_of(dataset_name, root).stray_files.to_pylist()
+    return {row["relative_path"]: row["reason"] for row in rows}
