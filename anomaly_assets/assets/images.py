@@ -18,7 +18,7 @@ from anomaly_assets.assets.specs import (
 )
 from anomaly_assets.datasets import SOURCE_DATASETS, SourceDataset
 from anomaly_assets.ingest.reconcile import Reconciliation, reconcile
-from anomaly_assets.ingest.source import catalog_pipeline, catalog_source
+from anomaly_assets.ingest.source import catalog_pipeline, catalog_source, loading_pipeline
 from anomaly_assets.warehouse.database import CATALOG
 from anomaly_assets.warehouse.schema import comment_on_catalogue, refresh, row_count
 from anomaly_assets.warehouse.tables import CATALOGUE_TABLES
@@ -108,13 +108,14 @@ def catalogue_assets(dataset: SourceDataset) -> dg.AssetsDefinition:
             allow_shrink=config.allow_shrink,
         )
         if found.any_change:
-            load = dlt.run(
-                context,
-                dlt_source=catalog_source(dataset, found),
-                dlt_pipeline=catalog_pipeline(dataset, warehouse.warehouse),
-                dagster_dlt_translator=translator,
-            )
-            loads = {event.asset_key: _load_metadata(event) for event in load}
+            with loading_pipeline(dataset, warehouse.warehouse) as pipeline:
+                load = dlt.run(
+                    context,
+                    dlt_source=catalog_source(dataset, found),
+                    dlt_pipeline=pipeline,
+                    dagster_dlt_translator=translator,
+                )
+                loads = {event.asset_key: _load_metadata(event) for event in load}
         else:
             loads = {}
         with warehouse.warehouse.connect() as connection:

@@ -101,7 +101,7 @@ def parse_labels(content: bytes) -> DeclaredLabels:
     malformed: list[int] = []
     for number, line in enumerate(content.decode("utf-8-sig", "replace").splitlines(), start=1):
         fields = [field.strip() for field in line.split("\t")]
-        if not any(fields) or (number == 1 and fields == ["1"]):
+        if not any(fields) or (number == 1 and [*filter(None, fields)] == ["1"]):
             continue
         if len(fields) < 3 or fields[1] not in ("0", "1") or not fields[2] or "�" in line:
             malformed.append(number)

@@ -24,7 +24,7 @@ from anomaly_assets.datasets.record import (
     PairKey,
     Stray,
 )
-from anomaly_assets.ingest.roots import FileEntry, FileUnreadableError, Root
+from anomaly_assets.ingest.roots import FileEntry, FileUnreadableError, Root, as_text
 
 IMAGES_SCHEMA = pa.schema(
     [
@@ -92,7 +92,7 @@ def list_catalog(dataset: SourceDataset, root: Root) -> Catalog:
     declared = listing.read_declared_labels(dataset, root)
     images = _image_rows(dataset, root, listing, declared)
     listing.note_orphans(declared)
-    strays = [(_text(path), reason, detail) for path, (reason, detail) in listing.strays.items()]
+    strays = [(path, *why) for path, why in listing.strays.items()]
     return Catalog(
         images=images,
         stray_files=_table(STRAY_FILES_SCHEMA, sorted(strays)),
@@ -122,23 +122,20 @@ class _Listing:
     labels: list[tuple[LabelsFile, FileEntry]] = field(default_factory=list)
     strays: dict[str, tuple[str, str | None]] = field(default_factory=dict)
     ignored: int = 0
-    paths: list[str] = field(default_factory=list)
     _seen: set[str] = field(default_factory=set)
 
     def add(self, dataset: SourceDataset, entry: FileEntry) -> None:
         record = dataset.classify(entry.path)
-        if len(self.paths) < 5:
-            self.paths.append(entry.path)
         if isinstance(record, Stray):
-            self.stray(record.relative_path, record.reason)
+            self.stray(record.relative_path, entry.problem or record.reason)
         elif not isinstance(record, (ImageFile, MaskFile, LabelsFile)):
             self.ignored += 1
         elif entry.problem:
             self.stray(entry.path, entry.problem)
-        elif record.relative_path in self._seen:
+        elif as_text(record.relative_path) in self._seen:
             self.stray(entry.path, "duplicate_path", f"also found as {record.relative_path}")
         else:
-            self._seen.add(record.relative_path)
+            self._seen.add(as_text(record.relative_path))
             if isinstance(record, ImageFile):
                 self.images.setdefault(record.pair_key, []).append((record, entry))
             elif isinstance(record, LabelsFile):
@@ -150,9 +147,10 @@ class _Listing:
                 self.masks[record.pair_key] = (record, entry)
 
     def stray(self, path: str, reason: str, detail: str | None = None) -> None:
+        path = as_text(path)
         if path in self.strays and detail is None:
             detail = "listed more than once"
-        self.strays[path] = (reason, detail)
+        self.strays[path] = (reason, as_text(detail) if detail else None)
 
     def read_declared_labels(
         self, dataset: SourceDataset, root: Root
@@ -184,9 +182,10 @@ class _Listing:
         for record, _ in self.labels:
             labels = declared.get((record.category, record.split))
             folder = record.relative_path.rsplit("/", 2)[0]
+            listed = {path.casefold() for path in self._seen}
             for name in labels.label_index_of if labels else ():
                 path = f"{folder}/{name}"
-                if path not in self._seen:
+                if path.casefold() not in listed:
                     self.stray(path, "declared_but_missing", f"named in {record.relative_path}")
 
 
@@ -197,32 +196,36 @@ def _image_rows(
     declared: dict[tuple[str, str], DeclaredLabels],
 ) -> pa.Table:
     rows = []
+    label_index_of = {
+        (*where, name.casefold()): index
+        for where, labels in declared.items()
+        for name, index in labels.label_index_of.items()
+    }
     for key, images in listing.images.items():
         for position, (image, entry) in enumerate(images):
             mask = listing.masks.get(key) if position == 0 else None
             filename = entry.path.rpartition("/")[2]
-            labels = declared.get((image.category, image.split))
-            declared_index = labels.label_index_of.get(filename) if labels else None
+            declared_index = label_index_of.get((image.category, image.split, filename.casefold()))
             anomalous = image.label == "anomalous" or (
                 image.label is None and (mask is not None or declared_index == 1)
             )
-            relative_path = _text(image.relative_path)
+            relative_path = as_text(image.relative_path)
             rows.append(
                 (
                     f"{dataset.name}/{relative_path}",
                     dataset.name,
-                    _text(image.category),
+                    as_text(image.category),
                     image.split,
                     "anomalous" if anomalous else "good",
                     int(anomalous),
-                    (_text(image.folder) or UNSPECIFIED) if anomalous else None,
-                    _text(filename),
+                    (as_text(image.folder) or UNSPECIFIED) if anomalous else None,
+                    as_text(filename),
                     relative_path,
                     root.uri_of(entry.path),
                     entry.size_bytes,
                     entry.modified_at,
                     entry.version,
-                    _text(mask[0].relative_path) if mask else None,
+                    as_text(mask[0].relative_path) if mask else None,
                     root.uri_of(mask[1].path) if mask else None,
                     mask[1].version if mask else None,
                     declared_index,
@@ -240,19 +243,14 @@ def _table(schema: pa.Schema, rows: Iterable[tuple[object, ...]]) -> pa.Table:
     )
 
 
-def _text(path: str) -> str:
-    """The path as valid Unicode: bytes that are not UTF-8 are shown in hexadecimal."""
-    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-
-
 def _no_images(dataset: SourceDataset, root: Root, listing: _Listing) -> str:
-    if not listing.paths:
+    if not listing.strays:
         return f"{root.uri} is empty; it should hold {dataset.title}."
     others = [
         other.title
         for other in SOURCE_DATASETS.values()
         if other is not dataset
-        and any(isinstance(other.classify(path), (ImageFile, MaskFile)) for path in listing.paths)
+        and any(isinstance(other.classify(path), ImageFile) for path in listing.strays)
     ]
     reasons = Counter(reason for reason, _ in listing.strays.values()).most_common(5)
     counted = ", ".join(f"{count} {reason}" for reason, count in reasons)
@@ -260,5 +258,5 @@ def _no_images(dataset: SourceDataset, root: Root, listing: _Listing) -> str:
     return (
         f"{root.uri} holds no image in the layout of {dataset.title} ({counted}).{hint} "
         f"Point {dataset.root_variable} at the folder that holds the category folders, for example "
-        f"above {listing.paths[0]!r}."
+        f"above {next(iter(listing.strays))!r}."
     )

@@ -148,8 +148,8 @@ class FolderRoot(Root):
     def _entry(self, path: str, entry: os.DirEntry[str]) -> FileEntry:
         try:
             status = entry.stat()
-        except OSError as error:
-            return FileEntry(path, 0, None, "", f"broken_link ({error.strerror})")
+        except OSError:
+            return FileEntry(path, 0, None, "", "broken_link")
         problem = None
         if not stat.S_ISREG(status.st_mode):
             problem = "linked_folder" if stat.S_ISDIR(status.st_mode) else "not_a_regular_file"
@@ -191,12 +191,15 @@ class ZipRoot(Root):
         for info in self._archive.infolist():
             if info.is_dir():
                 continue
+            problem = "encrypted_in_archive" if info.flag_bits & 1 else None
+            if info is not self._archive.NameToInfo[info.filename]:
+                problem = "superseded_in_archive"  # the same name again, further down
             yield FileEntry(
                 info.filename,
                 info.file_size,
                 _zip_time(info.date_time),
                 f"crc32-{info.CRC:08x}-{info.file_size}",
-                "encrypted_in_archive" if info.flag_bits & 1 else None,
+                problem,
             )
 
     def read(self, path: str) -> bytes:
@@ -255,6 +258,11 @@ def _open_url(location: str) -> Root:
     return UrlRoot(location, filesystem, path)
 
 
+def as_text(path: str) -> str:
+    """The path as valid Unicode: bytes that are not UTF-8 are shown in hexadecimal."""
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
 def _bounded(content: bytes, path: str) -> bytes:
     if len(content) > MAX_FILE_BYTES:
         raise ValueError(f"larger than {MAX_FILE_BYTES} bytes")
@@ -263,7 +271,7 @@ def _bounded(content: bytes, path: str) -> bytes:
 
 def _unreadable(path: str, error: Exception) -> FileUnreadableError:
     reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return FileUnreadableError(f"{path}: {reason}")
+    return FileUnreadableError(f"{as_text(path)}: {as_text(reason)}")
 
 
 def _zip_time(date_time: tuple[int, int, int, int, int, int]) -> datetime | None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import dlt
@@ -65,26 +66,32 @@ def catalog_source(dataset: SourceDataset, found: Reconciliation | None = None) 
     return source()
 
 
-def catalog_pipeline(dataset: SourceDataset, warehouse: Warehouse | None = None) -> Pipeline:
-    """The dlt pipeline of one source dataset: one dlt dataset, one name, one staging schema.
+def catalog_pipeline(dataset: SourceDataset) -> Pipeline:
+    """The dlt pipeline of one source dataset, for definitions: it touches no file."""
+    return _pipeline(dataset, destination="duckdb")
 
-    Args:
-        dataset: The source dataset.
-        warehouse: Where to load, locked by the caller; None gives a pipeline for definitions, which
-            touches no file.
+
+@contextmanager
+def loading_pipeline(dataset: SourceDataset, warehouse: Warehouse) -> Iterator[Pipeline]:
+    """The dlt pipeline that loads into a warehouse, which the caller has locked.
+
+    dlt's working folder is wiped before and after: whatever a killed run left there would be loaded
+    instead of the new listing.
     """
+    folder = warehouse.pipelines_folder
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        destination = duckdb_destination(str(warehouse.path))
+        yield _pipeline(dataset, destination=destination, pipelines_dir=str(folder))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _pipeline(dataset: SourceDataset, **options: Any) -> Pipeline:
+    """One dlt dataset, one name, one staging schema per source dataset."""
     for name, value in _DLT_OPTIONS.items():
         dlt.config[name] = value
-    if warehouse is None:
-        return dlt.pipeline(dataset.name, destination="duckdb", dataset_name=dataset.name)
-    # Whatever a killed run left here would be loaded instead of the new listing.
-    shutil.rmtree(warehouse.pipelines_folder, ignore_errors=True)
-    return dlt.pipeline(
-        dataset.name,
-        pipelines_dir=str(warehouse.pipelines_folder),
-        destination=duckdb_destination(str(warehouse.path)),
-        dataset_name=dataset.name,
-    )
+    return dlt.pipeline(dataset.name, dataset_name=dataset.name, **options)
 
 
 def load(
@@ -104,7 +111,8 @@ def load(
             dataset, location, warehouse, categories=categories, allow_shrink=allow_shrink
         )
         if found.any_change:
-            catalog_pipeline(dataset, warehouse).run(catalog_source(dataset, found))
+            with loading_pipeline(dataset, warehouse) as pipeline:
+                pipeline.run(catalog_source(dataset, found))
         return found
 
 

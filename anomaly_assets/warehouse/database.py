@@ -11,9 +11,11 @@ called `anomaly.duckdb` the catalogue itself already has that name (see docs/dec
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -65,8 +67,11 @@ class Warehouse:
 
     @property
     def pipelines_folder(self) -> Path:
-        """Where dlt keeps its working files; wiped at each load, because all can be derived again."""
-        return self.path.with_name(f"{self.path.name}.dlt")
+        """Where dlt keeps its working files during a load; dlt fails below a path that has a `%`."""
+        if "%" not in str(self.path):
+            return self.path.with_name(f"{self.path.name}.dlt")
+        digest = hashlib.sha256(str(self.path).encode()).hexdigest()[:16]
+        return Path(tempfile.gettempdir(), f"anomaly_assets-{digest}.dlt")
 
     @contextmanager
     def locked(self) -> Iterator[Warehouse]:
