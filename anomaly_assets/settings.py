@@ -58,23 +58,13 @@ class Settings:
             raise SettingsError(f"ANOMALY_CHANNELS={channels}: use 3 (RGB) or 1 (grey).")
         return cls(
             roots=roots,
-            warehouse=_database(values, "ANOMALY_WAREHOUSE", "data/warehouse.duckdb"),
-            database=_database(values, "ANOMALY_DATABASE", "data/anomaly.duckdb"),
+            warehouse=Path(values.get("ANOMALY_WAREHOUSE") or "data/warehouse.duckdb"),
+            database=Path(values.get("ANOMALY_DATABASE") or "data/anomaly.duckdb"),
             tensor_spec=TensorSpec(height, width, channels),
             workers=_whole_number(values, "ANOMALY_WORKERS", os.cpu_count() or 1),
             refresh_cron=values.get("ANOMALY_REFRESH_CRON") or "0 3 * * *",
             lock_wait_seconds=float(_whole_number(values, "ANOMALY_LOCK_WAIT_SECONDS", 3600)),
         )
-
-
-def _database(values: Mapping[str, str], name: str, default: str) -> Path:
-    path = Path(values.get(name) or default)
-    if path.stem in SOURCE_DATASETS:
-        raise SettingsError(
-            f"{name}={str(path)!r}: call the file something else. DuckDB names a database after its "
-            f"file, and {path.stem} is a schema in it."
-        )
-    return path
 
 
 def _whole_number(values: Mapping[str, str], name: str, default: int) -> int:

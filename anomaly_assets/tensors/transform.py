@@ -132,7 +132,7 @@ def decode_mask(content: bytes, spec: TensorSpec) -> DecodedMask:
             pixels=np.asarray(pixels),
             width=width,
             height=height,
-            area_fraction=1.0 - histogram[0] / (width * height),
+            area_fraction=(width * height - histogram[0]) / (width * height),
             box=grey.getbbox(),
             values=sum(count > 0 for count in histogram),
         )
@@ -156,6 +156,7 @@ def channel_sums(pixels: UInt8Array, spec: TensorSpec) -> tuple[list[int], list[
     return sums * repeat, squares * repeat
 
 
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _TO_BINARY = [0] + [1] * 255
 _VALUES = np.arange(256, dtype=np.int64)
 _SQUARES = _VALUES * _VALUES
@@ -199,7 +200,7 @@ def _unusable(error: Exception, content: bytes) -> UnusableImageError:
         return error
     if isinstance(error, Image.DecompressionBombError):
         return UnusableImageError("too_many_pixels", f"More than {MAX_PIXELS} pixels.")
-    if isinstance(error, Image.UnidentifiedImageError):
+    if isinstance(error, Image.UnidentifiedImageError) and not content.startswith(_PNG_SIGNATURE):
         start = content[:8].hex(" ")
         return UnusableImageError("not_a_png", f"The file does not start as a PNG does: {start}.")
     return UnusableImageError("damaged_image", f"{type(error).__name__}: {error}"[:500])

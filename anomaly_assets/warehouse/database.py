@@ -26,6 +26,8 @@ from pathlib import Path
 import duckdb
 from filelock import FileLock, Timeout
 
+from anomaly_assets.datasets import SOURCE_DATASETS
+
 CATALOG = "warehouse"
 """Name under which the working database is attached."""
 
@@ -134,6 +136,7 @@ class Warehouse:
             WarehouseBusyError: Another run, or a person, has it open.
             WarehouseError: It cannot be opened at all.
         """
+        refuse_ambiguous_name(self.path)
         with self.locked():
             connection = duckdb.connect(":memory:")
             try:
@@ -172,6 +175,19 @@ class Warehouse:
                     self.log(f"Waiting for {self.path}, which is open in {who}.")
                     remind_at = time.monotonic() + _REMIND_SECONDS
                 time.sleep(_RETRY_SECONDS)
+
+
+def refuse_ambiguous_name(path: Path) -> None:
+    """Refuse a file that is called like one of the schemas in it: DuckDB names databases after files.
+
+    Raises:
+        WarehouseError: It is.
+    """
+    if path.stem in SOURCE_DATASETS:
+        raise WarehouseError(
+            f"{path}: call the file something else, because it holds a schema named {path.stem}, and "
+            "DuckDB could not tell the file from the schema."
+        )
 
 
 def table_exists(connection: duckdb.DuckDBPyConnection, schema: str, table: str) -> bool:

@@ -26,6 +26,7 @@ from anomaly_assets.warehouse.database import (
     CATALOG,
     ROW_GROUP_SIZE,
     Warehouse,
+    refuse_ambiguous_name,
     sql_literal,
 )
 from anomaly_assets.warehouse.schema import ALIAS_SCHEMA, ensure_tables, row_count, statement
@@ -81,6 +82,7 @@ def publish(
             as it was.
     """
     target = Path(os.path.abspath(target))
+    refuse_ambiguous_name(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     with warehouse.locked():
         with warehouse.connect(threads=1) as connection:
