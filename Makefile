@@ -51,8 +51,8 @@ lock: $(INSTALLED) ## Resolve requirements.lock again; ARGS=--upgrade takes newe
 	  --output-file requirements.lock $(ARGS)
 
 clean: ## Remove the environment and caches; data/ stays
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info .tmp_dagster_home*
-	find . -path ./data -prune -o -type d -name __pycache__ -prune -exec rm -rf {} +
+	rm -rf .venv .mypy_cache .pytest_cache .hypothesis build *.egg-info .tmp_dagster_home*
+	find . -path ./data -prune -o -type d \( -name __pycache__ -o -name .ruff_cache \) -prune -exec rm -rf {} +
 
 dagster-home:
 	@mkdir -p "$$DAGSTER_HOME"
@@ -60,8 +60,8 @@ dagster-home:
 
 $(INSTALLED): requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' || { \
-	  echo "This project needs Python 3.10 to 3.13, and $(PYTHON) is" \
-	    "`$(PYTHON) --version 2>&1 || true`. Name another one: make PYTHON=python3.12 ..." >&2; \
+	  echo "This project needs Python 3.10 to 3.13. $(PYTHON) answers:" \
+	    "`$(PYTHON) --version 2>&1`. Name another one: make PYTHON=python3.12 ..." >&2; \
 	  exit 1; }
 	@echo "Installing requirements.lock into .venv; this takes a minute or two."
 	$(PYTHON) -m venv --clear .venv

@@ -19,10 +19,8 @@ from anomaly_assets.tensors.transform import (
     TensorSpec,
     UInt8Array,
     UnusableImageError,
-    channel_sums,
     decode_image,
     decode_mask,
-    expand,
 )
 
 TENSORS_SCHEMA = pa.schema(
@@ -125,7 +123,7 @@ def decode_batch(
                 mask = decode_mask(_read(roots, image, image.mask_source_uri), spec)
             except (UnusableImageError, FileUnreadableError) as error:
                 rejections.append(_rejection(image, error, spec, of_mask=True))
-        expand(decoded.pixels, pixels[len(rows)])
+        pixels[len(rows)] = decoded.pixels
         masks.append(mask.pixels.tobytes() if mask else None)
         rows.append(_row(image, decoded, mask, spec))
     return DecodedBatch(_tensor_rows(rows, pixels, masks), rejections, len(images))
@@ -173,7 +171,8 @@ def _row(
         mask.height if mask else None,
         mask.values if mask else None,
         mask.box if mask else None,
-        *channel_sums(decoded.pixels, spec),
+        decoded.channel_sums,
+        decoded.channel_square_sums,
     )
 
 

@@ -57,14 +57,16 @@ class TensorSpec:
 
 @dataclass(frozen=True, slots=True)
 class DecodedImage:
-    """An image, resized but not yet expanded to the wanted channels.
+    """An image, resized and with the wanted channels.
 
     Attributes:
-        pixels: uint8, H x W for grey, H x W x 3 for RGB.
+        pixels: uint8, height x width x channels.
         original_width: In pixels, of the file.
         original_height: In pixels, of the file.
         original_mode: Pillow's mode of the file, such as `L` or `RGB`.
         content_sha256: Hex digest of the file's bytes.
+        channel_sums: Sum of the pixels per channel, in 0..255.
+        channel_square_sums: Sum of their squares per channel; integers, so that sums stay exact.
     """
 
     pixels: UInt8Array
@@ -72,6 +74,8 @@ class DecodedImage:
     original_height: int
     original_mode: str
     content_sha256: str
+    channel_sums: list[int]
+    channel_square_sums: list[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +112,19 @@ def decode_image(content: bytes, spec: TensorSpec) -> DecodedImage:
     with _opened(content) as image:
         mode, (width, height) = image.mode, image.size
         target = "RGB" if spec.channels == 3 and mode in _RGB_MODES else "L"
-        pixels = _resized(_converted(image, target), spec, Image.Resampling.LANCZOS)
-        digest = hashlib.sha256(content).hexdigest()
-        return DecodedImage(np.asarray(pixels), width, height, mode, digest)
+        small = _resized(_converted(image, target), spec, Image.Resampling.LANCZOS)
+    counts = np.array(small.histogram(), np.int64).reshape(-1, 256)
+    repeat = spec.channels // len(counts)
+    pixels = np.asarray(small if repeat == 1 else small.convert("RGB"))
+    return DecodedImage(
+        pixels=pixels.reshape(spec.height, spec.width, spec.channels),
+        original_width=width,
+        original_height=height,
+        original_mode=mode,
+        content_sha256=hashlib.sha256(content).hexdigest(),
+        channel_sums=(counts @ _VALUES).tolist() * repeat,
+        channel_square_sums=(counts @ _SQUARES).tolist() * repeat,
+    )
 
 
 def decode_mask(content: bytes, spec: TensorSpec) -> DecodedMask:
@@ -127,33 +141,16 @@ def decode_mask(content: bytes, spec: TensorSpec) -> DecodedMask:
         grey = _converted(image, "L")
         histogram = grey.histogram()
         width, height = grey.size
-        pixels = _resized(grey.point(_TO_BINARY), spec, Image.Resampling.NEAREST)
+        # NEAREST picks values and mixes none, so that `> 0` can come after it, on fewer pixels.
+        small = _resized(grey, spec, Image.Resampling.NEAREST)
         return DecodedMask(
-            pixels=np.asarray(pixels),
+            pixels=np.asarray(small.point(_TO_BINARY)),
             width=width,
             height=height,
             area_fraction=(width * height - histogram[0]) / (width * height),
             box=grey.getbbox(),
             values=sum(count > 0 for count in histogram),
         )
-
-
-def expand(pixels: UInt8Array, out: UInt8Array) -> None:
-    """Write decoded pixels into `out` (H x W x C), repeating grey over the channels."""
-    out[...] = pixels if pixels.ndim == 3 else pixels[:, :, np.newaxis]
-
-
-def channel_sums(pixels: UInt8Array, spec: TensorSpec) -> tuple[list[int], list[int]]:
-    """Sum and sum of squares per channel of the tensor that `pixels` become.
-
-    Integers of 0..255 values, so that sums over any number of tensors stay exact.
-    """
-    planes = pixels.reshape(-1, pixels.shape[2]) if pixels.ndim == 3 else pixels.reshape(-1, 1)
-    counts = [np.bincount(planes[:, channel], minlength=256) for channel in range(planes.shape[1])]
-    sums = [int(count @ _VALUES) for count in counts]
-    squares = [int(count @ _SQUARES) for count in counts]
-    repeat = spec.channels // len(sums)
-    return sums * repeat, squares * repeat
 
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
