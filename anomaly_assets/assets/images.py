@@ -18,7 +18,7 @@ from anomaly_assets.assets.specs import (
 )
 from anomaly_assets.datasets import SOURCE_DATASETS, SourceDataset
 from anomaly_assets.ingest.reconcile import Reconciliation, reconcile
-from anomaly_assets.ingest.source import catalog_pipeline, catalog_source, loading_pipeline
+from anomaly_assets.ingest.source import catalog_source, loading_pipeline
 from anomaly_assets.warehouse.database import CATALOG
 from anomaly_assets.warehouse.schema import comment_on_catalogue, refresh, row_count
 from anomaly_assets.warehouse.tables import CATALOGUE_TABLES
@@ -84,7 +84,8 @@ def catalogue_assets(dataset: SourceDataset) -> dg.AssetsDefinition:
 
     @dlt_assets(
         dlt_source=catalog_source(dataset),
-        dlt_pipeline=catalog_pipeline(dataset),
+        # A pipeline makes folders as soon as it exists; each run brings its own.
+        dlt_pipeline=None,  # type: ignore[arg-type]
         name=dataset.name,
         dagster_dlt_translator=translator,
         pool=WAREHOUSE_POOL,

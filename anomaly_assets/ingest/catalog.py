@@ -179,10 +179,10 @@ class _Listing:
         for key, (mask, _) in self.masks.items():
             if key not in self.images:
                 self.stray(mask.relative_path, "orphan_mask")
+        listed = {path.casefold() for path in (*self._seen, *self.strays)}
         for record, _ in self.labels:
             labels = declared.get((record.category, record.split))
             folder = record.relative_path.rsplit("/", 2)[0]
-            listed = {path.casefold() for path in self._seen}
             for name in labels.label_index_of if labels else ():
                 path = f"{folder}/{name}"
                 if path.casefold() not in listed:

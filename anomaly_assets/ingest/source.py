@@ -66,32 +66,27 @@ def catalog_source(dataset: SourceDataset, found: Reconciliation | None = None) 
     return source()
 
 
-def catalog_pipeline(dataset: SourceDataset) -> Pipeline:
-    """The dlt pipeline of one source dataset, for definitions: it touches no file."""
-    return _pipeline(dataset, destination="duckdb")
-
-
 @contextmanager
 def loading_pipeline(dataset: SourceDataset, warehouse: Warehouse) -> Iterator[Pipeline]:
     """The dlt pipeline that loads into a warehouse, which the caller has locked.
 
-    dlt's working folder is wiped before and after: whatever a killed run left there would be loaded
-    instead of the new listing.
+    One dlt dataset, one name and one staging schema per source dataset: pipelines that share a staging
+    schema lose rows. dlt's working folder is wiped before and after: whatever a killed run left there
+    would be loaded instead of the new listing.
     """
     folder = warehouse.pipelines_folder
     shutil.rmtree(folder, ignore_errors=True)
-    try:
-        destination = duckdb_destination(str(warehouse.path))
-        yield _pipeline(dataset, destination=destination, pipelines_dir=str(folder))
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _pipeline(dataset: SourceDataset, **options: Any) -> Pipeline:
-    """One dlt dataset, one name, one staging schema per source dataset."""
     for name, value in _DLT_OPTIONS.items():
         dlt.config[name] = value
-    return dlt.pipeline(dataset.name, dataset_name=dataset.name, **options)
+    try:
+        yield dlt.pipeline(
+            dataset.name,
+            pipelines_dir=str(folder),
+            destination=duckdb_destination(str(warehouse.path)),
+            dataset_name=dataset.name,
+        )
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def load(

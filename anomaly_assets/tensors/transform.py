@@ -24,6 +24,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from anomaly_assets.tensors import decoder
+
 ALLOWED_FORMATS = ("PNG",)
 MAX_PIXELS = 64 * 1024 * 1024
 """Images above this are rejected before any pixel is decoded (official ones have 1,048,576)."""
@@ -112,7 +114,7 @@ def decode_image(content: bytes, spec: TensorSpec) -> DecodedImage:
     with _opened(content) as image:
         mode, (width, height) = image.mode, image.size
         target = "RGB" if spec.channels == 3 and mode in _RGB_MODES else "L"
-        small = _resized(_converted(image, target), spec, Image.Resampling.LANCZOS)
+        small = _resized(_converted(image, content, target), spec, Image.Resampling.LANCZOS)
     counts = np.array(small.histogram(), np.int64).reshape(-1, 256)
     repeat = spec.channels // len(counts)
     pixels = np.asarray(small if repeat == 1 else small.convert("RGB"))
@@ -138,7 +140,7 @@ def decode_mask(content: bytes, spec: TensorSpec) -> DecodedMask:
         UnusableImageError: The bytes are not an image that can be used.
     """
     with _opened(content) as image:
-        grey = _converted(image, "L")
+        grey = _converted(image, content, "L")
         histogram = grey.histogram()
         width, height = grey.size
         # NEAREST picks values and mixes none, so that `> 0` can come after it, on fewer pixels.
@@ -183,8 +185,8 @@ class _opened:
             raise _unusable(error, self._content) from error
 
 
-def _converted(image: Image.Image, mode: str) -> Image.Image:
-    image.load()
+def _converted(image: Image.Image, content: bytes, mode: str) -> Image.Image:
+    image = decoder.load(image, content)
     return image if image.mode == mode else image.convert(mode)
 
 

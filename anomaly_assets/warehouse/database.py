@@ -69,8 +69,11 @@ class Warehouse:
 
     @property
     def pipelines_folder(self) -> Path:
-        """Where dlt keeps its working files during a load; dlt fails below a path that has a `%`."""
-        if "%" not in str(self.path):
+        """Where dlt keeps its working files during a load.
+
+        Beside the warehouse, unless its path has characters (`%`, quotes) that dlt does not escape.
+        """
+        if re.fullmatch(r"[\w ./\\:-]+", str(self.path)):
             return self.path.with_name(f"{self.path.name}.dlt")
         digest = hashlib.sha256(str(self.path).encode()).hexdigest()[:16]
         return Path(tempfile.gettempdir(), f"anomaly_assets-{digest}.dlt")
@@ -185,11 +188,17 @@ def refuse_ambiguous_name(path: Path) -> None:
     Raises:
         WarehouseError: It is.
     """
-    if path.stem in SOURCE_DATASETS:
+    name = catalog_name(path)
+    if name in SOURCE_DATASETS:
         raise WarehouseError(
-            f"{path}: call the file something else, because it holds a schema named {path.stem}, and "
+            f"{path}: call the file something else, because it holds a schema named {name}, and "
             "DuckDB could not tell the file from the schema."
         )
+
+
+def catalog_name(path: Path) -> str:
+    """The name that DuckDB gives to the database in a file, in lower case."""
+    return path.name.split(".")[0].lower()
 
 
 def table_exists(connection: duckdb.DuckDBPyConnection, schema: str, table: str) -> bool:

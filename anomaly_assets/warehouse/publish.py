@@ -26,6 +26,7 @@ from anomaly_assets.warehouse.database import (
     CATALOG,
     ROW_GROUP_SIZE,
     Warehouse,
+    catalog_name,
     refuse_ambiguous_name,
     sql_literal,
 )
@@ -104,7 +105,7 @@ def publish(
                 if size > REWRITE_RATIO * live_bytes + _SMALL_BYTES:
                     with _beside(warehouse.path) as compact:
                         shutil.copyfile(unfinished, compact)
-            _finish(unfinished, catalog=target.stem)
+            _finish(unfinished, catalog=catalog_name(target))
     return Publication(snapshot_id, True, target.stat().st_size, samples)
 
 

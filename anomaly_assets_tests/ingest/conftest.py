@@ -1,10 +1,13 @@
 """What the tests of this package share."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 
+from anomaly_assets.ingest.source import load
 from anomaly_assets.warehouse.database import Warehouse
+from anomaly_assets_tests.ingest.trees import MVTEC, MVTEC_PATHS, write
 
 
 @pytest.fixture
@@ -13,10 +16,19 @@ def warehouse(tmp_path: Path) -> Warehouse:
     return Warehouse(tmp_path / "warehouse" / "warehouse.duckdb", wait_seconds=0)
 
 
+@pytest.fixture(scope="session")
+def loaded_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with an MVTec AD root and the warehouse that it was loaded into."""
+    folder = tmp_path_factory.mktemp("loaded")
+    root = write(folder / "root", *MVTEC_PATHS)
+    load(MVTEC, str(root), Warehouse(folder / "warehouse.duckdb", wait_seconds=0))
+    return folder
+
+
 @pytest.fixture
-def real_root() -> Path:
-    """The real excerpts beside the checkout, where there are some."""
-    root = (Path(__file__).parents[2] / ".." / "shared" / "real").resolve()
-    if not root.is_dir():
-        pytest.skip(f"no real excerpts at {root}")
-    return root
+def loaded_root(loaded_once: Path, warehouse: Warehouse) -> Path:
+    """The root of `MVTEC_PATHS`, as it was loaded into `warehouse`; made anew for each test."""
+    shutil.rmtree(loaded_once / "root", ignore_errors=True)
+    warehouse.path.parent.mkdir()
+    shutil.copy(loaded_once / "warehouse.duckdb", warehouse.path)
+    return write(loaded_once / "root", *MVTEC_PATHS)

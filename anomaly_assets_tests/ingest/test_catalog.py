@@ -79,7 +79,10 @@ def test_masks_are_paired_by_name_within_category_and_defect_type(tmp_path: Path
         ),
         "bottle/test/broken/001.png": ("anomalous", "broken", None),
         "cable/train/good/000.png": ("good", None, None),
+        "cable/train/good/001.png": ("good", None, None),
+        "cable/train/good/002.png": ("good", None, None),
         "cable/test/cut/000.png": ("anomalous", "cut", "cable/ground_truth/cut/000_mask.png"),
+        "cable/test/cut/001.png": ("anomalous", "cut", None),
         "cable/test/bent/000.png": ("anomalous", "bent", None),
     }
     assert strays_of("mvtec_ad", tmp_path) == {"cable/ground_truth/cut/007_mask.png": "orphan_mask"}
@@ -245,8 +248,9 @@ def test_a_path_at_the_root_and_one_level_deeper_is_one_image_and_one_stray(tmp_
 def test_junk_is_counted_and_has_no_row(tmp_path: Path) -> None:
     write(tmp_path, "bottle/train/good/000.png", "readme.txt", "bottle/license.txt", ".DS_Store")
     write(tmp_path, "bottle/train/good/Thumbs.db", "__MACOSX/bottle/train/good/._000.png")
+    write(tmp_path, ".cache/bottle/train/good/000.png")
     catalog = catalog_of("mvtec_ad", tmp_path)
-    assert (catalog.images.num_rows, catalog.stray_files.num_rows, catalog.ignored) == (1, 0, 5)
+    assert (catalog.images.num_rows, catalog.stray_files.num_rows, catalog.ignored) == (1, 0, 6)
 
 
 @pytest.mark.parametrize(
@@ -270,7 +274,7 @@ def test_a_folder_one_level_deeper_and_a_zip_give_the_same_catalogue(
     ]
     catalogs = [catalog_of(dataset, root) for root in roots]
     kept = [name for name in IMAGES_SCHEMA.names if name not in OF_THE_COPY]
-    assert catalogs[0].images.num_rows == (7 if dataset == "mvtec_ad" else 3)
+    assert catalogs[0].images.num_rows == (10 if dataset == "mvtec_ad" else 3)
     for catalog in catalogs[1:]:
         assert (
             catalog.images.select(kept).to_pylist() == catalogs[0].images.select(kept).to_pylist()
@@ -287,6 +291,7 @@ def test_an_image_written_twice_into_a_zip_is_listed_as_it_reads(tmp_path: Path)
     (row,) = images_of("mvtec_ad", archive).values()
     assert open_root(str(archive)).read(path) == b"newer"
     assert row["file_version"] == f"crc32-{zlib.crc32(b'newer'):08x}-5"
+    assert strays_of("mvtec_ad", archive) == {path: "superseded_in_archive"}
 
 
 @pytest.mark.parametrize(
@@ -361,12 +366,14 @@ def test_a_stray_in_a_folder_that_is_not_utf_8_is_named_like_any_other(
     assert strays_of(dataset, tmp_path) == {stray: reason}
 
 
-def test_two_names_that_look_alike_as_text_keep_two_ids(tmp_path: Path) -> None:
+def test_of_two_names_that_look_alike_as_text_one_is_the_image(tmp_path: Path) -> None:
     try:
         write(tmp_path, b"bottle/train/good/\xff.png", b"bottle/train/good/\\xff.png")
     except OSError as error:
         pytest.skip(f"this file system has no such names: {error}")
-    assert len(set(catalog_of("mvtec_ad", tmp_path).images["image_id"].to_pylist())) == 2
+    path = "bottle/train/good/\\xff.png"
+    assert set(images_of("mvtec_ad", tmp_path)) == {path}
+    assert strays_of("mvtec_ad", tmp_path) == {path: "duplicate_path"}
 
 
 def test_a_link_inside_the_root_is_an_image(tmp_path: Path) -> None:

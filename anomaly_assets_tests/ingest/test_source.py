@@ -5,11 +5,11 @@ import random
 import shutil
 from pathlib import Path
 
+import dlt
 import pytest
 
 from anomaly_assets.ingest.reconcile import category_scope, reconcile
 from anomaly_assets.ingest.source import (
-    catalog_pipeline,
     catalog_source,
     load,
     merge_disposition,
@@ -26,11 +26,7 @@ from anomaly_assets_tests.ingest.loaded import (
 )
 from anomaly_assets_tests.ingest.trees import DAGM, MVTEC, MVTEC_PATHS, write, write_dagm
 
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    """Seven images of two categories and one stray mask."""
-    return write(tmp_path / "root", *MVTEC_PATHS)
+STRAY_MASK = "cable/ground_truth/cut/007_mask.png"
 
 
 def changed_since(before: dict[str, str], after: dict[str, str]) -> tuple[set[str], set[str]]:
@@ -39,15 +35,17 @@ def changed_since(before: dict[str, str], after: dict[str, str]) -> tuple[set[st
     return came, before.keys() - after.keys()
 
 
-def test_the_first_load_brings_every_row_in_one_load(root: Path, warehouse: Warehouse) -> None:
-    load(MVTEC, str(root), warehouse)
-    assert_equals_root(warehouse, MVTEC, root)
+def test_the_first_load_brings_every_row_in_one_load(
+    loaded_root: Path, warehouse: Warehouse
+) -> None:
+    assert_equals_root(warehouse, MVTEC, loaded_root)
     (load_id,) = loads(warehouse, MVTEC)
-    assert set(load_ids(warehouse, MVTEC).values()) == {load_id}
-    assert load_ids(warehouse, MVTEC, "stray_files") == {
-        "cable/ground_truth/cut/007_mask.png": load_id
+    assert load_ids(warehouse, MVTEC).keys() == {
+        path for path in MVTEC_PATHS if "ground_truth" not in path
     }
-    assert changes(warehouse, MVTEC) == {"images": [7, 0, 0], "stray_files": [1, 0, 0]}
+    assert set(load_ids(warehouse, MVTEC).values()) == {load_id}
+    assert load_ids(warehouse, MVTEC, "stray_files") == {STRAY_MASK: load_id}
+    assert changes(warehouse, MVTEC) == {"images": [10, 0, 0], "stray_files": [1, 0, 0]}
 
 
 def test_both_tables_are_there_after_a_first_load_without_strays(
@@ -58,26 +56,26 @@ def test_both_tables_are_there_after_a_first_load_without_strays(
     assert changes(warehouse, MVTEC) == {"images": [1, 0, 0], "stray_files": [0, 0, 0]}
 
 
-def test_a_load_with_nothing_to_do_loads_nothing(root: Path, warehouse: Warehouse) -> None:
-    load(MVTEC, str(root), warehouse)
+def test_a_load_with_nothing_to_do_loads_nothing(loaded_root: Path, warehouse: Warehouse) -> None:
     before = [load_ids(warehouse, MVTEC, table) for table in TABLES], loads(warehouse, MVTEC)
-    found = load(MVTEC, str(root), warehouse)
+    found = load(MVTEC, str(loaded_root), warehouse)
     assert not found.any_change
     after = [load_ids(warehouse, MVTEC, table) for table in TABLES], loads(warehouse, MVTEC)
     assert after == before
 
 
-def test_exactly_the_rows_that_differ_change(root: Path, warehouse: Warehouse) -> None:
-    load(MVTEC, str(root), warehouse)
+def test_exactly_the_rows_that_differ_change(loaded_root: Path, warehouse: Warehouse) -> None:
     before = load_ids(warehouse, MVTEC)
-    os.utime(root / "bottle/train/good/000.png", (1, 1))
-    (root / "bottle/test/scratched").mkdir()
-    os.rename(root / "bottle/test/broken/001.png", root / "bottle/test/scratched/001.png")
-    (root / "cable/train/good/000.png").unlink()
-    write(root, "bottle/train/good/002.png")
-    os.utime(root / "bottle/train/good/002.png", (0, 0))
-    load(MVTEC, str(root), warehouse)
-    assert_equals_root(warehouse, MVTEC, root)
+    os.utime(loaded_root / "bottle/train/good/000.png", (1, 1))
+    (loaded_root / "bottle/test/scratched").mkdir()
+    os.rename(
+        loaded_root / "bottle/test/broken/001.png", loaded_root / "bottle/test/scratched/001.png"
+    )
+    (loaded_root / "cable/train/good/000.png").unlink()
+    write(loaded_root, "bottle/train/good/002.png")
+    os.utime(loaded_root / "bottle/train/good/002.png", (0, 0))
+    load(MVTEC, str(loaded_root), warehouse)
+    assert_equals_root(warehouse, MVTEC, loaded_root)
     came, went = changed_since(before, load_ids(warehouse, MVTEC))
     assert came == {
         "bottle/train/good/000.png",
@@ -89,28 +87,27 @@ def test_exactly_the_rows_that_differ_change(root: Path, warehouse: Warehouse) -
     assert rows_of(warehouse, MVTEC)["bottle/test/scratched/001.png"]["defect_type"] == "scratched"
 
 
-def test_a_mask_that_comes_changes_and_goes_changes_its_image_alone(
-    root: Path, warehouse: Warehouse
+def test_a_mask_that_comes_or_goes_changes_its_image_alone(
+    loaded_root: Path, warehouse: Warehouse
 ) -> None:
-    load(MVTEC, str(root), warehouse)
-    image, mask = "bottle/test/broken/001.png", "bottle/ground_truth/broken/001_mask.png"
-    expected = []
-    for step in ("comes", "changes", "goes"):
-        before = load_ids(warehouse, MVTEC)
-        if step == "goes":
-            (root / mask).unlink()
-        else:
-            write(root, mask, content=step.encode())
-        load(MVTEC, str(root), warehouse)
-        assert changed_since(before, load_ids(warehouse, MVTEC)) == ({image}, set())
-        expected.append(rows_of(warehouse, MVTEC)[image]["mask_relative_path"])
-    assert expected == [mask, mask, None]
+    before = load_ids(warehouse, MVTEC)
+    write(loaded_root, "bottle/ground_truth/broken/001_mask.png")
+    (loaded_root / "cable/ground_truth/cut/000_mask.png").unlink()
+    load(MVTEC, str(loaded_root), warehouse)
+    changed = {"bottle/test/broken/001.png", "cable/test/cut/000.png"}
+    assert changed_since(before, load_ids(warehouse, MVTEC)) == (changed, set())
+    rows = rows_of(warehouse, MVTEC)
+    assert [rows[path]["mask_relative_path"] for path in sorted(changed)] == [
+        "bottle/ground_truth/broken/001_mask.png",
+        None,
+    ]
 
 
-def test_a_stray_that_finds_its_image_leaves_the_strays(root: Path, warehouse: Warehouse) -> None:
-    load(MVTEC, str(root), warehouse)
-    write(root, "cable/test/cut/007.png")
-    load(MVTEC, str(root), warehouse)
+def test_a_stray_that_finds_its_image_leaves_the_strays(
+    loaded_root: Path, warehouse: Warehouse
+) -> None:
+    write(loaded_root, "cable/test/cut/007.png")
+    load(MVTEC, str(loaded_root), warehouse)
     assert rows_of(warehouse, MVTEC, "stray_files") == {}
     assert changes(warehouse, MVTEC) == {"images": [1, 0, 0], "stray_files": [0, 0, 1]}
 
@@ -126,45 +123,49 @@ def test_other_labels_change_the_rows_they_speak_of(tmp_path: Path, warehouse: W
     assert changed_since(before, load_ids(warehouse, DAGM)) == (changed, set())
     row = rows_of(warehouse, DAGM)["Class1/Train/0001.PNG"]
     assert (row["declared_label_index"], row["label"], row["label_index"]) == (1, "anomalous", 1)
-    (root / "Class1/Train/Label/Labels.txt").unlink()
-    load(DAGM, str(root), warehouse)
-    assert {row["declared_label_index"] for row in rows_of(warehouse, DAGM).values()} == {None}
 
 
-def test_a_whole_category_can_go(root: Path, warehouse: Warehouse) -> None:
-    load(MVTEC, str(root), warehouse)
+def test_a_whole_category_can_go(loaded_root: Path, warehouse: Warehouse) -> None:
     before = load_ids(warehouse, MVTEC)
-    shutil.rmtree(root / "cable")
-    load(MVTEC, str(root), warehouse, allow_shrink=True)
-    gone = {"cable/train/good/000.png", "cable/test/cut/000.png"}
+    shutil.rmtree(loaded_root / "cable")
+    load(MVTEC, str(loaded_root), warehouse, allow_shrink=True)
+    gone = {path for path in before if path.startswith("cable/")}
+    assert len(gone) == 5
     assert changed_since(before, load_ids(warehouse, MVTEC)) == (set(), gone)
     assert rows_of(warehouse, MVTEC, "stray_files") == {}
-    assert changes(warehouse, MVTEC) == {"images": [0, 0, 2], "stray_files": [0, 0, 1]}
+    assert changes(warehouse, MVTEC) == {"images": [0, 0, 5], "stray_files": [0, 0, 1]}
+
+
+def test_an_emptied_root_empties_the_tables_where_that_is_allowed(
+    loaded_root: Path, warehouse: Warehouse
+) -> None:
+    shutil.rmtree(loaded_root)
+    loaded_root.mkdir()
+    load(MVTEC, str(loaded_root), warehouse, allow_shrink=True)
+    assert [rows_of(warehouse, MVTEC, table) for table in TABLES] == [{}, {}]
 
 
 def test_reloading_one_category_touches_that_category_only(
-    root: Path, warehouse: Warehouse
+    loaded_root: Path, warehouse: Warehouse
 ) -> None:
-    load(MVTEC, str(root), warehouse)
     before = load_ids(warehouse, MVTEC)
     for category in ("bottle", "cable"):
-        os.utime(root / category / "train/good/000.png", (1, 1))
-        write(root, f"{category}/train/good/009.png", f"{category}/train/good/009.jpg")
-    (root / "cable/test/cut/000.png").unlink()
-    load(MVTEC, str(root), warehouse, categories=["bottle"])
+        os.utime(loaded_root / category / "train/good/000.png", (1, 1))
+        write(loaded_root, f"{category}/train/good/009.png", f"{category}/train/good/009.jpg")
+    (loaded_root / "cable/test/cut/000.png").unlink()
+    load(MVTEC, str(loaded_root), warehouse, categories=["bottle"])
     assert changed_since(before, load_ids(warehouse, MVTEC)) == (
         {"bottle/train/good/000.png", "bottle/train/good/009.png"},
         set(),
     )
-    assert set(rows_of(warehouse, MVTEC, "stray_files")) == {
-        "bottle/train/good/009.jpg",
-        "cable/ground_truth/cut/007_mask.png",
-    }
-    load(MVTEC, str(root), warehouse)
-    assert_equals_root(warehouse, MVTEC, root)
+    strays = set(rows_of(warehouse, MVTEC, "stray_files"))
+    assert strays == {"bottle/train/good/009.jpg", STRAY_MASK}
+    load(MVTEC, str(loaded_root), warehouse)
+    assert_equals_root(warehouse, MVTEC, loaded_root)
 
 
-def test_one_category_can_be_the_first_one_loaded(root: Path, warehouse: Warehouse) -> None:
+def test_one_category_can_be_the_first_one_loaded(tmp_path: Path, warehouse: Warehouse) -> None:
+    root = write(tmp_path / "root", *MVTEC_PATHS)
     load(MVTEC, str(root), warehouse, categories=["cable"])
     assert {row["category"] for row in rows_of(warehouse, MVTEC).values()} == {"cable"}
     load(MVTEC, str(root), warehouse)
@@ -172,26 +173,27 @@ def test_one_category_can_be_the_first_one_loaded(root: Path, warehouse: Warehou
 
 
 def test_the_two_source_datasets_do_not_touch_each_other(
-    root: Path, tmp_path: Path, warehouse: Warehouse
+    loaded_root: Path, tmp_path: Path, warehouse: Warehouse
 ) -> None:
-    load(MVTEC, str(root), warehouse)
     mvtec = load_ids(warehouse, MVTEC)
     dagm_root = write_dagm(tmp_path / "dagm")
     load(DAGM, str(dagm_root), warehouse)
-    write(root, "bottle/train/good/002.png")
+    assert load_ids(warehouse, MVTEC) == mvtec
     dagm = load_ids(warehouse, DAGM)
-    load(MVTEC, str(root), warehouse)
+    write(loaded_root, "bottle/train/good/002.png")
+    load(MVTEC, str(loaded_root), warehouse)
     assert load_ids(warehouse, DAGM) == dagm
-    assert mvtec.items() <= load_ids(warehouse, MVTEC).items()
     assert_equals_root(warehouse, DAGM, dagm_root)
 
 
-def test_the_staging_schema_holds_no_second_copy(root: Path, warehouse: Warehouse) -> None:
-    load(MVTEC, str(root), warehouse)
-    write(root, "bottle/train/good/002.png", "bottle/notes.csv")
-    load(MVTEC, str(root), warehouse)
+def test_a_load_leaves_no_second_copy_and_no_working_files(
+    loaded_root: Path, warehouse: Warehouse
+) -> None:
+    write(loaded_root, "bottle/train/good/002.png", "bottle/notes.csv")
+    load(MVTEC, str(loaded_root), warehouse)
     for table in TABLES:
         assert query(warehouse, f"SELECT count(*) FROM mvtec_ad_staging.{table}") == [(0,)]
+    assert not warehouse.pipelines_folder.exists()
 
 
 def test_a_hostile_category_name_is_only_a_name(tmp_path: Path, warehouse: Warehouse) -> None:
@@ -200,61 +202,65 @@ def test_a_hostile_category_name_is_only_a_name(tmp_path: Path, warehouse: Wareh
     load(MVTEC, str(root), warehouse)
     before = load_ids(warehouse, MVTEC)
     write(root, f"{hostile}/test/{hostile}/000.png", f"{hostile}/test/{hostile}/000.jpg")
-    load(MVTEC, str(root), warehouse)
-    assert_equals_root(warehouse, MVTEC, root)
-    came = {f"{hostile}/test/{hostile}/000.png"}
-    assert changed_since(before, load_ids(warehouse, MVTEC)) == (came, set())
     (root / hostile / "train/good/000.png").unlink()
-    load(MVTEC, str(root), warehouse, categories=[hostile], allow_shrink=True)
+    load(MVTEC, str(root), warehouse, categories=[hostile])
     assert_equals_root(warehouse, MVTEC, root)
+    assert changed_since(before, load_ids(warehouse, MVTEC)) == (
+        {f"{hostile}/test/{hostile}/000.png"},
+        {f"{hostile}/train/good/000.png"},
+    )
 
 
 def test_a_root_may_become_a_zip_and_keeps_its_ids(
-    root: Path, tmp_path: Path, warehouse: Warehouse
+    loaded_root: Path, tmp_path: Path, warehouse: Warehouse
 ) -> None:
-    load(MVTEC, str(root), warehouse)
     ids = {row["image_id"] for row in rows_of(warehouse, MVTEC).values()}
-    archive = Path(shutil.make_archive(str(tmp_path / "mvtec"), "zip", root))
+    archive = Path(shutil.make_archive(str(tmp_path / "mvtec"), "zip", loaded_root))
     load(MVTEC, str(archive), warehouse)
     assert {row["image_id"] for row in rows_of(warehouse, MVTEC).values()} == ids
-    assert changes(warehouse, MVTEC) == {"images": [0, 7, 0]}
+    assert changes(warehouse, MVTEC) == {"images": [0, 10, 0]}
     assert_equals_root(warehouse, MVTEC, archive)
 
 
 @pytest.mark.parametrize("killed_in", ["extract", "normalize"])
 def test_what_a_killed_run_left_behind_is_not_loaded(
-    root: Path, warehouse: Warehouse, killed_in: str
+    loaded_root: Path, warehouse: Warehouse, killed_in: str
 ) -> None:
-    load(MVTEC, str(root), warehouse)
-    write(root, "bottle/train/good/003.png")
-    stale = reconcile(MVTEC, str(root), warehouse)
-    pipeline = catalog_pipeline(MVTEC, warehouse)
+    write(loaded_root, "bottle/train/good/003.png")
+    stale = reconcile(MVTEC, str(loaded_root), warehouse)
+    pipeline = dlt.pipeline(
+        "mvtec_ad",
+        pipelines_dir=str(warehouse.pipelines_folder),
+        destination=dlt.destinations.duckdb(str(warehouse.path)),
+        dataset_name="mvtec_ad",
+    )
     pipeline.extract(catalog_source(MVTEC, stale))
     if killed_in == "normalize":
         pipeline.normalize()
     assert pipeline.has_pending_data
-    assert any(warehouse.pipelines_folder.iterdir())
-    os.rename(root / "bottle/train/good/003.png", root / "bottle/train/good/004.png")
-    load(MVTEC, str(root), warehouse)
-    assert_equals_root(warehouse, MVTEC, root)
+    (loaded_root / "bottle/train/good/003.png").unlink()
+    write(loaded_root, "bottle/train/good/004.png")
+    load(MVTEC, str(loaded_root), warehouse)
+    assert_equals_root(warehouse, MVTEC, loaded_root)
     assert len(loads(warehouse, MVTEC)) == 2
     assert changes(warehouse, MVTEC) == {"images": [1, 0, 0]}
 
 
-@pytest.mark.parametrize("folder", ["two words", "it's 100% \N{CROCODILE}"])
-def test_the_warehouse_may_lie_in_any_folder(root: Path, tmp_path: Path, folder: str) -> None:
+@pytest.mark.parametrize("folder", ["two words", "100% %s", "O'Neill \N{CROCODILE}"])
+def test_the_warehouse_may_lie_in_any_folder(tmp_path: Path, folder: str) -> None:
     warehouse = Warehouse(tmp_path / folder / "warehouse.duckdb", wait_seconds=0)
+    root = write(tmp_path / "root", "bottle/train/good/000.png")
     load(MVTEC, str(root), warehouse)
     assert_equals_root(warehouse, MVTEC, root)
 
 
-def test_a_warehouse_file_named_like_a_source_dataset_is_refused(
-    root: Path, tmp_path: Path
-) -> None:
-    # DuckDB cannot tell a database from a schema of the same name, and dlt names them no further.
-    warehouse = Warehouse(tmp_path / "mvtec_ad.duckdb", wait_seconds=0)
-    with pytest.raises(WarehouseError, match=r"mvtec_ad\.duckdb"):
-        load(MVTEC, str(root), warehouse)
+@pytest.mark.parametrize("name", ["mvtec_ad.duckdb", "MVTEC_AD.duckdb", "mvtec_ad.v2.duckdb"])
+def test_a_warehouse_file_named_like_a_source_dataset_is_refused(tmp_path: Path, name: str) -> None:
+    # DuckDB names a database after its file, up to the first dot and in any case.
+    warehouse = Warehouse(tmp_path / name, wait_seconds=0)
+    with pytest.raises(WarehouseError, match=f"{name}: call the file something else"):
+        load(MVTEC, str(write(tmp_path / "root", *MVTEC_PATHS)), warehouse)
+    assert not warehouse.path.exists()
 
 
 def test_the_merge_is_spelled_exactly_like_this() -> None:
@@ -268,19 +274,20 @@ def test_the_source_of_the_definitions_has_both_resources_and_no_rows() -> None:
     source = catalog_source(MVTEC)
     assert source.name == "mvtec_ad"
     assert {name: resource.write_disposition for name, resource in source.resources.items()} == {
-        "images": "merge",
-        "stray_files": "merge",
+        "images": merge_disposition(None),
+        "stray_files": merge_disposition(None),
     }
     assert list(source) == []
 
 
-def test_the_pipeline_of_the_definitions_touches_no_file(
+def test_the_source_of_the_definitions_touches_no_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Dagster imports the definitions about once a minute, and the home folder is shared.
+    monkeypatch.setenv("DLT_DATA_DIR", str(tmp_path / "dlt"))
     monkeypatch.chdir(tmp_path)
-    pipeline = catalog_pipeline(MVTEC)
-    assert (pipeline.pipeline_name, pipeline.dataset_name) == ("mvtec_ad", "mvtec_ad")
-    assert list(tmp_path.iterdir()) == []
+    assert catalog_source(MVTEC).name == "mvtec_ad"
+    assert list(tmp_path.rglob("*")) == []
 
 
 class Someone:
@@ -307,17 +314,18 @@ class Someone:
                 *("ground_truth/cut/00{}_mask.png", "ground_truth/bent/00{}.png", "notes{}.csv"),
             ]
         )
-        return self.root / category / place.format(self.random.randint(0, 3))
-
-    def add(self) -> None:
-        path = self.some_path()
+        path = self.root / category / place.format(self.random.randint(0, 3))
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"x")
-        self.stamp(path)
+        return path
 
     def stamp(self, path: Path) -> None:
         self.clock += 1
-        os.utime(path, (0, self.clock))
+        os.utime(path, (self.clock, self.clock))
+
+    def add(self) -> None:
+        path = self.some_path()
+        path.write_bytes(b"x")
+        self.stamp(path)
 
     def touch(self) -> None:
         if files := self.files():
@@ -328,38 +336,33 @@ class Someone:
             self.random.choice(files).unlink()
 
     def move(self) -> None:
-        target = self.some_path()
         if files := self.files():
-            target.parent.mkdir(parents=True, exist_ok=True)
-            os.replace(self.random.choice(files), target)
+            os.replace(self.random.choice(files), self.some_path())
 
     def drop(self) -> None:
         if self.random.random() < 0.2:
             shutil.rmtree(self.root / self.random.choice(["bottle", "cable"]), ignore_errors=True)
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(3))
 def test_after_any_mix_of_changes_the_tables_equal_the_root(
-    root: Path, warehouse: Warehouse, seed: int
+    loaded_root: Path, warehouse: Warehouse, seed: int
 ) -> None:
-    someone = Someone(root, seed)
-    load(MVTEC, str(root), warehouse)
-    for _ in range(4):
+    someone = Someone(loaded_root, seed)
+    for _ in range(3):
         before = {table: rows_of(warehouse, MVTEC, table) for table in TABLES}
         someone.work()
-        found = load(MVTEC, str(root), warehouse, allow_shrink=True)
-        assert_equals_root(warehouse, MVTEC, root)
+        found = load(MVTEC, str(loaded_root), warehouse, allow_shrink=True)
+        assert_equals_root(warehouse, MVTEC, loaded_root)
         newest = loads(warehouse, MVTEC)[-1]
         for table in TABLES:
-            after = rows_of(warehouse, MVTEC, table)
-            kept = {path for path in after if after[path] == before[table].get(path)}
-            came = {path: row["_dlt_load_id"] for path, row in after.items() if path not in kept}
-            assert set(came.values()) <= {newest}
-            said = found.tables[table]
-            assert said.inserted == len(after.keys() - before[table].keys())
-            assert said.updated == len(came.keys() & before[table].keys())
+            after, said = rows_of(warehouse, MVTEC, table), found.tables[table]
+            came = {path: row for path, row in after.items() if row != before[table].get(path)}
+            updated = came.keys() & before[table].keys()
+            assert said.inserted == len(came) - len(updated)
+            assert said.updated == len(updated)
             assert said.deleted == len(before[table].keys() - after.keys())
-            for path in came.keys() & before[table].keys():
-                old, new = dict(before[table][path]), dict(after[path])
-                del old["_dlt_load_id"], new["_dlt_load_id"]
-                assert old != new
+            assert said.unchanged == len(after) - len(came)
+            assert {row["_dlt_load_id"] for row in came.values()} <= {newest}
+            for path in updated:  # no row is loaded again for nothing
+                assert {**before[table][path], "_dlt_load_id": newest} != after[path]

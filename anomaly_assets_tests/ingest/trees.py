@@ -14,6 +14,9 @@ DAGM = SOURCE_DATASETS["dagm_2007"]
 
 Row = dict[str, Any]
 
+WRITTEN_AT = 1_000_000_000
+"""Modification time of the files, so that the same tree has the same listing."""
+
 LABELS = b"1\n1\t0\t0001.PNG\t0\t0\t\n2\t1\t0002.PNG\t0\t0002_label.PNG\n"
 
 MVTEC_PATHS = (
@@ -24,21 +27,28 @@ MVTEC_PATHS = (
     "bottle/test/broken/001.png",
     "bottle/ground_truth/broken/000_mask.png",
     "cable/train/good/000.png",
+    "cable/train/good/001.png",
+    "cable/train/good/002.png",
     "cable/test/cut/000.png",
+    "cable/test/cut/001.png",
     "cable/ground_truth/cut/000_mask.png",
     "cable/ground_truth/cut/007_mask.png",
 )
-"""Seven images, two pairs, one image without a mask, and one mask without an image."""
+"""Ten images, two pairs, two anomalous images without a mask, and one mask without an image."""
 
 
 def write(root: Path, *paths: str | bytes, content: bytes | None = None) -> Path:
-    """Make files below a root; each holds its own path unless told otherwise. Returns the root."""
+    """Make files below a root, all of the same time; each holds its own path unless told otherwise.
+
+    Returns the root.
+    """
     for path in paths:
         name = os.fsencode(path)
         target = os.path.join(os.fsencode(root), name)
         os.makedirs(os.path.dirname(target), exist_ok=True)
         with open(target, "wb") as file:
             file.write(name if content is None else content)
+        os.utime(target, (WRITTEN_AT, WRITTEN_AT))
     return root
 
 

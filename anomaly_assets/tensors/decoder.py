@@ -1,0 +1,74 @@
+"""PNG to pixels: Pillow, or the faster Wuffs decoder where it is installed and exact.
+
+Wuffs (extra `fast`, package `pywuffs`) takes the plain 8-bit grey and RGB files of which these datasets
+consist. Everything else, and everything that it does not accept, is decoded by Pillow, so that the choice
+of decoder never decides what is loaded or rejected.
+"""
+
+from __future__ import annotations
+
+import threading
+from functools import cache
+from typing import Any
+
+from PIL import Image
+
+_this_thread = threading.local()
+
+
+@cache
+def wuffs() -> Any:
+    """The `pywuffs` package; None where it is not installed."""
+    try:
+        import pywuffs
+        import pywuffs.aux
+    except ImportError:
+        return None
+    return pywuffs
+
+
+def load(image: Image.Image, content: bytes) -> Image.Image:
+    """Decode all pixels of an opened PNG.
+
+    Args:
+        image: The file, opened by Pillow, which has read its header.
+        content: The bytes of the file.
+
+    Returns:
+        An image of the same mode and size, decoded.
+
+    Raises:
+        OSError: The pixels are damaged or incomplete, as Pillow says it.
+    """
+    if wuffs() is not None and _is_plain(image):
+        decoded = _decoder(image.mode).decode(content)
+        if not decoded.error_message and decoded.pixbuf.shape[:2] == image.size[::-1]:
+            # The array owns its memory; frombuffer keeps it alive without a copy.
+            return Image.frombuffer(image.mode, image.size, decoded.pixbuf, "raw", image.mode, 0, 1)
+    image.load()
+    return image
+
+
+def _is_plain(image: Image.Image) -> bool:
+    """Whether the file holds 8-bit grey or RGB as it is, without transparency or interlacing."""
+    tiles = getattr(image, "tile", [])
+    return (
+        image.mode in ("L", "RGB")
+        and len(tiles) == 1
+        and tiles[0].args == image.mode
+        and not {"transparency", "interlace"} & image.info.keys()
+    )
+
+
+def _decoder(mode: str) -> Any:
+    """A decoder for this mode; decoders are not safe to share, so each thread has its own."""
+    decoders = _this_thread.__dict__.setdefault("decoders", {})
+    if mode not in decoders:
+        package = wuffs()
+        config = package.aux.ImageDecoderConfig()
+        config.enabled_decoders = [package.ImageDecoderType.PNG]
+        formats = {"L": package.PixelFormat.Y, "RGB": package.PixelFormat.RGB}
+        config.pixel_format = formats[mode]
+        config.quirks = {package.ImageDecoderQuirks.IGNORE_CHECKSUM: 0}
+        decoders[mode] = package.aux.ImageDecoder(config)
+    return decoders[mode]

@@ -1,0 +1,1 @@
+"""The asset graph, executed in process on small roots."""

@@ -1,0 +1,92 @@
+"""Settings for tests: every path lies in a temporary folder, every picture is tiny."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from anomaly_assets.datasets import SOURCE_DATASETS
+from anomaly_assets.warehouse.database import CATALOG
+
+IMAGE_SIZE = 32
+
+
+@dataclass(frozen=True)
+class Environment:
+    """What the environment variables of a test say.
+
+    Attributes:
+        roots: Source dataset to its root, which need not exist.
+        warehouse: The working database.
+        database: The published database.
+    """
+
+    roots: dict[str, Path]
+    warehouse: Path
+    database: Path
+
+    @property
+    def mvtec_ad(self) -> Path:
+        return self.roots["mvtec_ad"]
+
+    @property
+    def dagm_2007(self) -> Path:
+        return self.roots["dagm_2007"]
+
+    def copy_roots(self, folder: Path) -> None:
+        """Copy `<folder>/<source dataset>`, modification times included."""
+        for name, root in self.roots.items():
+            shutil.copytree(folder / name, root)
+
+    def query(self, statement: str, *, database: Path | None = None) -> list[tuple[Any, ...]]:
+        """Rows of the published database, or of another one."""
+        connection = duckdb.connect(str(database or self.database), read_only=True)
+        try:
+            connection.execute("SET TimeZone = 'UTC'")
+            return connection.execute(statement).fetchall()
+        finally:
+            connection.close()
+
+    def rows(self, table: str, key: str) -> dict[Any, dict[str, Any]]:
+        """All rows of a table of the published database, by their key."""
+        [names] = self.query(f"SELECT list(column_name) FROM (DESCRIBE FROM {table})")
+        found = [dict(zip(names[0], row, strict=True)) for row in self.query(f"FROM {table}")]
+        by_key = {row[key]: row for row in found}
+        assert len(by_key) == len(found)
+        return by_key
+
+    @contextmanager
+    def open_warehouse(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """The warehouse, for writing, under the name the graph gives it."""
+        connection = duckdb.connect(":memory:")
+        try:
+            connection.execute(f"ATTACH '{self.warehouse}' AS {CATALOG}")
+            connection.execute(f"USE {CATALOG}.main")
+            yield connection
+        finally:
+            connection.close()
+
+
+def set_up(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Environment:
+    """Point all settings into a folder, whatever the shell that runs the tests has set."""
+    for name in [*os.environ]:
+        if name.startswith("ANOMALY_") or name == "DAGSTER_HOME":
+            monkeypatch.delenv(name)
+    environment = Environment(
+        roots={name: folder / "roots" / name for name in SOURCE_DATASETS},
+        warehouse=folder / "work" / "warehouse.duckdb",
+        database=folder / "published" / "anomaly.duckdb",
+    )
+    for name, root in environment.roots.items():
+        monkeypatch.setenv(SOURCE_DATASETS[name].root_variable, str(root))
+    monkeypatch.setenv("ANOMALY_WAREHOUSE", str(environment.warehouse))
+    monkeypatch.setenv("ANOMALY_DATABASE", str(environment.database))
+    monkeypatch.setenv("ANOMALY_IMAGE_SIZE", str(IMAGE_SIZE))
+    monkeypatch.setenv("ANOMALY_LOCK_WAIT_SECONDS", "60")
+    return environment

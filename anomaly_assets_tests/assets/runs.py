@@ -1,0 +1,115 @@
+"""Running jobs of the graph in this process, and what a run reports."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import dagster as dg
+
+from anomaly_assets.definitions import defs
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run."""
+
+    result: dg.ExecuteInProcessResult
+
+    @property
+    def success(self) -> bool:
+        return self.result.success
+
+    @property
+    def materialized(self) -> dict[str, dict[str, Any]]:
+        """Asset to the metadata of its materialization in this run."""
+        return {
+            event.materialization.asset_key.to_user_string(): {
+                name: value.value for name, value in event.materialization.metadata.items()
+            }
+            for event in (
+                event.step_materialization_data
+                for event in self.result.get_asset_materialization_events()
+            )
+        }
+
+    @property
+    def failures(self) -> dict[str, str]:
+        """Step that failed to its error, causes included."""
+        failed = (event for event in self.result.all_events if event.is_step_failure)
+        return {
+            str(event.step_key): event.step_failure_data.error_display_string for event in failed
+        }
+
+    def messages_about(self, error: str) -> list[str]:
+        """Events of the run, outside of its steps, that tell of an error of this class."""
+        texts = (
+            str(event.event_specific_data)
+            for event in self.result.all_events
+            if event.step_key is None
+        )
+        return [text for text in texts if error in text]
+
+    @property
+    def checks(self) -> dict[str, dg.AssetCheckEvaluation]:
+        """`<asset>:<check>` to its result."""
+        return {
+            f"{found.asset_key.to_user_string()}:{found.check_name}": found
+            for found in self.result.get_asset_check_evaluations()
+        }
+
+    @property
+    def failed_checks(self) -> set[str]:
+        """Checks that did not pass."""
+        return {name for name, found in self.checks.items() if not found.passed}
+
+
+def run_job(
+    name: str = "refresh_all",
+    *,
+    instance: dg.DagsterInstance | None = None,
+    run_config: Mapping[str, Any] | None = None,
+    tags: Mapping[str, str] | None = None,
+) -> Run:
+    """Run a job of the definitions to its end, whether or not steps fail."""
+    return _run(defs.resolve_job_def(name), instance, run_config, tags)
+
+
+def run_selection(
+    selection: dg.AssetSelection,
+    *,
+    instance: dg.DagsterInstance | None = None,
+    run_config: Mapping[str, Any] | None = None,
+) -> Run:
+    """Materialize, or check, a part of the graph, as from its page in the UI."""
+    job = dg.define_asset_job("selected", selection=selection)
+    resolved = dg.Definitions.merge(defs, dg.Definitions(jobs=[job])).resolve_job_def("selected")
+    return _run(resolved, instance, run_config)
+
+
+def catalogue(*source_datasets: str) -> dg.AssetSelection:
+    """The dlt tables of some source datasets, without checks: the cheapest thing to load."""
+    keys = [[name, table] for name in source_datasets for table in ("images", "stray_files")]
+    return dg.AssetSelection.assets(*keys).without_checks()
+
+
+def _run(
+    job: dg.JobDefinition,
+    instance: dg.DagsterInstance | None = None,
+    run_config: Mapping[str, Any] | None = None,
+    tags: Mapping[str, str] | None = None,
+) -> Run:
+    if instance is None:
+        with dg.DagsterInstance.ephemeral() as instance:
+            return _run(job, instance, run_config, tags)
+    return Run(
+        job.execute_in_process(
+            instance=instance, run_config=run_config, tags=tags, raise_on_error=False
+        )
+    )
+
+
+def offenders(check: dg.AssetCheckEvaluation) -> dict[str, str]:
+    """Who a failed check names, and what it says about them."""
+    table = check.metadata["offenders"]
+    assert isinstance(table, dg.TableMetadataValue)
+    return {str(record.data["offender"]): str(record.data["detail"]) for record in table.records}

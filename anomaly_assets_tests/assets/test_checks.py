@@ -1,0 +1,219 @@
+"""Data quality in the graph: who is named, how loudly, and what stops publishing."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+import dagster as dg
+
+from anomaly_assets.assets import tensors as tensors_module
+from anomaly_assets.definitions import defs
+from anomaly_assets.tensors.build import BuildReport, build_tensors
+from anomaly_assets_tests.assets.environment import Environment
+from anomaly_assets_tests.assets.runs import Run, offenders, run_job, run_selection
+from anomaly_assets_tests.assets.trees import SIDE, grey_png, png, write_image, write_mask
+
+GRAPH = defs.resolve_asset_graph()
+BLOCKING = {
+    f"{key.asset_key.to_user_string()}:{key.name}"
+    for key in GRAPH.asset_check_keys
+    if GRAPH.get(key).blocking
+}
+NOT_BLOCKING = {
+    f"{key.asset_key.to_user_string()}:{key.name}" for key in GRAPH.asset_check_keys
+} - BLOCKING
+
+
+def write_faulty_roots(environment: Environment) -> None:
+    """Roots with at least one offender for every check that does not block."""
+    root = environment.mvtec_ad
+    for n in range(3):
+        write_image(root, f"bottle/train/good/{n:03}.png")
+    for n in range(21):
+        write_image(root, f"bottle/test/broken/{n:03}.png")
+    write_image(root, "bottle/train/broken/000.png")
+    write_mask(root, "bottle/ground_truth/broken/999_mask.png")
+    write_image(root, "bottle/labels.csv", b"not an image")
+    leaked = write_image(root, "bottle/test/good/000.png")
+    write_image(root, "bottle/train/good/003.png", leaked)
+    write_image(root, "cable/train/good/000.png", grey_png("bottle/train/good/000.png"))
+    write_image(root, "cable/train/good/001.png", grey_png("damaged")[:100])
+    sixteen_bits = np.arange(SIDE * SIDE, dtype=np.uint16).reshape(SIDE, SIDE)
+    write_image(root, "cable/test/good/000.png", png(sixteen_bits))
+    for n in range(3):
+        write_image(root, f"cable/test/cut/{n:03}.png")
+    write_mask(root, "cable/ground_truth/cut/000_mask.png", side=SIDE // 2)
+    write_mask(root, "cable/ground_truth/cut/001_mask.png", values=(255, 128))
+    write_mask(root, "cable/ground_truth/cut/002_mask.png", values=())
+    write_image(root, "widget/train/good/000.png")
+
+    root = environment.dagm_2007
+    for n in (1, 2, 3):
+        write_image(root, f"Class1/Train/000{n}.PNG")
+    write_mask(root, "Class1/Train/Label/0002_label.PNG")
+    write_mask(root, "Class1/Train/Label/0009_label.PNG")
+    labels = root / "Class1/Train/Label/Labels.txt"
+    labels.write_bytes(
+        b"1\n"
+        b"0001\t1\t0001.PNG\t0\t0001_label.PNG\n"
+        b"0002\t0\t0002.PNG\t0\t0\t\n"
+        b"0003\t0\t0003.PNG\t0\t0\t\n"
+        b"0004\t0\t0004.PNG\t0\t0\t\n"
+    )
+
+
+@pytest.fixture(scope="module")
+def faulty(module_environment: Environment) -> Iterator[Run]:
+    """A run over roots with every fault there is."""
+    write_faulty_roots(module_environment)
+    yield run_job()
+
+
+MASKLESS = {f"mvtec_ad/bottle/test/broken/{n:03}.png": "broken" for n in range(21)}
+
+FOUND = {
+    "mvtec_ad/images:training_images_are_good": {"mvtec_ad/bottle/train/broken/000.png": "broken"},
+    "mvtec_ad/stray_files:masks_belong_to_an_image": {
+        "bottle/ground_truth/broken/999_mask.png": "orphan_mask"
+    },
+    "mvtec_ad/stray_files:files_are_recognised": {"bottle/labels.csv": "unrecognised_path"},
+    "dagm_2007/images:declared_labels_agree_with_masks": {
+        "dagm_2007/Class1/Train/0001.PNG": "Labels.txt says 1, there is no mask",
+        "dagm_2007/Class1/Train/0002.PNG": "Labels.txt says 0, there is a mask",
+    },
+    "dagm_2007/stray_files:masks_belong_to_an_image": {
+        "Class1/Train/Label/0009_label.PNG": "orphan_mask"
+    },
+    "dagm_2007/stray_files:files_are_recognised": {
+        "Class1/Train/0004.PNG": ("declared_but_missing: named in Class1/Train/Label/Labels.txt")
+    },
+    "image_tensors:masks_have_the_size_of_their_image": {
+        "mvtec_ad/cable/test/cut/000.png": "mask 8x8, image 16x16"
+    },
+    "image_tensors:masks_are_binary": {"mvtec_ad/cable/test/cut/001.png": "3 grey values"},
+    "image_tensors:masks_are_not_empty": {"mvtec_ad/cable/test/cut/002.png": "no defective pixel"},
+    "image_tensors:images_have_8_bits": {"mvtec_ad/cable/test/good/000.png": "mode I;16"},
+    "duplicate_images:contents_stay_in_one_split": {
+        "mvtec_ad/bottle/test/good/000.png": "mvtec_ad/bottle/train/good/003.png"
+    },
+    "duplicate_images:contents_stay_in_one_category": {
+        "mvtec_ad/bottle/train/good/000.png": "mvtec_ad/cable/train/good/000.png"
+    },
+}
+"""Check to its offenders and what it says about each."""
+
+COUNTED = {
+    "images:anomalous_images_have_masks",
+    "images:counts_equal_the_official_ones",
+    "rejected_images:images_are_usable",
+}
+"""Checks with tests of their own."""
+
+
+def test_faults_in_the_data_stop_nothing_but_are_told(faulty: Run) -> None:
+    assert faulty.success
+    assert faulty.failures == {}
+    assert faulty.materialized["published_database"]["written"] is True
+    assert faulty.failed_checks == NOT_BLOCKING
+    assert {name for name, found in faulty.checks.items() if found.passed} == BLOCKING
+    assert NOT_BLOCKING == FOUND.keys() | COUNTED
+
+
+@pytest.mark.parametrize("name", sorted(FOUND))
+def test_a_check_names_exactly_the_offenders_and_says_why(faulty: Run, name: str) -> None:
+    found = faulty.checks[name]
+    assert offenders(found) == FOUND[name]
+    assert found.metadata["count"].value == len(FOUND[name])
+    assert found.severity is dg.AssetCheckSeverity.WARN
+    assert found.description is not None
+    assert found.description.startswith(f"Not so for {len(FOUND[name])}. ")
+
+
+def test_a_check_counts_all_offenders_and_names_twenty(faulty: Run) -> None:
+    found = faulty.checks["images:anomalous_images_have_masks"]
+    expected = {
+        "dagm_2007/Class1/Train/0001.PNG": "unspecified",
+        **MASKLESS,
+        "mvtec_ad/bottle/train/broken/000.png": "broken",
+    }
+    assert found.metadata["count"].value == len(expected) == 23
+    assert list(offenders(found).items()) == list(expected.items())[:20]
+    assert found.severity is dg.AssetCheckSeverity.WARN
+
+
+def test_a_category_is_complete_partial_by_so_many_or_unknown(faulty: Run) -> None:
+    found = faulty.checks["images:counts_equal_the_official_ones"]
+    assert found.severity is dg.AssetCheckSeverity.WARN
+    assert offenders(found) == {
+        "dagm_2007/Class1": (
+            "partial: train good 1 of 496, train anomalous 2 of 79, "
+            "test good 0 of 504, test anomalous 0 of 71"
+        ),
+        "mvtec_ad/bottle": (
+            "partial: train good 4 of 209, train anomalous 1 of 0, "
+            "test good 1 of 20, test anomalous 21 of 63"
+        ),
+        "mvtec_ad/cable": (
+            "partial: train good 2 of 224, test good 1 of 58, test anomalous 3 of 92"
+        ),
+        "mvtec_ad/widget": "unknown category",
+    }
+
+
+def test_a_damaged_file_is_rejected_by_name_and_the_others_are_used(
+    faulty: Run, module_environment: Environment
+) -> None:
+    found = faulty.checks["rejected_images:images_are_usable"]
+    assert found.severity is dg.AssetCheckSeverity.WARN
+    [(offender, detail)] = offenders(found).items()
+    assert offender == "cable/train/good/001.png"
+    assert detail.startswith("damaged_image: ")
+    assert faulty.materialized["rejected_images"]["reasons_in_this_run"] == {"damaged_image": 1}
+    [(images, samples)] = module_environment.query(
+        "SELECT (SELECT count(*) FROM images), (SELECT count(*) FROM samples)"
+    )
+    assert (images, samples) == (37, 36)
+
+
+def test_a_blocking_check_that_fails_stops_publishing_and_fails_the_run(
+    tiny: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost = "mvtec_ad/bolt/train/good/001.png"
+
+    def lose_one(*arguments: object, **options: object) -> BuildReport:
+        report = build_tensors(*arguments, **options)  # type: ignore[arg-type]
+        with tiny.open_warehouse() as warehouse:
+            warehouse.execute("DELETE FROM image_tensors WHERE image_id = ?", [lost])
+        return report
+
+    monkeypatch.setattr(tensors_module, "build_tensors", lose_one)
+    run = run_job()
+    assert not run.success
+    assert run.failures.keys() == {"image_tensors_checks"}
+    name = "image_tensors:images_have_a_tensor_or_a_rejection"
+    assert run.failed_checks == {name, "images:counts_equal_the_official_ones"}
+    found = run.checks[name]
+    assert found.severity is dg.AssetCheckSeverity.ERROR
+    assert offenders(found) == {lost: "neither decoded nor rejected"}
+    assert run.materialized.keys() == {
+        "mvtec_ad/images",
+        "mvtec_ad/stray_files",
+        "dagm_2007/images",
+        "dagm_2007/stray_files",
+        "images",
+        "load_history",
+        "image_tensors",
+        "rejected_images",
+    }
+    assert not tiny.database.exists()
+
+    # Nor is it published by somebody who selects that asset alone.
+    run = run_selection(dg.AssetSelection.assets("published_database").without_checks())
+    assert not run.success
+    message = run.failures["published_database"]
+    assert (
+        "Nothing was published, because blocking checks fail: "
+        f"images_have_a_tensor_or_a_rejection (1, first {lost})."
+    ) in message
+    assert not tiny.database.exists()

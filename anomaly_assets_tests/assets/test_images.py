@@ -1,0 +1,203 @@
+"""The catalogue in the graph: what a refresh reports, and when it refuses."""
+
+import shutil
+from typing import Any
+
+import dagster as dg
+import pytest
+import yaml
+
+from anomaly_assets.datasets import SOURCE_DATASETS
+from anomaly_assets_tests.assets.environment import Environment
+from anomaly_assets_tests.assets.runs import Run, catalogue, run_job, run_selection
+from anomaly_assets_tests.assets.trees import write_image
+
+COUNTS = ("rows_inserted", "rows_updated", "rows_deleted", "rows_unchanged")
+CATALOGUE = {f"{name}/{table}" for name in SOURCE_DATASETS for table in ("images", "stray_files")}
+
+
+def changes(run: Run, asset: str) -> tuple[int, ...]:
+    """Rows inserted, updated, deleted and unchanged, as the run reports them."""
+    return tuple(run.materialized[asset][name] for name in COUNTS)
+
+
+def images(environment: Environment) -> set[str]:
+    """Ids in the catalogue of MVTec AD."""
+    rows = environment.query("SELECT image_id FROM mvtec_ad.images", database=environment.warehouse)
+    return {image_id for (image_id,) in rows}
+
+
+def test_a_refresh_with_nothing_changed_loads_decodes_and_publishes_nothing(
+    samples: Environment,
+) -> None:
+    first = run_job()
+    assert first.success
+    assert changes(first, "mvtec_ad/images") == (34, 0, 0, 0)
+    assert changes(first, "dagm_2007/images") == (28, 0, 0, 0)
+    assert first.materialized["mvtec_ad/images"]["ignored_files"] == 2
+    assert first.materialized["mvtec_ad/images"]["root"] == samples.mvtec_ad.as_uri()
+    assert first.materialized["images"] == {
+        "dagster/row_count": 62,
+        "images_dagm_2007": 28,
+        "images_mvtec_ad": 34,
+    }
+    assert first.materialized["image_tensors"]["rows_decoded"] == 62
+    assert first.materialized["published_database"]["written"] is True
+    assert first.failed_checks == {"images:counts_equal_the_official_ones"}
+    tables = ("images", "image_tensors")
+    rows = {name: samples.rows(name, "image_id") for name in tables}
+    published = samples.database.stat()
+
+    second = run_job()
+    assert second.success
+    assert changes(second, "mvtec_ad/images") == (0, 0, 0, 34)
+    assert changes(second, "dagm_2007/images") == (0, 0, 0, 28)
+    for asset in CATALOGUE:
+        assert changes(second, asset)[:3] == (0, 0, 0)
+        for fact in ("dagster/row_count", "root", "listing_digest"):
+            assert second.materialized[asset][fact] == first.materialized[asset][fact]
+    decoding = second.materialized["image_tensors"]
+    assert (decoding["rows_decoded"], decoding["rows_removed"]) == (0, 0)
+    assert (decoding["rows_unchanged"], decoding["dagster/row_count"]) == (62, 62)
+    publishing = [run.materialized["published_database"] for run in (first, second)]
+    assert publishing[1] == {**publishing[0], "written": False}
+    assert samples.database.stat() == published
+    assert {name: samples.rows(name, "image_id") for name in tables} == rows
+    assert second.failed_checks == first.failed_checks
+
+
+def test_one_category_is_reloaded_and_the_others_wait(tiny: Environment) -> None:
+    pixels = dg.AssetSelection.assets("images", "image_tensors", "rejected_images")
+    tensors = (catalogue("mvtec_ad") | pixels).without_checks()
+    assert run_selection(tensors).success
+    before = images(tiny)
+    for category in ("bolt", "woven"):
+        write_image(tiny.mvtec_ad, f"{category}/train/good/009.png")
+        (tiny.mvtec_ad / f"{category}/train/good/001.png").unlink()
+    only_bolt = {"ops": {"mvtec_ad": {"config": {"categories": ["bolt"]}}}}
+    run = run_selection(tensors, run_config=only_bolt)
+    assert run.success
+    assert changes(run, "mvtec_ad/images") == (1, 0, 1, 4)
+    assert run.materialized["mvtec_ad/images"]["dagster/row_count"] == 9
+    decoding = run.materialized["image_tensors"]
+    assert (decoding["rows_decoded"], decoding["rows_removed"]) == (1, 1)
+    assert images(tiny) ^ before == {
+        "mvtec_ad/bolt/train/good/001.png",
+        "mvtec_ad/bolt/train/good/009.png",
+    }
+    run = run_selection(catalogue("mvtec_ad"))
+    assert changes(run, "mvtec_ad/images") == (1, 0, 1, 8)
+    assert len(images(tiny) ^ before) == 4
+
+
+def test_a_category_that_exists_nowhere_fails_and_names_those_that_do(tiny: Environment) -> None:
+    unknown = {"ops": {"mvtec_ad": {"config": {"categories": ["bottle"]}}}}
+    run = run_selection(catalogue("mvtec_ad"), run_config=unknown)
+    assert not run.success
+    assert run.failures.keys() == {"mvtec_ad"}
+    assert (
+        "MVTec AD has no category 'bottle'. Below the root: bolt, woven."
+        in run.failures["mvtec_ad"]
+    )
+
+
+def test_a_root_that_lost_a_fifth_fails_until_the_run_config_in_its_message_is_used(
+    tiny: Environment,
+) -> None:
+    assert run_selection(catalogue("mvtec_ad")).success
+    before = images(tiny)
+    published = pretend_to_have_published(tiny)
+    shutil.rmtree(tiny.mvtec_ad / "woven")
+
+    refused = run_job()
+    assert not refused.success
+    assert refused.failures.keys() == {"mvtec_ad"}
+    message = refused.failures["mvtec_ad"]
+    root = tiny.mvtec_ad.as_uri()
+    assert f"{root} lists 5 images of MVTec AD, 9 are loaded; nothing was changed." in message
+    # The other source dataset was read; nothing that needs both was made.
+    assert refused.materialized.keys() == {"dagm_2007/images", "dagm_2007/stray_files"}
+    assert images(tiny) == before
+    assert tiny.database.read_bytes() == published
+
+    allowed = run_selection(catalogue("mvtec_ad"), run_config=run_config_in(message))
+    assert allowed.success
+    assert changes(allowed, "mvtec_ad/images") == (0, 0, 4, 5)
+    assert len(images(tiny)) == 5
+
+
+def run_config_in(message: str) -> Any:
+    [line] = [line for line in message.splitlines() if "with this run config: " in line]
+    return yaml.safe_load(line.partition("with this run config: ")[2])
+
+
+def pretend_to_have_published(environment: Environment) -> bytes:
+    """Put something where the published database lies, to see whether anybody touches it."""
+    environment.database.parent.mkdir()
+    environment.database.write_bytes(b"as it was")
+    return b"as it was"
+
+
+def test_a_missing_root_fails_its_asset_and_touches_nothing(
+    tiny: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run_selection(catalogue("mvtec_ad")).success
+    before = images(tiny)
+    published = pretend_to_have_published(tiny)
+    missing = tiny.mvtec_ad.parent / "unplugged"
+    monkeypatch.setenv("MVTEC_AD_ROOT", str(missing))
+    run = run_job()
+    assert not run.success
+    assert run.failures.keys() == {"mvtec_ad"}
+    assert (
+        f"MVTec AD (MVTEC_AD_ROOT): {missing} does not exist. 0 images listed, 9 loaded; nothing was "
+        "changed. To leave this dataset out, set MVTEC_AD_ROOT to the empty string."
+    ) in run.failures["mvtec_ad"]
+    assert run.materialized.keys() == {"dagm_2007/images", "dagm_2007/stray_files"}
+    assert images(tiny) == before
+    assert tiny.database.read_bytes() == published
+
+
+def test_a_source_dataset_can_be_left_out_before_and_after_it_was_loaded(
+    tiny: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAGM_2007_ROOT", "")
+    run = run_job()
+    assert run.success
+    for asset in ("dagm_2007/images", "dagm_2007/stray_files"):
+        assert run.materialized[asset] == {
+            "left_out": "DAGM 2007 is left out, because DAGM_2007_ROOT is empty."
+        }
+    assert run.materialized["images"] == {"dagster/row_count": 9, "images_mvtec_ad": 9}
+    assert len(run.materialized) == 15
+    assert tiny.query("SELECT source_dataset, count(*) FROM anomaly.samples GROUP BY ALL") == [
+        ("mvtec_ad", 9)
+    ]
+    # The team gets the other one and loses this one: what was loaded stays.
+    monkeypatch.setenv("DAGM_2007_ROOT", str(tiny.dagm_2007))
+    monkeypatch.setenv("MVTEC_AD_ROOT", " ")
+    shutil.rmtree(tiny.mvtec_ad)
+    run = run_job()
+    assert run.success
+    assert changes(run, "dagm_2007/images") == (4, 0, 0, 0)
+    assert run.materialized["mvtec_ad/images"] == {
+        "left_out": "MVTec AD is left out, because MVTEC_AD_ROOT is empty."
+    }
+    assert run.materialized["image_tensors"]["rows_decoded"] == 4
+    assert tiny.query(
+        "SELECT source_dataset, count(*) FROM anomaly.samples GROUP BY ALL ORDER BY ALL"
+    ) == [("dagm_2007", 4), ("mvtec_ad", 9)]
+
+
+def test_both_source_datasets_can_be_left_out(
+    environment: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for dataset in SOURCE_DATASETS.values():
+        monkeypatch.setenv(dataset.root_variable, "")
+    run = run_job()
+    assert run.success
+    assert len(run.materialized) == 15
+    assert all(run.materialized[asset].keys() == {"left_out"} for asset in CATALOGUE)
+    assert run.materialized["published_database"]["dagster/row_count"] == 0
+    assert run.failed_checks == set()
+    assert environment.query("SELECT count(*) FROM anomaly.samples") == [(0,)]

@@ -1,0 +1,64 @@
+"""Publishing in the graph: what the run reports, and the check that compares afterwards."""
+
+import duckdb
+
+import dagster as dg
+
+from anomaly_assets_tests.assets.environment import Environment
+from anomaly_assets_tests.assets.runs import offenders, run_job, run_selection
+
+COUNTS = "published_database:published_counts_equal_the_warehouse"
+ONLY_THE_CHECK = dg.AssetSelection.checks(
+    dg.AssetCheckKey(dg.AssetKey("published_database"), "published_counts_equal_the_warehouse")
+)
+
+
+def test_the_published_database_says_which_run_published_it_and_where_it_lies(
+    tiny: Environment,
+) -> None:
+    run = run_job()
+    assert run.success
+    facts = run.materialized["published_database"]
+    assert facts["path"] == str(tiny.database)
+    assert facts["file_bytes"] == tiny.database.stat().st_size
+    assert facts["dagster/row_count"] == 13
+    assert tiny.query("SELECT snapshot_id, images, tensors, rejected, run_id FROM snapshots") == [
+        (facts["snapshot_id"], 13, 13, 0, run.result.run_id)
+    ]
+    # Both names work, whatever the file is called.
+    for name in ("samples", "anomaly.samples", "anomaly.main.samples"):
+        assert tiny.query(f"SELECT count(*) FROM {name}") == [(13,)]
+    assert {path.name for path in tiny.database.parent.iterdir()} == {
+        "anomaly.duckdb",
+        "contact_sheets",
+    }
+
+
+def test_a_published_database_that_somebody_wrote_to_is_noticed_and_replaced_as_advised(
+    tiny: Environment,
+) -> None:
+    assert run_job().success
+    with duckdb.connect(str(tiny.database)) as connection:
+        connection.execute("DELETE FROM main.image_tensors WHERE image_id LIKE '%/train/%'")
+        connection.execute("DELETE FROM main.dataset_summary WHERE split = 'train'")
+    check = run_selection(ONLY_THE_CHECK)
+    assert not check.success
+    assert check.materialized == {}
+    assert check.failed_checks == {COUNTS}
+    assert check.checks[COUNTS].severity is dg.AssetCheckSeverity.ERROR
+    assert offenders(check.checks[COUNTS]) == {
+        "image_tensors": "7 published, 13 in the warehouse",
+        "samples": "7 published, 13 in the warehouse",
+        "dataset_summary": "5 published, 9 in the warehouse",
+    }
+    assert "Materialize published_database again." in str(check.checks[COUNTS].description)
+    again = run_selection(dg.AssetSelection.assets("published_database"))
+    assert again.failed_checks == set()
+    assert again.materialized["published_database"]["written"] is True
+    assert tiny.query("SELECT count(*) FROM samples") == [(13,)]
+
+
+def test_a_published_database_that_is_gone_is_noticed(tiny: Environment) -> None:
+    check = run_selection(ONLY_THE_CHECK)
+    assert not check.success
+    assert offenders(check.checks[COUNTS]) == {str(tiny.database): "does not exist"}

@@ -1,0 +1,46 @@
+"""The warehouse as a resource: held for the whole run, waited for, and let go."""
+
+import os
+
+import pytest
+
+from anomaly_assets.warehouse.database import Warehouse
+from anomaly_assets_tests.assets.environment import Environment
+from anomaly_assets_tests.assets.runs import catalogue, run_selection
+
+
+def test_a_run_that_waited_in_vain_says_who_has_the_warehouse_and_does_nothing(
+    tiny: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANOMALY_LOCK_WAIT_SECONDS", "1")
+    with Warehouse(tiny.warehouse, wait_seconds=0).locked():
+        run = run_selection(catalogue("mvtec_ad"))
+    assert not run.success
+    assert run.materialized == {}
+    assert not tiny.warehouse.exists()
+    [message] = run.messages_about("WarehouseBusyError")
+    assert (
+        f"{tiny.warehouse} was held for more than 1 s by the run with process id {os.getpid()}"
+        in (message)
+    )
+
+
+def test_a_run_lets_the_warehouse_go_whether_or_not_it_succeeds(
+    tiny: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run_selection(catalogue("dagm_2007")).success
+    monkeypatch.setenv("MVTEC_AD_ROOT", str(tiny.mvtec_ad / "nowhere"))
+    assert not run_selection(catalogue("mvtec_ad")).success
+    with Warehouse(tiny.warehouse, wait_seconds=0).connect() as connection:
+        assert connection.execute("SELECT count(*) FROM dagm_2007.images").fetchall() == [(4,)]
+
+
+def test_a_setting_that_cannot_be_used_fails_the_run_and_is_named(
+    tiny: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANOMALY_IMAGE_SIZE", "256x")
+    run = run_selection(catalogue("mvtec_ad"))
+    assert not run.success
+    [message] = run.messages_about("SettingsError")
+    assert "ANOMALY_IMAGE_SIZE='256x': use one side in pixels" in message
+    assert not tiny.warehouse.exists()

@@ -1,0 +1,53 @@
+"""What all tests share: where the project is, and an environment of their own."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from anomaly_assets_tests.assets.environment import Environment, set_up
+from anomaly_assets_tests.assets.trees import write_tiny_roots
+
+PROJECT_ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def project_root() -> Path:
+    """The checkout."""
+    return PROJECT_ROOT
+
+
+@pytest.fixture(scope="session")
+def real_root(project_root: Path) -> Path:
+    """The real excerpts beside the checkout, where there are some."""
+    root = project_root.parent / "shared" / "real"
+    if not root.is_dir():
+        pytest.skip(f"no real excerpts at {root}")
+    return root
+
+
+@pytest.fixture
+def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Environment:
+    """Settings that point everything into `tmp_path`; the roots do not exist yet."""
+    return set_up(tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def samples(environment: Environment) -> Environment:
+    """The environment with copies of the committed sample roots: 34 and 28 images."""
+    environment.copy_roots(PROJECT_ROOT / "data" / "samples")
+    return environment
+
+
+@pytest.fixture
+def tiny(environment: Environment) -> Environment:
+    """The environment with roots of a few tiny images: 9 and 4 of them."""
+    write_tiny_roots(environment)
+    return environment
+
+
+@pytest.fixture(scope="module")
+def module_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Environment]:
+    """An environment for the tests of one module that look at the same run."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        yield set_up(tmp_path_factory.mktemp("environment"), monkeypatch)

@@ -1,0 +1,74 @@
+"""Files to decode: pictures of every mode, and the PNG chunks that Pillow cannot write."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+
+import numpy as np
+from PIL import Image
+
+MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+_BYTES_PER_PIXEL = {"1": 1, "L": 1, "LA": 2, "P": 1, "RGB": 3, "RGBA": 4, "I;16": 2}
+
+
+def picture(mode: str, size: tuple[int, int], seed: int = 0) -> Image.Image:
+    """Noise of any mode; every value of the mode can occur, and zero often does."""
+    numbers = np.random.default_rng(seed)
+    count = size[0] * size[1] * _BYTES_PER_PIXEL[mode]
+    content = numbers.integers(0, 256, count, np.uint8)
+    content[numbers.random(count) < 0.3] = 0
+    if mode == "1":
+        return Image.frombytes("L", size, (content > 127).astype(np.uint8) * 255).convert(
+            "1", dither=Image.Dither.NONE
+        )
+    made = Image.frombytes(mode, size, content.tobytes())
+    if mode == "P":
+        made.putpalette(numbers.integers(0, 256, 768, np.uint8).tobytes())
+    return made
+
+
+def png(image: Image.Image, **options: object) -> bytes:
+    file = io.BytesIO()
+    image.save(file, "PNG", **options)
+    return file.getvalue()
+
+
+def chunk(kind: bytes, content: bytes) -> bytes:
+    checksum = zlib.crc32(kind + content)
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
+
+
+def header(width: int, height: int, depth: int = 8, colour: int = 0, interlace: int = 0) -> bytes:
+    fields = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, interlace)
+    return SIGNATURE + chunk(b"IHDR", fields)
+
+
+def interlaced(grey: np.ndarray) -> bytes:
+    """The grey picture as an Adam7 PNG."""
+    height, width = grey.shape
+    rows = b""
+    for left, top, step_x, step_y in (
+        (0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2),
+    ):  # fmt: skip
+        for row in grey[top::step_y, left::step_x]:
+            rows += b"\0" + row.tobytes() if row.size else b""
+    return (
+        header(width, height, interlace=1)
+        + chunk(b"IDAT", zlib.compress(rows))
+        + chunk(b"IEND", b"")
+    )
+
+
+def sixteen_bit_colour(values: np.ndarray) -> bytes:
+    """A PNG of 16 bits per channel from an H x W x 3 array, which Pillow reads but cannot write."""
+    height, width, _ = values.shape
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    return (
+        header(width, height, depth=16, colour=2)
+        + chunk(b"IDAT", zlib.compress(rows))
+        + chunk(b"IEND", b"")
+    )

@@ -1,0 +1,180 @@
+"""Builds that fail in the middle, and builds on executors of other kinds."""
+
+from __future__ import annotations
+
+import pickle
+import shutil
+from collections.abc import Callable
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from anomaly_assets.ingest.roots import open_root
+from anomaly_assets.tensors import build
+from anomaly_assets.tensors.build import Progress
+from anomaly_assets.tensors.decode import StaleImage, decode_batch
+from anomaly_assets.tensors.transform import TensorSpec
+from anomaly_assets_tests.warehouse.project import SPEC, Project
+
+WIDER = TensorSpec(6, 8, 3)
+COUNT_BY_TRANSFORM = "SELECT transform, count(*) FROM image_tensors GROUP BY ALL ORDER BY ALL"
+
+
+class SynchronousExecutor(Executor):
+    """Runs each task when it is submitted."""
+
+    def __init__(self, fail_at: int | None = None) -> None:
+        self.submitted = 0
+        self.fail_at = fail_at
+
+    def submit(self, task: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        self.submitted += 1
+        try:
+            if self.submitted == self.fail_at:
+                raise MemoryError("the worker died")
+            future.set_result(self.run(task, *args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+    def run(self, task: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        return task(*args, **kwargs)
+
+
+class PicklingExecutor(SynchronousExecutor):
+    """Hands tasks and results over as bytes, as executors of other processes do."""
+
+    def run(self, task: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        task, args, kwargs = pickle.loads(pickle.dumps((task, args, kwargs)))  # noqa: S301
+        return pickle.loads(pickle.dumps(task(*args, **kwargs)))  # noqa: S301
+
+
+def stop_after(images: int) -> Progress:
+    def progress(done: int, _total: int) -> None:
+        if done > images:
+            raise RuntimeError("the power went out")
+
+    return progress
+
+
+@pytest.fixture
+def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Transactions of two images, decoded one by one."""
+    monkeypatch.setattr(build, "TRANSACTION_ROWS", 2)
+    monkeypatch.setattr(build, "BATCH_IMAGES", 1)
+
+
+@pytest.mark.usefixtures("small_steps")
+@pytest.mark.parametrize(("images", "committed"), [(0, 0), (1, 0), (2, 2), (3, 2), (4, 4)])
+def test_an_interrupted_build_keeps_its_transactions_and_the_next_decodes_the_rest(
+    project: Project, images: int, committed: int
+) -> None:
+    with pytest.raises(Exception, match="the power went out"):
+        project.build(run_id="first", progress=stop_after(images))
+    assert project.column("SELECT count(*) FROM image_tensors") == [committed]
+
+    report = project.build(run_id="second")
+
+    assert (report.decoded, report.unchanged) == (5 - committed, committed)
+    query = "SELECT run_id, count(*) FROM image_tensors GROUP BY ALL ORDER BY ALL"
+    expected = [("first", committed), ("second", 5 - committed)]
+    assert project.rows(query) == [row for row in expected if row[1]]
+    assert project.column("SELECT count(DISTINCT image_id) FROM image_tensors") == [5]
+
+
+@pytest.mark.usefixtures("small_steps")
+def test_an_interrupted_change_of_transform_leaves_the_old_tensors_of_the_rest(
+    project: Project,
+) -> None:
+    project.build(SPEC)
+    with pytest.raises(Exception, match="the power went out"):
+        project.build(WIDER, progress=stop_after(3))
+    assert project.rows(COUNT_BY_TRANSFORM) == [(WIDER.transform, 2), (SPEC.transform, 3)]
+
+    assert project.build(WIDER).decoded == 3
+    assert project.rows(COUNT_BY_TRANSFORM) == [(WIDER.transform, 5)]
+
+
+@pytest.mark.usefixtures("small_steps")
+def test_rejections_are_committed_with_their_transaction(project: Project) -> None:
+    for number in range(3):
+        project.path(f"mvtec_ad/bottle/train/good/{number:03}.png").write_bytes(b"no picture")
+    project.list_files()
+    with pytest.raises(Exception, match="the power went out"):
+        project.build(progress=stop_after(4))
+    assert project.column("SELECT relative_path FROM rejected_images ORDER BY ALL") == [
+        "bottle/train/good/000.png",
+        "bottle/train/good/001.png",
+    ]
+
+    assert project.build().rejections == {"not_a_png": 1}
+
+
+@pytest.mark.usefixtures("small_steps")
+def test_a_decoding_task_that_dies_stops_the_build_and_keeps_what_was_committed(
+    project: Project,
+) -> None:
+    with pytest.raises(Exception, match="the worker died"):
+        project.build(executor=SynchronousExecutor(fail_at=4))
+    assert project.column("SELECT count(*) FROM image_tensors") == [2]
+    assert project.build().decoded == 3
+
+
+def test_a_failed_build_lets_go_of_the_warehouse(project: Project) -> None:
+    with pytest.raises(Exception, match="the power went out"):
+        project.build(progress=stop_after(0))
+    with project.warehouse.connect() as connection:
+        assert connection.execute("SELECT count(*) FROM images").fetchone() == (5,)
+
+
+@pytest.mark.usefixtures("small_steps")
+def test_a_thread_pool_of_the_caller_is_used_and_left_open(project: Project) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        assert project.build(executor=pool, workers=2).decoded == 5
+        assert pool.submit(int, "7").result() == 7
+
+
+@pytest.mark.usefixtures("small_steps")
+def test_an_executor_that_runs_tasks_at_once_is_used_for_every_batch(project: Project) -> None:
+    executor = SynchronousExecutor()
+    assert project.build(executor=executor).decoded == 5
+    assert executor.submitted == 5
+
+
+def test_tasks_can_go_to_another_process(project: Project) -> None:
+    assert project.build(executor=PicklingExecutor()).decoded == 5
+
+
+def test_tasks_on_a_zip_archive_can_go_to_another_process(project: Project, tmp_path: Path) -> None:
+    archive = shutil.make_archive(str(tmp_path / "mvtec"), "zip", tmp_path / "mvtec_ad")
+    root = open_root(archive)
+    image = StaleImage(
+        image_id="mvtec_ad/bottle/train/good/000.png",
+        source_dataset="mvtec_ad",
+        relative_path="bottle/train/good/000.png",
+        source_uri=root.uri_of("bottle/train/good/000.png"),
+        file_version="1",
+        mask_relative_path=None,
+        mask_source_uri=None,
+        mask_file_version=None,
+    )
+    task = PicklingExecutor().submit(decode_batch, [image], {"mvtec_ad": root}, SPEC)
+    assert task.result().tensors["image_id"].to_pylist() == [image.image_id]
+
+
+def test_no_more_batches_wait_in_memory_than_the_window_allows(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A window of two batches per worker bounds the memory, however many images are stale."""
+    monkeypatch.setattr(build, "BATCH_IMAGES", 1)
+    executor, ahead = SynchronousExecutor(), []
+    project.build(
+        executor=executor,
+        workers=1,
+        progress=lambda done, _total: ahead.append(executor.submitted - done),
+    )
+    assert len(ahead) == 5
+    assert max(ahead) < 2

@@ -1,0 +1,44 @@
+"""What decoding gives to DuckDB has exactly the columns that the tables document."""
+
+from __future__ import annotations
+
+import duckdb
+import pyarrow as pa
+import pytest
+
+from anomaly_assets.tensors.build import REJECTIONS_SCHEMA
+from anomaly_assets.tensors.decode import TENSORS_SCHEMA
+from anomaly_assets.warehouse.tables import TABLES
+from anomaly_assets_tests.warehouse.project import Project
+
+SCHEMAS = pytest.mark.parametrize(
+    ("name", "schema"), [("image_tensors", TENSORS_SCHEMA), ("rejected_images", REJECTIONS_SCHEMA)]
+)
+
+
+def documented(name: str) -> list[tuple[str, str]]:
+    return [(column, kind) for column, (kind, _) in TABLES[name].columns.items()]
+
+
+@SCHEMAS
+def test_arrow_schema_has_the_documented_columns_and_types(name: str, schema: pa.Schema) -> None:
+    connection = duckdb.connect(":memory:")
+    connection.register("decoded", schema.empty_table())
+    described = connection.execute("DESCRIBE decoded").fetchall()
+    assert [(row[0], row[1]) for row in described] == documented(name)
+
+
+@SCHEMAS
+def test_table_has_the_documented_columns_and_types(
+    project: Project, name: str, schema: pa.Schema
+) -> None:
+    project.build()
+    described = project.rows(f"DESCRIBE main.{name}")
+    assert [(row[0], row[1]) for row in described] == documented(name)
+    assert [row[0] for row in described] == schema.names
+
+
+def test_batches_divide_transactions_so_that_none_is_split_between_two() -> None:
+    from anomaly_assets.tensors.build import BATCH_IMAGES, TRANSACTION_ROWS
+
+    assert TRANSACTION_ROWS % BATCH_IMAGES == 0

@@ -1,0 +1,140 @@
+"""What a file can be instead of a picture: each is refused with a reason, and nothing else happens."""
+
+from __future__ import annotations
+
+import io
+import zlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from anomaly_assets.tensors.transform import (
+    MAX_PIXELS,
+    TensorSpec,
+    UnusableImageError,
+    decode_image,
+    decode_mask,
+)
+from anomaly_assets_tests.tensors.pictures import SIGNATURE, chunk, header, picture, png
+
+SPEC = TensorSpec(8, 6, 3)
+WHOLE = png(picture("RGB", (24, 16)))
+PIXELS_START = WHOLE.index(b"IDAT") + 4
+PIXELS_END = WHOLE.index(b"IEND") - 4
+DECODERS = pytest.mark.parametrize("decode", [decode_image, decode_mask])
+
+
+def jpeg() -> bytes:
+    file = io.BytesIO()
+    picture("RGB", (24, 16)).save(file, "JPEG")
+    return file.getvalue()
+
+
+@DECODERS
+@pytest.mark.parametrize(
+    ("content", "reason", "detail"),
+    [
+        (b"", "empty_file", "The file has no bytes."),
+        (b"version https://git-lfs", "not_a_png", "76 65 72 73 69 6f 6e 20"),
+        (jpeg(), "not_a_png", "ff d8 ff e0"),
+        (bytes(range(7, 200)), "not_a_png", "07 08 09 0a 0b 0c 0d 0e"),
+        (b"\x89PN", "not_a_png", "89 50 4e"),
+        (WHOLE[: PIXELS_START + 20], "damaged_image", "truncated"),
+        (WHOLE[: PIXELS_END - 20], "damaged_image", "truncated"),
+        (WHOLE[:20], "damaged_image", "Truncated"),
+        (header(24, 16) + chunk(b"IEND", b""), "damaged_image", ""),
+        (header(24, 16) + chunk(b"IDAT", b"no zlib stream"), "damaged_image", ""),
+        (header(24, 16) + chunk(b"IDAT", zlib.compress(b"\0" * 30)), "damaged_image", ""),
+    ],
+    ids=[
+        "empty", "text", "jpeg", "random", "three bytes", "few pixels", "most pixels", "half a header",
+        "no pixels", "no zlib", "too few rows",
+    ],
+)  # fmt: skip
+def test_an_unusable_file_is_refused_with_its_reason(
+    decode: type, content: bytes, reason: str, detail: str
+) -> None:
+    with pytest.raises(UnusableImageError) as raised:
+        decode(content, SPEC)
+    assert raised.value.reason == reason
+    assert detail in str(raised.value)
+
+
+@pytest.mark.parametrize("length", [8, 12, 15, 16, 28, 29, 33, 40, PIXELS_START + 1])
+def test_a_png_that_was_cut_off_anywhere_is_damaged_and_not_some_other_format(length: int) -> None:
+    with pytest.raises(UnusableImageError) as raised:
+        decode_image(WHOLE[:length], SPEC)
+    assert raised.value.reason == "damaged_image"
+
+
+def test_a_png_with_a_wrong_checksum_in_its_header_is_damaged_and_not_some_other_format() -> None:
+    wrong = bytearray(WHOLE)
+    wrong[29] ^= 0xFF
+    with pytest.raises(UnusableImageError) as raised:
+        decode_image(bytes(wrong), SPEC)
+    assert raised.value.reason == "damaged_image"
+
+
+@DECODERS
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+@pytest.mark.parametrize("side", [8_193, 12_000, 60_000])
+def test_too_many_pixels_are_refused_before_any_memory_is_taken(decode: type, side: int) -> None:
+    content = header(side, side) + chunk(b"IDAT", zlib.compress(b"\0" * 1000)) + chunk(b"IEND", b"")
+    before = Image.core.get_stats()["new_count"]
+
+    with pytest.raises(UnusableImageError) as raised:
+        decode(content, SPEC)
+
+    assert Image.core.get_stats()["new_count"] == before
+    assert raised.value.reason == "too_many_pixels"
+    assert str(MAX_PIXELS) in str(raised.value)
+
+
+def test_pillow_counts_the_images_it_allocates() -> None:
+    """Upstream: what the test above measures with."""
+    before = Image.core.get_stats()["new_count"]
+    decode_image(WHOLE, SPEC)
+    assert Image.core.get_stats()["new_count"] > before
+
+
+@pytest.mark.parametrize("size", [(0, 16), (24, 0), (0, 0)])
+def test_a_picture_without_pixels_is_refused(size: tuple[int, int]) -> None:
+    content = header(*size) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+    with pytest.raises(UnusableImageError) as raised:
+        decode_image(content, SPEC)
+    assert raised.value.reason == "damaged_image"
+
+
+def test_the_detail_of_a_damaged_file_stays_short() -> None:
+    with pytest.raises(UnusableImageError) as raised:
+        decode_image(header(24, 16) + chunk(b"IDAT", b"x" * 5000), SPEC)
+    assert 0 < len(str(raised.value)) <= 500
+
+
+@DECODERS
+@given(content=st.binary(max_size=200).map(lambda tail: SIGNATURE + tail) | st.binary(max_size=200))
+def test_random_bytes_raise_nothing_but_unusable_image_error(decode: type, content: bytes) -> None:
+    with pytest.raises(UnusableImageError):
+        decode(content, SPEC)
+
+
+@DECODERS
+@given(position=st.integers(8, len(WHOLE) - 1), value=st.integers(0, 255))
+def test_one_wrong_byte_raises_nothing_but_unusable_image_error(
+    decode: type, position: int, value: int
+) -> None:
+    content = WHOLE[:position] + bytes([value]) + WHOLE[position + 1 :]
+    try:
+        made = decode(content, SPEC)
+    except UnusableImageError as error:
+        assert error.reason in ("damaged_image", "not_a_png", "too_many_pixels")
+    else:
+        assert made.pixels.shape[:2] == (8, 6)
+
+
+def test_a_file_that_lost_only_its_last_chunk_still_has_all_its_pixels() -> None:
+    whole = decode_image(WHOLE, SPEC)
+    without_end = decode_image(WHOLE[:PIXELS_END], SPEC)
+    assert (without_end.pixels == whole.pixels).all()

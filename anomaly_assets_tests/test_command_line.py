@@ -1,0 +1,142 @@
+"""Dagster's own commands, run as CI and people run them: exit codes, and what they leave behind."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from anomaly_assets_tests.assets.environment import Environment
+
+
+@dataclass
+class Command:
+    """A command that was started in the project root, with a Dagster home of its own."""
+
+    process: "subprocess.Popen[str]"
+
+    def end(self) -> tuple[int, str]:
+        """Wait for it. Returns its exit code, and what it printed."""
+        output, _ = self.process.communicate(timeout=120)
+        return self.process.returncode, output
+
+
+class Shell:
+    """Starts commands in the project root."""
+
+    def __init__(self, project_root: Path, folder: Path) -> None:
+        self.project_root = project_root
+        self.folder = folder
+        self.homes = 0
+
+    def dagster(self, *arguments: str, **variables: str) -> Command:
+        """Start `python -m dagster` with these arguments and environment variables."""
+        self.homes += 1
+        home = self.folder / f"dagster_home_{self.homes}"
+        home.mkdir(parents=True)
+        shutil.copy(self.project_root / "dagster.yaml", home)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "dagster", *arguments],
+            cwd=self.project_root,
+            env={**os.environ, "DAGSTER_HOME": str(home), **variables},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        return Command(process)
+
+    def materialize(self, select: str, **variables: str) -> Command:
+        """Start `dagster asset materialize` as the README says it."""
+        return self.dagster(
+            *("asset", "materialize", "-m", "anomaly_assets.definitions", "--select", select),
+            **variables,
+        )
+
+
+@pytest.fixture(scope="module")
+def shell(project_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Shell:
+    return Shell(project_root, tmp_path_factory.mktemp("shell"))
+
+
+@pytest.fixture(scope="module")
+def overlapping(
+    project_root: Path, shell: Shell, module_environment: Environment
+) -> Iterator[list[tuple[int, str]]]:
+    """Two runs over everything, started at the same time on a warehouse that does not exist yet."""
+    module_environment.copy_roots(project_root / "data" / "samples")
+    commands = [shell.materialize("*") for _ in range(2)]
+    yield [command.end() for command in commands]
+
+
+def test_materializing_everything_exits_0_and_leaves_a_database_to_query(
+    overlapping: list[tuple[int, str]], module_environment: Environment
+) -> None:
+    for code, output in overlapping:
+        assert code == 0, output
+        assert "RUN_SUCCESS" in output
+        assert "dagster-embedded-elt" not in output
+    assert module_environment.query(
+        "SELECT source_dataset, label, count(*) FROM anomaly.samples GROUP BY ALL ORDER BY ALL"
+    ) == [
+        ("dagm_2007", "anomalous", 6),
+        ("dagm_2007", "good", 22),
+        ("mvtec_ad", "anomalous", 12),
+        ("mvtec_ad", "good", 22),
+    ]
+
+
+def test_of_two_runs_that_overlap_one_does_the_work_and_the_other_finds_it_done(
+    overlapping: list[tuple[int, str]], module_environment: Environment
+) -> None:
+    assert [code for code, _ in overlapping] == [0, 0]
+    query = """
+        SELECT source_dataset, rows_inserted, rows_updated, rows_deleted, status
+        FROM load_history
+        ORDER BY ALL
+    """
+    assert module_environment.query(query) == [
+        ("dagm_2007", 28, 0, 0, "completed"),
+        ("mvtec_ad", 34, 0, 0, "completed"),
+    ]
+    # Tensors and snapshot are of the same run: nothing was decoded or published twice.
+    decoded = module_environment.query("SELECT DISTINCT run_id FROM image_tensors")
+    assert len(decoded) == 1
+    assert module_environment.query("SELECT run_id FROM snapshots") == decoded
+
+
+def test_the_other_commands_exit_as_ci_expects(
+    overlapping: list[tuple[int, str]],
+    shell: Shell,
+    module_environment: Environment,
+    tmp_path: Path,
+) -> None:
+    assert [code for code, _ in overlapping] == [0, 0]
+    published = module_environment.database.read_bytes()
+    alone = tmp_path / "alone" / "warehouse.duckdb"
+    # Three at once, because each spends most of its time importing.
+    commands = {
+        # The tensors of what is left out cannot be made again, and keep their old shape.
+        "blocking": shell.materialize("*", ANOMALY_IMAGE_SIZE="16", DAGM_2007_ROOT=""),
+        "alone": shell.materialize("mvtec_ad/images", ANOMALY_WAREHOUSE=str(alone)),
+        "validate": shell.dagster("definitions", "validate", "-w", "workspace.yaml"),
+    }
+    ends = {name: command.end() for name, command in commands.items()}
+
+    code, output = ends["blocking"]
+    assert code == 1, output
+    assert "image_tensors: tensors_have_the_configured_shape" in output
+    assert module_environment.database.read_bytes() == published
+
+    code, output = ends["alone"]
+    assert code == 0, output
+    assert module_environment.query(
+        "SELECT count(*) FROM mvtec_ad.images", database=alone
+    ) == [(34,)]
+
+    code, output = ends["validate"]
+    assert code == 0, output
+    assert "Validation successful for code location anomaly_assets." in output

@@ -1,0 +1,110 @@
+"""A whole project in one folder, small enough to build in every test."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from anomaly_assets.datasets import SOURCE_DATASETS
+from anomaly_assets.ingest.catalog import list_catalog
+from anomaly_assets.ingest.roots import Root, open_root
+from anomaly_assets.tensors.build import BuildReport, build_tensors
+from anomaly_assets.tensors.transform import TensorSpec, UInt8Array
+from anomaly_assets.warehouse.database import Warehouse
+from anomaly_assets.warehouse.schema import ensure_tables, refresh
+from anomaly_assets.warehouse.tables import TABLES
+
+SPEC = TensorSpec(8, 6, 3)
+SIZE = (24, 16)
+"""Width and height of the tiny images, in pixels."""
+
+MADE_BY_REFRESH = tuple(name for name in TABLES if name != "snapshots")
+
+
+def noise(seed: int, mode: str = "RGB", size: tuple[int, int] = SIZE) -> Image.Image:
+    """A picture like no other seed's."""
+    shape = size[::-1] if mode == "L" else (*size[::-1], 3)
+    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, shape, np.uint8))
+
+
+def mask(*boxes: tuple[int, int, int, int], size: tuple[int, int] = SIZE) -> Image.Image:
+    """A mask with defects in these boxes (left, top, right, bottom)."""
+    picture = Image.new("L", size)
+    for box in boxes:
+        picture.paste(255, box)
+    return picture
+
+
+@dataclass(frozen=True)
+class Project:
+    """The roots and the warehouse of one test.
+
+    Attributes:
+        folder: Holds `warehouse.duckdb` and a folder per source dataset.
+        roots_folder: Where the folders of the source datasets are.
+        warehouse: The working database.
+    """
+
+    folder: Path
+    roots_folder: Path
+    warehouse: Warehouse
+
+    @classmethod
+    def at(cls, folder: Path, roots_folder: Path | None = None) -> Project:
+        return cls(folder, roots_folder or folder, Warehouse(folder / "warehouse.duckdb", 5.0))
+
+    def path(self, path: str) -> Path:
+        """Place of a file, made ready: `mvtec_ad/bottle/train/good/000.png`."""
+        place = self.roots_folder / path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        return place
+
+    def save(self, pictures: Mapping[str, Image.Image]) -> None:
+        for path, picture in pictures.items():
+            picture.save(self.path(path), "PNG")
+
+    def roots(self) -> dict[str, Root]:
+        folders = {name: self.roots_folder / name for name in SOURCE_DATASETS}
+        return {name: open_root(str(folder)) for name, folder in folders.items() if folder.is_dir()}
+
+    def list_files(self) -> None:
+        """List the roots and write the catalogue straight into its tables, without dlt."""
+        with self.warehouse.connect() as connection:
+            for name, root in self.roots().items():
+                catalog = list_catalog(SOURCE_DATASETS[name], root)
+                connection.execute(f"CREATE SCHEMA IF NOT EXISTS {name}")
+                for table in ("images", "stray_files"):
+                    connection.register("listed", getattr(catalog, table))
+                    connection.execute(
+                        f"CREATE OR REPLACE TABLE {name}.{table} AS "
+                        "SELECT *, '1700000000.5' AS _dlt_load_id FROM listed"
+                    )
+            views = connection.execute("SELECT view_name FROM duckdb_views()").fetchall()
+            if ("images",) not in views:
+                refresh(connection, "images")
+
+    def build(self, spec: TensorSpec = SPEC, **options: Any) -> BuildReport:
+        return build_tensors(self.warehouse, options.pop("roots", self.roots()), spec, **options)
+
+    def refresh_all(self) -> None:
+        with self.warehouse.connect() as connection:
+            ensure_tables(connection)
+            refresh(connection, *MADE_BY_REFRESH)
+
+    def rows(self, query: str, parameters: object = None) -> list[tuple[Any, ...]]:
+        with self.warehouse.connect() as connection:
+            return connection.execute(query, parameters).fetchall()
+
+    def column(self, query: str, parameters: object = None) -> list[Any]:
+        return [row[0] for row in self.rows(query, parameters)]
+
+    def tensor(self, image_id: str, spec: TensorSpec = SPEC) -> UInt8Array:
+        (content,) = self.column(
+            "SELECT image_tensor FROM image_tensors WHERE image_id = ?", [image_id]
+        )
+        return np.frombuffer(content, np.uint8).reshape(spec.height, spec.width, spec.channels)
