@@ -54,7 +54,7 @@ class Watch:
     def carry_out(self, request: dg.RunRequest) -> Run:
         """Run the job as the daemon would."""
         return run_job(
-            self.sensor.job_name,
+            str(self.sensor.job_name),
             instance=self.instance,
             run_config=request.run_config,
             tags=request.tags,
@@ -76,6 +76,7 @@ def test_the_schedule_refreshes_everything_at_the_time_that_is_set(
     )
     assert run.success
     assert len(run.materialized) == 15
+    assert len(run.checks) == 19
     assert run.result.dagster_run.tags["dagster/schedule_name"] == "scheduled_refresh"
     assert tiny.query("SELECT count(*) FROM samples") == [(13,)]
 

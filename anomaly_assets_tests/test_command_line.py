@@ -4,7 +4,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,12 +16,12 @@ from anomaly_assets_tests.assets.environment import Environment
 class Command:
     """A command that was started in the project root, with a Dagster home of its own."""
 
-    process: "subprocess.Popen[str]"
+    process: "subprocess.Popen[bytes]"
+    printed: Path
 
     def end(self) -> tuple[int, str]:
         """Wait for it. Returns its exit code, and what it printed."""
-        output, _ = self.process.communicate(timeout=120)
-        return self.process.returncode, output
+        return self.process.wait(timeout=120), self.printed.read_text("utf-8")
 
 
 class Shell:
@@ -39,15 +38,17 @@ class Shell:
         home = self.folder / f"dagster_home_{self.homes}"
         home.mkdir(parents=True)
         shutil.copy(self.project_root / "dagster.yaml", home)
-        process = subprocess.Popen(
-            [sys.executable, "-m", "dagster", *arguments],
-            cwd=self.project_root,
-            env={**os.environ, "DAGSTER_HOME": str(home), **variables},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        return Command(process)
+        printed = home / "printed.txt"
+        # A file and not a pipe: nobody reads while another command is waited for.
+        with printed.open("wb") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "dagster", *arguments],
+                cwd=self.project_root,
+                env={**os.environ, "DAGSTER_HOME": str(home), **variables},
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        return Command(process, printed)
 
     def materialize(self, select: str, **variables: str) -> Command:
         """Start `dagster asset materialize` as the README says it."""
@@ -65,11 +66,11 @@ def shell(project_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Shell
 @pytest.fixture(scope="module")
 def overlapping(
     project_root: Path, shell: Shell, module_environment: Environment
-) -> Iterator[list[tuple[int, str]]]:
+) -> list[tuple[int, str]]:
     """Two runs over everything, started at the same time on a warehouse that does not exist yet."""
     module_environment.copy_roots(project_root / "data" / "samples")
     commands = [shell.materialize("*") for _ in range(2)]
-    yield [command.end() for command in commands]
+    return [command.end() for command in commands]
 
 
 def test_materializing_everything_exits_0_and_leaves_a_database_to_query(
@@ -133,9 +134,9 @@ def test_the_other_commands_exit_as_ci_expects(
 
     code, output = ends["alone"]
     assert code == 0, output
-    assert module_environment.query(
-        "SELECT count(*) FROM mvtec_ad.images", database=alone
-    ) == [(34,)]
+    assert module_environment.query("SELECT count(*) FROM mvtec_ad.images", database=alone) == [
+        (34,)
+    ]
 
     code, output = ends["validate"]
     assert code == 0, output

@@ -14,7 +14,7 @@ from anomaly_assets.definitions import defs
 from anomaly_assets_tests.assets.environment import Environment
 from anomaly_assets_tests.assets.graph import SNAPSHOT, graph_text
 from anomaly_assets_tests.assets.runs import Run, run_job
-from anomaly_assets_tests.assets.trees import write_image
+from anomaly_assets_tests.assets.trees import write_tiny_roots
 
 SPECS = {spec.key.to_user_string(): spec for spec in defs.resolve_all_asset_specs()}
 EXTERNAL = {"mvtec_ad/files", "dagm_2007/files"}
@@ -99,46 +99,36 @@ def test_what_is_made_for_people_says_so_too(name: str) -> None:
     assert isinstance(spec.freshness_policy, dg.FreshnessPolicy)
 
 
-def test_the_job_of_one_source_dataset_loads_that_and_remakes_what_is_made_from_it(
-    tiny: Environment,
+@pytest.fixture(scope="module")
+def one_by_one(module_environment: Environment) -> dict[str, Run]:
+    """The job of one source dataset, then that of the other; both roots are there from the start."""
+    write_tiny_roots(module_environment)
+    return {name: run_job(f"refresh_{name}") for name in ("mvtec_ad", "dagm_2007")}
+
+
+@pytest.mark.parametrize(
+    ("name", "left_alone", "samples"), [("mvtec_ad", "dagm_2007", 9), ("dagm_2007", "mvtec_ad", 13)]
+)
+def test_the_job_of_one_source_dataset_loads_that_and_makes_and_checks_what_comes_of_it(
+    one_by_one: dict[str, Run], name: str, left_alone: str, samples: int
 ) -> None:
-    def samples() -> dict[str, int]:
-        query = "SELECT source_dataset, count(*) FROM samples GROUP BY ALL"
-        return dict(tiny.query(query))
-
-    def refresh(name: str) -> Run:
-        run = run_job(f"refresh_{name}")
-        assert run.success
-        [other] = tiny.roots.keys() - {name}
-        assets = {asset for asset in EVERYTHING if not asset.startswith(f"{other}/")}
-        assert run.materialized.keys() == assets
-        assert run.checks.keys() == checks_of(assets)
-        return run
-
-    refresh("mvtec_ad")
-    assert samples() == {"mvtec_ad": 9}
-    refresh("dagm_2007")
-    assert samples() == {"mvtec_ad": 9, "dagm_2007": 4}
-    write_image(tiny.mvtec_ad, "bolt/train/good/003.png")
-    write_image(tiny.dagm_2007, "Class1/Train/0005.PNG")
-    run = refresh("mvtec_ad")
-    assert run.materialized["mvtec_ad/images"]["rows_inserted"] == 1
-    assert run.materialized["image_tensors"]["rows_decoded"] == 1
-    assert samples() == {"mvtec_ad": 10, "dagm_2007": 4}
-
-
-def test_refresh_all_makes_every_table_as_documented_and_runs_every_check(
-    tiny: Environment,
-) -> None:
-    run = run_job("refresh_all")
+    run = one_by_one[name]
     assert run.success
-    assert run.materialized.keys() == EVERYTHING
-    assert run.checks.keys() == checks_of(EVERYTHING)
-    assert len(run.checks) == 19
-    with tiny.open_warehouse() as warehouse:
+    assets = {asset for asset in EVERYTHING if not asset.startswith(f"{left_alone}/")}
+    assert run.materialized.keys() == assets
+    assert run.checks.keys() == checks_of(assets)
+    assert run.materialized["samples"]["dagster/row_count"] == samples
+    assert run.materialized["published_database"]["dagster/row_count"] == samples
+
+
+def test_every_table_has_the_rows_the_run_reports_and_the_columns_that_are_documented(
+    one_by_one: dict[str, Run], module_environment: Environment
+) -> None:
+    reported = {**one_by_one["mvtec_ad"].materialized, **one_by_one["dagm_2007"].materialized}
+    with module_environment.open_warehouse() as warehouse:
         for name in TABLES:
             table = SPECS[name].metadata["dagster/table_name"]
-            assert run.materialized[name]["dagster/row_count"] == ROWS[name], name
+            assert reported[name]["dagster/row_count"] == ROWS[name], name
             assert warehouse.execute(f"SELECT count(*) FROM {table}").fetchall() == [(ROWS[name],)]
             described = warehouse.execute(f"DESCRIBE FROM {table}").fetchall()
             columns = SPECS[name].metadata["dagster/column_schema"].columns

@@ -181,10 +181,14 @@ class ZipRoot(Root):
 
     def __init__(self, archive_uri: str, filesystem: Any, archive_path: str) -> None:
         self.uri = f"zip+{archive_uri}!"
+        self._opened_with = (archive_uri, filesystem, archive_path)
         try:
             self._archive = zipfile.ZipFile(filesystem.open(archive_path, "rb"))
         except (OSError, zipfile.BadZipFile) as error:
             raise RootError(f"{archive_uri} cannot be read as a zip archive: {error}") from error
+
+    def __reduce__(self) -> tuple[type[ZipRoot], tuple[str, Any, str]]:
+        return ZipRoot, self._opened_with
 
     def files(self) -> Iterator[FileEntry]:
         """List the members of the archive, from its directory."""

@@ -91,7 +91,7 @@ def publish(
             _refuse_what_is_wrong(connection, spec)
             snapshot_id = _snapshot_id(connection)
             samples = row_count(connection, "samples")
-            if _published_id(target) == snapshot_id:
+            if _published_id(target) == snapshot_id and not _differing(connection, target):
                 return Publication(snapshot_id, False, target.stat().st_size, samples)
             _note_snapshot(connection, snapshot_id, run_id)
             connection.execute("CHECKPOINT")
@@ -111,12 +111,16 @@ def publish(
 
 def differing_counts(warehouse: Warehouse, target: Path) -> list[tuple[str, str | None]]:
     """Tables whose row counts differ between warehouse and published database, and how."""
-    with warehouse.connect() as connection:
-        expected = _counts(connection)
     if not target.exists():
         return [(str(target), "does not exist")]
-    with _reading(target) as connection:
-        found = _counts(connection)
+    with warehouse.connect() as connection:
+        return _differing(connection, target)
+
+
+def _differing(connection: duckdb.DuckDBPyConnection, target: Path) -> list[tuple[str, str | None]]:
+    expected = _counts(connection)
+    with _reading(target) as published:
+        found = _counts(published)
     return [
         (name, f"{found[name]} published, {rows} in the warehouse")
         for name, rows in expected.items()

@@ -101,9 +101,13 @@ def _run(
     if instance is None:
         with dg.DagsterInstance.ephemeral() as instance:
             return _run(job, instance, run_config, tags)
+    quiet = {"loggers": {"console": {"config": {"log_level": "ERROR"}}}}
     return Run(
         job.execute_in_process(
-            instance=instance, run_config=run_config, tags=tags, raise_on_error=False
+            instance=instance,
+            run_config={**quiet, **(run_config or {})},
+            tags=tags,
+            raise_on_error=False,
         )
     )
 

@@ -1,11 +1,12 @@
 """Publishing in the graph: what the run reports, and the check that compares afterwards."""
 
-import duckdb
-
 import dagster as dg
+import duckdb
+import pytest
 
 from anomaly_assets_tests.assets.environment import Environment
-from anomaly_assets_tests.assets.runs import offenders, run_job, run_selection
+from anomaly_assets_tests.assets.runs import Run, offenders, run_job, run_selection
+from anomaly_assets_tests.assets.trees import write_tiny_roots
 
 COUNTS = "published_database:published_counts_equal_the_warehouse"
 ONLY_THE_CHECK = dg.AssetSelection.checks(
@@ -13,17 +14,30 @@ ONLY_THE_CHECK = dg.AssetSelection.checks(
 )
 
 
+@pytest.fixture(scope="module")
+def published(module_environment: Environment) -> Run:
+    """A run that published the tiny roots."""
+    write_tiny_roots(module_environment)
+    return run_job()
+
+
+def test_a_published_database_that_is_gone_is_noticed(tiny: Environment) -> None:
+    check = run_selection(ONLY_THE_CHECK)
+    assert not check.success
+    assert offenders(check.checks[COUNTS]) == {str(tiny.database): "does not exist"}
+
+
 def test_the_published_database_says_which_run_published_it_and_where_it_lies(
-    tiny: Environment,
+    published: Run, module_environment: Environment
 ) -> None:
-    run = run_job()
-    assert run.success
-    facts = run.materialized["published_database"]
+    assert published.success
+    tiny = module_environment
+    facts = published.materialized["published_database"]
     assert facts["path"] == str(tiny.database)
     assert facts["file_bytes"] == tiny.database.stat().st_size
     assert facts["dagster/row_count"] == 13
     assert tiny.query("SELECT snapshot_id, images, tensors, rejected, run_id FROM snapshots") == [
-        (facts["snapshot_id"], 13, 13, 0, run.result.run_id)
+        (facts["snapshot_id"], 13, 13, 0, published.result.run_id)
     ]
     # Both names work, whatever the file is called.
     for name in ("samples", "anomaly.samples", "anomaly.main.samples"):
@@ -35,9 +49,10 @@ def test_the_published_database_says_which_run_published_it_and_where_it_lies(
 
 
 def test_a_published_database_that_somebody_wrote_to_is_noticed_and_replaced_as_advised(
-    tiny: Environment,
+    published: Run, module_environment: Environment
 ) -> None:
-    assert run_job().success
+    assert published.success
+    tiny = module_environment
     with duckdb.connect(str(tiny.database)) as connection:
         connection.execute("DELETE FROM main.image_tensors WHERE image_id LIKE '%/train/%'")
         connection.execute("DELETE FROM main.dataset_summary WHERE split = 'train'")
@@ -56,9 +71,3 @@ def test_a_published_database_that_somebody_wrote_to_is_noticed_and_replaced_as_
     assert again.failed_checks == set()
     assert again.materialized["published_database"]["written"] is True
     assert tiny.query("SELECT count(*) FROM samples") == [(13,)]
-
-
-def test_a_published_database_that_is_gone_is_noticed(tiny: Environment) -> None:
-    check = run_selection(ONLY_THE_CHECK)
-    assert not check.success
-    assert offenders(check.checks[COUNTS]) == {str(tiny.database): "does not exist"}

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +19,10 @@ ORDER BY ALL
 
 
 @pytest.fixture(scope="module")
-def official(real_root: Path, module_environment: Environment) -> Iterator[Run]:
+def official(real_root: Path, module_environment: Environment) -> Run:
     """A run over copies of both roots in the official layout."""
     module_environment.copy_roots(real_root / "official_layout")
-    yield run_job()
+    return run_job()
 
 
 def test_the_official_layout_gives_the_counted_images_and_masks(

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from anomaly_assets.tensors.transform import TensorSpec
+from anomaly_assets.warehouse.schema import sql_text
 from anomaly_assets_tests.warehouse.project import Project, mask, noise
 
 GREY = (20, 10)
@@ -102,8 +103,6 @@ def test_a_group_without_any_usable_image_has_no_sizes_and_no_modes(counted: Pro
     with counted.warehouse.connect() as connection:
         connection.begin()
         connection.execute("DELETE FROM image_tensors WHERE image_id LIKE '%tile/train%'")
-        from anomaly_assets.warehouse.schema import sql_text
-
         connection.execute(sql_text("dataset_summary"))
         query = """
             SELECT images, tensors, original_sizes, original_modes FROM dataset_summary

@@ -48,7 +48,9 @@ def documented(table: Table) -> list[tuple[str, str, str]]:
 
 
 @pytest.fixture(scope="module")
-def in_the_database(loaded_once: Project) -> tuple[Described, dict[tuple[str, str], tuple[Any, ...]]]:
+def in_the_database(
+    loaded_once: Project,
+) -> tuple[Described, dict[tuple[str, str], tuple[Any, ...]]]:
     with loaded_once.warehouse.connect() as connection:
         comments = connection.execute(COMMENTS).fetchall()
         return described(connection), {(row[0], row[1]): row[2:] for row in comments}
@@ -100,7 +102,9 @@ def test_dlt_tables_carry_their_description(
 
 
 def test_nothing_but_the_documented_tables_is_made(without_any_load: Described) -> None:
-    assert set(without_any_load) == {(schema, name) for schema in ("main", "anomaly") for name in TABLES}
+    assert set(without_any_load) == {
+        (schema, name) for schema in ("main", "anomaly") for name in TABLES
+    }
 
 
 @pytest.mark.parametrize("name", TABLES)

@@ -1,0 +1,181 @@
+"""Read samples as NumPy batches: what a trainer imports.
+
+Light on purpose: DuckDB, Arrow and NumPy, neither Dagster nor dlt. The database is opened read-only, and
+only the batch at hand is in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import numpy.typing as npt
+
+DEFAULT_DATABASE = Path("data/anomaly.duckdb")
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some samples.
+
+    Attributes:
+        image_ids: N ids.
+        images: uint8, N x height x width x channels; a read-only view of the fetched bytes.
+        masks: uint8 0/1, N x height x width; zeros where there is no mask.
+        has_mask: bool, N; tells an empty mask from a missing one.
+        label_indices: int64, N; 0 good, 1 anomalous.
+    """
+
+    image_ids: list[str]
+    images: npt.NDArray[np.uint8]
+    masks: npt.NDArray[np.uint8]
+    has_mask: npt.NDArray[np.bool_]
+    label_indices: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.image_ids)
+
+
+class Samples:
+    """A selection of samples, in the order in which they are stored."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, where: dict[str, str]) -> None:
+        self._connection = connection
+        conditions = "".join(f" AND images.{column} = ${column}" for column in where)
+        rows = connection.execute(_SELECTED + conditions + " ORDER BY ALL", where).fetchall()
+        if not rows:
+            raise LookupError(f"No sample matches {where}. {_what_exists(connection)}")
+        self._rows = np.array([row[0] for row in rows], np.int64)
+        self._ids: list[str] = [row[1] for row in rows]
+        self._labels = np.array([row[2] for row in rows], np.int64)
+        self._shape = (rows[0][3], rows[0][4], rows[0][5])
+        self._position = {image_id: position for position, image_id in enumerate(self._ids)}
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of every sample."""
+        return self._shape
+
+    def batches(self, size: int) -> Iterator[Batch]:
+        """All samples, `size` at a time; the last batch may be smaller."""
+        for start in range(0, len(self), size):
+            yield self._batch(np.arange(start, min(start + size, len(self))))
+
+    def take(self, image_ids: Sequence[str]) -> Batch:
+        """The samples with these ids, in storage order.
+
+        Raises:
+            KeyError: One of them is not in the selection.
+        """
+        return self._batch(np.array(sorted(self._position[image_id] for image_id in image_ids)))
+
+    def close(self) -> None:
+        """Close the database."""
+        self._connection.close()
+
+    def _batch(self, positions: npt.NDArray[np.int64]) -> Batch:
+        rows = self._rows[positions]
+        first, last = int(rows[0]), int(rows[-1])
+        if last - first + 1 == len(rows):
+            # DuckDB skips the rest of a row group for a range of rows, and reads nothing twice.
+            fetched = self._connection.execute(_RANGE, [first, last]).to_arrow_table()
+        else:
+            fetched = self._connection.execute(_PICKED, [rows.tolist()]).to_arrow_table()
+        fetched = fetched.combine_chunks()
+        height, width, channels = self._shape
+        images = _bytes_of(fetched["image_tensor"].chunk(0))
+        masks = np.zeros((len(rows), height, width), np.uint8)
+        mask_column = fetched["mask_tensor"].chunk(0)
+        has_mask = ~np.asarray(mask_column.is_null())
+        if has_mask.any():
+            masks[has_mask] = _bytes_of(mask_column.drop_null()).reshape(-1, height, width)
+        order = np.argsort(np.asarray(fetched["row"]), kind="stable")
+        batch_images = images.reshape(len(rows), height, width, channels)
+        if not np.array_equal(order, np.arange(len(rows))):
+            batch_images, masks, has_mask = batch_images[order], masks[order], has_mask[order]
+        return Batch(
+            [self._ids[position] for position in positions],
+            batch_images,
+            masks,
+            has_mask,
+            self._labels[positions],
+        )
+
+
+def open_samples(
+    database: str | Path | None = None,
+    *,
+    source_dataset: str | None = None,
+    category: str | None = None,
+    split: str | None = None,
+    label: str | None = None,
+) -> Samples:
+    """Open the samples of a published database.
+
+    Args:
+        database: The DuckDB file; `data/anomaly.duckdb` by default.
+        source_dataset: Only `mvtec_ad` or `dagm_2007`.
+        category: Only this category.
+        split: Only `train` or `test`.
+        label: Only `good` or `anomalous`.
+
+    Raises:
+        FileNotFoundError: There is no such database.
+        LookupError: No sample matches; the message lists the categories that exist.
+    """
+    path = Path(database or DEFAULT_DATABASE)
+    if not path.exists():
+        raise FileNotFoundError(f"{path} does not exist: run `make materialize`, or name the file.")
+    wanted = {
+        "source_dataset": source_dataset,
+        "category": category,
+        "split": split,
+        "label": label,
+    }
+    connection = duckdb.connect(str(path), read_only=True)
+    try:
+        # In order, and without a second copy of the batch in another thread.
+        connection.execute("SET threads = 1")
+        return Samples(connection, {name: value for name, value in wanted.items() if value})
+    except BaseException:
+        connection.close()
+        raise
+
+
+def _bytes_of(column: Any) -> npt.NDArray[np.uint8]:
+    """The values of a binary Arrow array, end to end, without a copy."""
+    offsets = np.frombuffer(column.buffers()[1], np.int32)[column.offset :][: len(column) + 1]
+    return np.frombuffer(column.buffers()[2], np.uint8)[offsets[0] : offsets[-1]]
+
+
+def _what_exists(connection: duckdb.DuckDBPyConnection) -> str:
+    rows = connection.execute(
+        "SELECT source_dataset, string_agg(DISTINCT category, ', ' ORDER BY category) "
+        "FROM main.images GROUP BY ALL ORDER BY ALL"
+    ).fetchall()
+    return "Categories: " + "; ".join(f"{name}: {categories}" for name, categories in rows) + "."
+
+
+_SELECTED = """
+SELECT
+    tensors.rowid, images.image_id, images.label_index,
+    tensors.height, tensors.width, tensors.channels
+FROM main.image_tensors AS tensors
+JOIN main.images AS images ON images.image_id = tensors.image_id
+WHERE true
+"""
+_RANGE = """
+SELECT rowid AS row, image_tensor, mask_tensor
+FROM main.image_tensors WHERE rowid BETWEEN ? AND ?
+"""
+_PICKED = """
+SELECT rowid AS row, image_tensor, mask_tensor
+FROM main.image_tensors WHERE rowid IN (SELECT unnest(?))
+"""

@@ -1,0 +1,379 @@
+"""What people get: a complete and compact snapshot, swapped in whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from anomaly_assets.tensors.transform import TensorSpec
+from anomaly_assets.warehouse import publish as publishing
+from anomaly_assets.warehouse.database import WarehouseError
+from anomaly_assets.warehouse.publish import (
+    Publication,
+    PublishRefusedError,
+    differing_counts,
+    publish,
+)
+from anomaly_assets.warehouse.tables import TABLES
+from anomaly_assets_tests.warehouse.other_process import HAS_IT_OPEN, other_process
+from anomaly_assets_tests.warehouse.project import SPEC, Project
+
+CHANGE = "UPDATE image_tensors SET run_id = '{}'"
+IDENTITY = "SELECT list(DISTINCT run_id) FROM anomaly.image_tensors"
+
+
+def ask(database: Path, query: str) -> list[tuple[Any, ...]]:
+    with duckdb.connect(str(database), read_only=True) as connection:
+        return connection.execute(query).fetchall()
+
+
+def give(project: Project, target: Path, run_id: str | None = None) -> Publication:
+    return publish(project.warehouse, target, SPEC, run_id=run_id)
+
+
+def identity(path: Path) -> tuple[int, int, int]:
+    status = path.stat()
+    return status.st_ino, status.st_mtime_ns, status.st_size
+
+
+def everything(project: Project, target: Path) -> list[list[tuple[Any, ...]]]:
+    """All rows of all tables, of the warehouse and of what is published, one after the other."""
+    with project.warehouse.connect() as connection:
+        connection.execute(f"ATTACH '{target}' AS published (READ_ONLY)")
+        tables = [
+            row[0]
+            for row in connection.execute(
+                """
+                SELECT schema_name || '.' || table_name FROM duckdb_tables()
+                WHERE database_name = 'warehouse' AND NOT ends_with(schema_name, '_staging')
+                UNION ALL
+                SELECT 'main.' || view_name FROM duckdb_views()
+                WHERE database_name = 'warehouse' AND schema_name = 'main' AND NOT internal
+                ORDER BY ALL
+                """
+            ).fetchall()
+        ]
+        assert len(tables) >= len(TABLES) + 6
+        return [
+            connection.execute(f"SELECT '{t}', * FROM {name}.{t} AS row ORDER BY row::VARCHAR").fetchall()
+            for name in ("warehouse", "published")
+            for t in tables
+        ]  # fmt: skip
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Path:
+    return tmp_path / "shared" / "anomaly.duckdb"
+
+
+@pytest.mark.parametrize("name", ["anomaly.duckdb", "team.duckdb"])
+def test_the_contract_name_works_whatever_the_published_file_is_called(
+    project: Project, target: Path, name: str
+) -> None:
+    target = target.with_name(name)
+    publication = give(project, target)
+    assert publication.written
+    assert publication.samples == 9
+    assert publication.file_bytes == target.stat().st_size
+    with duckdb.connect(str(target)) as connection:
+        for table in ("anomaly.samples", "samples", "main.samples"):
+            assert connection.execute(f"SELECT count(*) FROM {table}").fetchall() == [(9,)]
+        for table in TABLES:
+            connection.execute(f"FROM anomaly.{table}").fetchall()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Anomaly.duckdb", "ANOMALY.DUCKDB", "anomaly.v2.duckdb", "anomaly", "anomaly-2.duckdb",
+        "main.duckdb", "samples.duckdb", "images.duckdb", "mvtec_ad.duckdb", "MVTEC_AD.duckdb",
+        "dagm_2007.v2.duckdb",
+    ],
+)  # fmt: skip
+def test_a_published_file_of_any_name_is_refused_or_has_the_contract_name(
+    project: Project, target: Path, name: str
+) -> None:
+    target = target.with_name(name)
+    try:
+        give(project, target)
+    except WarehouseError as error:
+        assert "call the file something else" in str(error)
+        assert not target.exists()
+    else:
+        assert ask(target, "SELECT count(*) FROM anomaly.samples") == [(9,)]
+
+
+@pytest.mark.parametrize("name", ["anomaly.duckdb", "team.duckdb"])
+@pytest.mark.parametrize("alias", ["db", "anomaly", "shared"])
+def test_a_published_file_works_under_whatever_name_it_is_attached(
+    project: Project, target: Path, name: str, alias: str
+) -> None:
+    target = target.with_name(name)
+    give(project, target)
+    connection = duckdb.connect(":memory:")
+    connection.execute(f"ATTACH '{target}' AS {alias} (READ_ONLY)")
+    assert connection.execute(f"SELECT count(*) FROM {alias}.samples").fetchall() == [(9,)]
+    assert connection.execute(f"SELECT count(*) FROM {alias}.load_history").fetchall() == [(2,)]
+
+
+def test_everything_in_the_warehouse_is_published(project: Project, target: Path) -> None:
+    give(project, target)
+    rows = everything(project, target)
+    assert rows[: len(rows) // 2] == rows[len(rows) // 2 :]
+    assert differing_counts(project.warehouse, target) == []
+
+
+def test_publishing_what_is_already_published_writes_nothing(
+    project: Project, target: Path
+) -> None:
+    first = give(project, target)
+    before = identity(target)
+    second = give(project, target)
+    assert not second.written
+    assert (second.snapshot_id, second.samples) == (first.snapshot_id, 9)
+    assert second.file_bytes == target.stat().st_size
+    assert identity(target) == before
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        CHANGE.format("another"),
+        "UPDATE image_tensors SET mask_area_fraction = 0 WHERE image_id LIKE '%crack%'",
+        "UPDATE mvtec_ad.images SET defect_type = 'cut' WHERE defect_type = 'crack'",
+        "INSERT INTO dagm_2007.stray_files VALUES ('a.txt', 'unrecognised_path', NULL, '1.5')",
+        "UPDATE image_tensors SET mask_tensor = NULL, mask_box = NULL WHERE image_id LIKE '%hole%'",
+    ],
+)
+def test_a_changed_row_is_published(project: Project, target: Path, change: str) -> None:
+    first = give(project, target)
+    project.rows(change)
+    second = give(project, target)
+    assert second.written
+    assert second.snapshot_id != first.snapshot_id
+    rows = everything(project, target)
+    assert rows[: len(rows) // 2] == rows[len(rows) // 2 :]
+
+
+def test_a_removed_image_leaves_what_is_published(project: Project, target: Path) -> None:
+    give(project, target)
+    project.rows("DELETE FROM mvtec_ad.images WHERE category = 'carpet'")
+    project.build()
+    assert give(project, target).samples == 7
+    assert ask(target, "SELECT count(*) FROM anomaly.samples") == [(7,)]
+
+
+def test_a_summary_that_was_missing_or_has_changed_is_published(
+    project: Project, target: Path
+) -> None:
+    """Summaries can be materialized after the publication, or by a newer version of their SQL."""
+    project.rows("DELETE FROM dataset_summary")
+    give(project, target)
+    project.refresh_all()
+    assert project.column("SELECT count(*) FROM dataset_summary") == [7]
+
+    give(project, target)
+
+    assert differing_counts(project.warehouse, target) == []
+    assert ask(target, "SELECT count(*) FROM anomaly.dataset_summary") == [(7,)]
+
+
+def test_a_reader_that_has_the_old_snapshot_open_keeps_reading_it(
+    project: Project, target: Path
+) -> None:
+    give(project, target)
+    with other_process(HAS_IT_OPEN, str(target), "read_only") as reader:
+        assert reader.asked(IDENTITY) == "[(['first'],)]"
+        project.rows(CHANGE.format("second"))
+        assert give(project, target).written
+        assert reader.asked(IDENTITY) == "[(['first'],)]"
+        assert reader.asked("SELECT count(image_tensor) FROM anomaly.samples") == "[(9,)]"
+        with other_process(HAS_IT_OPEN, str(target), "read_only") as later:
+            assert later.asked(IDENTITY) == "[(['second'],)]"
+
+
+def test_a_person_who_has_it_open_for_writing_is_no_hindrance(
+    project: Project, target: Path
+) -> None:
+    give(project, target)
+    project.rows(CHANGE.format("second"))
+    with other_process(HAS_IT_OPEN, str(target), "read_write"):
+        assert give(project, target).written
+        assert ask(target, IDENTITY) == [(["second"],)]
+        assert differing_counts(project.warehouse, target) == []
+
+
+def test_what_a_killed_writer_left_behind_does_not_get_into_a_new_snapshot(
+    project: Project, target: Path
+) -> None:
+    give(project, target)
+    delete = "DELETE FROM image_tensors"
+    with other_process(HAS_IT_OPEN, str(target), "read_write", delete) as person:
+        person.kill()
+    project.rows(CHANGE.format("second"))
+    assert give(project, target).written
+    assert ask(target, "SELECT count(*) FROM anomaly.samples") == [(9,)]
+
+
+def test_readers_during_many_swaps_get_one_snapshot_or_another(
+    project: Project, target: Path
+) -> None:
+    opens_again_and_again = """
+import sys, threading, duckdb
+stop = threading.Event()
+threading.Thread(target=lambda: (sys.stdin.readline(), stop.set()), daemon=True).start()
+print("ready", flush=True)
+seen = []
+while not stop.is_set():
+    with duckdb.connect(sys.argv[1], read_only=True) as connection:
+        seen.append(connection.execute(sys.argv[2]).fetchall()[0])
+print(len(seen), sorted({str(answer) for answer in seen}), flush=True)
+"""
+    query = "SELECT list(DISTINCT run_id), count(image_tensor) FROM anomaly.image_tensors"
+    give(project, target)
+    with other_process(opens_again_and_again, str(target), query) as reader:
+        for number in range(4):
+            project.rows(CHANGE.format(number))
+            give(project, target)
+        opened, answers = reader.asked("").split(" ", 1)
+    assert int(opened) > 4
+    possible = {str(([name], 9)) for name in ("first", "0", "1", "2", "3")}
+    assert set(eval(answers)) <= possible  # noqa: S307
+
+
+@pytest.mark.parametrize(
+    ("offence", "message"),
+    [
+        (
+            "DELETE FROM image_tensors WHERE image_id LIKE '%crack%'",
+            r"images_have_a_tensor_or_a_rejection \(1, first mvtec_ad/bottle/test/crack/000.png\)",
+        ),
+        (
+            "INSERT INTO mvtec_ad.images FROM mvtec_ad.images WHERE category = 'carpet'",
+            r"image_ids_are_unique \(2, first mvtec_ad/carpet/test/hole/000.png\)",
+        ),
+        (
+            "UPDATE image_tensors SET width = 7 WHERE image_id LIKE 'dagm%'",
+            r"tensors_have_the_configured_shape \(3, first dagm_2007/Class1/Test/0003.PNG\)",
+        ),
+    ],
+)
+def test_a_failing_blocking_check_refuses_and_leaves_the_old_snapshot(
+    project: Project, target: Path, offence: str, message: str
+) -> None:
+    give(project, target)
+    before = identity(target)
+    project.rows(offence)
+    with pytest.raises(PublishRefusedError, match=message):
+        give(project, target)
+    assert identity(target) == before
+    assert os.listdir(target.parent) == ["anomaly.duckdb"]
+    assert project.column("SELECT count(*) FROM snapshots") == [1]
+
+
+def test_tensors_of_another_shape_than_the_configured_one_are_not_published(
+    project: Project, target: Path
+) -> None:
+    with pytest.raises(PublishRefusedError, match=r"tensors_have_the_configured_shape \(9, "):
+        publish(project.warehouse, target, TensorSpec(8, 6, 1))
+    assert not target.exists()
+
+
+def test_nothing_of_the_pipeline_is_published(project: Project, target: Path) -> None:
+    project.rows("CREATE SCHEMA IF NOT EXISTS mvtec_ad_staging")
+    project.rows("CREATE TABLE mvtec_ad_staging.copies AS SELECT 1 AS number")
+    give(project, target)
+    query = "SELECT DISTINCT schema_name FROM duckdb_columns() WHERE NOT internal ORDER BY ALL"
+    assert ask(target, query) == [("dagm_2007",), ("main",), ("mvtec_ad",)]
+    assert project.column("SELECT number FROM mvtec_ad_staging.copies") == [1]
+
+
+def test_nothing_is_left_beside_the_published_file(project: Project, target: Path) -> None:
+    target.parent.mkdir()
+    (target.parent / ".anomaly.duckdb.unfinished").write_bytes(b"of a run that was killed")
+    (target.parent / ".anomaly.duckdb.unfinished.wal").write_bytes(b"of a run that was killed")
+    give(project, target)
+    assert os.listdir(target.parent) == ["anomaly.duckdb"]
+
+
+def test_a_published_file_that_is_no_database_is_replaced(project: Project, target: Path) -> None:
+    target.parent.mkdir()
+    target.write_bytes(b"no database" * 1000)
+    assert give(project, target).written
+    assert ask(target, "SELECT count(*) FROM anomaly.samples") == [(9,)]
+
+
+def test_every_publication_is_noted_in_the_warehouse_and_in_the_file(
+    project: Project, target: Path
+) -> None:
+    first = give(project, target, "a run")
+    project.rows(CHANGE.format("second"))
+    second = give(project, target, "a later run")
+    query = "SELECT * EXCLUDE (published_at) FROM snapshots ORDER BY published_at"
+    expected = [
+        (first.snapshot_id, 9, 9, 0, "lanczos-8x6x3", "a run"),
+        (second.snapshot_id, 9, 9, 0, "lanczos-8x6x3", "a later run"),
+    ]
+    assert project.rows(query) == expected
+    assert ask(target, query) == expected
+    newest = ask(target, "SELECT max(published_at) FROM snapshots")[0][0]
+    assert 0 <= (datetime.now(timezone.utc) - newest).total_seconds() < 600
+
+
+def test_a_second_target_gets_the_same_snapshot_and_no_second_note(
+    project: Project, target: Path
+) -> None:
+    first = give(project, target)
+    again = give(project, target.with_name("copy.duckdb"))
+    assert again.written
+    assert again.snapshot_id == first.snapshot_id
+    assert project.column("SELECT snapshot_id FROM snapshots") == [first.snapshot_id]
+
+
+def test_counts_that_differ_are_named(project: Project, target: Path) -> None:
+    assert differing_counts(project.warehouse, target) == [(str(target), "does not exist")]
+    give(project, target)
+    project.rows("DELETE FROM image_tensors WHERE image_id LIKE '%crack%'")
+    assert differing_counts(project.warehouse, target) == [
+        ("image_tensors", "9 published, 8 in the warehouse"),
+        ("samples", "9 published, 8 in the warehouse"),
+    ]
+
+
+@pytest.mark.parametrize("there_is_an_old_one", [False, True])
+@pytest.mark.parametrize("failing", ["copyfile", "fsync", "replace", "rewrite"])
+def test_a_full_disk_leaves_what_is_published_as_it_was(
+    project: Project,
+    target: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    there_is_an_old_one: bool,
+    failing: str,
+) -> None:
+    if there_is_an_old_one:
+        give(project, target)
+        project.rows(CHANGE.format("second"))
+    before = identity(target) if there_is_an_old_one else None
+
+    def fails(*arguments: object) -> None:
+        if failing == "copyfile":
+            Path(str(arguments[1])).write_bytes(b"half a copy")
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        if failing == "rewrite":
+            patch.setattr(publishing, "_SMALL_BYTES", 0)
+            patch.setattr(publishing, "_rewrite", fails)
+        else:
+            patch.setattr(publishing.shutil if failing == "copyfile" else publishing.os, failing, fails)
+        with pytest.raises(OSError, match="No space left"):
+            give(project, target)
+
+    assert os.listdir(target.parent) == (["anomaly.duckdb"] if there_is_an_old_one else [])
+    assert (identity(target) if target.exists() else None) == before
+    assert give(project, target).written
+    assert differing_counts(project.warehouse, target) == []
