@@ -30,13 +30,14 @@ WORKERS = os.cpu_count() or 1
 
 
 def refresh_everything(
-    tree: Tree, database: Path, published: Path | None = None, spec: TensorSpec = TensorSpec()
+    tree: Tree, database: Path, published: Path | None = None, spec: TensorSpec | None = None
 ) -> dict[str, float]:
     """Run every asset body and every check once; publish where a target is given.
 
     Returns:
         Seconds per phase.
     """
+    spec = spec or TensorSpec()
     seconds: dict[str, float] = {}
 
     @contextmanager

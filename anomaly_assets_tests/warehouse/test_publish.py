@@ -168,19 +168,23 @@ def test_a_removed_image_leaves_what_is_published(project: Project, target: Path
     assert ask(target, "SELECT count(*) FROM anomaly.samples") == [(7,)]
 
 
-def test_a_summary_that_was_missing_or_has_changed_is_published(
-    project: Project, target: Path
+@pytest.mark.parametrize(
+    "before", ["DELETE FROM dataset_summary", "UPDATE dataset_summary SET images = 0"]
+)
+def test_a_summary_that_was_missing_or_out_of_date_is_published_when_it_is_made(
+    project: Project, target: Path, before: str
 ) -> None:
-    """Summaries can be materialized after the publication, or by a newer version of their SQL."""
-    project.rows("DELETE FROM dataset_summary")
+    """As when tensors are materialized and published alone, and the summaries only later."""
+    project.rows(before)
     give(project, target)
     project.refresh_all()
-    assert project.column("SELECT count(*) FROM dataset_summary") == [7]
+    summary = project.rows("FROM dataset_summary ORDER BY ALL")
+    assert [row[5] for row in summary] == [1, 1, 1, 1, 1, 2, 1, 1]
 
     give(project, target)
 
     assert differing_counts(project.warehouse, target) == []
-    assert ask(target, "SELECT count(*) FROM anomaly.dataset_summary") == [(7,)]
+    assert ask(target, "FROM anomaly.dataset_summary ORDER BY ALL") == summary
 
 
 def test_a_reader_that_has_the_old_snapshot_open_keeps_reading_it(
@@ -369,7 +373,9 @@ def test_a_full_disk_leaves_what_is_published_as_it_was(
             patch.setattr(publishing, "_SMALL_BYTES", 0)
             patch.setattr(publishing, "_rewrite", fails)
         else:
-            patch.setattr(publishing.shutil if failing == "copyfile" else publishing.os, failing, fails)
+            patch.setattr(
+                publishing.shutil if failing == "copyfile" else publishing.os, failing, fails
+            )
         with pytest.raises(OSError, match="No space left"):
             give(project, target)
 

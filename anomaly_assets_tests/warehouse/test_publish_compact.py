@@ -16,7 +16,8 @@ COLUMNS = """
     FROM duckdb_columns() WHERE NOT internal AND NOT ends_with(schema_name, '_staging') ORDER BY ALL
 """
 COMMENTS = """
-    SELECT schema_name, table_name, comment FROM duckdb_tables() WHERE NOT internal
+    SELECT schema_name, table_name, comment FROM duckdb_tables()
+    WHERE NOT internal AND NOT ends_with(schema_name, '_staging')
     UNION ALL
     SELECT schema_name, view_name, comment FROM duckdb_views() WHERE NOT internal
     ORDER BY ALL
@@ -32,10 +33,13 @@ def target(tmp_path: Path) -> Path:
 def bloated(project: Project) -> Project:
     """A warehouse from which 30 MB have been deleted."""
     project.rows(
-        "CREATE TABLE gone AS SELECT md5(range::VARCHAR) || md5((-range)::VARCHAR) AS text "
-        "FROM range(400_000)"
+        "CREATE TABLE gone AS SELECT repeat('x' || range, 100) AS text FROM range(60_000)"
     )
-    project.rows("DROP TABLE gone")
+    with project.warehouse.connect() as connection:
+        # What is written behind the rows keeps DuckDB from cutting them off with the end of the file.
+        connection.execute("UPDATE image_tensors SET run_id = 'last'")
+        connection.execute("CHECKPOINT")
+        connection.execute("DROP TABLE gone")
     assert project.warehouse.path.stat().st_size > 20_000_000
     return project
 
@@ -66,7 +70,9 @@ def test_a_bloated_warehouse_is_published_and_replaced_without_its_dead_rows(
     assert schema_of(bloated.warehouse.path) == schema
     assert bloated.rows("FROM image_tensors ORDER BY image_id") == tensors
     with duckdb.connect(str(target), read_only=True) as connection:
-        assert connection.execute("FROM anomaly.image_tensors ORDER BY image_id").fetchall() == tensors
+        assert (
+            connection.execute("FROM anomaly.image_tensors ORDER BY image_id").fetchall() == tensors
+        )
     assert differing_counts(bloated.warehouse, target) == []
 
 
@@ -106,7 +112,6 @@ def test_a_slightly_bloated_warehouse_is_rewritten_for_people_and_stays_as_it_is
     inode = bloated.warehouse.path.stat().st_ino
     assert publish(bloated.warehouse, target, SPEC).file_bytes < 10_000_000
     assert bloated.warehouse.path.stat().st_ino == inode
-    assert bloated.warehouse.path.stat().st_size > 20_000_000
 
 
 def test_a_compact_warehouse_is_copied_as_it_is(

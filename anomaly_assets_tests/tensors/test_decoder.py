@@ -1,0 +1,161 @@
+"""The faster decoder gives the pixels and the rejections that Pillow gives, or is not used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, PngImagePlugin
+
+from anomaly_assets.tensors import decoder
+from anomaly_assets.tensors.transform import TensorSpec, UnusableImageError, decode_image
+from anomaly_assets_tests.tensors.pictures import (
+    MODES,
+    SIGNATURE,
+    chunk,
+    interlaced,
+    picture,
+    png,
+    sixteen_bit_colour,
+)
+
+needs_wuffs = pytest.mark.skipif(decoder.wuffs() is None, reason="pywuffs is not installed")
+
+GREY, RGB = png(picture("L", (24, 16))), png(picture("RGB", (24, 16)))
+
+
+@contextmanager
+def pillow_alone() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(decoder, "wuffs", lambda: None)
+        yield
+
+
+def outcome(content: bytes) -> object:
+    """All that decoding says about a file; 16 by 24 pixels, so that none is averaged away."""
+    try:
+        decoded = decode_image(content, TensorSpec(16, 24, 3))
+    except UnusableImageError as error:
+        return error.reason
+    return decoded.original_mode, decoded.original_width, decoded.pixels.tobytes()
+
+
+def assert_decoders_agree(content: bytes) -> None:
+    with pillow_alone():
+        expected = outcome(content)
+    assert outcome(content) == expected
+
+
+def with_chunk(kind: bytes, content: bytes, before: bytes) -> bytes:
+    position = RGB.index(before) - 4
+    return RGB[:position] + chunk(kind, content) + RGB[position:]
+
+
+@needs_wuffs
+@pytest.mark.parametrize(("content", "mode"), [(GREY, "L"), (RGB, "RGB")])
+def test_plain_files_are_decoded_by_wuffs(
+    monkeypatch: pytest.MonkeyPatch, content: bytes, mode: str
+) -> None:
+    used: list[str] = []
+    ask: Callable[[str], object] = decoder._decoder
+    monkeypatch.setattr(decoder, "_decoder", lambda mode: [used.append(mode), ask(mode)][1])
+    decode_image(content, TensorSpec(8, 6, 3))
+    assert used == [mode]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(png(picture(mode, (24, 16))) for mode in MODES),
+        interlaced(np.asarray(picture("L", (24, 16)))),
+        sixteen_bit_colour(np.arange(24 * 16 * 3).reshape(16, 24, 3) * 50),
+        png(picture("L", (24, 16)), transparency=0),
+        png(picture("RGB", (24, 16)), transparency=(0, 0, 0)),
+        png(picture("L", (24, 16)).point(lambda value: value // 64), bits=2),
+        png(picture("P", (24, 16)).quantize(4), bits=2),
+        with_chunk(b"gAMA", (10_000).to_bytes(4, "big"), before=b"IDAT"),
+        with_chunk(b"sBIT", b"\5\5\5", before=b"IDAT"),
+        with_chunk(b"cICP", b"\x09\x10\0\1", before=b"IDAT"),
+        with_chunk(b"sRGB", b"\0", before=b"IDAT"),
+        with_chunk(b"bKGD", b"\0\xff" * 3, before=b"IDAT"),
+        with_chunk(b"tEXt", b"Comment\0made by hand", before=b"IEND"),
+        with_chunk(b"acTL", b"\0\0\0\2\0\0\0\0", before=b"IDAT"),
+        with_chunk(b"zzZz", b"unknown", before=b"IDAT"),
+        RGB + b"behind the end",
+        RGB[: RGB.index(b"IEND") - 4],
+        SIGNATURE + RGB[8:33] + RGB[8:],
+    ],
+    ids=[
+        *MODES, "interlaced", "16-bit colour", "transparent grey", "transparent colour", "2-bit grey",
+        "2-bit palette", "gAMA", "sBIT", "cICP", "sRGB", "bKGD", "tEXt", "acTL", "unknown chunk",
+        "trailing bytes", "no IEND", "two headers",
+    ],
+)  # fmt: skip
+def test_both_decoders_agree_on_files_of_every_kind(content: bytes) -> None:
+    assert_decoders_agree(content)
+
+
+@given(
+    content=st.sampled_from([GREY, RGB]),
+    position=st.integers(8, len(GREY) - 1),
+    value=st.integers(0, 255),
+)
+@settings(max_examples=300)
+def test_both_decoders_agree_on_files_with_a_wrong_byte(
+    content: bytes, position: int, value: int
+) -> None:
+    assert_decoders_agree(content[:position] + bytes([value]) + content[position + 1 :])
+
+
+@given(content=st.sampled_from([GREY, RGB]), length=st.integers(0, len(RGB)))
+def test_both_decoders_agree_on_files_that_were_cut_off(content: bytes, length: int) -> None:
+    assert_decoders_agree(content[:length])
+
+
+@given(
+    mode=st.sampled_from(["L", "RGB"]),
+    size=st.tuples(st.integers(1, 70), st.integers(1, 70)),
+    seed=st.integers(0, 99),
+    level=st.integers(0, 9),
+)
+def test_both_decoders_agree_on_pictures_of_any_size(
+    mode: str, size: tuple[int, int], seed: int, level: int
+) -> None:
+    assert_decoders_agree(png(picture(mode, size, seed), compress_level=level))
+
+
+def test_the_decoded_image_outlives_its_decoder_and_its_file() -> None:
+    content = [png(picture("L", (300, 200), seed)) for seed in range(6)]
+    kept = [decoder.load(opened(one), one) for one in content]
+    for seed, image in enumerate(kept):
+        assert image.tobytes() == picture("L", (300, 200), seed).tobytes()
+
+
+def opened(content: bytes) -> Image.Image:
+    import io
+
+    return Image.open(io.BytesIO(content))
+
+
+def test_threads_do_not_share_a_decoder() -> None:
+    contents = [png(picture("RGB", (64, 64), seed)) for seed in range(40)]
+    expected = [outcome(content) for content in contents]
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(outcome, contents)) == expected
+
+
+def test_without_the_package_everything_is_decoded_by_pillow() -> None:
+    with pillow_alone():
+        decoded = decode_image(RGB, TensorSpec(16, 24, 3))
+    assert np.array_equal(decoded.pixels, np.asarray(picture("RGB", (24, 16))))
+
+
+def test_a_large_text_chunk_does_not_separate_the_decoders() -> None:
+    text = PngImagePlugin.PngInfo()
+    text.add_text("Comment", "x" * 2_000_000, zip=True)
+    assert_decoders_agree(png(picture("RGB", (24, 16)), pnginfo=text))

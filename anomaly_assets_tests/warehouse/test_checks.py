@@ -1,0 +1,393 @@
+"""Every check has a case that passes and one that fails, with exactly its offenders."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import duckdb
+import pytest
+
+from anomaly_assets.datasets import official_counts
+from anomaly_assets.tensors.transform import TensorSpec
+from anomaly_assets.warehouse import checks
+from anomaly_assets.warehouse.checks import Check, Finding, blocking_findings, evaluate
+from anomaly_assets.warehouse.schema import refresh
+from anomaly_assets_tests.warehouse.project import SPEC, Project
+
+ALL = {
+    check.name: check
+    for group in (
+        checks.IMAGES_CHECKS,
+        checks.TENSOR_CHECKS,
+        checks.REJECTED_CHECKS,
+        checks.DUPLICATE_CHECKS,
+        checks.STRAY_CHECKS,
+        *checks.CATALOGUE_CHECKS.values(),
+    )
+    for check in group
+}
+SOURCE_DATASET_OF = {
+    check.name: name for name, group in checks.CATALOGUE_CHECKS.items() for check in group
+} | {check.name: "mvtec_ad" for check in checks.STRAY_CHECKS}
+
+CRACK = "mvtec_ad/bottle/test/crack/000.png"
+HOLE = "mvtec_ad/carpet/test/hole/000.png"
+CLASS1 = "dagm_2007/Class1"
+
+
+@pytest.fixture
+def connection(project: Project) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The warehouse of nine images with which nothing is wrong."""
+    with project.warehouse.connect() as connection:
+        yield connection
+
+
+def find(connection: duckdb.DuckDBPyConnection, name: str, spec: TensorSpec = SPEC) -> Finding:
+    return evaluate(
+        connection, ALL[name], source_dataset=SOURCE_DATASET_OF.get(name, "mvtec_ad"), spec=spec
+    )
+
+
+def offenders(connection: duckdb.DuckDBPyConnection, name: str) -> list[tuple[str, str | None]]:
+    found = find(connection, name)
+    assert not found.passed
+    assert found.count == len(found.shown)
+    return found.shown
+
+
+def add_images(
+    connection: duckdb.DuckDBPyConnection,
+    category: str,
+    split: str,
+    label: str,
+    count: int,
+    source_dataset: str = "mvtec_ad",
+) -> None:
+    connection.execute(
+        f"""
+        INSERT INTO {source_dataset}.images BY NAME
+        SELECT
+            format('{{}}/{{}}/{{}}/{{}}/{{:04d}}.png', $dataset, $category, $split, $label, number)
+                AS image_id,
+            $dataset AS source_dataset, $category AS category, $split AS split, $label AS label,
+            ($label = 'anomalous')::BIGINT AS label_index, '0.png' AS filename,
+            format('{{}}/{{}}/{{}}/{{:04d}}.png', $category, $split, $label, number) AS relative_path,
+            'file:///0.png' AS source_uri, 1 AS file_size_bytes, '1' AS file_version,
+            '1.5' AS _dlt_load_id
+        FROM range($count) AS numbers(number)
+        """,
+        {
+            "dataset": source_dataset,
+            "category": category,
+            "split": split,
+            "label": label,
+            "count": count,
+        },
+    )
+
+
+@pytest.mark.parametrize("name", [name for name in ALL if name != "counts_equal_the_official_ones"])
+def test_a_check_passes_where_nothing_is_wrong(
+    connection: duckdb.DuckDBPyConnection, name: str
+) -> None:
+    assert find(connection, name) == Finding(0, [])
+    assert find(connection, name).passed
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_check_passes_where_no_source_dataset_was_ever_loaded(
+    project: Project, name: str
+) -> None:
+    empty = Project.at(project.folder / "empty")
+    empty.refresh_all()
+    with empty.warehouse.connect() as connection:
+        assert find(connection, name).passed
+
+
+def test_an_image_that_is_catalogued_twice_is_named(
+    connection: duckdb.DuckDBPyConnection,
+) -> None:
+    connection.execute("INSERT INTO mvtec_ad.images FROM mvtec_ad.images WHERE image_id = ?", [HOLE])
+    assert offenders(connection, "image_ids_are_unique") == [(HOLE, "2 rows")]
+
+
+def test_an_anomalous_image_without_a_mask_is_named_with_its_defect(
+    connection: duckdb.DuckDBPyConnection,
+) -> None:
+    for schema in ("mvtec_ad", "dagm_2007"):
+        connection.execute(f"UPDATE {schema}.images SET mask_relative_path = NULL")
+    assert offenders(connection, "anomalous_images_have_masks") == [
+        (f"{CLASS1}/Train/0002.PNG", "unspecified"),
+        (CRACK, "crack"),
+        (HOLE, "hole"),
+    ]
+
+
+def test_an_image_that_is_neither_decoded_nor_rejected_is_named(
+    connection: duckdb.DuckDBPyConnection,
+) -> None:
+    connection.execute("DELETE FROM image_tensors WHERE image_id IN (?, ?)", [CRACK, HOLE])
+    reject(connection, HOLE, "carpet/test/hole/000.png")
+    reject(connection, CRACK, "bottle/ground_truth/crack/000_mask.png")
+    assert offenders(connection, "images_have_a_tensor_or_a_rejection") == [
+        (CRACK, "neither decoded nor rejected")
+    ]
+
+
+def reject(connection: duckdb.DuckDBPyConnection, image_id: str, relative_path: str) -> None:
+    connection.execute(
+        "INSERT INTO rejected_images VALUES (?, ?, '1', ?, 'damaged_image', 'cut off', now())",
+        [image_id, relative_path, SPEC.transform],
+    )
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "height = 9",
+        "width = 9",
+        "channels = 1",
+        "transform = 'lanczos-8x6x3-of-old'",
+        "channel_sums = [1, 2]",
+    ],
+)
+def test_a_tensor_of_another_shape_is_named(
+    connection: duckdb.DuckDBPyConnection, change: str
+) -> None:
+    connection.execute(f"UPDATE image_tensors SET {change} WHERE image_id = ?", [HOLE])
+    transform = "lanczos-8x6x3-of-old" if "transform" in change else "lanczos-8x6x3"
+    assert offenders(connection, "tensors_have_the_configured_shape") == [(HOLE, transform)]
+
+
+@pytest.mark.parametrize("spec", [TensorSpec(6, 8, 3), TensorSpec(8, 6, 1), TensorSpec(8, 7, 3)])
+def test_every_tensor_is_named_where_another_shape_is_configured(
+    connection: duckdb.DuckDBPyConnection, spec: TensorSpec
+) -> None:
+    found = find(connection, "tensors_have_the_configured_shape", spec)
+    assert found.count == 9
+    assert found.shown[0] == (f"{CLASS1}/Test/0003.PNG", "lanczos-8x6x3")
+
+
+@pytest.mark.parametrize(
+    ("change", "sizes"),
+    [("mask_width = 23", "mask 23x16"), ("mask_height = 17", "mask 24x17")],
+)
+def test_a_mask_of_another_size_than_its_image_is_named(
+    connection: duckdb.DuckDBPyConnection, change: str, sizes: str
+) -> None:
+    connection.execute(f"UPDATE image_tensors SET {change} WHERE image_id = ?", [CRACK])
+    assert offenders(connection, "masks_have_the_size_of_their_image") == [
+        (CRACK, f"{sizes}, image 24x16")
+    ]
+
+
+def test_a_smoothed_mask_is_named(connection: duckdb.DuckDBPyConnection) -> None:
+    connection.execute("UPDATE image_tensors SET mask_values = 3 WHERE image_id = ?", [CRACK])
+    assert offenders(connection, "masks_are_binary") == [(CRACK, "3 grey values")]
+
+
+def test_an_empty_mask_is_named(connection: duckdb.DuckDBPyConnection) -> None:
+    connection.execute("UPDATE image_tensors SET mask_area_fraction = 0 WHERE image_id = ?", [HOLE])
+    assert offenders(connection, "masks_are_not_empty") == [(HOLE, "no defective pixel")]
+
+
+@pytest.mark.parametrize("mode", ["I;16", "I"])
+def test_an_image_of_sixteen_bits_is_named(
+    connection: duckdb.DuckDBPyConnection, mode: str
+) -> None:
+    connection.execute("UPDATE image_tensors SET original_mode = ? WHERE image_id = ?", [mode, HOLE])
+    assert offenders(connection, "images_have_8_bits") == [(HOLE, f"mode {mode}")]
+
+
+def test_rejected_files_are_named_with_reason_and_detail(
+    connection: duckdb.DuckDBPyConnection,
+) -> None:
+    reject(connection, HOLE, "carpet/ground_truth/hole/000_mask.png")
+    reject(connection, CRACK, "bottle/test/crack/000.png")
+    assert offenders(connection, "images_are_usable") == [
+        ("bottle/test/crack/000.png", "damaged_image: cut off"),
+        ("carpet/ground_truth/hole/000_mask.png", "damaged_image: cut off"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "second"),
+    [
+        (
+            "contents_stay_in_one_split",
+            "mvtec_ad/bottle/test/good/000.png",
+            "mvtec_ad/bottle/train/good/001.png",
+        ),
+        ("contents_stay_in_one_category", CRACK, HOLE),
+    ],
+)
+def test_the_same_content_in_two_places_is_named_once(
+    connection: duckdb.DuckDBPyConnection, name: str, first: str, second: str
+) -> None:
+    connection.execute(
+        "UPDATE image_tensors SET content_sha256 = 'same' WHERE image_id IN (?, ?)", [first, second]
+    )
+    refresh(connection, "duplicate_images")
+    assert offenders(connection, name) == [(first, second)]
+    other = {"contents_stay_in_one_split", "contents_stay_in_one_category"} - {name}
+    assert find(connection, other.pop()).passed
+
+
+def test_copies_within_one_split_and_category_are_nobodys_problem(
+    connection: duckdb.DuckDBPyConnection,
+) -> None:
+    connection.execute(
+        "UPDATE image_tensors SET content_sha256 = 'same' WHERE image_id LIKE '%bottle/train%'"
+    )
+    refresh(connection, "duplicate_images")
+    assert connection.execute("SELECT copies FROM duplicate_images").fetchall() == [(2,)]
+    assert find(connection, "contents_stay_in_one_split").passed
+    assert find(connection, "contents_stay_in_one_category").passed
+
+
+def test_stray_masks_and_other_strays_are_named_by_a_check_each_and_per_source_dataset(
+    connection: duckdb.DuckDBPyConnection,
+) -> None:
+    connection.execute(
+        """
+        INSERT INTO mvtec_ad.stray_files (relative_path, reason, detail, _dlt_load_id) VALUES
+            ('b/ground_truth/x/9_mask.png', 'orphan_mask', NULL, '1.5'),
+            ('b/ground_truth/x/8_MASK.PNG', 'duplicate_mask', 'the image has 8_mask.png', '1.5'),
+            ('b/ground_truth/good/1.png', 'mask_for_good_image', NULL, '1.5'),
+            ('b/train/good/1.bmp', 'unsupported_suffix', NULL, '1.5'),
+            ('Class1/Labels.txt', 'malformed_labels', '1 lines not understood: 7', '1.5')
+        """
+    )
+    connection.execute(
+        "INSERT INTO dagm_2007.stray_files (relative_path, reason, _dlt_load_id) VALUES "
+        "('Class1/Train/Label/1_label.PNG', 'orphan_mask', '1.5')"
+    )
+    assert offenders(connection, "masks_belong_to_an_image") == [
+        ("b/ground_truth/good/1.png", "mask_for_good_image"),
+        ("b/ground_truth/x/8_MASK.PNG", "duplicate_mask"),
+        ("b/ground_truth/x/9_mask.png", "orphan_mask"),
+    ]
+    assert offenders(connection, "files_are_recognised") == [
+        ("Class1/Labels.txt", "malformed_labels: 1 lines not understood: 7"),
+        ("b/train/good/1.bmp", "unsupported_suffix"),
+    ]
+    dagm = evaluate(connection, ALL["masks_belong_to_an_image"], source_dataset="dagm_2007")
+    assert dagm.shown == [("Class1/Train/Label/1_label.PNG", "orphan_mask")]
+    assert evaluate(connection, ALL["files_are_recognised"], source_dataset="dagm_2007").passed
+
+
+def test_an_anomalous_training_image_of_mvtec_is_named(
+    connection: duckdb.DuckDBPyConnection,
+) -> None:
+    connection.execute("UPDATE mvtec_ad.images SET split = 'train' WHERE image_id = ?", [HOLE])
+    assert offenders(connection, "training_images_are_good") == [(HOLE, "hole")]
+
+
+def test_labels_that_disagree_with_masks_are_named_either_way(
+    connection: duckdb.DuckDBPyConnection,
+) -> None:
+    connection.execute("UPDATE dagm_2007.images SET declared_label_index = 1 - declared_label_index")
+    assert offenders(connection, "declared_labels_agree_with_masks") == [
+        (f"{CLASS1}/Train/0001.PNG", "Labels.txt says 1, there is no mask"),
+        (f"{CLASS1}/Train/0002.PNG", "Labels.txt says 0, there is a mask"),
+    ]
+
+
+def test_an_image_that_labels_txt_does_not_mention_disagrees_with_nothing(
+    connection: duckdb.DuckDBPyConnection,
+) -> None:
+    connection.execute("UPDATE dagm_2007.images SET declared_label_index = NULL")
+    assert find(connection, "declared_labels_agree_with_masks").passed
+
+
+def test_more_than_twenty_offenders_are_counted_and_twenty_shown(
+    connection: duckdb.DuckDBPyConnection,
+) -> None:
+    add_images(connection, "zipper", "test", "anomalous", 25)
+    found = find(connection, "anomalous_images_have_masks")
+    assert found.count == 25
+    first = "mvtec_ad/zipper/test/anomalous"
+    assert found.shown == [(f"{first}/{number:04}.png", None) for number in range(20)]
+
+
+def test_a_complete_official_category_is_not_listed(connection: duckdb.DuckDBPyConnection) -> None:
+    connection.execute("DELETE FROM mvtec_ad.images")
+    connection.execute("DELETE FROM dagm_2007.images")
+    for count in official_counts():
+        if count.category in ("zipper", "Class10"):
+            add_images(
+                connection, count.category, count.split, count.label, count.images,
+                count.source_dataset,
+            )  # fmt: skip
+    assert connection.execute("SELECT count(*) FROM images").fetchall() == [(391 + 2300,)]
+    assert find(connection, "counts_equal_the_official_ones").passed
+
+
+def test_partial_and_unknown_categories_are_listed_with_their_difference(
+    connection: duckdb.DuckDBPyConnection,
+) -> None:
+    assert offenders(connection, "counts_equal_the_official_ones") == [
+        (
+            f"{CLASS1}",
+            "partial: train good 1 of 496, train anomalous 1 of 79, "
+            "test good 1 of 504, test anomalous 0 of 71",
+        ),
+        (
+            "mvtec_ad/bottle",
+            "partial: train good 2 of 209, test good 1 of 20, test anomalous 1 of 63",
+        ),
+        (
+            "mvtec_ad/carpet",
+            "partial: train good 1 of 280, test good 0 of 28, test anomalous 1 of 89",
+        ),
+    ]
+    connection.execute("DELETE FROM dagm_2007.images")
+    connection.execute("DELETE FROM mvtec_ad.images")
+    for count in official_counts():
+        if count.category == "zipper":
+            add_images(connection, "zipper", count.split, count.label, count.images)
+    add_images(connection, "zipper", "train", "anomalous", 2)
+    add_images(connection, "our own", "train", "good", 1)
+    assert offenders(connection, "counts_equal_the_official_ones") == [
+        ("mvtec_ad/our own", "unknown category"),
+        ("mvtec_ad/zipper", "partial: train anomalous 2 of 0"),
+    ]
+
+
+def test_a_category_of_the_other_source_dataset_is_unknown(
+    connection: duckdb.DuckDBPyConnection,
+) -> None:
+    connection.execute("DELETE FROM mvtec_ad.images")
+    connection.execute("DELETE FROM dagm_2007.images")
+    add_images(connection, "bottle", "train", "good", 209, "dagm_2007")
+    assert offenders(connection, "counts_equal_the_official_ones") == [
+        ("dagm_2007/bottle", "unknown category")
+    ]
+
+
+def test_only_blocking_checks_that_fail_hold_back_a_publication(
+    connection: duckdb.DuckDBPyConnection,
+) -> None:
+    assert blocking_findings(connection, SPEC) == {}
+    connection.execute("UPDATE mvtec_ad.images SET mask_relative_path = NULL")
+    assert blocking_findings(connection, SPEC) == {}
+    connection.execute("DELETE FROM image_tensors WHERE image_id = ?", [HOLE])
+    assert blocking_findings(connection, SPEC) == {
+        "images_have_a_tensor_or_a_rejection": Finding(1, [(HOLE, "neither decoded nor rejected")])
+    }
+
+
+def test_exactly_the_agreed_checks_are_blocking() -> None:
+    blocking = {check.name for check in (*ALL.values(), checks.PUBLISHED_CHECK) if check.blocking}
+    assert blocking == {
+        "image_ids_are_unique",
+        "images_have_a_tensor_or_a_rejection",
+        "tensors_have_the_configured_shape",
+        "published_counts_equal_the_warehouse",
+    }
+
+
+@pytest.mark.parametrize("check", [*ALL.values(), checks.PUBLISHED_CHECK], ids=lambda c: c.name)
+def test_every_check_says_in_sentences_what_holds_and_what_to_do(check: Check) -> None:
+    assert check.description.endswith(".")
+    assert check.advice.endswith(".")

@@ -1,0 +1,102 @@
+"""Measure all figures and print them: `make bench`, or `make bench-quick` for the short form.
+
+Every figure is a ratio of two things done in turn in one sitting. Nothing fails on time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+# Before dlt is imported.
+os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
+
+from benchmarks import figures
+from benchmarks.trees import pictures
+
+RESULTS = Path(__file__).parent / "results.json"
+
+
+class Figure(NamedTuple):
+    """A row of the table: what is measured, and where it should be."""
+
+    name: str
+    measure: Callable[[figures.Bench], figures.Ratios]
+    sign: str
+    goal: float
+    quick: bool
+
+    def met(self, ratio: float) -> bool:
+        """Whether a ratio reaches the goal."""
+        return ratio <= self.goal if self.sign == "<=" else ratio >= self.goal
+
+
+FIGURES = (
+    Figure("first load / bare Pillow loop", figures.first_load, "<=", 1.15, True),
+    Figure("first load with `fast` / bare Pillow loop", figures.first_load_fast, "<=", 0.80, True),
+    Figure("straightforward / first load", figures.against_straightforward, ">=", 5, False),
+    Figure("unchanged refresh / scandir and stat", figures.refresh_unchanged, "<=", 25, True),
+    Figure("refresh command / bare imports", figures.refresh_by_command, "<=", 3, False),
+    Figure("one changed / unchanged refresh", figures.refresh_one_changed, "<=", 1.2, True),
+    Figure("peak memory 20,000 / 2,000 images", figures.peak_memory, "<=", 1.1, False),
+    Figure("warehouse / tensors, first load", figures.size_after_first_load, "<=", 1.05, True),
+    Figure("warehouse / tensors, 10x5 %", figures.size_after_ten_refreshes, "<=", 1.3, False),
+    Figure("publishing / cp", figures.publishing, "<=", 2.5, True),
+    Figure("decoding files / epoch", figures.epoch_against_files, ">=", 25, True),
+    Figure("memmap copy / epoch", figures.epoch_against_memmap, ">=", 0.3, True),
+    Figure("64 files / 64 ids", figures.random_samples, ">=", 10, True),
+    Figure("code location / import dagster, dlt", figures.code_location, "<=", 1.3, False),
+)
+
+
+def main() -> None:
+    """Run the command."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="small trees, two pairs, one minute")
+    parser.add_argument("--pairs", type=int, help="pairs per figure (5, quick 2)")
+    parser.add_argument("--only", default="", help="figures whose name contains this")
+    options = parser.parse_args()
+    chosen = [
+        figure
+        for figure in FIGURES
+        if options.only in figure.name and (figure.quick or not options.quick)
+    ]
+    results = []
+    with tempfile.TemporaryDirectory(prefix="anomaly-bench-") as folder:
+        work = Path(folder)
+        linked = pictures(work)
+        print(f"pictures: {'real excerpts' if linked.are_real else 'synthetic samples'}")
+        pairs = options.pairs or (2 if options.quick else 5)
+        sizes = (200, 400, (100, 200)) if options.quick else (1600, None, (2000, 20000))
+        bench = figures.Bench(work, linked, *sizes, pairs)
+        for figure in chosen:
+            ratios = list(figure.measure(bench))
+            ratio = statistics.median(ratios)
+            met = figure.met(ratio)
+            results.append(
+                {
+                    "figure": figure.name,
+                    "ratio": round(ratio, 3),
+                    "goal": f"{figure.sign} {figure.goal:g}",
+                    "met": met,
+                    "pairs": [round(value, 3) for value in ratios],
+                }
+            )
+            print(
+                f"{figure.name:44} {ratio:8.2f}  ({min(ratios):.2f} to {max(ratios):.2f}, "
+                f"{len(ratios)} pairs)  goal {figure.sign} {figure.goal:g}  "
+                f"{'met' if met else 'MISSED'}",
+                flush=True,
+            )
+    if not options.quick and not options.only:
+        RESULTS.write_text(json.dumps(results, indent=1) + "\n", "utf-8")
+
+
+if __name__ == "__main__":
+    main()
