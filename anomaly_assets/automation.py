@@ -1,8 +1,9 @@
 """When the graph runs by itself: jobs, the daily schedule, and sensors that watch the roots."""
 
 import json
+import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import dagster as dg
 
@@ -64,11 +65,12 @@ def files_changed_sensor(dataset: SourceDataset) -> dg.SensorDefinition:
             yield dg.SkipReason(f"The root cannot be listed: {error}")
             return
         seen = _Cursor.read(context.cursor)
-        if digest in (seen.digest, _materialized_digest(context.instance, dataset)):
-            context.update_cursor(_Cursor(digest, seen.changes).written())
+        loaded = _materialized_digest(context.instance, dataset, since=seen.asked_at)
+        if digest in (seen.digest, loaded):
+            context.update_cursor(replace(seen, digest=digest).written())
             yield dg.SkipReason("No file was added, changed or removed.")
             return
-        cursor = _Cursor(digest, seen.changes + 1)
+        cursor = _Cursor(digest, seen.changes + 1, time.time())
         context.update_cursor(cursor.written())
         yield dg.RunRequest(run_key=f"{digest}-{cursor.changes}")
 
@@ -77,10 +79,18 @@ def files_changed_sensor(dataset: SourceDataset) -> dg.SensorDefinition:
 
 @dataclass(frozen=True)
 class _Cursor:
-    """What a sensor remembers: the listing it saw last, and how many changes it has seen."""
+    """What a sensor remembers.
+
+    Attributes:
+        digest: The listing it saw last.
+        changes: How many changes it has asked runs for.
+        asked_at: When it last asked, in seconds since 1970. What was materialized before that says
+            nothing: the run that was asked for may be loading something else.
+    """
 
     digest: str = ""
     changes: int = 0
+    asked_at: float = 0.0
 
     @classmethod
     def read(cls, text: str | None) -> "_Cursor":
@@ -90,9 +100,11 @@ class _Cursor:
         return json.dumps(asdict(self))
 
 
-def _materialized_digest(instance: dg.DagsterInstance, dataset: SourceDataset) -> str | None:
+def _materialized_digest(
+    instance: dg.DagsterInstance, dataset: SourceDataset, since: float
+) -> str | None:
     event = instance.get_latest_materialization_event(dg.AssetKey([dataset.name, "images"]))
-    if event is None or event.asset_materialization is None:
+    if event is None or event.asset_materialization is None or event.timestamp < since:
         return None
     value = event.asset_materialization.metadata.get(LISTING_DIGEST)
     return str(value.value) if value else None

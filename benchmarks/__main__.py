@@ -73,8 +73,10 @@ def main() -> None:
         linked = pictures(work)
         print(f"pictures: {'real excerpts' if linked.are_real else 'synthetic samples'}")
         pairs = options.pairs or (2 if options.quick else 5)
-        sizes = (200, 400, (100, 200)) if options.quick else (1600, None, (2000, 20000))
-        bench = figures.Bench(work, linked, *sizes, pairs)
+        if options.quick:
+            bench = figures.Bench(work, linked, 200, 400, (100, 200), pairs)
+        else:
+            bench = figures.Bench(work, linked, 1600, None, (2000, 20000), pairs)
         for figure in chosen:
             ratios = list(figure.measure(bench))
             ratio = statistics.median(ratios)

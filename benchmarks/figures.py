@@ -313,6 +313,6 @@ def random_samples(bench: Bench) -> Ratios:
     for pair in range(bench.pairs):
         chance = random.Random(pair)
         chosen, paths = chance.sample(ids, 64), chance.sample(files, 64)
-        ours = seconds(lambda chosen=chosen: samples.take(chosen))
-        yield seconds(lambda paths=paths: bare_loop(paths)) / ours
+        ours = seconds(partial(samples.take, chosen))
+        yield seconds(partial(bare_loop, paths)) / ours
     samples.close()

@@ -72,7 +72,7 @@ def refresh_everything(
 
 
 def _check(warehouse: Warehouse, spec: TensorSpec) -> None:
-    groups = (
+    groups: tuple[tuple[checks.Check, ...], ...] = (
         checks.IMAGES_CHECKS,
         checks.TENSOR_CHECKS,
         checks.REJECTED_CHECKS,

@@ -178,7 +178,7 @@ def _metadata(found: Reconciliation, table: str, rows: int) -> dict[str, Any]:
         "rows_unchanged": changes.unchanged,
         "root": found.root_uri,
         "ignored_files": found.ignored,
-        LISTING_DIGEST: found.listing_digest,
+        **({LISTING_DIGEST: found.listing_digest} if found.listing_digest else {}),
     }
 
 

@@ -67,13 +67,14 @@ class Reconciliation:
         root_uri: Address of the root.
         ignored: Number of junk files below it.
         tables: Table name to its changes.
-        listing_digest: Changes exactly when the listing does.
+        listing_digest: Changes exactly when the listing does; None where only some categories were
+            compared, because then it says nothing about what is loaded.
     """
 
     root_uri: str
     ignored: int
     tables: dict[str, TableChanges]
-    listing_digest: str
+    listing_digest: str | None
 
     @property
     def any_change(self) -> bool:
@@ -123,7 +124,8 @@ def reconcile(
                 connection, dataset, "stray_files", catalog.stray_files, categories
             ),
         }
-        return Reconciliation(root.uri, catalog.ignored, tables, listing_digest(catalog))
+        digest = None if categories else listing_digest(catalog)
+        return Reconciliation(root.uri, catalog.ignored, tables, digest)
 
 
 def category_scope(categories: Sequence[str]) -> str:

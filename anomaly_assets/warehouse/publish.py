@@ -9,6 +9,7 @@ instead, which drops them; when they are many, the warehouse itself is replaced 
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -29,6 +30,7 @@ from anomaly_assets.warehouse.database import (
     catalog_name,
     refuse_ambiguous_name,
     sql_literal,
+    table_exists,
 )
 from anomaly_assets.warehouse.schema import ALIAS_SCHEMA, ensure_tables, row_count, statement
 from anomaly_assets.warehouse.tables import TABLES
@@ -41,6 +43,8 @@ REWRITE_RATIO = 1.25
 
 _SMALL_BYTES = 32 * 1024 * 1024
 """Fixed overhead that does not count as dead space: small tables take whole blocks."""
+
+_SUMMARIES = ("dataset_summary", "pixel_statistics", "defect_summary", "duplicate_images")
 
 COUNTED_TABLES = tuple(TABLES)
 
@@ -170,9 +174,15 @@ def _published_id(target: Path) -> str | None:
 
 
 def _snapshot_id(connection: duckdb.DuckDBPyConnection) -> str:
+    """Digest of all that is published; summaries count, because they may be made at another time."""
+    digest = hashlib.sha256()
     found = connection.execute(statement(connection, "snapshot_id")).fetchone()
-    assert found is not None
-    return str(found[0])
+    digest.update(repr(found).encode())
+    for name in _SUMMARIES:
+        if table_exists(connection, "main", name):
+            rows = connection.execute("FROM query_table($name) ORDER BY ALL", {"name": name})
+            digest.update(repr((name, rows.fetchall())).encode())
+    return digest.hexdigest()
 
 
 def _note_snapshot(
@@ -248,6 +258,8 @@ def _beside(target: Path) -> Iterator[Path]:
         yield unfinished
         with open(unfinished, "rb") as file:
             os.fsync(file.fileno())
+        # The log of somebody who wrote to the old file and was killed would be replayed into the new.
+        target.with_name(f"{target.name}.wal").unlink(missing_ok=True)
         os.replace(unfinished, target)
     finally:
         for leftover in (unfinished, log):

@@ -176,6 +176,7 @@ def test_a_damaged_file_is_rejected_by_name_and_the_others_are_used(
 def test_a_blocking_check_that_fails_stops_publishing_and_fails_the_run(
     tiny: Environment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("DAGM_2007_ROOT", "")
     lost = "mvtec_ad/bolt/train/good/001.png"
 
     def lose_one(*arguments: object, **options: object) -> BuildReport:

@@ -8,7 +8,6 @@ import pytest
 from anomaly_assets.warehouse.schema import ensure_tables
 from anomaly_assets_tests.warehouse.project import Project, mask, noise
 
-
 PICTURES = {
     "mvtec_ad/bottle/train/good/000.png": noise(0),
     "mvtec_ad/bottle/train/good/001.png": noise(1, "L", (9, 31)),

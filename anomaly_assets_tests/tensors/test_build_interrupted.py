@@ -48,8 +48,8 @@ class PicklingExecutor(SynchronousExecutor):
     """Hands tasks and results over as bytes, as executors of other processes do."""
 
     def run(self, task: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        task, args, kwargs = pickle.loads(pickle.dumps((task, args, kwargs)))  # noqa: S301
-        return pickle.loads(pickle.dumps(task(*args, **kwargs)))  # noqa: S301
+        task, args, kwargs = pickle.loads(pickle.dumps((task, args, kwargs)))
+        return pickle.loads(pickle.dumps(task(*args, **kwargs)))
 
 
 def stop_after(images: int) -> Progress:

@@ -126,12 +126,20 @@ def test_one_wrong_byte_raises_nothing_but_unusable_image_error(
     decode: type, position: int, value: int
 ) -> None:
     content = WHOLE[:position] + bytes([value]) + WHOLE[position + 1 :]
+    assert verdict(decode, content) in {
+        "usable",
+        "damaged_image",
+        "not_a_png",
+        "too_many_pixels",
+    }
+
+
+def verdict(decode: type, content: bytes) -> str:
     try:
         made = decode(content, SPEC)
     except UnusableImageError as error:
-        assert error.reason in ("damaged_image", "not_a_png", "too_many_pixels")
-    else:
-        assert made.pixels.shape[:2] == (8, 6)
+        return error.reason
+    return "usable" if made.pixels.shape[:2] == (8, 6) else "of another size"
 
 
 def test_a_file_that_lost_only_its_last_chunk_still_has_all_its_pixels() -> None:

@@ -94,20 +94,27 @@ def test_a_check_passes_where_nothing_is_wrong(
     assert find(connection, name).passed
 
 
+@pytest.fixture(scope="module")
+def nothing_loaded(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    project = Project.at(tmp_path_factory.mktemp("empty"))
+    project.refresh_all()
+    return project
+
+
 @pytest.mark.parametrize("name", ALL)
 def test_a_check_passes_where_no_source_dataset_was_ever_loaded(
-    project: Project, name: str
+    nothing_loaded: Project, name: str
 ) -> None:
-    empty = Project.at(project.folder / "empty")
-    empty.refresh_all()
-    with empty.warehouse.connect() as connection:
+    with nothing_loaded.warehouse.connect() as connection:
         assert find(connection, name).passed
 
 
 def test_an_image_that_is_catalogued_twice_is_named(
     connection: duckdb.DuckDBPyConnection,
 ) -> None:
-    connection.execute("INSERT INTO mvtec_ad.images FROM mvtec_ad.images WHERE image_id = ?", [HOLE])
+    connection.execute(
+        "INSERT INTO mvtec_ad.images FROM mvtec_ad.images WHERE image_id = ?", [HOLE]
+    )
     assert offenders(connection, "image_ids_are_unique") == [(HOLE, "2 rows")]
 
 
@@ -195,7 +202,9 @@ def test_an_empty_mask_is_named(connection: duckdb.DuckDBPyConnection) -> None:
 def test_an_image_of_sixteen_bits_is_named(
     connection: duckdb.DuckDBPyConnection, mode: str
 ) -> None:
-    connection.execute("UPDATE image_tensors SET original_mode = ? WHERE image_id = ?", [mode, HOLE])
+    connection.execute(
+        "UPDATE image_tensors SET original_mode = ? WHERE image_id = ?", [mode, HOLE]
+    )
     assert offenders(connection, "images_have_8_bits") == [(HOLE, f"mode {mode}")]
 
 
@@ -286,7 +295,9 @@ def test_an_anomalous_training_image_of_mvtec_is_named(
 def test_labels_that_disagree_with_masks_are_named_either_way(
     connection: duckdb.DuckDBPyConnection,
 ) -> None:
-    connection.execute("UPDATE dagm_2007.images SET declared_label_index = 1 - declared_label_index")
+    connection.execute(
+        "UPDATE dagm_2007.images SET declared_label_index = 1 - declared_label_index"
+    )
     assert offenders(connection, "declared_labels_agree_with_masks") == [
         (f"{CLASS1}/Train/0001.PNG", "Labels.txt says 1, there is no mask"),
         (f"{CLASS1}/Train/0002.PNG", "Labels.txt says 0, there is a mask"),

@@ -99,10 +99,13 @@ def test_a_published_file_of_any_name_is_refused_or_has_the_contract_name(
     project: Project, target: Path, name: str
 ) -> None:
     target = target.with_name(name)
+    refused = ""
     try:
         give(project, target)
     except WarehouseError as error:
-        assert "call the file something else" in str(error)
+        refused = str(error)
+    if refused:
+        assert "call the file something else" in refused
         assert not target.exists()
     else:
         assert ask(target, "SELECT count(*) FROM anomaly.samples") == [(9,)]
@@ -247,7 +250,7 @@ print(len(seen), sorted({str(answer) for answer in seen}), flush=True)
         opened, answers = reader.asked("").split(" ", 1)
     assert int(opened) > 4
     possible = {str(([name], 9)) for name in ("first", "0", "1", "2", "3")}
-    assert set(eval(answers)) <= possible  # noqa: S307
+    assert set(eval(answers)) <= possible
 
 
 @pytest.mark.parametrize(

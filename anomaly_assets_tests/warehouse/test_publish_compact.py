@@ -32,9 +32,7 @@ def target(tmp_path: Path) -> Path:
 @pytest.fixture
 def bloated(project: Project) -> Project:
     """A warehouse from which 30 MB have been deleted."""
-    project.rows(
-        "CREATE TABLE gone AS SELECT repeat('x' || range, 100) AS text FROM range(60_000)"
-    )
+    project.rows("CREATE TABLE gone AS SELECT repeat('x' || range, 100) AS text FROM range(60_000)")
     with project.warehouse.connect() as connection:
         # What is written behind the rows keeps DuckDB from cutting them off with the end of the file.
         connection.execute("UPDATE image_tensors SET run_id = 'last'")

@@ -1,0 +1,112 @@
+"""What the environment may say, and what it is told when it says something else."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from anomaly_assets.settings import Settings, SettingsError
+from anomaly_assets.tensors.transform import TensorSpec
+
+
+def test_nothing_set_makes_the_samples_run() -> None:
+    assert Settings.from_environment({}) == Settings(
+        roots={"mvtec_ad": "data/samples/mvtec_ad", "dagm_2007": "data/samples/dagm_2007"},
+        warehouse=Path("data/warehouse.duckdb"),
+        database=Path("data/anomaly.duckdb"),
+        tensor_spec=TensorSpec(256, 256, 3),
+        workers=os.cpu_count() or 1,
+        refresh_cron="0 3 * * *",
+        lock_wait_seconds=3600.0,
+    )
+
+
+def test_everything_set_is_taken() -> None:
+    environment = {
+        "MVTEC_AD_ROOT": "/srv/mvtec.zip",
+        "DAGM_2007_ROOT": "s3://bucket/dagm",
+        "ANOMALY_WAREHOUSE": "/var/lib/team/work.duckdb",
+        "ANOMALY_DATABASE": "/srv/team.duckdb",
+        "ANOMALY_IMAGE_SIZE": "256x320",
+        "ANOMALY_CHANNELS": "1",
+        "ANOMALY_WORKERS": "7",
+        "ANOMALY_REFRESH_CRON": "*/5 * * * *",
+        "ANOMALY_LOCK_WAIT_SECONDS": "90",
+    }
+    assert Settings.from_environment(environment) == Settings(
+        roots={"mvtec_ad": "/srv/mvtec.zip", "dagm_2007": "s3://bucket/dagm"},
+        warehouse=Path("/var/lib/team/work.duckdb"),
+        database=Path("/srv/team.duckdb"),
+        tensor_spec=TensorSpec(height=256, width=320, channels=1),
+        workers=7,
+        refresh_cron="*/5 * * * *",
+        lock_wait_seconds=90.0,
+    )
+
+
+def test_the_environment_of_the_process_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANOMALY_WORKERS", "3")
+    monkeypatch.setenv("MVTEC_AD_ROOT", "/srv/mvtec")
+    settings = Settings.from_environment()
+    assert settings.workers == 3
+    assert settings.roots["mvtec_ad"] == "/srv/mvtec"
+
+
+@pytest.mark.parametrize("empty", ["", "  "])
+def test_an_empty_root_leaves_its_source_dataset_out(empty: str) -> None:
+    roots = Settings.from_environment({"DAGM_2007_ROOT": empty}).roots
+    assert roots == {"mvtec_ad": "data/samples/mvtec_ad", "dagm_2007": None}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ANOMALY_WAREHOUSE", "ANOMALY_DATABASE", "ANOMALY_IMAGE_SIZE", "ANOMALY_CHANNELS",
+        "ANOMALY_WORKERS", "ANOMALY_REFRESH_CRON", "ANOMALY_LOCK_WAIT_SECONDS",
+    ],
+)  # fmt: skip
+def test_any_other_variable_that_is_empty_has_its_default(name: str) -> None:
+    assert Settings.from_environment({name: ""}) == Settings.from_environment({})
+
+
+@pytest.mark.parametrize(
+    ("text", "height", "width"),
+    [("256", 256, 256), ("1", 1, 1), ("256x320", 256, 320), ("4096X1", 4096, 1)],
+)
+def test_image_sizes_are_one_side_or_height_by_width(text: str, height: int, width: int) -> None:
+    spec = Settings.from_environment({"ANOMALY_IMAGE_SIZE": text}).tensor_spec
+    assert (spec.height, spec.width) == (height, width)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(
+            ("ANOMALY_IMAGE_SIZE", value)
+            for value in (
+                "0",
+                "4097",
+                "256x",
+                "x256",
+                "x",
+                "1x2x3",
+                "-5",
+                "2.5",
+                "big",
+                "256x0",
+                "²",
+            )
+        ),
+        *(("ANOMALY_CHANNELS", value) for value in ("0", "2", "4", "rgb", "-1", "3.0")),
+        *(("ANOMALY_WORKERS", value) for value in ("0", "-2", "many", "1.5")),
+        *(("ANOMALY_LOCK_WAIT_SECONDS", value) for value in ("0", "-1", "soon")),
+    ],
+)
+def test_a_value_that_cannot_be_used_is_named_with_its_variable(name: str, value: str) -> None:
+    with pytest.raises(SettingsError) as raised:
+        Settings.from_environment({name: value})
+    assert name in str(raised.value)
+    assert value in str(raised.value)
+    assert ": use " in str(raised.value)
