@@ -96,6 +96,7 @@ WITH picked AS (
     FROM images
     SEMI JOIN image_tensors AS tensors ON tensors.image_id = images.image_id
     WHERE images.source_dataset = $source_dataset
+    AND (images.split = 'train' OR images.label = 'anomalous')
     QUALIFY row_number() OVER (
         PARTITION BY images.category, images.label
         ORDER BY images.mask_relative_path IS NULL, md5(images.image_id)

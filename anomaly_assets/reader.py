@@ -6,7 +6,9 @@ only the batch at hand is in memory.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,7 +54,8 @@ class Samples:
         self._rows = np.array([row[0] for row in rows], np.int64)
         self._ids: list[str] = [row[1] for row in rows]
         self._labels = np.array([row[2] for row in rows], np.int64)
-        self._shape = (rows[0][3], rows[0][4], rows[0][5])
+        self._has_mask = np.array([row[3] for row in rows], np.bool_)
+        self._shape = (rows[0][4], rows[0][5], rows[0][6])
         self._position = {image_id: position for position, image_id in enumerate(self._ids)}
 
     def __len__(self) -> int:
@@ -64,9 +67,19 @@ class Samples:
         return self._shape
 
     def batches(self, size: int) -> Iterator[Batch]:
-        """All samples, `size` at a time; the last batch may be smaller."""
-        for start in range(0, len(self), size):
-            yield self._batch(np.arange(start, min(start + size, len(self))))
+        """All samples, `size` at a time; the last batch may be smaller.
+
+        Two threads fetch ahead of the caller: at most four batches are in memory.
+        """
+        pending: deque[Future[Batch]] = deque()
+        with ThreadPoolExecutor(_FETCHING_THREADS, thread_name_prefix="fetch") as pool:
+            for start in range(0, len(self), size):
+                positions = np.arange(start, min(start + size, len(self)))
+                pending.append(pool.submit(self._batch, positions))
+                if len(pending) > _FETCHING_THREADS:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
 
     def take(self, image_ids: Sequence[str]) -> Batch:
         """The samples with these ids, in storage order.
@@ -81,32 +94,34 @@ class Samples:
         self._connection.close()
 
     def _batch(self, positions: npt.NDArray[np.int64]) -> Batch:
-        rows = self._rows[positions]
-        first, last = int(rows[0]), int(rows[-1])
-        if last - first + 1 == len(rows):
-            # DuckDB skips the rest of a row group for a range of rows, and reads nothing twice.
-            fetched = self._connection.execute(_RANGE, [first, last]).to_arrow_table()
-        else:
-            fetched = self._connection.execute(_PICKED, [rows.tolist()]).to_arrow_table()
-        fetched = fetched.combine_chunks()
         height, width, channels = self._shape
-        images = _bytes_of(fetched["image_tensor"].chunk(0))
-        masks = np.zeros((len(rows), height, width), np.uint8)
-        mask_column = fetched["mask_tensor"].chunk(0)
-        has_mask = ~np.asarray(mask_column.is_null())
-        if has_mask.any():
-            masks[has_mask] = _bytes_of(mask_column.drop_null()).reshape(-1, height, width)
-        order = np.argsort(np.asarray(fetched["row"]), kind="stable")
-        batch_images = images.reshape(len(rows), height, width, channels)
-        if not np.array_equal(order, np.arange(len(rows))):
-            batch_images, masks, has_mask = batch_images[order], masks[order], has_mask[order]
+        has_mask = self._has_mask[positions]
+        masks = np.zeros((len(positions), height, width), np.uint8)
+        with self._connection.cursor() as cursor:
+            images = _fetched(cursor, _IMAGES, self._rows[positions])
+            if has_mask.any():
+                # Few samples have one, and looking for it in all of them costs more than the images.
+                masked = _fetched(cursor, _MASKS, self._rows[positions[has_mask]])
+                masks[has_mask] = masked.reshape(-1, height, width)
         return Batch(
             [self._ids[position] for position in positions],
-            batch_images,
+            images.reshape(len(positions), height, width, channels),
             masks,
             has_mask,
             self._labels[positions],
         )
+
+
+def _fetched(
+    cursor: duckdb.DuckDBPyConnection, query: str, rows: npt.NDArray[np.int64]
+) -> npt.NDArray[np.uint8]:
+    """The blobs of some rows, in the order of `rows` (ascending), end to end."""
+    first, last = int(rows[0]), int(rows[-1])
+    if last - first + 1 == len(rows):
+        # DuckDB skips what lies outside a range of rows.
+        return _bytes_of(cursor.execute(query + _RANGE, [first, last]).to_arrow_table())
+    fetched = cursor.execute(query + _PICKED, [rows.tolist()]).to_arrow_table()
+    return _bytes_of(fetched.sort_by("row"))
 
 
 def open_samples(
@@ -141,7 +156,7 @@ def open_samples(
     }
     connection = duckdb.connect(str(path), read_only=True)
     try:
-        # In order, and without a second copy of the batch in another thread.
+        # One thread per fetch: two fetches run side by side, and each keeps its order.
         connection.execute("SET threads = 1")
         return Samples(connection, {name: value for name, value in wanted.items() if value})
     except BaseException:
@@ -149,8 +164,10 @@ def open_samples(
         raise
 
 
-def _bytes_of(column: Any) -> npt.NDArray[np.uint8]:
-    """The values of a binary Arrow array, end to end, without a copy."""
+def _bytes_of(fetched: Any) -> npt.NDArray[np.uint8]:
+    """The values of the column `blob`, end to end; without a copy where Arrow has it in one piece."""
+    column = fetched["blob"].combine_chunks()
+    column = column.chunk(0) if hasattr(column, "chunk") else column
     offsets = np.frombuffer(column.buffers()[1], np.int32)[column.offset :][: len(column) + 1]
     return np.frombuffer(column.buffers()[2], np.uint8)[offsets[0] : offsets[-1]]
 
@@ -163,19 +180,18 @@ def _what_exists(connection: duckdb.DuckDBPyConnection) -> str:
     return "Categories: " + "; ".join(f"{name}: {categories}" for name, categories in rows) + "."
 
 
+_FETCHING_THREADS = 2
+
 _SELECTED = """
 SELECT
     tensors.rowid, images.image_id, images.label_index,
+    tensors.mask_area_fraction IS NOT NULL,
     tensors.height, tensors.width, tensors.channels
 FROM main.image_tensors AS tensors
 JOIN main.images AS images ON images.image_id = tensors.image_id
 WHERE true
 """
-_RANGE = """
-SELECT rowid AS row, image_tensor, mask_tensor
-FROM main.image_tensors WHERE rowid BETWEEN ? AND ?
-"""
-_PICKED = """
-SELECT rowid AS row, image_tensor, mask_tensor
-FROM main.image_tensors WHERE rowid IN (SELECT unnest(?))
-"""
+_IMAGES = "SELECT rowid AS row, image_tensor AS blob FROM main.image_tensors WHERE rowid"
+_MASKS = "SELECT rowid AS row, mask_tensor AS blob FROM main.image_tensors WHERE rowid"
+_RANGE = " BETWEEN ? AND ?"
+_PICKED = " IN (SELECT unnest(?))"

@@ -52,7 +52,7 @@ class Settings:
             name: values.get(dataset.root_variable, f"data/samples/{name}").strip() or None
             for name, dataset in SOURCE_DATASETS.items()
         }
-        height, width = _image_size(values.get("ANOMALY_IMAGE_SIZE", "256"))
+        height, width = _image_size(values.get("ANOMALY_IMAGE_SIZE") or "256")
         channels = _whole_number(values, "ANOMALY_CHANNELS", 3)
         if channels not in (1, 3):
             raise SettingsError(f"ANOMALY_CHANNELS={channels}: use 3 (RGB) or 1 (grey).")

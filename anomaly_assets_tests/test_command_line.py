@@ -21,7 +21,11 @@ class Command:
 
     def end(self) -> tuple[int, str]:
         """Wait for it. Returns its exit code, and what it printed."""
-        return self.process.wait(timeout=120), self.printed.read_text("utf-8")
+        try:
+            code = self.process.wait(timeout=300)
+        finally:
+            self.process.kill()
+        return code, self.printed.read_text("utf-8")
 
 
 class Shell:

@@ -7,12 +7,16 @@ of decoder never decides what is loaded or rejected.
 
 from __future__ import annotations
 
+import struct
 import threading
+import zlib
 from functools import cache
 from typing import Any
 
 from PIL import Image
 
+_CHUNK_HEADER = struct.Struct(">I4s")
+_MOST_COMMENT_BYTES = 64 * 1024
 _this_thread = threading.local()
 
 
@@ -40,7 +44,7 @@ def load(image: Image.Image, content: bytes) -> Image.Image:
     Raises:
         OSError: The pixels are damaged or incomplete, as Pillow says it.
     """
-    if wuffs() is not None and _is_plain(image):
+    if wuffs() is not None and _is_plain(image) and _ends_cleanly(content):
         decoded = _decoder(image.mode).decode(content)
         if not decoded.error_message and decoded.pixbuf.shape[:2] == image.size[::-1]:
             # The array owns its memory; frombuffer keeps it alive without a copy.
@@ -58,6 +62,33 @@ def _is_plain(image: Image.Image) -> bool:
         and tiles[0].args == image.mode
         and not {"transparency", "interlace"} & image.info.keys()
     )
+
+
+def _ends_cleanly(content: bytes) -> bool:
+    """Whether nothing follows the pixels in which Pillow, which reads on there, could find damage.
+
+    A few intact comments may: MVTec AD's files have them.
+    """
+    position, pixels_end = 8, 0
+    while position + 12 <= len(content):
+        length, kind = _CHUNK_HEADER.unpack_from(content, position)
+        end = position + 12 + length
+        if kind == b"IDAT":
+            pixels_end = end
+        elif kind == b"IEND" and pixels_end:
+            return end == len(content) and end - pixels_end <= _MOST_COMMENT_BYTES
+        elif pixels_end and not _is_comment(kind, content[position + 4 : end]):
+            return False
+        position = end
+    return False
+
+
+def _is_comment(kind: bytes, chunk: bytes) -> bool:
+    """Whether a chunk (kind, data, checksum) is an intact, uncompressed text."""
+    data, checksum = chunk[4:-4], chunk[-4:]
+    if zlib.crc32(chunk[:-4]).to_bytes(4, "big") != checksum:
+        return False
+    return kind == b"tEXt" or (kind == b"iTXt" and data.partition(b"\0")[2][:2] == b"\0\0")
 
 
 def _decoder(mode: str) -> Any:
