@@ -82,12 +82,26 @@ class Samples:
                 yield pending.popleft().result()
 
     def take(self, image_ids: Sequence[str]) -> Batch:
-        """The samples with these ids, in storage order.
+        """The samples with these ids, in the order asked for; an id may come more than once.
 
         Raises:
             KeyError: One of them is not in the selection.
+            ValueError: No id was given.
         """
-        return self._batch(np.array(sorted(self._position[image_id] for image_id in image_ids)))
+        if not image_ids:
+            raise ValueError("Give at least one image_id.")
+        positions = np.array([self._position[image_id] for image_id in image_ids], np.int64)
+        distinct, inverse = np.unique(positions, return_inverse=True)
+        batch = self._batch(distinct)
+        if np.array_equal(distinct, positions):
+            return batch
+        return Batch(
+            list(image_ids),
+            batch.images[inverse],
+            batch.masks[inverse],
+            batch.has_mask[inverse],
+            batch.label_indices[inverse],
+        )
 
     def close(self) -> None:
         """Close the database."""

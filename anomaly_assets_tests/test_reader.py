@@ -66,6 +66,18 @@ def test_samples_are_taken_by_id_wherever_they_lie(database: Path) -> None:
         assert batch.masks[position].tobytes() == expected[image_id][1]
 
 
+def test_ids_may_repeat_and_come_back_in_the_order_asked_for(database: Path) -> None:
+    samples = open_samples(database, category="bolt", split="train")
+    first, second, third = (f"mvtec_ad/bolt/train/good/{number:03}.png" for number in range(3))
+    batch = samples.take([third, first, first, second])
+    assert batch.image_ids == [third, first, first, second]
+    alone = {image_id: samples.take([image_id]).images[0] for image_id in (first, second, third)}
+    for position, image_id in enumerate(batch.image_ids):
+        assert np.array_equal(batch.images[position], alone[image_id])
+    with pytest.raises(ValueError, match="at least one"):
+        samples.take([])
+
+
 def test_a_selection_without_samples_says_what_exists(database: Path) -> None:
     with pytest.raises(LookupError, match="dagm_2007: Class1, Class2; mvtec_ad: bolt, woven"):
         open_samples(database, category="botle")

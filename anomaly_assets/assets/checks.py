@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 import dagster as dg
 
 from anomaly_assets.assets.resources import WarehouseResource
-from anomaly_assets.assets.specs import WAREHOUSE_POOL
 from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.warehouse import checks as quality
 from anomaly_assets.warehouse.publish import differing_counts
@@ -25,7 +24,6 @@ def asset_checks(
         specs=[_spec(asset, check) for check in checks],
         name="_".join([*asset.path, "checks"]),
         can_subset=True,
-        pool=WAREHOUSE_POOL,
     )
     def run_checks(
         context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource
@@ -51,7 +49,6 @@ def asset_checks(
     asset="published_database",
     description=quality.PUBLISHED_CHECK.description,
     blocking=quality.PUBLISHED_CHECK.blocking,
-    pool=WAREHOUSE_POOL,
 )
 def published_counts(warehouse: WarehouseResource) -> dg.AssetCheckResult:
     """Compare the published database with the warehouse, table by table."""

@@ -11,7 +11,6 @@ from anomaly_assets.assets.resources import WarehouseResource
 from anomaly_assets.assets.specs import (
     FRESHNESS,
     OWNERS,
-    WAREHOUSE_POOL,
     describe,
     table_metadata,
     table_spec,
@@ -88,7 +87,6 @@ def catalogue_assets(dataset: SourceDataset) -> dg.AssetsDefinition:
         dlt_pipeline=None,  # type: ignore[arg-type]
         name=dataset.name,
         dagster_dlt_translator=translator,
-        pool=WAREHOUSE_POOL,
     )
     def catalogue(
         context: dg.AssetExecutionContext,
@@ -142,7 +140,6 @@ def catalogue_assets(dataset: SourceDataset) -> dg.AssetsDefinition:
         )
     ],
     name="images",
-    pool=WAREHOUSE_POOL,
 )
 def images(warehouse: WarehouseResource) -> dg.MaterializeResult:
     """Join the catalogues of all source datasets in one view."""

@@ -5,7 +5,7 @@ import base64
 import dagster as dg
 
 from anomaly_assets.assets.resources import WarehouseResource
-from anomaly_assets.assets.specs import FRESHNESS, OWNERS, WAREHOUSE_POOL
+from anomaly_assets.assets.specs import FRESHNESS, OWNERS
 from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.previews import as_jpeg, contact_sheet
 
@@ -20,7 +20,6 @@ _MOST_BYTES = 100_000 * 3 // 4 // len(SOURCE_DATASETS)
     kinds={"pillow", "jpeg"},
     code_version="1",
     freshness_policy=FRESHNESS,
-    pool=WAREHOUSE_POOL,
     description=(
         "A picture per source dataset: good images beside anomalous ones of each category, the defect "
         "outlined. The full sheets lie in `contact_sheets/` beside the published database."

@@ -3,7 +3,7 @@
 import dagster as dg
 
 from anomaly_assets.assets.resources import WarehouseResource
-from anomaly_assets.assets.specs import FRESHNESS, OWNERS, WAREHOUSE_POOL
+from anomaly_assets.assets.specs import FRESHNESS, OWNERS
 from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.warehouse.publish import publish
 
@@ -26,7 +26,6 @@ _UPSTREAM: list[str | dg.AssetKey] = [
     kinds={"duckdb"},
     code_version="1",
     freshness_policy=FRESHNESS,
-    pool=WAREHOUSE_POOL,
     metadata={"dagster/storage_kind": "duckdb"},
     description=(
         "One DuckDB file for everybody, swapped in atomically once the blocking checks have passed. "
@@ -39,7 +38,7 @@ def published_database(
     """Write a snapshot of the warehouse, unless its content is already published."""
     target = warehouse.settings.database
     publication = publish(
-        warehouse.warehouse, target, warehouse.settings.tensor_spec, run_id=context.run_id
+        warehouse.warehouse, target, warehouse.settings.tensor_spec, run_id=context.run.run_id
     )
     return dg.MaterializeResult(
         metadata={

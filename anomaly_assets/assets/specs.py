@@ -13,9 +13,6 @@ from anomaly_assets.warehouse.tables import TABLES, Table
 
 OWNERS = ["team:anomaly-assets"]
 
-WAREHOUSE_POOL = "warehouse"
-"""One DuckDB writer at a time, for people who switch to an executor with a process per step."""
-
 FRESHNESS = dg.FreshnessPolicy.time_window(
     fail_window=timedelta(hours=48), warn_window=timedelta(hours=26)
 )
@@ -28,7 +25,6 @@ def table_spec(
     group: str,
     deps: Iterable[dg.AssetKey | str],
     kinds: set[str],
-    sql: bool = True,
     version: str = "1",
 ) -> dg.AssetSpec:
     """The asset of one harmonised table.
@@ -38,8 +34,7 @@ def table_spec(
         group: Asset group.
         deps: Keys of the upstream assets.
         kinds: Icons in the graph.
-        sql: Whether the code version is that of `sql/<name>.sql`.
-        version: Code version of what is not SQL.
+        version: Code version of what is not in `sql/<name>.sql`; raise it with the decoding code.
     """
     return dg.AssetSpec(
         name,
@@ -49,7 +44,7 @@ def table_spec(
         group_name=group,
         owners=OWNERS,
         kinds=kinds,
-        code_version=_digest(sql_text(name)) if sql else version,
+        code_version=f"{version}-{_digest(sql_text(name))}",
         freshness_policy=FRESHNESS,
     )
 

@@ -3,7 +3,7 @@
 import dagster as dg
 
 from anomaly_assets.assets.resources import WarehouseResource
-from anomaly_assets.assets.specs import WAREHOUSE_POOL, table_spec
+from anomaly_assets.assets.specs import table_spec
 from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.warehouse.schema import markdown_rows, refresh, row_count
 
@@ -25,7 +25,7 @@ def summary_asset(name: str) -> dg.AssetsDefinition:
     """The asset of one summary table or view."""
     spec = table_spec(name, group="summaries", deps=_UPSTREAM[name], kinds={"duckdb", "sql"})
 
-    @dg.multi_asset(specs=[spec], name=name, pool=WAREHOUSE_POOL)
+    @dg.multi_asset(specs=[spec], name=name)
     def summary(warehouse: WarehouseResource) -> dg.MaterializeResult:
         """Run the SQL file of this table."""
         with warehouse.warehouse.connect() as connection:

@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterator
 import dagster as dg
 
 from anomaly_assets.assets.resources import WarehouseResource
-from anomaly_assets.assets.specs import WAREHOUSE_POOL, table_spec
-from anomaly_assets.ingest.roots import open_root
+from anomaly_assets.assets.specs import table_spec
+from anomaly_assets.datasets import SOURCE_DATASETS
+from anomaly_assets.ingest.roots import Root, RootError, open_root
+from anomaly_assets.settings import Settings
 from anomaly_assets.tensors.build import build_tensors
 from anomaly_assets.warehouse.schema import refresh, row_count
 
@@ -24,7 +26,6 @@ _SECONDS_BETWEEN_REPORTS = 10.0
         ),
     ],
     name="image_tensors",
-    pool=WAREHOUSE_POOL,
 )
 def image_tensors(
     context: dg.AssetExecutionContext, warehouse: WarehouseResource
@@ -33,10 +34,10 @@ def image_tensors(
     settings = warehouse.settings
     report = build_tensors(
         warehouse.warehouse,
-        {name: open_root(root) for name, root in settings.roots.items() if root is not None},
+        _opened_roots(settings, context.log.warning),
         settings.tensor_spec,
         workers=settings.workers,
-        run_id=context.run_id,
+        run_id=context.run.run_id,
         progress=_reporter(context.log.info),
     )
     with warehouse.warehouse.connect() as connection:
@@ -71,7 +72,6 @@ def image_tensors(
         )
     ],
     name="samples",
-    pool=WAREHOUSE_POOL,
 )
 def samples(warehouse: WarehouseResource) -> dg.MaterializeResult:
     """Join labels and tensors in the view that people train from."""
@@ -80,6 +80,19 @@ def samples(warehouse: WarehouseResource) -> dg.MaterializeResult:
         return dg.MaterializeResult(
             metadata={"dagster/row_count": row_count(connection, "samples")}
         )
+
+
+def _opened_roots(settings: Settings, warn: Callable[[str], None]) -> dict[str, Root]:
+    """The roots that can be opened; images of the others keep the tensors they have."""
+    roots: dict[str, Root] = {}
+    for name, location in settings.roots.items():
+        if location is None:
+            continue
+        try:
+            roots[name] = open_root(location)
+        except RootError as error:
+            warn(f"{SOURCE_DATASETS[name].root_variable}: {error} Its images stay as they are.")
+    return roots
 
 
 def _reporter(log: Callable[[str], None]) -> Callable[[int, int], None]:
