@@ -56,15 +56,29 @@ class Settings:
         channels = _whole_number(values, "ANOMALY_CHANNELS", 3)
         if channels not in (1, 3):
             raise SettingsError(f"ANOMALY_CHANNELS={channels}: use 3 (RGB) or 1 (grey).")
+        warehouse = _database(values, "ANOMALY_WAREHOUSE", "data/warehouse.duckdb")
+        database = _database(values, "ANOMALY_DATABASE", "data/anomaly.duckdb")
+        if warehouse.absolute() == database.absolute():
+            raise SettingsError(
+                f"ANOMALY_WAREHOUSE and ANOMALY_DATABASE are both {database}: name two files, because "
+                "people read one while the other is written."
+            )
         return cls(
             roots=roots,
-            warehouse=Path(values.get("ANOMALY_WAREHOUSE") or "data/warehouse.duckdb"),
-            database=Path(values.get("ANOMALY_DATABASE") or "data/anomaly.duckdb"),
+            warehouse=warehouse,
+            database=database,
             tensor_spec=TensorSpec(height, width, channels),
             workers=_whole_number(values, "ANOMALY_WORKERS", os.cpu_count() or 1),
             refresh_cron=values.get("ANOMALY_REFRESH_CRON") or "0 3 * * *",
             lock_wait_seconds=float(_whole_number(values, "ANOMALY_LOCK_WAIT_SECONDS", 3600)),
         )
+
+
+def _database(values: Mapping[str, str], name: str, default: str) -> Path:
+    text = values.get(name) or default
+    if text.startswith(("md:", "motherduck:", "ducklake:")) or "://" in text:
+        raise SettingsError(f"{name}={text!r}: only a path to a DuckDB file works so far.")
+    return Path(text)
 
 
 def _whole_number(values: Mapping[str, str], name: str, default: int) -> int:

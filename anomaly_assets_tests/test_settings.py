@@ -110,3 +110,17 @@ def test_a_value_that_cannot_be_used_is_named_with_its_variable(name: str, value
     assert name in str(raised.value)
     assert value in str(raised.value)
     assert ": use " in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "text", ["md:team", "ducklake:postgres:dbname=team", "s3://bucket/a.duckdb"]
+)
+def test_a_warehouse_that_is_no_file_is_refused_and_not_made_into_one(text: str) -> None:
+    with pytest.raises(SettingsError, match="ANOMALY_WAREHOUSE='.*only a path"):
+        Settings.from_environment({"ANOMALY_WAREHOUSE": text})
+
+
+def test_warehouse_and_published_database_are_two_files() -> None:
+    both = {"ANOMALY_WAREHOUSE": "data/a.duckdb", "ANOMALY_DATABASE": "data/a.duckdb"}
+    with pytest.raises(SettingsError, match="name two files"):
+        Settings.from_environment(both)

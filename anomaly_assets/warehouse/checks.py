@@ -102,7 +102,7 @@ TENSOR_CHECKS = (
     ),
     Check(
         "images_have_8_bits",
-        "No image has 16 bits per channel.",
+        "No grey image has 16 bits.",
         "Convert these images to 8 bits yourself: values above 255 were cut off.",
     ),
 )
