@@ -60,12 +60,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="small trees, two pairs, one minute")
     parser.add_argument("--pairs", type=int, help="pairs per figure (5, quick 2)")
-    parser.add_argument("--only", default="", help="figures whose name contains this")
+    parser.add_argument(
+        "--only", default="", help="figures whose name contains one of these, by comma"
+    )
     options = parser.parse_args()
     chosen = [
         figure
         for figure in FIGURES
-        if options.only in figure.name and (figure.quick or not options.quick)
+        if any(part in figure.name for part in options.only.split(","))
+        and (figure.quick or not options.quick)
     ]
     results = []
     with tempfile.TemporaryDirectory(prefix="anomaly-bench-") as folder:
