@@ -5,6 +5,10 @@ made of. Stale images are decoded in batches by worker threads (Pillow lets go o
 while DuckDB takes the finished batches as Arrow; every 2,048 rows, which is one row group of the table,
 are one transaction. A run that is interrupted resumes after the last one.
 
+Each transaction has a connection of its own: DuckDB keeps what it allocated until it is closed. What does
+not fill a row group goes first, because DuckDB takes over the rows of a transaction as they are only if
+they fill one or if the table is empty, and copies them otherwise.
+
 A file that cannot be used becomes a row in `rejected_images`, and the run goes on. It is tried again
 when its version or the transform changes; a file that could not be *read* is tried at every run.
 """
@@ -36,11 +40,14 @@ from anomaly_assets.tensors.transform import TensorSpec
 from anomaly_assets.warehouse.database import ROW_GROUP_SIZE, Warehouse
 from anomaly_assets.warehouse.schema import ensure_tables, row_count
 
-BATCH_IMAGES = 32
-"""Images per decoding task: 6 MB of tensors at the default size."""
+BATCH_IMAGES = 8
+"""Images per decoding task: few, so that all workers finish at about the same time."""
+
+BATCHES_PER_WORKER = 8
+"""Decoding tasks in flight or waiting to be written: workers go on while a transaction is committed."""
 
 TRANSACTION_ROWS = ROW_GROUP_SIZE
-"""Rows per transaction: whole row groups go straight to the file, past the write-ahead log."""
+"""Rows per transaction: DuckDB holds a row group, 400 MB at the default size, until it is full."""
 
 REJECTIONS_SCHEMA = pa.schema(
     [
@@ -103,33 +110,52 @@ def build_tensors(
         Counts for people and for metadata.
     """
     started = time.monotonic()
-    with warehouse.connect(threads=1) as connection:
-        ensure_tables(connection)
-        report = BuildReport(removed=_remove_gone(connection))
-        stale = _stale_images(connection, list(roots), spec)
+    with warehouse.locked():
+        with warehouse.connect() as connection:
+            ensure_tables(connection)
+            report = BuildReport(removed=_remove_gone(connection))
+            stale = _stale_images(connection, list(roots), spec)
+            report.unchanged = row_count(connection, "image_tensors")
         with _pool(executor, workers) as pool:
-            decoded = _decode_in_order(pool, stale, roots, spec, window=2 * workers)
+            transactions = _transactions(stale)
+            batches = [batch for transaction in transactions for batch in _sliced(transaction)]
+            window = BATCHES_PER_WORKER * workers
+            decoded = _decode_in_order(pool, batches, roots, spec, window)
             noted = _noted(decoded, len(stale), report, progress)
-            for start in range(0, len(stale), TRANSACTION_ROWS):
-                _write(connection, stale[start : start + TRANSACTION_ROWS], noted, run_id)
-        report.unchanged = row_count(connection, "image_tensors") - report.decoded
+            for transaction in transactions:
+                with warehouse.connect(threads=1, past_the_log=True) as connection:
+                    _write(connection, transaction, noted, run_id)
+                    report.unchanged = row_count(connection, "image_tensors") - report.decoded
     report.seconds = time.monotonic() - started
     return report
 
 
+def _transactions(images: list[StaleImage]) -> list[list[StaleImage]]:
+    """Cut into groups of `TRANSACTION_ROWS`, the incomplete one first."""
+    first = len(images) % TRANSACTION_ROWS
+    starts = [*([0] if first else []), *range(first, len(images), TRANSACTION_ROWS)]
+    return [
+        images[start:end] for start, end in zip(starts, [*starts[1:], len(images)], strict=True)
+    ]
+
+
+def _sliced(images: list[StaleImage]) -> list[list[StaleImage]]:
+    starts = range(0, len(images), BATCH_IMAGES)
+    return [images[start : start + BATCH_IMAGES] for start in starts]
+
+
 def _decode_in_order(
     pool: Executor,
-    images: list[StaleImage],
+    batches: list[list[StaleImage]],
     roots: Mapping[str, Root],
     spec: TensorSpec,
     window: int,
 ) -> Iterator[DecodedBatch]:
     """Decode batches on the pool, at most `window` of them at once, and yield them in order."""
     pending: deque[Future[DecodedBatch]] = deque()
-    for start in range(0, len(images), BATCH_IMAGES):
+    for batch in batches:
         if len(pending) >= window:
             yield pending.popleft().result()
-        batch = images[start : start + BATCH_IMAGES]
         pending.append(pool.submit(decode_batch, batch, roots, spec))
     while pending:
         yield pending.popleft().result()
@@ -158,7 +184,7 @@ def _write(
     rejections: list[Rejection] = []
 
     def tensors() -> Iterator[pa.RecordBatch]:
-        for batch in islice(batches, -(-len(images) // BATCH_IMAGES)):
+        for batch in islice(batches, len(_sliced(images))):
             rejections.extend(batch.rejections)
             yield batch.tensors
 

@@ -5,6 +5,8 @@ A task depends on nothing but its arguments, so any `concurrent.futures.Executor
 
 from __future__ import annotations
 
+import math
+import mmap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -104,10 +106,12 @@ def decode_batch(
 ) -> DecodedBatch:
     """Read and decode some images one after the other; the unit of work of an executor.
 
-    Pixels go into one buffer, which Arrow takes over without a copy.
+    Pixels go into one buffer, which Arrow takes over without a copy. It is mapped for itself, because
+    an allocator that keeps such large pieces for later was measured to hold 200 MB more.
     """
-    shape = (spec.height, spec.width, spec.channels)
-    pixels = np.empty((len(images), *shape), np.uint8)
+    shape = (len(images), spec.height, spec.width, spec.channels)
+    buffer = mmap.mmap(-1, max(1, math.prod(shape)))
+    pixels = np.frombuffer(buffer, np.uint8, math.prod(shape)).reshape(shape)
     masks: list[bytes | None] = []
     rows: list[tuple[object, ...]] = []
     rejections: list[Rejection] = []
@@ -185,7 +189,7 @@ def _tensor_rows(
         field.name: pa.array(column, field.type)
         for field, column in zip(measured, values, strict=True)
     }
-    size = pixels[0].nbytes
+    size = math.prod(pixels.shape[1:])
     offsets = pa.py_buffer(np.arange(0, (len(rows) + 1) * size, size, dtype=np.int32))
     columns["image_tensor"] = pa.Array.from_buffers(
         pa.binary(), len(rows), [None, offsets, pa.py_buffer(pixels)]

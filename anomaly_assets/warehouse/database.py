@@ -128,12 +128,16 @@ class Warehouse:
         return self.path.with_name(f"{self.path.name}.holder")
 
     @contextmanager
-    def connect(self, *, threads: int | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
+    def connect(
+        self, *, threads: int | None = None, past_the_log: bool = False
+    ) -> Iterator[duckdb.DuckDBPyConnection]:
         """Open the warehouse for writing, with its catalogue current; closes it afterwards.
 
         Args:
             threads: DuckDB threads; the tensor writer uses 1, because parallel checkpoints of wide
                 rows were measured to double the file.
+            past_the_log: Every commit is a checkpoint, so that large rows are written once and not
+                to the write-ahead log before.
 
         Raises:
             WarehouseBusyError: Another run, or a person, has it open.
@@ -148,6 +152,9 @@ class Warehouse:
                 connection.execute("SET preserve_insertion_order = false")
                 if threads is not None:
                     connection.execute(f"SET threads = {int(threads)}")
+                if past_the_log:
+                    connection.execute("SET wal_autocheckpoint = '1KB'")
+                    connection.execute("SET auto_checkpoint_skip_wal_threshold = 0")
                 self._attach(connection)
                 yield connection
             finally:
