@@ -171,7 +171,9 @@ class FolderRoot(Root):
         """Read one file."""
         try:
             with open(os.path.join(self._folder, path), "rb") as file:
-                return _bounded(file.read(MAX_FILE_BYTES + 1), path)
+                # Python makes room for as many bytes as are asked for, so no more than that.
+                expected_bytes = os.fstat(file.fileno()).st_size
+                return _bounded(file.read(min(expected_bytes, MAX_FILE_BYTES) + 1), path)
         except (OSError, ValueError) as error:
             raise _unreadable(path, error) from error
 

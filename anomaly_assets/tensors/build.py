@@ -111,7 +111,7 @@ def build_tensors(
     """
     started = time.monotonic()
     with warehouse.locked():
-        with warehouse.connect() as connection:
+        with warehouse.connect(wide_rows=True) as connection:
             ensure_tables(connection)
             report = BuildReport(removed=_remove_gone(connection))
             stale = _stale_images(connection, list(roots), spec)
@@ -123,7 +123,7 @@ def build_tensors(
             decoded = _decode_in_order(pool, batches, roots, spec, window)
             noted = _noted(decoded, len(stale), report, progress)
             for transaction in transactions:
-                with warehouse.connect(threads=1, past_the_log=True) as connection:
+                with warehouse.connect(wide_rows=True) as connection:
                     _write(connection, transaction, noted, run_id)
                     report.unchanged = row_count(connection, "image_tensors") - report.decoded
     report.seconds = time.monotonic() - started
@@ -133,10 +133,9 @@ def build_tensors(
 def _transactions(images: list[StaleImage]) -> list[list[StaleImage]]:
     """Cut into groups of `TRANSACTION_ROWS`, the incomplete one first."""
     first = len(images) % TRANSACTION_ROWS
-    starts = [*([0] if first else []), *range(first, len(images), TRANSACTION_ROWS)]
-    return [
-        images[start:end] for start, end in zip(starts, [*starts[1:], len(images)], strict=True)
-    ]
+    starts = range(first, len(images), TRANSACTION_ROWS)
+    complete = [images[start : start + TRANSACTION_ROWS] for start in starts]
+    return [images[:first], *complete] if first else complete
 
 
 def _sliced(images: list[StaleImage]) -> list[list[StaleImage]]:

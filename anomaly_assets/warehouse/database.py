@@ -62,6 +62,7 @@ class Warehouse:
     wait_seconds: float = 3600.0
     log: Log = print
     _lock: FileLock = field(init=False, repr=False)
+    _instance: duckdb.DuckDBPyConnection | None = field(init=False, repr=False, default=None)
 
     def __post_init__(self) -> None:
         self.path = Path(os.path.abspath(self.path))
@@ -90,6 +91,8 @@ class Warehouse:
         try:
             yield self
         finally:
+            if self._lock.lock_counter == 1:
+                self._stop()
             self._lock.release()
 
     def _acquire(self) -> None:
@@ -128,16 +131,17 @@ class Warehouse:
         return self.path.with_name(f"{self.path.name}.holder")
 
     @contextmanager
-    def connect(
-        self, *, threads: int | None = None, past_the_log: bool = False
-    ) -> Iterator[duckdb.DuckDBPyConnection]:
+    def connect(self, *, wide_rows: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
         """Open the warehouse for writing, with its catalogue current; closes it afterwards.
 
+        DuckDB itself is started once for as long as the lock is held, because that takes five times
+        as long as opening the file.
+
         Args:
-            threads: DuckDB threads; the tensor writer uses 1, because parallel checkpoints of wide
-                rows were measured to double the file.
-            past_the_log: Every commit is a checkpoint, so that large rows are written once and not
-                to the write-ahead log before.
+            wide_rows: For writing tensors. DuckDB is started for this connection alone, because it
+                keeps memory until it ends; has one thread, because parallel checkpoints of wide rows
+                were measured to double the file; and every commit is a checkpoint, so that rows are
+                written once and not to the write-ahead log before.
 
         Raises:
             WarehouseBusyError: Another run, or a person, has it open.
@@ -145,20 +149,31 @@ class Warehouse:
         """
         refuse_ambiguous_name(self.path)
         with self.locked():
-            connection = duckdb.connect(":memory:")
+            if wide_rows:
+                instance = _started(_WIDE_ROWS)
+            else:
+                instance = self._instance = self._instance or _started()
+            connection = instance.cursor()
             try:
-                connection.execute("SET TimeZone = 'UTC'")
-                # Nobody relies on the order of rows, and keeping it costs buffers.
-                connection.execute("SET preserve_insertion_order = false")
-                if threads is not None:
-                    connection.execute(f"SET threads = {int(threads)}")
-                if past_the_log:
-                    connection.execute("SET wal_autocheckpoint = '1KB'")
-                    connection.execute("SET auto_checkpoint_skip_wal_threshold = 0")
                 self._attach(connection)
                 yield connection
             finally:
                 connection.close()
+                if wide_rows:
+                    instance.close()
+                else:
+                    self._detach(instance)
+
+    def _detach(self, instance: duckdb.DuckDBPyConnection) -> None:
+        try:
+            instance.execute(f"DETACH DATABASE IF EXISTS {CATALOG}")
+        except duckdb.Error:  # after a full disk, for instance, DuckDB has to be started anew
+            self._stop()
+
+    def _stop(self) -> None:
+        if self._instance is not None:
+            self._instance.close()
+            self._instance = None
 
     def _attach(self, connection: duckdb.DuckDBPyConnection) -> None:
         statement = (
@@ -187,6 +202,25 @@ class Warehouse:
                     self.log(f"Waiting for {self.path}, which is open in {who}.")
                     remind_at = time.monotonic() + _REMIND_SECONDS
                 time.sleep(_RETRY_SECONDS)
+
+
+_SETTINGS = (
+    "SET GLOBAL TimeZone = 'UTC'",
+    # Nobody relies on the order of rows, and keeping it costs buffers.
+    "SET preserve_insertion_order = false",
+)
+_WIDE_ROWS = (
+    "SET threads = 1",
+    "SET wal_autocheckpoint = '1KB'",
+    "SET auto_checkpoint_skip_wal_threshold = 0",
+)
+
+
+def _started(settings: tuple[str, ...] = ()) -> duckdb.DuckDBPyConnection:
+    instance = duckdb.connect(":memory:")
+    for setting in (*_SETTINGS, *settings):
+        instance.execute(setting)
+    return instance
 
 
 def refuse_ambiguous_name(path: Path) -> None:
@@ -219,7 +253,10 @@ def table_exists(connection: duckdb.DuckDBPyConnection, schema: str, table: str)
 
 
 def _why_not_opened(path: Path, error: duckdb.Error) -> str:
-    if "file handle conflict" in str(error) or "already attached" in str(error):
+    if any(
+        words in str(error)
+        for words in ("file handle conflict", "already attached", "already exists")
+    ):
         return f"{path} is open in this very process. Close that connection, then run again."
     return (
         f"{path} cannot be opened: {error}. If it is damaged, delete it: everything in it can be "

@@ -90,7 +90,7 @@ def publish(
     refuse_ambiguous_name(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     with warehouse.locked():
-        with warehouse.connect(threads=1) as connection:
+        with warehouse.connect(wide_rows=True) as connection:
             ensure_tables(connection)
             _refuse_what_is_wrong(connection, spec)
             snapshot_id = _snapshot_id(connection)
@@ -223,7 +223,7 @@ def _live_bytes(connection: duckdb.DuckDBPyConnection) -> int:
 
 
 def _rewrite(warehouse: Warehouse, copy: Path) -> None:
-    with warehouse.connect(threads=1) as connection:
+    with warehouse.connect(wide_rows=True) as connection:
         connection.execute(
             f"ATTACH {sql_literal(str(copy))} AS snapshot (ROW_GROUP_SIZE {ROW_GROUP_SIZE})"
         )
