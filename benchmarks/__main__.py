@@ -17,17 +17,20 @@ from typing import NamedTuple
 # Before dlt is imported.
 os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
 
-from benchmarks import figures
+from benchmarks import loading, reading
+from benchmarks.bench import Bench, Ratios
+from benchmarks.chart import draw
 from benchmarks.trees import pictures
 
 RESULTS = Path(__file__).parent / "results.json"
+CHART = Path(__file__).parents[1] / "docs" / "benchmarks.svg"
 
 
 class Figure(NamedTuple):
     """A row of the table: what is measured, and where it should be."""
 
     name: str
-    measure: Callable[[figures.Bench], figures.Ratios]
+    measure: Callable[[Bench], Ratios]
     sign: str
     goal: float
     quick: bool
@@ -38,20 +41,20 @@ class Figure(NamedTuple):
 
 
 FIGURES = (
-    Figure("first load / bare Pillow loop", figures.first_load, "<=", 1.15, True),
-    Figure("first load with `fast` / bare Pillow loop", figures.first_load_fast, "<=", 0.80, True),
-    Figure("straightforward / first load", figures.against_straightforward, ">=", 5, False),
-    Figure("unchanged refresh / scandir and stat", figures.refresh_unchanged, "<=", 25, True),
-    Figure("refresh command / bare imports", figures.refresh_by_command, "<=", 3, False),
-    Figure("one changed / unchanged refresh", figures.refresh_one_changed, "<=", 1.2, True),
-    Figure("peak memory 20,000 / 2,000 images", figures.peak_memory, "<=", 1.1, False),
-    Figure("warehouse / tensors, first load", figures.size_after_first_load, "<=", 1.05, True),
-    Figure("warehouse / tensors, 10x5 %", figures.size_after_ten_refreshes, "<=", 1.3, False),
-    Figure("publishing / cp", figures.publishing, "<=", 2.5, True),
-    Figure("decoding files / epoch", figures.epoch_against_files, ">=", 25, True),
-    Figure("memmap copy / epoch", figures.epoch_against_memmap, ">=", 0.3, True),
-    Figure("64 files / 64 ids", figures.random_samples, ">=", 10, True),
-    Figure("code location / import dagster, dlt", figures.code_location, "<=", 1.3, False),
+    Figure("first load / bare Pillow loop", loading.first_load, "<=", 1.15, True),
+    Figure("first load with `fast` / bare Pillow loop", loading.first_load_fast, "<=", 0.80, True),
+    Figure("straightforward / first load", loading.against_straightforward, ">=", 5, False),
+    Figure("unchanged refresh / scandir and stat", loading.refresh_unchanged, "<=", 25, True),
+    Figure("refresh command / bare imports", loading.refresh_by_command, "<=", 3, False),
+    Figure("one changed / unchanged refresh", loading.refresh_one_changed, "<=", 1.2, True),
+    Figure("peak memory 20,000 / 2,000 images", loading.peak_memory, "<=", 1.1, False),
+    Figure("warehouse / tensors, first load", loading.size_after_first_load, "<=", 1.05, True),
+    Figure("warehouse / tensors, 10x5 %", loading.size_after_ten_refreshes, "<=", 1.3, False),
+    Figure("publishing / cp", loading.publishing, "<=", 2.5, True),
+    Figure("decoding files / epoch", reading.epoch_against_files, ">=", 25, True),
+    Figure("memmap copy / epoch", reading.epoch_against_memmap, ">=", 0.3, True),
+    Figure("64 files / 64 ids", reading.random_samples, ">=", 10, True),
+    Figure("code location / import dagster, dlt", loading.code_location, "<=", 1.3, False),
 )
 
 
@@ -77,9 +80,9 @@ def main() -> None:
         print(f"pictures: {'real excerpts' if linked.are_real else 'synthetic samples'}")
         pairs = options.pairs or (2 if options.quick else 5)
         if options.quick:
-            bench = figures.Bench(work, linked, 200, 400, (100, 200), pairs)
+            bench = Bench(work, linked, 200, 400, (100, 200), pairs)
         else:
-            bench = figures.Bench(work, linked, 1600, None, (2000, 20000), pairs)
+            bench = Bench(work, linked, 1600, None, (2000, 20000), pairs)
         for figure in chosen:
             ratios = list(figure.measure(bench))
             ratio = statistics.median(ratios)
@@ -101,6 +104,7 @@ def main() -> None:
             )
     if not options.quick and not options.only:
         RESULTS.write_text(json.dumps(results, indent=1) + "\n", "utf-8")
+        draw(results, CHART)
 
 
 if __name__ == "__main__":

@@ -51,6 +51,11 @@ class Tree:
         mvtec = (path for path in self.mvtec_ad.rglob("*.png") if "ground_truth" not in path.parts)
         return sorted([*mvtec, *self.dagm_2007.glob("*/T*/*.PNG")])
 
+    def mask_files(self) -> list[Path]:
+        """Every mask."""
+        mvtec = self.mvtec_ad.glob("*/ground_truth/*/*.png")
+        return sorted([*mvtec, *self.dagm_2007.glob("*/T*/Label/*.PNG")])
+
 
 def pictures(work: Path) -> Pictures:
     """Copy the pictures to link to into `work`, which must be on the file system of the trees.

@@ -43,7 +43,7 @@ from anomaly_assets.warehouse.schema import ensure_tables, row_count
 BATCH_IMAGES = 8
 """Images per decoding task: few, so that all workers finish at about the same time."""
 
-BATCHES_PER_WORKER = 8
+BATCHES_PER_WORKER = 6
 """Decoding tasks in flight or waiting to be written: workers go on while a transaction is committed."""
 
 TRANSACTION_ROWS = ROW_GROUP_SIZE

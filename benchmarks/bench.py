@@ -1,0 +1,109 @@
+"""What all figures share: trees and loaded databases made once, clocks, and the bare loop."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from unittest import mock
+
+from PIL import Image
+
+from anomaly_assets.tensors import decoder
+from benchmarks.phases import WORKERS, refresh_everything
+from benchmarks.trees import PROJECT, Pictures, Tree, build_tree
+
+SIDE = 256
+
+
+@dataclass
+class Bench:
+    """What the figures share: a folder, pictures, and the sizes of this form.
+
+    Attributes:
+        work: Scratch folder.
+        pictures: What trees link to.
+        mixed: Number of images of a first load.
+        many: Number of images of a refresh; None is the full official shape.
+        memory: Numbers of images of the two memory runs.
+        pairs: How often both sides run.
+    """
+
+    work: Path
+    pictures: Pictures
+    mixed: int
+    many: int | None
+    memory: tuple[int, int]
+    pairs: int
+    _trees: dict[object, Tree] = field(default_factory=dict)
+
+    def tree(self, images: int | None) -> Tree:
+        """The tree with so many images, made once."""
+        if images not in self._trees:
+            self._trees[images] = build_tree(self.work, f"tree-{images}", self.pictures, images)
+        return self._trees[images]
+
+    def fresh(self, name: str) -> Path:
+        """An empty folder."""
+        folder = self.work / name
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        return folder
+
+    def loaded(self, images: int | None) -> tuple[Tree, Path]:
+        """A tree, and the folder of its loaded warehouse and published database; made once."""
+        tree, folder = self.tree(images), self.work / f"loaded-{images}"
+        if not folder.exists():
+            folder.mkdir()
+            refresh_everything(tree, folder / "warehouse.duckdb", folder / "anomaly.duckdb")
+        return tree, folder
+
+
+Ratios = Iterator[float]
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Wall time of one call."""
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def decode(path: Path) -> None:
+    """Read, decode and resize one file with Pillow, and throw the result away."""
+    image = Image.open(io.BytesIO(path.read_bytes()))
+    image.resize((SIDE, SIDE), Image.Resampling.LANCZOS)
+
+
+def bare_loop(files: list[Path]) -> None:
+    """The limit of any Pillow pipeline: decode and resize on all threads, nothing else."""
+    with ThreadPoolExecutor(WORKERS) as pool:
+        for _ in pool.map(decode, files):
+            pass
+
+
+@contextmanager
+def pillow_only() -> Iterator[None]:
+    """Without the `fast` extra."""
+    with mock.patch.object(decoder, "wuffs", return_value=None):
+        yield
+
+
+def python(arguments: list[str], environment: dict[str, str] | None = None) -> str:
+    """Run Python in a process of its own; what it printed."""
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=PROJECT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout

@@ -1,0 +1,54 @@
+"""One chart of all figures: how far each is from its goal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+_MET, _MISSED, _GOAL = "#2a7f62", "#c2571a", "#444444"
+
+
+def draw(results: Sequence[dict[str, Any]], target: Path) -> None:
+    """Draw every pair and the median, on a logarithmic axis on which all goals lie at 1.
+
+    Args:
+        results: What `results.json` holds.
+        target: SVG file to write.
+    """
+    # Ids out of a salt, and no date: the same figures give the same file.
+    with mpl.rc_context({"svg.hashsalt": "anomaly_assets", "font.size": 9}):
+        figure = Figure(figsize=(9, 0.42 * len(results) + 1.2), layout="constrained")
+        axes = figure.subplots()
+        for position, result in enumerate(results):
+            sign, goal = result["goal"].split()
+            better = (
+                (lambda ratio, g=float(goal): g / ratio)
+                if sign == "<="
+                else (lambda ratio, g=float(goal): ratio / g)
+            )
+            colour = _MET if result["met"] else _MISSED
+            times = better(result["ratio"])
+            axes.barh(position, times - 1, left=1, color=colour, alpha=0.35, height=0.62)
+            pairs = [better(ratio) for ratio in result["pairs"]]
+            axes.plot(pairs, [position] * len(pairs), "|", color=colour, markersize=9)
+            axes.plot(times, position, "o", color=colour, markersize=4)
+            axes.text(
+                1.01,
+                position,
+                f"{result['ratio']:.3g}  ({sign.replace('<=', '≤').replace('>=', '≥')} {goal})",
+                transform=axes.get_yaxis_transform(),
+                verticalalignment="center",
+                color=colour,
+            )
+        axes.axvline(1, color=_GOAL, linewidth=1)
+        axes.set_yticks(range(len(results)), [result["figure"] for result in results])
+        axes.invert_yaxis()
+        axes.set_xscale("log", base=2)
+        axes.xaxis.set_major_formatter("{x:g}×")
+        axes.set_xlabel("← missed     times better than the goal     met →")
+        axes.spines[["top", "right", "left"]].set_visible(False)
+        figure.savefig(target, metadata={"Date": None})

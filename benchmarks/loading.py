@@ -1,0 +1,172 @@
+"""Figures of loading: each runs its two sides in turn and yields one ratio per pair."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+from functools import partial
+from pathlib import Path
+
+from PIL import Image
+
+from anomaly_assets.tensors.transform import TensorSpec
+from anomaly_assets.warehouse.database import Warehouse
+from anomaly_assets.warehouse.publish import publish
+from benchmarks import straightforward
+from benchmarks.bench import Bench, Ratios, bare_loop, pillow_only, python, seconds
+from benchmarks.phases import refresh_everything
+from benchmarks.trees import Tree, build_tree, listed
+
+
+def _first_load(bench: Bench, tree: Tree) -> float:
+    folder = bench.fresh("first-load")
+    return seconds(lambda: refresh_everything(tree, folder / "warehouse.duckdb"))
+
+
+def first_load(bench: Bench) -> Ratios:
+    tree = bench.tree(bench.mixed)
+    files = tree.image_files() + tree.mask_files()
+    with pillow_only():
+        _first_load(bench, tree)  # the first time, the machine has to find the memory
+        for _ in range(bench.pairs):
+            ours = _first_load(bench, tree)
+            yield ours / seconds(lambda: bare_loop(files))
+
+
+def first_load_fast(bench: Bench) -> Ratios:
+    tree = bench.tree(bench.mixed)
+    files = tree.image_files() + tree.mask_files()
+    for _ in range(bench.pairs):
+        ours = _first_load(bench, tree)
+        yield ours / seconds(lambda: bare_loop(files))
+
+
+def against_straightforward(bench: Bench) -> Ratios:
+    tree = bench.tree(bench.mixed)
+    for _ in range(bench.pairs):
+        with pillow_only():
+            ours = _first_load(bench, tree)
+        folder = bench.fresh("straightforward")
+        yield seconds(partial(straightforward.load, tree, folder)) / ours
+
+
+def refresh_unchanged(bench: Bench) -> Ratios:
+    tree, folder = bench.loaded(bench.many)
+    for _ in range(bench.pairs):
+        ours = sum(_refresh(tree, folder).values())
+        print(f"    refresh {ours:.2f} s", flush=True)
+        listing = seconds(lambda: [list(listed(root)) for root in (tree.mvtec_ad, tree.dagm_2007)])
+        yield ours / listing
+
+
+def _refresh(tree: Tree, folder: Path) -> dict[str, float]:
+    return refresh_everything(tree, folder / "warehouse.duckdb", folder / "anomaly.duckdb")
+
+
+def refresh_one_changed(bench: Bench) -> Ratios:
+    """Without publishing, which copies the whole database as soon as anything changed."""
+    tree, folder = bench.loaded(bench.many)
+    target = tree.image_files()[-1]
+    for turn in range(bench.pairs):
+        _replace(target, turn)
+        changed, unchanged = _refresh(tree, folder), _refresh(tree, folder)
+        publishing = changed.pop("publishing")
+        unchanged.pop("publishing")
+        phases = ", ".join(f"{name} {changed[name] - unchanged[name]:+.2f}" for name in changed)
+        print(f"    {phases}, publishing {publishing:.2f} s", flush=True)
+        yield sum(changed.values()) / sum(unchanged.values())
+
+
+def _replace(path: Path, turn: int) -> None:
+    """Give a file other bytes and another time, without touching what it was linked to."""
+    image = Image.open(path)
+    image.load()
+    image.putpixel((0, 0), turn % 256 if image.mode == "L" else (turn % 256, 0, 0))
+    path.unlink()
+    image.save(path)
+
+
+def refresh_by_command(bench: Bench) -> Ratios:
+    tree, folder = bench.loaded(bench.many)
+    environment = {
+        **os.environ,
+        **tree.environment,
+        "ANOMALY_WAREHOUSE": str(folder / "warehouse.duckdb"),
+        "ANOMALY_DATABASE": str(folder / "anomaly.duckdb"),
+        "DAGSTER_HOME": str(bench.fresh("dagster-home")),
+    }
+    command = ["-m", "dagster", "asset", "materialize", "--select", "*"]
+    command += ["-m", "anomaly_assets.definitions"]
+    for _ in range(bench.pairs):
+        ours = seconds(lambda: python(command, environment))
+        yield ours / seconds(lambda: python(["-c", "import dagster, dlt, duckdb, pyarrow"]))
+
+
+def code_location(bench: Bench) -> Ratios:
+    for _ in range(bench.pairs):
+        ours = seconds(lambda: python(["-c", "import anomaly_assets.definitions"]))
+        yield ours / seconds(lambda: python(["-c", "import dagster, dlt"]))
+
+
+def peak_memory(bench: Bench) -> Ratios:
+    small, large = (bench.tree(images) for images in bench.memory)
+    for _ in range(bench.pairs):
+        large_megabytes, small_megabytes = (_peak(bench, tree) for tree in (large, small))
+        print(f"    peak {large_megabytes:.0f} MB and {small_megabytes:.0f} MB", flush=True)
+        yield large_megabytes / small_megabytes
+
+
+def _peak(bench: Bench, tree: Tree) -> float:
+    folder = bench.fresh("memory")
+    code = (
+        "import resource, sys; from pathlib import Path; import anomaly_assets.definitions;"
+        "from benchmarks.phases import refresh_everything; from benchmarks.trees import Tree;"
+        "refresh_everything(Tree(Path(sys.argv[1]), Path(sys.argv[2]), 0), Path(sys.argv[3]));"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)"
+    )
+    roots = [str(tree.mvtec_ad), str(tree.dagm_2007), str(folder / "warehouse.duckdb")]
+    return float(python(["-c", code, *roots]).split()[-1])
+
+
+def _tensor_bytes(database: Path) -> int:
+    with Warehouse(database).connect() as connection:
+        found = connection.execute(
+            "SELECT sum(height * width * (channels + (mask_area_fraction IS NOT NULL)::INTEGER)) "
+            "FROM image_tensors"
+        ).fetchone()
+    assert found is not None
+    return int(found[0])
+
+
+def size_after_first_load(bench: Bench) -> Ratios:
+    tree = bench.tree(bench.mixed)
+    for _ in range(bench.pairs):
+        warehouse = bench.fresh("first-load") / "warehouse.duckdb"
+        refresh_everything(tree, warehouse)
+        yield warehouse.stat().st_size / _tensor_bytes(warehouse)
+
+
+def size_after_ten_refreshes(bench: Bench) -> Ratios:
+    for pair in range(bench.pairs):
+        tree = build_tree(bench.work, f"changing-{pair}", bench.pictures, bench.mixed)
+        files, folder = tree.image_files(), bench.fresh("changing")
+        chance = random.Random(pair)
+        for turn in range(11):
+            for path in chance.sample(files, len(files) // 20) if turn else ():
+                _replace(path, turn)
+            _refresh(tree, folder)
+        warehouse = folder / "warehouse.duckdb"
+        yield warehouse.stat().st_size / _tensor_bytes(warehouse)
+
+
+def publishing(bench: Bench) -> Ratios:
+    _, folder = bench.loaded(bench.mixed)
+    warehouse, target = Warehouse(folder / "warehouse.duckdb"), folder / "again.duckdb"
+    for _ in range(bench.pairs):
+        target.unlink(missing_ok=True)
+        ours = seconds(lambda: publish(warehouse, target, TensorSpec()))
+        copy = folder / "copy"
+        copy.unlink(missing_ok=True)
+        command = ["cp", str(target), str(copy)]
+        yield ours / seconds(partial(subprocess.run, command, check=True))
