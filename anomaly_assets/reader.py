@@ -69,13 +69,20 @@ class Samples:
     def batches(self, size: int) -> Iterator[Batch]:
         """All samples, `size` at a time; the last batch may be smaller.
 
-        Two threads fetch ahead of the caller: at most four batches are in memory.
+        Two threads fetch ahead of the caller: at most four batches, and the masks of about 512
+        samples, are in memory.
         """
         pending: deque[Future[Batch]] = deque()
+        stretch = max(size, _STRETCH - _STRETCH % size)
         with ThreadPoolExecutor(_FETCHING_THREADS, thread_name_prefix="fetch") as pool:
             for start in range(0, len(self), size):
                 positions = np.arange(start, min(start + size, len(self)))
-                pending.append(pool.submit(self._batch, positions))
+                if start % stretch == 0:
+                    whole = np.arange(start, min(start + stretch, len(self)))
+                    masks = pool.submit(self._masks, whole)
+                    first = start
+                seen = int(self._has_mask[first:start].sum())
+                pending.append(pool.submit(self._batch, positions, masks, seen))
                 if len(pending) > _FETCHING_THREADS:
                     yield pending.popleft().result()
             while pending:
@@ -107,16 +114,38 @@ class Samples:
         """Close the database."""
         self._connection.close()
 
-    def _batch(self, positions: npt.NDArray[np.int64]) -> Batch:
+    def _masks(self, positions: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
+        """The masks of those samples that have one, M x height x width."""
+        height, width, _ = self._shape
+        rows = self._rows[positions[self._has_mask[positions]]]
+        if not len(rows):
+            return np.empty((0, height, width), np.uint8)
+        with self._connection.cursor() as cursor:
+            bounds = [int(rows[0]), int(rows[-1]), rows.tolist()]
+            table = cursor.execute(_MASKS, bounds).to_arrow_table()
+        return _bytes_of(table.sort_by("row")).reshape(-1, height, width)
+
+    def _batch(
+        self,
+        positions: npt.NDArray[np.int64],
+        masks_of_stretch: Future[npt.NDArray[np.uint8]] | None = None,
+        seen: int = 0,
+    ) -> Batch:
+        """The samples at these positions, with masks out of those fetched for a stretch of samples.
+
+        Args:
+            positions: Ascending.
+            masks_of_stretch: Masks of a stretch that these positions are part of.
+            seen: How many of them belong to samples before these.
+        """
         height, width, channels = self._shape
+        with self._connection.cursor() as cursor:
+            images = _images(cursor, self._rows[positions])
         has_mask = self._has_mask[positions]
         masks = np.zeros((len(positions), height, width), np.uint8)
-        with self._connection.cursor() as cursor:
-            images = _fetched(cursor, _IMAGES, self._rows[positions])
-            if has_mask.any():
-                # Few samples have one, and looking for it in all of them costs more than the images.
-                masked = _fetched(cursor, _MASKS, self._rows[positions[has_mask]])
-                masks[has_mask] = masked.reshape(-1, height, width)
+        if has_mask.any():
+            fetched = masks_of_stretch.result() if masks_of_stretch else self._masks(positions)
+            masks[has_mask] = fetched[seen : seen + int(has_mask.sum())]
         return Batch(
             [self._ids[position] for position in positions],
             images.reshape(len(positions), height, width, channels),
@@ -126,16 +155,24 @@ class Samples:
         )
 
 
-def _fetched(
-    cursor: duckdb.DuckDBPyConnection, query: str, rows: npt.NDArray[np.int64]
+def _images(
+    cursor: duckdb.DuckDBPyConnection, rows: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.uint8]:
-    """The blobs of some rows, in the order of `rows` (ascending), end to end."""
-    first, last = int(rows[0]), int(rows[-1])
-    if last - first + 1 == len(rows):
-        # DuckDB skips what lies outside a range of rows.
-        return _bytes_of(cursor.execute(query + _RANGE, [first, last]).to_arrow_table())
-    fetched = cursor.execute(query + _PICKED, [rows.tolist()]).to_arrow_table()
-    return _bytes_of(fetched.sort_by("row"))
+    """The image tensors of some rows, in the order of `rows` (ascending), end to end.
+
+    Asked for in runs of neighbours, because DuckDB skips what lies outside a range of rows, and looks at
+    every row for a list of them.
+    """
+    last_of_run = np.flatnonzero(np.diff(rows) != 1)
+    firsts = rows[np.concatenate(([0], last_of_run + 1))].tolist()
+    lasts = rows[np.concatenate((last_of_run, [len(rows) - 1]))].tolist()
+    blobs = []
+    for start in range(0, len(firsts), _MOST_RUNS):
+        runs = [*zip(firsts, lasts, strict=True)][start : start + _MOST_RUNS]
+        statement = " UNION ALL ".join([_IMAGES] * len(runs))
+        bounds = [bound for run in runs for bound in run]
+        blobs.append(_bytes_of(cursor.execute(statement, bounds).to_arrow_table()))
+    return blobs[0] if len(blobs) == 1 else np.concatenate(blobs)
 
 
 def open_samples(
@@ -205,7 +242,14 @@ FROM main.image_tensors AS tensors
 JOIN main.images AS images ON images.image_id = tensors.image_id
 WHERE true
 """
-_IMAGES = "SELECT rowid AS row, image_tensor AS blob FROM main.image_tensors WHERE rowid"
-_MASKS = "SELECT rowid AS row, mask_tensor AS blob FROM main.image_tensors WHERE rowid"
-_RANGE = " BETWEEN ? AND ?"
-_PICKED = " IN (SELECT unnest(?))"
+_IMAGES = "SELECT image_tensor AS blob FROM main.image_tensors WHERE rowid BETWEEN ? AND ?"
+_MASKS = """
+SELECT rowid AS row, mask_tensor AS blob
+FROM main.image_tensors
+WHERE rowid BETWEEN ? AND ? AND rowid IN (SELECT unnest(?))
+"""
+"""A column with nulls is read whole, 2,048 rows at a time, so that few and long queries are best."""
+_STRETCH = 512
+"""Samples whose masks are fetched at once: 34 MB at most at the default size."""
+_MOST_RUNS = 64
+"""Runs per statement: planning takes longer than reading beyond that."""
