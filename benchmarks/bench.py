@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import io
+import json
 import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from unittest import mock
 
 from PIL import Image
 
-from anomaly_assets.tensors import decoder
-from benchmarks.phases import WORKERS, refresh_everything
+from benchmarks.phases import WORKERS
 from benchmarks.trees import PROJECT, Pictures, Tree, build_tree
 
 SIDE = 256
@@ -62,7 +60,7 @@ class Bench:
         tree, folder = self.tree(images), self.work / f"loaded-{images}"
         if not folder.exists():
             folder.mkdir()
-            refresh_everything(tree, folder / "warehouse.duckdb", folder / "anomaly.duckdb")
+            run_phases(tree, folder / "warehouse.duckdb", folder / "anomaly.duckdb")
         return tree, folder
 
 
@@ -89,11 +87,30 @@ def bare_loop(files: list[Path]) -> None:
             pass
 
 
-@contextmanager
-def pillow_only() -> Iterator[None]:
-    """Without the `fast` extra."""
-    with mock.patch.object(decoder, "wuffs", return_value=None):
-        yield
+@dataclass(frozen=True)
+class PhasesReport:
+    """What a process that ran all asset bodies says: seconds per phase, and its peak memory."""
+
+    seconds: dict[str, float]
+    peak_megabytes: float
+
+    @property
+    def total(self) -> float:
+        """Seconds of all phases."""
+        return sum(self.seconds.values())
+
+
+def run_phases(
+    tree: Tree, warehouse: Path, published: Path | None = None, *, pillow_only: bool = False
+) -> PhasesReport:
+    """Run all asset bodies in a process of their own, as Dagster does."""
+    arguments = [str(tree.mvtec_ad), str(tree.dagm_2007), str(warehouse)]
+    if published is not None:
+        arguments += ["--publish", str(published)]
+    if pillow_only:
+        arguments += ["--pillow-only"]
+    printed = python(["-m", "benchmarks.phases", *arguments])
+    return PhasesReport(**json.loads(printed.splitlines()[-1]))
 
 
 def python(arguments: list[str], environment: dict[str, str] | None = None) -> str:

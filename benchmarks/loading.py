@@ -14,39 +14,44 @@ from anomaly_assets.tensors.transform import TensorSpec
 from anomaly_assets.warehouse.database import Warehouse
 from anomaly_assets.warehouse.publish import publish
 from benchmarks import straightforward
-from benchmarks.bench import Bench, Ratios, bare_loop, pillow_only, python, seconds
-from benchmarks.phases import refresh_everything
+from benchmarks.bench import (
+    Bench,
+    PhasesReport,
+    Ratios,
+    bare_loop,
+    python,
+    run_phases,
+    seconds,
+)
 from benchmarks.trees import Tree, build_tree, listed
 
 
-def _first_load(bench: Bench, tree: Tree) -> float:
-    folder = bench.fresh("first-load")
-    return seconds(lambda: refresh_everything(tree, folder / "warehouse.duckdb"))
-
-
 def first_load(bench: Bench) -> Ratios:
-    tree = bench.tree(bench.mixed)
-    files = tree.image_files() + tree.mask_files()
-    with pillow_only():
-        _first_load(bench, tree)  # the first time, the machine has to find the memory
-        for _ in range(bench.pairs):
-            ours = _first_load(bench, tree)
-            yield ours / seconds(lambda: bare_loop(files))
+    yield from _against_bare_loop(bench, pillow_only=True)
 
 
 def first_load_fast(bench: Bench) -> Ratios:
+    yield from _against_bare_loop(bench, pillow_only=False)
+
+
+def _against_bare_loop(bench: Bench, *, pillow_only: bool) -> Ratios:
     tree = bench.tree(bench.mixed)
     files = tree.image_files() + tree.mask_files()
+    bare_loop(files)
     for _ in range(bench.pairs):
-        ours = _first_load(bench, tree)
+        ours = _first_load(bench, tree, pillow_only=pillow_only)
         yield ours / seconds(lambda: bare_loop(files))
+
+
+def _first_load(bench: Bench, tree: Tree, *, pillow_only: bool) -> float:
+    warehouse = bench.fresh("first-load") / "warehouse.duckdb"
+    return run_phases(tree, warehouse, pillow_only=pillow_only).total
 
 
 def against_straightforward(bench: Bench) -> Ratios:
     tree = bench.tree(bench.mixed)
     for _ in range(bench.pairs):
-        with pillow_only():
-            ours = _first_load(bench, tree)
+        ours = _first_load(bench, tree, pillow_only=True)
         folder = bench.fresh("straightforward")
         yield seconds(partial(straightforward.load, tree, folder)) / ours
 
@@ -54,14 +59,14 @@ def against_straightforward(bench: Bench) -> Ratios:
 def refresh_unchanged(bench: Bench) -> Ratios:
     tree, folder = bench.loaded(bench.many)
     for _ in range(bench.pairs):
-        ours = sum(_refresh(tree, folder).values())
+        ours = _refresh(tree, folder).total
         print(f"    refresh {ours:.2f} s", flush=True)
         listing = seconds(lambda: [list(listed(root)) for root in (tree.mvtec_ad, tree.dagm_2007)])
         yield ours / listing
 
 
-def _refresh(tree: Tree, folder: Path) -> dict[str, float]:
-    return refresh_everything(tree, folder / "warehouse.duckdb", folder / "anomaly.duckdb")
+def _refresh(tree: Tree, folder: Path) -> PhasesReport:
+    return run_phases(tree, folder / "warehouse.duckdb", folder / "anomaly.duckdb")
 
 
 def refresh_one_changed(bench: Bench) -> Ratios:
@@ -70,7 +75,7 @@ def refresh_one_changed(bench: Bench) -> Ratios:
     target = tree.image_files()[-1]
     for turn in range(bench.pairs):
         _replace(target, turn)
-        changed, unchanged = _refresh(tree, folder), _refresh(tree, folder)
+        changed, unchanged = (_refresh(tree, folder).seconds for _ in range(2))
         publishing = changed.pop("publishing")
         unchanged.pop("publishing")
         phases = ", ".join(f"{name} {changed[name] - unchanged[name]:+.2f}" for name in changed)
@@ -118,15 +123,7 @@ def peak_memory(bench: Bench) -> Ratios:
 
 
 def _peak(bench: Bench, tree: Tree) -> float:
-    folder = bench.fresh("memory")
-    code = (
-        "import resource, sys; from pathlib import Path; import anomaly_assets.definitions;"
-        "from benchmarks.phases import refresh_everything; from benchmarks.trees import Tree;"
-        "refresh_everything(Tree(Path(sys.argv[1]), Path(sys.argv[2]), 0), Path(sys.argv[3]));"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)"
-    )
-    roots = [str(tree.mvtec_ad), str(tree.dagm_2007), str(folder / "warehouse.duckdb")]
-    return float(python(["-c", code, *roots]).split()[-1])
+    return run_phases(tree, bench.fresh("memory") / "warehouse.duckdb").peak_megabytes
 
 
 def _tensor_bytes(database: Path) -> int:
@@ -143,7 +140,7 @@ def size_after_first_load(bench: Bench) -> Ratios:
     tree = bench.tree(bench.mixed)
     for _ in range(bench.pairs):
         warehouse = bench.fresh("first-load") / "warehouse.duckdb"
-        refresh_everything(tree, warehouse)
+        run_phases(tree, warehouse)
         yield warehouse.stat().st_size / _tensor_bytes(warehouse)
 
 

@@ -1,16 +1,25 @@
-"""The asset bodies, one after the other, without Dagster around them."""
+"""The asset bodies, one after the other, without Dagster around them.
+
+`python -m benchmarks.phases` runs them in a process of its own, as Dagster does, and prints what they took.
+"""
 
 from __future__ import annotations
 
+import argparse
+import importlib
+import json
 import os
+import resource
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from unittest import mock
 
 from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.ingest.roots import open_root
 from anomaly_assets.ingest.source import load
+from anomaly_assets.tensors import decoder
 from anomaly_assets.tensors.build import build_tensors
 from anomaly_assets.tensors.transform import TensorSpec
 from anomaly_assets.warehouse import checks
@@ -88,3 +97,26 @@ def _check(warehouse: Warehouse, spec: TensorSpec) -> None:
             with warehouse.connect() as connection:
                 for check in group:
                     checks.evaluate(connection, check, source_dataset=name)
+
+
+def main() -> None:
+    """Run the command: prints seconds per phase, and the peak memory of the process in MB."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.phases", description=__doc__)
+    for name in ("mvtec_ad", "dagm_2007", "warehouse"):
+        parser.add_argument(name, type=Path)
+    parser.add_argument("--publish", type=Path)
+    parser.add_argument("--pillow-only", action="store_true", help="without the `fast` extra")
+    options = parser.parse_args()
+    # What every run of the product has in memory, and what dlt imports late.
+    importlib.import_module("anomaly_assets.definitions")
+    importlib.import_module("dlt.destinations.impl.duckdb.duck")
+    if options.pillow_only:
+        mock.patch.object(decoder, "wuffs", return_value=None).start()
+    tree = Tree(options.mvtec_ad, options.dagm_2007, 0)
+    report = refresh_everything(tree, options.warehouse, options.publish)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps({"seconds": report, "peak_megabytes": peak}))
+
+
+if __name__ == "__main__":
+    main()
