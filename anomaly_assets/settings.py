@@ -96,3 +96,13 @@ def _image_size(text: str) -> tuple[int, int]:
             "such as 256x320; at most 4096."
         )
     return int(sides[0]), int(sides[-1])
+
+
+def store_timeout_seconds(environment: Mapping[str, str] | None = None) -> float:
+    """How long one request to an object store or web server may take, in seconds.
+
+    Raises:
+        SettingsError: The value cannot be used.
+    """
+    values = os.environ if environment is None else environment
+    return float(_whole_number(values, "ANOMALY_STORE_TIMEOUT_SECONDS", 20))

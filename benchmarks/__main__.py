@@ -19,11 +19,12 @@ os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
 
 from benchmarks import loading, reading
 from benchmarks.bench import Bench, Ratios
-from benchmarks.chart import draw
+from benchmarks.chart import draw, write_table
 from benchmarks.trees import pictures
 
 RESULTS = Path(__file__).parent / "results.json"
-CHART = Path(__file__).parents[1] / "docs" / "benchmarks.svg"
+PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
+CHART = PAGE.with_suffix(".svg")
 
 
 class Figure(NamedTuple):
@@ -105,6 +106,7 @@ def main() -> None:
     if not options.quick and not options.only:
         RESULTS.write_text(json.dumps(results, indent=1) + "\n", "utf-8")
         draw(results, CHART)
+        write_table(results, PAGE)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""One chart of all figures: how far each is from its goal."""
+"""What `docs/benchmarks.md` shows of the results: a table, and one chart."""
 
 from __future__ import annotations
 
@@ -10,6 +10,32 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 _MET, _MISSED, _GOAL = "#2a7f62", "#c2571a", "#444444"
+
+
+_TABLE_START, _TABLE_END = "<!-- written by make bench -->", "<!-- end -->"
+
+
+def write_table(results: Sequence[dict[str, Any]], page: Path) -> None:
+    """Replace the table of a Markdown page.
+
+    Args:
+        results: What `results.json` holds.
+        page: Has the two comments between which the table lies.
+    """
+    rows = ["| figure | ratio | spread | goal | |", "| --- | --- | --- | --- | --- |"]
+    for result in results:
+        spread = f"{min(result['pairs']):.3g} to {max(result['pairs']):.3g}"
+        met = "met" if result["met"] else "**missed**"
+        goal = _readable(result["goal"])
+        rows.append(f"| {result['figure']} | {result['ratio']:.3g} | {spread} | {goal} | {met} |")
+    before, _, rest = page.read_text("utf-8").partition(_TABLE_START)
+    after = rest.partition(_TABLE_END)[2]
+    table = "\n".join([_TABLE_START, "", *rows, "", _TABLE_END])
+    page.write_text(f"{before}{table}{after}", "utf-8")
+
+
+def _readable(goal: str) -> str:
+    return goal.replace("<=", "≤").replace(">=", "≥")
 
 
 def draw(results: Sequence[dict[str, Any]], target: Path) -> None:
@@ -39,7 +65,7 @@ def draw(results: Sequence[dict[str, Any]], target: Path) -> None:
             axes.text(
                 1.01,
                 position,
-                f"{result['ratio']:.3g}  ({sign.replace('<=', '≤').replace('>=', '≥')} {goal})",
+                f"{result['ratio']:.3g}  ({_readable(result['goal'])})",
                 transform=axes.get_yaxis_transform(),
                 verticalalignment="center",
                 color=colour,

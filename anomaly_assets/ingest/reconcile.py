@@ -22,6 +22,9 @@ from anomaly_assets.warehouse.database import Warehouse, table_exists
 SHRINK_LIMIT = 0.8
 """A listing below this share of the rows already loaded is taken for a fault, not for a wish."""
 
+_MOST_NAMED = 20
+"""Categories below a root that a message names."""
+
 
 class ShrunkRootError(RuntimeError):
     """The root lists far fewer images than are loaded; nothing was touched."""
@@ -154,9 +157,11 @@ def _refuse_unknown_categories(
     listed = set(catalog.images["category"].unique().to_pylist())
     unknown = sorted(set(categories) - listed - set(loaded))
     if unknown:
+        named = ", ".join(sorted(listed)[:_MOST_NAMED]) or "none"
+        more = f" and {len(listed) - _MOST_NAMED} more" if len(listed) > _MOST_NAMED else ""
         raise UnknownCategoryError(
             f"{dataset.title} has no category {', '.join(map(repr, unknown))}. "
-            f"Below the root: {', '.join(sorted(listed)) or 'none'}."
+            f"Below the root: {named}{more}."
         )
 
 

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import dlt
+import duckdb
 import pyarrow as pa
 from dlt.destinations import duckdb as duckdb_destination
 from dlt.extract import DltResource, DltSource
@@ -79,14 +80,34 @@ def loading_pipeline(dataset: SourceDataset, warehouse: Warehouse) -> Iterator[P
     for name, value in _DLT_OPTIONS.items():
         dlt.config[name] = value
     try:
-        yield dlt.pipeline(
-            dataset.name,
-            pipelines_dir=str(folder),
-            destination=duckdb_destination(str(warehouse.path)),
-            dataset_name=dataset.name,
-        )
+        with _without_checkpoint(warehouse) as connection:
+            yield dlt.pipeline(
+                dataset.name,
+                pipelines_dir=str(folder),
+                destination=duckdb_destination(connection),
+                dataset_name=dataset.name,
+            )
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _without_checkpoint(warehouse: Warehouse) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection for dlt that leaves its changes in the write-ahead log.
+
+    A checkpoint by a connection that does not know our row group size merges row groups into DuckDB's own
+    size: it was measured to write 4 GB of tensors again for one changed row of the catalogue. dlt turns
+    checkpoints on for connections of its own.
+    """
+    try:
+        with duckdb.connect(str(warehouse.path)) as connection:
+            try:
+                yield connection
+            finally:
+                connection.execute("PRAGMA disable_checkpoint_on_shutdown")
+    finally:
+        with warehouse.connect():
+            pass  # takes the changes over, with the right size
 
 
 def load(

@@ -49,6 +49,11 @@ BATCHES_PER_WORKER = 6
 TRANSACTION_ROWS = ROW_GROUP_SIZE
 """Rows per transaction: DuckDB holds a row group, 400 MB at the default size, until it is full."""
 
+MOST_UNREADABLE = 0.2
+"""Share of the files tried from which unreadable ones are a fault of the root, not of the files."""
+
+_FEW_UNREADABLE = 5
+
 REJECTIONS_SCHEMA = pa.schema(
     [
         ("image_id", pa.string()),
@@ -64,6 +69,10 @@ REJECTIONS_SCHEMA = pa.schema(
 
 Progress = Callable[[int, int], None]
 """Called with the number of images done and the number to do."""
+
+
+class TooManyUnreadableError(RuntimeError):
+    """So many files could not be read that something is wrong with their root."""
 
 
 @dataclass
@@ -108,6 +117,10 @@ def build_tensors(
 
     Returns:
         Counts for people and for metadata.
+
+    Raises:
+        RootError: A root is gone, or its store does not answer.
+        TooManyUnreadableError: More than a fifth of the files, and at least 5, cannot be read.
     """
     started = time.monotonic()
     with warehouse.locked():
@@ -168,9 +181,20 @@ def _noted(
         tried += batch.images
         report.decoded += batch.tensors.num_rows
         report.rejections.update(rejection.reason for rejection in batch.rejections)
+        _refuse_unreadable(report.rejections[UNREADABLE], total, batch)
         if progress:
             progress(tried, total)
         yield batch
+
+
+def _refuse_unreadable(count: int, total: int, batch: DecodedBatch) -> None:
+    if count >= _FEW_UNREADABLE and count > MOST_UNREADABLE * total:
+        unreadable = (rejected for rejected in batch.rejections if rejected.reason == UNREADABLE)
+        last = next((f" The last one: {rejected.detail}" for rejected in unreadable), "")
+        raise TooManyUnreadableError(
+            f"{count} of {total} files to decode cannot be read.{last} Nothing is lost: what was "
+            "decoded stays, and the next run goes on from there. Check the root and its permissions."
+        )
 
 
 def _write(
@@ -181,11 +205,16 @@ def _write(
 ) -> None:
     """Replace all that is known about some images by what was decoded, in one transaction."""
     rejections: list[Rejection] = []
+    failures: list[Exception] = []
 
     def tensors() -> Iterator[pa.RecordBatch]:
-        for batch in islice(batches, len(_sliced(images))):
-            rejections.extend(batch.rejections)
-            yield batch.tensors
+        try:
+            for batch in islice(batches, len(_sliced(images))):
+                rejections.extend(batch.rejections)
+                yield batch.tensors
+        except Exception as error:
+            failures.append(error)
+            raise
 
     connection.register("stale", pa.table({"image_id": [image.image_id for image in images]}))
     connection.register("decoded", pa.RecordBatchReader.from_batches(TENSORS_SCHEMA, tensors()))
@@ -204,6 +233,8 @@ def _write(
         connection.commit()
     except BaseException:
         connection.rollback()
+        if failures:  # DuckDB puts its own words, and a second traceback, around what went wrong
+            raise failures[0] from None
         raise
     finally:
         for name in ("stale", "decoded", "rejected"):

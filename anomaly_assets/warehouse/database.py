@@ -150,9 +150,9 @@ class Warehouse:
         refuse_ambiguous_name(self.path)
         with self.locked():
             if wide_rows:
-                instance = _started(_WIDE_ROWS)
+                instance = start_duckdb(_WIDE_ROWS)
             else:
-                instance = self._instance = self._instance or _started()
+                instance = self._instance = self._instance or start_duckdb()
             connection = instance.cursor()
             try:
                 self._attach(connection)
@@ -208,6 +208,9 @@ _SETTINGS = (
     "SET GLOBAL TimeZone = 'UTC'",
     # Nobody relies on the order of rows, and keeping it costs buffers.
     "SET preserve_insertion_order = false",
+    # Filling up row groups that lost a row writes hundreds of megabytes again. Publishing compacts
+    # the file when there is enough to gain.
+    "SET max_vacuum_tasks = 0",
 )
 _WIDE_ROWS = (
     "SET threads = 1",
@@ -216,7 +219,8 @@ _WIDE_ROWS = (
 )
 
 
-def _started(settings: tuple[str, ...] = ()) -> duckdb.DuckDBPyConnection:
+def start_duckdb(settings: tuple[str, ...] = ()) -> duckdb.DuckDBPyConnection:
+    """DuckDB with no database yet, with the settings that every writer of ours needs."""
     instance = duckdb.connect(":memory:")
     for setting in (*_SETTINGS, *settings):
         instance.execute(setting)

@@ -30,6 +30,7 @@ from anomaly_assets.warehouse.database import (
     catalog_name,
     refuse_ambiguous_name,
     sql_literal,
+    start_duckdb,
     table_exists,
 )
 from anomaly_assets.warehouse.schema import ALIAS_SCHEMA, ensure_tables, row_count, statement
@@ -232,7 +233,7 @@ def _rewrite(warehouse: Warehouse, copy: Path) -> None:
 
 def _finish(copy: Path, catalog: str) -> None:
     """Leave out what only the pipeline needs, and names that would be ambiguous in this file."""
-    connection = duckdb.connect(":memory:")
+    connection = start_duckdb()
     try:
         connection.execute(
             f"ATTACH {sql_literal(str(copy))} AS {CATALOG} (ROW_GROUP_SIZE {ROW_GROUP_SIZE})"

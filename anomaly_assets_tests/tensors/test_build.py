@@ -13,7 +13,7 @@ from PIL import Image
 
 from anomaly_assets.ingest.roots import open_root
 from anomaly_assets.tensors import build
-from anomaly_assets.tensors.build import BuildReport
+from anomaly_assets.tensors.build import BuildReport, TooManyUnreadableError
 from anomaly_assets.tensors.transform import TensorSpec, decode_image, decode_mask
 from anomaly_assets_tests.warehouse.project import SPEC, Project, mask, noise
 
@@ -317,15 +317,21 @@ def test_a_mask_that_is_gone_after_the_listing_is_retried_at_every_build(project
     assert rejected(project) == []
 
 
-def test_files_outside_the_opened_root_are_unreadable_and_the_detail_says_what_to_do(
+def test_files_outside_the_opened_root_end_the_build_and_the_error_says_what_to_do(
     project: Project, tmp_path: Path
 ) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
-    report = project.build(roots={"mvtec_ad": open_root(str(elsewhere))})
-    assert counts(report) == (0, 0, 0, {"unreadable": 5})
-    (detail,) = project.column("SELECT detail FROM rejected_images WHERE image_id = ?", [GOOD[0]])
-    assert detail.endswith(f"does not lie below {elsewhere.as_uri()}; reload its category.")
+    with pytest.raises(TooManyUnreadableError, match=r"^5 of 5 files") as raised:
+        project.build(roots={"mvtec_ad": open_root(str(elsewhere))})
+    assert f"does not lie below {elsewhere.as_uri()}; reload its category." in str(raised.value)
+    assert project.column("SELECT count(*) FROM rejected_images") == [0]
+
+
+def test_a_few_unreadable_files_are_rejected_and_the_rest_loads(project: Project) -> None:
+    for path in GOOD[:2]:
+        project.path(path).unlink()
+    assert counts(project.build()) == (3, 0, 0, {"unreadable": 2})
 
 
 def test_names_that_are_special_in_addresses_are_read(project: Project) -> None:

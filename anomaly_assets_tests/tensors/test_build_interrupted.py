@@ -123,6 +123,13 @@ def test_a_decoding_task_that_dies_stops_the_build_and_keeps_what_was_committed(
     assert project.build().decoded == 2
 
 
+def test_what_went_wrong_is_raised_as_it_is_and_not_in_the_words_of_duckdb(
+    project: Project,
+) -> None:
+    with pytest.raises(RuntimeError, match=r"^the power went out$"):
+        project.build(progress=stop_after(0))
+
+
 def test_a_failed_build_lets_go_of_the_warehouse(project: Project) -> None:
     with pytest.raises(Exception, match="the power went out"):
         project.build(progress=stop_after(0))

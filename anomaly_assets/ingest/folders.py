@@ -1,0 +1,85 @@
+"""A folder on this machine as a root."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from datetime import datetime, timezone
+from pathlib import Path
+
+from anomaly_assets.ingest.roots import (
+    MAX_FILE_BYTES,
+    TOO_LARGE,
+    FileEntry,
+    Root,
+    RootError,
+    bounded,
+    unreadable,
+)
+
+
+class FolderRoot(Root):
+    """A folder on this machine, listed with `os.scandir` (an order faster than through fsspec)."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = str(folder)
+        self.uri = folder.as_uri().rstrip("/")
+
+    def files(self) -> Iterator[FileEntry]:
+        """List the files below the folder; links to folders are not followed."""
+        pending = [""]
+        while pending:
+            prefix = pending.pop()
+            try:
+                entries = os.scandir(os.path.join(self._folder, prefix))
+            except OSError as error:
+                raise RootError(
+                    f"{os.path.join(self._folder, prefix)!r} cannot be listed: {error.strerror}. "
+                    "Nothing was changed, because an unlisted folder would look like deleted files."
+                ) from error
+            with entries:
+                for entry in entries:
+                    path = prefix + entry.name
+                    if entry.is_dir(follow_symlinks=False):
+                        pending.append(path + "/")
+                    else:
+                        yield self._entry(path, entry)
+
+    def _entry(self, path: str, entry: os.DirEntry[str]) -> FileEntry:
+        try:
+            status = entry.stat()
+        except OSError:
+            return FileEntry(path, 0, None, "", "broken_link")
+        problem = None
+        if not stat.S_ISREG(status.st_mode):
+            problem = "linked_folder" if stat.S_ISDIR(status.st_mode) else "not_a_regular_file"
+        elif entry.is_symlink() and not self._stays_inside(path):
+            problem = "link_out_of_the_root"
+        elif status.st_size > MAX_FILE_BYTES:
+            problem = TOO_LARGE
+        return FileEntry(
+            path,
+            status.st_size,
+            datetime.fromtimestamp(status.st_mtime_ns // 1000 / 1e6, timezone.utc),
+            f"{status.st_size}-{status.st_mtime_ns}",
+            problem,
+        )
+
+    def _stays_inside(self, path: str) -> bool:
+        real = os.path.realpath(os.path.join(self._folder, path))
+        return real.startswith(os.path.realpath(self._folder) + os.sep)
+
+    def read(self, path: str) -> bytes:
+        """Read one file."""
+        try:
+            with open(os.path.join(self._folder, path), "rb") as file:
+                # Python makes room for as many bytes as are asked for, so no more than that.
+                expected_bytes = os.fstat(file.fileno()).st_size
+                return bounded(file.read(min(expected_bytes, MAX_FILE_BYTES) + 1))
+        except (OSError, ValueError) as error:
+            if not os.path.isdir(self._folder):
+                raise RootError(
+                    f"{self._folder} was there when this run began, and is gone."
+                ) from error
+            raise unreadable(path, error) from error

@@ -1,0 +1,187 @@
+"""Requests to a store: bounded in time, tried again where that may help, and without secrets.
+
+Credentials come from where each store's own tools look for them (`AWS_*`, `AZURE_STORAGE_*`, Google's
+default credentials, `~/.netrc`), or from an HTTP address, and stay out of every address, message and table
+of ours.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+import fsspec
+import tenacity
+
+from anomaly_assets.ingest.roots import FileUnreadableError, RootError, as_text
+from anomaly_assets.settings import store_timeout_seconds
+
+ATTEMPTS = 4
+"""How often a request is made before the store counts as down."""
+
+EXTRAS: Mapping[str, tuple[str, str]] = {
+    "s3": ("s3", "s3fs"),
+    "az": ("azure", "adlfs"),
+    "abfs": ("azure", "adlfs"),
+    "abfss": ("azure", "adlfs"),
+    "gs": ("gcs", "gcsfs"),
+    "gcs": ("gcs", "gcsfs"),
+    "http": ("http", "aiohttp"),
+    "https": ("http", "aiohttp"),
+}
+"""Scheme to the extra of this project, and the package in it, that opens it."""
+
+WEB_SCHEMES = ("http", "https")
+
+_Result = TypeVar("_Result")
+
+
+def safe_address(location: str) -> str:
+    """An address without user, password, query and fragment, any of which may be a credential."""
+    scheme, netloc, path, _, _ = urlsplit(location)
+    if scheme in WEB_SCHEMES or ":" in netloc.rpartition("@")[0]:
+        netloc = netloc.rpartition("@")[2]  # elsewhere, what is before the @ may be a container
+    return urlunsplit((scheme, netloc, path, "", "")).rstrip("/")
+
+
+def safe_text(error: BaseException) -> str:
+    """What an error says, without credentials: none of an address, none of the environment."""
+    text = str(error) or type(error).__name__
+    text = re.sub(r"://[^/\s'\"@]+@", "://", text)
+    text = re.sub(r"(://[^\s'\"?#]*)[?#][^\s'\"]*", r"\1", text)
+    for name, value in os.environ.items():
+        if len(value) >= 8 and _SECRET.search(name):
+            text = text.replace(value, "***")
+    return as_text(text)[:500]
+
+
+_SECRET = re.compile(r"KEY|SECRET|TOKEN|PASSW|CREDENTIAL|CONNECTION_STRING|SAS|SIGNATURE", re.I)
+
+
+class Store:
+    """Requests to one store: bounded in time, tried again, and with errors of ours."""
+
+    def __init__(self, location: str) -> None:
+        self._location = location
+        self.uri = safe_address(location)
+        self.scheme, netloc, _, self.query, _ = urlsplit(location)
+        options = self._options(netloc)
+        try:
+            if self.scheme in EXTRAS:
+                importlib.import_module(EXTRAS[self.scheme][1])
+            self.filesystem = fsspec.filesystem(self.scheme, **options)
+        except ImportError:
+            extra, package = EXTRAS.get(self.scheme, (None, f"its package for {self.scheme}://"))
+            install = f"pip install 'anomaly_assets[{extra}]'" if extra else "pip install it"
+            raise RootError(
+                f"{self.scheme}:// needs {package}, which is not installed: {install}."
+            ) from None
+        except Exception as error:
+            raise RootError(f"{self.uri} cannot be opened: {safe_text(error)}") from None
+        # A web address without its credentials, which travel in headers; else bucket and key.
+        self.path = (
+            self.uri
+            if self.scheme in WEB_SCHEMES
+            else str(fsspec.core.strip_protocol(self.uri)).rstrip("/")
+        )
+
+    def __reduce__(self) -> tuple[type[Store], tuple[str]]:
+        return Store, (self._location,)
+
+    def _options(self, netloc: str) -> dict[str, Any]:
+        seconds = store_timeout_seconds()
+        options: dict[str, Any] = {"use_listings_cache": False, "skip_instance_cache": True}
+        if self.scheme == "s3":
+            options["config_kwargs"] = {
+                "connect_timeout": seconds,
+                "read_timeout": seconds,
+                "retries": {"max_attempts": 1},
+            }
+        elif self.scheme in ("az", "abfs", "abfss"):
+            options |= {"connection_timeout": seconds, "read_timeout": seconds}
+        elif self.scheme in ("gs", "gcs"):
+            options |= {"timeout": seconds}
+            if os.environ.get("STORAGE_EMULATOR_HOST"):
+                options["token"] = "anon"
+        elif self.scheme in WEB_SCHEMES:
+            options["client_kwargs"] = _web_client_options(netloc, seconds)
+        return options
+
+    def request(self, call: Callable[[], _Result], path: str) -> _Result:
+        """Make a request; `path` names what it is about.
+
+        Raises:
+            RootError: The store did not answer, however often it was asked.
+            FileUnreadableError: It answered that this cannot be had.
+        """
+        try:
+            for attempt in tenacity.Retrying(
+                stop=tenacity.stop_after_attempt(ATTEMPTS),
+                wait=tenacity.wait_random_exponential(multiplier=0.2, max=3.0),
+                retry=tenacity.retry_if_exception(_is_transient),
+                reraise=True,
+            ):
+                with attempt:
+                    return call()
+            raise AssertionError("not reached: the last attempt returns or raises")
+        except (RootError, FileUnreadableError):
+            raise
+        except Exception as error:
+            # Not chained: the original message may hold what must not be printed.
+            if _is_transient(error):
+                raise RootError(
+                    f"{self.uri} does not answer ({safe_text(error)}; asked {ATTEMPTS} times for "
+                    f"{as_text(path)}). What was loaded stays; run again when it is back."
+                ) from None
+            raise FileUnreadableError(f"{as_text(path)}: {safe_text(error)}") from None
+
+
+def _web_client_options(netloc: str, seconds: float) -> dict[str, Any]:
+    try:
+        import aiohttp
+    except ImportError:
+        return {}  # said by who asked for the options
+    options: dict[str, Any] = {
+        "timeout": aiohttp.ClientTimeout(total=None, sock_connect=seconds, sock_read=seconds),
+        "trust_env": True,  # ~/.netrc and proxies
+    }
+    user, _, password = netloc.rpartition("@")[0].partition(":")
+    if user:
+        options["auth"] = aiohttp.BasicAuth(unquote(user), unquote(password))
+    return options
+
+
+_TRANSIENT_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
+_TRANSIENT_NAMES = frozenset(
+    {
+        "ClientConnectionError",  # aiohttp
+        "ClientPayloadError",
+        "HTTPClientError",  # botocore
+        "IncompleteReadError",
+        "ServiceRequestError",  # azure
+        "ServiceResponseError",
+        "FSTimeoutError",  # fsspec
+    }
+)
+
+
+def _is_transient(error: BaseException) -> bool:
+    """Whether asking again may help: no connection, no answer in time, or a server that is busy."""
+    seen: BaseException | None = error
+    while seen is not None:
+        status = getattr(seen, "status", None) or getattr(seen, "status_code", None)
+        status = status or getattr(seen, "code", None)
+        if isinstance(status, int) and not isinstance(status, bool) and status >= 400:
+            return status in _TRANSIENT_STATUS
+        if isinstance(seen, (FileNotFoundError, PermissionError)):
+            return False
+        if isinstance(seen, (ConnectionError, TimeoutError, BlockingIOError)):
+            return True
+        if _TRANSIENT_NAMES & {kind.__name__ for kind in type(seen).__mro__}:
+            return True
+        seen = seen.__cause__
+    return "TimeoutError" in type(error).__name__  # Python 3.10 has three of them
