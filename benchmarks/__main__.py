@@ -1,6 +1,7 @@
 """Measure all figures and print them: `make bench`, or `make bench-quick` for the short form.
 
-Every figure is a ratio of two things done in turn in one sitting. Nothing fails on time.
+Every figure is a ratio of two things done in turn in one sitting. Nothing fails on time. The full form
+keeps its figures in `results.json`; `--only` measures and replaces some of them.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import statistics
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 # Before dlt is imported.
 os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
@@ -103,10 +104,18 @@ def main() -> None:
                 f"{'met' if met else 'MISSED'}",
                 flush=True,
             )
-    if not options.quick and not options.only:
-        RESULTS.write_text(json.dumps(results, indent=1) + "\n", "utf-8")
-        draw(results, CHART)
-        write_table(results, PAGE)
+    if not options.quick:
+        _keep(results)
+
+
+def _keep(results: list[dict[str, Any]]) -> None:
+    """Replace these figures among those kept, and make the page and the chart anew."""
+    kept = json.loads(RESULTS.read_text("utf-8")) if RESULTS.exists() else []
+    by_name = {result["figure"]: result for result in [*kept, *results]}
+    ordered = [by_name[figure.name] for figure in FIGURES if figure.name in by_name]
+    RESULTS.write_text(json.dumps(ordered, indent=1) + "\n", "utf-8")
+    write_table(ordered, PAGE)
+    draw(ordered, CHART)
 
 
 if __name__ == "__main__":
