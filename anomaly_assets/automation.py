@@ -9,7 +9,6 @@ import dagster as dg
 
 from anomaly_assets.assets.images import LISTING_DIGEST
 from anomaly_assets.datasets import SOURCE_DATASETS, SourceDataset
-from anomaly_assets.ingest.catalog import list_catalog, listing_digest
 from anomaly_assets.ingest.roots import RootError, open_root
 from anomaly_assets.settings import Settings
 
@@ -55,6 +54,8 @@ def files_changed_sensor(dataset: SourceDataset) -> dg.SensorDefinition:
     def files_changed(
         context: dg.SensorEvaluationContext,
     ) -> Iterator[dg.RunRequest | dg.SkipReason]:
+        from anomaly_assets.ingest.catalog import list_catalog, listing_digest
+
         location = Settings.from_environment().roots[dataset.name]
         if location is None:
             yield dg.SkipReason(f"{dataset.root_variable} is empty: left out.")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from anomaly_assets.datasets import SOURCE_DATASETS
-from anomaly_assets.tensors.transform import TensorSpec
+from anomaly_assets.tensors.spec import TensorSpec
 
 
 class SettingsError(ValueError):

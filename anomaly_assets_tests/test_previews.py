@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from anomaly_assets.previews import PER_KIND, THUMBNAIL_PIXELS, as_jpeg, contact_sheet
-from anomaly_assets.tensors.transform import TensorSpec
+from anomaly_assets.tensors.spec import TensorSpec
 from anomaly_assets_tests.warehouse.project import Project, mask, noise
 
 SIDE = THUMBNAIL_PIXELS

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from anomaly_assets.settings import Settings, SettingsError
-from anomaly_assets.tensors.transform import TensorSpec
+from anomaly_assets.tensors.spec import TensorSpec
 
 
 def test_nothing_set_makes_the_samples_run() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from anomaly_assets.tensors.transform import TensorSpec
+from anomaly_assets.tensors.spec import TensorSpec
 from anomaly_assets.warehouse.database import Warehouse
 from anomaly_assets.warehouse.publish import publish
 from benchmarks import straightforward

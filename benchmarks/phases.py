@@ -21,7 +21,7 @@ from anomaly_assets.ingest.roots import open_root
 from anomaly_assets.ingest.source import load
 from anomaly_assets.tensors import decoder
 from anomaly_assets.tensors.build import build_tensors
-from anomaly_assets.tensors.transform import TensorSpec
+from anomaly_assets.tensors.spec import TensorSpec
 from anomaly_assets.warehouse import checks
 from anomaly_assets.warehouse.database import Warehouse
 from anomaly_assets.warehouse.publish import publish

@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -16,11 +16,13 @@ from anomaly_assets.assets.specs import (
     table_spec,
 )
 from anomaly_assets.datasets import SOURCE_DATASETS, SourceDataset
-from anomaly_assets.ingest.reconcile import Reconciliation, reconcile
 from anomaly_assets.ingest.source import catalog_source, loading_pipeline
 from anomaly_assets.warehouse.database import CATALOG
 from anomaly_assets.warehouse.schema import comment_on_catalogue, refresh, row_count
 from anomaly_assets.warehouse.tables import CATALOGUE_TABLES
+
+if TYPE_CHECKING:
+    from anomaly_assets.ingest.reconcile import Reconciliation
 
 with warnings.catch_warnings():
     # The package is upstream's thin re-export of dagster_dlt, kept under the name users asked for; it
@@ -95,6 +97,8 @@ def catalogue_assets(dataset: SourceDataset) -> dg.AssetsDefinition:
         warehouse: WarehouseResource,
     ) -> Iterator[dg.MaterializeResult]:
         """List the root, compare, and let dlt load what differs."""
+        from anomaly_assets.ingest.reconcile import reconcile
+
         location = warehouse.settings.roots[dataset.name]
         if location is None:
             yield from _left_out(context, dataset)
@@ -165,7 +169,7 @@ def _left_out(
         yield dg.MaterializeResult(asset_key=key, metadata={"left_out": message})
 
 
-def _metadata(found: Reconciliation, table: str, rows: int) -> dict[str, Any]:
+def _metadata(found: "Reconciliation", table: str, rows: int) -> dict[str, Any]:
     changes = found.tables[table]
     return {
         "dagster/row_count": rows,

@@ -7,7 +7,6 @@ import dagster as dg
 from anomaly_assets.assets.resources import WarehouseResource
 from anomaly_assets.assets.specs import FRESHNESS, OWNERS
 from anomaly_assets.datasets import SOURCE_DATASETS
-from anomaly_assets.previews import as_jpeg, contact_sheet
 
 _MOST_BYTES = 100_000 * 3 // 4 // len(SOURCE_DATASETS)
 """Previews stay in the event log for ever: 100 kB of base64 text per materialization, all together."""
@@ -27,6 +26,8 @@ _MOST_BYTES = 100_000 * 3 // 4 // len(SOURCE_DATASETS)
 )
 def contact_sheets(warehouse: WarehouseResource) -> dg.MaterializeResult:
     """Draw the sheets from the stored tensors."""
+    from anomaly_assets.previews import as_jpeg, contact_sheet
+
     folder = warehouse.settings.database.absolute().parent / "contact_sheets"
     folder.mkdir(parents=True, exist_ok=True)
     metadata: dict[str, dg.MetadataValue] = {"folder": dg.MetadataValue.path(str(folder))}

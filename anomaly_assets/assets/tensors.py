@@ -10,7 +10,6 @@ from anomaly_assets.assets.specs import table_spec
 from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.ingest.roots import Root, RootError, open_root
 from anomaly_assets.settings import Settings
-from anomaly_assets.tensors.build import build_tensors
 from anomaly_assets.warehouse.schema import refresh, row_count
 
 _SECONDS_BETWEEN_REPORTS = 10.0
@@ -31,6 +30,8 @@ def image_tensors(
     context: dg.AssetExecutionContext, warehouse: WarehouseResource
 ) -> Iterator[dg.MaterializeResult]:
     """Decode what is new or changed since the last run, and note what cannot be used."""
+    from anomaly_assets.tensors.build import build_tensors
+
     settings = warehouse.settings
     report = build_tensors(
         warehouse.warehouse,

@@ -31,6 +31,7 @@ from anomaly_assets.datasets.record import (
     Split,
     Stray,
     is_junk,
+    is_unsafe,
     mask_stem,
     split_name,
 )
@@ -38,6 +39,7 @@ from anomaly_assets.datasets.record import (
 _SPLITS: dict[str, Split] = {"Train": "train", "Test": "test"}
 _LABEL_FOLDER = "Label"
 _LABELS_FILE = "labels.txt"
+_LONGEST_NAME = 255
 _OLDER_ARCHIVE = re.compile(r"(?:^|/)Class\d+(?:_def)?/(?:\d+\.png|labels\.txt)$", re.IGNORECASE)
 
 
@@ -51,6 +53,8 @@ def classify(path: str) -> Record:
         Exactly one record. Never raises.
     """
     parts = path.split("/")
+    if is_unsafe(parts):
+        return Stray(path, "unsafe_path")
     if is_junk(parts):
         return Ignored()
     for depth in (1, 2, 3):
@@ -88,8 +92,8 @@ def _label(relative_path: str, category: str, split: Split, name: str) -> Record
 def parse_labels(content: bytes) -> DeclaredLabels:
     r"""Read the content of a `Labels.txt`.
 
-    Byte-order marks, CRLF, blank lines and trailing tabs are accepted; bytes that are not text make
-    their line malformed, nothing else.
+    Byte-order marks, CRLF, blank lines and trailing tabs are accepted; bytes that are not text, and
+    names that are too long for a file, make their line malformed, nothing else.
 
     Args:
         content: The file's bytes.
@@ -103,8 +107,13 @@ def parse_labels(content: bytes) -> DeclaredLabels:
         fields = [field.strip() for field in line.split("\t")]
         if not any(fields) or (number == 1 and [*filter(None, fields)] == ["1"]):
             continue
-        if len(fields) < 3 or fields[1] not in ("0", "1") or not fields[2] or "�" in line:
+        if (
+            len(fields) < 3
+            or fields[1] not in ("0", "1")
+            or "�" in line
+            or not 0 < len(fields[2]) <= _LONGEST_NAME
+        ):
             malformed.append(number)
-            continue
-        declared[fields[2]] = max(int(fields[1]), declared.get(fields[2], 0))
+        else:
+            declared[fields[2]] = max(int(fields[1]), declared.get(fields[2], 0))
     return DeclaredLabels(declared, tuple(malformed))

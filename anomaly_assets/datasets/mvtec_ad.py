@@ -25,6 +25,7 @@ from anomaly_assets.datasets.record import (
     Record,
     Stray,
     is_junk,
+    is_unsafe,
     mask_stem,
     split_name,
 )
@@ -48,6 +49,8 @@ def classify(path: str) -> Record:
         Exactly one record. Never raises.
     """
     parts = path.split("/")
+    if is_unsafe(parts):
+        return Stray(path, "unsafe_path")
     if is_junk(parts):
         return Ignored()
     for depth in (1, 2):

@@ -113,6 +113,14 @@ def is_junk(parts: list[str]) -> bool:
     return name in _JUNK_NAMES or (stem in _JUNK_STEMS and suffix in ("", "txt", "md", "pdf"))
 
 
+def is_unsafe(parts: list[str]) -> bool:
+    """Whether the path is absolute or goes through `.` or `..`, as archives and stores can say.
+
+    Here nothing is ever opened by such a name, but somebody may export to where it points.
+    """
+    return any(part in ("", ".", "..") for part in parts[:-1])
+
+
 def split_name(name: str) -> tuple[str, str]:
     """Split a file name into stem and lower-case suffix (with its dot, or empty)."""
     stem, dot, suffix = name.rpartition(".")

@@ -19,6 +19,16 @@ from anomaly_assets.ingest.catalog import Catalog, list_catalog, listing_digest
 from anomaly_assets.ingest.roots import RootError, open_root
 from anomaly_assets.warehouse.database import Warehouse, table_exists
 
+LOAD_CHANGES_SCHEMA = pa.schema(
+    [
+        pa.field("table_name", pa.string(), nullable=False),
+        pa.field("rows_inserted", pa.int64(), nullable=False),
+        pa.field("rows_updated", pa.int64(), nullable=False),
+        pa.field("rows_deleted", pa.int64(), nullable=False),
+    ]
+)
+"""One row per load and table, carried in the same dlt load as the rows it counts."""
+
 SHRINK_LIMIT = 0.8
 """A listing below this share of the rows already loaded is taken for a fault, not for a wish."""
 
@@ -60,6 +70,11 @@ class TableChanges:
     def any(self) -> bool:
         """Whether there is something to load."""
         return bool(self.inserted or self.updated or self.deleted) or not self.table_exists
+
+    def counted(self, table: str) -> pa.Table:
+        """The row of `load_changes` that counts these changes."""
+        counts = [[table], [self.inserted], [self.updated], [self.deleted]]
+        return pa.table(counts, schema=LOAD_CHANGES_SCHEMA)
 
 
 @dataclass(frozen=True)

@@ -11,14 +11,14 @@ import importlib
 import os
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
-from urllib.parse import unquote, urlsplit, urlunsplit
+from typing import TypeVar
+from urllib.parse import urlsplit, urlunsplit
 
 import fsspec
 import tenacity
 
+from anomaly_assets.ingest.clients import open_client
 from anomaly_assets.ingest.roots import FileUnreadableError, RootError, as_text
-from anomaly_assets.settings import store_timeout_seconds
 
 ATTEMPTS = 4
 """How often a request is made before the store counts as down."""
@@ -69,11 +69,10 @@ class Store:
         self._location = location
         self.uri = safe_address(location)
         self.scheme, netloc, _, self.query, _ = urlsplit(location)
-        options = self._options(netloc)
         try:
             if self.scheme in EXTRAS:
                 importlib.import_module(EXTRAS[self.scheme][1])
-            self.filesystem = fsspec.filesystem(self.scheme, **options)
+            self.filesystem = open_client(self.scheme, netloc)
         except ImportError:
             extra, package = EXTRAS.get(self.scheme, (None, f"its package for {self.scheme}://"))
             install = f"pip install 'anomaly_assets[{extra}]'" if extra else "pip install it"
@@ -91,25 +90,6 @@ class Store:
 
     def __reduce__(self) -> tuple[type[Store], tuple[str]]:
         return Store, (self._location,)
-
-    def _options(self, netloc: str) -> dict[str, Any]:
-        seconds = store_timeout_seconds()
-        options: dict[str, Any] = {"use_listings_cache": False, "skip_instance_cache": True}
-        if self.scheme == "s3":
-            options["config_kwargs"] = {
-                "connect_timeout": seconds,
-                "read_timeout": seconds,
-                "retries": {"max_attempts": 1},
-            }
-        elif self.scheme in ("az", "abfs", "abfss"):
-            options |= {"connection_timeout": seconds, "read_timeout": seconds}
-        elif self.scheme in ("gs", "gcs"):
-            options |= {"timeout": seconds}
-            if os.environ.get("STORAGE_EMULATOR_HOST"):
-                options["token"] = "anon"
-        elif self.scheme in WEB_SCHEMES:
-            options["client_kwargs"] = _web_client_options(netloc, seconds)
-        return options
 
     def request(self, call: Callable[[], _Result], path: str) -> _Result:
         """Make a request; `path` names what it is about.
@@ -140,21 +120,6 @@ class Store:
             raise FileUnreadableError(f"{as_text(path)}: {safe_text(error)}") from None
 
 
-def _web_client_options(netloc: str, seconds: float) -> dict[str, Any]:
-    try:
-        import aiohttp
-    except ImportError:
-        return {}  # said by who asked for the options
-    options: dict[str, Any] = {
-        "timeout": aiohttp.ClientTimeout(total=None, sock_connect=seconds, sock_read=seconds),
-        "trust_env": True,  # ~/.netrc and proxies
-    }
-    user, _, password = netloc.rpartition("@")[0].partition(":")
-    if user:
-        options["auth"] = aiohttp.BasicAuth(unquote(user), unquote(password))
-    return options
-
-
 _TRANSIENT_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
 _TRANSIENT_NAMES = frozenset(
     {
@@ -165,6 +130,7 @@ _TRANSIENT_NAMES = frozenset(
         "ServiceRequestError",  # azure
         "ServiceResponseError",
         "FSTimeoutError",  # fsspec
+        "ProxyError",  # gcsfs, for status 502
     }
 )
 

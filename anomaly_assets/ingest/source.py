@@ -6,6 +6,8 @@ load. Only the categories in which something changed are staged; the merge is ke
 `destination_scope`, whose predicate holds digests instead of names, so that a folder name can never
 become part of a SQL statement.
 
+What reconciling needs is imported by who loads: this module is read whenever definitions are.
+
 Run one source alone with `python -m anomaly_assets.ingest mvtec_ad`.
 """
 
@@ -14,28 +16,19 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dlt
 import duckdb
-import pyarrow as pa
 from dlt.destinations import duckdb as duckdb_destination
 from dlt.extract import DltResource, DltSource
 from dlt.pipeline.pipeline import Pipeline
 
 from anomaly_assets.datasets import SourceDataset
-from anomaly_assets.ingest.reconcile import Reconciliation, TableChanges, reconcile
 from anomaly_assets.warehouse.database import Warehouse
 
-LOAD_CHANGES_SCHEMA = pa.schema(
-    [
-        pa.field("table_name", pa.string(), nullable=False),
-        pa.field("rows_inserted", pa.int64(), nullable=False),
-        pa.field("rows_updated", pa.int64(), nullable=False),
-        pa.field("rows_deleted", pa.int64(), nullable=False),
-    ]
-)
-"""One row per load and table, carried in the same dlt load as the rows it counts."""
+if TYPE_CHECKING:
+    from anomaly_assets.ingest.reconcile import Reconciliation, TableChanges
 
 _PRIMARY_KEYS = {"images": "image_id", "stray_files": "relative_path"}
 
@@ -122,6 +115,8 @@ def load(
 
     Takes the arguments, and raises the errors, of `reconcile`.
     """
+    from anomaly_assets.ingest.reconcile import reconcile
+
     with warehouse.locked():
         found = reconcile(
             dataset, location, warehouse, categories=categories, allow_shrink=allow_shrink
@@ -136,10 +131,7 @@ def _resource(name: str, changes: TableChanges | None) -> DltResource:
     def rows() -> Iterator[Any]:
         if changes is not None and changes.any:
             yield changes.rows
-            counts = pa.table(
-                [[name], [changes.inserted], [changes.updated], [changes.deleted]],
-                schema=LOAD_CHANGES_SCHEMA,
-            )
+            counts = changes.counted(name)
             hints = dlt.mark.make_hints(
                 table_name="load_changes", write_disposition="append", primary_key=""
             )

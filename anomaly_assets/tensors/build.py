@@ -36,14 +36,14 @@ from anomaly_assets.tensors.decode import (
     StaleImage,
     decode_batch,
 )
-from anomaly_assets.tensors.transform import TensorSpec
+from anomaly_assets.tensors.spec import TensorSpec
 from anomaly_assets.warehouse.database import ROW_GROUP_SIZE, Warehouse
 from anomaly_assets.warehouse.schema import ensure_tables, row_count
 
 BATCH_IMAGES = 8
 """Images per decoding task: few, so that all workers finish at about the same time."""
 
-BATCHES_PER_WORKER = 6
+BATCHES_PER_WORKER = 4
 """Decoding tasks in flight or waiting to be written: workers go on while a transaction is committed."""
 
 TRANSACTION_ROWS = ROW_GROUP_SIZE
@@ -123,6 +123,7 @@ def build_tensors(
         TooManyUnreadableError: More than a fifth of the files, and at least 5, cannot be read.
     """
     started = time.monotonic()
+    pa.default_memory_pool().release_unused()  # what the catalogue took, which tensors need now
     with warehouse.locked():
         with warehouse.connect(wide_rows=True) as connection:
             ensure_tables(connection)

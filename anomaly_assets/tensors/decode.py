@@ -15,10 +15,10 @@ import numpy as np
 import pyarrow as pa
 
 from anomaly_assets.ingest.roots import FileUnreadableError, Root
+from anomaly_assets.tensors.spec import TensorSpec
 from anomaly_assets.tensors.transform import (
     DecodedImage,
     DecodedMask,
-    TensorSpec,
     UInt8Array,
     UnusableImageError,
     decode_image,

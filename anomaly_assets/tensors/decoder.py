@@ -54,13 +54,17 @@ def load(image: Image.Image, content: bytes) -> Image.Image:
 
 
 def _is_plain(image: Image.Image) -> bool:
-    """Whether the file holds 8-bit grey or RGB as it is, without transparency or interlacing."""
+    """Whether the file holds 8-bit grey or RGB as it is: not transparent, interlaced or animated.
+
+    The first frame of an animation may cover a part of the picture (`bbox`), which decoders treat
+    differently.
+    """
     tiles = getattr(image, "tile", [])
     return (
         image.mode in ("L", "RGB")
         and len(tiles) == 1
         and tiles[0].args == image.mode
-        and not {"transparency", "interlace"} & image.info.keys()
+        and not {"transparency", "interlace", "bbox"} & image.info.keys()
     )
 
 

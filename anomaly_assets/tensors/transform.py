@@ -5,12 +5,13 @@ The recipe, which tests compare with Pillow byte for byte:
 1. The file is decoded as PNG, whatever its name says. Orientation tags, gamma and colour profiles
    are not applied, because the masks belong to the stored pixels.
 2. Modes with colour (`P`, `RGB`, `RGBA`) become `RGB`, all others (`1`, `L`, `LA`, `I`, `I;16`)
-   become `L`, by Pillow's `convert`. Alpha is dropped; 16-bit values above 255 become 255.
+   become `L`, by Pillow's `convert`. Alpha is dropped; 16-bit grey values above 255 become 255, and
+   other 16-bit files keep their high bytes. Of an animation, the first frame counts.
 3. The result is resized with LANCZOS in that mode, and only then expanded to the wanted channels:
    the same pixels as expanding first, for a third of the work on grey images.
 
-A mask is `value > 0` of the grey file, resized with NEAREST. Its area and box are measured before
-that, because a resize may erase a defect of two pixels.
+A mask is `value > 0`, in a file with colours `value > 0` of any channel, resized with NEAREST. Its
+area and box are measured before that, because a resize may erase a defect of two pixels.
 """
 
 from __future__ import annotations
@@ -18,13 +19,15 @@ from __future__ import annotations
 import hashlib
 import io
 from dataclasses import dataclass
+from functools import reduce
 from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import Image, ImageChops
 
 from anomaly_assets.tensors import decoder
+from anomaly_assets.tensors.spec import TensorSpec
 
 ALLOWED_FORMATS = ("PNG",)
 MAX_PIXELS = 64 * 1024 * 1024
@@ -41,20 +44,6 @@ class UnusableImageError(ValueError):
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(detail)
         self.reason = reason
-
-
-@dataclass(frozen=True, slots=True)
-class TensorSpec:
-    """Shape of every tensor: `height` x `width` x `channels`, in pixels; 1 or 3 channels."""
-
-    height: int = 256
-    width: int = 256
-    channels: int = 3
-
-    @property
-    def transform(self) -> str:
-        """Name of the recipe, stored with each tensor; a tensor of another recipe is stale."""
-        return f"lanczos-{self.height}x{self.width}x{self.channels}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +80,7 @@ class DecodedMask:
         area_fraction: Share of the file's pixels that are defective, 0 to 1.
         box: Left, top, right, bottom (exclusive) of the defect in the file; None for an empty mask.
         values: Distinct grey values of the file, at most 256; anything but 0 and 255 is unusual.
+            The value of a colour is that of its brightest channel.
     """
 
     pixels: UInt8Array
@@ -140,7 +130,7 @@ def decode_mask(content: bytes, spec: TensorSpec) -> DecodedMask:
         UnusableImageError: The bytes are not an image that can be used.
     """
     with _opened(content) as image:
-        grey = _converted(image, content, "L")
+        grey = _mask_values(image, content)
         histogram = grey.histogram()
         width, height = grey.size
         # NEAREST picks values and mixes none, so that `> 0` can come after it, on fewer pixels.
@@ -188,6 +178,13 @@ class _opened:
 def _converted(image: Image.Image, content: bytes, mode: str) -> Image.Image:
     image = decoder.load(image, content)
     return image if image.mode == mode else image.convert(mode)
+
+
+def _mask_values(image: Image.Image, content: bytes) -> Image.Image:
+    """A grey image that is black exactly where the file is: a weighted sum makes dark blue black."""
+    if image.mode not in _RGB_MODES:
+        return _converted(image, content, "L")
+    return reduce(ImageChops.lighter, _converted(image, content, "RGB").split())
 
 
 def _resized(image: Image.Image, spec: TensorSpec, resample: Image.Resampling) -> Image.Image:

@@ -12,7 +12,7 @@ from typing import Any
 import duckdb
 
 from anomaly_assets.datasets import official_counts
-from anomaly_assets.tensors.transform import TensorSpec
+from anomaly_assets.tensors.spec import TensorSpec
 from anomaly_assets.warehouse.schema import statement
 
 MOST_SHOWN = 20

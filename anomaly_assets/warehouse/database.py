@@ -150,6 +150,7 @@ class Warehouse:
         refuse_ambiguous_name(self.path)
         with self.locked():
             if wide_rows:
+                self._stop()  # it keeps what the catalogue took, which tensors need now
                 instance = start_duckdb(_WIDE_ROWS)
             else:
                 instance = self._instance = self._instance or start_duckdb()

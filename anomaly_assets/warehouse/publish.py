@@ -21,7 +21,7 @@ from pathlib import Path
 import duckdb
 
 from anomaly_assets.datasets import SOURCE_DATASETS
-from anomaly_assets.tensors.transform import TensorSpec
+from anomaly_assets.tensors.spec import TensorSpec
 from anomaly_assets.warehouse.checks import blocking_findings
 from anomaly_assets.warehouse.database import (
     CATALOG,

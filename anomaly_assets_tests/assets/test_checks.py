@@ -4,8 +4,8 @@ import dagster as dg
 import numpy as np
 import pytest
 
-from anomaly_assets.assets import tensors as tensors_module
 from anomaly_assets.definitions import defs
+from anomaly_assets.tensors import build
 from anomaly_assets.tensors.build import BuildReport, build_tensors
 from anomaly_assets_tests.assets.environment import Environment
 from anomaly_assets_tests.assets.runs import Run, offenders, run_job, run_selection
@@ -185,7 +185,7 @@ def test_a_blocking_check_that_fails_stops_publishing_and_fails_the_run(
             warehouse.execute("DELETE FROM image_tensors WHERE image_id = ?", [lost])
         return report
 
-    monkeypatch.setattr(tensors_module, "build_tensors", lose_one)
+    monkeypatch.setattr(build, "build_tensors", lose_one)
     run = run_job()
     assert not run.success
     assert run.failures.keys() == {"image_tensors_checks"}

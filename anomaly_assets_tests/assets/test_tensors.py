@@ -4,7 +4,7 @@ import dagster as dg
 import pytest
 
 from anomaly_assets_tests.assets.environment import Environment
-from anomaly_assets_tests.assets.runs import Run, run_selection
+from anomaly_assets_tests.assets.runs import Run, catalogue, offenders, run_job, run_selection
 from anomaly_assets_tests.assets.trees import grey_png, write_image
 
 PIXELS = (
@@ -58,3 +58,25 @@ def test_only_what_changed_is_decoded_and_a_mended_file_is_no_longer_rejected(
         "SELECT DISTINCT height, width, channels, octet_length(image_tensor) FROM main.samples",
         database=tiny.warehouse,
     ) == [(8, 12, 1, 96)]
+
+
+def test_a_root_that_goes_away_before_its_changes_are_decoded_publishes_nothing(
+    tiny: Environment,
+) -> None:
+    assert run_job().success
+    published = tiny.database.read_bytes()
+    changed = "bolt/train/good/000.png"
+    write_image(tiny.mvtec_ad, changed, grey_png("another picture"))
+    assert run_selection(catalogue("mvtec_ad")).success
+    away = tiny.mvtec_ad.rename(tiny.mvtec_ad.with_name("unplugged"))
+
+    run = run_job("refresh_dagm_2007")
+
+    assert not run.success
+    check = run.checks["image_tensors:images_have_a_tensor_or_a_rejection"]
+    assert offenders(check).keys() == {f"mvtec_ad/{changed}"}
+    assert tiny.database.read_bytes() == published
+
+    away.rename(tiny.mvtec_ad)
+    assert run_job("refresh_dagm_2007").success
+    assert tiny.database.read_bytes() != published

@@ -14,7 +14,8 @@ from PIL import Image
 from anomaly_assets.ingest.roots import open_root
 from anomaly_assets.tensors import build
 from anomaly_assets.tensors.build import BuildReport, TooManyUnreadableError
-from anomaly_assets.tensors.transform import TensorSpec, decode_image, decode_mask
+from anomaly_assets.tensors.spec import TensorSpec
+from anomaly_assets.tensors.transform import decode_image, decode_mask
 from anomaly_assets_tests.warehouse.project import SPEC, Project, mask, noise
 
 GOOD = [f"mvtec_ad/bottle/train/good/{number:03}.png" for number in range(3)]

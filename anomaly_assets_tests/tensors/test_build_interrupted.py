@@ -15,7 +15,7 @@ from anomaly_assets.ingest.roots import open_root
 from anomaly_assets.tensors import build
 from anomaly_assets.tensors.build import Progress
 from anomaly_assets.tensors.decode import StaleImage, decode_batch
-from anomaly_assets.tensors.transform import TensorSpec
+from anomaly_assets.tensors.spec import TensorSpec
 from anomaly_assets_tests.warehouse.project import SPEC, Project
 
 WIDER = TensorSpec(6, 8, 3)

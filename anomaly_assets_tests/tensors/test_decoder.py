@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
 from anomaly_assets.tensors import decoder
-from anomaly_assets.tensors.transform import TensorSpec, UnusableImageError, decode_image
+from anomaly_assets.tensors.spec import TensorSpec
+from anomaly_assets.tensors.transform import UnusableImageError, decode_image
 from anomaly_assets_tests.tensors.pictures import (
     MODES,
     SIGNATURE,

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from anomaly_assets.tensors.spec import TensorSpec
 from anomaly_assets.tensors.transform import (
     MAX_PIXELS,
-    TensorSpec,
     UnusableImageError,
     decode_image,
     decode_mask,

@@ -14,7 +14,8 @@ from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.ingest.catalog import list_catalog
 from anomaly_assets.ingest.roots import Root, open_root
 from anomaly_assets.tensors.build import BuildReport, build_tensors
-from anomaly_assets.tensors.transform import TensorSpec, UInt8Array
+from anomaly_assets.tensors.spec import TensorSpec
+from anomaly_assets.tensors.transform import UInt8Array
 from anomaly_assets.warehouse.database import Warehouse
 from anomaly_assets.warehouse.schema import ensure_tables, refresh
 from anomaly_assets.warehouse.tables import TABLES

@@ -8,7 +8,7 @@ import duckdb
 import pytest
 
 from anomaly_assets.datasets import official_counts
-from anomaly_assets.tensors.transform import TensorSpec
+from anomaly_assets.tensors.spec import TensorSpec
 from anomaly_assets.warehouse import checks
 from anomaly_assets.warehouse.checks import Check, Finding, blocking_findings, evaluate
 from anomaly_assets.warehouse.schema import refresh
@@ -138,6 +138,20 @@ def test_an_image_that_is_neither_decoded_nor_rejected_is_named(
     reject(connection, CRACK, "bottle/ground_truth/crack/000_mask.png")
     assert offenders(connection, "images_have_a_tensor_or_a_rejection") == [
         (CRACK, "neither decoded nor rejected")
+    ]
+
+
+def test_an_image_whose_tensor_is_of_another_version_is_named(
+    connection: duckdb.DuckDBPyConnection,
+) -> None:
+    connection.execute("UPDATE image_tensors SET file_version = '0' WHERE image_id = ?", [HOLE])
+    connection.execute(
+        "UPDATE image_tensors SET mask_file_version = NULL WHERE image_id = ?", [CRACK]
+    )
+    detail = "decoded from another version of the image or its mask"
+    assert offenders(connection, "images_have_a_tensor_or_a_rejection") == [
+        (CRACK, detail),
+        (HOLE, detail),
     ]
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from anomaly_assets.tensors.transform import TensorSpec
+from anomaly_assets.tensors.spec import TensorSpec
 from anomaly_assets.warehouse import publish as publishing
 from anomaly_assets.warehouse.database import WarehouseError
 from anomaly_assets.warehouse.publish import (

@@ -1,6 +1,17 @@
-SELECT images.image_id AS offender, 'neither decoded nor rejected' AS detail
+-- The version counts: a root that goes away between the catalogue and the tensors leaves old tensors.
+SELECT
+    images.image_id AS offender,
+    CASE
+        WHEN tensors.image_id IS NULL THEN 'neither decoded nor rejected'
+        ELSE 'decoded from another version of the image or its mask'
+    END AS detail
 FROM images
-ANTI JOIN image_tensors AS tensors ON tensors.image_id = images.image_id
+LEFT JOIN image_tensors AS tensors ON tensors.image_id = images.image_id
 ANTI JOIN rejected_images AS rejected
-    ON rejected.image_id = images.image_id AND rejected.relative_path = images.relative_path
+    ON rejected.image_id = images.image_id
+    AND rejected.relative_path = images.relative_path
+    AND rejected.file_version = images.file_version
+WHERE tensors.image_id IS NULL
+OR (tensors.file_version, tensors.mask_file_version)
+    IS DISTINCT FROM (images.file_version, images.mask_file_version)
 ORDER BY offender;

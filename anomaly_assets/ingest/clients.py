@@ -1,0 +1,98 @@
+"""The fsspec client of each kind of store, made to ask once and to give up in time.
+
+Each of them repeats requests by itself, with pauses of its own: up to half a minute per request in
+gcsfs, a minute in Azure's client, five silent time limits in s3fs. `requests.py` repeats them instead,
+for all stores alike, so that a store that is down ends a run within a minute or two.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from typing import Any
+from urllib.parse import unquote
+
+import fsspec
+
+from anomaly_assets.settings import store_timeout_seconds
+
+_UNCACHED = {"use_listings_cache": False, "skip_instance_cache": True}
+
+
+def open_client(scheme: str, netloc: str) -> Any:
+    """Make the client of one store.
+
+    Args:
+        scheme: Of the address.
+        netloc: Of the address, which for the web may hold user and password.
+
+    Raises:
+        ImportError: The package that opens such addresses is not installed.
+        ValueError: Nothing does, or the store's credentials are missing.
+    """
+    seconds = store_timeout_seconds()
+    if scheme == "s3":
+        return _s3_client(seconds)
+    if scheme in ("az", "abfs", "abfss"):
+        return _azure_client(scheme, seconds)
+    if scheme in ("gs", "gcs"):
+        return _gcs_client(seconds)
+    if scheme in ("http", "https"):
+        return _web_client(scheme, netloc, seconds)
+    return fsspec.filesystem(scheme, **_UNCACHED)
+
+
+def _s3_client(seconds: float) -> Any:
+    config = {
+        "connect_timeout": seconds,
+        "read_timeout": seconds,
+        "retries": {"total_max_attempts": 1},
+    }
+    client = fsspec.filesystem("s3", config_kwargs=config, **_UNCACHED)
+    client.retries = 1
+    return client
+
+
+def _azure_client(scheme: str, seconds: float) -> Any:
+    client = fsspec.filesystem(
+        scheme, connection_timeout=seconds, read_timeout=seconds, **_UNCACHED
+    )
+    # The options above hold for downloads alone, and there are none for the rest.
+    client.service_client._config.retry_policy.total_retries = 0
+    connection = client.service_client._pipeline._transport.connection_config
+    connection.timeout = connection.read_timeout = seconds
+    return client
+
+
+def _gcs_client(seconds: float) -> Any:
+    # Not the class that gcsfs registers: it asks for the kind of every bucket by gRPC, which takes a
+    # minute where nobody answers, for the sake of one rare kind that we do not write to.
+    from gcsfs.core import GCSFileSystem
+
+    client = GCSFileSystem(
+        token="anon" if os.environ.get("STORAGE_EMULATOR_HOST") else None,
+        session_kwargs={"timeout": _silence(seconds)},
+        **_UNCACHED,
+    )
+    client._request = partial(GCSFileSystem._request.__wrapped__, client)
+    return client
+
+
+def _web_client(scheme: str, netloc: str, seconds: float) -> Any:
+    import aiohttp
+
+    options: dict[str, Any] = {
+        "timeout": _silence(seconds),
+        "trust_env": True,  # ~/.netrc and proxies
+    }
+    user, _, password = netloc.rpartition("@")[0].partition(":")
+    if user:
+        options["auth"] = aiohttp.BasicAuth(unquote(user), unquote(password), "utf-8")
+    return fsspec.filesystem(scheme, client_kwargs=options, **_UNCACHED)
+
+
+def _silence(seconds: float) -> Any:
+    """A limit on how long nothing may come, not on how long it takes."""
+    import aiohttp
+
+    return aiohttp.ClientTimeout(total=None, sock_connect=seconds, sock_read=seconds)
