@@ -13,9 +13,10 @@ export RUNTIME__DLTHUB_TELEMETRY := false
 # Modules and not the scripts in .venv/bin, which name the folder they were installed in.
 RUN := .venv/bin/python -m
 INSTALLED := .venv/.installed
+AZURITE := .venv/stores/node_modules/azurite
 
 .DEFAULT_GOAL := help
-.PHONY: help materialize ui test lint types bench bench-quick lock clean dagster-home
+.PHONY: help materialize ui test lint types bench bench-quick faults faults-quick stores lock clean dagster-home
 
 help: ## List the targets
 	@echo "make TARGET [ARGS='further arguments'] [PYTHON=python3.12] [PORT=3000]"
@@ -45,6 +46,23 @@ bench: $(INSTALLED) ## Measure all figures, and print ratios
 
 bench-quick: $(INSTALLED) ## The short form of bench, about a minute
 	unset DAGSTER_HOME; $(RUN) benchmarks --quick $(ARGS)
+
+faults: $(INSTALLED) ## Kill, crowd, starve and cancel the command; some twenty minutes, writes a report
+	unset DAGSTER_HOME; $(RUN) anomaly_assets_tests.faults $(ARGS)
+
+faults-quick: $(INSTALLED) ## The short form of faults, two minutes
+	unset DAGSTER_HOME; $(RUN) anomaly_assets_tests.faults --quick $(ARGS)
+
+# SeaweedFS and fake-gcs-server come with requirements.lock. What nginx serves, the tests say.
+stores: $(AZURITE) ## Install the servers that the tests of roots in stores run against (Debian, as root)
+	@command -v nginx >/dev/null || test -x /usr/sbin/nginx || { \
+	  apt-get update -qq && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive \
+	    apt-get install -qq --yes --no-install-recommends nginx >/dev/null; }
+
+$(AZURITE): | $(INSTALLED)
+	@echo "Installing Azurite into .venv/stores; this takes half a minute."
+	npm install --prefix .venv/stores --no-save --no-package-lock --no-audit --no-fund \
+	  --ignore-scripts --loglevel=error azurite@3.37.0
 
 # Extras keep their brackets, because pip before 24 refuses them in a hashed file otherwise.
 lock: $(INSTALLED) ## Resolve requirements.lock again; ARGS=--upgrade takes newer versions

@@ -143,7 +143,8 @@ def _is_transient(error: BaseException) -> bool:
         status = status or getattr(seen, "code", None)
         if isinstance(status, int) and not isinstance(status, bool) and status >= 400:
             return status in _TRANSIENT_STATUS
-        if isinstance(seen, (FileNotFoundError, PermissionError)):
+        # fsspec says "not found" of a web file whatever kept it from asking; the cause is the answer.
+        if isinstance(seen, (FileNotFoundError, PermissionError)) and seen.__cause__ is None:
             return False
         if isinstance(seen, (ConnectionError, TimeoutError, BlockingIOError)):
             return True

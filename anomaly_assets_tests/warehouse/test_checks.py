@@ -157,8 +157,13 @@ def test_an_image_whose_tensor_is_of_another_version_is_named(
 
 def reject(connection: duckdb.DuckDBPyConnection, image_id: str, relative_path: str) -> None:
     connection.execute(
-        "INSERT INTO rejected_images VALUES (?, ?, '1', ?, 'damaged_image', 'cut off', now())",
-        [image_id, relative_path, SPEC.transform],
+        """
+        INSERT INTO rejected_images
+        SELECT image_id, $path, file_version, $transform, 'damaged_image', 'cut off', now()
+        FROM images
+        WHERE image_id = $image_id
+        """,
+        {"image_id": image_id, "path": relative_path, "transform": SPEC.transform},
     )
 
 

@@ -1,0 +1,113 @@
+"""A whole load of a root, and all that is said about its files afterwards."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from anomaly_assets.datasets import SOURCE_DATASETS
+from anomaly_assets.ingest.roots import open_root
+from anomaly_assets.ingest.source import load
+from anomaly_assets.tensors import decoder
+from anomaly_assets.warehouse import checks
+from anomaly_assets.warehouse.checks import Finding, blocking_findings, evaluate
+from anomaly_assets_tests.tensors.test_decoder import pillow_alone
+from anomaly_assets_tests.warehouse.project import SPEC, Project
+
+DECODERS = pytest.mark.parametrize("decode_with", ["pillow", "wuffs"])
+
+GOOD, DEFECT = "bottle/train/good/000.png", "bottle/test/cut/000.png"
+DEFECTS_MASK = "bottle/ground_truth/cut/000_mask.png"
+BOTH: dict[str, bytes | None] = {GOOD: None, DEFECT: bytes([1] * 48)}
+"""The samples of the fixture `good_and_defect`."""
+
+_CHECKS = {
+    check.name: check
+    for group in (
+        checks.IMAGES_CHECKS,
+        checks.TENSOR_CHECKS,
+        checks.REJECTED_CHECKS,
+        checks.STRAY_CHECKS,
+        *checks.CATALOGUE_CHECKS.values(),
+    )
+    for check in group
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of the files of one source dataset, by relative path.
+
+    Attributes:
+        samples: Image to its mask tensor, of all that can be trained on.
+        rejected: File to the reason why it cannot be used.
+        strays: File to the reason why it belongs to no image.
+    """
+
+    samples: dict[str, bytes | None]
+    rejected: dict[str, str]
+    strays: dict[str, str]
+
+
+def decoding_with(name: str) -> AbstractContextManager[None]:
+    """`wuffs`, or `pillow` as where the faster decoder is not installed."""
+    if name == "wuffs":
+        if decoder.wuffs() is None:
+            pytest.skip("pywuffs is not installed")
+        return nullcontext()
+    return pillow_alone()
+
+
+def load_all(project: Project, dataset: str = "mvtec_ad", location: str | None = None) -> Outcome:
+    """Load a root through dlt, decode it, and publish nothing, as a run of the asset graph does."""
+    location = location or str(project.folder / dataset)
+    load(SOURCE_DATASETS[dataset], location, project.warehouse)
+    project.refresh_all()
+    project.build(roots={dataset: open_root(location)})
+    return outcome_of(project, dataset)
+
+
+def decode_all(project: Project, dataset: str = "mvtec_ad", **options: Any) -> Outcome:
+    """The same without dlt, for tests about contents."""
+    project.list_files()
+    project.build(**options)
+    return outcome_of(project, dataset)
+
+
+def outcome_of(project: Project, dataset: str = "mvtec_ad") -> Outcome:
+    """What the tables say, with their promises to each other kept."""
+    project.refresh_all()
+    with project.warehouse.connect() as connection:
+        assert blocking_findings(connection, SPEC) == {}
+    samples = dict(
+        project.rows(
+            """
+            SELECT images.relative_path, samples.mask_tensor
+            FROM anomaly.samples JOIN images USING (image_id) WHERE images.source_dataset = ?
+            """,
+            [dataset],
+        )
+    )
+    prefix = f"{dataset}/"
+    query = "SELECT relative_path, reason FROM rejected_images WHERE starts_with(image_id, ?)"
+    return Outcome(
+        samples,
+        dict(project.rows(query, [prefix])),
+        dict(project.rows(f"SELECT relative_path, reason FROM {dataset}.stray_files")),
+    )
+
+
+def finding(project: Project, check: str, dataset: str = "mvtec_ad") -> Finding:
+    """What a check found."""
+    with project.warehouse.connect() as connection:
+        return evaluate(connection, _CHECKS[check], source_dataset=dataset, spec=SPEC)
+
+
+def offenders(project: Project, check: str, dataset: str = "mvtec_ad") -> dict[str, str | None]:
+    """Offenders of a check, which names them all, with details."""
+    found = finding(project, check, dataset)
+    assert found.count == len(found.shown)
+    return dict(found.shown)

@@ -1,0 +1,113 @@
+"""A file that is no usable PNG is rejected by name with its reason; all others load."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from anomaly_assets_tests.bad_input.files import encoded
+from anomaly_assets_tests.bad_input.loading import (
+    DECODERS,
+    Outcome,
+    decode_all,
+    decoding_with,
+    load_all,
+    offenders,
+)
+from anomaly_assets_tests.tensors.pictures import SIGNATURE, png
+from anomaly_assets_tests.warehouse.project import SIZE, Project, mask, noise
+
+WHOLE = png(noise(1))
+RANDOM = np.random.default_rng(0).bytes(3000)
+CMYK = Image.new("CMYK", SIZE, (10, 20, 30, 40))
+
+DAMAGED = {
+    "zero bytes": (b"", "empty_file"),
+    "one byte": (b"\x89", "not_a_png"),
+    "truncated in its header": (WHOLE[:20], "damaged_image"),
+    "truncated in its pixels": (WHOLE[: len(WHOLE) // 2], "damaged_image"),
+    "truncated by fifty bytes": (WHOLE[:-50], "damaged_image"),
+    "random bytes": (RANDOM, "not_a_png"),
+    "random bytes behind a signature": (SIGNATURE + RANDOM, "damaged_image"),
+    "a text": (b"The picture is in the other folder.\n", "not_a_png"),
+    "a web page": (b"<!DOCTYPE html><title>404</title>", "not_a_png"),
+    "a pointer to a large file": (b"version https://git-lfs.github.com/spec/v1\n", "not_a_png"),
+    "a jpeg": (encoded(noise(2), "JPEG"), "not_a_png"),
+    "a CMYK jpeg": (encoded(CMYK, "JPEG"), "not_a_png"),
+    "a CMYK tiff": (encoded(CMYK, "TIFF"), "not_a_png"),
+    "a gif": (encoded(noise(2), "GIF"), "not_a_png"),
+    "a bmp": (encoded(noise(2), "BMP"), "not_a_png"),
+    "a postscript": (b"%!PS-Adobe-3.0 EPSF-3.0\n(hello) print\n", "not_a_png"),
+    "text line ends": (WHOLE.replace(b"\r\n", b"\n"), "not_a_png"),
+    "a whole zip": (b"PK\x03\x04" + RANDOM, "not_a_png"),
+}
+DAMAGED_PATHS = {f"bottle/train/good/{name}.png": fault for name, fault in DAMAGED.items()}
+GOOD_PATHS = [f"bottle/train/good/{number:03}.png" for number in range(3)]
+
+
+@pytest.fixture(scope="module", params=["pillow", "wuffs"])
+def loaded(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Project, Outcome]:
+    """Three good images between all the damaged ones."""
+    project = Project.at(tmp_path_factory.mktemp("damaged"))
+    project.save({f"mvtec_ad/{path}": noise(seed) for seed, path in enumerate(GOOD_PATHS)})
+    for path, (content, _) in DAMAGED_PATHS.items():
+        project.path(f"mvtec_ad/{path}").write_bytes(content)
+    with decoding_with(request.param):
+        return project, load_all(project)
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_a_damaged_file_is_rejected_by_name_with_its_reason(
+    loaded: tuple[Project, Outcome], name: str
+) -> None:
+    path = f"bottle/train/good/{name}.png"
+    assert loaded[1].rejected[path] == DAMAGED[name][1]
+    assert path not in loaded[1].samples
+
+
+def test_all_other_images_load_with_their_own_pixels(loaded: tuple[Project, Outcome]) -> None:
+    project, outcome = loaded
+    assert outcome.samples == dict.fromkeys(GOOD_PATHS)
+    for seed, path in enumerate(GOOD_PATHS):
+        expected = noise(seed).resize((6, 8), Image.Resampling.LANCZOS)
+        assert np.array_equal(project.tensor(f"mvtec_ad/{path}"), np.asarray(expected))
+
+
+def test_the_check_names_exactly_the_damaged_files_with_reason_and_detail(
+    loaded: tuple[Project, Outcome],
+) -> None:
+    named = offenders(loaded[0], "images_are_usable")
+    assert named.keys() == DAMAGED_PATHS.keys()
+    for path, (content, reason) in DAMAGED_PATHS.items():
+        detail = named[path] or ""
+        assert detail.startswith(f"{reason}: ")
+        assert len(detail) < 600
+        if reason == "not_a_png":
+            assert content[:8].hex(" ") in detail
+    assert loaded[1].strays == {}
+
+
+@DECODERS
+def test_a_damaged_mask_is_rejected_and_its_image_loads_without_one(
+    tmp_path: Path, decode_with: str
+) -> None:
+    project = Project.at(tmp_path)
+    whole = "mvtec_ad/bottle/ground_truth/cut/whole_mask.png"
+    project.save({whole: mask((0, 0, *SIZE))})
+    for name in [*DAMAGED, "whole"]:
+        project.save({f"mvtec_ad/bottle/test/cut/{name}.png": noise(1)})
+    for name, (content, _) in DAMAGED.items():
+        project.path(f"mvtec_ad/bottle/ground_truth/cut/{name}_mask.png").write_bytes(content)
+    with decoding_with(decode_with):
+        outcome = decode_all(project)
+    without = {f"bottle/test/cut/{name}.png": None for name in DAMAGED}
+    assert outcome.samples == {**without, "bottle/test/cut/whole.png": bytes([1] * 48)}
+    assert outcome.rejected == {
+        f"bottle/ground_truth/cut/{name}_mask.png": reason for name, (_, reason) in DAMAGED.items()
+    }
+    assert offenders(project, "images_are_usable").keys() == outcome.rejected.keys()

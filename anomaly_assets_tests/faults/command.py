@@ -1,0 +1,268 @@
+"""The real command in a process group of its own, watched by what it prints."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+
+PROJECT = Path(__file__).parents[2]
+MATERIALIZE = ("dagster", "asset", "materialize", "-m", "anomaly_assets.definitions", "--select")
+LONGEST_RUN_SECONDS = 240.0
+
+_EVENT = re.compile(r" - (\S+) - (STEP_START|STEP_SUCCESS|STEP_FAILURE) - ")
+_POLL_SECONDS = 0.004
+_running: set[Command] = set()
+
+
+class Fault(AssertionError):
+    """Something went wrong that must not; `output` is the end of what the command printed."""
+
+    def __init__(self, why: str, output: str = "") -> None:
+        super().__init__(why)
+        self.output = output
+
+
+class Skip(Exception):
+    """This cannot be tried here; the message says why."""
+
+
+def phase_of(step: str) -> str:
+    """The phase that a step of the graph belongs to, checks included."""
+    if not step:
+        return "start-up"
+    if step.startswith("published_database"):
+        return "publishing"
+    if step.startswith(("image_tensors", "rejected_images", "samples")):
+        return "tensors"
+    if step.startswith(("mvtec_ad", "dagm_2007", "images")):
+        return "catalogue"
+    return "summaries"
+
+
+@dataclass(frozen=True)
+class StepEvent:
+    """A step began or ended, and when that was seen."""
+
+    seen: float
+    step: str
+    kind: str
+
+
+class Command:
+    """A command that runs, or ran."""
+
+    def __init__(
+        self, arguments: Sequence[str], environment: Mapping[str, str], printed: Path
+    ) -> None:
+        self.printed = printed
+        self.events: list[StepEvent] = []
+        self.started = time.monotonic()
+        self._read_bytes = 0
+        # A file and not a pipe: nobody reads while something else is waited for.
+        with printed.open("wb") as output:
+            self.process = subprocess.Popen(
+                arguments,
+                cwd=PROJECT,
+                env=dict(environment),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        _running.add(self)
+
+    def __enter__(self) -> Command:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.kill()
+
+    def tail(self, lines: int = 30) -> str:
+        """The end of what was printed."""
+        printed = self.output().splitlines()[-lines:]
+        return "\n".join(line[:400] for line in printed)
+
+    def output(self) -> str:
+        """All that was printed."""
+        return self.printed.read_text("utf-8", "replace")
+
+    def look(self) -> None:
+        """Read what was printed since the last look."""
+        with self.printed.open("rb") as file:
+            file.seek(self._read_bytes)
+            fresh = file.read()
+        complete = fresh.rpartition(b"\n")[0]
+        self._read_bytes += len(complete)
+        now = time.monotonic()
+        for step, kind in _EVENT.findall(complete.decode("utf-8", "replace")):
+            self.events.append(StepEvent(now, step, kind))
+
+    def step(self) -> str:
+        """The step that began last; empty before the first."""
+        self.look()
+        begun = [event.step for event in self.events if event.kind == "STEP_START"]
+        return begun[-1] if begun else ""
+
+    def wait_for(self, step: str, seconds: float = 0.0) -> bool:
+        """Wait until so long after a step began; False where the command ended before."""
+        deadline = time.monotonic() + LONGEST_RUN_SECONDS
+        while time.monotonic() < deadline:
+            ended = self.process.poll() is not None
+            self.look()
+            begun = [event for event in self.events if event.step == step]
+            if begun and time.monotonic() >= begun[0].seen + seconds:
+                return True
+            if ended:
+                return False
+            time.sleep(_POLL_SECONDS)
+        raise Fault(f"{step} did not begin within {LONGEST_RUN_SECONDS:.0f} s", self.tail())
+
+    def watch(self) -> int:
+        """Note every step until the command ends. Returns its exit code."""
+        self.wait_for("no step has this name")
+        return self.end()
+
+    def end(self, seconds: float = LONGEST_RUN_SECONDS) -> int:
+        """Wait for the end. Returns the exit code."""
+        try:
+            code = self.process.wait(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise Fault(f"did not end within {seconds:.0f} s", self.tail()) from None
+        _running.discard(self)
+        self.look()
+        return code
+
+    def succeed(self) -> None:
+        """Wait for the end, which must be a good one."""
+        code = self.end()
+        if code != 0:
+            raise Fault(f"a run that should succeed exited with {code}", self.tail(60))
+
+    def kill(self) -> bool:
+        """SIGKILL for the whole process group; False where it had ended."""
+        _running.discard(self)
+        if self.process.poll() is not None:
+            return False
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        return True
+
+    @property
+    def seconds(self) -> float:
+        """Since it was started."""
+        return time.monotonic() - self.started
+
+
+def end_all() -> None:
+    """Kill every command that still runs."""
+    for command in [*_running]:
+        command.kill()
+
+
+@dataclass
+class Workspace:
+    """A folder with all that one installation has: Dagster home, warehouse, published database.
+
+    Attributes:
+        folder: The folder.
+        roots: Environment variable to the root that it names.
+        image_size: Side of the tensors in pixels.
+        wrapper: Command line that starts the command, for instance with fewer rights.
+        variables: Further environment variables.
+    """
+
+    folder: Path
+    roots: Mapping[str, str]
+    image_size: int
+    wrapper: tuple[str, ...] = ()
+    variables: Mapping[str, str] = field(default_factory=dict)
+    _runs: int = 0
+    _naming: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def data(self) -> Path:
+        """The folder of both databases."""
+        return self.folder / "data"
+
+    @property
+    def warehouse(self) -> Path:
+        """The working database."""
+        return self.data / "warehouse.duckdb"
+
+    @property
+    def database(self) -> Path:
+        """The published database."""
+        return self.data / "anomaly.duckdb"
+
+    def make(self, home: Path | None = None, state: Path | None = None) -> Workspace:
+        """Make the folder, with copies of a Dagster home and of two databases where they are given."""
+        for name in ("data", "tmp", "printed"):
+            (self.folder / name).mkdir(parents=True, exist_ok=True)
+        if home:
+            shutil.copytree(home, self.folder / "dagster_home")
+        else:
+            (self.folder / "dagster_home").mkdir()
+            shutil.copy(PROJECT / "dagster.yaml", self.folder / "dagster_home")
+        if state:
+            for name in (self.warehouse.name, self.database.name):
+                shutil.copyfile(state / name, self.data / name)
+        return self
+
+    def environment(self, **variables: str) -> dict[str, str]:
+        """The environment of a run, whatever the shell that runs this has set."""
+        inherited = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("ANOMALY_", "DAGSTER_")) and not name.endswith("_ROOT")
+        }
+        return {
+            **inherited,
+            **self.roots,
+            "ANOMALY_WAREHOUSE": str(self.warehouse),
+            "ANOMALY_DATABASE": str(self.database),
+            "ANOMALY_IMAGE_SIZE": str(self.image_size),
+            "ANOMALY_WORKERS": "1",
+            "ANOMALY_LOCK_WAIT_SECONDS": "200",
+            "DAGSTER_HOME": str(self.folder / "dagster_home"),
+            "RUNTIME__DLTHUB_TELEMETRY": "false",
+            "TMPDIR": str(self.folder / "tmp"),
+            **self.variables,
+            **variables,
+        }
+
+    def start(self, select: str = "*", **variables: str) -> Command:
+        """Start `dagster asset materialize`."""
+        with self._naming:
+            self._runs += 1
+            printed = self.folder / "printed" / f"{self._runs}.txt"
+        arguments = (*self.wrapper, sys.executable, "-m", *MATERIALIZE, select)
+        return Command(arguments, self.environment(**variables), printed)
+
+    def run(self, select: str = "*", **variables: str) -> Command:
+        """Run it to its good end."""
+        with self.start(select, **variables) as command:
+            command.succeed()
+        return command
+
+
+def require_module(name: str) -> None:
+    """Skip where an optional package is missing."""
+    if importlib.util.find_spec(name) is None:
+        raise Skip(f"the package {name} is not installed")

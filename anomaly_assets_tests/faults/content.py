@@ -1,0 +1,188 @@
+"""What a published database holds, row by row, and what a run left beside it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import duckdb
+from filelock import FileLock, Timeout
+
+from anomaly_assets_tests.faults.command import Fault, Workspace
+
+OF_THE_LOAD = frozenset(
+    {
+        *("loaded_at", "run_id", "_dlt_load_id", "load_id", "published_at", "rejected_at"),
+        *("snapshot_id", "source_uri", "mask_source_uri"),
+    }
+)
+"""Columns that say when, by whom and from which folder a row was loaded."""
+
+OF_THE_STORE = frozenset({"file_version", "mask_file_version", "modified_at"})
+"""Columns that one kind of root fills differently from another."""
+
+_SUMMED_UP = {
+    # Every publication is a row: a killed run may have noted one that never came about.
+    "snapshots": "SELECT images, tensors, rejected, transform FROM snapshots "
+    "ORDER BY published_at DESC LIMIT 1",
+    # A change that a kill cut in two has two loads.
+    "load_history": "SELECT source_dataset, count(*) > count(DISTINCT load_id) AS doubled "
+    "FROM load_history GROUP BY ALL",
+}
+_TABLES = """
+SELECT schema_name || '.' || name FROM (
+    SELECT database_name, schema_name, table_name AS name FROM duckdb_tables()
+    UNION ALL
+    SELECT database_name, schema_name, view_name FROM duckdb_views() WHERE NOT internal
+)
+WHERE database_name = 'published'
+AND (schema_name = 'main' OR name IN ('images', 'stray_files') AND NOT schema_name LIKE 'anomaly%')
+ORDER BY ALL
+"""
+_OURS = {
+    *("warehouse.duckdb", "warehouse.duckdb.lock", "warehouse.duckdb.holder"),
+    *("anomaly.duckdb", "contact_sheets"),
+}
+
+
+@dataclass(frozen=True)
+class Content:
+    """The rows of all tables, pixels by their MD5, without what differs from load to load."""
+
+    tables: Mapping[str, tuple[str, ...]]
+
+    @property
+    def rows(self) -> int:
+        """Number of rows."""
+        return sum(map(len, self.tables.values()))
+
+    @cached_property
+    def digest(self) -> str:
+        """Equal for equal contents."""
+        return hashlib.sha256(repr(sorted(self.tables.items())).encode()).hexdigest()
+
+    def differences(self, expected: Content) -> list[str]:
+        """How this content differs from another one, table by table."""
+        found = []
+        for name in sorted({*self.tables, *expected.tables}):
+            rows, wanted = (Counter(each.tables.get(name, ())) for each in (self, expected))
+            lost, added = wanted - rows, rows - wanted
+            if lost or added:
+                shown = "; ".join(row[:300] for row in [*lost, *added][:2])
+                found.append(f"{name}: {lost.total()} rows lost, {added.total()} too many: {shown}")
+        return found
+
+
+@contextmanager
+def opened(database: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A database, read-only, in a DuckDB of its own."""
+    connection = duckdb.connect(":memory:", config={"threads": 1})
+    try:
+        connection.execute("SET TimeZone = 'UTC'")
+        path = str(database).replace("'", "''")
+        connection.execute(f"ATTACH '{path}' AS published (READ_ONLY)")
+        connection.execute("USE published.main")
+        yield connection
+    finally:
+        connection.close()
+
+
+def content_of(
+    connection: duckdb.DuckDBPyConnection, ignoring: frozenset[str] = frozenset()
+) -> Content:
+    """Read everything."""
+    names = [name for (name,) in connection.execute(_TABLES).fetchall()]
+    return Content({name: _rows(connection, name, OF_THE_LOAD | ignoring) for name in names})
+
+
+def read_content(database: Path, ignoring: frozenset[str] = frozenset()) -> Content:
+    """Open a database and read everything."""
+    with opened(database) as connection:
+        return content_of(connection, ignoring)
+
+
+def _rows(
+    connection: duckdb.DuckDBPyConnection, name: str, ignored: frozenset[str]
+) -> tuple[str, ...]:
+    query = _SUMMED_UP.get(name.removeprefix("main."))
+    if query is None:
+        described = connection.execute(f"DESCRIBE {name}").fetchall()
+        columns = [_column(*row[:2]) for row in described if row[0] not in ignored]
+        query = f"SELECT {', '.join(columns)} FROM {name}"
+    rows = connection.execute(query).fetchall()
+    return tuple(sorted("|".join(map(_cell, row)) for row in rows))
+
+
+def _column(name: str, kind: str) -> str:
+    if kind == "BLOB":
+        return f"md5({name})"
+    return f"{name}::VARCHAR" if kind.startswith("TIMESTAMP") else name
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.12g}"
+    return ",".join(map(_cell, value)) if isinstance(value, list) else str(value)
+
+
+def published(workspace: Workspace, allowed: Mapping[str, Content | None], output: str = "") -> str:
+    """Which of some contents is published: the name of one; None stands for no file at all."""
+    if not workspace.database.exists():
+        for name, content in allowed.items():
+            if content is None:
+                return name
+        raise Fault("the published database is gone", output)
+    try:
+        found = read_content(workspace.database)
+    except Exception as error:
+        raise Fault(f"the published database cannot be read: {error}", output) from error
+    for name, content in allowed.items():
+        if content is not None and content.digest == found.digest:
+            return name
+    nearest = [found.differences(content) for content in allowed.values() if content]
+    raise Fault(f"what is published is neither of {', '.join(allowed)}: {nearest}", output)
+
+
+def healed(workspace: Workspace, expected: Content, ignoring: frozenset[str] = frozenset()) -> int:
+    """Run once more: the content must be the expected one, and nothing lie about. Rows compared."""
+    command = workspace.run()
+    found = read_content(workspace.database, ignoring)
+    if differences := found.differences(expected):
+        raise Fault(f"the next run did not heal it: {differences}", command.tail())
+    if left := leftovers(workspace):
+        raise Fault(f"left behind after the next run: {left}", command.tail())
+    return found.rows
+
+
+def leftovers(workspace: Workspace) -> list[str]:
+    """What a finished run must not leave: unfinished files, packages, staged rows, a held lock."""
+    found = [path.name for path in workspace.data.iterdir() if path.name not in _OURS]
+    found += [path.name for path in (workspace.folder / "tmp").glob("*.dlt")]
+    with opened(workspace.database) as connection:
+        found += [f"{table} is published" for table, _ in _staged(connection)]
+    with opened(workspace.warehouse) as connection:
+        found += [f"{rows} rows in {table}" for table, rows in _staged(connection) if rows]
+    try:
+        with FileLock(f"{workspace.warehouse}.lock", timeout=0):
+            pass
+    except Timeout:
+        found.append("the lock is held")
+    return found
+
+
+def _staged(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, int]]:
+    tables = connection.execute(
+        "SELECT schema_name || '.' || table_name FROM duckdb_tables() "
+        "WHERE schema_name LIKE '%_staging' AND NOT starts_with(table_name, '_dlt')"
+    ).fetchall()
+    counted = []
+    for (name,) in tables:
+        [(rows,)] = connection.execute(f"SELECT count(*) FROM {name}").fetchall()
+        counted.append((name, rows))
+    return counted

@@ -1,0 +1,177 @@
+"""What all trials share: two trees, undisturbed runs to compare with, and where their steps lie."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from anomaly_assets.datasets import SOURCE_DATASETS
+from anomaly_assets_tests.faults import trees
+from anomaly_assets_tests.faults.command import Command, Workspace
+from anomaly_assets_tests.faults.content import Content, leftovers, read_content
+
+ROOT_VARIABLES = {name: dataset.root_variable for name, dataset in SOURCE_DATASETS.items()}
+
+
+def roots_below(folder: Path, *left_out: str) -> dict[str, str]:
+    """Environment variables that name the roots below a folder; left out are these datasets."""
+    return {
+        variable: "" if name in left_out else str(folder / name)
+        for name, variable in ROOT_VARIABLES.items()
+    }
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A kind of run, and what it makes when nobody disturbs it.
+
+    Attributes:
+        name: What the report calls it.
+        tree: The folder of its roots.
+        image_size: Side of the tensors.
+        state: Folder with the two databases that are there before; None for a first load.
+        before: What is published before.
+        made: Workspace of the undisturbed run.
+        steps: Each step of it with its duration in seconds.
+    """
+
+    name: str
+    tree: Path
+    image_size: int
+    state: Path | None
+    before: Content | None
+    made: Workspace
+    steps: Mapping[str, float]
+
+    @cached_property
+    def after(self) -> Content:
+        """What is published afterwards."""
+        return read_content(self.made.database)
+
+    def after_ignoring(self, columns: frozenset[str]) -> Content:
+        """The same without some columns."""
+        return read_content(self.made.database, columns)
+
+    @property
+    def allowed(self) -> dict[str, Content | None]:
+        """What may be published at any moment of such a run."""
+        return {"old" if self.before else "absent": self.before, "new": self.after}
+
+
+@dataclass
+class Scene:
+    """The trees, the scenarios, and workspaces for trials.
+
+    Attributes:
+        work: Temporary folder of everything.
+        image_size: Side of the tensors in pixels.
+        variations: Variations of every sample picture.
+    """
+
+    work: Path
+    image_size: int
+    variations: int
+    _made: int = 0
+    _naming: threading.Lock = field(default_factory=threading.Lock)
+    _partial: dict[tuple[str, ...], Content] = field(default_factory=dict)
+
+    def prepare(self) -> dict[str, Scenario]:
+        """Build the trees and run undisturbed; takes three runs."""
+        first, changing = self.work / "roots" / "first", self.work / "roots" / "changing"
+        trees.build(changing, self.variations)
+        shutil.copytree(changing, first)
+        load = self._undisturbed("first load", changing, self.image_size, None)
+        trees.change(changing)
+        refresh = self._undisturbed("refresh", changing, self.image_size, load)
+        # All tensors are made again, so that the snapshot is a rewrite and not a copy.
+        remake = self._undisturbed("remake", changing, self.image_size - 16, load)
+        load = Scenario(load.name, first, load.image_size, None, None, load.made, load.steps)
+        return {scenario.name: scenario for scenario in (load, refresh, remake)}
+
+    def _undisturbed(
+        self, name: str, tree: Path, image_size: int, base: Scenario | None
+    ) -> Scenario:
+        workspace = self.workspace(tree, image_size, base.made.data if base else None)
+        with workspace.start() as command:
+            command.watch()
+            command.succeed()
+        left = leftovers(workspace)
+        assert not left, left
+        before = base.after if base else None
+        state = base.made.data if base else None
+        return Scenario(name, tree, image_size, state, before, workspace, _durations(command))
+
+    def workspace(
+        self,
+        tree: Path,
+        image_size: int,
+        state: Path | None = None,
+        *,
+        roots: Mapping[str, str] | None = None,
+        wrapper: tuple[str, ...] = (),
+        **variables: str,
+    ) -> Workspace:
+        """A workspace of its own for a trial, with a home in which a run has been before."""
+        with self._naming:
+            self._made += 1
+            folder = self.work / f"trial-{self._made}"
+        home = self.work / "trial-1" / "dagster_home"
+        made = Workspace(folder, roots or roots_below(tree), image_size, wrapper, variables)
+        return made.make(home if home.is_dir() else None, state)
+
+    def workspace_for(
+        self,
+        scenario: Scenario,
+        *,
+        roots: Mapping[str, str] | None = None,
+        wrapper: tuple[str, ...] = (),
+        **variables: str,
+    ) -> Workspace:
+        """A workspace in which a run of this scenario can be started."""
+        return self.workspace(
+            scenario.tree,
+            scenario.image_size,
+            scenario.state,
+            roots=roots,
+            wrapper=wrapper,
+            **variables,
+        )
+
+    def own_tree(self, scenario: Scenario) -> Path:
+        """A copy of the tree of a scenario, to be damaged."""
+        with self._naming:
+            self._made += 1
+            folder = self.work / "roots" / f"own-{self._made}"
+        shutil.copytree(scenario.tree, folder)
+        return folder
+
+    def content_without(self, scenario: Scenario, *left_out: str) -> Content:
+        """What a run of this scenario publishes when some datasets are left out."""
+        key = (scenario.name, *left_out)
+        if key not in self._partial:
+            roots = roots_below(scenario.tree, *left_out)
+            workspace = self.workspace_for(scenario, roots=roots)
+            workspace.run()
+            self._partial[key] = read_content(workspace.database)
+            discard(workspace)
+        return self._partial[key]
+
+
+def discard(workspace: Workspace) -> None:
+    """Remove a workspace that is not needed any more."""
+    shutil.rmtree(workspace.folder, ignore_errors=True)
+
+
+def _durations(command: Command) -> dict[str, float]:
+    began: dict[str, float] = {}
+    lasted: dict[str, float] = {}
+    for event in command.events:
+        if event.kind == "STEP_START":
+            began[event.step] = event.seen
+        elif event.step in began:
+            lasted[event.step] = event.seen - began[event.step]
+    return lasted

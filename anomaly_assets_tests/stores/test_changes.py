@@ -1,0 +1,75 @@
+"""A file that changed in a store has another version and is loaded again; all others stay."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from anomaly_assets.warehouse.database import Warehouse
+from anomaly_assets_tests.stores.store import Store
+from anomaly_assets_tests.stores.trees import (
+    build,
+    image,
+    load_root,
+    loaded,
+    pictures,
+    rows,
+    zipped,
+)
+
+CHANGED = "bottle/test/good/000.png"
+MASKED = "bottle/test/broken/001.png"
+MASK = "bottle/ground_truth/broken/001_mask.png"
+ADDED = "bottle/train/good/002.png"
+DELETED = "bottle/train/good/000.png"
+
+
+def versions(warehouse: Warehouse) -> dict[str, tuple[str, str | None, str]]:
+    """Relative path to the versions of image and mask, and the digest of the image."""
+    found = rows(
+        warehouse,
+        "SELECT relative_path, images.file_version, images.mask_file_version, content_sha256 "
+        "FROM images JOIN image_tensors USING (image_id)",
+    )
+    return {path: versions for path, *versions in found}
+
+
+def test_what_changed_in_a_store_is_loaded_again_and_nothing_else(
+    store: Store, prefix: str, tmp_path: Path
+) -> None:
+    location = store.put_files(prefix, pictures())
+    warehouse = loaded(tmp_path, "mvtec_ad", location)
+    before = versions(warehouse)
+    assert not load_root(warehouse, "mvtec_ad", location).any_change
+
+    store.put(f"{prefix}/{CHANGED}", image(90))  # of the same length as before
+    store.put(f"{prefix}/{MASK}", image(91))
+    store.put(f"{prefix}/{ADDED}", image(92))
+    store.delete(f"{prefix}/{DELETED}")
+    images = load_root(warehouse, "mvtec_ad", location).tables["images"]
+    assert (images.inserted, images.updated, images.deleted, images.unchanged) == (1, 2, 1, 2)
+    report = build(warehouse, "mvtec_ad", location)
+    assert (report.decoded, report.unchanged, report.removed) == (3, 2, 1)
+
+    after = versions(warehouse)
+    assert after.keys() == (before.keys() - {DELETED}) | {ADDED}
+    differing = {path for path in before.keys() & after.keys() if before[path] != after[path]}
+    assert differing == {CHANGED, MASKED}
+    assert after[CHANGED][0] != before[CHANGED][0]
+    assert after[CHANGED][2] != before[CHANGED][2]
+    assert after[MASKED][0] == before[MASKED][0]
+    assert after[MASKED][1] != before[MASKED][1]
+    assert not load_root(warehouse, "mvtec_ad", location).any_change
+    assert build(warehouse, "mvtec_ad", location).decoded == 0
+
+
+def test_of_an_archive_that_was_packed_anew_only_the_changed_members_are_decoded(
+    store: Store, prefix: str, tmp_path: Path
+) -> None:
+    files = pictures()
+    store.put(f"{prefix}/x.zip", zipped(tmp_path / "x.zip", files).read_bytes())
+    location = store.location(f"{prefix}/x.zip")
+    warehouse = loaded(tmp_path, "mvtec_ad", location)
+    files[CHANGED] = image(90)
+    store.put(f"{prefix}/x.zip", zipped(tmp_path / "x.zip", files).read_bytes())
+    assert load_root(warehouse, "mvtec_ad", location).tables["images"].updated == 1
+    assert build(warehouse, "mvtec_ad", location).decoded == 1

@@ -1,0 +1,130 @@
+"""What is asked of a store: a listing, and every file once; and what its names may hold."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+from anomaly_assets.ingest.roots import RootError, open_root
+from anomaly_assets_tests.stores.proxy import Proxy
+from anomaly_assets_tests.stores.store import Store
+from anomaly_assets_tests.stores.trees import (
+    PATHS,
+    build,
+    load_root,
+    loaded,
+    pictures,
+    rows,
+    warehouse_in,
+    zipped,
+)
+
+NAMES = (
+    "with space.png",
+    "100%.png",
+    "%41.png",
+    "%2F.png",
+    "a+b.png",
+    "#1.png",
+    "it's \"quoted\".png",
+    "größe-日本.png",
+    "a&b=c;d,e.png",
+    "what?.png",
+    "~tilde@home!.png",
+    "[0] (1) {2}.png",
+    "new folder #2/50% + more/ü.png",
+)
+
+ODD_TREE = (
+    "my bottle 100%/train/good/000.png",
+    "my bottle 100%/test/crack + burn #1/000.png",
+    "my bottle 100%/ground_truth/crack + burn #1/000_mask.png",
+    "it's \"größe\"/train/good/a?b.png",
+    "日本/train/good/%41.png",
+)
+
+
+def downloads(proxy: Proxy, suffix: str) -> Counter[str]:
+    """How often each file with a suffix was fetched."""
+    paths = (unquote(urlsplit(path).path) for path in proxy.count("GET").elements())
+    return Counter(path.rpartition("/")[2] for path in paths if path.endswith(suffix))
+
+
+def test_names_may_hold_any_character_that_a_name_can_have(store: Store, prefix: str) -> None:
+    files = {name: name.encode() for name in NAMES}
+    root = open_root(store.put_files(f"{prefix} ü", files))
+    entries = {entry.path: entry for entry in root.files()}
+    assert set(entries) == set(NAMES)
+    for name, content in files.items():
+        assert root.read(name) == content
+        assert root.path_of(root.uri_of(name)) == name
+        assert entries[name].size_bytes == len(content)
+        assert entries[name].modified_at is not None
+        assert entries[name].version.startswith("etag-")
+        assert entries[name].problem is None
+
+
+def test_odd_names_reach_the_tables_as_they_are(store: Store, prefix: str, tmp_path: Path) -> None:
+    location = store.put_files(prefix, pictures(ODD_TREE))
+    warehouse = loaded(tmp_path, "mvtec_ad", location)
+    found = rows(warehouse, "SELECT relative_path, mask_relative_path FROM images ORDER BY ALL")
+    assert found == sorted(
+        (path, ODD_TREE[2] if path == ODD_TREE[1] else None)
+        for path in ODD_TREE
+        if path != ODD_TREE[2]
+    )
+    assert rows(warehouse, "SELECT count(image_tensor), count(mask_tensor) FROM image_tensors") == [
+        (4, 1)
+    ]
+
+
+def test_a_listing_downloads_nothing_and_a_build_fetches_every_file_once(
+    store: Store, proxy: Proxy, prefix: str, tmp_path: Path
+) -> None:
+    store.put_files(prefix, pictures())
+    location = store.location(prefix, proxy.port)
+    warehouse = warehouse_in(tmp_path)
+    load_root(warehouse, "mvtec_ad", location)
+    assert downloads(proxy, ".png") == Counter()
+    assert build(warehouse, "mvtec_ad", location).decoded == 5
+    assert downloads(proxy, ".png") == Counter(path.rpartition("/")[2] for path in PATHS)
+
+    proxy.requests.clear()
+    load_root(warehouse, "mvtec_ad", location)
+    assert build(warehouse, "mvtec_ad", location).decoded == 0
+    assert downloads(proxy, ".png") == Counter()
+
+
+def test_an_archive_is_read_in_place_its_directory_and_then_every_member_once(
+    store: Store, proxy: Proxy, prefix: str, tmp_path: Path
+) -> None:
+    pictures_and_ballast = {**pictures(), "bottle/readme.txt": bytes(3_000_000)}
+    archive = zipped(tmp_path / "x.zip", pictures_and_ballast)
+    store.put(f"{prefix}/x.zip", archive.read_bytes())
+    location = store.location(f"{prefix}/x.zip", proxy.port)
+    warehouse = warehouse_in(tmp_path)
+    load_root(warehouse, "mvtec_ad", location)
+    directory = downloads(proxy, ".zip").total()
+    assert directory <= 2
+    proxy.requests.clear()
+    build(warehouse, "mvtec_ad", location)
+    assert downloads(proxy, ".zip").total() <= directory + len(PATHS)
+
+
+def test_a_folder_that_does_not_exist_is_not_an_empty_one(store: Store) -> None:
+    store.put("something/else.png", b"")
+    for location in store.missing_locations():
+        with pytest.raises(RootError, match="missing"):
+            list(open_root(location).files())
+    with pytest.raises(RootError, match="missing"):
+        open_root(store.location("missing.zip"))
+
+
+def test_a_prefix_is_a_folder_and_not_the_beginning_of_a_name(store: Store, prefix: str) -> None:
+    store.put(f"{prefix}-2/1.png", b"")
+    location = store.put_files(prefix, {"1.png": b"1"})
+    for spelled in (location, f"{location}/"):
+        assert [entry.path for entry in open_root(spelled).files()] == ["1.png"]

@@ -1,0 +1,127 @@
+"""A tiny dataset with real pictures, and what a warehouse holds after it was loaded."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from anomaly_assets.datasets import SOURCE_DATASETS
+from anomaly_assets.ingest.reconcile import Reconciliation
+from anomaly_assets.ingest.roots import open_root
+from anomaly_assets.ingest.source import load
+from anomaly_assets.tensors.build import BuildReport, build_tensors
+from anomaly_assets.tensors.spec import TensorSpec
+from anomaly_assets.warehouse.database import Warehouse
+from anomaly_assets.warehouse.schema import ensure_tables, refresh
+from anomaly_assets_tests.tensors.pictures import picture, png
+
+SPEC = TensorSpec(32, 32, 3)
+
+BY_KIND = ("source_uri", "mask_source_uri", "modified_at", "file_version", "mask_file_version")
+"""Columns that say where and when, which differ between kinds of roots."""
+
+PATHS = (
+    "bottle/train/good/000.png",
+    "bottle/train/good/001.png",
+    "bottle/test/good/000.png",
+    "bottle/test/broken/000.png",
+    "bottle/test/broken/001.png",
+    "bottle/ground_truth/broken/000_mask.png",
+    "bottle/ground_truth/broken/001_mask.png",
+)
+"""Five images, two of them with masks."""
+
+Row = tuple[Any, ...]
+
+
+@cache
+def image(seed: int) -> bytes:
+    """A PNG like no other seed's, but of the same length."""
+    return png(picture("L", (24, 16), seed), compress_level=0)
+
+
+def pictures(paths: Iterable[str] = PATHS) -> dict[str, bytes]:
+    """A picture for each path."""
+    return {path: image(seed) for seed, path in enumerate(paths)}
+
+
+def write(folder: Path, files: Mapping[str, bytes]) -> Path:
+    """Write files below a folder. Returns the folder."""
+    for path, content in files.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(content)
+    return folder
+
+
+def zipped(archive: Path, files: Mapping[str, bytes], top: str = "") -> Path:
+    """Pack files below a top folder, as it were by a person. Returns the archive."""
+    archive.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as target:
+        for path, content in files.items():
+            target.writestr(f"{top}{path}", content)
+    return archive
+
+
+def warehouse_in(folder: Path) -> Warehouse:
+    """A warehouse of its own, which waits for nobody."""
+    return Warehouse(folder / "warehouse.duckdb", wait_seconds=5)
+
+
+def load_root(warehouse: Warehouse, dataset: str, location: str) -> Reconciliation:
+    """List a root into the catalogue."""
+    found = load(SOURCE_DATASETS[dataset], location, warehouse)
+    with warehouse.connect() as connection:
+        ensure_tables(connection)
+        refresh(connection, "images")
+    return found
+
+
+def build(warehouse: Warehouse, dataset: str, location: str) -> BuildReport:
+    """Decode what is stale, with threads."""
+    return build_tensors(warehouse, {dataset: open_root(location)}, SPEC, workers=2)
+
+
+def loaded(folder: Path, dataset: str, location: str) -> Warehouse:
+    """A new warehouse with everything below a root."""
+    warehouse = warehouse_in(folder)
+    load_root(warehouse, dataset, location)
+    report = build(warehouse, dataset, location)
+    assert not report.rejections
+    return warehouse
+
+
+def rows(warehouse: Warehouse, query: str) -> list[Row]:
+    """Rows of a query."""
+    with warehouse.connect() as connection:
+        return connection.execute(query).fetchall()
+
+
+def same_for_all_kinds(warehouse: Warehouse, dataset: str) -> tuple[list[Row], list[Row]]:
+    """What must not depend on the kind of the root: the catalogue, and every byte of the tensors."""
+    images = rows(
+        warehouse,
+        f"SELECT * EXCLUDE ({', '.join(BY_KIND)}, _dlt_load_id) FROM {dataset}.images ORDER BY ALL",
+    )
+    tensors = rows(
+        warehouse,
+        "SELECT * EXCLUDE (file_version, mask_file_version, loaded_at, run_id) FROM image_tensors "
+        "ORDER BY image_id",
+    )
+    return images, tensors
+
+
+def everything_in(warehouse: Warehouse) -> str:
+    """Every value of every table and view, as text, and the bytes of the file."""
+    found = []
+    with warehouse.connect() as connection:
+        tables = connection.execute(
+            "SELECT table_schema, table_name FROM information_schema.tables "
+            "WHERE table_catalog = 'warehouse'"
+        ).fetchall()
+        assert len(tables) >= 8
+        for schema, table in tables:
+            found += connection.execute(f'FROM warehouse."{schema}"."{table}"').fetchall()
+    return repr(found) + warehouse.path.read_bytes().decode("latin-1")
