@@ -24,6 +24,7 @@ class FolderRoot(Root):
 
     def __init__(self, folder: Path) -> None:
         self._folder = str(folder)
+        self._real_prefix = os.path.realpath(folder).rstrip(os.sep) + os.sep
         self.uri = folder.as_uri().rstrip("/")
 
     def files(self) -> Iterator[FileEntry]:
@@ -61,25 +62,43 @@ class FolderRoot(Root):
         return FileEntry(
             path,
             status.st_size,
-            datetime.fromtimestamp(status.st_mtime_ns // 1000 / 1e6, timezone.utc),
+            _modified_at(status),
             f"{status.st_size}-{status.st_mtime_ns}",
             problem,
         )
 
     def _stays_inside(self, path: str) -> bool:
         real = os.path.realpath(os.path.join(self._folder, path))
-        return real.startswith(os.path.realpath(self._folder) + os.sep)
+        return real.startswith(self._real_prefix)
 
     def read(self, path: str) -> bytes:
-        """Read one file."""
+        """Read one file, as long as it is one and lies below the folder.
+
+        What a listing found may be something else by now; a pipe must not be waited for.
+        """
         try:
-            with open(os.path.join(self._folder, path), "rb") as file:
+            descriptor = os.open(
+                os.path.join(self._folder, path), os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)
+            )
+            with open(descriptor, "rb") as file:
+                status = os.fstat(descriptor)
+                if not stat.S_ISREG(status.st_mode):
+                    raise ValueError("not a regular file")
+                if not self._stays_inside(path):
+                    raise ValueError("a link that leads out of the root")
                 # Python makes room for as many bytes as are asked for, so no more than that.
-                expected_bytes = os.fstat(file.fileno()).st_size
-                return bounded(file.read(min(expected_bytes, MAX_FILE_BYTES) + 1))
+                return bounded(file.read(min(status.st_size, MAX_FILE_BYTES) + 1))
         except (OSError, ValueError) as error:
             if not os.path.isdir(self._folder):
                 raise RootError(
                     f"{self._folder} was there when this run began, and is gone."
                 ) from error
             raise unreadable(path, error) from error
+
+
+def _modified_at(status: os.stat_result) -> datetime | None:
+    """Modification time; None for what lies outside the years that Python knows."""
+    try:
+        return datetime.fromtimestamp(status.st_mtime_ns // 1000 / 1e6, timezone.utc)
+    except (ValueError, OverflowError, OSError):
+        return None

@@ -23,8 +23,6 @@ from anomaly_assets_tests.bad_input.loading import (
 from anomaly_assets_tests.tensors.pictures import png
 from anomaly_assets_tests.warehouse.project import Project, noise
 
-KNOWN = pytest.mark.xfail(reason="a folder opens whatever has the name when it is read")
-
 
 class Watched(Root):
     """A root that lets something happen before or after each read."""
@@ -120,7 +118,6 @@ def test_a_file_that_grows_while_it_is_read_is_read_to_an_end(good_and_defect: P
     assert len(content) < 300_000_000
 
 
-@KNOWN
 def test_a_pipe_that_takes_the_place_of_a_listed_file_is_unreadable_and_nobody_waits_for_it(
     good_and_defect: Project,
 ) -> None:
@@ -150,7 +147,6 @@ def test_a_pipe_that_takes_the_place_of_a_listed_file_is_unreadable_and_nobody_w
     assert len(raised) == 1
 
 
-@KNOWN
 def test_a_link_that_takes_the_place_of_a_listed_file_does_not_lead_out_of_the_root(
     good_and_defect: Project, tmp_path: Path
 ) -> None:
