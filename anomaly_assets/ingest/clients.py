@@ -7,6 +7,7 @@ for all stores alike, so that a store that is down ends a run within a minute or
 
 from __future__ import annotations
 
+import base64
 import os
 from functools import partial
 from typing import Any
@@ -79,15 +80,14 @@ def _gcs_client(seconds: float) -> Any:
 
 
 def _web_client(scheme: str, netloc: str, seconds: float) -> Any:
-    import aiohttp
-
     options: dict[str, Any] = {
         "timeout": _silence(seconds),
         "trust_env": True,  # ~/.netrc and proxies
     }
     user, _, password = netloc.rpartition("@")[0].partition(":")
     if user:
-        options["auth"] = aiohttp.BasicAuth(unquote(user), unquote(password), "utf-8")
+        login = f"{unquote(user)}:{unquote(password)}".encode()
+        options["headers"] = {"Authorization": f"Basic {base64.b64encode(login).decode()}"}
     return fsspec.filesystem(scheme, client_kwargs=options, **_UNCACHED)
 
 

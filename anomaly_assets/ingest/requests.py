@@ -139,11 +139,9 @@ def _is_transient(error: BaseException) -> bool:
     """Whether asking again may help: no connection, no answer in time, or a server that is busy."""
     seen: BaseException | None = error
     while seen is not None:
-        status = getattr(seen, "status", None) or getattr(seen, "status_code", None)
-        status = status or getattr(seen, "code", None)
-        if isinstance(status, int) and not isinstance(status, bool) and status >= 400:
+        status = _status_of(seen)
+        if status is not None:
             return status in _TRANSIENT_STATUS
-        # fsspec says "not found" of a web file whatever kept it from asking; the cause is the answer.
         if isinstance(seen, (FileNotFoundError, PermissionError)) and seen.__cause__ is None:
             return False
         if isinstance(seen, (ConnectionError, TimeoutError, BlockingIOError)):
@@ -152,3 +150,12 @@ def _is_transient(error: BaseException) -> bool:
             return True
         seen = seen.__cause__
     return "TimeoutError" in type(error).__name__  # Python 3.10 has three of them
+
+
+def _status_of(error: BaseException) -> int | None:
+    """The HTTP status that an error of a client is about."""
+    answer = getattr(error, "response", None)
+    found = [getattr(error, name, None) for name in ("status", "status_code", "code")]
+    if isinstance(answer, dict):  # botocore
+        found.append(answer.get("ResponseMetadata", {}).get("HTTPStatusCode"))
+    return next((status for status in found if type(status) is int and status >= 400), None)

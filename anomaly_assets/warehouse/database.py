@@ -15,6 +15,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -88,6 +89,9 @@ class Warehouse:
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._acquire()
+        if self._lock.lock_counter == 1:
+            # Nobody else loads now, so this is of a load that was killed.
+            shutil.rmtree(self.pipelines_folder, ignore_errors=True)
         try:
             yield self
         finally:

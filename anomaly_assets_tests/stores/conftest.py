@@ -15,7 +15,6 @@ from anomaly_assets_tests.stores.servers import NotInstalledError
 from anomaly_assets_tests.stores.store import VARIABLES, Store
 
 
-
 @pytest.fixture(scope="session")
 def servers() -> Iterator[Callable[[str], Store]]:
     """Starts a store by name, or skips the test that wants one that is not installed."""

@@ -84,7 +84,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _pass_on(self, *, cut: bool) -> None:
         connection = http.client.HTTPConnection(HOST, self.upstream, timeout=30)
         try:
-            connection.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
+            connection.putrequest(
+                self.command, self.path, skip_host=True, skip_accept_encoding=True
+            )
             for name, value in self.headers.items():
                 if name.lower() != "connection":
                     connection.putheader(name, value)

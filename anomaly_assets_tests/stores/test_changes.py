@@ -30,7 +30,7 @@ def versions(warehouse: Warehouse) -> dict[str, tuple[str, str | None, str]]:
         "SELECT relative_path, images.file_version, images.mask_file_version, content_sha256 "
         "FROM images JOIN image_tensors USING (image_id)",
     )
-    return {path: versions for path, *versions in found}
+    return {path: (version, of_mask, digest) for path, version, of_mask, digest in found}
 
 
 def test_what_changed_in_a_store_is_loaded_again_and_nothing_else(

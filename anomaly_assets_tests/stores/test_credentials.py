@@ -85,7 +85,7 @@ def test_a_password_may_come_from_netrc(
 ) -> None:
     nginx.put_files(prefix, {"1.png": b"content"})
     netrc = tmp_path / "netrc"
-    netrc.write_text(f'machine 127.0.0.1 login {web.USER} password "{web.PASSWORD}"\n')
+    netrc.write_text(f"machine 127.0.0.1 login {web.PLAIN_USER} password {web.PLAIN_PASSWORD}\n")
     monkeypatch.setenv("NETRC", str(netrc))
     assert open_root(nginx.private(prefix)).read("1.png") == b"content"
 

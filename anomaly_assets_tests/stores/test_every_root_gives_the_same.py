@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -37,7 +37,7 @@ def expected(tmp_path_factory: pytest.TempPathFactory) -> Expected:
 @pytest.fixture
 def put(
     tmp_path: Path, servers: Callable[[str], Store], monkeypatch: pytest.MonkeyPatch, prefix: str
-) -> Iterator[Callable[[str, Path, str], str]]:
+) -> Callable[[str, Path, str], str]:
     """Puts a folder into a root of some kind; gives its location."""
 
     def into(kind: str, folder: Path, dataset: str) -> str:
@@ -56,7 +56,7 @@ def put(
         store.put(f"{prefix}/x.zip", archive.read_bytes())
         return store.location(f"{prefix}/x.zip")
 
-    yield into
+    return into
 
 
 @pytest.mark.parametrize("dataset", DATASETS)

@@ -29,7 +29,7 @@ NAMES = (
     "%2F.png",
     "a+b.png",
     "#1.png",
-    "it's \"quoted\".png",
+    'it\'s "quoted".png',
     "größe-日本.png",
     "a&b=c;d,e.png",
     "what?.png",
@@ -42,7 +42,7 @@ ODD_TREE = (
     "my bottle 100%/train/good/000.png",
     "my bottle 100%/test/crack + burn #1/000.png",
     "my bottle 100%/ground_truth/crack + burn #1/000_mask.png",
-    "it's \"größe\"/train/good/a?b.png",
+    'it\'s "größe"/train/good/a?b.png',
     "日本/train/good/%41.png",
 )
 
@@ -108,7 +108,7 @@ def test_an_archive_is_read_in_place_its_directory_and_then_every_member_once(
     warehouse = warehouse_in(tmp_path)
     load_root(warehouse, "mvtec_ad", location)
     directory = downloads(proxy, ".zip").total()
-    assert directory <= 2
+    assert directory <= 4  # its end, its end again as zipfile looks for it, and its list of members
     proxy.requests.clear()
     build(warehouse, "mvtec_ad", location)
     assert downloads(proxy, ".zip").total() <= directory + len(PATHS)

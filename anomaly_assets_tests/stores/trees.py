@@ -61,7 +61,8 @@ def zipped(archive: Path, files: Mapping[str, bytes], top: str = "") -> Path:
     archive.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as target:
         for path, content in files.items():
-            target.writestr(f"{top}{path}", content)
+            member = zipfile.ZipInfo(f"{top}{path}", (2020, 1, 2, 3, 4, 6))
+            target.writestr(member, content, zipfile.ZIP_DEFLATED)
     return archive
 
 

@@ -22,6 +22,8 @@ from anomaly_assets_tests.stores.store import Store
 
 USER = "reader"
 PASSWORD = "pass:wörd/@1#2"
+PLAIN_USER = "plain"
+PLAIN_PASSWORD = "plain-0123456789"
 
 _CONFIGURATION = """
 daemon off;
@@ -101,11 +103,17 @@ def nginx() -> Iterator[Web]:
         folder.chmod(0o755)
         configuration = folder / "nginx.conf"
         configuration.write_text(_CONFIGURATION.format(host=HOST, port=port))
-        digest = base64.b64encode(hashlib.sha1(PASSWORD.encode()).digest()).decode()
-        (folder / "passwords").write_text(f"{USER}:{{SHA}}{digest}\n")
+        users = {USER: PASSWORD, PLAIN_USER: PLAIN_PASSWORD}
+        lines = [f"{user}:{_digest(password)}\n" for user, password in users.items()]
+        (folder / "passwords").write_text("".join(lines))
         web = Web(port, folder / "files")
         (folder / "files" / "private").symlink_to(folder / "files" / "data")
         command = [program, "-p", str(folder), "-c", str(configuration), "-e", "error.log"]
         address = f"http://{HOST}:{port}/data/"
         with running(command, lambda: status_of(address) == 200, folder):
             yield web
+
+
+def _digest(password: str) -> str:
+    digest = hashlib.sha1(password.encode()).digest()
+    return f"{{SHA}}{base64.b64encode(digest).decode()}"

@@ -221,3 +221,16 @@ def test_a_relative_path_means_the_folder_it_was_given_in(
     warehouse = Warehouse(Path(path.name), 0.0)
     monkeypatch.chdir("/")
     assert kept(warehouse) == [(7,)]
+
+
+def test_what_a_killed_load_left_is_gone_for_whoever_comes_next_and_nested_locks_leave_it(
+    tmp_path: Path,
+) -> None:
+    warehouse = Warehouse(tmp_path / "warehouse.duckdb")
+    package = warehouse.pipelines_folder / "mvtec_ad" / "load"
+    package.mkdir(parents=True)
+    with warehouse.locked():
+        assert not warehouse.pipelines_folder.exists()
+        package.mkdir(parents=True)
+        with warehouse.connect():
+            assert package.exists()
