@@ -47,7 +47,7 @@ bench: $(INSTALLED) ## Measure all figures, and print ratios
 bench-quick: $(INSTALLED) ## The short form of bench, about a minute
 	unset DAGSTER_HOME; $(RUN) benchmarks --quick $(ARGS)
 
-faults: $(INSTALLED) ## Kill, crowd, starve and cancel the command; some twenty minutes, writes a report
+faults: $(INSTALLED) ## Kill, crowd, starve and cancel the command; a quarter of an hour, writes a report
 	unset DAGSTER_HOME; $(RUN) anomaly_assets_tests.faults $(ARGS)
 
 faults-quick: $(INSTALLED) ## The short form of faults, two minutes

@@ -18,7 +18,12 @@ from anomaly_assets.assets.specs import (
 from anomaly_assets.datasets import SOURCE_DATASETS, SourceDataset
 from anomaly_assets.ingest.source import catalog_source, loading_pipeline
 from anomaly_assets.warehouse.database import CATALOG
-from anomaly_assets.warehouse.schema import comment_on_catalogue, refresh, row_count
+from anomaly_assets.warehouse.schema import (
+    comment_on_catalogue,
+    has_comments,
+    refresh,
+    row_count,
+)
 from anomaly_assets.warehouse.tables import CATALOGUE_TABLES
 
 if TYPE_CHECKING:
@@ -122,7 +127,7 @@ def catalogue_assets(dataset: SourceDataset) -> dg.AssetsDefinition:
         else:
             loads = {}
         with warehouse.warehouse.connect() as connection:
-            if found.any_change:
+            if found.any_change or not has_comments(connection, dataset.name):
                 comment_on_catalogue(connection, dataset.name)
             for key in sorted(context.selected_asset_keys):
                 rows = row_count(connection, ".".join(key.path))

@@ -18,6 +18,7 @@ from anomaly_assets.datasets import SourceDataset
 from anomaly_assets.ingest.catalog import Catalog, list_catalog, listing_digest
 from anomaly_assets.ingest.roots import RootError, open_root
 from anomaly_assets.warehouse.database import Warehouse, table_exists
+from anomaly_assets.warehouse.schema import discard_staged
 
 LOAD_CHANGES_SCHEMA = pa.schema(
     [
@@ -108,7 +109,7 @@ def reconcile(
     categories: Sequence[str] = (),
     allow_shrink: bool = False,
 ) -> Reconciliation:
-    """List a root and compare it with what is loaded; changes nothing.
+    """List a root and compare it with what is loaded; changes nothing of that.
 
     Args:
         dataset: The source dataset.
@@ -123,6 +124,7 @@ def reconcile(
         UnknownCategoryError: One of `categories` exists nowhere.
     """
     with warehouse.connect() as connection:
+        discard_staged(connection, dataset.name)
         loaded = _loaded_categories(connection, dataset)
         try:
             root = open_root(location)

@@ -71,6 +71,26 @@ def ensure_tables(connection: duckdb.DuckDBPyConnection) -> None:
     refresh(connection, *missing)
 
 
+def discard_staged(connection: duckdb.DuckDBPyConnection, source_dataset: str) -> None:
+    """Empty what a killed load had staged; dlt itself does so after a load that ends."""
+    for name in CATALOGUE_TABLES:
+        if table_exists(connection, f"{source_dataset}_staging", name):
+            connection.execute(f"DELETE FROM {source_dataset}_staging.{name}")  # noqa: S608
+
+
+def has_comments(connection: duckdb.DuckDBPyConnection, source_dataset: str) -> bool:
+    """Whether the dlt tables of one source dataset are documented: a kill may have come before."""
+    query = (
+        "SELECT comment FROM duckdb_tables() "
+        "WHERE database_name = ? AND schema_name = ? AND table_name = ?"
+    )
+    return all(
+        connection.execute(query, [CATALOG, source_dataset, name]).fetchall()
+        in ([], [(table.description,)])
+        for name, table in CATALOGUE_TABLES.items()
+    )
+
+
 def comment_on_catalogue(connection: duckdb.DuckDBPyConnection, source_dataset: str) -> None:
     """Document the dlt tables of one source dataset, which dlt made without comments."""
     connection.begin()

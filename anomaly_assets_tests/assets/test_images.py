@@ -197,3 +197,20 @@ def test_both_source_datasets_can_be_left_out(
     assert run.materialized["published_database"]["dagster/row_count"] == 0
     assert run.failed_checks == set()
     assert environment.query("SELECT count(*) FROM anomaly.samples") == [(0,)]
+
+
+def test_what_a_killed_load_staged_and_did_not_document_is_put_right_by_a_run_without_changes(
+    tiny: Environment,
+) -> None:
+    assert run_selection(catalogue("mvtec_ad")).success
+    with tiny.open_warehouse() as warehouse:
+        warehouse.execute("INSERT INTO mvtec_ad_staging.images FROM mvtec_ad.images")
+        warehouse.execute("COMMENT ON TABLE mvtec_ad.images IS NULL")
+        warehouse.execute("COMMENT ON COLUMN mvtec_ad.images.split IS NULL")
+    assert run_selection(catalogue("mvtec_ad")).success
+    query = """
+        SELECT (SELECT count(*) FROM mvtec_ad_staging.images), count(*)
+        FROM duckdb_columns()
+        WHERE schema_name = 'mvtec_ad' AND table_name = 'images' AND comment IS NULL
+    """
+    assert tiny.query(query, database=tiny.warehouse) == [(0, 0)]

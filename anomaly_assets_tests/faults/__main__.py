@@ -23,9 +23,9 @@ def main() -> int:
     """Run the command; returns its exit code."""
     parser = argparse.ArgumentParser(prog="python -m anomaly_assets_tests.faults")
     parser.add_argument("--quick", action="store_true", help="fewer of each; below three minutes")
-    parser.add_argument("--kills", type=int, help="number of kills (60, quick 8)")
+    parser.add_argument("--kills", type=int, help="number of kills (60, quick 6)")
     parser.add_argument("--seed", type=int, default=1, help="of the random moments")
-    parser.add_argument("--lanes", type=int, default=2, help="trials at once")
+    parser.add_argument("--lanes", type=int, default=3, help="trials at once")
     parser.add_argument("--only", default="", help="trials whose name contains this")
     parser.add_argument("--report", type=Path, help="where to write the report, in JSON")
     options = parser.parse_args()
@@ -69,7 +69,7 @@ def _run(work: Path, options: argparse.Namespace) -> int:
 def _trials(
     scene: Scene, scenarios: dict[str, Scenario], options: argparse.Namespace
 ) -> list[Trial]:
-    count = options.kills or (8 if options.quick else 60)
+    count = options.kills or (6 if options.quick else 60)
     planned = [
         *concurrency.trials(scene, scenarios, options.quick),
         *outages.trials(scene, scenarios, options.quick),

@@ -35,7 +35,7 @@ def trials(scene: Scene, scenarios: dict[str, Scenario], quick: bool) -> Iterato
         ]
     for name, scenario, runs in plans:
         run = partial(_at_once, scene, scenarios[scenario], runs, 1 if quick else 2)
-        yield Trial("at once", f"{scenario}, {name}", run, alone=True)
+        yield Trial("at once", f"{scenario}, {name}", run, alone=not quick)
 
 
 def _at_once(
