@@ -49,7 +49,8 @@ def _s3_client(seconds: float) -> Any:
         "read_timeout": seconds,
         "retries": {"total_max_attempts": 1},
     }
-    client = fsspec.filesystem("s3", config_kwargs=config, **_UNCACHED)
+    # With more, every object is asked for its size before it is read.
+    client = fsspec.filesystem("s3", config_kwargs=config, max_concurrency=1, **_UNCACHED)
     client.retries = 1
     return client
 
