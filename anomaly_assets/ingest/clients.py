@@ -73,7 +73,7 @@ def _gcs_client(seconds: float) -> Any:
 
     client = GCSFileSystem(
         token="anon" if os.environ.get("STORAGE_EMULATOR_HOST") else None,
-        session_kwargs={"timeout": _silence(seconds)},
+        requests_timeout=_silence(seconds),
         **_UNCACHED,
     )
     client._request = partial(GCSFileSystem._request.__wrapped__, client)

@@ -125,7 +125,8 @@ _TRANSIENT_NAMES = frozenset(
     {
         "ClientConnectionError",  # aiohttp
         "ClientPayloadError",
-        "HTTPClientError",  # botocore
+        "ConnectionError",  # botocore, whose error of this name is not Python's
+        "HTTPClientError",
         "IncompleteReadError",
         "ServiceRequestError",  # azure
         "ServiceResponseError",
@@ -155,7 +156,9 @@ def _is_transient(error: BaseException) -> bool:
 def _status_of(error: BaseException) -> int | None:
     """The HTTP status that an error of a client is about."""
     answer = getattr(error, "response", None)
-    found = [getattr(error, name, None) for name in ("status", "status_code", "code")]
     if isinstance(answer, dict):  # botocore
-        found.append(answer.get("ResponseMetadata", {}).get("HTTPStatusCode"))
-    return next((status for status in found if type(status) is int and status >= 400), None)
+        found = answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    else:
+        names = ("status", "status_code", "code")  # aiohttp, azure, gcsfs
+        found = next((getattr(error, name) for name in names if hasattr(error, name)), None)
+    return found if type(found) is int and found >= 400 else None

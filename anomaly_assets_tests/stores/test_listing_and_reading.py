@@ -89,8 +89,10 @@ def test_a_listing_downloads_nothing_and_a_build_fetches_every_file_once(
     warehouse = warehouse_in(tmp_path)
     load_root(warehouse, "mvtec_ad", location)
     assert downloads(proxy, ".png") == Counter()
+    proxy.requests.clear()
     assert build(warehouse, "mvtec_ad", location).decoded == 5
     assert downloads(proxy, ".png") == Counter(path.rpartition("/")[2] for path in PATHS)
+    assert len(proxy.requests) == len(PATHS)
 
     proxy.requests.clear()
     load_root(warehouse, "mvtec_ad", location)
@@ -101,16 +103,15 @@ def test_a_listing_downloads_nothing_and_a_build_fetches_every_file_once(
 def test_an_archive_is_read_in_place_its_directory_and_then_every_member_once(
     store: Store, proxy: Proxy, prefix: str, tmp_path: Path
 ) -> None:
-    if prefix and store.location(prefix).startswith("gs:"):
-        pytest.xfail("gcsfs asks once more where an archive ends")
     pictures_and_ballast = {**pictures(), "bottle/readme.txt": bytes(3_000_000)}
     archive = zipped(tmp_path / "x.zip", pictures_and_ballast)
     store.put(f"{prefix}/x.zip", archive.read_bytes())
     location = store.location(f"{prefix}/x.zip", proxy.port)
     warehouse = warehouse_in(tmp_path)
     load_root(warehouse, "mvtec_ad", location)
-    directory = downloads(proxy, ".zip").total()
-    assert directory <= 4  # its end, its end again as zipfile looks for it, and its list of members
+    # Its size, its end as zipfile looks for it, and its list of members; gcsfs asks for one thing twice.
+    directory = 5 if store.name == "gs" else 4
+    assert downloads(proxy, ".zip").total() <= directory
     proxy.requests.clear()
     build(warehouse, "mvtec_ad", location)
     assert downloads(proxy, ".zip").total() <= directory + len(PATHS)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,12 +21,6 @@ from anomaly_assets_tests.stores.trees import (
     rows,
     same_for_all_kinds,
     warehouse_in,
-)
-
-# TODO: on a busy machine some of these wait for minutes; until that is found they run on request.
-pytestmark = pytest.mark.skipif(
-    not os.environ.get("ANOMALY_TEST_OUTAGES"),
-    reason="slow on a busy machine: set ANOMALY_TEST_OUTAGES=1 to run them",
 )
 
 BAD = "bottle/train/good/001.png"
@@ -75,7 +68,8 @@ def test_a_store_that_is_down_ends_the_listing_soon(
     proxy.plan = lambda method, path, before: fault
     with ends_within(15), pytest.raises(RootError, match="does not answer") as caught:
         list(open_root(store.location(prefix, proxy.port)).files())
-    assert len(proxy.requests) == ATTEMPTS
+    # adlfs makes two requests for one listing: it asks whether the folder is a file.
+    assert len(proxy.requests) == ATTEMPTS * (2 if store.name == "az" else 1)
     assert not [secret for secret in store.secrets if secret in str(caught.value)]
 
 
