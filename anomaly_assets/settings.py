@@ -23,6 +23,7 @@ class Settings:
         roots: Source dataset to its root (folder, zip or URL); None where it is left out.
         warehouse: Working database, written by the asset graph.
         database: Published database, which people open read-only.
+        keep_snapshots: How many older published databases stay beside it.
         tensor_spec: Height, width and channels of the tensors.
         workers: Number of decoding threads.
         refresh_cron: Cron expression of the scheduled refresh.
@@ -32,6 +33,7 @@ class Settings:
     roots: Mapping[str, str | None]
     warehouse: Path
     database: Path
+    keep_snapshots: int
     tensor_spec: TensorSpec
     workers: int
     refresh_cron: str
@@ -67,6 +69,7 @@ class Settings:
             roots=roots,
             warehouse=warehouse,
             database=database,
+            keep_snapshots=_whole_number(values, "ANOMALY_KEEP_SNAPSHOTS", 1, least=0),
             tensor_spec=TensorSpec(height, width, channels),
             workers=_whole_number(values, "ANOMALY_WORKERS", os.cpu_count() or 1),
             refresh_cron=values.get("ANOMALY_REFRESH_CRON") or "0 3 * * *",
@@ -81,10 +84,10 @@ def _database(values: Mapping[str, str], name: str, default: str) -> Path:
     return Path(text)
 
 
-def _whole_number(values: Mapping[str, str], name: str, default: int) -> int:
+def _whole_number(values: Mapping[str, str], name: str, default: int, least: int = 1) -> int:
     text = values.get(name) or str(default)
-    if not text.isdecimal() or int(text) < 1:
-        raise SettingsError(f"{name}={text!r}: use a whole number of at least 1.")
+    if not text.isdecimal() or int(text) < least:
+        raise SettingsError(f"{name}={text!r}: use a whole number of at least {least}.")
     return int(text)
 
 

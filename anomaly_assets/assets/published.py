@@ -1,11 +1,14 @@
 """The published database: what the team opens."""
 
+from pathlib import Path
+
 import dagster as dg
 
 from anomaly_assets.assets.resources import WarehouseResource
 from anomaly_assets.assets.specs import FRESHNESS, OWNERS
 from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.warehouse.publish import publish
+from anomaly_assets.warehouse.snapshots import list_snapshots
 
 _UPSTREAM: list[str | dg.AssetKey] = [
     "samples",
@@ -38,14 +41,43 @@ def published_database(
     """Write a snapshot of the warehouse, unless its content is already published."""
     target = warehouse.settings.database
     publication = publish(
-        warehouse.warehouse, target, warehouse.settings.tensor_spec, run_id=context.run.run_id
+        warehouse.warehouse,
+        target,
+        warehouse.settings.tensor_spec,
+        run_id=context.run.run_id,
+        keep_snapshots=warehouse.settings.keep_snapshots,
     )
+    origin = publication.provenance
     return dg.MaterializeResult(
         metadata={
             "path": dg.MetadataValue.path(str(target)),
             "snapshot_id": publication.snapshot_id,
             "written": publication.written,
+            "snapshots": _snapshots(target),
+            **{name: dg.MetadataValue.json(origin[name]) for name in _MAPS if origin.get(name)},
+            **{name: str(origin[name]) for name in _FACTS if origin.get(name)},
             "file_bytes": publication.file_bytes,
             "dagster/row_count": publication.samples,
         }
+    )
+
+
+_FACTS = ("published_at", "code_version", "transform")
+_MAPS = ("roots", "load_ids", "row_counts")
+
+
+def _snapshots(target: Path) -> dg.TableMetadataValue:
+    """The snapshots that can be opened by their id, newest first."""
+    return dg.MetadataValue.table(
+        [
+            dg.TableRecord(
+                {
+                    "snapshot_id": snapshot.snapshot_id,
+                    "published_at": f"{snapshot.published_at:%Y-%m-%d %H:%M:%S %Z}",
+                    "samples": snapshot.tensors,
+                    "file": snapshot.path.name,
+                }
+            )
+            for snapshot in list_snapshots(target)
+        ]
     )
