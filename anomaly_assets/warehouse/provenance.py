@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime, timezone
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
@@ -44,7 +45,7 @@ def note_snapshot(
     connection.commit()
 
 
-def provenance(connection: duckdb.DuckDBPyConnection, snapshot_id: str) -> dict[str, object]:
+def provenance(connection: duckdb.DuckDBPyConnection, snapshot_id: str) -> dict[str, Any]:
     """The row of a snapshot by column; empty where it was never noted."""
     query = "FROM snapshots WHERE snapshot_id = ?"
     result = connection.execute(query, [snapshot_id])
