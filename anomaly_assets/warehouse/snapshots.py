@@ -100,8 +100,12 @@ def list_snapshots(database: str | Path) -> list[Snapshot]:
     path = Path(database)
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist: run `make materialize`, or name the file.")
-    found = [_snapshot_in(each) for each in (path, *kept_paths(path))]
-    return [snapshot for snapshot in found if snapshot]
+    found: dict[str, Snapshot] = {}
+    for each in (path, *kept_paths(path)):
+        snapshot = _snapshot_in(each)
+        if snapshot:  # a run killed just before the swap leaves the current one under both names
+            found.setdefault(snapshot.snapshot_id, snapshot)
+    return list(found.values())
 
 
 def find_snapshot(database: str | Path, snapshot: str) -> Path:

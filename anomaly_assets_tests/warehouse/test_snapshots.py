@@ -122,6 +122,17 @@ def test_content_that_comes_back_is_not_kept_twice(project: Project) -> None:
     assert [snapshot.snapshot_id for snapshot in listed] == [ids[0], ids[1]]
 
 
+def test_a_run_killed_before_the_swap_leaves_nothing_that_confuses(
+    published: tuple[Path, list[str]], project: Project
+) -> None:
+    database, ids = published
+    keeping.keep(database, ids[2])
+    assert [each.snapshot_id for each in list_snapshots(database)] == ids[::-1]
+    assert find_snapshot(database, ids[2]) == database
+    assert not give(project).written
+    assert not kept_path(database, ids[2]).exists()
+
+
 def test_a_damaged_older_file_hides_no_other(published: tuple[Path, list[str]]) -> None:
     database, ids = published
     kept_path(database, ids[1]).write_bytes(b"no database")
