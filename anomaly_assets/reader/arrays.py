@@ -47,10 +47,12 @@ class FetchedArray:
         first, *further = key if isinstance(key, tuple) else (key,)
         chosen = chosen_positions(first, len(self))
         if isinstance(chosen, int):
-            return self._fetch(np.array([chosen]))[0][tuple(further)]
-        return self._fetch(chosen)[(slice(None), *further)]
+            return self._fetch(np.array([chosen]))[tuple([0, *further])]
+        return self._fetch(chosen)[tuple([slice(None), *further])]
 
-    def __array__(self, dtype: npt.DTypeLike = None, copy: bool | None = None) -> npt.NDArray[Any]:
+    def __array__(
+        self, dtype: npt.DTypeLike | None = None, copy: bool | None = None
+    ) -> npt.NDArray[Any]:
         if copy is False:
             raise ValueError("Pixels are fetched, which is a copy: ask for one with copy=None.")
         everything = self[:]

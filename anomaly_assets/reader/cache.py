@@ -161,6 +161,7 @@ class CachedPixels:
     """
 
     samples_at_once = 1
+    threads = 0
 
     def __init__(self, folder: Path, mask_from_file: BoolArray) -> None:
         self._folder = folder
@@ -219,8 +220,8 @@ def _write(folder: Path, selection: Selection, batches: Iterable[Batch]) -> None
         _array_file(folder / "masks.npy", (marked, height, width)) as masks,
     ):
         for batch in batches:
-            images.write(batch.images)
-            masks.write(batch.masks[batch.mask_from_file])
+            images.write(batch.images.data)
+            masks.write(batch.masks[batch.mask_from_file].data)
     with (
         _synced(folder / "samples.arrow") as file,
         pa.ipc.new_file(file, selection.table.schema) as writer,

@@ -19,6 +19,10 @@ _CATALOG = "published"
 
 _NEWEST_SNAPSHOT = "SELECT snapshot_id FROM snapshots ORDER BY published_at DESC LIMIT 1"
 
+_MEMORY_LIMIT = "512MB"
+"""Of what was read, DuckDB keeps so much for the next time; by default it would keep up to 80 % of the
+machine's memory, in each worker."""
+
 _inherited: list[duckdb.DuckDBPyConnection] = []
 """Connections of the parent of a forked process: using them, or ending them, would hang."""
 
@@ -68,6 +72,7 @@ def _connect_file(path: Path, name: Path | None = None) -> duckdb.DuckDBPyConnec
         with explained(str(name or path)):
             # One thread per fetch: two fetches run side by side, and each keeps its order.
             connection.execute("SET threads = 1")
+            connection.execute(f"SET memory_limit = '{_MEMORY_LIMIT}'")
             connection.execute("SET TimeZone = 'UTC'")
             literal = "'" + str(path).replace("'", "''") + "'"
             connection.execute(f"ATTACH {literal} AS {_CATALOG} (READ_ONLY)")

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Protocol
 
 import duckdb
 import numpy as np
@@ -14,14 +14,15 @@ import numpy as np
 from anomaly_assets.reader.batch import BoolArray, IntArray, UInt8Array
 from anomaly_assets.reader.connect import Database, explained
 
-MOST_RUNS = 64
+_MOST_RUNS = 64
 """Runs per statement: planning takes longer than reading beyond that."""
 
-_THREADS = 2
-"""Which read ahead, one fetch each."""
+_FETCHED_BYTES = 16 * 1024 * 1024
+"""How much is fetched at once. The C library maps blocks above 32 MB anew each time they are asked for,
+and touching new pages takes longer than filling them."""
 
-FETCHED_BYTES = 64 * 1024 * 1024
-"""About how much is fetched at once: statements cost the same whatever they give."""
+_STRETCH = 8
+"""For how many such fetches masks are fetched: a query for one takes as long as one for 2,048."""
 
 
 class Pixels(Protocol):
@@ -29,9 +30,11 @@ class Pixels(Protocol):
 
     Attributes:
         samples_at_once: How many samples are best read at once when all of them are.
+        threads: How many threads are worth their while; 0 where reading is as fast as copying memory.
     """
 
     samples_at_once: int
+    threads: int
 
     def images(self, positions: IntArray) -> UInt8Array:
         """A new array, N x height x width x channels.
@@ -52,33 +55,43 @@ def read_ahead(
 ) -> Iterator[tuple[IntArray, UInt8Array, UInt8Array]]:
     """Positions, images and masks of one batch after the other, which threads read ahead of the caller.
 
+    Images are read some batches at a time where these are small, masks for a longer stretch.
+
     Args:
         pixels: Where to read.
         positions: Which samples, in which order.
         size: Number of samples in a batch.
     """
     at_once = max(1, pixels.samples_at_once // size) * size
-    pending: deque[tuple[IntArray, Future[UInt8Array], Future[UInt8Array]]] = deque()
-    pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="fetch")
+    if not pixels.threads:
+        for start in range(0, len(positions), size):
+            some = positions[start : start + size]
+            yield some, pixels.images(some), pixels.masks(some)
+        return
+    pending: deque[tuple[int, Future[UInt8Array], Future[UInt8Array]]] = deque()
+    pool = ThreadPoolExecutor(pixels.threads, thread_name_prefix="fetch")
+
+    def batches() -> Iterator[tuple[IntArray, UInt8Array, UInt8Array]]:
+        first, images, masks = pending.popleft()
+        in_stretch = first % (at_once * _STRETCH)
+        for start in range(0, len(images.result()), size):
+            part = slice(start, start + size)
+            of_masks = slice(in_stretch + start, in_stretch + start + size)
+            yield positions[first:][part], images.result()[part], masks.result()[of_masks]
+
     try:
         for start in range(0, len(positions), at_once):
-            some = positions[start : start + at_once]
-            images = pool.submit(pixels.images, some)
-            pending.append((some, images, pool.submit(pixels.masks, some)))
-            if len(pending) > _THREADS:
-                yield from _batches(*pending.popleft(), size)
+            if start % (at_once * _STRETCH) == 0:
+                stretch = positions[start : start + at_once * _STRETCH]
+                masks = pool.submit(pixels.masks, stretch)
+            images = pool.submit(pixels.images, positions[start : start + at_once])
+            pending.append((start, images, masks))
+            if len(pending) > pixels.threads:
+                yield from batches()
         while pending:
-            yield from _batches(*pending.popleft(), size)
+            yield from batches()
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def _batches(
-    positions: IntArray, images: Future[UInt8Array], masks: Future[UInt8Array], size: int
-) -> Iterator[tuple[IntArray, UInt8Array, UInt8Array]]:
-    for start in range(0, len(positions), size):
-        part = slice(start, start + size)
-        yield positions[part], images.result()[part], masks.result()[part]
 
 
 class DatabasePixels:
@@ -91,6 +104,8 @@ class DatabasePixels:
         shape: Height, width and channels.
     """
 
+    threads = 2
+
     def __init__(
         self,
         database: Database,
@@ -102,7 +117,8 @@ class DatabasePixels:
         self._rows = rows
         self._mask_from_file = mask_from_file
         self._shape = shape
-        self.samples_at_once = max(1, FETCHED_BYTES // (shape[0] * shape[1] * (shape[2] + 1)))
+        self._masks_at_once = max(1, 2 * _FETCHED_BYTES // (shape[0] * shape[1]))
+        self.samples_at_once = max(1, _FETCHED_BYTES // (shape[0] * shape[1] * shape[2]))
 
     def images(self, positions: IntArray) -> UInt8Array:
         """See `Pixels`.
@@ -124,12 +140,12 @@ class DatabasePixels:
         masks = np.zeros((len(positions), height, width), np.uint8)
         from_file = np.flatnonzero(self._mask_from_file[positions])
         with self._cursor() as cursor:
-            for start in range(0, len(from_file), self.samples_at_once):
-                some = from_file[start : start + self.samples_at_once]
+            for start in range(0, len(from_file), self._masks_at_once):
+                some = from_file[start : start + self._masks_at_once]
                 rows, place = _sorted(self._rows[positions[some]])
+                fetched = np.empty((len(rows), height, width), np.uint8)
                 bounds = [int(rows[0]), int(rows[-1]), rows.tolist()]
-                found = cursor.execute(_MASKS, bounds).to_arrow_table().sort_by("row")
-                fetched = _bytes_of(found).reshape(-1, height, width)
+                _fill(fetched, cursor.execute(_MASKS, bounds))
                 masks[some] = fetched if place is None else fetched[place]
         return masks
 
@@ -150,14 +166,11 @@ class DatabasePixels:
         firsts = rows[np.concatenate(([0], last_of_run + 1))].tolist()
         lasts = rows[np.concatenate((last_of_run, [len(rows) - 1]))].tolist()
         filled = 0
-        for start in range(0, len(firsts), MOST_RUNS):
-            runs = [*zip(firsts, lasts, strict=True)][start : start + MOST_RUNS]
+        for start in range(0, len(firsts), _MOST_RUNS):
+            runs = [*zip(firsts, lasts, strict=True)][start : start + _MOST_RUNS]
             statement = " UNION ALL ".join([_IMAGES] * len(runs))
             bounds = [bound for run in runs for bound in run]
-            fetched = _bytes_of(cursor.execute(statement, bounds).to_arrow_table())
-            count = len(fetched) // images[0].size
-            images[filled : filled + count] = fetched.reshape(-1, *self._shape)
-            filled += count
+            filled += _fill(images[filled:], cursor.execute(statement, bounds))
 
 
 def _sorted(rows: IntArray) -> tuple[IntArray, IntArray | None]:
@@ -168,20 +181,25 @@ def _sorted(rows: IntArray) -> tuple[IntArray, IntArray | None]:
     return distinct, place
 
 
-def _bytes_of(fetched: Any) -> UInt8Array:
-    """The values of the column `blob`, end to end; without a copy where Arrow has it in one piece."""
-    column = fetched["blob"].combine_chunks()
-    column = column.chunk(0) if hasattr(column, "chunk") else column
-    offsets = np.frombuffer(column.buffers()[1], np.int32)[column.offset :][: len(column) + 1]
-    return np.frombuffer(column.buffers()[2], np.uint8)[offsets[0] : offsets[-1]]
+def _fill(arrays: UInt8Array, result: duckdb.DuckDBPyConnection) -> int:
+    """Copy the blobs of a result into arrays, one after the other; how many there were.
+
+    One at a time is faster than as Arrow, where all of them are copied twice.
+    """
+    count = 0
+    while (row := result.fetchone()) is not None:
+        arrays[count] = np.frombuffer(row[0], np.uint8).reshape(arrays.shape[1:])
+        count += 1
+    return count
 
 
 # Runs of neighbours, because DuckDB skips what lies outside a range of rows, and looks at every row
 # for a list of them.
-_IMAGES = "SELECT image_tensor AS blob FROM image_tensors WHERE rowid BETWEEN ? AND ?"
+_IMAGES = "SELECT image_tensor FROM image_tensors WHERE rowid BETWEEN ? AND ?"
+# A column with nulls is read whole, 2,048 rows at a time.
 _MASKS = """
-SELECT rowid AS row, mask_tensor AS blob
+SELECT mask_tensor
 FROM image_tensors
 WHERE rowid BETWEEN ? AND ? AND rowid IN (SELECT unnest(?))
+ORDER BY rowid
 """
-"""A column with nulls is read whole, 2,048 rows at a time, so that few and long queries are best."""
