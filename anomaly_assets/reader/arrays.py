@@ -44,11 +44,12 @@ class FetchedArray:
         return self.shape[0]
 
     def __getitem__(self, key: Any) -> npt.NDArray[Any]:
-        first, *further = key if isinstance(key, tuple) else (key,)
+        first, further = (key[0], key[1:]) if isinstance(key, tuple) else (key, ())
         chosen = chosen_positions(first, len(self))
         if isinstance(chosen, int):
-            return self._fetch(np.array([chosen]))[tuple([0, *further])]
-        return self._fetch(chosen)[tuple([slice(None), *further])]
+            return self._fetch(np.array([chosen]))[0][further]
+        within = (slice(None), *further)
+        return self._fetch(chosen)[within]
 
     def __array__(
         self, dtype: npt.DTypeLike | None = None, copy: bool | None = None

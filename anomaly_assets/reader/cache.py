@@ -104,8 +104,11 @@ def keep(directory: Path, selection: Selection, batches: Iterable[Batch]) -> Pat
 
     Raises:
         OSError: It cannot be written, for instance because the disk is too small.
-        ValueError: The database was never published, so that nothing names its content.
+        ValueError: There are no samples, or the database was never published, so that nothing names its
+            content.
     """
+    if not selection.table.num_rows:
+        raise ValueError("There are no samples to cache.")
     if selection.snapshot_id is None:
         raise ValueError("Only a published database can be cached: run `make materialize` first.")
     folder = directory / f"{selection.snapshot_id[:16]}-{_digest(selection)}"

@@ -19,7 +19,7 @@ _CATALOG = "published"
 
 _NEWEST_SNAPSHOT = "SELECT snapshot_id FROM snapshots ORDER BY published_at DESC LIMIT 1"
 
-_MEMORY_LIMIT = "512MB"
+_MEMORY_BYTES = 512 * 1024 * 1024
 """Of what was read, DuckDB keeps so much for the next time; by default it would keep up to 80 % of the
 machine's memory, in each worker."""
 
@@ -62,6 +62,8 @@ def locate(location: str, snapshot: str | None = None) -> Path:
             f"{path} does not exist: run `make materialize`, or name the published file "
             "(in the call, or in ANOMALY_DATABASE)."
         )
+    if path.is_dir():
+        raise DatabaseError(f"{path} is a folder: name the published file in it.")
     return path
 
 
@@ -72,7 +74,6 @@ def _connect_file(path: Path, name: Path | None = None) -> duckdb.DuckDBPyConnec
         with explained(str(name or path)):
             # One thread per fetch: two fetches run side by side, and each keeps its order.
             connection.execute("SET threads = 1")
-            connection.execute(f"SET memory_limit = '{_MEMORY_LIMIT}'")
             connection.execute("SET TimeZone = 'UTC'")
             literal = "'" + str(path).replace("'", "''") + "'"
             connection.execute(f"ATTACH {literal} AS {_CATALOG} (READ_ONLY)")
@@ -117,11 +118,13 @@ class Database:
     Attributes:
         location: What was opened, as it was named.
         snapshot_id: Id of the snapshot; None where nothing was ever published.
+        memory_bytes: What DuckDB may take in each process; raised by who reads wide rows.
     """
 
     def __init__(self, location: str, snapshot: str | None = None) -> None:
         path = locate(location, snapshot)
         self.location = str(path)
+        self.memory_bytes = _MEMORY_BYTES
         self._file = _Held(path)
         self._process = os.getpid()
         self._connection: duckdb.DuckDBPyConnection | None = _connect_file(
@@ -149,6 +152,7 @@ class Database:
         if self._connection is None:
             raise DatabaseError(f"{self.location} was closed: open the samples again.")
         cursor = self._connection.cursor()
+        cursor.execute(f"SET memory_limit = '{self.memory_bytes} bytes'")
         cursor.execute(self._use)
         return cursor
 

@@ -117,6 +117,9 @@ class DatabasePixels:
         self._rows = rows
         self._mask_from_file = mask_from_file
         self._shape = shape
+        # Two threads may read the masks of 2,048 rows each, wherever few of them are wanted.
+        masks = min(int(mask_from_file.sum()), 2048)
+        database.memory_bytes += 2 * masks * shape[0] * shape[1]
         self._masks_at_once = max(1, 2 * _FETCHED_BYTES // (shape[0] * shape[1]))
         self.samples_at_once = max(1, _FETCHED_BYTES // (shape[0] * shape[1] * shape[2]))
 
@@ -143,9 +146,12 @@ class DatabasePixels:
             for start in range(0, len(from_file), self._masks_at_once):
                 some = from_file[start : start + self._masks_at_once]
                 rows, place = _sorted(self._rows[positions[some]])
-                fetched = np.empty((len(rows), height, width), np.uint8)
                 bounds = [int(rows[0]), int(rows[-1]), rows.tolist()]
-                _fill(fetched, cursor.execute(_MASKS, bounds))
+                cursor.execute(_MASKS, bounds)
+                fetched = np.empty((len(rows), height, width), np.uint8)
+                while (found := cursor.fetchone()) is not None:
+                    number = np.searchsorted(rows, found[0])
+                    fetched[number] = np.frombuffer(found[1], np.uint8).reshape(height, width)
                 masks[some] = fetched if place is None else fetched[place]
         return masks
 
@@ -198,8 +204,7 @@ def _fill(arrays: UInt8Array, result: duckdb.DuckDBPyConnection) -> int:
 _IMAGES = "SELECT image_tensor FROM image_tensors WHERE rowid BETWEEN ? AND ?"
 # A column with nulls is read whole, 2,048 rows at a time.
 _MASKS = """
-SELECT mask_tensor
+SELECT rowid, mask_tensor
 FROM image_tensors
 WHERE rowid BETWEEN ? AND ? AND rowid IN (SELECT unnest(?))
-ORDER BY rowid
 """

@@ -142,9 +142,7 @@ class Samples:
     def batch(self, positions: Sequence[int] | npt.NDArray[Any]) -> Batch:
         """The samples at these positions, in the order asked for; see `select` for arguments and errors."""
         chosen = self._positions[np.atleast_1d(chosen_positions(positions, len(self)))]
-        return self._described(
-            chosen, self._finished(self._pixels.images(chosen), chosen), self._pixels.masks(chosen)
-        )
+        return self._described(chosen, self._pixels.images(chosen), self._pixels.masks(chosen))
 
     def batches(
         self, size: int, *, shuffle: int | None = None, drop_last: bool = False
@@ -223,7 +221,9 @@ class Samples:
 
         Raises:
             OSError: The folder cannot be written; nothing half-written counts as a cache.
-            DatabaseError: The database cannot be read, or was never published.
+            ValueError: There are no samples, or the database was never published.
+            DatabaseError: The database cannot be read.
+            CacheError: What is in the folder already is damaged.
         """
         raw = Samples(self._selection, self._pixels, self._positions)
         selection = self._selection.narrowed(self.table, self._positions)
