@@ -101,6 +101,12 @@ def _image_size(text: str) -> tuple[int, int]:
     return int(sides[0]), int(sides[-1])
 
 
+def published_database(environment: Mapping[str, str] | None = None) -> str:
+    """Where people read from when they name no database: the published one."""
+    values = os.environ if environment is None else environment
+    return values.get("ANOMALY_DATABASE") or "data/anomaly.duckdb"
+
+
 def store_timeout_seconds(environment: Mapping[str, str] | None = None) -> float:
     """How long one request to an object store or web server may take, in seconds.
 
