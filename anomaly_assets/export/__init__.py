@@ -57,9 +57,7 @@ def to_parquet(
         ValueError: `where` is no condition, or the samples have different shapes.
     """
     selection = Selection(database, source_dataset, category, split, label, where, snapshot)
-    return export(
-        "parquet", parquet.write, out, selection, overwrite=overwrite, progress=progress
-    )
+    return export("parquet", parquet.write, out, selection, overwrite=overwrite, progress=progress)
 
 
 def to_anomalib(

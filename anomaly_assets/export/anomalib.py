@@ -6,8 +6,8 @@
     samples.csv       its five columns alone, for a pandas that reads no Parquet
     left_out.parquet  images that `Tabular` refuses or cannot read, and why
 
-Columns and values are those of anomalib 2 (`anomalib/data/datasets/image/tabular.py`): `split` is `train` or
-`test`, `label_index` 0 or 1, `label` the `DirType` that belongs to both, and no value may be null. The
+Columns and values are those of anomalib 2 (`anomalib/data/datasets/image/tabular.py`): `split` is `train`
+or `test`, `label_index` 0 or 1, `label` the `DirType` that belongs to both, and no value may be null. The
 folders also serve its `Folder` data module.
 """
 

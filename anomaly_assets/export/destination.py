@@ -26,6 +26,10 @@ MARKER = ".anomaly_assets_export.json"
 _MADE_BY = "anomaly_assets.export"
 _LONGEST_NAME = 200
 
+_libc = ctypes.CDLL(None, use_errno=True)
+"""For two calls of Linux that Python does not have: `syncfs` and `renameat2`."""
+_HERE, _RENAME_EXCHANGE = -100, 2
+
 
 @contextmanager
 def replaced(out: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
@@ -144,19 +148,16 @@ def _refuse_what_is_not_ours(target: Path, overwrite: bool) -> None:
 
 
 def _make_durable(folder: Path) -> None:
-    """Bring everything to the disk, and notice what did not get there.
+    """Bring everything to the disk, before the name of the folder says that it is there.
 
-    Asked for file by file, tens of thousands of small files take minutes; after a `sync` of the whole
-    each of them has nothing left to wait for.
+    In one call for the whole file system: asked file by file, tens of thousands of files take minutes.
     """
-    os.sync()
-    for parent, _, names in os.walk(folder):
-        for path in (parent, *(os.path.join(parent, name) for name in names)):
-            descriptor = os.open(path, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+    flush = getattr(_libc, "syncfs", None)
+    if flush is None:
+        os.sync()
+        return
+    with _opened(folder) as descriptor:
+        _check(flush(descriptor), folder)
 
 
 def _swap(unfinished: Path, target: Path, superseded: Path) -> None:
@@ -166,23 +167,34 @@ def _swap(unfinished: Path, target: Path, superseded: Path) -> None:
     elif not _exchanged(unfinished, target):
         os.rename(target, superseded)
         os.rename(unfinished, target)
-    descriptor = os.open(target.parent, os.O_RDONLY)
-    try:
+    with _opened(target.parent) as descriptor:
         os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _exchanged(one: Path, other: Path) -> bool:
     """Exchange two names in one step; False where the system has no such step."""
-    exchange = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    exchange = getattr(_libc, "renameat2", None)
     if exchange is None:
         return False
-    here, exchange_flag = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of Linux
-    failed = exchange(here, os.fsencode(one), here, os.fsencode(other), exchange_flag)
-    if failed and ctypes.get_errno() not in (errno.EINVAL, errno.ENOSYS):
-        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), str(other))
-    return not failed
+    failed = exchange(_HERE, os.fsencode(one), _HERE, os.fsencode(other), _RENAME_EXCHANGE)
+    if failed and ctypes.get_errno() in (errno.EINVAL, errno.ENOSYS):
+        return False
+    _check(failed, other)
+    return True
+
+
+def _check(failed: int, path: Path) -> None:
+    if failed:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), str(path))
+
+
+@contextmanager
+def _opened(folder: Path) -> Iterator[int]:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def _explained(error: OSError) -> str:

@@ -23,7 +23,7 @@ _DIGEST_DIGITS = 16
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
 _SUFFIX = re.compile(r"\.[A-Za-z]{3,4}$")
-_DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
+_DEVICE = re.compile(r"^(con|prn|aux|nul|com[0-9]|lpt[0-9])(?![^.])", re.IGNORECASE)
 """Names that Windows keeps for itself, with any suffix."""
 
 _SPLIT_WORD = re.compile(
@@ -45,12 +45,12 @@ def picture_paths(table: pa.Table, folders: Sequence[str]) -> list[str]:
     rows = table.select(["image_id", "filename"]).to_pylist()
     parents = _parents(table, folders)
     stems = [_SUFFIX.sub("", row["filename"]) for row in rows]
-    plain = [
-        f"{parent}/{_safe(stem)}.png" for parent, stem in zip(parents, stems, strict=True)
-    ]
+    plain = [f"{parent}/{_safe(stem)}.png" for parent, stem in zip(parents, stems, strict=True)]
     uses = Counter(path.casefold() for path in plain)
     paths = [
-        path if uses[path.casefold()] == 1 and _safe(stem) == stem else _marked(path, row["image_id"])
+        path
+        if uses[path.casefold()] == 1 and _safe(stem) == stem
+        else _marked(path, row["image_id"])
         for path, stem, row in zip(plain, stems, rows, strict=True)
     ]
     if len({path.casefold() for path in paths}) != len(paths):
@@ -84,7 +84,7 @@ def _safe(text: str) -> str:
     """The nearest name that is safe; equal to the text if and only if the text is safe."""
     spelled = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
     name = _UNSAFE.sub("_", spelled).lstrip("._-")[:_LONGEST].rstrip(".") or "unnamed"
-    return f"{name}~" if _DEVICE.fullmatch(name) else name
+    return _DEVICE.sub(r"\1~", name)
 
 
 def _marked(path: str, image_id: str) -> str:

@@ -1,10 +1,11 @@
 """Parquet: one folder per source dataset and category, one column per column of the view `samples`.
 
-    source_dataset=mvtec_ad/category=bolt/part-0000.parquet
+    data/source_dataset=mvtec_ad/category=bolt/part-0000.parquet
 
-The two partition columns are in the path alone: PyArrow refuses to read a column that is in both. Tensors
-are binary columns, which every reader of Parquet takes; their shape is in the metadata of the field.
-Arrow's own fixed-shape tensor was measured against it and is not used, see docs/exporting.md.
+`data` is the table that Polars and PyArrow take as it is: nothing else may lie in it. The two partition
+columns are in the path alone, because PyArrow refuses to read a column that is in both. Tensors are binary
+columns, which every reader of Parquet takes; their shape is in the metadata of the field. Arrow's own
+fixed-shape tensor was measured against it and is not used, see docs/exporting.md.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ from anomaly_assets.export.selection import Part, Source
 
 ROW_GROUP_BYTES = 32 * 1024 * 1024
 """Tensors in one row group: what a reader holds at least, and one thread reads."""
+
+TABLE = "data"
+"""The folder that holds nothing but Parquet files."""
 
 PARTITIONED_BY = ("source_dataset", "category")
 
@@ -60,7 +64,7 @@ def write(source: Source, folder: Path, advance: Advance) -> int:
                 if partition != current or writer is None:
                     _end(writer, group)
                     current = partition
-                    writer = _begin(folder / partition, parts[partition], schema)
+                    writer = _begin(folder / TABLE / partition, parts[partition], schema)
                     parts[partition] += 1
                 group.append(_rows(source, part, first, last, schema))
                 if sum(rows.nbytes for rows in group) >= ROW_GROUP_BYTES:

@@ -129,8 +129,10 @@ def _source_of_first_reader(selection: Selection) -> Source:
     with duckdb.connect(path, read_only=True) as connection:
         newest = "SELECT snapshot_id FROM snapshots ORDER BY published_at DESC LIMIT 1"
         (snapshot_id,) = connection.execute(newest).fetchone() or (None,)
-        statement = f"SELECT * EXCLUDE (image_tensor, mask_tensor) FROM main.samples WHERE ({where})"  # noqa: S608
-        for name, values in filters.items():
+        statement = (
+            f"SELECT * EXCLUDE (image_tensor, mask_tensor) FROM main.samples WHERE ({where})"  # noqa: S608
+        )
+        for name in filters:
             statement += f" AND list_contains(${name}, {name})"
         found = connection.execute(statement, filters).to_arrow_table()
     if selection.snapshot and selection.snapshot != snapshot_id:
