@@ -7,6 +7,8 @@ import signal
 import sys
 from types import FrameType
 
+import duckdb
+
 from anomaly_assets.export import FORMATS, Export, ExportError
 from anomaly_assets.export.run import export
 from anomaly_assets.export.selection import Selection
@@ -24,7 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
         options.where,
         options.snapshot,
     )
-    signal.signal(signal.SIGTERM, _terminate)
+    before = signal.signal(signal.SIGTERM, _terminate)
     try:
         made = export(
             options.format,
@@ -37,9 +39,11 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"interrupted: {options.out} is as it was", file=sys.stderr)
         return 128 + signal.SIGINT
-    except (ExportError, LookupError, ValueError, OSError, RuntimeError) as error:
+    except (ExportError, LookupError, ValueError, OSError, RuntimeError, duckdb.Error) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    finally:
+        signal.signal(signal.SIGTERM, before)
     if not options.quiet:
         print(_sentence(made))
     return 0

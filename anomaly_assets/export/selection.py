@@ -134,7 +134,10 @@ def _source_of_first_reader(selection: Selection) -> Source:
         )
         for name in filters:
             statement += f" AND list_contains(${name}, {name})"
-        found = connection.execute(statement, filters).to_arrow_table()
+        try:
+            found = connection.execute(statement, filters).to_arrow_table()
+        except duckdb.Error as error:
+            raise ValueError(f"where={where!r} is no condition: {error}") from error
     if selection.snapshot and selection.snapshot != snapshot_id:
         raise LookupError(f"There is no snapshot {selection.snapshot}, only {snapshot_id}.")
     row_of = {image_id: row for row, image_id in enumerate(found["image_id"].to_pylist())}
