@@ -109,12 +109,14 @@ def test_nothing_is_left_of_an_export_that_fails(
     tmp_path: Path, trouble: type[BaseException]
 ) -> None:
     make(tmp_path / "export", "old")
-    with (
-        pytest.raises(trouble),
-        replaced(tmp_path / "export", overwrite=True) as folder,
-    ):
-        (folder / "content").write_text("half")
-        raise trouble
+
+    def fail() -> None:
+        with replaced(tmp_path / "export", overwrite=True) as folder:
+            (folder / "content").write_text("half")
+            raise trouble
+
+    with pytest.raises(trouble):
+        fail()
     assert names(tmp_path) == ["export"]
     assert (tmp_path / "export" / "content").read_text() == "old"
 
