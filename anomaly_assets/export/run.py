@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from anomaly_assets.export.destination import describe, replaced
 from anomaly_assets.export.pictures import Advance
-from anomaly_assets.export.selection import Selection, Source, open_source
+from anomaly_assets.export.selection import Selection, Source, opened
 
 LAYOUT = 1
 """Raised when files or columns of any format change their names or their meaning."""
@@ -62,8 +62,8 @@ def export(
         overwrite: Replace an export that is there.
         progress: Show a bar on standard error, where that is a terminal.
     """
-    source = open_source(selection)
     with (
+        opened(selection) as source,
         replaced(out, overwrite=overwrite) as folder,
         tqdm(
             total=len(source),

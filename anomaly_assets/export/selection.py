@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from anomaly_assets.reader import DEFAULT_DATABASE, open_samples
+from anomaly_assets.reader import open_samples
 
 Values = str | Sequence[str] | None
 """One value of a column, several of them, or no matter which."""
@@ -98,13 +99,18 @@ class Source:
             start += len(batch)
 
 
-def open_source(selection: Selection) -> Source:
-    """Find the selected samples; errors are those of `open_samples`."""
+@contextmanager
+def opened(selection: Selection) -> Iterator[Source]:
+    """The selected samples; errors are those of `open_samples`."""
     if "where" not in inspect.signature(open_samples).parameters:
-        return _source_of_first_reader(selection)
+        yield _source_of_first_reader(selection)
+        return
     options: dict[str, Any] = {**vars(selection)}
     samples: Any = open_samples(options.pop("database"), **options)
-    return _source(samples.table, samples.shape, samples.snapshot_id, samples.batches)
+    try:
+        yield _source(samples.table, samples.shape, samples.snapshot_id, samples.batches)
+    finally:
+        samples.close()
 
 
 def _source(
@@ -125,7 +131,7 @@ def _source_of_first_reader(selection: Selection) -> Source:
     where = filters.pop("where", "true")
     single = {name: values[0] for name, values in filters.items() if len(values) == 1}
     samples: Any = open_samples(selection.database, **single)
-    path = str(selection.database or DEFAULT_DATABASE)
+    path = str(selection.database or 'data/anomaly.duckdb')
     with duckdb.connect(path, read_only=True) as connection:
         newest = "SELECT snapshot_id FROM snapshots ORDER BY published_at DESC LIMIT 1"
         (snapshot_id,) = connection.execute(newest).fetchone() or (None,)
