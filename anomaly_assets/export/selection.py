@@ -131,7 +131,7 @@ def _source_of_first_reader(selection: Selection) -> Source:
     where = filters.pop("where", "true")
     single = {name: values[0] for name, values in filters.items() if len(values) == 1}
     samples: Any = open_samples(selection.database, **single)
-    path = str(selection.database or 'data/anomaly.duckdb')
+    path = str(selection.database or "data/anomaly.duckdb")
     with duckdb.connect(path, read_only=True) as connection:
         newest = "SELECT snapshot_id FROM snapshots ORDER BY published_at DESC LIMIT 1"
         (snapshot_id,) = connection.execute(newest).fetchone() or (None,)
