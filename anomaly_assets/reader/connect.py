@@ -15,6 +15,8 @@ from typing import Any
 
 import duckdb
 
+from anomaly_assets.warehouse.snapshots import find_snapshot
+
 _CATALOG = "published"
 
 _NEWEST_SNAPSHOT = "SELECT snapshot_id FROM snapshots ORDER BY published_at DESC LIMIT 1"
@@ -52,10 +54,6 @@ def locate(location: str, snapshot: str | None = None) -> Path:
         raise DatabaseError(f"{location}: only a path to a DuckDB file can be read so far.")
     path = Path(location)
     if snapshot is not None:
-        from anomaly_assets.reader.snapshots import (  # type: ignore[import-not-found, unused-ignore]
-            find_snapshot,
-        )
-
         path = find_snapshot(path, snapshot)
     if not path.exists():
         raise FileNotFoundError(
