@@ -5,7 +5,7 @@ import dagster as dg
 from anomaly_assets.assets.resources import WarehouseResource
 from anomaly_assets.assets.specs import FRESHNESS, OWNERS
 from anomaly_assets.datasets import SOURCE_DATASETS
-from anomaly_assets.warehouse.publish import publish
+from anomaly_assets.warehouse.publications import publish_warehouse
 
 _UPSTREAM: list[str | dg.AssetKey] = [
     "samples",
@@ -36,16 +36,16 @@ def published_database(
     context: dg.AssetExecutionContext, warehouse: WarehouseResource
 ) -> dg.MaterializeResult:
     """Write a snapshot of the warehouse, unless its content is already published."""
-    target = warehouse.settings.database
-    publication = publish(
-        warehouse.warehouse, target, warehouse.settings.tensor_spec, run_id=context.run.run_id
+    settings = warehouse.settings
+    published = publish_warehouse(
+        warehouse.warehouse, settings.database, settings.tensor_spec, run_id=context.run.run_id
     )
     return dg.MaterializeResult(
         metadata={
-            "path": dg.MetadataValue.path(str(target)),
-            "snapshot_id": publication.snapshot_id,
-            "written": publication.written,
-            "file_bytes": publication.file_bytes,
-            "dagster/row_count": publication.samples,
+            "path": dg.MetadataValue.path(published.location),
+            "snapshot_id": published.snapshot_id,
+            "written": published.written,
+            **published.details,
+            "dagster/row_count": published.samples,
         }
     )

@@ -26,7 +26,7 @@ from anomaly_assets.warehouse.checks import blocking_findings
 from anomaly_assets.warehouse.database import (
     CATALOG,
     ROW_GROUP_SIZE,
-    Warehouse,
+    FileWarehouse,
     catalog_name,
     refuse_ambiguous_name,
     sql_literal,
@@ -72,7 +72,7 @@ class PublishRefusedError(RuntimeError):
 
 
 def publish(
-    warehouse: Warehouse, target: Path, spec: TensorSpec, *, run_id: str | None = None
+    warehouse: FileWarehouse, target: Path, spec: TensorSpec, *, run_id: str | None = None
 ) -> Publication:
     """Make `target` a snapshot of the warehouse, unless it already is.
 
@@ -114,7 +114,7 @@ def publish(
     return Publication(snapshot_id, True, target.stat().st_size, samples)
 
 
-def differing_counts(warehouse: Warehouse, target: Path) -> list[tuple[str, str | None]]:
+def differing_counts(warehouse: FileWarehouse, target: Path) -> list[tuple[str, str | None]]:
     """Tables whose row counts differ between warehouse and published database, and how."""
     if not target.exists():
         return [(str(target), "does not exist")]
@@ -223,7 +223,7 @@ def _live_bytes(connection: duckdb.DuckDBPyConnection) -> int:
     return int(found[0]) if found else 0
 
 
-def _rewrite(warehouse: Warehouse, copy: Path) -> None:
+def _rewrite(warehouse: FileWarehouse, copy: Path) -> None:
     with warehouse.connect(wide_rows=True) as connection:
         connection.execute(
             f"ATTACH {sql_literal(str(copy))} AS snapshot (ROW_GROUP_SIZE {ROW_GROUP_SIZE})"

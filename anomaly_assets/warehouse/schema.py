@@ -15,6 +15,7 @@ ALIAS_SCHEMA = "anomaly"
 """Schema of views that give every harmonised table its contract name, `anomaly.<table>`."""
 
 _CREATE = "CREATE OR REPLACE TABLE {} AS"
+_COMPRESSION = " USING COMPRESSION uncompressed"
 _DLT_LOADS: Columns = {"load_id": ("VARCHAR", "")}
 
 
@@ -27,6 +28,10 @@ def refresh(connection: duckdb.DuckDBPyConnection, *names: str) -> None:
     """
     if not names:
         return
+    if is_lake(connection):
+        names = tuple(name for name in names if not _is_as_it_would_be(connection, name))
+        if not names:
+            return
     connection.begin()
     connection.execute(f"CREATE SCHEMA IF NOT EXISTS {ALIAS_SCHEMA}")
     for name in names:
@@ -59,6 +64,40 @@ def _is_as_documented(connection: duckdb.DuckDBPyConnection, name: str, table: T
         {"catalog": CATALOG, "name": name},
     ).fetchall()
     return columns == [(column, *about) for column, about in table.columns.items()]
+
+
+def is_lake(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Whether the warehouse is a DuckLake, which knows fewer kinds of statements."""
+    query = "SELECT type = 'ducklake' FROM duckdb_databases() WHERE database_name = ?"
+    found = connection.execute(query, [CATALOG]).fetchone()
+    return bool(found and found[0])
+
+
+def _is_as_it_would_be(connection: duckdb.DuckDBPyConnection, name: str) -> bool:
+    """Whether remaking a table or view would change nothing: on a lake, every change is a new version.
+
+    What is made by `CREATE TABLE IF NOT EXISTS` is never made anew, and counts as different.
+    """
+    select = statement(connection, name)
+    if TABLES[name].is_view:
+        connection.execute(select.replace("CREATE OR REPLACE VIEW", "CREATE OR REPLACE TEMP VIEW"))
+        query = "SELECT sql FROM duckdb_views() WHERE view_name = ? AND (database_name = ? OR temporary)"
+        found = connection.execute(query, [name, CATALOG]).fetchall()
+        connection.execute(f"DROP VIEW temp.main.{name}")
+        texts = {text.partition(" AS ")[2].rstrip(";\n ") for (text,) in found}
+        return len(found) == 3 and len(texts) == 2  # the view, and its alias
+    if not _is_as_documented(connection, name, TABLES[name]):
+        return False
+    rows = select.partition(_CREATE.format(name))[2].rstrip().rstrip(";")
+    differing = connection.execute(
+        f"""
+        WITH remade AS ({rows})
+        SELECT count(*) FROM (
+            (FROM remade EXCEPT ALL FROM {name}) UNION ALL (FROM {name} EXCEPT ALL FROM remade)
+        )
+        """  # noqa: S608
+    ).fetchone()
+    return differing == (0,)
 
 
 def ensure_tables(connection: duckdb.DuckDBPyConnection) -> None:
@@ -140,6 +179,8 @@ def sql_text(name: str) -> str:
 def statement(connection: duckdb.DuckDBPyConnection, name: str) -> str:
     """The text of `sql/<name>.sql` with unions over the source datasets written out."""
     statement = sql_text(name)
+    if _COMPRESSION in statement and is_lake(connection):
+        statement = statement.replace(_COMPRESSION, "")  # an option of the lake's files instead
     unions = {name: table.columns for name, table in CATALOGUE_TABLES.items()}
     for table, columns in {**unions, "_dlt_loads": _DLT_LOADS}.items():
         for keyword in ("FROM", "JOIN"):
@@ -172,5 +213,7 @@ def _comment(
 ) -> None:
     kind = "VIEW" if (table.is_view if is_view is None else is_view) else "TABLE"
     connection.execute(f"COMMENT ON {kind} {name} IS {sql_literal(table.description)}")
+    if kind == "VIEW" and is_lake(connection):
+        return  # DuckLake refuses comments on the columns of a view
     for column, (_, meaning) in table.columns.items():
         connection.execute(f'COMMENT ON COLUMN {name}."{column}" IS {sql_literal(meaning)}')

@@ -1,0 +1,7 @@
+"""MotherDuck, to come."""
+
+from anomaly_assets.warehouse.base import Warehouse
+
+
+class MotherDuckWarehouse(Warehouse):
+    """To come."""
