@@ -159,6 +159,7 @@ class LakeWarehouse(Warehouse):
                     with instance.cursor() as connection:
                         connection.execute(f"USE {CATALOG}.main")
                         ensure_tables(connection)
+                        _choose_compression(connection)
             except BaseException:
                 instance.close()
                 raise
@@ -169,3 +170,13 @@ class LakeWarehouse(Warehouse):
         if self._instance is not None:
             self._instance.close()
             self._instance = None
+
+
+def _choose_compression(connection: duckdb.DuckDBPyConnection) -> None:
+    """Leave Parquet uncompressed, unless somebody has chosen for this lake.
+
+    Measured on 4,098 tensors: zstd takes 0.4 of the space and five to ten times as long to read.
+    """
+    query = f"SELECT * FROM ducklake_options('{CATALOG}') WHERE option_name = 'parquet_compression'"  # noqa: S608
+    if not connection.execute(query).fetchall():
+        connection.execute(f"CALL {CATALOG}.set_option('parquet_compression', 'uncompressed')")
