@@ -36,12 +36,12 @@ class Postgres:
 
     port: int
 
-    def conninfo(self, database: str, **values: object) -> str:
+    def conninfo(self, database: str, **values: str) -> str:
         return psycopg.conninfo.make_conninfo(
             host=HOST, port=self.port, user=USER, dbname=database, **values
         )
 
-    def location(self, database: str, **values: object) -> str:
+    def location(self, database: str, **values: str) -> str:
         """As somebody would set it, with `PGPASSWORD` beside it."""
         return f"ducklake:postgres:{self.conninfo(database, **values)}"
 
