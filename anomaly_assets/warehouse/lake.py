@@ -152,7 +152,7 @@ class LakeWarehouse(Warehouse):
 
     def _started(self) -> duckdb.DuckDBPyConnection:
         if self._instance is None:
-            instance = start_for_lakes(self.location)
+            instance = start_for_lakes()
             try:
                 with self.writing():  # of two that find no lake, one makes it
                     attach_lake(instance, self.location, CATALOG, folder=self.folder)

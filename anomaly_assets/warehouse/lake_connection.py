@@ -46,23 +46,30 @@ class PublishedVersion:
     version: int
 
 
-def start_for_lakes(location: LakeLocation) -> duckdb.DuckDBPyConnection:
-    """A DuckDB with extensions and secrets, and nothing attached.
+def start_for_lakes() -> duckdb.DuckDBPyConnection:
+    """A DuckDB that can attach lakes, and has nothing attached.
 
     Raises:
         WarehouseError: The extra `lake` is not installed.
     """
     instance = duckdb.connect(":memory:")
     try:
-        load_extensions(instance, "httpfs", "postgres_scanner", "ducklake")
-        for setting in _SETTINGS:
-            instance.execute(setting)
-        password = "" if location.password is None else f", PASSWORD {_literal(location.password)}"
-        instance.execute(f"CREATE SECRET lake_catalogue (TYPE postgres{password})")
+        prepare_for_lakes(instance)
     except BaseException:
         instance.close()
         raise
     return instance
+
+
+def prepare_for_lakes(instance: duckdb.DuckDBPyConnection) -> None:
+    """Let a DuckDB attach lakes.
+
+    Raises:
+        WarehouseError: The extra `lake` is not installed.
+    """
+    load_extensions(instance, "httpfs", "postgres_scanner", "ducklake")
+    for setting in _SETTINGS:
+        instance.execute(setting)
 
 
 def attach_lake(
@@ -77,7 +84,7 @@ def attach_lake(
     """Attach a lake.
 
     Args:
-        instance: Made by `start_for_lakes`.
+        instance: A DuckDB that `prepare_for_lakes` has seen.
         location: Where its catalogue is.
         name: Name of its catalogue in this DuckDB.
         folder: Where its files are; the catalogue knows it, so that only a new lake needs it.
@@ -87,7 +94,8 @@ def attach_lake(
     Raises:
         WarehouseError: It cannot be reached, does not exist, or its files are elsewhere.
     """
-    options = ["META_SECRET 'lake_catalogue'", "DATA_INLINING_ROW_LIMIT 0"]
+    secret = f"{name}_catalogue"
+    options = [f"META_SECRET '{secret}'", "DATA_INLINING_ROW_LIMIT 0"]
     if folder is not None:
         options.append(f"DATA_PATH {_literal(folder)}")
     if read_only:
@@ -95,9 +103,11 @@ def attach_lake(
     if version is not None:
         options.append(f"SNAPSHOT_VERSION {version}")
     catalogue = _literal(f"ducklake:postgres:{location.conninfo}")
+    password = "" if location.password is None else f", PASSWORD {_literal(location.password)}"
     try:
+        instance.execute(f"CREATE OR REPLACE SECRET {secret} (TYPE postgres{password})")
         instance.execute(f"ATTACH {catalogue} AS {name} ({', '.join(options)})")
-        _allow_store(instance, _data_path(instance, name))
+        _allow_store(instance, name)
     except duckdb.Error as error:
         raise WarehouseError(_why_not_attached(location, error)) from None
 
@@ -121,18 +131,29 @@ def connect_lake(
     """
     parsed = parse_location(location)
     assert isinstance(parsed, LakeLocation)
-    connection = start_for_lakes(parsed)
+    connection = start_for_lakes()
     try:
-        attach_lake(connection, parsed, name, read_only=True)
-        published = published_versions(connection, name)
-        connection.execute(f"DETACH {name}")
-        version = _chosen(parsed, published, snapshot).version
-        attach_lake(connection, parsed, name, read_only=True, version=version)
+        attach_published(connection, parsed, name, snapshot=snapshot)
         connection.execute(f"USE {name}.main")
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def attach_published(
+    instance: duckdb.DuckDBPyConnection,
+    location: LakeLocation,
+    name: str,
+    *,
+    snapshot: str | None = None,
+) -> None:
+    """Attach what was published on a lake, read-only; arguments and errors as of `connect_lake`."""
+    attach_lake(instance, location, name, read_only=True)
+    published = published_versions(instance, name)
+    instance.execute(f"DETACH {name}")
+    version = _chosen(location, published, snapshot).version
+    attach_lake(instance, location, name, read_only=True, version=version)
 
 
 def published_versions(
@@ -173,12 +194,14 @@ def _data_path(instance: duckdb.DuckDBPyConnection, name: str) -> str:
     return str(found[0]) if found else ""
 
 
-def _allow_store(instance: duckdb.DuckDBPyConnection, folder: str) -> None:
-    """Give DuckDB the credentials of the store in which a lake has its files."""
+def _allow_store(instance: duckdb.DuckDBPyConnection, name: str) -> None:
+    """Give DuckDB the credentials of the store in which a lake has its files, and of nothing else."""
+    folder = _data_path(instance, name)
     if not folder.startswith("s3://"):
         return
-    options = ", ".join(f"{key} {value}" for key, value in _s3_options().items())
-    instance.execute(f"CREATE OR REPLACE SECRET lake_store (TYPE s3, {options})")
+    told = {**_s3_options(), "SCOPE": _literal(folder)}
+    options = ", ".join(f"{key} {value}" for key, value in told.items())
+    instance.execute(f"CREATE OR REPLACE SECRET {name}_store (TYPE s3, {options})")
 
 
 def _s3_options() -> dict[str, str]:

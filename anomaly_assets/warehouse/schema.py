@@ -28,13 +28,12 @@ def refresh(connection: duckdb.DuckDBPyConnection, *names: str) -> None:
     """
     if not names:
         return
-    if is_lake(connection):
-        names = tuple(name for name in names if not _is_as_it_would_be(connection, name))
-        if not names:
-            return
+    lake = is_lake(connection)
     connection.begin()
     connection.execute(f"CREATE SCHEMA IF NOT EXISTS {ALIAS_SCHEMA}")
     for name in names:
+        if lake and _is_as_it_would_be(connection, name):
+            continue
         if _is_as_documented(connection, name, TABLES[name]):
             # The comments stay, which take longer than the rows.
             connection.execute(f"DELETE FROM {name}")  # noqa: S608

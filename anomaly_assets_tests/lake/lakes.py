@@ -66,7 +66,7 @@ class Lake:
     @contextmanager
     def newest(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """The newest version, published or not."""
-        connection = start_for_lakes(self.parsed)
+        connection = start_for_lakes()
         try:
             attach_lake(connection, self.parsed, "published", read_only=True)
             connection.execute("USE published.main")
