@@ -115,3 +115,9 @@ def store_timeout_seconds(environment: Mapping[str, str] | None = None) -> float
     """
     values = os.environ if environment is None else environment
     return float(_whole_number(values, "ANOMALY_STORE_TIMEOUT_SECONDS", 20))
+
+
+def motherduck_token(environment: Mapping[str, str] | None = None) -> str | None:
+    """The token with which MotherDuck lets us in, or None where there is none."""
+    values = os.environ if environment is None else environment
+    return values.get("motherduck_token") or values.get("MOTHERDUCK_TOKEN") or None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 
 from anomaly_assets.settings import Settings, SettingsError
 from anomaly_assets.warehouse.base import WarehouseBusyError, WarehouseError
@@ -28,6 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
             options.target,
             lake_data=options.lake_data or settings.lake_data,
             wait_seconds=settings.lock_wait_seconds,
+            log=partial(print, flush=True),
         )
     except (
         CopyError,

@@ -67,6 +67,11 @@ class Warehouse(ABC):
     def name(self) -> str:
         """What messages and metadata call it; never with a password in it."""
 
+    @property
+    def catalog(self) -> str:
+        """Name under which `connect` attaches it."""
+        return CATALOG
+
     @abstractmethod
     def pipelines_folder_of(self, source_dataset: str) -> Path:
         """Where dlt keeps its working files while this source dataset is loaded."""

@@ -13,32 +13,30 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from pathlib import Path
 
 import duckdb
 
 from anomaly_assets.datasets import SOURCE_DATASETS
-from anomaly_assets.warehouse.base import CATALOG, Log, Warehouse
+from anomaly_assets.warehouse.base import Log, Warehouse
 from anomaly_assets.warehouse.database import FileWarehouse, catalog_name, refuse_ambiguous_name
 from anomaly_assets.warehouse.digests import TableDigest, digest, same
 from anomaly_assets.warehouse.lake_connection import PUBLISHED_VERSIONS
-from anomaly_assets.warehouse.locations import LakeLocation, parse_location
+from anomaly_assets.warehouse.locations import parse_location
+from anomaly_assets.warehouse.motherduck import MotherDuckWarehouse
 from anomaly_assets.warehouse.opening import open_warehouse
+from anomaly_assets.warehouse.publish_lake import publish_current_version
 from anomaly_assets.warehouse.schema import (
     ALIAS_SCHEMA,
     comment_on_catalogue,
     ensure_tables,
     refresh,
-    sql_text,
 )
 from anomaly_assets.warehouse.sources import SOURCE, attach_source
 from anomaly_assets.warehouse.tables import TABLES
 
 _UNFINISHED = "unfinished_copy"
 """Table of a target that is being copied to."""
-
-_OF_THE_PLACE = (PUBLISHED_VERSIONS, _UNFINISHED)
 
 
 class CopyError(RuntimeError):
@@ -99,7 +97,7 @@ def copy_database(
         written = _copy_all(source, warehouse, log)
         with _both(source, warehouse) as connection:
             tables = _verified(connection)
-            _release(connection, final)
+            _release(connection, warehouse, final if isinstance(final, Path) else None)
     if isinstance(final, Path):
         assert isinstance(warehouse, FileWarehouse)
         os.replace(warehouse.path, final)
@@ -144,11 +142,11 @@ def _copy_all(source: str, warehouse: Warehouse, log: Log) -> int:
 
 
 def _refuse_what_is_there(connection: duckdb.DuckDBPyConnection, warehouse: Warehouse) -> None:
-    tables = _tables(connection, CATALOG)
+    tables = _tables(connection, warehouse.catalog)
     if ("main", _UNFINISHED) in tables:
         return
     for schema, name in tables:
-        query = f'SELECT count(*) FROM {CATALOG}."{schema}"."{name}"'  # noqa: S608
+        query = f'SELECT count(*) FROM {warehouse.catalog}."{schema}"."{name}"'  # noqa: S608
         if connection.execute(query).fetchall() != [(0,)]:
             raise CopyError(
                 f"{warehouse.name} holds data already ({schema}.{name}), and not of an interrupted copy: "
@@ -233,7 +231,7 @@ def _verified(connection: duckdb.DuckDBPyConnection) -> dict[str, TableDigest]:
     tables: dict[str, TableDigest] = {}
     for schema, name in _tables(connection, SOURCE):
         expected = digest(connection, SOURCE, schema, name)
-        found = digest(connection, CATALOG, schema, name)
+        found = digest(connection, None, schema, name)
         if found != expected:
             raise CopyError(
                 f"{schema}.{name} has {found.rows} rows and digest {found.digest[:12]}, its source "
@@ -253,25 +251,26 @@ def _tables(connection: duckdb.DuckDBPyConnection, database: str) -> list[tuple[
         """,
         {"database": database, "schemas": ["main", *SOURCE_DATASETS]},
     ).fetchall()
-    kept = PUBLISHED_VERSIONS if database == CATALOG else _OF_THE_PLACE
-    return [(schema, name) for schema, name in rows if name not in kept]
+    return [
+        (schema, name)
+        for schema, name in rows
+        if name != PUBLISHED_VERSIONS and (name != _UNFINISHED or database != SOURCE)
+    ]
 
 
-def _release(connection: duckdb.DuckDBPyConnection, final: Path | LakeLocation | object) -> None:
+def _release(
+    connection: duckdb.DuckDBPyConnection, warehouse: Warehouse, final: Path | None
+) -> None:
     """Let people open it."""
     connection.execute(f"DROP TABLE IF EXISTS {_UNFINISHED}")
-    if isinstance(final, Path) and catalog_name(final) == ALIAS_SCHEMA:
-        connection.execute(f"DROP SCHEMA IF EXISTS {ALIAS_SCHEMA} CASCADE")
-    if isinstance(final, Path):
+    if final is not None:
+        if catalog_name(final) == ALIAS_SCHEMA:
+            connection.execute(f"DROP SCHEMA IF EXISTS {ALIAS_SCHEMA} CASCADE")
         connection.execute("CHECKPOINT")
-    if not isinstance(final, LakeLocation):
-        return
-    newest = "SELECT snapshot_id FROM snapshots ORDER BY published_at DESC LIMIT 1"
-    found = connection.execute(newest).fetchone()
-    if found is not None:
-        connection.execute(sql_text(PUBLISHED_VERSIONS))
-        (version,) = connection.execute(f"SELECT id FROM {CATALOG}.current_snapshot()").fetchall()[
-            0
-        ]  # noqa: S608
-        values = [found[0], version, datetime.now(timezone.utc)]
-        connection.execute(f"INSERT INTO {PUBLISHED_VERSIONS} VALUES (?, ?, ?)", values)  # noqa: S608
+    elif isinstance(warehouse, MotherDuckWarehouse):
+        warehouse.clone(connection)
+    else:
+        newest = "SELECT snapshot_id FROM snapshots ORDER BY published_at DESC LIMIT 1"
+        found = connection.execute(newest).fetchone()
+        if found is not None:
+            publish_current_version(connection, str(found[0]))

@@ -273,9 +273,9 @@ def table_exists(connection: duckdb.DuckDBPyConnection, schema: str, table: str)
     """Whether the warehouse has this table."""
     query = (
         "SELECT count(*) FROM duckdb_tables() "
-        "WHERE database_name = ? AND schema_name = ? AND table_name = ?"
+        "WHERE database_name = current_database() AND schema_name = ? AND table_name = ?"
     )
-    found = connection.execute(query, [CATALOG, schema, table]).fetchone()
+    found = connection.execute(query, [schema, table]).fetchone()
     return bool(found and found[0])
 
 

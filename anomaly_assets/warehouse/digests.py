@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import duckdb
 
-from anomaly_assets.warehouse.base import CATALOG
 from anomaly_assets.warehouse.sources import SOURCE
 
 
@@ -25,7 +24,7 @@ class TableDigest:
 
 def digest(
     connection: duckdb.DuckDBPyConnection,
-    database: str,
+    database: str | None,
     schema: str,
     name: str,
     image_ids: tuple[str, str] | None = None,
@@ -34,7 +33,7 @@ def digest(
 
     Args:
         connection: A DuckDB with the database attached.
-        database: Name under which it is.
+        database: Name under which it is; None for the current one.
         schema: Schema of the table.
         name: Its name; a table that does not exist has no rows.
         image_ids: First and last id of the stretch.
@@ -42,7 +41,7 @@ def digest(
     columns = connection.execute(
         """
         SELECT column_name, data_type FROM duckdb_columns()
-        WHERE database_name = ? AND schema_name = ? AND table_name = ?
+        WHERE database_name = coalesce(?, current_database()) AND schema_name = ? AND table_name = ?
         ORDER BY column_name
         """,
         [database, schema, name],
@@ -50,13 +49,14 @@ def digest(
     if not columns:
         return TableDigest(0, "")
     texts = ", ".join(_text(column, kind) for column, kind in columns)
+    source = "" if database is None else f"{database}."
     where = "" if image_ids is None else "WHERE image_id BETWEEN ? AND ?"
     found = connection.execute(
         f"""
         SELECT count(*), coalesce(md5(string_agg(row_digest, '' ORDER BY row_digest)), '')
         FROM (
             SELECT md5(concat_ws(chr(10), {texts})) AS row_digest
-            FROM {database}.{schema}."{name}" {where}
+            FROM {source}{schema}."{name}" {where}
         )
         """,  # noqa: S608
         list(image_ids or ()),
@@ -72,7 +72,7 @@ def same(
 ) -> bool:
     """Whether a table, or a stretch of it, is that of the source."""
     wanted = digest(connection, SOURCE, schema, name, image_ids)
-    return digest(connection, CATALOG, schema, name, image_ids) == wanted
+    return digest(connection, None, schema, name, image_ids) == wanted
 
 
 def _text(column: str, kind: str) -> str:

@@ -1,4 +1,4 @@
-"""DuckDB's extensions, loaded from the packages of the extra `lake`: nothing is downloaded.
+"""DuckDB's extensions, loaded from the packages of our extras: nothing is downloaded.
 
 The packages carry DuckDB's own signed binaries, each for one version of DuckDB.
 """
@@ -34,7 +34,7 @@ def _binary(name: str) -> Path:
     found = importlib.util.find_spec(f"duckdb_extension_{name}")
     if found is None or found.origin is None:
         raise WarehouseError(
-            f"DuckDB's extension {name} is not installed: pip install 'anomaly_assets[lake]'."
+            f"DuckDB's extension {name} is not installed: pip install '{_extra(name)}'."
         )
     folder = Path(found.origin).with_name("extensions")
     binary = folder / f"v{duckdb.__version__}" / f"{name}.duckdb_extension"
@@ -42,6 +42,10 @@ def _binary(name: str) -> Path:
         versions = ", ".join(sorted(each.name.removeprefix("v") for each in folder.iterdir()))
         raise WarehouseError(
             f"The installed extension {name} is for DuckDB {versions}, and DuckDB {duckdb.__version__} "
-            "is installed: pip install 'anomaly_assets[lake]' brings versions that fit."
+            f"is installed: pip install '{_extra(name)}' brings versions that fit."
         )
     return binary
+
+
+def _extra(name: str) -> str:
+    return f"anomaly_assets[{'motherduck' if name == 'motherduck' else 'lake'}]"

@@ -8,7 +8,9 @@ from pathlib import Path
 from anomaly_assets.tensors.spec import TensorSpec
 from anomaly_assets.warehouse.base import Warehouse
 from anomaly_assets.warehouse.database import FileWarehouse
+from anomaly_assets.warehouse.motherduck import MotherDuckWarehouse
 from anomaly_assets.warehouse.publish import differing_counts, publish
+from anomaly_assets.warehouse.publish_clone import differing_from_clone, publish_clone
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,10 @@ def publish_warehouse(
         done = publish(warehouse, target, spec, run_id=run_id)
         size = {"file_bytes": done.file_bytes}
         return Published(str(target), done.snapshot_id, done.written, done.samples, size)
+    if isinstance(warehouse, MotherDuckWarehouse):
+        cloned = publish_clone(warehouse, spec, run_id=run_id)
+        name = warehouse.published.name
+        return Published(name, cloned.snapshot_id, cloned.written, cloned.samples, {})
     from anomaly_assets.warehouse.lake import LakeWarehouse
     from anomaly_assets.warehouse.publish_lake import publish_version
 
@@ -62,6 +68,8 @@ def differences(warehouse: Warehouse, target: Path) -> list[tuple[str, str | Non
     """Tables whose row counts differ between warehouse and what is published, and how."""
     if isinstance(warehouse, FileWarehouse):
         return differing_counts(warehouse, target)
+    if isinstance(warehouse, MotherDuckWarehouse):
+        return differing_from_clone(warehouse)
     from anomaly_assets.warehouse.lake import LakeWarehouse
     from anomaly_assets.warehouse.publish_lake import differing_versions
 

@@ -68,14 +68,20 @@ def publish_version(
         newest = _newest(connection)
         if newest and newest.snapshot_id == snapshot_id and not _differing(connection, newest):
             return LakePublication(snapshot_id, False, newest.version, samples)
-        connection.execute(sql_text(PUBLISHED_VERSIONS))
         _note_snapshot(connection, snapshot_id, run_id)
-        version = _current_version(connection)
-        connection.execute(
-            f"INSERT INTO {PUBLISHED_VERSIONS} VALUES (?, ?, ?)",  # noqa: S608
-            [snapshot_id, version, datetime.now(timezone.utc)],
-        )
+        version = publish_current_version(connection, snapshot_id)
         return LakePublication(snapshot_id, True, version, samples)
+
+
+def publish_current_version(connection: duckdb.DuckDBPyConnection, snapshot_id: str) -> int:
+    """Let readers open the version that is the newest now; nobody else is writing."""
+    version = connection.execute(f"SELECT id FROM {CATALOG}.current_snapshot()").fetchall()[0][0]  # noqa: S608
+    connection.execute(sql_text(PUBLISHED_VERSIONS))
+    connection.execute(
+        f"INSERT INTO {PUBLISHED_VERSIONS} VALUES (?, ?, ?)",  # noqa: S608
+        [snapshot_id, version, datetime.now(timezone.utc)],
+    )
+    return int(version)
 
 
 def differing_versions(warehouse: LakeWarehouse) -> list[tuple[str, str | None]]:
@@ -89,11 +95,6 @@ def differing_versions(warehouse: LakeWarehouse) -> list[tuple[str, str | None]]
 
 def _newest(connection: duckdb.DuckDBPyConnection) -> PublishedVersion | None:
     return next(iter(published_versions(connection, CATALOG)), None)
-
-
-def _current_version(connection: duckdb.DuckDBPyConnection) -> int:
-    (version,) = connection.execute(f"SELECT id FROM {CATALOG}.current_snapshot()").fetchall()[0]  # noqa: S608
-    return int(version)
 
 
 def _differing(

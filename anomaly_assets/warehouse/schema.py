@@ -8,7 +8,7 @@ from importlib import resources
 import duckdb
 
 from anomaly_assets.datasets import SOURCE_DATASETS
-from anomaly_assets.warehouse.database import CATALOG, sql_literal, table_exists
+from anomaly_assets.warehouse.database import sql_literal, table_exists
 from anomaly_assets.warehouse.tables import CATALOGUE_TABLES, TABLES, Columns, Table
 
 ALIAS_SCHEMA = "anomaly"
@@ -57,19 +57,23 @@ def _is_as_documented(connection: duckdb.DuckDBPyConnection, name: str, table: T
         """
         SELECT column_name, data_type, comment
         FROM duckdb_columns()
-        WHERE database_name = $catalog AND schema_name = 'main' AND table_name = $name
+        WHERE database_name = current_database() AND schema_name = 'main' AND table_name = $name
         ORDER BY column_index
         """,
-        {"catalog": CATALOG, "name": name},
+        {"name": name},
     ).fetchall()
     return columns == [(column, *about) for column, about in table.columns.items()]
 
 
 def is_lake(connection: duckdb.DuckDBPyConnection) -> bool:
     """Whether the warehouse is a DuckLake, which knows fewer kinds of statements."""
-    query = "SELECT type = 'ducklake' FROM duckdb_databases() WHERE database_name = ?"
-    found = connection.execute(query, [CATALOG]).fetchone()
-    return bool(found and found[0])
+    return _kind(connection) == "ducklake"
+
+
+def _kind(connection: duckdb.DuckDBPyConnection) -> str:
+    query = "SELECT type FROM duckdb_databases() WHERE database_name = current_database()"
+    found = connection.execute(query).fetchone()
+    return str(found[0]) if found else ""
 
 
 def _is_as_it_would_be(connection: duckdb.DuckDBPyConnection, name: str) -> bool:
@@ -80,8 +84,11 @@ def _is_as_it_would_be(connection: duckdb.DuckDBPyConnection, name: str) -> bool
     select = statement(connection, name)
     if TABLES[name].is_view:
         connection.execute(select.replace("CREATE OR REPLACE VIEW", "CREATE OR REPLACE TEMP VIEW"))
-        query = "SELECT sql FROM duckdb_views() WHERE view_name = ? AND (database_name = ? OR temporary)"
-        found = connection.execute(query, [name, CATALOG]).fetchall()
+        query = (
+            "SELECT sql FROM duckdb_views() "
+            "WHERE view_name = ? AND (database_name = current_database() OR temporary)"
+        )
+        found = connection.execute(query, [name]).fetchall()
         connection.execute(f"DROP VIEW temp.main.{name}")
         texts = {text.partition(" AS ")[2].rstrip(";\n ") for (text,) in found}
         return len(found) == 3 and len(texts) == 2  # the view, and its alias
@@ -120,11 +127,10 @@ def has_comments(connection: duckdb.DuckDBPyConnection, source_dataset: str) -> 
     """Whether the dlt tables of one source dataset are documented: a kill may have come before."""
     query = (
         "SELECT comment FROM duckdb_tables() "
-        "WHERE database_name = ? AND schema_name = ? AND table_name = ?"
+        "WHERE database_name = current_database() AND schema_name = ? AND table_name = ?"
     )
     return all(
-        connection.execute(query, [CATALOG, source_dataset, name]).fetchall()
-        in ([], [(table.description,)])
+        connection.execute(query, [source_dataset, name]).fetchall() in ([], [(table.description,)])
         for name, table in CATALOGUE_TABLES.items()
     )
 
@@ -178,7 +184,7 @@ def sql_text(name: str) -> str:
 def statement(connection: duckdb.DuckDBPyConnection, name: str) -> str:
     """The text of `sql/<name>.sql` with unions over the source datasets written out."""
     statement = sql_text(name)
-    if _COMPRESSION in statement and is_lake(connection):
+    if _COMPRESSION in statement and _kind(connection) != "duckdb":
         statement = statement.replace(_COMPRESSION, "")  # an option of the lake's files instead
     unions = {name: table.columns for name, table in CATALOGUE_TABLES.items()}
     for table, columns in {**unions, "_dlt_loads": _DLT_LOADS}.items():

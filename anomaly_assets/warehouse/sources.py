@@ -8,7 +8,7 @@ import duckdb
 
 from anomaly_assets.warehouse.base import WarehouseError
 from anomaly_assets.warehouse.lake_connection import attach_published, prepare_for_lakes
-from anomaly_assets.warehouse.locations import LakeLocation, parse_location
+from anomaly_assets.warehouse.locations import LakeLocation, LocationError, parse_location
 
 SOURCE = "source"
 """Name under which it is attached."""
@@ -28,10 +28,10 @@ def attach_source(connection: duckdb.DuckDBPyConnection, location: str) -> None:
         attach_published(connection, parsed, SOURCE)
         return
     if not isinstance(parsed, Path):
-        from anomaly_assets.warehouse.motherduck import attach_motherduck
-
-        attach_motherduck(connection, parsed, SOURCE)
-        return
+        raise LocationError(
+            f"{parsed.name}: MotherDuck can be copied to, not from. In a DuckDB that is logged in, "
+            f"COPY FROM DATABASE {parsed.database} TO … makes a file."
+        )
     if not parsed.exists():
         raise WarehouseError(f"{parsed} does not exist.")
     path = str(parsed.absolute()).replace("'", "''")
