@@ -15,6 +15,9 @@ from anomaly_assets_tests.lake.postgres import PASSWORD, Postgres, postgresql
 from anomaly_assets_tests.stores.s3 import S3, seaweedfs
 from anomaly_assets_tests.stores.servers import NotInstalledError
 from anomaly_assets_tests.stores.store import VARIABLES
+from anomaly_assets_tests.warehouse.conftest import loaded_once, project
+
+__all__ = ["loaded_once", "project"]
 
 
 @contextmanager
