@@ -9,7 +9,10 @@ from functools import partial
 from anomaly_assets.settings import Settings, SettingsError
 from anomaly_assets.warehouse.base import WarehouseBusyError, WarehouseError
 from anomaly_assets.warehouse.copying import CopyError, copy_database
+from anomaly_assets.warehouse.expire import expire_versions
+from anomaly_assets.warehouse.lake import LakeWarehouse
 from anomaly_assets.warehouse.locations import LocationError
+from anomaly_assets.warehouse.opening import open_warehouse
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -21,9 +24,14 @@ def main(arguments: list[str] | None = None) -> int:
     copy.add_argument("--from", dest="source", required=True, help=place)
     copy.add_argument("--to", dest="target", required=True, help=f"{place}; new")
     copy.add_argument("--lake-data", help="folder or s3:// of a new lake (ANOMALY_LAKE_DATA)")
+    expire = commands.add_parser("expire", help="give back the space of old versions of a lake")
+    expire.add_argument("--keep", type=int, required=True, help="publications beside the newest")
+    expire.add_argument("--lake", help="ducklake:postgres:… (ANOMALY_WAREHOUSE)")
     options = parser.parse_args(arguments)
     try:
         settings = Settings.from_environment()
+        if options.command == "expire":
+            return _expire(options.lake or settings.warehouse, options.keep, settings)
         copied = copy_database(
             options.source,
             options.target,
@@ -48,6 +56,18 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"{name}: {table.rows} rows, md5 {table.digest}")
     print(
         f"equal, table by table; {copied.seconds:.1f} s, {copied.tensors_written} tensors written"
+    )
+    return 0
+
+
+def _expire(location: str, keep: int, settings: Settings) -> int:
+    warehouse = open_warehouse(location, settings.lock_wait_seconds)
+    if not isinstance(warehouse, LakeWarehouse):
+        raise LocationError(f"{warehouse.name}: only a lake has versions that can expire.")
+    done = expire_versions(warehouse, keep)
+    print(
+        f"{done.publications} publications can be opened no more; {done.versions} versions forgotten, "
+        f"{done.files} files removed (those of forgotten versions a day later)"
     )
     return 0
 

@@ -234,7 +234,7 @@ def _s3_options() -> dict[str, str]:
 
 
 def _why_not_attached(location: LakeLocation, error: duckdb.Error) -> str:
-    text = str(error).strip()
+    text = str(error).strip().replace(location.conninfo, location.shown)
     if "does not exist - and creating a new DuckLake is explicitly disabled" in text:
         return (
             f"{location.name} holds no lake yet: refresh it once with ANOMALY_WAREHOUSE set to it."

@@ -18,6 +18,7 @@ LAKE_PREFIX = "ducklake:"
 MOTHERDUCK_PREFIXES = ("md:", "motherduck:")
 
 _CONNECT_SECONDS = 10
+_SHOWN = ("service", "host", "hostaddr", "port", "dbname", "user")
 
 
 class LocationError(ValueError):
@@ -31,15 +32,17 @@ class LakeLocation:
     Attributes:
         conninfo: How libpq gets at the catalogue, without the password.
         password: The password, if the location holds one.
+        shown: The part of the connection string that may be shown.
     """
 
-    conninfo: str
+    conninfo: str = field(repr=False)
     password: str | None = field(default=None, repr=False)
+    shown: str = ""
 
     @property
     def name(self) -> str:
-        """The location without its password."""
-        return f"{LAKE_PREFIX}postgres:{self.conninfo}"
+        """Where it is: server, database and user, and nothing that might be a secret."""
+        return f"{LAKE_PREFIX}postgres:{self.shown}"
 
 
 @dataclass(frozen=True)
@@ -112,8 +115,9 @@ def _lake(location: str) -> LakeLocation:
         ) from None
     password = values.pop("password", None)
     values.setdefault("connect_timeout", _CONNECT_SECONDS)
-    told = make_conninfo(**{name: str(value) for name, value in values.items()})
-    return LakeLocation(told, None if password is None else str(password))
+    told = {name: str(value) for name, value in values.items()}
+    shown = make_conninfo(**{name: value for name, value in told.items() if name in _SHOWN})
+    return LakeLocation(make_conninfo(**told), None if password is None else str(password), shown)
 
 
 def _without_password(text: str) -> str:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from anomaly_assets.warehouse.copying import copy_database
+from anomaly_assets.warehouse.publish import publish
 from anomaly_assets_tests.assets.environment import Environment
 from anomaly_assets_tests.lake.lakes import Lake, new_lake
 from anomaly_assets_tests.lake.postgres import PASSWORD, Postgres, postgresql
@@ -16,6 +18,7 @@ from anomaly_assets_tests.stores.s3 import S3, seaweedfs
 from anomaly_assets_tests.stores.servers import NotInstalledError
 from anomaly_assets_tests.stores.store import VARIABLES
 from anomaly_assets_tests.warehouse.conftest import loaded_once, project
+from anomaly_assets_tests.warehouse.project import SPEC, Project
 
 __all__ = ["loaded_once", "project"]
 
@@ -57,6 +60,21 @@ def environment(
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("PGPASSWORD", PASSWORD)
     return environment
+
+
+@pytest.fixture
+def source(project: Project, tmp_path: Path) -> Path:
+    """What is published of nine images."""
+    path = tmp_path / "published" / "anomaly.duckdb"
+    publish(project.warehouse, path, SPEC)
+    return path
+
+
+@pytest.fixture
+def copied(source: Path, lake: Lake) -> Lake:
+    """A lake that holds them."""
+    copy_database(str(source), lake.location, lake_data=lake.folder, log=lambda _: None)
+    return lake
 
 
 @pytest.fixture

@@ -14,12 +14,10 @@ from anomaly_assets.warehouse import copying
 from anomaly_assets.warehouse.__main__ import main
 from anomaly_assets.warehouse.copying import CopyError, copy_database
 from anomaly_assets.warehouse.lake import LakeWarehouse
-from anomaly_assets.warehouse.publish import publish
 from anomaly_assets_tests.assets.environment import Environment
 from anomaly_assets_tests.assets.runs import run_job
 from anomaly_assets_tests.faults.content import read_content
 from anomaly_assets_tests.lake.lakes import Lake
-from anomaly_assets_tests.warehouse.project import SPEC, Project
 
 DIES_AFTER_THE_FIRST_CHUNK = """
 import os, signal, sys
@@ -29,14 +27,6 @@ LakeWarehouse.transaction_rows = 2
 copy_database(sys.argv[1], sys.argv[2], lake_data=sys.argv[3],
               log=lambda _: os.kill(os.getpid(), signal.SIGKILL))
 """
-
-
-@pytest.fixture
-def source(project: Project, tmp_path: Path) -> Path:
-    """What is published of nine images."""
-    path = tmp_path / "published" / "anomaly.duckdb"
-    publish(project.warehouse, path, SPEC)
-    return path
 
 
 def quiet(_: str) -> None:
