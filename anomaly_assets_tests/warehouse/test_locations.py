@@ -47,7 +47,7 @@ def test_a_lake_that_is_only_named_is_not_opened() -> None:
         "ducklake:catalog.ducklake",
         "ducklake:sqlite:team.db?password=hidden-one",
         "ducklake:postgres:what=ever password=hidden-one",
-        "ducklake:postgres:postgresql://me:hidden-one@db:port/team",
+        "ducklake:postgres:postgresql://me:hidden-one@[db/team",
         "s3://me:hidden-one@bucket/team.duckdb",
     ],
 )
