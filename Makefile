@@ -14,9 +14,11 @@ export RUNTIME__DLTHUB_TELEMETRY := false
 RUN := .venv/bin/python -m
 INSTALLED := .venv/.installed
 AZURITE := .venv/stores/node_modules/azurite
+debian = apt-get update -qq && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive \
+  apt-get install -qq --yes --no-install-recommends $(1) >/dev/null
 
 .DEFAULT_GOAL := help
-.PHONY: help materialize ui test lint types bench bench-quick faults faults-quick stores lock clean dagster-home
+.PHONY: help materialize ui test test-lake lint types bench bench-quick faults faults-quick stores postgresql lock clean dagster-home
 
 help: ## List the targets
 	@echo "make TARGET [ARGS='further arguments'] [PYTHON=python3.12] [PORT=3000]"
@@ -32,6 +34,9 @@ ui: $(INSTALLED) dagster-home ## Open the Dagster UI, with schedules and sensors
 # Tests make a Dagster home of their own where they need one.
 test: $(INSTALLED) ## Run the tests; ARGS goes to pytest
 	unset DAGSTER_HOME; $(RUN) pytest $(ARGS)
+
+test-lake: $(INSTALLED) postgresql ## Run the tests of a warehouse on DuckLake, on a real PostgreSQL and S3
+	unset DAGSTER_HOME; ANOMALY_TEST_STORES=required $(RUN) pytest anomaly_assets_tests/lake $(ARGS)
 
 lint: $(INSTALLED) ## Check the rules, the format and the types
 	$(RUN) ruff check .
@@ -53,11 +58,14 @@ faults: $(INSTALLED) ## Kill, crowd, starve and cancel the command; a quarter of
 faults-quick: $(INSTALLED) ## The short form of faults, two minutes
 	unset DAGSTER_HOME; $(RUN) anomaly_assets_tests.faults --quick $(ARGS)
 
-# SeaweedFS and fake-gcs-server come with requirements.lock. What nginx serves, the tests say.
-stores: $(AZURITE) ## Install the servers that the tests of roots in stores run against (Debian, as root)
-	@command -v nginx >/dev/null || test -x /usr/sbin/nginx || { \
-	  apt-get update -qq && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive \
-	    apt-get install -qq --yes --no-install-recommends nginx >/dev/null; }
+# SeaweedFS and fake-gcs-server come with requirements.lock. What nginx serves, and that PostgreSQL runs
+# as nobody, the tests say.
+stores: $(AZURITE) postgresql ## Install the servers that the tests of stores and lakes run against (Debian, as root)
+	@command -v nginx >/dev/null || test -x /usr/sbin/nginx || { $(call debian,nginx); }
+
+postgresql:
+	@command -v postgres >/dev/null || ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || { \
+	  $(call debian,postgresql); }
 
 $(AZURITE): | $(INSTALLED)
 	@echo "Installing Azurite into .venv/stores; this takes half a minute."

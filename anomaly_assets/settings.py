@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.tensors.spec import TensorSpec
+from anomaly_assets.warehouse.locations import is_file
 
 
 class SettingsError(ValueError):
@@ -21,8 +22,11 @@ class Settings:
 
     Attributes:
         roots: Source dataset to its root (folder, zip or URL); None where it is left out.
-        warehouse: Working database, written by the asset graph.
-        database: Published database, which people open read-only.
+        warehouse: Location of the working database, written by the asset graph: a path,
+            `ducklake:postgres:…` or `md:NAME`.
+        lake_data: Where the files of a new lake go; None for one that exists.
+        database: Published database, which people open read-only; a lake and MotherDuck publish
+            where they are.
         keep_snapshots: How many older published databases stay beside it.
         tensor_spec: Height, width and channels of the tensors.
         workers: Number of decoding threads.
@@ -31,13 +35,14 @@ class Settings:
     """
 
     roots: Mapping[str, str | None]
-    warehouse: Path
+    warehouse: str = field(repr=False)  # a password may be in it
     database: Path
     keep_snapshots: int
     tensor_spec: TensorSpec
     workers: int
     refresh_cron: str
     lock_wait_seconds: float
+    lake_data: str | None = None
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
@@ -58,9 +63,9 @@ class Settings:
         channels = _whole_number(values, "ANOMALY_CHANNELS", 3)
         if channels not in (1, 3):
             raise SettingsError(f"ANOMALY_CHANNELS={channels}: use 3 (RGB) or 1 (grey).")
-        warehouse = _database(values, "ANOMALY_WAREHOUSE", "data/warehouse.duckdb")
+        warehouse = values.get("ANOMALY_WAREHOUSE") or "data/warehouse.duckdb"
         database = _database(values, "ANOMALY_DATABASE", "data/anomaly.duckdb")
-        if warehouse.absolute() == database.absolute():
+        if is_file(warehouse) and Path(warehouse).absolute() == database.absolute():
             raise SettingsError(
                 f"ANOMALY_WAREHOUSE and ANOMALY_DATABASE are both {database}: name two files, because "
                 "people read one while the other is written."
@@ -74,13 +79,17 @@ class Settings:
             workers=_whole_number(values, "ANOMALY_WORKERS", os.cpu_count() or 1),
             refresh_cron=values.get("ANOMALY_REFRESH_CRON") or "0 3 * * *",
             lock_wait_seconds=float(_whole_number(values, "ANOMALY_LOCK_WAIT_SECONDS", 3600)),
+            lake_data=values.get("ANOMALY_LAKE_DATA") or None,
         )
 
 
 def _database(values: Mapping[str, str], name: str, default: str) -> Path:
     text = values.get(name) or default
-    if text.startswith(("md:", "motherduck:", "ducklake:")) or "://" in text:
-        raise SettingsError(f"{name}={text!r}: only a path to a DuckDB file works so far.")
+    if not is_file(text):
+        raise SettingsError(
+            f"{name}: use the path of a DuckDB file. A lake and MotherDuck publish where they are; "
+            "they belong into ANOMALY_WAREHOUSE."
+        )
     return Path(text)
 
 
@@ -115,3 +124,9 @@ def store_timeout_seconds(environment: Mapping[str, str] | None = None) -> float
     """
     values = os.environ if environment is None else environment
     return float(_whole_number(values, "ANOMALY_STORE_TIMEOUT_SECONDS", 20))
+
+
+def motherduck_token(environment: Mapping[str, str] | None = None) -> str | None:
+    """The token with which MotherDuck lets us in, or None where there is none."""
+    values = os.environ if environment is None else environment
+    return values.get("motherduck_token") or values.get("MOTHERDUCK_TOKEN") or None

@@ -14,7 +14,7 @@ from anomaly_assets.tensors.spec import TensorSpec
 def test_nothing_set_makes_the_samples_run() -> None:
     assert Settings.from_environment({}) == Settings(
         roots={"mvtec_ad": "data/samples/mvtec_ad", "dagm_2007": "data/samples/dagm_2007"},
-        warehouse=Path("data/warehouse.duckdb"),
+        warehouse="data/warehouse.duckdb",
         database=Path("data/anomaly.duckdb"),
         keep_snapshots=1,
         tensor_spec=TensorSpec(256, 256, 3),
@@ -39,7 +39,7 @@ def test_everything_set_is_taken() -> None:
     }
     assert Settings.from_environment(environment) == Settings(
         roots={"mvtec_ad": "/srv/mvtec.zip", "dagm_2007": "s3://bucket/dagm"},
-        warehouse=Path("/var/lib/team/work.duckdb"),
+        warehouse="/var/lib/team/work.duckdb",
         database=Path("/srv/team.duckdb"),
         keep_snapshots=0,
         tensor_spec=TensorSpec(height=256, width=320, channels=1),
@@ -115,12 +115,25 @@ def test_a_value_that_cannot_be_used_is_named_with_its_variable(name: str, value
     assert ": use " in str(raised.value)
 
 
+@pytest.mark.parametrize("text", ["md:team", "ducklake:postgres:dbname=team password=hidden"])
+def test_a_warehouse_may_be_elsewhere_than_in_a_file_and_its_password_is_not_shown(
+    text: str,
+) -> None:
+    settings = Settings.from_environment(
+        {"ANOMALY_WAREHOUSE": text, "ANOMALY_LAKE_DATA": "s3://bucket/lake"}
+    )
+    assert settings.warehouse == text
+    assert settings.lake_data == "s3://bucket/lake"
+    assert "hidden" not in repr(settings)
+
+
 @pytest.mark.parametrize(
-    "text", ["md:team", "ducklake:postgres:dbname=team", "s3://bucket/a.duckdb"]
+    "text", ["md:team", "ducklake:postgres:dbname=team password=hidden", "s3://bucket/a.duckdb"]
 )
-def test_a_warehouse_that_is_no_file_is_refused_and_not_made_into_one(text: str) -> None:
-    with pytest.raises(SettingsError, match="ANOMALY_WAREHOUSE='.*only a path"):
-        Settings.from_environment({"ANOMALY_WAREHOUSE": text})
+def test_what_is_published_for_a_file_warehouse_is_a_file(text: str) -> None:
+    with pytest.raises(SettingsError, match="ANOMALY_DATABASE: use the path") as raised:
+        Settings.from_environment({"ANOMALY_DATABASE": text})
+    assert "hidden" not in str(raised.value)
 
 
 def test_warehouse_and_published_database_are_two_files() -> None:

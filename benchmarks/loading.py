@@ -11,7 +11,7 @@ from pathlib import Path
 from PIL import Image
 
 from anomaly_assets.tensors.spec import TensorSpec
-from anomaly_assets.warehouse.database import Warehouse
+from anomaly_assets.warehouse.database import FileWarehouse
 from anomaly_assets.warehouse.publish import publish
 from benchmarks import straightforward
 from benchmarks.bench import (
@@ -127,7 +127,7 @@ def _peak(bench: Bench, tree: Tree) -> float:
 
 
 def _tensor_bytes(database: Path) -> int:
-    with Warehouse(database).connect() as connection:
+    with FileWarehouse(database).connect() as connection:
         found = connection.execute(
             "SELECT sum(height * width * (channels + (mask_area_fraction IS NOT NULL)::INTEGER)) "
             "FROM image_tensors"
@@ -159,7 +159,7 @@ def size_after_ten_refreshes(bench: Bench) -> Ratios:
 
 def publishing(bench: Bench) -> Ratios:
     _, folder = bench.loaded(bench.mixed)
-    warehouse, target = Warehouse(folder / "warehouse.duckdb"), folder / "again.duckdb"
+    warehouse, target = FileWarehouse(folder / "warehouse.duckdb"), folder / "again.duckdb"
     for _ in range(bench.pairs):
         target.unlink(missing_ok=True)
         ours = seconds(lambda: publish(warehouse, target, TensorSpec()))

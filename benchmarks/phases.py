@@ -24,7 +24,7 @@ from anomaly_assets.tensors import decoder
 from anomaly_assets.tensors.build import build_tensors
 from anomaly_assets.tensors.spec import TensorSpec
 from anomaly_assets.warehouse import checks
-from anomaly_assets.warehouse.database import Warehouse
+from anomaly_assets.warehouse.database import FileWarehouse
 from anomaly_assets.warehouse.publish import publish
 from anomaly_assets.warehouse.schema import comment_on_catalogue, ensure_tables, refresh
 from benchmarks.trees import Tree
@@ -56,7 +56,7 @@ def refresh_everything(
         yield
         seconds[name] = time.perf_counter() - started
 
-    warehouse = Warehouse(database)
+    warehouse = FileWarehouse(database)
     roots = {"mvtec_ad": str(tree.mvtec_ad), "dagm_2007": str(tree.dagm_2007)}
     with warehouse.locked():
         with phase("catalogue"):
@@ -81,7 +81,7 @@ def refresh_everything(
     return seconds
 
 
-def _check(warehouse: Warehouse, spec: TensorSpec) -> None:
+def _check(warehouse: FileWarehouse, spec: TensorSpec) -> None:
     groups: tuple[tuple[checks.Check, ...], ...] = (
         checks.IMAGES_CHECKS,
         checks.TENSOR_CHECKS,

@@ -17,7 +17,7 @@ from anomaly_assets.assets.specs import (
 )
 from anomaly_assets.datasets import SOURCE_DATASETS, SourceDataset
 from anomaly_assets.ingest.source import catalog_source, loading_pipeline
-from anomaly_assets.warehouse.database import CATALOG
+from anomaly_assets.warehouse.base import CATALOG
 from anomaly_assets.warehouse.schema import (
     comment_on_catalogue,
     has_comments,
@@ -108,33 +108,34 @@ def catalogue_assets(dataset: SourceDataset) -> dg.AssetsDefinition:
         if location is None:
             yield from _left_out(context, dataset)
             return
-        found = reconcile(
-            dataset,
-            location,
-            warehouse.warehouse,
-            categories=config.categories,
-            allow_shrink=config.allow_shrink,
-        )
-        if found.any_change:
-            with loading_pipeline(dataset, warehouse.warehouse) as pipeline:
-                load = dlt.run(
-                    context,
-                    dlt_source=catalog_source(dataset, found),
-                    dlt_pipeline=pipeline,
-                    dagster_dlt_translator=translator,
-                )
-                loads = {event.asset_key: _load_metadata(event) for event in load}
-        else:
-            loads = {}
-        with warehouse.warehouse.connect() as connection:
-            if found.any_change or not has_comments(connection, dataset.name):
-                comment_on_catalogue(connection, dataset.name)
-            for key in sorted(context.selected_asset_keys):
-                rows = row_count(connection, ".".join(key.path))
-                yield dg.MaterializeResult(
-                    asset_key=key,
-                    metadata={**_metadata(found, key.path[-1], rows), **loads.get(key, {})},
-                )
+        with warehouse.warehouse.refreshing(dataset.name):
+            found = reconcile(
+                dataset,
+                location,
+                warehouse.warehouse,
+                categories=config.categories,
+                allow_shrink=config.allow_shrink,
+            )
+            if found.any_change:
+                with loading_pipeline(dataset, warehouse.warehouse) as pipeline:
+                    load = dlt.run(
+                        context,
+                        dlt_source=catalog_source(dataset, found),
+                        dlt_pipeline=pipeline,
+                        dagster_dlt_translator=translator,
+                    )
+                    loads = {event.asset_key: _load_metadata(event) for event in load}
+            else:
+                loads = {}
+            with warehouse.warehouse.connect() as connection:
+                if found.any_change or not has_comments(connection, dataset.name):
+                    comment_on_catalogue(connection, dataset.name)
+                for key in sorted(context.selected_asset_keys):
+                    rows = row_count(connection, ".".join(key.path))
+                    yield dg.MaterializeResult(
+                        asset_key=key,
+                        metadata={**_metadata(found, key.path[-1], rows), **loads.get(key, {})},
+                    )
 
     return catalogue
 
@@ -152,7 +153,7 @@ def catalogue_assets(dataset: SourceDataset) -> dg.AssetsDefinition:
 )
 def images(warehouse: WarehouseResource) -> dg.MaterializeResult:
     """Join the catalogues of all source datasets in one view."""
-    with warehouse.warehouse.connect() as connection:
+    with warehouse.warehouse.writing(), warehouse.warehouse.connect() as connection:
         refresh(connection, "images")
         per_dataset = connection.execute(
             "SELECT source_dataset, count(*) FROM images GROUP BY ALL ORDER BY ALL"

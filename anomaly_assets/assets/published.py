@@ -1,14 +1,14 @@
 """The published database: what the team opens."""
 
-from pathlib import Path
+from collections.abc import Sequence
 
 import dagster as dg
 
 from anomaly_assets.assets.resources import WarehouseResource
 from anomaly_assets.assets.specs import FRESHNESS, OWNERS
 from anomaly_assets.datasets import SOURCE_DATASETS
-from anomaly_assets.warehouse.publish import publish
-from anomaly_assets.warehouse.snapshots import list_snapshots
+from anomaly_assets.warehouse.publications import publish_warehouse
+from anomaly_assets.warehouse.snapshots import Snapshot
 
 _UPSTREAM: list[str | dg.AssetKey] = [
     "samples",
@@ -39,25 +39,25 @@ def published_database(
     context: dg.AssetExecutionContext, warehouse: WarehouseResource
 ) -> dg.MaterializeResult:
     """Write a snapshot of the warehouse, unless its content is already published."""
-    target = warehouse.settings.database
-    publication = publish(
+    settings = warehouse.settings
+    published = publish_warehouse(
         warehouse.warehouse,
-        target,
-        warehouse.settings.tensor_spec,
+        settings.database,
+        settings.tensor_spec,
         run_id=context.run.run_id,
-        keep_snapshots=warehouse.settings.keep_snapshots,
+        keep_snapshots=settings.keep_snapshots,
     )
-    origin = publication.provenance
+    origin = published.provenance
     return dg.MaterializeResult(
         metadata={
-            "path": dg.MetadataValue.path(str(target)),
-            "snapshot_id": publication.snapshot_id,
-            "written": publication.written,
-            "snapshots": _snapshots(target),
+            "path": dg.MetadataValue.path(published.location),
+            "snapshot_id": published.snapshot_id,
+            "written": published.written,
+            **published.details,
             **{name: dg.MetadataValue.json(origin[name]) for name in _MAPS if origin.get(name)},
             **{name: str(origin[name]) for name in _FACTS if origin.get(name)},
-            "file_bytes": publication.file_bytes,
-            "dagster/row_count": publication.samples,
+            **({"snapshots": _table(published.snapshots)} if published.snapshots else {}),
+            "dagster/row_count": published.samples,
         }
     )
 
@@ -66,7 +66,7 @@ _FACTS = ("published_at", "code_version", "transform")
 _MAPS = ("roots", "load_ids", "row_counts")
 
 
-def _snapshots(target: Path) -> dg.TableMetadataValue:
+def _table(snapshots: Sequence[Snapshot]) -> dg.TableMetadataValue:
     """The snapshots that can be opened by their id, newest first."""
     return dg.MetadataValue.table(
         [
@@ -78,6 +78,6 @@ def _snapshots(target: Path) -> dg.TableMetadataValue:
                     "file": snapshot.path.name,
                 }
             )
-            for snapshot in list_snapshots(target)
+            for snapshot in snapshots
         ]
     )

@@ -7,7 +7,8 @@ import dagster as dg
 from pydantic import PrivateAttr
 
 from anomaly_assets.settings import Settings
-from anomaly_assets.warehouse.database import Warehouse
+from anomaly_assets.warehouse.base import Warehouse
+from anomaly_assets.warehouse.opening import open_warehouse
 
 
 class WarehouseResource(dg.ConfigurableResource):
@@ -25,7 +26,12 @@ class WarehouseResource(dg.ConfigurableResource):
         """Read the settings and hold the warehouse while the run lasts."""
         self._settings = Settings.from_environment()
         log = context.log.info if context.log else print
-        self._warehouse = Warehouse(self._settings.warehouse, self._settings.lock_wait_seconds, log)
+        self._warehouse = open_warehouse(
+            self._settings.warehouse,
+            self._settings.lock_wait_seconds,
+            log,
+            lake_data=self._settings.lake_data,
+        )
         with self._warehouse.locked():
             yield self
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import dagster as dg
 
-from anomaly_assets.warehouse.database import CATALOG
+from anomaly_assets.warehouse.base import CATALOG
 from anomaly_assets.warehouse.schema import sql_text
 from anomaly_assets.warehouse.tables import TABLES, Table
 

@@ -6,6 +6,7 @@ from anomaly_assets.assets.resources import WarehouseResource
 from anomaly_assets.assets.specs import table_spec
 from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.warehouse.schema import markdown_rows, refresh, row_count
+from anomaly_assets.warehouse.tables import TABLES
 
 _UPSTREAM: dict[str, list[str | dg.AssetKey]] = {
     "dataset_summary": ["images", "image_tensors", "rejected_images"],
@@ -23,12 +24,15 @@ _ROWS_SHOWN = 20
 
 def summary_asset(name: str) -> dg.AssetsDefinition:
     """The asset of one summary table or view."""
+    is_view = TABLES[name].is_view
     spec = table_spec(name, group="summaries", deps=_UPSTREAM[name], kinds={"duckdb", "sql"})
 
     @dg.multi_asset(specs=[spec], name=name)
     def summary(warehouse: WarehouseResource) -> dg.MaterializeResult:
         """Run the SQL file of this table."""
-        with warehouse.warehouse.connect() as connection:
+        # A view takes no part in what others refresh; rows do.
+        alone = warehouse.warehouse.writing if is_view else warehouse.warehouse.finishing
+        with alone(), warehouse.warehouse.connect() as connection:
             refresh(connection, name)
             return dg.MaterializeResult(
                 metadata={

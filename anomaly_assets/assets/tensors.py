@@ -76,7 +76,7 @@ def image_tensors(
 )
 def samples(warehouse: WarehouseResource) -> dg.MaterializeResult:
     """Join labels and tensors in the view that people train from."""
-    with warehouse.warehouse.connect() as connection:
+    with warehouse.warehouse.writing(), warehouse.warehouse.connect() as connection:
         refresh(connection, "samples")
         return dg.MaterializeResult(
             metadata={"dagster/row_count": row_count(connection, "samples")}

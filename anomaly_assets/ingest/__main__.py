@@ -10,7 +10,9 @@ from anomaly_assets.ingest.reconcile import ShrunkRootError, UnknownCategoryErro
 from anomaly_assets.ingest.roots import RootError
 from anomaly_assets.ingest.source import load
 from anomaly_assets.settings import Settings, SettingsError
-from anomaly_assets.warehouse.database import Warehouse, WarehouseBusyError, WarehouseError
+from anomaly_assets.warehouse.base import WarehouseBusyError, WarehouseError
+from anomaly_assets.warehouse.locations import LocationError
+from anomaly_assets.warehouse.opening import open_warehouse
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -30,11 +32,14 @@ def main(arguments: list[str] | None = None) -> int:
         found = load(
             dataset,
             location,
-            Warehouse(settings.warehouse, settings.lock_wait_seconds),
+            open_warehouse(
+                settings.warehouse, settings.lock_wait_seconds, lake_data=settings.lake_data
+            ),
             categories=options.category,
             allow_shrink=options.allow_shrink,
         )
     except (
+        LocationError,
         RootError,
         SettingsError,
         ShrunkRootError,

@@ -17,7 +17,8 @@ import pyarrow.compute as pc
 from anomaly_assets.datasets import SourceDataset
 from anomaly_assets.ingest.catalog import Catalog, list_catalog, listing_digest
 from anomaly_assets.ingest.roots import RootError, open_root
-from anomaly_assets.warehouse.database import Warehouse, table_exists
+from anomaly_assets.warehouse.base import Warehouse
+from anomaly_assets.warehouse.database import table_exists
 from anomaly_assets.warehouse.schema import discard_staged
 
 LOAD_CHANGES_SCHEMA = pa.schema(

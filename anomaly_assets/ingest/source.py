@@ -19,13 +19,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import dlt
-import duckdb
 from dlt.destinations import duckdb as duckdb_destination
+from dlt.destinations.impl.duckdb.configuration import DuckDbCredentials
 from dlt.extract import DltResource, DltSource
 from dlt.pipeline.pipeline import Pipeline
 
 from anomaly_assets.datasets import SourceDataset
-from anomaly_assets.warehouse.database import Warehouse
+from anomaly_assets.warehouse.base import Warehouse
 
 if TYPE_CHECKING:
     from anomaly_assets.ingest.reconcile import Reconciliation
@@ -62,45 +62,28 @@ def catalog_source(dataset: SourceDataset, found: Reconciliation | None = None) 
 
 @contextmanager
 def loading_pipeline(dataset: SourceDataset, warehouse: Warehouse) -> Iterator[Pipeline]:
-    """The dlt pipeline that loads into a warehouse, which the caller has locked.
+    """The dlt pipeline that loads into a warehouse, in which the caller holds the source dataset.
 
     One dlt dataset, one name and one staging schema per source dataset: pipelines that share a staging
     schema lose rows. dlt's working folder is wiped before and after: whatever a killed run left there
     would be loaded instead of the new listing.
     """
-    folder = warehouse.pipelines_folder
+    folder = warehouse.pipelines_folder_of(dataset.name)
     shutil.rmtree(folder, ignore_errors=True)
     for name, value in _DLT_OPTIONS.items():
         dlt.config[name] = value
     try:
-        with _without_checkpoint(warehouse) as connection:
+        with warehouse.loading() as target:
+            dlt.config["load.workers"] = target.workers
+            credentials = DuckDbCredentials(target.connection, pragmas=[*target.pragmas])
             yield dlt.pipeline(
                 dataset.name,
                 pipelines_dir=str(folder),
-                destination=duckdb_destination(connection),
+                destination=duckdb_destination(credentials),
                 dataset_name=dataset.name,
             )
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextmanager
-def _without_checkpoint(warehouse: Warehouse) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection for dlt that leaves its changes in the write-ahead log.
-
-    A checkpoint by a connection that does not know our row group size merges row groups into DuckDB's own
-    size: it was measured to write 4 GB of tensors again for one changed row of the catalogue. dlt turns
-    checkpoints on for connections of its own.
-    """
-    try:
-        with duckdb.connect(str(warehouse.path)) as connection:
-            try:
-                yield connection
-            finally:
-                connection.execute("PRAGMA disable_checkpoint_on_shutdown")
-    finally:
-        with warehouse.connect():
-            pass  # takes the changes over, with the right size
 
 
 def load(
@@ -117,7 +100,7 @@ def load(
     """
     from anomaly_assets.ingest.reconcile import reconcile
 
-    with warehouse.locked():
+    with warehouse.refreshing(dataset.name):
         found = reconcile(
             dataset, location, warehouse, categories=categories, allow_shrink=allow_shrink
         )

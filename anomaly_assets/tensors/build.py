@@ -19,7 +19,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from itertools import islice
@@ -37,7 +37,7 @@ from anomaly_assets.tensors.decode import (
     decode_batch,
 )
 from anomaly_assets.tensors.spec import TensorSpec
-from anomaly_assets.warehouse.database import ROW_GROUP_SIZE, Warehouse
+from anomaly_assets.warehouse.base import ROW_GROUP_SIZE, Warehouse
 from anomaly_assets.warehouse.schema import ensure_tables, row_count
 
 BATCH_IMAGES = 8
@@ -124,31 +124,49 @@ def build_tensors(
     """
     started = time.monotonic()
     pa.default_memory_pool().release_unused()  # what the catalogue took, which tensors need now
-    with warehouse.locked():
-        with warehouse.connect(wide_rows=True) as connection:
-            ensure_tables(connection)
-            report = BuildReport(removed=_remove_gone(connection))
-            stale = _stale_images(connection, list(roots), spec)
-            report.unchanged = row_count(connection, "image_tensors")
-        with _pool(executor, workers) as pool:
-            transactions = _transactions(stale)
-            batches = [batch for transaction in transactions for batch in _sliced(transaction)]
-            window = BATCHES_PER_WORKER * workers
-            decoded = _decode_in_order(pool, batches, roots, spec, window)
-            noted = _noted(decoded, len(stale), report, progress)
-            for transaction in transactions:
-                with warehouse.connect(wide_rows=True) as connection:
-                    _write(connection, transaction, noted, run_id)
-                    report.unchanged = row_count(connection, "image_tensors") - report.decoded
+    report = BuildReport()
+    with _pool(executor, workers) as pool, closing(warehouse.turns(list(roots))) as turns:
+        for names in turns:
+            part = {name: roots[name] for name in names}
+            _build_part(warehouse, part, spec, pool, workers, run_id, progress, report)
     report.seconds = time.monotonic() - started
     return report
 
 
-def _transactions(images: list[StaleImage]) -> list[list[StaleImage]]:
-    """Cut into groups of `TRANSACTION_ROWS`, the incomplete one first."""
-    first = len(images) % TRANSACTION_ROWS
-    starts = range(first, len(images), TRANSACTION_ROWS)
-    complete = [images[start : start + TRANSACTION_ROWS] for start in starts]
+def _build_part(
+    warehouse: Warehouse,
+    roots: Mapping[str, Root],
+    spec: TensorSpec,
+    pool: Executor,
+    workers: int,
+    run_id: str | None,
+    progress: Progress | None,
+    report: BuildReport,
+) -> None:
+    """Build the tensors of source datasets that nobody else is at, and add to the report."""
+    with warehouse.writing(), warehouse.connect(wide_rows=True) as connection:
+        ensure_tables(connection)
+        report.removed += _remove_gone(connection)
+        stale = _stale_images(connection, list(roots), spec)
+        report.unchanged = row_count(connection, "image_tensors") - report.decoded
+    transactions = _transactions(stale, min(TRANSACTION_ROWS, warehouse.transaction_rows))
+    batches = [batch for transaction in transactions for batch in _sliced(transaction)]
+    decoded = _decode_in_order(pool, batches, roots, spec, BATCHES_PER_WORKER * workers)
+    noted = _noted(decoded, len(stale), report, progress)
+    for transaction in transactions:
+        ready = noted
+        if warehouse.decodes_first:
+            ready = iter(list(islice(noted, len(_sliced(transaction)))))
+        with warehouse.writing(), warehouse.connect(wide_rows=True) as connection:
+            _write(connection, transaction, ready, run_id)
+            report.unchanged = row_count(connection, "image_tensors") - report.decoded
+
+
+def _transactions(images: list[StaleImage], rows: int) -> list[list[StaleImage]]:
+    """Cut into groups of so many rows, the incomplete one first."""
+    first = len(images) % rows
+    starts = range(first, len(images), rows)
+    complete = [images[start : start + rows] for start in starts]
     return [images[:first], *complete] if first else complete
 
 
@@ -177,12 +195,14 @@ def _decode_in_order(
 def _noted(
     batches: Iterator[DecodedBatch], total: int, report: BuildReport, progress: Progress | None
 ) -> Iterator[DecodedBatch]:
-    tried = 0
+    tried = unreadable = 0
     for batch in batches:
         tried += batch.images
         report.decoded += batch.tensors.num_rows
-        report.rejections.update(rejection.reason for rejection in batch.rejections)
-        _refuse_unreadable(report.rejections[UNREADABLE], total, batch)
+        reasons = Counter(rejection.reason for rejection in batch.rejections)
+        report.rejections.update(reasons)
+        unreadable += reasons[UNREADABLE]
+        _refuse_unreadable(unreadable, total, batch)
         if progress:
             progress(tried, total)
         yield batch

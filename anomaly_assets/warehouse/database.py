@@ -18,7 +18,7 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -28,30 +28,25 @@ import duckdb
 from filelock import FileLock, Timeout
 
 from anomaly_assets.datasets import SOURCE_DATASETS
+from anomaly_assets.warehouse.base import (
+    CATALOG,
+    ROW_GROUP_SIZE,
+    LoadTarget,
+    Log,
+    Warehouse,
+    WarehouseBusyError,
+    WarehouseError,
+)
 
-CATALOG = "warehouse"
-"""Name under which the working database is attached."""
-
-ROW_GROUP_SIZE = 2048
-"""Rows per DuckDB row group: the smallest there is, because a row is a whole picture of 200 kB."""
+__all__ = ["CATALOG", "ROW_GROUP_SIZE", "Warehouse", "WarehouseBusyError", "WarehouseError"]
 
 _RETRY_SECONDS = 0.25
 _REMIND_SECONDS = 30.0
 
-Log = Callable[[str], None]
-
-
-class WarehouseBusyError(RuntimeError):
-    """Somebody else has the warehouse and did not let go in time; the message says who."""
-
-
-class WarehouseError(RuntimeError):
-    """The warehouse cannot be opened or is not what it should be."""
-
 
 @dataclass
-class Warehouse:
-    """The working database of the asset graph.
+class FileWarehouse(Warehouse):
+    """A DuckDB file.
 
     Attributes:
         path: The DuckDB file.
@@ -70,6 +65,15 @@ class Warehouse:
         self._lock = FileLock(f"{self.path}.lock", thread_local=False)
 
     @property
+    def name(self) -> str:
+        """The path of the file."""
+        return str(self.path)
+
+    def pipelines_folder_of(self, source_dataset: str) -> Path:
+        """The same for all: one run is in at a time."""
+        return self.pipelines_folder
+
+    @property
     def pipelines_folder(self) -> Path:
         """Where dlt keeps its working files during a load.
 
@@ -81,12 +85,8 @@ class Warehouse:
         return Path(tempfile.gettempdir(), f"anomaly_assets-{digest}.dlt")
 
     @contextmanager
-    def locked(self) -> Iterator[Warehouse]:
-        """Hold the warehouse against other runs; may be nested in one process.
-
-        Raises:
-            WarehouseBusyError: Another run held it for longer than `wait_seconds`.
-        """
+    def locked(self) -> Iterator[FileWarehouse]:
+        """Hold the warehouse against other runs; see `Warehouse`."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._acquire()
         if self._lock.lock_counter == 1:
@@ -168,6 +168,24 @@ class Warehouse:
                     instance.close()
                 else:
                     self._detach(instance)
+
+    @contextmanager
+    def loading(self) -> Iterator[LoadTarget]:
+        """A connection for dlt that leaves its changes in the write-ahead log.
+
+        A checkpoint by a connection that does not know our row group size merges row groups into
+        DuckDB's own size: it was measured to write 4 GB of tensors again for one changed row of the
+        catalogue. dlt turns checkpoints on for connections of its own.
+        """
+        try:
+            with duckdb.connect(str(self.path)) as connection:
+                try:
+                    yield LoadTarget(connection)
+                finally:
+                    connection.execute("PRAGMA disable_checkpoint_on_shutdown")
+        finally:
+            with self.connect():
+                pass  # takes the changes over, with the right size
 
     def _detach(self, instance: duckdb.DuckDBPyConnection) -> None:
         try:
@@ -255,9 +273,9 @@ def table_exists(connection: duckdb.DuckDBPyConnection, schema: str, table: str)
     """Whether the warehouse has this table."""
     query = (
         "SELECT count(*) FROM duckdb_tables() "
-        "WHERE database_name = ? AND schema_name = ? AND table_name = ?"
+        "WHERE database_name = current_database() AND schema_name = ? AND table_name = ?"
     )
-    found = connection.execute(query, [CATALOG, schema, table]).fetchone()
+    found = connection.execute(query, [schema, table]).fetchone()
     return bool(found and found[0])
 
 

@@ -26,7 +26,7 @@ from anomaly_assets.warehouse.checks import blocking_findings
 from anomaly_assets.warehouse.database import (
     CATALOG,
     ROW_GROUP_SIZE,
-    Warehouse,
+    FileWarehouse,
     catalog_name,
     refuse_ambiguous_name,
     sql_literal,
@@ -76,7 +76,7 @@ class PublishRefusedError(RuntimeError):
 
 
 def publish(
-    warehouse: Warehouse,
+    warehouse: FileWarehouse,
     target: Path,
     spec: TensorSpec,
     *,
@@ -103,18 +103,15 @@ def publish(
     with warehouse.locked():
         with warehouse.connect(wide_rows=True) as connection:
             ensure_tables(connection)
-            _refuse_what_is_wrong(connection, spec)
-            snapshot_id = _snapshot_id(connection)
+            refuse_what_is_wrong(connection, spec)
+            snapshot_id = content_id(connection)
             samples = row_count(connection, "samples")
             published_id = _published_id(target)
             if published_id == snapshot_id and not _differing(connection, target):
                 discard_older(target, snapshot_id, keep_snapshots)
                 origin = provenance(connection, snapshot_id)
                 return Publication(snapshot_id, False, target.stat().st_size, samples, origin)
-            counts = _counts(connection)
-            del counts["snapshots"]  # which this very row changes
-            note_snapshot(connection, snapshot_id, run_id, counts)
-            origin = provenance(connection, snapshot_id)
+            origin = note(connection, snapshot_id, run_id)
             connection.execute("CHECKPOINT")
             live_bytes = _live_bytes(connection)
         with _beside(target) as unfinished:
@@ -133,7 +130,7 @@ def publish(
     return Publication(snapshot_id, True, target.stat().st_size, samples, origin)
 
 
-def differing_counts(warehouse: Warehouse, target: Path) -> list[tuple[str, str | None]]:
+def differing_counts(warehouse: FileWarehouse, target: Path) -> list[tuple[str, str | None]]:
     """Tables whose row counts differ between warehouse and published database, and how."""
     if not target.exists():
         return [(str(target), "does not exist")]
@@ -152,11 +149,26 @@ def _differing(connection: duckdb.DuckDBPyConnection, target: Path) -> list[tupl
     ]
 
 
+def note(
+    connection: duckdb.DuckDBPyConnection, snapshot_id: str, run_id: str | None
+) -> dict[str, Any]:
+    """Note in `snapshots` what is about to be published; the row by column."""
+    counts = _counts(connection)
+    del counts["snapshots"]  # which this very row changes
+    note_snapshot(connection, snapshot_id, run_id, counts)
+    return provenance(connection, snapshot_id)
+
+
 def _counts(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
     return {name: row_count(connection, name) for name in COUNTED_TABLES}
 
 
-def _refuse_what_is_wrong(connection: duckdb.DuckDBPyConnection, spec: TensorSpec) -> None:
+def refuse_what_is_wrong(connection: duckdb.DuckDBPyConnection, spec: TensorSpec) -> None:
+    """Run the blocking checks.
+
+    Raises:
+        PublishRefusedError: One of them fails.
+    """
     failing = blocking_findings(connection, spec)
     if failing:
         named = "; ".join(
@@ -193,7 +205,7 @@ def _published_id(target: Path) -> str | None:
     return str(found[0]) if found else None
 
 
-def _snapshot_id(connection: duckdb.DuckDBPyConnection) -> str:
+def content_id(connection: duckdb.DuckDBPyConnection) -> str:
     """Digest of all that is published; summaries count, because they may be made at another time."""
     digest = hashlib.sha256()
     found = connection.execute(statement(connection, "snapshot_id")).fetchone()
@@ -216,7 +228,7 @@ def _live_bytes(connection: duckdb.DuckDBPyConnection) -> int:
     return int(found[0]) if found else 0
 
 
-def _rewrite(warehouse: Warehouse, copy: Path) -> None:
+def _rewrite(warehouse: FileWarehouse, copy: Path) -> None:
     with warehouse.connect(wide_rows=True) as connection:
         connection.execute(
             f"ATTACH {sql_literal(str(copy))} AS snapshot (ROW_GROUP_SIZE {ROW_GROUP_SIZE})"

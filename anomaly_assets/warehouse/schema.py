@@ -8,13 +8,14 @@ from importlib import resources
 import duckdb
 
 from anomaly_assets.datasets import SOURCE_DATASETS
-from anomaly_assets.warehouse.database import CATALOG, sql_literal, table_exists
+from anomaly_assets.warehouse.database import sql_literal, table_exists
 from anomaly_assets.warehouse.tables import CATALOGUE_TABLES, TABLES, Columns, Table
 
 ALIAS_SCHEMA = "anomaly"
 """Schema of views that give every harmonised table its contract name, `anomaly.<table>`."""
 
 _CREATE = "CREATE OR REPLACE TABLE {} AS"
+_COMPRESSION = " USING COMPRESSION uncompressed"
 _DLT_LOADS: Columns = {"load_id": ("VARCHAR", "")}
 
 
@@ -27,9 +28,12 @@ def refresh(connection: duckdb.DuckDBPyConnection, *names: str) -> None:
     """
     if not names:
         return
+    lake = is_lake(connection)
     connection.begin()
     connection.execute(f"CREATE SCHEMA IF NOT EXISTS {ALIAS_SCHEMA}")
     for name in names:
+        if lake and _is_as_it_would_be(connection, name):
+            continue
         if _is_as_documented(connection, name, TABLES[name]):
             # The comments stay, which take longer than the rows.
             connection.execute(f"DELETE FROM {name}")  # noqa: S608
@@ -53,12 +57,53 @@ def _is_as_documented(connection: duckdb.DuckDBPyConnection, name: str, table: T
         """
         SELECT column_name, data_type, comment
         FROM duckdb_columns()
-        WHERE database_name = $catalog AND schema_name = 'main' AND table_name = $name
+        WHERE database_name = current_database() AND schema_name = 'main' AND table_name = $name
         ORDER BY column_index
         """,
-        {"catalog": CATALOG, "name": name},
+        {"name": name},
     ).fetchall()
     return columns == [(column, *about) for column, about in table.columns.items()]
+
+
+def is_lake(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Whether the warehouse is a DuckLake, which knows fewer kinds of statements."""
+    return _kind(connection) == "ducklake"
+
+
+def _kind(connection: duckdb.DuckDBPyConnection) -> str:
+    query = "SELECT type FROM duckdb_databases() WHERE database_name = current_database()"
+    found = connection.execute(query).fetchone()
+    return str(found[0]) if found else ""
+
+
+def _is_as_it_would_be(connection: duckdb.DuckDBPyConnection, name: str) -> bool:
+    """Whether remaking a table or view would change nothing: on a lake, every change is a new version.
+
+    What is made by `CREATE TABLE IF NOT EXISTS` is never made anew, and counts as different.
+    """
+    select = statement(connection, name)
+    if TABLES[name].is_view:
+        connection.execute(select.replace("CREATE OR REPLACE VIEW", "CREATE OR REPLACE TEMP VIEW"))
+        query = (
+            "SELECT sql FROM duckdb_views() "
+            "WHERE view_name = ? AND (database_name = current_database() OR temporary)"
+        )
+        found = connection.execute(query, [name]).fetchall()
+        connection.execute(f"DROP VIEW temp.main.{name}")
+        texts = {text.partition(" AS ")[2].rstrip(";\n ") for (text,) in found}
+        return len(found) == 3 and len(texts) == 2  # the view, and its alias
+    if not _is_as_documented(connection, name, TABLES[name]):
+        return False
+    rows = select.partition(_CREATE.format(name))[2].rstrip().rstrip(";")
+    differing = connection.execute(
+        f"""
+        WITH remade AS ({rows})
+        SELECT count(*) FROM (
+            (FROM remade EXCEPT ALL FROM {name}) UNION ALL (FROM {name} EXCEPT ALL FROM remade)
+        )
+        """  # noqa: S608
+    ).fetchone()
+    return differing == (0,)
 
 
 def ensure_tables(connection: duckdb.DuckDBPyConnection) -> None:
@@ -96,11 +141,10 @@ def has_comments(connection: duckdb.DuckDBPyConnection, source_dataset: str) -> 
     """Whether the dlt tables of one source dataset are documented: a kill may have come before."""
     query = (
         "SELECT comment FROM duckdb_tables() "
-        "WHERE database_name = ? AND schema_name = ? AND table_name = ?"
+        "WHERE database_name = current_database() AND schema_name = ? AND table_name = ?"
     )
     return all(
-        connection.execute(query, [CATALOG, source_dataset, name]).fetchall()
-        in ([], [(table.description,)])
+        connection.execute(query, [source_dataset, name]).fetchall() in ([], [(table.description,)])
         for name, table in CATALOGUE_TABLES.items()
     )
 
@@ -154,6 +198,8 @@ def sql_text(name: str) -> str:
 def statement(connection: duckdb.DuckDBPyConnection, name: str) -> str:
     """The text of `sql/<name>.sql` with unions over the source datasets written out."""
     statement = sql_text(name)
+    if _COMPRESSION in statement and _kind(connection) != "duckdb":
+        statement = statement.replace(_COMPRESSION, "")  # an option of the lake's files instead
     unions = {name: table.columns for name, table in CATALOGUE_TABLES.items()}
     for table, columns in {**unions, "_dlt_loads": _DLT_LOADS}.items():
         for keyword in ("FROM", "JOIN"):
@@ -191,9 +237,9 @@ def _column_names(connection: duckdb.DuckDBPyConnection, schema: str, table: str
     """The columns of a table; empty where there is no such table."""
     query = (
         "SELECT column_name FROM duckdb_columns() "
-        "WHERE database_name = ? AND schema_name = ? AND table_name = ?"
+        "WHERE database_name = current_database() AND schema_name = ? AND table_name = ?"
     )
-    return {name for (name,) in connection.execute(query, [CATALOG, schema, table]).fetchall()}
+    return {name for (name,) in connection.execute(query, [schema, table]).fetchall()}
 
 
 def _comment(
@@ -201,5 +247,7 @@ def _comment(
 ) -> None:
     kind = "VIEW" if (table.is_view if is_view is None else is_view) else "TABLE"
     connection.execute(f"COMMENT ON {kind} {name} IS {sql_literal(table.description)}")
+    if kind == "VIEW" and is_lake(connection):
+        return  # DuckLake refuses comments on the columns of a view
     for column, (_, meaning) in table.columns.items():
         connection.execute(f'COMMENT ON COLUMN {name}."{column}" IS {sql_literal(meaning)}')

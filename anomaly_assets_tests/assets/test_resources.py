@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from anomaly_assets.warehouse.database import Warehouse
+from anomaly_assets.warehouse.database import FileWarehouse
 from anomaly_assets_tests.assets.environment import Environment
 from anomaly_assets_tests.assets.runs import catalogue, run_selection
 
@@ -13,7 +13,7 @@ def test_a_run_that_waited_in_vain_says_who_has_the_warehouse_and_does_nothing(
     tiny: Environment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ANOMALY_LOCK_WAIT_SECONDS", "1")
-    with Warehouse(tiny.warehouse, wait_seconds=0).locked():
+    with FileWarehouse(tiny.warehouse, wait_seconds=0).locked():
         run = run_selection(catalogue("mvtec_ad"))
     assert not run.success
     assert run.materialized == {}
@@ -31,7 +31,7 @@ def test_a_run_lets_the_warehouse_go_whether_or_not_it_succeeds(
     assert run_selection(catalogue("dagm_2007")).success
     monkeypatch.setenv("MVTEC_AD_ROOT", str(tiny.mvtec_ad / "nowhere"))
     assert not run_selection(catalogue("mvtec_ad")).success
-    with Warehouse(tiny.warehouse, wait_seconds=0).connect() as connection:
+    with FileWarehouse(tiny.warehouse, wait_seconds=0).connect() as connection:
         assert connection.execute("SELECT count(*) FROM dagm_2007.images").fetchall() == [(4,)]
 
 

@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 
 from anomaly_assets.ingest.source import load
-from anomaly_assets.warehouse.database import Warehouse
+from anomaly_assets.warehouse.database import FileWarehouse
 from anomaly_assets_tests.ingest.trees import MVTEC, MVTEC_PATHS, write
 
 
 @pytest.fixture
-def warehouse(tmp_path: Path) -> Warehouse:
+def warehouse(tmp_path: Path) -> FileWarehouse:
     """A working database that does not exist yet; it waits for nobody."""
-    return Warehouse(tmp_path / "warehouse" / "warehouse.duckdb", wait_seconds=0)
+    return FileWarehouse(tmp_path / "warehouse" / "warehouse.duckdb", wait_seconds=0)
 
 
 @pytest.fixture(scope="session")
@@ -21,12 +21,12 @@ def loaded_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with an MVTec AD root and the warehouse that it was loaded into."""
     folder = tmp_path_factory.mktemp("loaded")
     root = write(folder / "root", *MVTEC_PATHS)
-    load(MVTEC, str(root), Warehouse(folder / "warehouse.duckdb", wait_seconds=0))
+    load(MVTEC, str(root), FileWarehouse(folder / "warehouse.duckdb", wait_seconds=0))
     return folder
 
 
 @pytest.fixture
-def loaded_root(loaded_once: Path, warehouse: Warehouse) -> Path:
+def loaded_root(loaded_once: Path, warehouse: FileWarehouse) -> Path:
     """The root of `MVTEC_PATHS`, as it was loaded into `warehouse`; made anew for each test."""
     shutil.rmtree(loaded_once / "root", ignore_errors=True)
     warehouse.path.parent.mkdir()

@@ -6,19 +6,21 @@ from typing import Any
 from anomaly_assets.datasets import SourceDataset
 from anomaly_assets.ingest.catalog import list_catalog
 from anomaly_assets.ingest.roots import open_root
-from anomaly_assets.warehouse.database import Warehouse
+from anomaly_assets.warehouse.database import FileWarehouse
 from anomaly_assets_tests.ingest.trees import Row
 
 TABLES = ("images", "stray_files")
 
 
-def query(warehouse: Warehouse, statement: str) -> list[tuple[Any, ...]]:
+def query(warehouse: FileWarehouse, statement: str) -> list[tuple[Any, ...]]:
     """Rows of a query."""
     with warehouse.connect() as connection:
         return connection.execute(statement).fetchall()
 
 
-def rows_of(warehouse: Warehouse, dataset: SourceDataset, table: str = "images") -> dict[str, Row]:
+def rows_of(
+    warehouse: FileWarehouse, dataset: SourceDataset, table: str = "images"
+) -> dict[str, Row]:
     """Rows of a table, with load ids, by relative path."""
     with warehouse.connect() as connection:
         connection.execute(f"SELECT * FROM {dataset.name}.{table}")
@@ -29,19 +31,21 @@ def rows_of(warehouse: Warehouse, dataset: SourceDataset, table: str = "images")
     return found
 
 
-def load_ids(warehouse: Warehouse, dataset: SourceDataset, table: str = "images") -> dict[str, str]:
+def load_ids(
+    warehouse: FileWarehouse, dataset: SourceDataset, table: str = "images"
+) -> dict[str, str]:
     """Relative path to the load that brought the row or last changed it."""
     rows = rows_of(warehouse, dataset, table)
     return {path: row["_dlt_load_id"] for path, row in rows.items()}
 
 
-def loads(warehouse: Warehouse, dataset: SourceDataset) -> list[str]:
+def loads(warehouse: FileWarehouse, dataset: SourceDataset) -> list[str]:
     """All load ids of a source dataset, oldest first."""
     statement = f"SELECT load_id FROM {dataset.name}._dlt_loads ORDER BY inserted_at"
     return [load_id for (load_id,) in query(warehouse, statement)]
 
 
-def changes(warehouse: Warehouse, dataset: SourceDataset) -> dict[str, list[int]]:
+def changes(warehouse: FileWarehouse, dataset: SourceDataset) -> dict[str, list[int]]:
     """What the newest load says it inserted, updated and deleted, per table."""
     statement = f"""
         SELECT table_name, rows_inserted, rows_updated, rows_deleted
@@ -51,7 +55,7 @@ def changes(warehouse: Warehouse, dataset: SourceDataset) -> dict[str, list[int]
     return {table: counts for table, *counts in query(warehouse, statement)}
 
 
-def assert_equals_root(warehouse: Warehouse, dataset: SourceDataset, root: Path) -> None:
+def assert_equals_root(warehouse: FileWarehouse, dataset: SourceDataset, root: Path) -> None:
     """The tables hold exactly what a fresh listing of the root says."""
     listed = list_catalog(dataset, open_root(str(root)))
     for table, rows in zip(TABLES, (listed.images, listed.stray_files), strict=True):

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from anomaly_assets.ingest.__main__ import main
-from anomaly_assets.warehouse.database import Warehouse
+from anomaly_assets.warehouse.database import FileWarehouse
 from anomaly_assets_tests.ingest.loaded import assert_equals_root, rows_of
 from anomaly_assets_tests.ingest.trees import DAGM, MVTEC, write, write_dagm
 
 
 @pytest.fixture
-def root(loaded_root: Path, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> Path:
+def root(loaded_root: Path, warehouse: FileWarehouse, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An MVTec AD root and the warehouse that holds it, both named by the environment."""
     monkeypatch.setenv("MVTEC_AD_ROOT", str(loaded_root))
     monkeypatch.setenv("ANOMALY_WAREHOUSE", str(warehouse.path))
@@ -23,7 +23,7 @@ def root(loaded_root: Path, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_load_says_what_changed_in_each_table(
-    root: Path, warehouse: Warehouse, capsys: pytest.CaptureFixture[str]
+    root: Path, warehouse: FileWarehouse, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (root / "bottle/train/good/000.png").unlink()
     write(root, "bottle/train/good/001.png", content=b"another picture")
@@ -38,7 +38,7 @@ def test_a_load_says_what_changed_in_each_table(
 
 
 def test_the_module_runs_as_a_command(
-    root: Path, tmp_path: Path, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+    root: Path, tmp_path: Path, warehouse: FileWarehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DAGM_2007_ROOT", str(write_dagm(tmp_path / "dagm")))
     monkeypatch.setattr(sys, "argv", ["ingest", "dagm_2007"])
@@ -49,7 +49,7 @@ def test_the_module_runs_as_a_command(
     assert len(rows_of(warehouse, DAGM)) == 3
 
 
-def test_categories_may_be_named(root: Path, warehouse: Warehouse) -> None:
+def test_categories_may_be_named(root: Path, warehouse: FileWarehouse) -> None:
     write(root, *(f"{category}/train/good/009.png" for category in ("bottle", "cable", "wood")))
     assert main(["mvtec_ad", "--category", "cable", "--category", "wood"]) == 0
     assert {path for path in rows_of(warehouse, MVTEC) if path.endswith("009.png")} == {
@@ -67,7 +67,7 @@ def test_an_unknown_category_is_an_error(root: Path, capsys: pytest.CaptureFixtu
 
 
 def test_a_shrunken_root_is_an_error_until_it_is_allowed(
-    root: Path, warehouse: Warehouse, capsys: pytest.CaptureFixture[str]
+    root: Path, warehouse: FileWarehouse, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shutil.rmtree(root / "cable")
     assert main(["mvtec_ad"]) == 1
@@ -81,7 +81,7 @@ def test_a_shrunken_root_is_an_error_until_it_is_allowed(
 
 def test_a_dataset_with_an_empty_root_variable_is_left_out(
     root: Path,
-    warehouse: Warehouse,
+    warehouse: FileWarehouse,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -116,7 +116,7 @@ def test_a_setting_that_cannot_be_used_is_an_error(
 
 
 def test_a_warehouse_that_is_no_database_is_an_error(
-    root: Path, warehouse: Warehouse, capsys: pytest.CaptureFixture[str]
+    root: Path, warehouse: FileWarehouse, capsys: pytest.CaptureFixture[str]
 ) -> None:
     warehouse.path.write_bytes(b"certainly not a database" * 1000)
     assert main(["mvtec_ad"]) == 1

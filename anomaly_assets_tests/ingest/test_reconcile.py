@@ -14,7 +14,7 @@ from anomaly_assets.ingest.reconcile import (
 )
 from anomaly_assets.ingest.roots import RootError
 from anomaly_assets.ingest.source import load
-from anomaly_assets.warehouse.database import Warehouse
+from anomaly_assets.warehouse.database import FileWarehouse
 from anomaly_assets_tests.ingest.loaded import loads, query, rows_of
 from anomaly_assets_tests.ingest.trees import DAGM, MVTEC, MVTEC_PATHS, write, write_dagm
 
@@ -25,7 +25,7 @@ def remove(root: Path, *paths: str) -> None:
 
 
 def test_reconciling_says_what_differs_and_changes_nothing(
-    tmp_path: Path, warehouse: Warehouse
+    tmp_path: Path, warehouse: FileWarehouse
 ) -> None:
     root = write(tmp_path / "root", *MVTEC_PATHS)
     found = reconcile(MVTEC, str(root), warehouse)
@@ -39,7 +39,7 @@ def test_reconciling_says_what_differs_and_changes_nothing(
 
 
 def test_only_the_categories_that_differ_are_staged(
-    loaded_root: Path, warehouse: Warehouse
+    loaded_root: Path, warehouse: FileWarehouse
 ) -> None:
     write(loaded_root, "cable/train/good/000.png", content=b"another picture")
     remove(loaded_root, "cable/train/good/001.png")
@@ -50,7 +50,9 @@ def test_only_the_categories_that_differ_are_staged(
     assert images.scope == category_scope(["cable"])
 
 
-def test_a_listing_like_the_tables_has_no_change(loaded_root: Path, warehouse: Warehouse) -> None:
+def test_a_listing_like_the_tables_has_no_change(
+    loaded_root: Path, warehouse: FileWarehouse
+) -> None:
     found = reconcile(MVTEC, str(loaded_root), warehouse)
     assert not found.any_change
     assert {name: changes.unchanged for name, changes in found.tables.items()} == {
@@ -66,7 +68,7 @@ def test_a_scope_is_the_digests_of_the_category_names() -> None:
     )
 
 
-def test_a_name_never_becomes_part_of_a_scope(warehouse: Warehouse) -> None:
+def test_a_name_never_becomes_part_of_a_scope(warehouse: FileWarehouse) -> None:
     hostile = "x'); DROP TABLE images;--\n{table}%s"
     digest = hashlib.md5(hostile.encode(), usedforsecurity=False).hexdigest()
     scope = category_scope([hostile])
@@ -78,13 +80,13 @@ def test_a_name_never_becomes_part_of_a_scope(warehouse: Warehouse) -> None:
         assert connection.execute(statement, {"path": "x/1.png"}).fetchall() == [(False,)]
 
 
-def test_four_fifths_of_the_rows_are_enough(loaded_root: Path, warehouse: Warehouse) -> None:
+def test_four_fifths_of_the_rows_are_enough(loaded_root: Path, warehouse: FileWarehouse) -> None:
     remove(loaded_root, "bottle/train/good/000.png", "cable/train/good/000.png")
     assert reconcile(MVTEC, str(loaded_root), warehouse).tables["images"].deleted == 2
 
 
 def test_a_root_that_lost_more_than_a_fifth_fails_and_changes_nothing(
-    loaded_root: Path, warehouse: Warehouse
+    loaded_root: Path, warehouse: FileWarehouse
 ) -> None:
     before = rows_of(warehouse, MVTEC), loads(warehouse, MVTEC)
     remove(loaded_root, *(f"{name}/train/good/000.png" for name in ("bottle", "cable")))
@@ -101,14 +103,14 @@ def test_a_root_that_lost_more_than_a_fifth_fails_and_changes_nothing(
     assert set(rows_of(warehouse, MVTEC, "stray_files")) == {"cable/ground_truth/cut/007_mask.png"}
 
 
-def test_allow_shrink_accepts_the_loss(loaded_root: Path, warehouse: Warehouse) -> None:
+def test_allow_shrink_accepts_the_loss(loaded_root: Path, warehouse: FileWarehouse) -> None:
     shutil.rmtree(loaded_root / "cable")
     found = reconcile(MVTEC, str(loaded_root), warehouse, allow_shrink=True)
     assert found.tables["images"].deleted == 5
 
 
 def test_the_loss_of_one_category_is_measured_against_that_category(
-    loaded_root: Path, warehouse: Warehouse
+    loaded_root: Path, warehouse: FileWarehouse
 ) -> None:
     remove(loaded_root, "bottle/train/good/000.png", "bottle/train/good/001.png")
     with pytest.raises(ShrunkRootError, match="lists 3 images of MVTec AD, 5 are loaded"):
@@ -117,7 +119,7 @@ def test_the_loss_of_one_category_is_measured_against_that_category(
     assert not reconcile(MVTEC, str(loaded_root), warehouse, categories=["cable"]).any_change
 
 
-def test_a_missing_root_fails_with_both_counts(loaded_root: Path, warehouse: Warehouse) -> None:
+def test_a_missing_root_fails_with_both_counts(loaded_root: Path, warehouse: FileWarehouse) -> None:
     before = rows_of(warehouse, MVTEC)
     shutil.rmtree(loaded_root)
     with pytest.raises(RootError) as caught:
@@ -129,7 +131,9 @@ def test_a_missing_root_fails_with_both_counts(loaded_root: Path, warehouse: War
     assert rows_of(warehouse, MVTEC) == before
 
 
-def test_an_emptied_root_fails_with_both_counts(loaded_root: Path, warehouse: Warehouse) -> None:
+def test_an_emptied_root_fails_with_both_counts(
+    loaded_root: Path, warehouse: FileWarehouse
+) -> None:
     before = rows_of(warehouse, MVTEC)
     shutil.rmtree(loaded_root)
     loaded_root.mkdir()
@@ -144,7 +148,7 @@ def test_an_emptied_root_fails_with_both_counts(loaded_root: Path, warehouse: Wa
 
 
 def test_an_emptied_root_empties_the_table_where_that_is_allowed(
-    loaded_root: Path, warehouse: Warehouse
+    loaded_root: Path, warehouse: FileWarehouse
 ) -> None:
     shutil.rmtree(loaded_root)
     loaded_root.mkdir()
@@ -152,14 +156,16 @@ def test_an_emptied_root_empties_the_table_where_that_is_allowed(
     assert rows_of(warehouse, MVTEC) == {}
 
 
-def test_an_empty_root_fails_at_the_first_load_too(tmp_path: Path, warehouse: Warehouse) -> None:
+def test_an_empty_root_fails_at_the_first_load_too(
+    tmp_path: Path, warehouse: FileWarehouse
+) -> None:
     (tmp_path / "root").mkdir()
     with pytest.raises(ShrunkRootError, match="lists 0 images of DAGM 2007, 0 are loaded"):
         load(DAGM, str(tmp_path / "root"), warehouse)
 
 
 def test_the_root_of_the_other_dataset_fails_and_is_recognised(
-    tmp_path: Path, warehouse: Warehouse
+    tmp_path: Path, warehouse: FileWarehouse
 ) -> None:
     root = write_dagm(tmp_path / "root")
     with pytest.raises(ShrunkRootError, match=r"It looks like DAGM 2007\.") as caught:
@@ -167,7 +173,9 @@ def test_the_root_of_the_other_dataset_fails_and_is_recognised(
     assert root.as_uri() in str(caught.value)
 
 
-def test_a_tar_as_root_fails_and_says_what_to_do(loaded_root: Path, warehouse: Warehouse) -> None:
+def test_a_tar_as_root_fails_and_says_what_to_do(
+    loaded_root: Path, warehouse: FileWarehouse
+) -> None:
     archive = write(loaded_root.parent, "mvtec_ad.tar") / "mvtec_ad.tar"
     with pytest.raises(RootError) as caught:
         load(MVTEC, str(archive), warehouse)
@@ -179,7 +187,7 @@ def test_a_tar_as_root_fails_and_says_what_to_do(loaded_root: Path, warehouse: W
 
 
 def test_an_unknown_category_is_refused_with_the_names_there_are(
-    loaded_root: Path, warehouse: Warehouse
+    loaded_root: Path, warehouse: FileWarehouse
 ) -> None:
     with pytest.raises(UnknownCategoryError) as caught:
         load(MVTEC, str(loaded_root), warehouse, categories=["botle", "cable", "zipper"])
@@ -189,7 +197,7 @@ def test_an_unknown_category_is_refused_with_the_names_there_are(
 
 
 def test_a_category_that_is_loaded_and_gone_from_the_root_is_known(
-    loaded_root: Path, warehouse: Warehouse
+    loaded_root: Path, warehouse: FileWarehouse
 ) -> None:
     shutil.rmtree(loaded_root / "cable")
     with pytest.raises(ShrunkRootError, match="lists 0 images of MVTec AD, 5 are loaded"):

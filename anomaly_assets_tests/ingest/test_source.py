@@ -14,7 +14,7 @@ from anomaly_assets.ingest.source import (
     load,
     merge_disposition,
 )
-from anomaly_assets.warehouse.database import Warehouse, WarehouseError
+from anomaly_assets.warehouse.database import FileWarehouse, WarehouseError
 from anomaly_assets_tests.ingest.loaded import (
     TABLES,
     assert_equals_root,
@@ -36,7 +36,7 @@ def changed_since(before: dict[str, str], after: dict[str, str]) -> tuple[set[st
 
 
 def test_the_first_load_brings_every_row_in_one_load(
-    loaded_root: Path, warehouse: Warehouse
+    loaded_root: Path, warehouse: FileWarehouse
 ) -> None:
     assert_equals_root(warehouse, MVTEC, loaded_root)
     (load_id,) = loads(warehouse, MVTEC)
@@ -49,14 +49,16 @@ def test_the_first_load_brings_every_row_in_one_load(
 
 
 def test_both_tables_are_there_after_a_first_load_without_strays(
-    tmp_path: Path, warehouse: Warehouse
+    tmp_path: Path, warehouse: FileWarehouse
 ) -> None:
     load(MVTEC, str(write(tmp_path / "root", "bottle/train/good/000.png")), warehouse)
     assert rows_of(warehouse, MVTEC, "stray_files") == {}
     assert changes(warehouse, MVTEC) == {"images": [1, 0, 0], "stray_files": [0, 0, 0]}
 
 
-def test_a_load_with_nothing_to_do_loads_nothing(loaded_root: Path, warehouse: Warehouse) -> None:
+def test_a_load_with_nothing_to_do_loads_nothing(
+    loaded_root: Path, warehouse: FileWarehouse
+) -> None:
     before = [load_ids(warehouse, MVTEC, table) for table in TABLES], loads(warehouse, MVTEC)
     found = load(MVTEC, str(loaded_root), warehouse)
     assert not found.any_change
@@ -64,7 +66,7 @@ def test_a_load_with_nothing_to_do_loads_nothing(loaded_root: Path, warehouse: W
     assert after == before
 
 
-def test_exactly_the_rows_that_differ_change(loaded_root: Path, warehouse: Warehouse) -> None:
+def test_exactly_the_rows_that_differ_change(loaded_root: Path, warehouse: FileWarehouse) -> None:
     before = load_ids(warehouse, MVTEC)
     os.utime(loaded_root / "bottle/train/good/000.png", (1, 1))
     (loaded_root / "bottle/test/scratched").mkdir()
@@ -88,7 +90,7 @@ def test_exactly_the_rows_that_differ_change(loaded_root: Path, warehouse: Wareh
 
 
 def test_a_mask_that_comes_or_goes_changes_its_image_alone(
-    loaded_root: Path, warehouse: Warehouse
+    loaded_root: Path, warehouse: FileWarehouse
 ) -> None:
     before = load_ids(warehouse, MVTEC)
     write(loaded_root, "bottle/ground_truth/broken/001_mask.png")
@@ -104,7 +106,7 @@ def test_a_mask_that_comes_or_goes_changes_its_image_alone(
 
 
 def test_a_stray_that_finds_its_image_leaves_the_strays(
-    loaded_root: Path, warehouse: Warehouse
+    loaded_root: Path, warehouse: FileWarehouse
 ) -> None:
     write(loaded_root, "cable/test/cut/007.png")
     load(MVTEC, str(loaded_root), warehouse)
@@ -112,7 +114,9 @@ def test_a_stray_that_finds_its_image_leaves_the_strays(
     assert changes(warehouse, MVTEC) == {"images": [1, 0, 0], "stray_files": [0, 0, 1]}
 
 
-def test_other_labels_change_the_rows_they_speak_of(tmp_path: Path, warehouse: Warehouse) -> None:
+def test_other_labels_change_the_rows_they_speak_of(
+    tmp_path: Path, warehouse: FileWarehouse
+) -> None:
     root = write_dagm(tmp_path / "root")
     load(DAGM, str(root), warehouse)
     before = load_ids(warehouse, DAGM)
@@ -125,7 +129,7 @@ def test_other_labels_change_the_rows_they_speak_of(tmp_path: Path, warehouse: W
     assert (row["declared_label_index"], row["label"], row["label_index"]) == (1, "anomalous", 1)
 
 
-def test_a_whole_category_can_go(loaded_root: Path, warehouse: Warehouse) -> None:
+def test_a_whole_category_can_go(loaded_root: Path, warehouse: FileWarehouse) -> None:
     before = load_ids(warehouse, MVTEC)
     shutil.rmtree(loaded_root / "cable")
     load(MVTEC, str(loaded_root), warehouse, allow_shrink=True)
@@ -137,7 +141,7 @@ def test_a_whole_category_can_go(loaded_root: Path, warehouse: Warehouse) -> Non
 
 
 def test_an_emptied_root_empties_the_tables_where_that_is_allowed(
-    loaded_root: Path, warehouse: Warehouse
+    loaded_root: Path, warehouse: FileWarehouse
 ) -> None:
     shutil.rmtree(loaded_root)
     loaded_root.mkdir()
@@ -146,7 +150,7 @@ def test_an_emptied_root_empties_the_tables_where_that_is_allowed(
 
 
 def test_reloading_one_category_touches_that_category_only(
-    loaded_root: Path, warehouse: Warehouse
+    loaded_root: Path, warehouse: FileWarehouse
 ) -> None:
     before = load_ids(warehouse, MVTEC)
     for category in ("bottle", "cable"):
@@ -164,7 +168,7 @@ def test_reloading_one_category_touches_that_category_only(
     assert_equals_root(warehouse, MVTEC, loaded_root)
 
 
-def test_one_category_can_be_the_first_one_loaded(tmp_path: Path, warehouse: Warehouse) -> None:
+def test_one_category_can_be_the_first_one_loaded(tmp_path: Path, warehouse: FileWarehouse) -> None:
     root = write(tmp_path / "root", *MVTEC_PATHS)
     load(MVTEC, str(root), warehouse, categories=["cable"])
     assert {row["category"] for row in rows_of(warehouse, MVTEC).values()} == {"cable"}
@@ -173,7 +177,7 @@ def test_one_category_can_be_the_first_one_loaded(tmp_path: Path, warehouse: War
 
 
 def test_the_two_source_datasets_do_not_touch_each_other(
-    loaded_root: Path, tmp_path: Path, warehouse: Warehouse
+    loaded_root: Path, tmp_path: Path, warehouse: FileWarehouse
 ) -> None:
     mvtec = load_ids(warehouse, MVTEC)
     dagm_root = write_dagm(tmp_path / "dagm")
@@ -187,7 +191,7 @@ def test_the_two_source_datasets_do_not_touch_each_other(
 
 
 def test_a_load_leaves_no_second_copy_and_no_working_files(
-    loaded_root: Path, warehouse: Warehouse
+    loaded_root: Path, warehouse: FileWarehouse
 ) -> None:
     write(loaded_root, "bottle/train/good/002.png", "bottle/notes.csv")
     load(MVTEC, str(loaded_root), warehouse)
@@ -196,7 +200,7 @@ def test_a_load_leaves_no_second_copy_and_no_working_files(
     assert not warehouse.pipelines_folder.exists()
 
 
-def test_a_hostile_category_name_is_only_a_name(tmp_path: Path, warehouse: Warehouse) -> None:
+def test_a_hostile_category_name_is_only_a_name(tmp_path: Path, warehouse: FileWarehouse) -> None:
     hostile = 'x\'); DROP TABLE images;--\n"{table}" %s \N{CROCODILE}'
     root = write(tmp_path / "root", f"{hostile}/train/good/000.png", "bottle/train/good/000.png")
     load(MVTEC, str(root), warehouse)
@@ -212,7 +216,7 @@ def test_a_hostile_category_name_is_only_a_name(tmp_path: Path, warehouse: Wareh
 
 
 def test_a_root_may_become_a_zip_and_keeps_its_ids(
-    loaded_root: Path, tmp_path: Path, warehouse: Warehouse
+    loaded_root: Path, tmp_path: Path, warehouse: FileWarehouse
 ) -> None:
     ids = {row["image_id"] for row in rows_of(warehouse, MVTEC).values()}
     archive = Path(shutil.make_archive(str(tmp_path / "mvtec"), "zip", loaded_root))
@@ -224,7 +228,7 @@ def test_a_root_may_become_a_zip_and_keeps_its_ids(
 
 @pytest.mark.parametrize("killed_in", ["extract", "normalize"])
 def test_what_a_killed_run_left_behind_is_not_loaded(
-    loaded_root: Path, warehouse: Warehouse, killed_in: str
+    loaded_root: Path, warehouse: FileWarehouse, killed_in: str
 ) -> None:
     write(loaded_root, "bottle/train/good/003.png")
     stale = reconcile(MVTEC, str(loaded_root), warehouse)
@@ -248,7 +252,7 @@ def test_what_a_killed_run_left_behind_is_not_loaded(
 
 @pytest.mark.parametrize("folder", ["two words", "100% %s", "O'Neill \N{CROCODILE}"])
 def test_the_warehouse_may_lie_in_any_folder(tmp_path: Path, folder: str) -> None:
-    warehouse = Warehouse(tmp_path / folder / "warehouse.duckdb", wait_seconds=0)
+    warehouse = FileWarehouse(tmp_path / folder / "warehouse.duckdb", wait_seconds=0)
     root = write(tmp_path / "root", "bottle/train/good/000.png")
     load(MVTEC, str(root), warehouse)
     assert_equals_root(warehouse, MVTEC, root)
@@ -257,7 +261,7 @@ def test_the_warehouse_may_lie_in_any_folder(tmp_path: Path, folder: str) -> Non
 @pytest.mark.parametrize("name", ["mvtec_ad.duckdb", "MVTEC_AD.duckdb", "mvtec_ad.v2.duckdb"])
 def test_a_warehouse_file_named_like_a_source_dataset_is_refused(tmp_path: Path, name: str) -> None:
     # DuckDB names a database after its file, up to the first dot and in any case.
-    warehouse = Warehouse(tmp_path / name, wait_seconds=0)
+    warehouse = FileWarehouse(tmp_path / name, wait_seconds=0)
     with pytest.raises(WarehouseError, match=f"{name}: call the file something else"):
         load(MVTEC, str(write(tmp_path / "root", *MVTEC_PATHS)), warehouse)
     assert not warehouse.path.exists()
@@ -346,7 +350,7 @@ class Someone:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_after_any_mix_of_changes_the_tables_equal_the_root(
-    loaded_root: Path, warehouse: Warehouse, seed: int
+    loaded_root: Path, warehouse: FileWarehouse, seed: int
 ) -> None:
     someone = Someone(loaded_root, seed)
     for _ in range(3):

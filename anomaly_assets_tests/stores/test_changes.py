@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from anomaly_assets.warehouse.database import Warehouse
+from anomaly_assets.warehouse.database import FileWarehouse
 from anomaly_assets_tests.stores.store import Store
 from anomaly_assets_tests.stores.trees import (
     build,
@@ -23,7 +23,7 @@ ADDED = "bottle/train/good/002.png"
 DELETED = "bottle/train/good/000.png"
 
 
-def versions(warehouse: Warehouse) -> dict[str, tuple[str, str | None, str]]:
+def versions(warehouse: FileWarehouse) -> dict[str, tuple[str, str | None, str]]:
     """Relative path to the versions of image and mask, and the digest of the image."""
     found = rows(
         warehouse,

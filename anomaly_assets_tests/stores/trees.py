@@ -14,7 +14,7 @@ from anomaly_assets.ingest.roots import open_root
 from anomaly_assets.ingest.source import load
 from anomaly_assets.tensors.build import BuildReport, build_tensors
 from anomaly_assets.tensors.spec import TensorSpec
-from anomaly_assets.warehouse.database import Warehouse
+from anomaly_assets.warehouse.database import FileWarehouse
 from anomaly_assets.warehouse.schema import ensure_tables, refresh
 from anomaly_assets_tests.tensors.pictures import picture, png
 
@@ -66,12 +66,12 @@ def zipped(archive: Path, files: Mapping[str, bytes], top: str = "") -> Path:
     return archive
 
 
-def warehouse_in(folder: Path) -> Warehouse:
+def warehouse_in(folder: Path) -> FileWarehouse:
     """A warehouse of its own, which waits for nobody."""
-    return Warehouse(folder / "warehouse.duckdb", wait_seconds=5)
+    return FileWarehouse(folder / "warehouse.duckdb", wait_seconds=5)
 
 
-def load_root(warehouse: Warehouse, dataset: str, location: str) -> Reconciliation:
+def load_root(warehouse: FileWarehouse, dataset: str, location: str) -> Reconciliation:
     """List a root into the catalogue."""
     found = load(SOURCE_DATASETS[dataset], location, warehouse)
     with warehouse.connect() as connection:
@@ -80,12 +80,12 @@ def load_root(warehouse: Warehouse, dataset: str, location: str) -> Reconciliati
     return found
 
 
-def build(warehouse: Warehouse, dataset: str, location: str) -> BuildReport:
+def build(warehouse: FileWarehouse, dataset: str, location: str) -> BuildReport:
     """Decode what is stale, with threads."""
     return build_tensors(warehouse, {dataset: open_root(location)}, SPEC, workers=2)
 
 
-def loaded(folder: Path, dataset: str, location: str) -> Warehouse:
+def loaded(folder: Path, dataset: str, location: str) -> FileWarehouse:
     """A new warehouse with everything below a root."""
     warehouse = warehouse_in(folder)
     load_root(warehouse, dataset, location)
@@ -94,13 +94,13 @@ def loaded(folder: Path, dataset: str, location: str) -> Warehouse:
     return warehouse
 
 
-def rows(warehouse: Warehouse, query: str) -> list[Row]:
+def rows(warehouse: FileWarehouse, query: str) -> list[Row]:
     """Rows of a query."""
     with warehouse.connect() as connection:
         return connection.execute(query).fetchall()
 
 
-def same_for_all_kinds(warehouse: Warehouse, dataset: str) -> tuple[list[Row], list[Row]]:
+def same_for_all_kinds(warehouse: FileWarehouse, dataset: str) -> tuple[list[Row], list[Row]]:
     """What must not depend on the kind of the root: the catalogue, and every byte of the tensors."""
     images = rows(
         warehouse,
@@ -114,7 +114,7 @@ def same_for_all_kinds(warehouse: Warehouse, dataset: str) -> tuple[list[Row], l
     return images, tensors
 
 
-def everything_in(warehouse: Warehouse) -> str:
+def everything_in(warehouse: FileWarehouse) -> str:
     """Every value of every table and view, as text, and the bytes of the file."""
     found = []
     with warehouse.connect() as connection:

@@ -15,8 +15,8 @@ PROJECT_ROOT = Path(__file__).parents[2]
 HOLDS_THE_LOCK = """
 import sys
 from pathlib import Path
-from anomaly_assets.warehouse.database import Warehouse
-with Warehouse(Path(sys.argv[1])).locked():
+from anomaly_assets.warehouse.database import FileWarehouse
+with FileWarehouse(Path(sys.argv[1])).locked():
     print("ready", flush=True)
     sys.stdin.readline()
 """

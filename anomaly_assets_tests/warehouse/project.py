@@ -16,7 +16,7 @@ from anomaly_assets.ingest.roots import Root, open_root
 from anomaly_assets.tensors.build import BuildReport, build_tensors
 from anomaly_assets.tensors.spec import TensorSpec
 from anomaly_assets.tensors.transform import UInt8Array
-from anomaly_assets.warehouse.database import Warehouse
+from anomaly_assets.warehouse.database import FileWarehouse
 from anomaly_assets.warehouse.schema import ensure_tables, refresh
 from anomaly_assets.warehouse.tables import TABLES
 
@@ -53,11 +53,11 @@ class Project:
 
     folder: Path
     roots_folder: Path
-    warehouse: Warehouse
+    warehouse: FileWarehouse
 
     @classmethod
     def at(cls, folder: Path, roots_folder: Path | None = None) -> Project:
-        return cls(folder, roots_folder or folder, Warehouse(folder / "warehouse.duckdb", 5.0))
+        return cls(folder, roots_folder or folder, FileWarehouse(folder / "warehouse.duckdb", 5.0))
 
     def path(self, path: str) -> Path:
         """Place of a file, made ready: `mvtec_ad/bottle/train/good/000.png`."""

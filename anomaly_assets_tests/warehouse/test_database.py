@@ -13,7 +13,7 @@ import pytest
 
 from anomaly_assets.warehouse import database
 from anomaly_assets.warehouse.database import (
-    Warehouse,
+    FileWarehouse,
     WarehouseBusyError,
     WarehouseError,
     table_exists,
@@ -34,7 +34,7 @@ def path(tmp_path: Path) -> Path:
     return path
 
 
-def kept(warehouse: Warehouse) -> list[tuple[int]]:
+def kept(warehouse: FileWarehouse) -> list[tuple[int]]:
     with warehouse.connect() as connection:
         return connection.execute("FROM kept").fetchall()
 
@@ -42,7 +42,7 @@ def kept(warehouse: Warehouse) -> list[tuple[int]]:
 def test_a_run_that_holds_the_warehouse_is_named_when_the_wait_is_over(path: Path) -> None:
     with other_process(HOLDS_THE_LOCK, str(path)) as other:
         started = time.monotonic()
-        with pytest.raises(WarehouseBusyError) as raised, Warehouse(path, 1.0).connect():
+        with pytest.raises(WarehouseBusyError) as raised, FileWarehouse(path, 1.0).connect():
             pytest.fail("two runs had the warehouse")
         waited = time.monotonic() - started
     assert 0.9 <= waited < 5
@@ -62,7 +62,7 @@ def test_a_person_who_has_the_warehouse_open_is_named_when_the_wait_is_over(
         started = time.monotonic()
         with (
             pytest.raises(WarehouseBusyError) as raised,
-            Warehouse(path, 0.4, said.append).connect(),
+            FileWarehouse(path, 0.4, said.append).connect(),
         ):
             pytest.fail("two processes had the database")
         waited = time.monotonic() - started
@@ -81,7 +81,7 @@ def test_a_long_wait_says_again_and_again_who_is_waited_for(
     monkeypatch.setattr(database, "_REMIND_SECONDS", 0.1)
     said: list[str] = []
     with other_process(HOLDS_THE_LOCK, str(path)) as other:
-        with pytest.raises(WarehouseBusyError), Warehouse(path, 0.5, said.append).locked():
+        with pytest.raises(WarehouseBusyError), FileWarehouse(path, 0.5, said.append).locked():
             pytest.fail("two runs had the warehouse")
         start = f"Waiting for {path}, held by the run with process id {other.pid} since "
     assert len(said) >= 2
@@ -91,7 +91,7 @@ def test_a_long_wait_says_again_and_again_who_is_waited_for(
 def test_nobody_waits_where_the_wait_is_zero(path: Path) -> None:
     with other_process(HOLDS_THE_LOCK, str(path)):
         started = time.monotonic()
-        with pytest.raises(WarehouseBusyError), Warehouse(path, 0.0).locked():
+        with pytest.raises(WarehouseBusyError), FileWarehouse(path, 0.0).locked():
             pytest.fail("two runs had the warehouse")
     assert time.monotonic() - started < 1
 
@@ -100,7 +100,7 @@ def test_a_run_waits_for_another_one_and_then_goes_on(path: Path) -> None:
     with other_process(HOLDS_THE_LOCK, str(path)) as other:
         other.let_go_after(0.4)
         started = time.monotonic()
-        assert kept(Warehouse(path, 20.0)) == [(7,)]
+        assert kept(FileWarehouse(path, 20.0)) == [(7,)]
         assert time.monotonic() - started >= 0.3
 
 
@@ -108,25 +108,25 @@ def test_a_run_waits_for_a_person_and_then_goes_on(path: Path) -> None:
     with other_process(HAS_IT_OPEN, str(path), "read_write") as other:
         other.let_go_after(0.4)
         started = time.monotonic()
-        assert kept(Warehouse(path, 20.0, lambda _: None)) == [(7,)]
+        assert kept(FileWarehouse(path, 20.0, lambda _: None)) == [(7,)]
         assert time.monotonic() - started >= 0.3
 
 
 def test_a_killed_run_holds_nothing_back(path: Path) -> None:
     with other_process(HOLDS_THE_LOCK, str(path)) as other:
         other.kill()
-        assert kept(Warehouse(path, 0.0)) == [(7,)]
+        assert kept(FileWarehouse(path, 0.0)) == [(7,)]
 
 
 def test_a_killed_writer_holds_nothing_back_and_what_it_committed_is_there(path: Path) -> None:
     insert = "INSERT INTO kept VALUES (8)"
     with other_process(HAS_IT_OPEN, str(path), "read_write", insert) as other:
         other.kill()
-        assert kept(Warehouse(path, 0.0)) == [(7,), (8,)]
+        assert kept(FileWarehouse(path, 0.0)) == [(7,), (8,)]
 
 
 def test_the_lock_can_be_taken_again_by_who_holds_it(path: Path) -> None:
-    warehouse, other_run = Warehouse(path, 0.0), Warehouse(path, 0.0)
+    warehouse, other_run = FileWarehouse(path, 0.0), FileWarehouse(path, 0.0)
     with warehouse.locked():
         with warehouse.locked() as inner, inner.connect() as connection:
             assert connection.execute("FROM kept").fetchall() == [(7,)]
@@ -136,16 +136,16 @@ def test_the_lock_can_be_taken_again_by_who_holds_it(path: Path) -> None:
 
 
 def test_an_error_lets_go_of_the_lock_and_of_the_database(path: Path) -> None:
-    warehouse = Warehouse(path, 0.0)
+    warehouse = FileWarehouse(path, 0.0)
     with pytest.raises(ZeroDivisionError), warehouse.connect() as connection:
         raise ZeroDivisionError
     with pytest.raises(duckdb.ConnectionException):
         connection.execute("SELECT 1")
-    assert kept(Warehouse(path, 0.0)) == [(7,)]
+    assert kept(FileWarehouse(path, 0.0)) == [(7,)]
 
 
 def test_a_second_connection_in_the_same_process_is_told_to_close_the_first(path: Path) -> None:
-    warehouse = Warehouse(path, 0.0)
+    warehouse = FileWarehouse(path, 0.0)
     with (
         warehouse.connect(),
         pytest.raises(WarehouseError, match="open in this very process"),
@@ -155,7 +155,7 @@ def test_a_second_connection_in_the_same_process_is_told_to_close_the_first(path
 
 
 def test_the_holder_is_noted_for_those_who_wait(path: Path) -> None:
-    with Warehouse(path, 0.0).locked():
+    with FileWarehouse(path, 0.0).locked():
         note = json.loads(path.with_name("warehouse.duckdb.holder").read_text())
     assert note["pid"] == os.getpid()
 
@@ -163,7 +163,10 @@ def test_the_holder_is_noted_for_those_who_wait(path: Path) -> None:
 def test_an_unreadable_note_about_the_holder_still_gives_an_answer(path: Path) -> None:
     with other_process(HOLDS_THE_LOCK, str(path)):
         path.with_name("warehouse.duckdb.holder").write_text("{half a no")
-        with pytest.raises(WarehouseBusyError, match="by another run"), Warehouse(path, 0).locked():
+        with (
+            pytest.raises(WarehouseBusyError, match="by another run"),
+            FileWarehouse(path, 0).locked(),
+        ):
             pytest.fail("two runs had the warehouse")
 
 
@@ -172,14 +175,14 @@ def test_a_file_that_is_no_database_is_said_to_be_one_that_can_be_deleted(tmp_pa
     path.write_bytes(b"no database" * 1000)
     with (
         pytest.raises(WarehouseError, match=r"cannot be opened.*delete it.*built again"),
-        Warehouse(path, 5.0).connect(),
+        FileWarehouse(path, 5.0).connect(),
     ):
         pytest.fail("it was opened")
 
 
 def test_a_new_warehouse_makes_its_folders(tmp_path: Path) -> None:
     path = tmp_path / "it's new" / "deep" / "warehouse.duckdb"
-    with Warehouse(path, 0.0).connect() as connection:
+    with FileWarehouse(path, 0.0).connect() as connection:
         connection.execute("CREATE TABLE made (number INTEGER)")
         assert table_exists(connection, "main", "made")
         assert not table_exists(connection, "main", "missing")
@@ -194,7 +197,7 @@ def test_a_warehouse_that_is_called_like_a_source_dataset_is_refused(
     path = tmp_path / f"{name}.duckdb"
     with (
         pytest.raises(WarehouseError, match="call the file something else"),
-        Warehouse(path).connect(),
+        FileWarehouse(path).connect(),
     ):
         pytest.fail("it was opened")
     assert not path.exists()
@@ -206,7 +209,7 @@ def test_times_are_in_utc_whatever_the_machine_says(
     monkeypatch.setenv("TZ", "Asia/Tokyo")
     time.tzset()
     try:
-        with Warehouse(path, 0.0).connect() as connection:
+        with FileWarehouse(path, 0.0).connect() as connection:
             query = "SELECT to_timestamp(0)::VARCHAR"
             assert connection.execute(query).fetchall() == [("1970-01-01 00:00:00+00",)]
     finally:
@@ -218,7 +221,7 @@ def test_a_relative_path_means_the_folder_it_was_given_in(
     path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(path.parent)
-    warehouse = Warehouse(Path(path.name), 0.0)
+    warehouse = FileWarehouse(Path(path.name), 0.0)
     monkeypatch.chdir("/")
     assert kept(warehouse) == [(7,)]
 
@@ -226,7 +229,7 @@ def test_a_relative_path_means_the_folder_it_was_given_in(
 def test_what_a_killed_load_left_is_gone_for_whoever_comes_next_and_nested_locks_leave_it(
     tmp_path: Path,
 ) -> None:
-    warehouse = Warehouse(tmp_path / "warehouse.duckdb")
+    warehouse = FileWarehouse(tmp_path / "warehouse.duckdb")
     package = warehouse.pipelines_folder / "mvtec_ad" / "load"
     package.mkdir(parents=True)
     with warehouse.locked():

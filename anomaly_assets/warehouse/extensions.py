@@ -1,0 +1,51 @@
+"""DuckDB's extensions, loaded from the packages of our extras: nothing is downloaded.
+
+The packages carry DuckDB's own signed binaries, each for one version of DuckDB.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import duckdb
+
+from anomaly_assets.warehouse.base import WarehouseError
+
+
+def load_extensions(connection: duckdb.DuckDBPyConnection, *names: str) -> None:
+    """Load extensions into a DuckDB that has none of them yet.
+
+    Raises:
+        WarehouseError: Their packages are not installed, or are for another version of DuckDB.
+    """
+    for name in names:
+        path = str(_binary(name)).replace("'", "''")
+        try:
+            connection.execute(f"LOAD '{path}'")
+        except duckdb.Error as error:
+            raise WarehouseError(
+                f"DuckDB {duckdb.__version__} cannot load its extension {name}: "
+                f"{str(error).splitlines()[0]}"
+            ) from error
+
+
+def _binary(name: str) -> Path:
+    found = importlib.util.find_spec(f"duckdb_extension_{name}")
+    if found is None or found.origin is None:
+        raise WarehouseError(
+            f"DuckDB's extension {name} is not installed: pip install '{_extra(name)}'."
+        )
+    folder = Path(found.origin).with_name("extensions")
+    binary = folder / f"v{duckdb.__version__}" / f"{name}.duckdb_extension"
+    if not binary.is_file():
+        versions = ", ".join(sorted(each.name.removeprefix("v") for each in folder.iterdir()))
+        raise WarehouseError(
+            f"The installed extension {name} is for DuckDB {versions}, and DuckDB {duckdb.__version__} "
+            f"is installed: pip install '{_extra(name)}' brings versions that fit."
+        )
+    return binary
+
+
+def _extra(name: str) -> str:
+    return f"anomaly_assets[{'motherduck' if name == 'motherduck' else 'lake'}]"

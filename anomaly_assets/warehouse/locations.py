@@ -1,0 +1,125 @@
+"""What the location of a database says: a file, a DuckLake, or a MotherDuck database.
+
+    data/warehouse.duckdb
+    ducklake:postgres:host=db.example dbname=anomaly user=team
+    md:anomaly
+
+Whatever libpq understands may follow `ducklake:postgres:`, an address `postgresql://…` too. A password in
+it is taken out before anything is shown; `PGPASSWORD`, `~/.pgpass` and other ways of libpq work as well.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+LAKE_PREFIX = "ducklake:"
+MOTHERDUCK_PREFIXES = ("md:", "motherduck:")
+
+_CONNECT_SECONDS = 10
+_SHOWN = ("service", "host", "hostaddr", "port", "dbname", "user")
+
+
+class LocationError(ValueError):
+    """A location cannot be used; the message says what can."""
+
+
+@dataclass(frozen=True)
+class LakeLocation:
+    """A DuckLake.
+
+    Attributes:
+        conninfo: How libpq gets at the catalogue, without the password.
+        password: The password, if the location holds one.
+        shown: The part of the connection string that may be shown.
+    """
+
+    conninfo: str = field(repr=False)
+    password: str | None = field(default=None, repr=False)
+    shown: str = ""
+
+    @property
+    def name(self) -> str:
+        """Where it is: server, database and user, and nothing that might be a secret."""
+        return f"{LAKE_PREFIX}postgres:{self.shown}"
+
+
+@dataclass(frozen=True)
+class MotherDuckLocation:
+    """A database of MotherDuck.
+
+    Attributes:
+        database: Its name.
+    """
+
+    database: str
+
+    @property
+    def name(self) -> str:
+        """The location."""
+        return f"md:{self.database}"
+
+
+def is_file(location: str) -> bool:
+    """Whether a location is a path."""
+    return not location.startswith((LAKE_PREFIX, *MOTHERDUCK_PREFIXES)) and "://" not in location
+
+
+def parse_location(location: str) -> Path | LakeLocation | MotherDuckLocation:
+    """What a location says.
+
+    Raises:
+        LocationError: It is none of the three, or its parts make no sense.
+    """
+    if location.startswith(LAKE_PREFIX):
+        return _lake(location)
+    if location.startswith(MOTHERDUCK_PREFIXES):
+        database = location.partition(":")[2]
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", database):
+            raise LocationError(
+                f"{location.partition('?')[0]}: give the name of a database, such as md:anomaly. The "
+                "token belongs into the environment, as motherduck_token."
+            )
+        return MotherDuckLocation(database)
+    if not is_file(location):
+        raise LocationError(
+            f"{_without_password(location)}: use the path of a DuckDB file, ducklake:postgres:…, "
+            "or md:NAME."
+        )
+    return Path(location)
+
+
+def _lake(location: str) -> LakeLocation:
+    kind, _, conninfo = location.removeprefix(LAKE_PREFIX).partition(":")
+    if kind != "postgres":
+        raise LocationError(
+            f"{_without_password(location)}: the catalogue of a lake that several machines write to is in "
+            "PostgreSQL: ducklake:postgres:host=… dbname=…"
+        )
+    try:
+        from psycopg import ProgrammingError
+        from psycopg.conninfo import conninfo_to_dict, make_conninfo
+    except ImportError:
+        raise LocationError(
+            f"{_without_password(location)} needs psycopg, which is not installed: "
+            "pip install 'anomaly_assets[lake]'."
+        ) from None
+    try:
+        values = conninfo_to_dict(conninfo)
+    except ProgrammingError as error:
+        reason = str(error).splitlines()[0]
+        raise LocationError(
+            f"{_without_password(location)}: what follows ducklake:postgres: is no connection string of "
+            f"PostgreSQL ({_without_password(reason)}). One is: host=db.example dbname=anomaly user=team"
+        ) from None
+    password = values.pop("password", None)
+    values.setdefault("connect_timeout", _CONNECT_SECONDS)
+    told = {name: str(value) for name, value in values.items()}
+    shown = make_conninfo(**{name: value for name, value in told.items() if name in _SHOWN})
+    return LakeLocation(make_conninfo(**told), None if password is None else str(password), shown)
+
+
+def _without_password(text: str) -> str:
+    text = re.sub(r"(password\s*=\s*)('(?:[^'\\]|\\.)*'?|[^\s&]+)", r"\1***", text, flags=re.I)
+    return re.sub(r"(://[^:/@\s]*):[^@\s]*@", r"\1:***@", text)

@@ -1,0 +1,67 @@
+"""What a location means, and that no password in one is ever shown."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from anomaly_assets.warehouse.database import FileWarehouse
+from anomaly_assets.warehouse.lake import LakeWarehouse
+from anomaly_assets.warehouse.locations import LakeLocation, LocationError, is_file, parse_location
+from anomaly_assets.warehouse.opening import open_warehouse
+
+LAKES = [
+    "ducklake:postgres:host=db.example dbname=team user=me password=hidden-one sslpassword=hidden-two",
+    "ducklake:postgres:postgresql://me:hidden-one@db.example/team?sslpassword=hidden-two",
+]
+
+
+def test_a_path_is_a_file() -> None:
+    warehouse = open_warehouse("data/team.duckdb")
+    assert isinstance(warehouse, FileWarehouse)
+    assert warehouse.name == str(Path("data/team.duckdb").absolute())
+    assert parse_location("C:team.duckdb") == Path("C:team.duckdb")
+
+
+@pytest.mark.parametrize("location", LAKES)
+def test_a_lake_is_named_without_its_secrets(location: str) -> None:
+    lake = parse_location(location)
+    assert isinstance(lake, LakeLocation)
+    assert lake.password == "hidden-one"
+    assert lake.name == "ducklake:postgres:" + lake.shown
+    assert {*lake.shown.split()} == {"host=db.example", "dbname=team", "user=me"}
+    assert "connect_timeout=10" in lake.conninfo
+    assert "hidden" not in repr(lake) + lake.name + repr(open_warehouse(location))
+    assert "hidden-one" not in lake.conninfo
+
+
+def test_a_lake_that_is_only_named_is_not_opened() -> None:
+    assert isinstance(open_warehouse(LAKES[0]), LakeWarehouse)
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        "ducklake:catalog.ducklake",
+        "ducklake:sqlite:team.db?password=hidden-one",
+        "ducklake:postgres:what=ever password=hidden-one",
+        "ducklake:postgres:postgresql://me:hidden-one@[db/team",
+        "s3://me:hidden-one@bucket/team.duckdb",
+    ],
+)
+def test_what_makes_no_sense_is_refused_with_an_example_and_without_its_secrets(
+    location: str,
+) -> None:
+    assert not is_file(location)
+    with pytest.raises(LocationError, match=r"ducklake:postgres:") as raised:
+        parse_location(location)
+    assert "hidden-one" not in str(raised.value)
+
+
+def test_without_the_extra_its_name_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(LocationError, match=r"pip install 'anomaly_assets\[lake\]'") as raised:
+        parse_location(LAKES[0])
+    assert "hidden" not in str(raised.value)
