@@ -3,3 +3,5 @@
 `anomaly_assets.definitions` is what Dagster loads. Everything below `datasets`, `ingest`, `tensors`
 and `warehouse` is plain Python that runs and is tested without Dagster.
 """
+
+__version__ = "0.1.0"

@@ -27,6 +27,7 @@ class Settings:
         lake_data: Where the files of a new lake go; None for one that exists.
         database: Published database, which people open read-only; a lake and MotherDuck publish
             where they are.
+        keep_snapshots: How many older published databases stay beside it.
         tensor_spec: Height, width and channels of the tensors.
         workers: Number of decoding threads.
         refresh_cron: Cron expression of the scheduled refresh.
@@ -36,6 +37,7 @@ class Settings:
     roots: Mapping[str, str | None]
     warehouse: str = field(repr=False)  # a password may be in it
     database: Path
+    keep_snapshots: int
     tensor_spec: TensorSpec
     workers: int
     refresh_cron: str
@@ -72,6 +74,7 @@ class Settings:
             roots=roots,
             warehouse=warehouse,
             database=database,
+            keep_snapshots=_whole_number(values, "ANOMALY_KEEP_SNAPSHOTS", 1, least=0),
             tensor_spec=TensorSpec(height, width, channels),
             workers=_whole_number(values, "ANOMALY_WORKERS", os.cpu_count() or 1),
             refresh_cron=values.get("ANOMALY_REFRESH_CRON") or "0 3 * * *",
@@ -90,10 +93,10 @@ def _database(values: Mapping[str, str], name: str, default: str) -> Path:
     return Path(text)
 
 
-def _whole_number(values: Mapping[str, str], name: str, default: int) -> int:
+def _whole_number(values: Mapping[str, str], name: str, default: int, least: int = 1) -> int:
     text = values.get(name) or str(default)
-    if not text.isdecimal() or int(text) < 1:
-        raise SettingsError(f"{name}={text!r}: use a whole number of at least 1.")
+    if not text.isdecimal() or int(text) < least:
+        raise SettingsError(f"{name}={text!r}: use a whole number of at least {least}.")
     return int(text)
 
 
@@ -105,6 +108,12 @@ def _image_size(text: str) -> tuple[int, int]:
             "such as 256x320; at most 4096."
         )
     return int(sides[0]), int(sides[-1])
+
+
+def published_database(environment: Mapping[str, str] | None = None) -> str:
+    """Where people read from when they name no database: the published one."""
+    values = os.environ if environment is None else environment
+    return values.get("ANOMALY_DATABASE") or "data/anomaly.duckdb"
 
 
 def store_timeout_seconds(environment: Mapping[str, str] | None = None) -> float:

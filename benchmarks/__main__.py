@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
 
 from benchmarks import loading, reading
-from benchmarks.bench import Bench, Ratios
+from benchmarks.bench import Bench, NotInstalledError, Ratios
 from benchmarks.chart import draw, write_table
 from benchmarks.trees import pictures
 
@@ -55,6 +55,9 @@ FIGURES = (
     Figure("publishing / cp", loading.publishing, "<=", 2.5, True),
     Figure("decoding files / epoch", reading.epoch_against_files, ">=", 25, True),
     Figure("memmap copy / epoch", reading.epoch_against_memmap, ">=", 0.3, True),
+    Figure("memmap copy / cached epoch", reading.cached_against_memmap, ">=", 0.8, True),
+    Figure("Hugging Face / cached epoch", reading.cached_against_hugging_face, ">=", 1, True),
+    Figure("Lance / cached epoch", reading.cached_against_lance, ">=", 1, True),
     Figure("64 files / 64 ids", reading.random_samples, ">=", 10, True),
     Figure("code location / import dagster, dlt", loading.code_location, "<=", 1.3, False),
 )
@@ -86,7 +89,11 @@ def main() -> None:
         else:
             bench = Bench(work, linked, 1600, None, (2000, 20000), pairs)
         for figure in chosen:
-            ratios = list(figure.measure(bench))
+            try:
+                ratios = list(figure.measure(bench))
+            except NotInstalledError as missing:
+                print(f"{figure.name:44} {missing}: pip install -e '.[bench]'")
+                continue
             ratio = statistics.median(ratios)
             met = figure.met(ratio)
             results.append(

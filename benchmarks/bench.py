@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import json
 import shutil
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 
 from PIL import Image
 
@@ -65,6 +67,22 @@ class Bench:
 
 
 Ratios = Iterator[float]
+
+
+class NotInstalledError(Exception):
+    """What a figure compares with is not there; the figure is left out."""
+
+
+def installed(module: str, package: str | None = None) -> ModuleType:
+    """A module that the project does not need otherwise.
+
+    Raises:
+        NotInstalledError: It is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise NotInstalledError(f"{package or module} is not installed") from error
 
 
 def seconds(work: Callable[[], object]) -> float:

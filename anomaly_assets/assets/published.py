@@ -38,14 +38,26 @@ def published_database(
     """Write a snapshot of the warehouse, unless its content is already published."""
     settings = warehouse.settings
     published = publish_warehouse(
-        warehouse.warehouse, settings.database, settings.tensor_spec, run_id=context.run.run_id
+        warehouse.warehouse,
+        settings.database,
+        settings.tensor_spec,
+        run_id=context.run.run_id,
+        keep_snapshots=settings.keep_snapshots,
     )
+    origin = published.provenance
     return dg.MaterializeResult(
         metadata={
             "path": dg.MetadataValue.path(published.location),
             "snapshot_id": published.snapshot_id,
             "written": published.written,
+            "snapshots": dg.MetadataValue.table([dg.TableRecord(row) for row in published.history]),
+            **{name: dg.MetadataValue.json(origin[name]) for name in _MAPS if origin.get(name)},
+            **{name: str(origin[name]) for name in _FACTS if origin.get(name)},
             **published.details,
             "dagster/row_count": published.samples,
         }
     )
+
+
+_FACTS = ("published_at", "code_version", "transform")
+_MAPS = ("roots", "load_ids", "row_counts")

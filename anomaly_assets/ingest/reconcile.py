@@ -27,6 +27,7 @@ LOAD_CHANGES_SCHEMA = pa.schema(
         pa.field("rows_inserted", pa.int64(), nullable=False),
         pa.field("rows_updated", pa.int64(), nullable=False),
         pa.field("rows_deleted", pa.int64(), nullable=False),
+        pa.field("root_uri", pa.string()),
     ]
 )
 """One row per load and table, carried in the same dlt load as the rows it counts."""
@@ -73,9 +74,9 @@ class TableChanges:
         """Whether there is something to load."""
         return bool(self.inserted or self.updated or self.deleted) or not self.table_exists
 
-    def counted(self, table: str) -> pa.Table:
-        """The row of `load_changes` that counts these changes."""
-        counts = [[table], [self.inserted], [self.updated], [self.deleted]]
+    def counted(self, table: str, root_uri: str) -> pa.Table:
+        """The row of `load_changes` that counts these changes, and says where they came from."""
+        counts = [[table], [self.inserted], [self.updated], [self.deleted], [root_uri]]
         return pa.table(counts, schema=LOAD_CHANGES_SCHEMA)
 
 

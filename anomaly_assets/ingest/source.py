@@ -28,7 +28,7 @@ from anomaly_assets.datasets import SourceDataset
 from anomaly_assets.warehouse.base import Warehouse
 
 if TYPE_CHECKING:
-    from anomaly_assets.ingest.reconcile import Reconciliation, TableChanges
+    from anomaly_assets.ingest.reconcile import Reconciliation
 
 _PRIMARY_KEYS = {"images": "image_id", "stray_files": "relative_path"}
 
@@ -55,7 +55,7 @@ def catalog_source(dataset: SourceDataset, found: Reconciliation | None = None) 
 
     @dlt.source(name=dataset.name, max_table_nesting=0)
     def source() -> list[DltResource]:
-        return [_resource(name, found.tables[name] if found else None) for name in _PRIMARY_KEYS]
+        return [_resource(name, found) for name in _PRIMARY_KEYS]
 
     return source()
 
@@ -110,11 +110,13 @@ def load(
         return found
 
 
-def _resource(name: str, changes: TableChanges | None) -> DltResource:
+def _resource(name: str, found: Reconciliation | None) -> DltResource:
+    changes = found.tables[name] if found else None
+
     def rows() -> Iterator[Any]:
-        if changes is not None and changes.any:
+        if found is not None and changes is not None and changes.any:
             yield changes.rows
-            counts = changes.counted(name)
+            counts = changes.counted(name, found.root_uri)
             hints = dlt.mark.make_hints(
                 table_name="load_changes", write_disposition="append", primary_key=""
             )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from anomaly_assets.tensors.spec import TensorSpec
 from anomaly_assets.warehouse.base import Warehouse
@@ -11,6 +13,7 @@ from anomaly_assets.warehouse.database import FileWarehouse
 from anomaly_assets.warehouse.motherduck import MotherDuckWarehouse
 from anomaly_assets.warehouse.publish import differing_counts, publish
 from anomaly_assets.warehouse.publish_clone import differing_from_clone, publish_clone
+from anomaly_assets.warehouse.snapshots import list_snapshots
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,8 @@ class Published:
         snapshot_id: Digest of the content.
         written: False where this content was already published.
         samples: Number of rows of `samples`.
+        provenance: Its row of `snapshots`, by column.
+        history: The publications that can be opened by their id, newest first.
         details: What there is to tell beside that, by name.
     """
 
@@ -29,11 +34,18 @@ class Published:
     snapshot_id: str
     written: bool
     samples: int
-    details: dict[str, int]
+    provenance: Mapping[str, Any]
+    history: list[dict[str, str | int]] = field(default_factory=list)
+    details: dict[str, int] = field(default_factory=dict)
 
 
 def publish_warehouse(
-    warehouse: Warehouse, target: Path, spec: TensorSpec, *, run_id: str | None = None
+    warehouse: Warehouse,
+    target: Path,
+    spec: TensorSpec,
+    *,
+    run_id: str | None = None,
+    keep_snapshots: int = 0,
 ) -> Published:
     """Publish what a warehouse holds, unless it already is.
 
@@ -42,26 +54,55 @@ def publish_warehouse(
         target: The published database of a file warehouse; the others publish where they are.
         spec: Shape that all tensors must have.
         run_id: Noted with the snapshot.
+        keep_snapshots: How many older published files stay beside the target.
 
     Raises:
         PublishRefusedError: A blocking check fails.
         OSError: The snapshot cannot be written.
     """
     if isinstance(warehouse, FileWarehouse):
-        done = publish(warehouse, target, spec, run_id=run_id)
-        size = {"file_bytes": done.file_bytes}
-        return Published(str(target), done.snapshot_id, done.written, done.samples, size)
+        done = publish(warehouse, target, spec, run_id=run_id, keep_snapshots=keep_snapshots)
+        return Published(
+            str(target),
+            done.snapshot_id,
+            done.written,
+            done.samples,
+            done.provenance,
+            _files(target),
+            {"file_bytes": done.file_bytes},
+        )
     if isinstance(warehouse, MotherDuckWarehouse):
         cloned = publish_clone(warehouse, spec, run_id=run_id)
         name = warehouse.published.name
-        return Published(name, cloned.snapshot_id, cloned.written, cloned.samples, {})
+        return Published(
+            name, cloned.snapshot_id, cloned.written, cloned.samples, cloned.provenance
+        )
     from anomaly_assets.warehouse.lake import LakeWarehouse
     from anomaly_assets.warehouse.publish_lake import publish_version
 
     assert isinstance(warehouse, LakeWarehouse)
     noted = publish_version(warehouse, spec, run_id=run_id)
-    version = {"lake_version": noted.version}
-    return Published(warehouse.name, noted.snapshot_id, noted.written, noted.samples, version)
+    return Published(
+        warehouse.name,
+        noted.snapshot_id,
+        noted.written,
+        noted.samples,
+        noted.provenance,
+        [{"snapshot_id": each.snapshot_id, "version": each.version} for each in noted.history],
+        {"lake_version": noted.version},
+    )
+
+
+def _files(target: Path) -> list[dict[str, str | int]]:
+    return [
+        {
+            "snapshot_id": snapshot.snapshot_id,
+            "published_at": f"{snapshot.published_at:%Y-%m-%d %H:%M:%S %Z}",
+            "samples": snapshot.tensors,
+            "file": snapshot.path.name,
+        }
+        for snapshot in list_snapshots(target)
+    ]
 
 
 def differences(warehouse: Warehouse, target: Path) -> list[tuple[str, str | None]]:

@@ -12,11 +12,11 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import datetime, timezone
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
@@ -33,6 +33,8 @@ from anomaly_assets.warehouse.database import (
     start_duckdb,
     table_exists,
 )
+from anomaly_assets.warehouse.keep import discard_older, keep
+from anomaly_assets.warehouse.provenance import note_snapshot, provenance
 from anomaly_assets.warehouse.schema import ALIAS_SCHEMA, ensure_tables, row_count, statement
 from anomaly_assets.warehouse.tables import TABLES
 
@@ -59,12 +61,14 @@ class Publication:
         written: False where this content was already published.
         file_bytes: Size of the published file.
         samples: Number of rows of `samples`.
+        provenance: Its row of `snapshots`, by column.
     """
 
     snapshot_id: str
     written: bool
     file_bytes: int
     samples: int
+    provenance: Mapping[str, Any] = field(default_factory=dict)
 
 
 class PublishRefusedError(RuntimeError):
@@ -72,7 +76,12 @@ class PublishRefusedError(RuntimeError):
 
 
 def publish(
-    warehouse: FileWarehouse, target: Path, spec: TensorSpec, *, run_id: str | None = None
+    warehouse: FileWarehouse,
+    target: Path,
+    spec: TensorSpec,
+    *,
+    run_id: str | None = None,
+    keep_snapshots: int = 0,
 ) -> Publication:
     """Make `target` a snapshot of the warehouse, unless it already is.
 
@@ -81,6 +90,7 @@ def publish(
         target: The published database.
         spec: Shape that all tensors must have.
         run_id: Noted with the snapshot.
+        keep_snapshots: How many older published databases stay beside the target.
 
     Raises:
         PublishRefusedError: A blocking check fails.
@@ -96,9 +106,15 @@ def publish(
             _refuse_what_is_wrong(connection, spec)
             snapshot_id = _snapshot_id(connection)
             samples = row_count(connection, "samples")
-            if _published_id(target) == snapshot_id and not _differing(connection, target):
-                return Publication(snapshot_id, False, target.stat().st_size, samples)
-            _note_snapshot(connection, snapshot_id, run_id)
+            published_id = _published_id(target)
+            if published_id == snapshot_id and not _differing(connection, target):
+                discard_older(target, snapshot_id, keep_snapshots)
+                origin = provenance(connection, snapshot_id)
+                return Publication(snapshot_id, False, target.stat().st_size, samples, origin)
+            counts = _counts(connection)
+            del counts["snapshots"]  # which this very row changes
+            note_snapshot(connection, snapshot_id, run_id, counts)
+            origin = provenance(connection, snapshot_id)
             connection.execute("CHECKPOINT")
             live_bytes = _live_bytes(connection)
         with _beside(target) as unfinished:
@@ -111,7 +127,10 @@ def publish(
                     with _beside(warehouse.path) as compact:
                         shutil.copyfile(unfinished, compact)
             _finish(unfinished, catalog=catalog_name(target))
-    return Publication(snapshot_id, True, target.stat().st_size, samples)
+            if keep_snapshots and published_id != snapshot_id:
+                keep(target, published_id)
+        discard_older(target, snapshot_id, keep_snapshots)
+    return Publication(snapshot_id, True, target.stat().st_size, samples, origin)
 
 
 def differing_counts(warehouse: FileWarehouse, target: Path) -> list[tuple[str, str | None]]:
@@ -184,32 +203,6 @@ def _snapshot_id(connection: duckdb.DuckDBPyConnection) -> str:
             rows = connection.execute("FROM query_table($name) ORDER BY ALL", {"name": name})
             digest.update(repr((name, rows.fetchall())).encode())
     return digest.hexdigest()
-
-
-def _note_snapshot(
-    connection: duckdb.DuckDBPyConnection, snapshot_id: str, run_id: str | None
-) -> None:
-    connection.begin()
-    connection.execute("DELETE FROM snapshots WHERE snapshot_id = ?", [snapshot_id])
-    connection.execute(
-        """
-        INSERT INTO snapshots
-        SELECT
-            $snapshot_id,
-            $published_at,
-            (SELECT count(*) FROM images),
-            (SELECT count(*) FROM image_tensors),
-            (SELECT count(*) FROM rejected_images),
-            (SELECT any_value(transform) FROM image_tensors),
-            $run_id
-        """,
-        {
-            "snapshot_id": snapshot_id,
-            "published_at": datetime.now(timezone.utc),
-            "run_id": run_id,
-        },
-    )
-    connection.commit()
 
 
 def _live_bytes(connection: duckdb.DuckDBPyConnection) -> int:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import duckdb
 
 from anomaly_assets.tensors.spec import TensorSpec
 from anomaly_assets.warehouse.motherduck import MotherDuckWarehouse
+from anomaly_assets.warehouse.provenance import note_snapshot, provenance
 from anomaly_assets.warehouse.publish import (
     COUNTED_TABLES,
-    _note_snapshot,
+    _counts,
     _refuse_what_is_wrong,
     _snapshot_id,
 )
@@ -25,11 +28,13 @@ class ClonePublication:
         snapshot_id: Digest of the content.
         written: False where this content was already published.
         samples: Number of rows of `samples`.
+        provenance: Its row of `snapshots`, by column.
     """
 
     snapshot_id: str
     written: bool
     samples: int
+    provenance: Mapping[str, Any]
 
 
 def publish_clone(
@@ -53,10 +58,14 @@ def publish_clone(
         if _published_id(connection, warehouse) == snapshot_id and not _differing(
             connection, warehouse
         ):
-            return ClonePublication(snapshot_id, False, samples)
-        _note_snapshot(connection, snapshot_id, run_id)
+            return ClonePublication(
+                snapshot_id, False, samples, provenance(connection, snapshot_id)
+            )
+        counts = _counts(connection)
+        del counts["snapshots"]  # which this very row changes
+        note_snapshot(connection, snapshot_id, run_id, counts)
         warehouse.clone(connection)
-        return ClonePublication(snapshot_id, True, samples)
+        return ClonePublication(snapshot_id, True, samples, provenance(connection, snapshot_id))
 
 
 def differing_from_clone(warehouse: MotherDuckWarehouse) -> list[tuple[str, str | None]]:

@@ -8,8 +8,10 @@ published, and then the row that publishes it. A run that is killed between them
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from typing import Any
 
 import duckdb
 
@@ -21,9 +23,10 @@ from anomaly_assets.warehouse.lake_connection import (
     PublishedVersion,
     published_versions,
 )
+from anomaly_assets.warehouse.provenance import note_snapshot, provenance
 from anomaly_assets.warehouse.publish import (
     COUNTED_TABLES,
-    _note_snapshot,
+    _counts,
     _refuse_what_is_wrong,
     _snapshot_id,
 )
@@ -39,12 +42,16 @@ class LakePublication:
         written: False where this content was already published.
         version: Version of the lake that holds it.
         samples: Number of rows of `samples`.
+        provenance: Its row of `snapshots`, by column.
+        history: What was published, the newest first.
     """
 
     snapshot_id: str
     written: bool
     version: int
     samples: int
+    provenance: Mapping[str, Any]
+    history: list[PublishedVersion]
 
 
 def publish_version(
@@ -67,10 +74,20 @@ def publish_version(
         samples = row_count(connection, "samples")
         newest = _newest(connection)
         if newest and newest.snapshot_id == snapshot_id and not _differing(connection, newest):
-            return LakePublication(snapshot_id, False, newest.version, samples)
-        _note_snapshot(connection, snapshot_id, run_id)
+            origin, history = (
+                provenance(connection, snapshot_id),
+                published_versions(connection, CATALOG),
+            )
+            return LakePublication(snapshot_id, False, newest.version, samples, origin, history)
+        counts = _counts(connection)
+        del counts["snapshots"]  # which this very row changes
+        note_snapshot(connection, snapshot_id, run_id, counts)
         version = publish_current_version(connection, snapshot_id)
-        return LakePublication(snapshot_id, True, version, samples)
+        origin, history = (
+            provenance(connection, snapshot_id),
+            published_versions(connection, CATALOG),
+        )
+        return LakePublication(snapshot_id, True, version, samples, origin, history)
 
 
 def publish_current_version(connection: duckdb.DuckDBPyConnection, snapshot_id: str) -> int:

@@ -114,6 +114,20 @@ def ensure_tables(connection: duckdb.DuckDBPyConnection) -> None:
         if not table_exists(connection, "main", name)
     ]
     refresh(connection, *missing)
+    if "snapshots" not in missing:
+        _add_columns(connection, "snapshots")
+
+
+def _add_columns(connection: duckdb.DuckDBPyConnection, name: str) -> None:
+    """Give a table of an older version the columns that came since."""
+    existing = _column_names(connection, "main", name)
+    missing = {
+        column: about for column, about in TABLES[name].columns.items() if column not in existing
+    }
+    for column, (kind, _) in missing.items():
+        connection.execute(f"ALTER TABLE {name} ADD COLUMN {column} {kind}")
+    if missing:
+        refresh(connection, name)
 
 
 def discard_staged(connection: duckdb.DuckDBPyConnection, source_dataset: str) -> None:
@@ -201,16 +215,31 @@ def _union(connection: duckdb.DuckDBPyConnection, table: str, columns: Columns) 
     Names come from the registry and from `tables.py`, never from files or users.
     """
     origin = "" if "source_dataset" in columns else "'{}' AS source_dataset, "
-    names = ", ".join(columns)
-    parts = [
-        f"SELECT {origin.format(source_dataset)}{names} FROM {source_dataset}.{table}"  # noqa: S608
-        for source_dataset in SOURCE_DATASETS
-        if table_exists(connection, source_dataset, table)
-    ]
+    parts = []
+    for source_dataset in SOURCE_DATASETS:
+        if existing := _column_names(connection, source_dataset, table):
+            selected = origin.format(source_dataset) + _selected(columns, existing)
+            parts.append(f"SELECT {selected} FROM {source_dataset}.{table}")  # noqa: S608
     if not parts:
-        nulls = ", ".join(f"NULL::{kind} AS {name}" for name, (kind, _) in columns.items())
-        parts = [f"SELECT {origin.format('')}{nulls} LIMIT 0"]
+        parts = [f"SELECT {origin.format('')}{_selected(columns, set())} LIMIT 0"]
     return f"({' UNION ALL '.join(parts)})"
+
+
+def _selected(columns: Columns, existing: set[str]) -> str:
+    """A select list of these columns; null for those that a table of an older version lacks."""
+    return ", ".join(
+        name if name in existing else f"NULL::{kind} AS {name}"
+        for name, (kind, _) in columns.items()
+    )
+
+
+def _column_names(connection: duckdb.DuckDBPyConnection, schema: str, table: str) -> set[str]:
+    """The columns of a table; empty where there is no such table."""
+    query = (
+        "SELECT column_name FROM duckdb_columns() "
+        "WHERE database_name = current_database() AND schema_name = ? AND table_name = ?"
+    )
+    return {name for (name,) in connection.execute(query, [schema, table]).fetchall()}
 
 
 def _comment(

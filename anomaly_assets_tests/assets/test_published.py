@@ -4,6 +4,7 @@ import dagster as dg
 import duckdb
 import pytest
 
+from anomaly_assets.warehouse.provenance import code_version
 from anomaly_assets_tests.assets.environment import Environment
 from anomaly_assets_tests.assets.runs import Run, offenders, run_job, run_selection
 from anomaly_assets_tests.assets.trees import write_tiny_roots
@@ -46,6 +47,14 @@ def test_the_published_database_says_which_run_published_it_and_where_it_lies(
         "anomaly.duckdb",
         "contact_sheets",
     }
+    [[roots, load_ids, rows]] = tiny.query("SELECT roots, load_ids, row_counts FROM snapshots")
+    assert facts["roots"] == roots == {name: path.as_uri() for name, path in tiny.roots.items()}
+    assert facts["load_ids"] == load_ids
+    assert facts["row_counts"] == rows
+    assert facts["code_version"] == code_version()
+    [snapshot] = facts["snapshots"].records
+    assert snapshot.data["snapshot_id"] == facts["snapshot_id"]
+    assert snapshot.data["file"] == "anomaly.duckdb"
 
 
 def test_a_published_database_that_somebody_wrote_to_is_noticed_and_replaced_as_advised(

@@ -14,6 +14,7 @@ from typing import Any
 import duckdb
 from filelock import FileLock, Timeout
 
+from anomaly_assets.warehouse.snapshots import kept_paths
 from anomaly_assets_tests.faults.command import Fault, Workspace
 
 OF_THE_LOAD = frozenset(
@@ -162,7 +163,8 @@ def healed(workspace: Workspace, expected: Content, ignoring: frozenset[str] = f
 
 def leftovers(workspace: Workspace) -> list[str]:
     """What a finished run must not leave: unfinished files, packages, staged rows, a held lock."""
-    found = [path.name for path in workspace.data.iterdir() if path.name not in _OURS]
+    ours = {*_OURS, *(path.name for path in kept_paths(workspace.database))}
+    found = [path.name for path in workspace.data.iterdir() if path.name not in ours]
     found += [path.name for path in (workspace.folder / "tmp").glob("*.dlt")]
     with opened(workspace.database) as connection:
         found += [f"{table} is published" for table, _ in _staged(connection)]

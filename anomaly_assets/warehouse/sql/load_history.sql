@@ -11,7 +11,8 @@ SELECT
     coalesce(
         sum(rows_inserted + rows_updated + rows_deleted) FILTER (table_name = 'stray_files'), 0
     ) AS stray_changes,
-    CASE WHEN any_value(loads.load_id) IS NULL THEN 'interrupted' ELSE 'completed' END AS status
+    CASE WHEN any_value(loads.load_id) IS NULL THEN 'interrupted' ELSE 'completed' END AS status,
+    any_value(changes.root_uri) AS root_uri
 FROM <load_changes> AS changes
 LEFT JOIN <_dlt_loads> AS loads ON loads.load_id = changes._dlt_load_id
 GROUP BY changes.source_dataset, changes._dlt_load_id;

@@ -6,5 +6,9 @@ CREATE TABLE IF NOT EXISTS snapshots (
     tensors BIGINT NOT NULL,
     rejected BIGINT NOT NULL,
     transform VARCHAR,
-    run_id VARCHAR
+    run_id VARCHAR,
+    code_version VARCHAR,
+    roots MAP(VARCHAR, VARCHAR),
+    load_ids MAP(VARCHAR, VARCHAR),
+    row_counts MAP(VARCHAR, BIGINT)
 );

@@ -1,0 +1,96 @@
+"""The command line of exports; see the package."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from types import FrameType
+
+import duckdb
+
+from anomaly_assets.export import FORMATS, Export, ExportError
+from anomaly_assets.export.run import export
+from anomaly_assets.export.selection import Selection
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    options = _parser().parse_args(arguments)
+    selection = Selection(
+        options.database,
+        options.source_dataset,
+        options.category,
+        options.split,
+        options.label,
+        options.where,
+        options.snapshot,
+    )
+    before = signal.signal(signal.SIGTERM, _terminate)
+    try:
+        made = export(
+            options.format,
+            FORMATS[options.format],
+            options.out,
+            selection,
+            overwrite=options.overwrite,
+            progress=not options.quiet,
+        )
+    except KeyboardInterrupt:
+        print(f"interrupted: {options.out} is as it was", file=sys.stderr)
+        return 128 + signal.SIGINT
+    except (ExportError, LookupError, ValueError, OSError, RuntimeError, duckdb.Error) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    if not options.quiet:
+        print(_sentence(made))
+    return 0
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    print("terminated: nothing was exported", file=sys.stderr)
+    sys.exit(128 + number)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m anomaly_assets.export",
+        description="Export samples of a published database for other tools.",
+    )
+    parser.add_argument("--format", required=True, choices=FORMATS, help="what to write")
+    parser.add_argument("--out", required=True, help="folder to make")
+    parser.add_argument("--database", help="the published database (data/anomaly.duckdb)")
+    for name, meaning in {
+        "source-dataset": "mvtec_ad or dagm_2007",
+        "category": "a category",
+        "split": "train or test",
+        "label": "good or anomalous",
+    }.items():
+        parser.add_argument(
+            f"--{name}", action="append", metavar="NAME", help=f"only {meaning}; may be repeated"
+        )
+    parser.add_argument("--where", metavar="SQL", help="only where this holds for a row of samples")
+    parser.add_argument("--snapshot", metavar="ID", help="this snapshot instead of the newest")
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace an export that is there already"
+    )
+    parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    return parser
+
+
+def _sentence(made: Export) -> str:
+    left_out = (
+        f", {made.left_out} of them in left_out.parquet because {made.format} does not take them"
+        if made.left_out
+        else ""
+    )
+    return (
+        f"{made.format}: {made.samples} images, {made.masks} masks{left_out}, "
+        f"{made.file_bytes / 1e6:.1f} MB in {made.folder} (snapshot {(made.snapshot_id or '')[:12]})"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,97 @@
+"""anomalib: PNG files, and the table that its `Tabular` data module is made from.
+
+    images/<source_dataset>/<category>/<split>/<good, or the defect type>/000.png
+    masks/…       the same path, for images that have a ground-truth mask
+    samples.parquet   a row per image, with anomalib's column names and values
+    samples.csv       its five columns alone, for a pandas that reads no Parquet
+    left_out.parquet  images that `Tabular` refuses or cannot read, and why
+
+Columns and values are those of anomalib 2 (`anomalib/data/datasets/image/tabular.py`): `split` is `train`
+or `test`, `label_index` 0 or 1, `label` the `DirType` that belongs to both, and no value may be null. The
+folders also serve its `Folder` data module.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+from anomaly_assets.export.names import picture_paths
+from anomaly_assets.export.pictures import Advance, write_pictures
+from anomaly_assets.export.selection import Source
+
+COLUMNS = ("image_path", "label", "label_index", "mask_path", "split")
+"""What `Tabular` looks at; paths are relative to the folder of the export."""
+
+REASONS = {
+    "anomalous_training_image": "anomalib refuses a table with one of them",
+    "anomalous_without_mask": "anomalib opens the mask of every anomalous image once one image has a mask",
+}
+
+
+def write(source: Source, folder: Path, advance: Advance) -> int:
+    """Write the samples for anomalib.
+
+    Args:
+        source: The samples.
+        folder: An empty folder.
+        advance: Told about progress.
+
+    Returns:
+        How many samples are in `left_out.parquet`; their files are written like all others.
+    """
+    paths = picture_paths(source.table, ("source_dataset", "category", "split", "kind"))
+    images = [f"images/{path}" for path in paths]
+    masks = [
+        f"masks/{path}" if has_mask else None
+        for path, has_mask in zip(paths, source.mask_from_file, strict=True)
+    ]
+    write_pictures(source, folder, images, masks, advance)
+    rows = _rows(source.table, images, masks)
+    reasons = _reasons(rows)
+    listed = rows.filter(pa.array(reasons == ""))
+    pq.write_table(listed, folder / "samples.parquet")
+    pyarrow.csv.write_csv(listed.select(list(COLUMNS)), folder / "samples.csv")
+    left_out = rows.append_column("reason", pa.array(reasons.tolist(), pa.string()))
+    left_out = left_out.filter(pa.array(reasons != ""))
+    if left_out.num_rows:
+        pq.write_table(left_out, folder / "left_out.parquet")
+    return int(left_out.num_rows)
+
+
+def _rows(table: pa.Table, images: list[str], masks: list[str | None]) -> pa.Table:
+    splits, labels = table["split"].to_pylist(), table["label_index"].to_pylist()
+    return pa.table(
+        {
+            "image_path": images,
+            "label": [
+                "abnormal" if label else "normal" if split == "train" else "normal_test"
+                for split, label in zip(splits, labels, strict=True)
+            ],
+            "label_index": pa.array(labels, pa.int64()),
+            "mask_path": pa.array([mask or "" for mask in masks], pa.string()),
+            "split": splits,
+            "image_id": table["image_id"],
+            "source_dataset": table["source_dataset"],
+            "category": table["category"],
+            "defect_type": table["defect_type"].fill_null("good"),
+        }
+    )
+
+
+def _reasons(rows: pa.Table) -> np.ndarray:
+    """Why a row is left out; empty for a row that is not."""
+    anomalous = np.asarray(rows["label_index"]) == 1
+    has_mask = np.asarray(rows["mask_path"]) != ""
+    training = np.asarray(rows["split"]) == "train"
+    refused = anomalous & training
+    needs_mask = bool((has_mask & ~refused).any())
+    return np.select(
+        [refused, anomalous & ~has_mask & needs_mask],
+        ["anomalous_training_image", "anomalous_without_mask"],
+        default="",
+    )

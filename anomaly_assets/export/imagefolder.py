@@ -1,0 +1,75 @@
+"""Hugging Face `imagefolder`: PNG files and a `metadata.parquet` for each split.
+
+    train/metadata.parquet
+    train/images/<source_dataset>/<category>/<good, or the defect type>/000.png
+    train/masks/…       the same path, for images that have a ground-truth mask
+    train/masks/empty.png
+    test/…
+
+`datasets` turns `file_name` into the column `image` and `mask_file_name` into the column `mask`, and keeps
+all others. It looks for `file_name` first, so that column has to come first. Every row has a mask, because
+a null was an error before `datasets` 5; a row without a ground-truth file has the one that is all zeros.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from anomaly_assets.export.names import picture_paths
+from anomaly_assets.export.pictures import Advance, write_pictures, write_png
+from anomaly_assets.export.selection import Source
+
+EMPTY_MASK = "masks/empty.png"
+
+
+def write(source: Source, folder: Path, advance: Advance) -> int:
+    """Write the samples as an image folder.
+
+    Args:
+        source: The samples.
+        folder: An empty folder.
+        advance: Told about progress.
+
+    Returns:
+        How many samples no table lists: none.
+    """
+    paths = picture_paths(source.table, ("split", "source_dataset", "category", "kind"))
+    splits = source.table["split"].to_pylist()
+    inner = [path.removeprefix(f"{split}/") for split, path in zip(splits, paths, strict=True)]
+    images = [f"images/{path}" for path in inner]
+    masks = [
+        f"masks/{path}" if has_mask else None
+        for path, has_mask in zip(inner, source.mask_from_file, strict=True)
+    ]
+    write_pictures(
+        source,
+        folder,
+        [f"{split}/{path}" for split, path in zip(splits, images, strict=True)],
+        [path and f"{split}/{path}" for split, path in zip(splits, masks, strict=True)],
+        advance,
+    )
+    rows = _rows(source, images, masks)
+    for split in sorted(set(splits)):
+        empty_mask = folder / split / EMPTY_MASK
+        empty_mask.parent.mkdir(parents=True, exist_ok=True)
+        write_png(empty_mask, np.zeros(source.shape[:2], np.uint8))
+        of_split = rows.filter(pc.equal(rows["split"], split))
+        pq.write_table(of_split, folder / split / "metadata.parquet")
+    return 0
+
+
+def _rows(source: Source, images: list[str], masks: list[str | None]) -> pa.Table:
+    good = np.asarray(source.table["label_index"]) == 0
+    files = {
+        "file_name": pa.array(images, pa.string()),
+        "mask_file_name": pa.array([path or EMPTY_MASK for path in masks], pa.string()),
+        "has_mask": pa.array(source.mask_from_file | good),
+        "mask_from_file": pa.array(source.mask_from_file),
+    }
+    others = {name: source.table[name] for name in source.table.column_names}
+    return pa.table({**files, **others})

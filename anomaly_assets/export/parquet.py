@@ -1,0 +1,196 @@
+"""Parquet: one folder per source dataset and category, one column per column of the view `samples`.
+
+    data/source_dataset=mvtec_ad/category=bolt/part-0000.parquet
+
+`data` is the table that Polars and PyArrow take as it is: nothing else may lie in it. The two partition
+columns are in the path alone, because PyArrow refuses to read a column that is in both. Tensors are binary
+columns, which every reader of Parquet takes; their shape is in the metadata of the field. Arrow's own
+fixed-shape tensor was measured against it and is not used, see docs/exporting.md.
+"""
+
+from __future__ import annotations
+
+import json
+import string
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from urllib.parse import quote
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from anomaly_assets.export.names import digest
+from anomaly_assets.export.pictures import Advance
+from anomaly_assets.export.selection import Part, Source
+
+ROW_GROUP_BYTES = 32 * 1024 * 1024
+"""Tensors in one row group: what a reader holds at least, and one thread reads."""
+
+TABLE = "data"
+"""The folder that holds nothing but Parquet files."""
+
+PARTITIONED_BY = ("source_dataset", "category")
+
+_COMPRESSION, _LEVEL = "zstd", 3
+_LONGEST_VALUE = 200
+"""Bytes of a partition's value in the name of its folder; file systems end at 255 with its column."""
+
+
+def write(source: Source, folder: Path, advance: Advance) -> int:
+    """Write the samples as Parquet files.
+
+    In memory are one row group and what is read ahead.
+
+    Args:
+        source: The samples; those of a category should follow each other, or it gets more files.
+        folder: An empty folder.
+        advance: Told about progress.
+
+    Returns:
+        How many samples no table lists: none.
+    """
+    partitions = _partitions(source.table)
+    schema = _schema(source)
+    parts: Counter[str] = Counter()
+    writer: pq.ParquetWriter | None = None
+    group: list[pa.Table] = []
+    current = ""
+    try:
+        for part in source.parts():
+            for partition, first, last in _runs(partitions[part.start : part.start + len(part)]):
+                if partition != current or writer is None:
+                    _end(writer, group)
+                    current = partition
+                    writer = _begin(folder / TABLE / partition, parts[partition], schema)
+                    parts[partition] += 1
+                group.append(_rows(source, part, first, last, schema))
+                if sum(rows.nbytes for rows in group) >= ROW_GROUP_BYTES:
+                    _write_group(writer, group)
+            advance(len(part))
+        _end(writer, group)
+        writer = None
+    finally:
+        if writer is not None:
+            writer.close()
+    return 0
+
+
+def _begin(folder: Path, number: int, schema: pa.Schema) -> pq.ParquetWriter:
+    folder.mkdir(parents=True, exist_ok=True)
+    described = [name for name in schema.names if not name.endswith("_tensor")]
+    return pq.ParquetWriter(
+        folder / f"part-{number:04}.parquet",
+        schema,
+        compression=_COMPRESSION,
+        compression_level=_LEVEL,
+        use_dictionary=described,
+        write_statistics=described,
+    )
+
+
+def _write_group(writer: pq.ParquetWriter, group: list[pa.Table]) -> None:
+    rows = pa.concat_tables(group)
+    writer.write_table(rows, row_group_size=rows.num_rows)
+    group.clear()
+
+
+def _end(writer: pq.ParquetWriter | None, group: list[pa.Table]) -> None:
+    if writer is not None:
+        if group:
+            _write_group(writer, group)
+        writer.close()
+
+
+def _rows(source: Source, part: Part, first: int, last: int, schema: pa.Schema) -> pa.Table:
+    """Positions `first` up to `last` of a part."""
+    start = part.start + first
+    table = source.table.slice(start, last - first).drop_columns(list(PARTITIONED_BY))
+    has_mask = source.mask_from_file[start : start + last - first]
+    tensors = {
+        "image_tensor": [image.tobytes() for image in part.images[first:last]],
+        "mask_tensor": [
+            mask.tobytes() if known else None
+            for mask, known in zip(part.masks[first:last], has_mask, strict=True)
+        ],
+    }
+    columns = [
+        pa.chunked_array([pa.array(tensors[field.name], field.type)])
+        if field.name in tensors
+        else table[field.name]
+        for field in schema
+    ]
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def _schema(source: Source) -> pa.Schema:
+    """That of the metadata, with the tensors where the view `samples` has them."""
+    height, width, channels = source.shape
+    tensors = [
+        _tensor("image_tensor", {"height": height, "width": width, "channels": channels}, False),
+        _tensor("mask_tensor", {"height": height, "width": width}, True),
+    ]
+    fields = [field for field in source.table.schema if field.name not in PARTITIONED_BY]
+    place = [field.name for field in fields].index("channels") + 1
+    facts = {"snapshot_id": source.snapshot_id or ""}
+    return pa.schema([*fields[:place], *tensors, *fields[place:]], metadata=facts)
+
+
+def _tensor(name: str, sides: dict[str, int], nullable: bool) -> pa.Field:
+    described = {
+        "dtype": "uint8",
+        "shape": json.dumps([*sides.values()]),
+        "dim_names": json.dumps([*sides]),
+    }
+    return pa.field(name, pa.binary(), nullable=nullable, metadata=described)
+
+
+def _partitions(table: pa.Table) -> npt.NDArray[np.object_]:
+    """The folder of every sample."""
+    columns = [table[name].to_pylist() for name in PARTITIONED_BY]
+    values = [_values(set(column)) for column in columns]
+    return np.array(
+        [
+            "/".join(
+                f"{name}={known[text]}"
+                for name, known, text in zip(PARTITIONED_BY, values, row, strict=True)
+            )
+            for row in zip(*columns, strict=True)
+        ],
+        object,
+    )
+
+
+def _values(texts: Iterable[str]) -> dict[str, str]:
+    """How a partition's values are written in a path, different also where case does not count."""
+    quoted = {text: quote(text, safe="") for text in texts}
+    uses = Counter(value.casefold() for value in quoted.values())
+    return {
+        text: _short(value if uses[value.casefold()] == 1 else _without_capitals(text), text)
+        for text, value in quoted.items()
+    }
+
+
+def _without_capitals(text: str) -> str:
+    return "".join(
+        f"%{ord(sign):02X}" if sign in string.ascii_uppercase else quote(sign, safe="")
+        for sign in text
+    )
+
+
+def _short(value: str, text: str) -> str:
+    if len(value) <= _LONGEST_VALUE:
+        return value
+    kept = value[: _LONGEST_VALUE - 20]
+    whole = kept.rsplit("%", 1)[0] if "%" in kept[-2:] else kept
+    return f"{whole}~{digest(text)}"
+
+
+def _runs(partitions: npt.NDArray[np.object_]) -> Iterable[tuple[str, int, int]]:
+    """Stretches of equal values: the value, where it begins, and where the next one does."""
+    starts = [0, *(np.flatnonzero(partitions[1:] != partitions[:-1]) + 1).tolist()]
+    ends = [*starts[1:], len(partitions)]
+    for first, last in zip(starts, ends, strict=True):
+        yield partitions[first], first, last

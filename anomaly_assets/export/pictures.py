@@ -1,0 +1,102 @@
+"""Images and masks as PNG files, encoded side by side.
+
+PNG is exact: what a reader decodes are the values of the tensors. Masks are written as 0 and 255,
+because that is what every viewer and every loader of masks expects.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from anomaly_assets.export.selection import Source
+
+COMPRESS_LEVEL = 1
+"""Of zlib. Measured in docs/exporting.md: higher levels take longer than they save."""
+
+Advance = Callable[[int], object]
+"""Called with the number of samples that were written since the last call."""
+
+
+def write_pictures(
+    source: Source,
+    folder: Path,
+    image_paths: Sequence[str],
+    mask_paths: Sequence[str | None],
+    advance: Advance,
+) -> None:
+    """Write every image, and every mask that has a path.
+
+    At most three parts of the source are in memory besides what its reader holds.
+
+    Args:
+        source: The samples.
+        folder: What the paths are relative to.
+        image_paths: A path for every sample.
+        mask_paths: A path for every sample, or None.
+        advance: Told about progress.
+
+    Raises:
+        OSError: A file cannot be written, for instance because the disk is full.
+    """
+    for parent in {os.path.dirname(path) for path in (*image_paths, *mask_paths) if path}:
+        (folder / parent).mkdir(parents=True, exist_ok=True)
+    pending: deque[Future[None]] = deque()
+    pool = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="encode")
+
+    def wait_for(most: int) -> None:
+        while len(pending) > most:
+            pending.popleft().result()
+            advance(1)
+
+    try:
+        for part in source.parts():
+            for place in range(len(part)):
+                image_path = folder / image_paths[part.start + place]
+                mask_path = mask_paths[part.start + place]
+                pending.append(
+                    pool.submit(
+                        _write_sample,
+                        image_path,
+                        part.images[place],
+                        None if mask_path is None else folder / mask_path,
+                        part.masks[place],
+                    )
+                )
+            wait_for(2 * len(part))
+        wait_for(0)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def write_png(path: Path, pixels: npt.NDArray[np.uint8]) -> None:
+    """Write one picture.
+
+    Args:
+        path: In a folder that exists.
+        pixels: uint8, height x width, or height x width x 1 or 3.
+    """
+    grey = pixels[:, :, 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels
+    content = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(grey)).save(content, "PNG", compress_level=COMPRESS_LEVEL)
+    # Pillow's own writing to a file says "encoder error" where this says that the disk is full.
+    path.write_bytes(content.getbuffer())
+
+
+def _write_sample(
+    image_path: Path,
+    image: npt.NDArray[np.uint8],
+    mask_path: Path | None,
+    mask: npt.NDArray[np.uint8],
+) -> None:
+    write_png(image_path, image)
+    if mask_path is not None:
+        write_png(mask_path, mask * np.uint8(255))

@@ -1,0 +1,108 @@
+"""Which samples are exported, and how they are read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from anomaly_assets.reader import open_samples
+
+Values = str | Sequence[str] | None
+"""One value of a column, several of them, or no matter which."""
+
+_BATCH_BYTES = 16 * 1024 * 1024
+_LARGEST_BATCH = 64
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What `open_samples` takes; see there."""
+
+    database: str | Path | None = None
+    source_dataset: Values = None
+    category: Values = None
+    split: Values = None
+    label: Values = None
+    where: str | None = None
+    snapshot: str | None = None
+
+    def filters(self) -> dict[str, list[str] | str]:
+        """What restricts the samples, in a form that goes into JSON."""
+        given = {
+            "source_dataset": self.source_dataset,
+            "category": self.category,
+            "split": self.split,
+            "label": self.label,
+        }
+        named: dict[str, list[str] | str] = {
+            name: [value] if isinstance(value, str) else list(value)
+            for name, value in given.items()
+            if value
+        }
+        return named | ({"where": self.where} if self.where else {})
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some of the selected samples.
+
+    Attributes:
+        start: Position of the first one in `Source.table`.
+        images: uint8, N x height x width x channels.
+        masks: uint8 0/1, N x height x width; zeros where there was no mask file.
+    """
+
+    start: int
+    images: npt.NDArray[np.uint8]
+    masks: npt.NDArray[np.uint8]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+@dataclass(frozen=True)
+class Source:
+    """The selected samples of one snapshot.
+
+    Attributes:
+        table: The columns of the view `samples` without tensors, a row per sample.
+        mask_from_file: bool, a value per sample; there is a ground-truth mask.
+        shape: Height, width and channels of every sample.
+        snapshot_id: The snapshot they are read from; None where nothing was ever published.
+    """
+
+    table: pa.Table
+    mask_from_file: npt.NDArray[np.bool_]
+    shape: tuple[int, int, int]
+    snapshot_id: str | None
+    _batches: Callable[[int], Iterator[Any]]
+
+    def __len__(self) -> int:
+        return int(self.table.num_rows)
+
+    def parts(self) -> Iterator[Part]:
+        """All samples in the order of `table`, about 16 MB at a time."""
+        height, width, channels = self.shape
+        size = max(1, min(_LARGEST_BATCH, _BATCH_BYTES // (height * width * (channels + 1))))
+        start = 0
+        for batch in self._batches(size):
+            yield Part(start, batch.images, batch.masks)
+            start += len(batch)
+
+
+@contextmanager
+def opened(selection: Selection) -> Iterator[Source]:
+    """The selected samples; errors are those of `open_samples`."""
+    options: dict[str, Any] = {**vars(selection)}
+    with open_samples(options.pop("database"), **options) as samples:
+        mask_from_file = np.asarray(samples.table["mask_area_fraction"].is_valid())
+        yield Source(
+            samples.table, mask_from_file, samples.shape, samples.snapshot_id, samples.batches
+        )

@@ -1,0 +1,31 @@
+"""Read samples: what a trainer imports.
+
+    from anomaly_assets.reader import open_samples
+
+    samples = open_samples(category="woven", split="train")
+    for batch in samples.batches(64, shuffle=0):
+        batch.images, batch.masks, batch.label_indices
+
+Light on purpose: DuckDB, Arrow and NumPy; neither Dagster nor dlt, and PyTorch and pandas only where they
+are asked for.
+"""
+
+from anomaly_assets.reader.arrays import FetchedArray
+from anomaly_assets.reader.batch import Batch, Sample
+from anomaly_assets.reader.cache import CachedSelection, CacheError, cached_selections
+from anomaly_assets.reader.connect import DatabaseError
+from anomaly_assets.reader.opening import open_cache, open_samples
+from anomaly_assets.reader.samples import Samples
+
+__all__ = [
+    "Batch",
+    "CacheError",
+    "CachedSelection",
+    "DatabaseError",
+    "FetchedArray",
+    "Sample",
+    "Samples",
+    "cached_selections",
+    "open_cache",
+    "open_samples",
+]

@@ -1,0 +1,91 @@
+"""Images and masks as an array that is fetched when it is indexed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from anomaly_assets.reader.batch import IntArray
+
+
+class FetchedArray:
+    """Looks like an array of N samples, and fetches those that it is indexed with.
+
+    `array[3]`, `array[10:20]`, `array[[5, 1]]` and `array[bool_mask]` give NumPy arrays that hold what was
+    asked for. Further indices, as in `array[10:20, :64]`, choose from what was fetched. `numpy.asarray`
+    fetches everything, which takes `nbytes` of memory.
+
+    Attributes:
+        shape: N x height x width x channels, or N x height x width.
+        dtype: uint8; float32 for images after `normalised()`.
+        ndim: 4 or 3.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        dtype: npt.DTypeLike,
+        fetch: Callable[[IntArray], npt.NDArray[Any]],
+    ) -> None:
+        self.shape = shape
+        self.dtype = np.dtype(dtype)
+        self.ndim = len(shape)
+        self._fetch = fetch
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that all of it takes in memory."""
+        return int(np.prod(self.shape)) * self.dtype.itemsize
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, key: Any) -> npt.NDArray[Any]:
+        first, further = (key[0], key[1:]) if isinstance(key, tuple) else (key, ())
+        chosen = chosen_positions(first, len(self))
+        if isinstance(chosen, int):
+            return self._fetch(np.array([chosen]))[0][further]
+        within = (slice(None), *further)
+        return self._fetch(chosen)[within]
+
+    def __array__(
+        self, dtype: npt.DTypeLike | None = None, copy: bool | None = None
+    ) -> npt.NDArray[Any]:
+        if copy is False:
+            raise ValueError("Pixels are fetched, which is a copy: ask for one with copy=None.")
+        everything = self[:]
+        return everything if dtype is None else everything.astype(dtype, copy=False)
+
+    def __repr__(self) -> str:
+        shape = " x ".join(map(str, self.shape))
+        return f"<{shape} {self.dtype}, fetched when indexed>"
+
+
+def chosen_positions(key: Any, length: int) -> int | IntArray:
+    """What an index means for a sequence of some length: one position, or several.
+
+    Raises:
+        IndexError: A position is out of range, or a boolean array has another length.
+        TypeError: It is no integer, slice, or one-dimensional array of integers or booleans.
+    """
+    if isinstance(key, slice):
+        return np.arange(length)[key]
+    array = np.asarray(key)
+    if array.size == 0 and array.ndim == 1:
+        return np.empty(0, np.int64)
+    if array.dtype == np.bool_ and array.ndim == 1:
+        if len(array) != length:
+            raise IndexError(f"{len(array)} booleans cannot choose from {length} samples.")
+        return np.flatnonzero(array)
+    if array.dtype.kind not in "iu" or array.ndim > 1:
+        raise TypeError(
+            f"Index with an integer, a slice, or one array of integers or booleans, not {key!r}."
+        )
+    outside = array[(array < -length) | (array >= length)]
+    if outside.size:
+        raise IndexError(f"Position {outside.flat[0]} is outside of {length} samples.")
+    positions = np.where(array < 0, array + length, array).astype(np.int64)
+    return int(positions) if positions.ndim == 0 else positions

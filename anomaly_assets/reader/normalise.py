@@ -1,0 +1,76 @@
+"""Images as float32, with the statistics that are stored for their category."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from anomaly_assets.reader.batch import IntArray, UInt8Array
+
+Statistics = Mapping[tuple[str, str], tuple[Sequence[float], Sequence[float]]]
+"""Source dataset and category to means and standard deviations per channel, in 0..1."""
+
+FloatArray = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """(pixel / 255 - mean) / standard deviation, per channel, as one product and one sum.
+
+    Attributes:
+        of_sample: int64; which category each sample of a selection is of, -1 for those not asked for.
+        factors: float32, categories x channels.
+        summands: float32, categories x channels.
+    """
+
+    of_sample: IntArray
+    factors: FloatArray
+    summands: FloatArray
+
+    @classmethod
+    def of(cls, table: pa.Table, positions: IntArray, statistics: Statistics) -> Normalisation:
+        """The normalisation of the samples at these positions of a table.
+
+        Raises:
+            LookupError: Nothing is stored for one of their categories.
+        """
+        named = [table[name].to_numpy() for name in ("source_dataset", "category")]
+        keys = list(zip(*named, strict=True))
+        categories = sorted({keys[position] for position in positions})
+        missing = [
+            f"{name}/{category}"
+            for name, category in categories
+            if (name, category) not in statistics
+        ]
+        if missing:
+            raise LookupError(
+                f"No pixel statistics are stored for {', '.join(missing)}: they are made of good training "
+                "images, and there are none. Leave these categories out, or normalise them yourself."
+            )
+        numbers = {key: number for number, key in enumerate(categories)}
+        means = np.array([statistics[key][0] for key in categories])
+        deviations = np.array([statistics[key][1] for key in categories])
+        # A channel that never varies is centred only.
+        deviations[deviations == 0] = 1
+        return cls(
+            of_sample=np.array([numbers.get(key, -1) for key in keys], np.int64),
+            factors=(1 / (255 * deviations)).astype(np.float32),
+            summands=(-means / deviations).astype(np.float32),
+        )
+
+    def apply(self, images: UInt8Array, positions: IntArray) -> FloatArray:
+        """Normalise N images.
+
+        Args:
+            images: uint8, N x height x width x channels.
+            positions: Where they are in the selection.
+        """
+        categories = self.of_sample[positions]
+        normalised = images.astype(np.float32)
+        normalised *= self.factors[categories][:, None, None, :]
+        normalised += self.summands[categories][:, None, None, :]
+        return normalised

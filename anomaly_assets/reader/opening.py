@@ -1,0 +1,78 @@
+"""From the name of a database, or of a cache, and some filters to samples."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from anomaly_assets.reader import cache
+from anomaly_assets.reader.connect import Database
+from anomaly_assets.reader.fetch import DatabasePixels
+from anomaly_assets.reader.samples import Samples
+from anomaly_assets.reader.selection import FILTERED, select
+from anomaly_assets.settings import published_database
+
+Values = str | Sequence[str] | None
+
+
+def open_samples(
+    database: str | os.PathLike[str] | None = None,
+    *,
+    source_dataset: Values = None,
+    category: Values = None,
+    split: Values = None,
+    label: Values = None,
+    where: str | None = None,
+    snapshot: str | None = None,
+) -> Samples:
+    """Open the samples of a published database; all filters hold together.
+
+    Args:
+        database: The DuckDB file; by default what ANOMALY_DATABASE names, else `data/anomaly.duckdb`.
+        source_dataset: Only `mvtec_ad` or `dagm_2007`, or each of several.
+        category: Only this category, or each of several.
+        split: Only `train` or `test`.
+        label: Only `good` or `anomalous`.
+        where: A SQL condition over the columns of the view `samples`, such as
+            `"defect_type = 'scratch' AND mask_area_fraction > 0.01"`. It becomes part of a statement as
+            it is: never take it from somebody you would not let run SQL. The other filters are bound
+            as values, whatever characters are in them.
+        snapshot: Id of the snapshot to open instead of the newest.
+
+    Raises:
+        FileNotFoundError: There is no such database.
+        LookupError: A value or the snapshot does not exist, or no sample has all that was asked for; the
+            message lists what there is.
+        ValueError: `where` is no such condition, the list of a filter is empty, or the samples have
+            different shapes.
+        DatabaseError: It is no published database, or cannot be read.
+    """
+    asked = dict(zip(FILTERED, (source_dataset, category, split, label), strict=True))
+    wanted = {name: _values(name, asked[name]) for name in FILTERED if asked[name] is not None}
+    location = published_database() if database is None else os.fspath(database)
+    opened = Database(location, snapshot)
+    try:
+        selection, rows = select(opened, wanted, where)
+    except BaseException:
+        opened.close()
+        raise
+    return Samples(
+        selection, DatabasePixels(opened, rows, selection.mask_from_file, selection.shape)
+    )
+
+
+def open_cache(folder: str | os.PathLike[str]) -> Samples:
+    """Open what `Samples.cache` wrote, without the database: a folder of `cached_selections`.
+
+    Raises:
+        CacheError: It is no cached selection, or is damaged.
+    """
+    return Samples(*cache.read(Path(folder)))
+
+
+def _values(name: str, given: Values) -> list[str]:
+    values = [given] if isinstance(given, str) else list(given or ())
+    if not values:
+        raise ValueError(f"{name}=[] asks for nothing: leave {name} out to have all.")
+    return values

@@ -1,0 +1,296 @@
+"""A selection of samples: what a trainer works with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from anomaly_assets.reader import cache
+from anomaly_assets.reader.arrays import FetchedArray, chosen_positions
+from anomaly_assets.reader.batch import Batch, ImageArray, IntArray, Sample, UInt8Array
+from anomaly_assets.reader.fetch import Pixels, read_ahead
+from anomaly_assets.reader.normalise import Normalisation
+from anomaly_assets.reader.selection import Selection
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from anomaly_assets.reader.torch import SamplesDataset
+
+
+class Samples:
+    """A selection of samples, in the order of their `image_id`, which is the same in every snapshot.
+
+    In memory are only the metadata (about 500 bytes per sample) and what is being read. Everything reads
+    from the one snapshot that was opened, in this process and in its workers, also after another one was
+    published. It can be pickled.
+    """
+
+    def __init__(
+        self,
+        selection: Selection,
+        pixels: Pixels,
+        positions: IntArray | None = None,
+        normalisation: Normalisation | None = None,
+    ) -> None:
+        self._selection = selection
+        self._pixels = pixels
+        self._positions = np.arange(selection.table.num_rows) if positions is None else positions
+        self._normalisation = normalisation
+
+    def __len__(self) -> int:
+        return len(self._positions)
+
+    def __repr__(self) -> str:
+        size = "×".join(map(str, self.shape))
+        return f"<{len(self)} samples of {size}: {self._selection.asked_for}>"
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of every sample."""
+        return self._selection.shape
+
+    @property
+    def snapshot_id(self) -> str | None:
+        """The snapshot that these samples are of: note it with what was trained on them."""
+        return self._selection.snapshot_id
+
+    @cached_property
+    def table(self) -> pa.Table:
+        """All columns of the view `samples` but the two tensors; one row per sample, in their order."""
+        table = self._selection.table
+        if np.array_equal(self._positions, np.arange(table.num_rows)):
+            return table
+        return table.take(self._positions)
+
+    def df(self) -> pd.DataFrame:
+        """`table` as a pandas data frame.
+
+        Raises:
+            ImportError: pandas is not installed.
+        """
+        try:
+            import pandas  # noqa: F401
+        except ImportError as error:
+            raise ImportError("df() needs pandas: pip install pandas. `table` does not.") from error
+        return self.table.to_pandas()
+
+    @property
+    def images(self) -> FetchedArray:
+        """All images: N x height x width x channels, uint8, or float32 after `normalised()`."""
+        dtype = np.uint8 if self._normalisation is None else np.float32
+        return FetchedArray((len(self), *self.shape), dtype, self._images)
+
+    @property
+    def masks(self) -> FetchedArray:
+        """All masks: N x height x width, uint8 0/1. `Batch` says which of them count."""
+        shape = (len(self), *self.shape[:2])
+        return FetchedArray(
+            shape, np.uint8, lambda chosen: self._pixels.masks(self._positions[chosen])
+        )
+
+    @overload
+    def __getitem__(self, key: int | str) -> Sample: ...
+
+    @overload
+    def __getitem__(self, key: slice | Sequence[int] | npt.NDArray[Any]) -> Samples: ...
+
+    def __getitem__(self, key: Any) -> Sample | Samples:
+        """One sample by position or by `image_id`; several by slice, positions or booleans."""
+        if isinstance(key, str):
+            key = self._position_of(key)
+        chosen = chosen_positions(key, len(self))
+        if not isinstance(chosen, int):
+            return self.select(chosen)
+        return next(self._samples(self.batch([chosen]), chosen))
+
+    def __iter__(self) -> Iterator[Sample]:
+        start = 0
+        for batch in self.batches(_ITERATED_AT_ONCE):
+            yield from self._samples(batch, start)
+            start += len(batch)
+
+    def select(self, positions: Sequence[int] | npt.NDArray[Any]) -> Samples:
+        """Some of these samples, in the order of `positions`; nothing is read.
+
+        Args:
+            positions: Integers, of which one may come more than once, or one boolean per sample.
+
+        Raises:
+            IndexError: One of them is out of range.
+        """
+        chosen = np.atleast_1d(chosen_positions(positions, len(self)))
+        return Samples(self._selection, self._pixels, self._positions[chosen], self._normalisation)
+
+    def take(self, image_ids: Sequence[str]) -> Batch:
+        """The samples with these ids, in the order asked for; an id may come more than once.
+
+        Raises:
+            KeyError: One of them is not in the selection.
+            ValueError: No id was given.
+        """
+        if not image_ids:
+            raise ValueError("Give at least one image_id.")
+        return self.batch([self._position_of(image_id) for image_id in image_ids])
+
+    def batch(self, positions: Sequence[int] | npt.NDArray[Any]) -> Batch:
+        """The samples at these positions, in the order asked for; see `select` for arguments and errors."""
+        chosen = self._positions[np.atleast_1d(chosen_positions(positions, len(self)))]
+        return self._described(chosen, self._pixels.images(chosen), self._pixels.masks(chosen))
+
+    def batches(
+        self, size: int, *, shuffle: int | None = None, drop_last: bool = False
+    ) -> Iterator[Batch]:
+        """All samples, `size` at a time.
+
+        What is read ahead is in memory: two fetches of about 64 MB, and the one that batches are taken
+        out of. The arrays of a batch may share memory with those of its neighbours.
+
+        Args:
+            size: Number of samples in a batch.
+            shuffle: Seed of a random order. One seed gives one order wherever and whenever the same
+                samples are read; take another for each epoch. None keeps the order.
+            drop_last: Leave out a last batch that is smaller.
+
+        Raises:
+            ValueError: The size is below 1.
+            TypeError: `shuffle` is a boolean.
+        """
+        if size < 1:
+            raise ValueError(f"A batch cannot have {size} samples.")
+        if isinstance(shuffle, bool):
+            raise TypeError("shuffle takes the seed of the order, such as the number of the epoch.")
+        order = np.arange(len(self))
+        if shuffle is not None:
+            order = np.random.default_rng(shuffle).permutation(order)
+        if drop_last:
+            order = order[: len(order) - len(order) % size]
+        return self._in_order(order, size)
+
+    def normalised(self) -> Samples:
+        """The same samples with float32 images: (pixel / 255 - mean) / standard deviation.
+
+        Mean and standard deviation are those of each channel of the good training images of the sample's
+        category, as stored in `pixel_statistics`. A channel that never varies is centred only. Masks stay
+        as they are.
+
+        Raises:
+            LookupError: Nothing is stored for one of the categories.
+        """
+        normalisation = Normalisation.of(
+            self._selection.table, self._positions, self._selection.statistics
+        )
+        return Samples(self._selection, self._pixels, self._positions, normalisation)
+
+    def to_torch(self, transform: Callable[[dict[str, Any]], Any] | None = None) -> SamplesDataset:
+        """A map-style `torch.utils.data.Dataset`; see `SamplesDataset` for what its items are.
+
+        Args:
+            transform: Called with each item; what it returns is given instead.
+
+        Raises:
+            ImportError: PyTorch is not installed.
+        """
+        try:
+            from anomaly_assets.reader.torch import SamplesDataset
+        except ImportError as error:
+            raise ImportError(
+                "to_torch() needs PyTorch: pip install 'anomaly_assets[torch]'."
+            ) from error
+        return SamplesDataset(self, transform)
+
+    def cache(self, directory: str | Path) -> Samples:
+        """Write these samples into a folder once, and read them from there at the speed of memory.
+
+        The folder gets a folder for each snapshot and selection; what is already there is used as it is.
+        `cached_selections` lists what is there, of older snapshots too, and removes it. Images are kept
+        as uint8; masks, where there are any. Several processes may call this at once.
+
+        Args:
+            directory: Any folder, which is made if it is missing.
+
+        Returns:
+            The same samples in the same order, read from memory-mapped files. They need the
+            database no more.
+
+        Raises:
+            OSError: The folder cannot be written; nothing half-written counts as a cache.
+            ValueError: There are no samples, or the database was never published.
+            DatabaseError: The database cannot be read.
+            CacheError: What is in the folder already is damaged.
+        """
+        raw = Samples(self._selection, self._pixels, self._positions)
+        selection = self._selection.narrowed(self.table, self._positions)
+        folder = cache.keep(Path(directory), selection, raw.batches(_ITERATED_AT_ONCE))
+        cached = Samples(*cache.read(folder))
+        return cached if self._normalisation is None else cached.normalised()
+
+    def close(self) -> None:
+        """Close the database, for all samples selected from these too."""
+        self._pixels.close()
+
+    def __enter__(self) -> Samples:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _in_order(self, order: IntArray, size: int) -> Iterator[Batch]:
+        for chosen, images, masks in read_ahead(self._pixels, self._positions[order], size):
+            yield self._described(chosen, images, masks)
+
+    def _described(self, chosen: IntArray, images: UInt8Array, masks: UInt8Array) -> Batch:
+        labels = self._selection.label_indices[chosen]
+        from_file = self._selection.mask_from_file[chosen]
+        return Batch(
+            image_ids=self._selection.table["image_id"].take(chosen).to_pylist(),
+            images=self._finished(images, chosen),
+            masks=masks,
+            has_mask=from_file | (labels == 0),
+            mask_from_file=from_file,
+            label_indices=labels,
+        )
+
+    def _images(self, chosen: IntArray) -> ImageArray:
+        at = self._positions[chosen]
+        return self._finished(self._pixels.images(at), at)
+
+    def _finished(self, images: UInt8Array, chosen: IntArray) -> ImageArray:
+        if self._normalisation is None:
+            return images
+        return self._normalisation.apply(images, chosen)
+
+    def _samples(self, batch: Batch, first: int) -> Iterator[Sample]:
+        rows = self.table.slice(first, len(batch)).to_pylist()
+        for number, row in enumerate(rows):
+            yield Sample(
+                image_id=batch.image_ids[number],
+                image=batch.images[number],
+                mask=batch.masks[number],
+                has_mask=bool(batch.has_mask[number]),
+                mask_from_file=bool(batch.mask_from_file[number]),
+                label_index=int(batch.label_indices[number]),
+                metadata=row,
+            )
+
+    @cached_property
+    def _position_by_id(self) -> dict[str, int]:
+        ids = self.table["image_id"].to_pylist()
+        return {image_id: position for position, image_id in enumerate(ids)}
+
+    def _position_of(self, image_id: str) -> int:
+        try:
+            return self._position_by_id[image_id]
+        except KeyError:
+            raise KeyError(
+                f"{image_id!r} is not among these {len(self)} samples ({self._selection.asked_for})."
+            ) from None
+
+
+_ITERATED_AT_ONCE = 64

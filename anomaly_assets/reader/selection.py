@@ -1,0 +1,200 @@
+"""Which samples are meant, and what is known about them besides their pixels."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+
+from anomaly_assets.reader.batch import BoolArray, IntArray
+from anomaly_assets.reader.connect import Database, explained
+from anomaly_assets.reader.normalise import Statistics
+
+FILTERED = ("source_dataset", "category", "split", "label")
+"""Columns that have an argument of their own."""
+
+Wanted = Mapping[str, Sequence[str]]
+"""Filtered column to the values that are wanted."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What is known about some samples besides their pixels.
+
+    All of it is in memory, about 500 bytes per sample.
+
+    Attributes:
+        table: The columns of the view `samples` without the two tensors; one row per sample, ordered
+            by `image_id`.
+        label_indices: int64, one per sample.
+        mask_from_file: bool, one per sample.
+        shape: Height, width and channels of every sample.
+        snapshot_id: The snapshot that they are read from.
+        statistics: Channel statistics of each category.
+        asked_for: The filters, as a sentence.
+    """
+
+    table: pa.Table
+    label_indices: IntArray
+    mask_from_file: BoolArray
+    shape: tuple[int, int, int]
+    snapshot_id: str | None
+    statistics: Statistics
+    asked_for: str
+
+    @classmethod
+    def of(
+        cls, table: pa.Table, snapshot_id: str | None, statistics: Statistics, asked_for: str
+    ) -> Selection:
+        """What is known of the samples in a table.
+
+        Raises:
+            ValueError: They have different shapes.
+        """
+        sizes = table.select(["height", "width", "channels"]).group_by(
+            ["height", "width", "channels"]
+        )
+        shapes = sorted(tuple(row.values()) for row in sizes.aggregate([]).to_pylist())
+        if len(shapes) > 1:
+            raise ValueError(
+                f"Samples of different shapes cannot be read together: {shapes}. Choose one of them with "
+                f"where='height = {shapes[0][0]} AND width = {shapes[0][1]} AND channels = {shapes[0][2]}'."
+            )
+        return cls(
+            table=table,
+            label_indices=table["label_index"].to_numpy().astype(np.int64),
+            mask_from_file=table["mask_area_fraction"].is_valid().to_numpy(),
+            shape=shapes[0],
+            snapshot_id=snapshot_id,
+            statistics=statistics,
+            asked_for=asked_for,
+        )
+
+    def narrowed(self, table: pa.Table, positions: IntArray) -> Selection:
+        """The same for the samples at some positions, whose rows are `table`."""
+        return replace(
+            self,
+            table=table,
+            label_indices=self.label_indices[positions],
+            mask_from_file=self.mask_from_file[positions],
+        )
+
+
+def select(database: Database, wanted: Wanted, where: str | None) -> tuple[Selection, IntArray]:
+    """Find the samples that are wanted.
+
+    Returns:
+        What is known about them, and the row of `image_tensors` that each lies in.
+
+    Raises:
+        LookupError: There are none; the message says what there is.
+        ValueError: `where` is no condition over the columns of `samples`.
+    """
+    with database.cursor() as cursor:
+        with explained(database.location):
+            existing = _existing(cursor)
+            _refuse_unknown(wanted, existing, database.location)
+            statistics = _statistics(cursor)
+        found = _rows(cursor, wanted, where, database)
+        asked_for = _asked_for(wanted, where)
+        if not found.num_rows:
+            raise LookupError(
+                f"{database.location} has no sample with {asked_for}, though it has some with each by "
+                f"itself. {_categories(existing)}"
+                if len(wanted) + bool(where) > 1
+                else f"{database.location} has no sample with {asked_for}. {_categories(existing)}"
+            )
+        rows = found["row"].to_numpy()
+        table = found.drop_columns(["row"]).combine_chunks()
+        return Selection.of(table, database.snapshot_id, statistics, asked_for), rows
+
+
+def _rows(
+    cursor: duckdb.DuckDBPyConnection, wanted: Wanted, where: str | None, database: Database
+) -> pa.Table:
+    values = {column: list(wanted.get(column, ())) for column in FILTERED}
+    statement = _SELECTED.replace("<where>", "true" if where is None else f"(\n{where}\n)")
+    try:
+        if len(duckdb.extract_statements(statement)) != 1:
+            raise ValueError(f"where={where!r} is more than one SQL statement.")
+        with explained(database.location):
+            return cursor.execute(statement, values).to_arrow_table()
+    except (duckdb.ProgrammingError, duckdb.DataError) as error:
+        if where is None:
+            raise
+        columns = [row[0] for row in cursor.execute("DESCRIBE samples").fetchall()]
+        raise ValueError(
+            f"where={where!r} is no SQL condition over the columns of samples: "
+            f"{str(error).partition(chr(10))[0]} Columns: {', '.join(columns)}."
+        ) from error
+
+
+def _existing(cursor: duckdb.DuckDBPyConnection) -> list[dict[str, str]]:
+    found = cursor.execute(_EXISTING).fetchall()
+    return [dict(zip(FILTERED, row, strict=True)) for row in found]
+
+
+def _refuse_unknown(wanted: Wanted, existing: list[dict[str, str]], location: str) -> None:
+    if not existing:
+        raise LookupError(f"{location} holds no samples yet: materialize the graph with a root.")
+    for column, values in wanted.items():
+        known = sorted({row[column] for row in existing})
+        for value in values:
+            if value in known:
+                continue
+            close = difflib.get_close_matches(value, known, n=1, cutoff=0.5)
+            meant = f" Did you mean {close[0]!r}?" if close else ""
+            listed = (
+                _categories(existing) if column == "category" else f"There is {', '.join(known)}."
+            )
+            raise LookupError(f"{column}={value!r} does not exist.{meant} {listed}")
+
+
+def _categories(existing: list[dict[str, str]]) -> str:
+    by_dataset: dict[str, set[str]] = {}
+    for row in existing:
+        by_dataset.setdefault(row["source_dataset"], set()).add(row["category"])
+    named = (f"{name}: {', '.join(sorted(found))}" for name, found in sorted(by_dataset.items()))
+    return f"Categories: {'; '.join(named)}."
+
+
+def _statistics(cursor: duckdb.DuckDBPyConnection) -> Statistics:
+    try:
+        rows = cursor.execute(_STATISTICS).fetchall()
+    except duckdb.CatalogException:  # published before summaries were ever made
+        return {}
+    return {(row[0], row[1]): (row[2], row[3]) for row in rows}
+
+
+def _asked_for(wanted: Wanted, where: str | None) -> str:
+    parts: list[Any] = [
+        f"{column}={values[0]!r}" if len(values) == 1 else f"{column} in {list(values)}"
+        for column, values in wanted.items()
+    ]
+    return " and ".join([*parts, *([f"({where})"] if where else [])]) or "no filter"
+
+
+_EXISTING = "SELECT DISTINCT source_dataset, category, split, label FROM samples"
+
+# The condition of the caller is the one thing put into a statement as text.
+_SELECTED = """
+SELECT samples.* EXCLUDE (image_tensor, mask_tensor), stored.row
+FROM samples
+JOIN (SELECT image_id AS stored_id, rowid AS row FROM image_tensors) AS stored
+    ON stored_id = samples.image_id
+WHERE (len($source_dataset) = 0 OR list_contains($source_dataset, source_dataset))
+    AND (len($category) = 0 OR list_contains($category, category))
+    AND (len($split) = 0 OR list_contains($split, split))
+    AND (len($label) = 0 OR list_contains($label, label))
+    AND <where>
+ORDER BY samples.image_id
+"""
+_STATISTICS = """
+SELECT source_dataset, category, channel_means, channel_standard_deviations
+FROM pixel_statistics
+"""

@@ -1,0 +1,22 @@
+"""What the tests of exports share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from anomaly_assets.tensors.spec import TensorSpec
+from anomaly_assets_tests.export.published import PICTURES, publish_pictures
+
+
+@pytest.fixture(scope="session")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ten images, of both datasets, both splits and both labels; 8 x 6 pixels in colour."""
+    return publish_pictures(tmp_path_factory.mktemp("published"), PICTURES)
+
+
+@pytest.fixture(scope="session")
+def grey_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with one channel."""
+    return publish_pictures(tmp_path_factory.mktemp("grey"), PICTURES, TensorSpec(8, 6, 1))

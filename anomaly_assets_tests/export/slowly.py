@@ -1,0 +1,31 @@
+"""The command line of exports with a pause after every sample, so that it can be interrupted.
+
+python -m anomaly_assets_tests.export.slowly --format anomalib --out …
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from unittest import mock
+
+from anomaly_assets.export import __main__, selection
+
+PAUSE_SECONDS = 0.15
+
+_parts = selection.Source.parts
+
+
+def _slow_parts(source: selection.Source) -> Iterator[selection.Part]:
+    for part in _parts(source):
+        yield part
+        time.sleep(PAUSE_SECONDS)
+
+
+if __name__ == "__main__":
+    with (
+        mock.patch.object(selection, "_LARGEST_BATCH", 1),
+        mock.patch.object(selection.Source, "parts", _slow_parts),
+    ):
+        sys.exit(__main__.main())

@@ -1,0 +1,107 @@
+"""Which samples are opened, and what is said where there are none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from anomaly_assets.reader import Samples, open_samples
+from anomaly_assets_tests.reader.published import IMAGE_IDS
+
+CATEGORIES = "dagm_2007: Class1; mvtec_ad: bottle, carpet, screw"
+
+
+def ids(samples: Samples) -> list[str]:
+    return [str(image_id) for image_id in samples.table["image_id"].to_pylist()]
+
+
+@pytest.mark.parametrize(
+    ("filters", "part"),
+    [
+        ({"category": "carpet"}, "/carpet/"),
+        ({"source_dataset": "dagm_2007"}, "dagm_2007/"),
+        ({"category": "bottle", "split": "train", "label": "good"}, "/bottle/train/good/"),
+        ({"where": "defect_type = 'crack'"}, "/crack/"),
+        ({"where": "true -- what follows a comment is not lost", "category": "screw"}, "/screw/"),
+    ],
+)
+def test_a_selection_has_what_it_names_only(
+    database: Path, filters: dict[str, Any], part: str
+) -> None:
+    expected = [image_id for image_id in IMAGE_IDS if part in image_id]
+    assert expected
+    assert ids(open_samples(database, **filters)) == expected
+
+
+def test_a_filter_takes_several_values(database: Path) -> None:
+    chosen = open_samples(database, category=["carpet", "screw"], split=("train", "test"))
+    assert ids(chosen) == [i for i in IMAGE_IDS if "/carpet/" in i or "/screw/" in i]
+    with pytest.raises(ValueError, match=r"category=\[\] asks for nothing"):
+        open_samples(database, category=[])
+
+
+@pytest.mark.parametrize(
+    ("filters", "message"),
+    [
+        (
+            {"category": "botle"},
+            f"category='botle' does not exist. Did you mean 'bottle'\\? .*{CATEGORIES}",
+        ),
+        (
+            {"category": ["bottle", "zzz"]},
+            f"category='zzz' does not exist. Categories: {CATEGORIES}",
+        ),
+        ({"category": "'; DROP TABLE images; --"}, CATEGORIES),
+        ({"split": "val"}, "split='val' does not exist. There is test, train."),
+        ({"label": "god"}, "Did you mean 'good'\\? There is anomalous, good."),
+        ({"source_dataset": "mvtec"}, "Did you mean 'mvtec_ad'\\? There is dagm_2007, mvtec_ad."),
+        (
+            {"source_dataset": "dagm_2007", "category": "bottle"},
+            "no sample with source_dataset='dagm_2007' and category='bottle', though it has some "
+            f"with each by itself. Categories: {CATEGORIES}",
+        ),
+        ({"where": "width = 1"}, r"no sample with \(width = 1\)"),
+    ],
+)
+def test_a_selection_without_samples_says_what_exists(
+    database: Path, filters: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(LookupError, match=message):
+        open_samples(database, **filters)
+
+
+@pytest.mark.parametrize(
+    "where", ["colour = 'red'", "category = ", "category = 'x", "1 +", "(", ""]
+)
+def test_a_condition_that_is_none_is_answered_with_the_columns(database: Path, where: str) -> None:
+    with pytest.raises(ValueError, match=r"is no SQL condition .* Columns: image_id, filename,"):
+        open_samples(database, where=where)
+
+
+def test_a_condition_is_sql_as_it_stands_and_quotes_are_the_caller_s(database: Path) -> None:
+    """Trusted input: it can name any table, but it is one condition and nothing is written."""
+    assert len(open_samples(database, where="filename LIKE '%''%' OR category = 'screw'")) == 1
+    assert len(open_samples(database, where="category = 'screw') OR (true")) == len(IMAGE_IDS)
+    with pytest.raises(ValueError, match="more than one SQL statement"):
+        open_samples(database, where="true); DROP VIEW samples; SELECT (true")
+    assert len(open_samples(database)) == len(IMAGE_IDS)
+
+
+def test_the_environment_names_the_database_that_is_opened_by_default(
+    database: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("ANOMALY_DATABASE", str(database))
+    assert len(open_samples()) == len(IMAGE_IDS)
+    monkeypatch.delenv("ANOMALY_DATABASE")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"data/anomaly.duckdb does not exist: run `make"):
+        open_samples()
+
+
+def test_samples_say_what_they_are(database: Path) -> None:
+    samples = open_samples(database, category="bottle", split="train")
+    assert repr(samples) == "<4 samples of 8×6×3: category='bottle' and split='train'>"
+    assert samples.snapshot_id is not None
+    assert len(samples.snapshot_id) == 64
