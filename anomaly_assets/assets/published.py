@@ -1,14 +1,11 @@
 """The published database: what the team opens."""
 
-from collections.abc import Sequence
-
 import dagster as dg
 
 from anomaly_assets.assets.resources import WarehouseResource
 from anomaly_assets.assets.specs import FRESHNESS, OWNERS
 from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.warehouse.publications import publish_warehouse
-from anomaly_assets.warehouse.snapshots import Snapshot
 
 _UPSTREAM: list[str | dg.AssetKey] = [
     "samples",
@@ -53,10 +50,10 @@ def published_database(
             "path": dg.MetadataValue.path(published.location),
             "snapshot_id": published.snapshot_id,
             "written": published.written,
-            **published.details,
+            "snapshots": dg.MetadataValue.table([dg.TableRecord(row) for row in published.history]),
             **{name: dg.MetadataValue.json(origin[name]) for name in _MAPS if origin.get(name)},
             **{name: str(origin[name]) for name in _FACTS if origin.get(name)},
-            **({"snapshots": _table(published.snapshots)} if published.snapshots else {}),
+            **published.details,
             "dagster/row_count": published.samples,
         }
     )
@@ -64,20 +61,3 @@ def published_database(
 
 _FACTS = ("published_at", "code_version", "transform")
 _MAPS = ("roots", "load_ids", "row_counts")
-
-
-def _table(snapshots: Sequence[Snapshot]) -> dg.TableMetadataValue:
-    """The snapshots that can be opened by their id, newest first."""
-    return dg.MetadataValue.table(
-        [
-            dg.TableRecord(
-                {
-                    "snapshot_id": snapshot.snapshot_id,
-                    "published_at": f"{snapshot.published_at:%Y-%m-%d %H:%M:%S %Z}",
-                    "samples": snapshot.tensors,
-                    "file": snapshot.path.name,
-                }
-            )
-            for snapshot in snapshots
-        ]
-    )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from anomaly_assets.warehouse.database import FileWarehouse
 from anomaly_assets.warehouse.motherduck import MotherDuckWarehouse
 from anomaly_assets.warehouse.publish import differing_counts, publish
 from anomaly_assets.warehouse.publish_clone import differing_from_clone, publish_clone
-from anomaly_assets.warehouse.snapshots import Snapshot, list_snapshots
+from anomaly_assets.warehouse.snapshots import list_snapshots
 
 
 @dataclass(frozen=True)
@@ -25,18 +25,18 @@ class Published:
         snapshot_id: Digest of the content.
         written: False where this content was already published.
         samples: Number of rows of `samples`.
-        details: What there is to tell beside that, by name.
         provenance: Its row of `snapshots`, by column.
-        snapshots: Those that can be opened by their id, newest first, where they are files.
+        history: The publications that can be opened by their id, newest first.
+        details: What there is to tell beside that, by name.
     """
 
     location: str
     snapshot_id: str
     written: bool
     samples: int
-    details: Mapping[str, int]
     provenance: Mapping[str, Any]
-    snapshots: Sequence[Snapshot] = ()
+    history: list[dict[str, str | int]] = field(default_factory=list)
+    details: dict[str, int] = field(default_factory=dict)
 
 
 def publish_warehouse(
@@ -54,7 +54,7 @@ def publish_warehouse(
         target: The published database of a file warehouse; the others publish where they are.
         spec: Shape that all tensors must have.
         run_id: Noted with the snapshot.
-        keep_snapshots: How many older files stay beside the target; the others keep what they have.
+        keep_snapshots: How many older published files stay beside the target.
 
     Raises:
         PublishRefusedError: A blocking check fails.
@@ -67,19 +67,15 @@ def publish_warehouse(
             done.snapshot_id,
             done.written,
             done.samples,
-            {"file_bytes": done.file_bytes},
             done.provenance,
-            list_snapshots(target),
+            _files(target),
+            {"file_bytes": done.file_bytes},
         )
     if isinstance(warehouse, MotherDuckWarehouse):
         cloned = publish_clone(warehouse, spec, run_id=run_id)
+        name = warehouse.published.name
         return Published(
-            warehouse.published.name,
-            cloned.snapshot_id,
-            cloned.written,
-            cloned.samples,
-            {},
-            cloned.provenance,
+            name, cloned.snapshot_id, cloned.written, cloned.samples, cloned.provenance
         )
     from anomaly_assets.warehouse.lake import LakeWarehouse
     from anomaly_assets.warehouse.publish_lake import publish_version
@@ -91,9 +87,22 @@ def publish_warehouse(
         noted.snapshot_id,
         noted.written,
         noted.samples,
-        {"lake_version": noted.version},
         noted.provenance,
+        [{"snapshot_id": each.snapshot_id, "version": each.version} for each in noted.history],
+        {"lake_version": noted.version},
     )
+
+
+def _files(target: Path) -> list[dict[str, str | int]]:
+    return [
+        {
+            "snapshot_id": snapshot.snapshot_id,
+            "published_at": f"{snapshot.published_at:%Y-%m-%d %H:%M:%S %Z}",
+            "samples": snapshot.tensors,
+            "file": snapshot.path.name,
+        }
+        for snapshot in list_snapshots(target)
+    ]
 
 
 def differences(warehouse: Warehouse, target: Path) -> list[tuple[str, str | None]]:

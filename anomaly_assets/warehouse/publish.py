@@ -103,15 +103,18 @@ def publish(
     with warehouse.locked():
         with warehouse.connect(wide_rows=True) as connection:
             ensure_tables(connection)
-            refuse_what_is_wrong(connection, spec)
-            snapshot_id = content_id(connection)
+            _refuse_what_is_wrong(connection, spec)
+            snapshot_id = _snapshot_id(connection)
             samples = row_count(connection, "samples")
             published_id = _published_id(target)
             if published_id == snapshot_id and not _differing(connection, target):
                 discard_older(target, snapshot_id, keep_snapshots)
                 origin = provenance(connection, snapshot_id)
                 return Publication(snapshot_id, False, target.stat().st_size, samples, origin)
-            origin = note(connection, snapshot_id, run_id)
+            counts = _counts(connection)
+            del counts["snapshots"]  # which this very row changes
+            note_snapshot(connection, snapshot_id, run_id, counts)
+            origin = provenance(connection, snapshot_id)
             connection.execute("CHECKPOINT")
             live_bytes = _live_bytes(connection)
         with _beside(target) as unfinished:
@@ -149,26 +152,11 @@ def _differing(connection: duckdb.DuckDBPyConnection, target: Path) -> list[tupl
     ]
 
 
-def note(
-    connection: duckdb.DuckDBPyConnection, snapshot_id: str, run_id: str | None
-) -> dict[str, Any]:
-    """Note in `snapshots` what is about to be published; the row by column."""
-    counts = _counts(connection)
-    del counts["snapshots"]  # which this very row changes
-    note_snapshot(connection, snapshot_id, run_id, counts)
-    return provenance(connection, snapshot_id)
-
-
 def _counts(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
     return {name: row_count(connection, name) for name in COUNTED_TABLES}
 
 
-def refuse_what_is_wrong(connection: duckdb.DuckDBPyConnection, spec: TensorSpec) -> None:
-    """Run the blocking checks.
-
-    Raises:
-        PublishRefusedError: One of them fails.
-    """
+def _refuse_what_is_wrong(connection: duckdb.DuckDBPyConnection, spec: TensorSpec) -> None:
     failing = blocking_findings(connection, spec)
     if failing:
         named = "; ".join(
@@ -205,7 +193,7 @@ def _published_id(target: Path) -> str | None:
     return str(found[0]) if found else None
 
 
-def content_id(connection: duckdb.DuckDBPyConnection) -> str:
+def _snapshot_id(connection: duckdb.DuckDBPyConnection) -> str:
     """Digest of all that is published; summaries count, because they may be made at another time."""
     digest = hashlib.sha256()
     found = connection.execute(statement(connection, "snapshot_id")).fetchone()

@@ -10,12 +10,12 @@ import duckdb
 
 from anomaly_assets.tensors.spec import TensorSpec
 from anomaly_assets.warehouse.motherduck import MotherDuckWarehouse
-from anomaly_assets.warehouse.provenance import provenance
+from anomaly_assets.warehouse.provenance import note_snapshot, provenance
 from anomaly_assets.warehouse.publish import (
     COUNTED_TABLES,
-    content_id,
-    note,
-    refuse_what_is_wrong,
+    _counts,
+    _refuse_what_is_wrong,
+    _snapshot_id,
 )
 from anomaly_assets.warehouse.schema import ensure_tables, row_count
 
@@ -52,17 +52,20 @@ def publish_clone(
     """
     with warehouse.finishing(), warehouse.connect() as connection:
         ensure_tables(connection)
-        refuse_what_is_wrong(connection, spec)
-        snapshot_id = content_id(connection)
+        _refuse_what_is_wrong(connection, spec)
+        snapshot_id = _snapshot_id(connection)
         samples = row_count(connection, "samples")
         if _published_id(connection, warehouse) == snapshot_id and not _differing(
             connection, warehouse
         ):
-            origin = provenance(connection, snapshot_id)
-            return ClonePublication(snapshot_id, False, samples, origin)
-        origin = note(connection, snapshot_id, run_id)
+            return ClonePublication(
+                snapshot_id, False, samples, provenance(connection, snapshot_id)
+            )
+        counts = _counts(connection)
+        del counts["snapshots"]  # which this very row changes
+        note_snapshot(connection, snapshot_id, run_id, counts)
         warehouse.clone(connection)
-        return ClonePublication(snapshot_id, True, samples, origin)
+        return ClonePublication(snapshot_id, True, samples, provenance(connection, snapshot_id))
 
 
 def differing_from_clone(warehouse: MotherDuckWarehouse) -> list[tuple[str, str | None]]:

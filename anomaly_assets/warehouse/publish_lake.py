@@ -23,12 +23,12 @@ from anomaly_assets.warehouse.lake_connection import (
     PublishedVersion,
     published_versions,
 )
-from anomaly_assets.warehouse.provenance import provenance
+from anomaly_assets.warehouse.provenance import note_snapshot, provenance
 from anomaly_assets.warehouse.publish import (
     COUNTED_TABLES,
-    content_id,
-    note,
-    refuse_what_is_wrong,
+    _counts,
+    _refuse_what_is_wrong,
+    _snapshot_id,
 )
 from anomaly_assets.warehouse.schema import ensure_tables, row_count, sql_text
 
@@ -43,6 +43,7 @@ class LakePublication:
         version: Version of the lake that holds it.
         samples: Number of rows of `samples`.
         provenance: Its row of `snapshots`, by column.
+        history: What was published, the newest first.
     """
 
     snapshot_id: str
@@ -50,6 +51,7 @@ class LakePublication:
     version: int
     samples: int
     provenance: Mapping[str, Any]
+    history: list[PublishedVersion]
 
 
 def publish_version(
@@ -67,16 +69,25 @@ def publish_version(
     """
     with warehouse.finishing(), warehouse.connect() as connection:
         ensure_tables(connection)
-        refuse_what_is_wrong(connection, spec)
-        snapshot_id = content_id(connection)
+        _refuse_what_is_wrong(connection, spec)
+        snapshot_id = _snapshot_id(connection)
         samples = row_count(connection, "samples")
         newest = _newest(connection)
         if newest and newest.snapshot_id == snapshot_id and not _differing(connection, newest):
-            origin = provenance(connection, snapshot_id)
-            return LakePublication(snapshot_id, False, newest.version, samples, origin)
-        origin = note(connection, snapshot_id, run_id)
+            origin, history = (
+                provenance(connection, snapshot_id),
+                published_versions(connection, CATALOG),
+            )
+            return LakePublication(snapshot_id, False, newest.version, samples, origin, history)
+        counts = _counts(connection)
+        del counts["snapshots"]  # which this very row changes
+        note_snapshot(connection, snapshot_id, run_id, counts)
         version = publish_current_version(connection, snapshot_id)
-        return LakePublication(snapshot_id, True, version, samples, origin)
+        origin, history = (
+            provenance(connection, snapshot_id),
+            published_versions(connection, CATALOG),
+        )
+        return LakePublication(snapshot_id, True, version, samples, origin, history)
 
 
 def publish_current_version(connection: duckdb.DuckDBPyConnection, snapshot_id: str) -> int:
