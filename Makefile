@@ -18,7 +18,7 @@ debian = apt-get update -qq && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive \
   apt-get install -qq --yes --no-install-recommends $(1) >/dev/null
 
 .DEFAULT_GOAL := help
-.PHONY: help materialize ui test test-lake lint types bench bench-quick faults faults-quick stores postgresql lock clean dagster-home
+.PHONY: help materialize ui test test-lake lint types bench bench-quick faults faults-quick stores postgresql torch lock clean dagster-home
 
 help: ## List the targets
 	@echo "make TARGET [ARGS='further arguments'] [PYTHON=python3.12] [PORT=3000]"
@@ -71,6 +71,11 @@ $(AZURITE): | $(INSTALLED)
 	@echo "Installing Azurite into .venv/stores; this takes half a minute."
 	npm install --prefix .venv/stores --no-save --no-package-lock --no-audit --no-fund \
 	  --ignore-scripts --loglevel=error azurite@3.37.0
+
+# Not in requirements.lock, which would hold CUDA's build, some gigabytes, for everybody.
+torch: $(INSTALLED) ## Install PyTorch, for the tests of `Samples.to_torch`
+	@$(RUN) pip show --quiet torch 2>/dev/null || \
+	  $(RUN) pip install --quiet --disable-pip-version-check torch==2.13.0
 
 # Extras keep their brackets, because pip before 24 refuses them in a hashed file otherwise.
 lock: $(INSTALLED) ## Resolve requirements.lock again; ARGS=--upgrade takes newer versions
