@@ -19,6 +19,7 @@ from anomaly_assets.warehouse.lake_connection import connect_lake
 from anomaly_assets.warehouse.locations import LakeLocation, MotherDuckLocation, parse_location
 
 _FETCHED_BYTES = 64 * 1024 * 1024
+_PARQUET_BYTES = 384 * 1024 * 1024
 
 
 def connect_remote(location: str, *, snapshot: str | None = None) -> duckdb.DuckDBPyConnection:
@@ -41,9 +42,11 @@ def connect_remote(location: str, *, snapshot: str | None = None) -> duckdb.Duck
             from anomaly_assets.warehouse.motherduck import connect_motherduck
 
             return connect_motherduck(parsed)
-        return connect_lake(location, snapshot=snapshot)
+        connection = connect_lake(location, snapshot=snapshot)
     except WarehouseError as error:
         raise DatabaseError(str(error)) from None
+    connection.execute("SET threads = 1")  # others would only take its memory
+    return connection
 
 
 class RemoteDatabase(Database):
@@ -89,6 +92,8 @@ class RemotePixels:
         self._ids = image_ids
         self._mask_from_file = mask_from_file
         self._shape = shape
+        # A part of a Parquet file that holds a picture is read whole: 100 MB, twice over, in two threads.
+        database.memory_bytes = max(database.memory_bytes, 4 * _PARQUET_BYTES)
         self.samples_at_once = max(1, _FETCHED_BYTES // (shape[0] * shape[1] * shape[2]))
 
     def images(self, positions: IntArray) -> UInt8Array:
