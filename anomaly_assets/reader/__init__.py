@@ -16,6 +16,12 @@ from anomaly_assets.reader.cache import CachedSelection, CacheError, cached_sele
 from anomaly_assets.reader.connect import DatabaseError
 from anomaly_assets.reader.opening import open_cache, open_samples
 from anomaly_assets.reader.samples import Samples
+from anomaly_assets.warehouse.snapshots import (
+    Snapshot,
+    SnapshotDifference,
+    diff_snapshots,
+    list_snapshots,
+)
 
 __all__ = [
     "Batch",
@@ -25,7 +31,11 @@ __all__ = [
     "FetchedArray",
     "Sample",
     "Samples",
+    "Snapshot",
+    "SnapshotDifference",
     "cached_selections",
+    "diff_snapshots",
+    "list_snapshots",
     "open_cache",
     "open_samples",
 ]

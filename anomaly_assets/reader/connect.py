@@ -75,7 +75,7 @@ def _connect_file(path: Path, name: Path | None = None) -> duckdb.DuckDBPyConnec
     connection = duckdb.connect(":memory:")
     try:
         with explained(str(name or path)):
-            # One thread per fetch: two fetches run side by side, and each keeps its order.
+            # Blobs are copied by the thread that asks for them; more would only take its memory.
             connection.execute("SET threads = 1")
             connection.execute("SET TimeZone = 'UTC'")
             literal = "'" + str(path).replace("'", "''") + "'"
@@ -121,7 +121,6 @@ class Database:
     Attributes:
         location: What was opened, as it was named.
         snapshot_id: Id of the snapshot; None where nothing was ever published.
-        memory_bytes: What DuckDB may take in each process; raised by who reads wide rows.
     """
 
     def __init__(self, location: str, snapshot: str | None = None) -> None:
@@ -131,12 +130,13 @@ class Database:
 
     def _open_with(self, connection: duckdb.DuckDBPyConnection, location: str) -> None:
         self.location = location
-        self.memory_bytes = _MEMORY_BYTES
+        self._memory_bytes = _MEMORY_BYTES
         self._process = os.getpid()
         self._connection: duckdb.DuckDBPyConnection | None = connection
         try:
             with explained(self.location):
                 self.snapshot_id = _snapshot_id(self._connection)
+            _limit_memory(self._connection, self._memory_bytes)
             # A cursor does not inherit where its connection stands.
             self._use = _use(self._connection)
         except BaseException:
@@ -153,12 +153,18 @@ class Database:
             if self._connection is not None:
                 _inherited.append(self._connection)
             self._connection, self._process = self._again(), os.getpid()
+            _limit_memory(self._connection, self._memory_bytes)
         if self._connection is None:
             raise DatabaseError(f"{self.location} was closed: open the samples again.")
         cursor = self._connection.cursor()
-        cursor.execute(f"SET memory_limit = '{self.memory_bytes} bytes'")
         cursor.execute(self._use)
         return cursor
+
+    def allow_memory(self, further_bytes: int) -> None:
+        """Let DuckDB take more memory, in each process: for who reads wide rows."""
+        self._memory_bytes += further_bytes
+        if self._connection is not None:
+            _limit_memory(self._connection, self._memory_bytes)
 
     def close(self) -> None:
         """Close it in this process."""
@@ -194,6 +200,11 @@ class Database:
 def _snapshot_id(connection: duckdb.DuckDBPyConnection) -> str | None:
     found = connection.execute(_NEWEST_SNAPSHOT).fetchone()
     return str(found[0]) if found else None
+
+
+def _limit_memory(connection: duckdb.DuckDBPyConnection, memory_bytes: int) -> None:
+    # Not for every cursor: DuckDB empties what it holds for reuse, which made reading 3 times slower.
+    connection.execute(f"SET memory_limit = '{memory_bytes} bytes'")
 
 
 def _use(connection: duckdb.DuckDBPyConnection) -> str:

@@ -19,7 +19,7 @@ from anomaly_assets.warehouse.lake_connection import connect_lake
 from anomaly_assets.warehouse.locations import LakeLocation, MotherDuckLocation, parse_location
 
 _FETCHED_BYTES = 64 * 1024 * 1024
-_PARQUET_BYTES = 384 * 1024 * 1024
+_PARQUET_BYTES = 1024 * 1024 * 1024
 
 
 def connect_remote(location: str, *, snapshot: str | None = None) -> duckdb.DuckDBPyConnection:
@@ -93,7 +93,7 @@ class RemotePixels:
         self._mask_from_file = mask_from_file
         self._shape = shape
         # A part of a Parquet file that holds a picture is read whole: 100 MB, twice over, in two threads.
-        database.memory_bytes = max(database.memory_bytes, 4 * _PARQUET_BYTES)
+        database.allow_memory(_PARQUET_BYTES)
         self.samples_at_once = max(1, _FETCHED_BYTES // (shape[0] * shape[1] * shape[2]))
 
     def images(self, positions: IntArray) -> UInt8Array:

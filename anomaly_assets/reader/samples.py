@@ -27,9 +27,10 @@ if TYPE_CHECKING:
 class Samples:
     """A selection of samples, in the order of their `image_id`, which is the same in every snapshot.
 
-    In memory are only the metadata (about 500 bytes per sample) and what is being read. Everything reads
-    from the one snapshot that was opened, in this process and in its workers, also after another one was
-    published. It can be pickled.
+    In memory are the metadata (about 500 bytes per sample), what is being read, and up to 512 MB that
+    DuckDB keeps of what was read, in each process that reads from the database. Everything reads from the
+    one snapshot that was opened, in this process and in its workers, also after another one was published.
+    It can be pickled.
     """
 
     def __init__(
@@ -149,8 +150,8 @@ class Samples:
     ) -> Iterator[Batch]:
         """All samples, `size` at a time.
 
-        What is read ahead is in memory: two fetches of about 64 MB, and the one that batches are taken
-        out of. The arrays of a batch may share memory with those of its neighbours.
+        Read ahead, and in memory with the batch at hand, are two fetches of about 16 MB, and the masks of
+        eight. The arrays of a batch may share memory with those of its neighbours.
 
         Args:
             size: Number of samples in a batch.

@@ -1,7 +1,7 @@
 """What every warehouse can do, wherever it lies: a file, a lake, or MotherDuck.
 
 A file lets one run in at a time, so there every lock is the same one. A lake and MotherDuck let several
-runs write at once, and have three: what a run needs says which it takes (docs/decisions/0007).
+runs write at once, and have three: what a run needs says which it takes (docs/decisions/0008).
 """
 
 from __future__ import annotations

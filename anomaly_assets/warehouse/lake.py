@@ -1,7 +1,7 @@
 """A warehouse that several machines write to at once: DuckLake, with its catalogue in PostgreSQL.
 
 DuckLake has no unique keys, and of two transactions that insert into and delete from one table the second
-fails. So runs agree on three locks (docs/decisions/0007):
+fails. So runs agree on three locks (docs/decisions/0008):
 
 - *the refresh of a source dataset*, for its catalogue or its tensors;
 - *writing*, for one short transaction on a table that holds rows of all source datasets;

@@ -18,6 +18,8 @@ from pathlib import Path
 
 import duckdb
 
+from anomaly_assets.settings import published_database
+
 ID_DIGITS = 12
 """Digits of a snapshot id in a file name."""
 
@@ -88,16 +90,16 @@ def kept_paths(database: Path) -> list[Path]:
     return sorted(found, key=lambda path: (path.stat().st_mtime_ns, path.name), reverse=True)
 
 
-def list_snapshots(database: str | Path) -> list[Snapshot]:
+def list_snapshots(database: str | Path | None = None) -> list[Snapshot]:
     """The snapshots that can be opened, newest first; the first is the published database itself.
 
     Args:
-        database: The published database.
+        database: The published database; by default what ANOMALY_DATABASE names.
 
     Raises:
         FileNotFoundError: There is no such database.
     """
-    path = Path(database)
+    path = Path(published_database() if database is None else database)
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist: run `make materialize`, or name the file.")
     found: dict[str, Snapshot] = {}
@@ -133,19 +135,20 @@ def find_snapshot(database: str | Path, snapshot: str) -> Path:
     )
 
 
-def diff_snapshots(a: str, b: str, database: str | Path) -> SnapshotDifference:
+def diff_snapshots(a: str, b: str, database: str | Path | None = None) -> SnapshotDifference:
     """What a training run on snapshot `b` sees that one on `a` did not, and the reverse.
 
     Args:
         a: Id of the first snapshot, or its first digits.
         b: Id of the second one.
-        database: The published database.
+        database: The published database; by default what ANOMALY_DATABASE names.
 
     Raises:
         FileNotFoundError: There is no such database.
         LookupError: One of the snapshots does not exist.
     """
-    paths = {"a": find_snapshot(database, a), "b": find_snapshot(database, b)}
+    location = published_database() if database is None else database
+    paths = {"a": find_snapshot(location, a), "b": find_snapshot(location, b)}
     if paths["a"] == paths["b"]:
         return SnapshotDifference()
     found = SnapshotDifference()

@@ -46,14 +46,16 @@ def publish_pictures(folder: Path) -> Project:
     return project
 
 
-def publish_again(project: Project) -> None:
+def publish_again(project: Project, keep_snapshots: int = 0) -> None:
     """Load what changed below the roots, and publish it."""
     for name, dataset in SOURCE_DATASETS.items():
         load(dataset, str(project.roots_folder / name), project.warehouse)
     project.refresh_all()
     project.build()
     project.refresh_all()
-    publish(project.warehouse, project.folder / "anomaly.duckdb", SPEC)
+    publish(
+        project.warehouse, project.folder / "anomaly.duckdb", SPEC, keep_snapshots=keep_snapshots
+    )
 
 
 def publish_rows(path: Path, count: int, side: int) -> Path:

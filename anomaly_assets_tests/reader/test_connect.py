@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import duckdb
 import numpy as np
@@ -23,11 +22,11 @@ CHANGED = "mvtec_ad/bottle/train/good/000.png"
 ADDED = "mvtec_ad/bottle/train/good/100.png"
 
 
-def replace_published(project: Project) -> None:
+def replace_published(project: Project, keep_snapshots: int = 0) -> None:
     """Publish another content under the same name."""
     noise(100).save(project.path(CHANGED), "PNG")
     noise(101).save(project.path(ADDED), "PNG")
-    publish_again(project)
+    publish_again(project, keep_snapshots)
 
 
 def test_a_file_that_is_not_there_is_named_with_what_to_do(tmp_path: Path) -> None:
@@ -164,22 +163,18 @@ def test_a_process_that_cannot_get_at_the_snapshot_any_more_says_so(project: Pro
     assert b"Samples.cache" in found.stderr
 
 
-def test_a_snapshot_is_looked_up_beside_the_file(
-    project: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_older_snapshot_is_opened_by_its_id_or_the_beginning_of_it(project: Project) -> None:
     path = project.folder / "anomaly.duckdb"
-    kept = Path(shutil.copyfile(path, path.with_name("kept.duckdb")))
-    before = open_samples(path)
-    replace_published(project)
-
-    def find_snapshot(database: Path, snapshot: str) -> Path:
-        assert (database, snapshot) == (path, before.snapshot_id)
-        return kept
-
-    found = ModuleType("anomaly_assets.reader.snapshots")
-    found.find_snapshot = find_snapshot  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, found.__name__, found)
-    assert before.snapshot_id is not None
-    pinned = open_samples(path, snapshot=before.snapshot_id)
-    assert pinned.snapshot_id == before.snapshot_id
-    assert np.array_equal(pinned.images[:], before.images[:])
+    with open_samples(path) as before:
+        snapshot_id, images = before.snapshot_id, before.images[:]
+    assert snapshot_id is not None
+    replace_published(project, keep_snapshots=1)
+    with open_samples(path) as newest:
+        assert newest.snapshot_id != snapshot_id
+        assert len(newest) == len(images) + 1
+    for wanted in (snapshot_id, snapshot_id[:8]):
+        with open_samples(path, snapshot=wanted) as pinned:
+            assert pinned.snapshot_id == snapshot_id
+            assert np.array_equal(pinned.images[:], images)
+    with pytest.raises(LookupError, match=snapshot_id[:12]):
+        open_samples(path, snapshot="0000000000")
