@@ -9,7 +9,7 @@ from pathlib import Path
 
 from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.tensors.spec import TensorSpec
-from anomaly_assets.warehouse.locations import is_file
+from anomaly_assets.warehouse.locations import LAKE_PREFIX, is_file
 
 
 class SettingsError(ValueError):
@@ -113,7 +113,12 @@ def _image_size(text: str) -> tuple[int, int]:
 def published_database(environment: Mapping[str, str] | None = None) -> str:
     """Where people read from when they name no database: the published one."""
     values = os.environ if environment is None else environment
-    return values.get("ANOMALY_DATABASE") or "data/anomaly.duckdb"
+    if database := values.get("ANOMALY_DATABASE"):
+        return database
+    warehouse = values.get("ANOMALY_WAREHOUSE") or ""
+    if not warehouse or is_file(warehouse):
+        return "data/anomaly.duckdb"
+    return warehouse if warehouse.startswith(LAKE_PREFIX) else f"{warehouse}_published"
 
 
 def store_timeout_seconds(environment: Mapping[str, str] | None = None) -> float:

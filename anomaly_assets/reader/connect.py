@@ -15,6 +15,7 @@ from typing import Any
 
 import duckdb
 
+from anomaly_assets.warehouse.locations import is_file
 from anomaly_assets.warehouse.snapshots import find_snapshot
 
 _CATALOG = "published"
@@ -37,7 +38,7 @@ def connect(location: str, *, snapshot: str | None = None) -> duckdb.DuckDBPyCon
     """Open a published database read-only, with its tables in the current catalogue.
 
     Args:
-        location: Path of a DuckDB file.
+        location: Path of a DuckDB file, `ducklake:postgres:…` or `md:NAME`.
         snapshot: Id of the snapshot to open instead of the newest, or the beginning of one.
 
     Raises:
@@ -45,13 +46,17 @@ def connect(location: str, *, snapshot: str | None = None) -> duckdb.DuckDBPyCon
         LookupError: There is no such snapshot; the message names those that exist.
         DatabaseError: It is no published database, or cannot be read.
     """
+    if not is_file(location):
+        from anomaly_assets.reader.remote import connect_remote
+
+        return connect_remote(location, snapshot=snapshot)
     return _connect_file(locate(location, snapshot))
 
 
 def locate(location: str, snapshot: str | None = None) -> Path:
     """The file that holds a snapshot; see `connect` for arguments and errors."""
-    if location.startswith(("md:", "motherduck:", "ducklake:")) or "://" in location:
-        raise DatabaseError(f"{location}: only a path to a DuckDB file can be read so far.")
+    if not is_file(location):
+        raise DatabaseError("Only what is published as a file has a path.")
     path = Path(location)
     if snapshot is not None:
         path = find_snapshot(path, snapshot)
@@ -120,13 +125,14 @@ class Database:
 
     def __init__(self, location: str, snapshot: str | None = None) -> None:
         path = locate(location, snapshot)
-        self.location = str(path)
-        self._memory_bytes = _MEMORY_BYTES
         self._file = _Held(path)
+        self._open_with(_connect_file(self._file.address(), path), str(path))
+
+    def _open_with(self, connection: duckdb.DuckDBPyConnection, location: str) -> None:
+        self.location = location
+        self._memory_bytes = _MEMORY_BYTES
         self._process = os.getpid()
-        self._connection: duckdb.DuckDBPyConnection | None = _connect_file(
-            self._file.address(), path
-        )
+        self._connection: duckdb.DuckDBPyConnection | None = connection
         try:
             with explained(self.location):
                 self.snapshot_id = _snapshot_id(self._connection)

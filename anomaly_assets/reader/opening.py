@@ -12,6 +12,7 @@ from anomaly_assets.reader.fetch import DatabasePixels
 from anomaly_assets.reader.samples import Samples
 from anomaly_assets.reader.selection import FILTERED, select
 from anomaly_assets.settings import published_database
+from anomaly_assets.warehouse.locations import is_file
 
 Values = str | Sequence[str] | None
 
@@ -29,7 +30,8 @@ def open_samples(
     """Open the samples of a published database; all filters hold together.
 
     Args:
-        database: The DuckDB file; by default what ANOMALY_DATABASE names, else `data/anomaly.duckdb`.
+        database: The DuckDB file, `ducklake:postgres:…` or `md:NAME`; by default what ANOMALY_DATABASE
+            names, else the lake or MotherDuck that ANOMALY_WAREHOUSE names, else `data/anomaly.duckdb`.
         source_dataset: Only `mvtec_ad` or `dagm_2007`, or each of several.
         category: Only this category, or each of several.
         split: Only `train` or `test`.
@@ -51,12 +53,21 @@ def open_samples(
     asked = dict(zip(FILTERED, (source_dataset, category, split, label), strict=True))
     wanted = {name: _values(name, asked[name]) for name in FILTERED if asked[name] is not None}
     location = published_database() if database is None else os.fspath(database)
-    opened = Database(location, snapshot)
+    if is_file(location):
+        opened = Database(location, snapshot)
+    else:
+        from anomaly_assets.reader.remote import RemoteDatabase, RemotePixels
+
+        opened = RemoteDatabase(location, snapshot)
     try:
         selection, rows = select(opened, wanted, where)
     except BaseException:
         opened.close()
         raise
+    if not is_file(location):
+        ids = selection.table["image_id"]
+        pixels = RemotePixels(opened, ids, selection.mask_from_file, selection.shape)
+        return Samples(selection, pixels)
     return Samples(
         selection, DatabasePixels(opened, rows, selection.mask_from_file, selection.shape)
     )

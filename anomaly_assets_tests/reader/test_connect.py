@@ -68,8 +68,12 @@ def test_another_database_is_named_as_such(tmp_path: Path) -> None:
         open_samples(path)
 
 
-def test_other_places_say_that_they_cannot_be_read() -> None:
-    with pytest.raises(DatabaseError, match="only a path to a DuckDB file"):
+def test_a_place_that_cannot_be_reached_says_what_is_missing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("motherduck_token", "MOTHERDUCK_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(DatabaseError, match="neither motherduck_token nor MOTHERDUCK_TOKEN is set"):
         open_samples("md:anomaly")
 
 
