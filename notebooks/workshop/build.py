@@ -1,6 +1,6 @@
 """Make participant.ipynb and solution.ipynb from source.py, so that they never drift apart.
 
-    python notebooks/workshop/build.py
+python notebooks/workshop/build.py
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def rehearsal() -> nbformat.NotebookNode:
     cells: list[tuple[str, str, str]] = []
     unsolved: list[tuple[str, str, str]] = []
     for kind, name, text in _cells():
-        if "#?" in text:
+        if "# ?" in text:
             unsolved = [(kind, f"{name}-unsolved", _unsolved(text))]
         elif unsolved and name.endswith("-check"):
             *before, solved = cells
@@ -56,7 +56,7 @@ def _cells() -> list[tuple[str, str, str]]:
 
 
 def _solved(text: str) -> str:
-    kept = [line for line in text.split("\n") if not line.lstrip().startswith("#?")]
+    kept = [line for line in text.split("\n") if not line.lstrip().startswith("# ?")]
     return "\n".join(kept)
 
 
@@ -64,8 +64,8 @@ def _unsolved(text: str) -> str:
     lines: list[str] = []
     replaced = False
     for line in text.split("\n"):
-        if line.lstrip().startswith("#?"):
-            lines.append(line.replace("#? ", "", 1))
+        if line.lstrip().startswith("# ?"):
+            lines.append(line.replace("# ? ", "", 1))
             replaced = True
         elif not replaced:
             lines.append(line)
@@ -86,7 +86,7 @@ def _notebook(cells: list[tuple[str, str, str]]) -> nbformat.NotebookNode:
             text = re.sub(r"^# ?", "", text, flags=re.MULTILINE)
             notebook.cells.append(new_markdown_cell(text, id=name))
         else:
-            text = re.sub(r"^#! ", "", text, flags=re.MULTILINE)
+            text = re.sub(r"^# ! ", "", text, flags=re.MULTILINE)
             notebook.cells.append(new_code_cell(text, id=name))
     nbformat.validate(notebook)
     return notebook

@@ -151,7 +151,9 @@ class Checkpoints:
                     'Set params["updatedafter"] = iso(updated.last_value) before the loop.',
                 )
             self._day_1_has_arrived()
-        return f"the second run asked for changes only and loaded {loaded} rows; the table has {rows}."
+        return (
+            f"the second run asked for changes only and loaded {loaded} rows; the table has {rows}."
+        )
 
     def _day_1_has_arrived(self) -> None:
         if self.api.day != 1:
@@ -219,10 +221,10 @@ class Checkpoints:
         return info.row_counts.get(TABLE, 0) if info else 0
 
     def _ask(self, query: str, **parameters: Any) -> list[tuple[Any, ...]]:
-        # The notebook's own settings of this file, because one process cannot open it in two ways.
-        name = self.pipeline.destination_client().config.credentials.database
+        credentials: Any = self.pipeline.destination_client().config.credentials
+        # Not read-only: one process cannot open a file in two ways, and the notebook writes it.
         try:
-            with duckdb.connect(name) as connection:
+            with duckdb.connect(credentials.database) as connection:
                 connection.execute(f"USE {self.pipeline.dataset_name}")
                 return connection.execute(query, parameters).fetchall()
         except duckdb.CatalogException as error:

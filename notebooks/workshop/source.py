@@ -1,7 +1,7 @@
 # The source of participant.ipynb and solution.ipynb; build.py makes both of it.
 #
-# Cells begin with "# %%". Lines beginning with "#?" stand in the participant's notebook in place of
-# the one line after them, which stands in the solution. "#!" hides a notebook command from Python.
+# Cells begin with "# %%". Lines beginning with "# ?" stand in the participant's notebook in place of
+# the one line after them, which stands in the solution. "# !" hides a notebook command from Python.
 
 # %% [markdown] title
 # # dlt in one hour: a pipeline of earthquakes
@@ -23,7 +23,7 @@
 # Run the next two cells. On your own computer you may have all this already; then the first takes a second.
 
 # %% install
-#! %pip install --quiet "dlt[duckdb]>=1.31,<2" "duckdb>=1.5.5,<2" "sqlglot<30.22"
+# ! %pip install --quiet "dlt[duckdb]>=1.31,<2" "duckdb>=1.5.5,<2" "sqlglot<30.22"
 
 # %% setup
 import os
@@ -31,6 +31,7 @@ from datetime import datetime, timezone
 
 os.environ["RUNTIME__LOG_LEVEL"] = "ERROR"  # dlt's warnings are useful, and long: not today
 os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
+os.environ["RUNTIME__HTTP_SHOW_ERROR_BODY"] = "true"  # when the API refuses, show what it says
 
 import dlt
 import duckdb
@@ -63,11 +64,12 @@ response.json()["features"][0]
 # %% [markdown] step-1-task
 # A **resource** is a function that yields rows: dictionaries, or a list of them. dlt makes the tables.
 
+
 # %% step-1
 @dlt.resource(name="earthquakes")
 def earthquakes():
     response = requests.get(f"{api.url}/query", params={**api.params, "limit": 20})
-    #? yield []  # ← yield the list of earthquakes that is in response.json()
+    # ? yield []  # ← yield the list of earthquakes that is in response.json()
     yield response.json()["features"]
 
 
@@ -92,7 +94,7 @@ def earthquakes():
         "/query",
         params={**api.params, "limit": 20},
         data_selector="features",
-        #? paginator=SinglePagePaginator(),  # ← OffsetPaginator(limit=…, offset=…, total_path=None)
+        # ? paginator=SinglePagePaginator(),  # ← OffsetPaginator(limit=…, offset=…, total_path=None)
         paginator=OffsetPaginator(limit=20, offset=1, total_path=None),
     ):
         yield page
@@ -127,10 +129,11 @@ with duckdb.connect("earthquakes.duckdb") as database:
 # The first magnitude that dlt saw was `5`, a whole number. `4.7` does not fit, so it opened a second
 # column. (On the live API this depends on the week.) Tell dlt the type.
 
+
 # %% step-3
 @dlt.resource(
     name="earthquakes",
-    #? columns={},  # ← {"COLUMN": {"data_type": "TYPE"}}: which column, which type?
+    # ? columns={},  # ← {"COLUMN": {"data_type": "TYPE"}}: which column, which type?
     columns={"properties__mag": {"data_type": "double"}},
 )
 def earthquakes():
@@ -153,13 +156,14 @@ check.step_3()
 # ## Step 4: run it twice
 # Pipelines run every night. From here on, the second run is the one to watch: it has no `refresh`.
 
+
 # %% step-4
 @dlt.resource(
     name="earthquakes",
     columns={"properties__mag": {"data_type": "double"}},
-    #? write_disposition="append",  # ← not append: a known earthquake is to be replaced by its new version
+    # ? write_disposition="append",  # ← not append: a known earthquake is to be replaced by its new version
     write_disposition="merge",
-    #? # ← and how does dlt know a known one? primary_key=…
+    # ? # ← and how does dlt know a known one? primary_key=…
     primary_key="id",
 )
 def earthquakes():
@@ -175,7 +179,9 @@ def earthquakes():
 pipeline.run(earthquakes(), refresh="drop_sources")
 pipeline.run(earthquakes())
 with duckdb.connect("earthquakes.duckdb") as database:
-    database.sql("SELECT count(*) AS n, count(DISTINCT id) AS different FROM usgs.earthquakes").show()
+    database.sql(
+        "SELECT count(*) AS n, count(DISTINCT id) AS different FROM usgs.earthquakes"
+    ).show()
 
 # %% step-4-check
 check.step_4()
@@ -186,6 +192,7 @@ check.step_4()
 # dlt remembers the largest value it has seen. The API takes `updatedafter`, as a date.
 #
 # Between the runs a day passes on the stand-in: two earthquakes are revised, three are new.
+
 
 # %% step-5
 def iso(milliseconds):
@@ -199,11 +206,11 @@ def iso(milliseconds):
     primary_key="id",
 )
 def earthquakes(
-    #? updated=None,  # ← dlt.sources.incremental("PATH OF THE FIELD", initial_value=0)
+    # ? updated=None,  # ← dlt.sources.incremental("PATH OF THE FIELD", initial_value=0)
     updated=dlt.sources.incremental("properties.updated", initial_value=0),
 ):
     params = dict(api.params)
-    #? # ← params["updatedafter"] = iso(…): updated has a last_value
+    # ? # ← params["updatedafter"] = iso(…): updated has a last_value
     params["updatedafter"] = iso(updated.last_value)
     for page in client.paginate(
         "/query",
@@ -236,13 +243,14 @@ pipeline.state["sources"]
 # A **schema contract** says no: `freeze` fails the load, `discard_row` and `discard_value` drop
 # the row or the value. Keep the earthquakes, and keep the columns as they are.
 
+
 # %% step-6
 @dlt.resource(
     name="earthquakes",
     columns={"properties__mag": {"data_type": "double"}},
     write_disposition="merge",
     primary_key="id",
-    #? schema_contract={"columns": "evolve"},  # ← one of: freeze, discard_row, discard_value
+    # ? schema_contract={"columns": "evolve"},  # ← one of: freeze, discard_row, discard_value
     schema_contract={"columns": "discard_value"},
 )
 def earthquakes(updated=dlt.sources.incremental("properties.updated", initial_value=0)):
@@ -255,6 +263,7 @@ def earthquakes(updated=dlt.sources.incremental("properties.updated", initial_va
         yield page
 
 
+pipeline.abort_packages()  # what a load that "freeze" stopped has left behind
 api.day = 0
 pipeline.run(earthquakes(), refresh="drop_sources")
 api.day = 2

@@ -37,7 +37,16 @@ NEW_FIELD = "shaking_model"
 """A property that earthquakes have from day 2 on."""
 
 _PLACES = ("Kestrel Ridge", "Port Amber", "Lowmoor Trench", "Saint Orla Island", "Tannet Basin")
-_KNOWN = {"format", "starttime", "endtime", "minmagnitude", "updatedafter", "limit", "offset", "orderby"}
+_KNOWN = {
+    "format",
+    "starttime",
+    "endtime",
+    "minmagnitude",
+    "updatedafter",
+    "limit",
+    "offset",
+    "orderby",
+}
 
 
 class Api:
@@ -222,7 +231,12 @@ def _respond(path: str, parameters: dict[str, str], day: int) -> tuple[int, str]
     if path == "/count":
         return 200, json.dumps({"count": len(found), "maxAllowed": 20000})
     page = found[offset - 1 :] if limit is None else found[offset - 1 : offset - 1 + limit]
-    metadata = {"title": "Made-up earthquakes", "status": 200, "api": "stand-in", "count": len(page)}
+    metadata = {
+        "title": "Made-up earthquakes",
+        "status": 200,
+        "api": "stand-in",
+        "count": len(page),
+    }
     return 200, json.dumps({"type": "FeatureCollection", "metadata": metadata, "features": page})
 
 
@@ -271,7 +285,9 @@ def _handler_of(stand_in: StandIn) -> type[BaseHTTPRequestHandler]:
             status, body = stand_in.answer(parts.path, dict(parse_qsl(parts.query)))
             content = body.encode()
             self.send_response(status)
-            self.send_header("Content-Type", "application/json" if body[:1] == "{" else "text/plain")
+            self.send_header(
+                "Content-Type", "application/json" if body[:1] == "{" else "text/plain"
+            )
             self.send_header("Content-Length", str(len(content)))
             if status == 429:
                 self.send_header("Retry-After", "1")
