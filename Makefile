@@ -73,7 +73,7 @@ slides: $(MARP) ## Render the slides of the workshop to data/slides.html
 	node $(MARP)/marp-cli.js --no-config --no-stdin \
 	  notebooks/workshop/slides.md --output data/slides.html
 
-$(MARP): | $(INSTALLED)
+$(MARP):
 	@echo "Installing Marp into .venv/slides; this takes some ten seconds."
 	npm install --prefix .venv/slides --no-save --no-package-lock --no-audit --no-fund \
 	  --ignore-scripts --loglevel=error @marp-team/marp-cli@4.5.1

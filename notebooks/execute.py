@@ -19,7 +19,6 @@ from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
-from traitlets.config import Config
 
 PROJECT = Path(__file__).parents[1]
 CELL_SECONDS = 600
@@ -32,12 +31,11 @@ def execute(notebook: nbformat.NotebookNode, folder: Path) -> nbformat.NotebookN
         nbclient.exceptions.CellExecutionError: A cell has failed.
     """
     notebook.cells = [cell for cell in notebook.cells if not _installs(cell)]
-    # Sockets in the file system: ports would be open to everybody on this machine.
     client = NotebookClient(
         notebook,
         timeout=CELL_SECONDS,
         resources={"metadata": {"path": str(folder)}},
-        config=Config({"KernelManager": {"transport": "ipc"}}),
+        extra_arguments=["--log-level=ERROR"],
     )
     client.execute()
     return notebook
