@@ -146,12 +146,8 @@ class TestOtherSolutions:
 
     @pytest.fixture
     def step(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator["Step"]:
-        monkeypatch.chdir(tmp_path)
-        for name, value in {"LOG_LEVEL": "ERROR", "DLTHUB_TELEMETRY": "false"}.items():
-            monkeypatch.setenv(f"RUNTIME__{name}", value)
         monkeypatch.setenv("WORKSHOP_API", "stand-in")
-        module("stand_in"), module("checkpoints")
-        step = Step(tmp_path)
+        step = Step(tmp_path, monkeypatch)
         yield step
         step.api.close()
 
@@ -161,7 +157,7 @@ class TestOtherSolutions:
         step.run(2)
         step.run(4, ('write_disposition="merge"', 'write_disposition="replace"'))
         step.run(4, check=True)
-        assert "write_disposition is replace" in capsys.readouterr().out
+        assert "write_disposition is replace" in _said(capsys)
 
     def test_filter_on_this_side_alone_is_not_enough_for_step_5(
         self, step: "Step", capsys: pytest.CaptureFixture[str]
@@ -169,7 +165,7 @@ class TestOtherSolutions:
         step.run(2)
         step.run(5, ('params["updatedafter"] = iso(updated.last_value)', "pass"))
         step.run(5, check=True)
-        assert "the API was asked for all of them" in capsys.readouterr().out
+        assert "the API was asked for all of them" in _said(capsys)
 
     def test_wrong_cursor_misses_the_revisions_of_step_5(
         self, step: "Step", capsys: pytest.CaptureFixture[str]
@@ -177,7 +173,7 @@ class TestOtherSolutions:
         step.run(2)
         step.run(5, ("properties.updated", "properties.time"))
         step.run(5, check=True)
-        assert 'Follow "properties.updated"' in capsys.readouterr().out
+        assert 'Follow "properties.updated"' in _said(capsys)
 
     def test_frozen_contract_stops_the_load_and_the_next_try_is_clean(
         self, step: "Step", capsys: pytest.CaptureFixture[str]
@@ -187,10 +183,10 @@ class TestOtherSolutions:
         with pytest.raises(Exception, match="contract_mode=freeze"):
             step.run(6, ("discard_value", "freeze"))
         step.run(6, check=True)
-        assert "✘ Checkpoint 6" in capsys.readouterr().out
+        assert "✘ Checkpoint 6" in _said(capsys)
         step.run(6)
         step.run(6, check=True)
-        assert "✔ Checkpoint 6" in capsys.readouterr().out
+        assert "✔ Checkpoint 6" in _said(capsys)
 
     def test_refused_offset_leaves_nothing_behind(
         self, step: "Step", capsys: pytest.CaptureFixture[str]
@@ -199,14 +195,14 @@ class TestOtherSolutions:
             step.run(2, ("offset=1, ", ""))
         step.run(2)
         step.run(2, check=True)
-        assert "✔ Checkpoint 2" in capsys.readouterr().out
+        assert "✔ Checkpoint 2" in _said(capsys)
 
     def test_checkpoints_before_any_cell_say_that_nothing_is_loaded(
         self, step: "Step", capsys: pytest.CaptureFixture[str]
     ) -> None:
         for number in STEPS:
             step.run(number, check=True)
-        assert capsys.readouterr().out.count("There is no earthquake in the database") == 6
+        assert _said(capsys).count("There is no earthquake in the database") == 6
 
     def test_live_api_passes_too_where_what_only_the_stand_in_shows_is_left_out(
         self,
@@ -220,22 +216,31 @@ class TestOtherSolutions:
         server = stand_in.StandIn()
         monkeypatch.setattr(stand_in, "LIVE_URL", server.url)
         monkeypatch.setenv("WORKSHOP_API", "live")
-        monkeypatch.chdir(tmp_path)
-        step = Step(tmp_path)
+        step = Step(tmp_path, monkeypatch)
         for number in STEPS:
             step.run(number)
             step.run(number, check=True)
         server.close()
-        said = capsys.readouterr().out
+        said = _said(capsys)
         assert "✔ Checkpoint 0 passed: live API answers" in said
         assert [f"✔ Checkpoint {number} passed" in said for number in STEPS] == [True] * 6
         assert "skipped: only the stand-in changes its schema" in said
 
 
+def _said(capsys: pytest.CaptureFixture[str]) -> str:
+    """What was printed, in one line: checkpoints wrap theirs."""
+    return " ".join(capsys.readouterr().out.split())
+
+
 class Step:
     """The cells of the solution, run without a kernel, in one namespace."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(folder)
+        for name in ("LOG_LEVEL", "DLTHUB_TELEMETRY", "HTTP_SHOW_ERROR_BODY"):
+            monkeypatch.setenv(f"RUNTIME__{name}", "set and put back, because the cell sets it")
+        for name in ("stand_in", "checkpoints"):
+            module(name)
         self._cells = {cell.id: cell.source for cell in module("build").solution().cells}
         self._file = folder / "cell.py"
         self._names: dict[str, Any] = {}

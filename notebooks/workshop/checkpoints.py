@@ -7,6 +7,7 @@ every solution that gets there passes. None of them raises because a step is uns
 from __future__ import annotations
 
 import json
+import textwrap
 import urllib.request
 from collections.abc import Callable
 from typing import Any
@@ -248,6 +249,13 @@ def _report(step: int, look: Callable[[], str]) -> None:
     try:
         passed = look()
     except NotYetError as error:
-        print(f"✘ Checkpoint {step}, not yet. {error.missing}\n  → {error.what_to_do}")
+        print(_wrapped(f"✘ Checkpoint {step}, not yet. {error.missing}"))
+        print(_wrapped(f"  → {error.what_to_do}", indent="    "))
     else:
-        print(f"✔ Checkpoint {step} passed: {passed}")
+        print(_wrapped(f"✔ Checkpoint {step} passed: {passed}"))
+
+
+def _wrapped(sentence: str, indent: str = "  ") -> str:
+    return textwrap.fill(
+        sentence, 88, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )

@@ -122,7 +122,8 @@ for request in getattr(api, "requests", [])[-5:]:
 
 # %% step-3-look
 with duckdb.connect("earthquakes.duckdb") as database:
-    database.sql("SHOW ALL TABLES").select("schema, name, column_names").show(max_width=100)
+    tables = database.sql("SELECT name, column_names FROM (SHOW ALL TABLES)")
+    tables.filter("name LIKE 'earthquakes%'").show(max_width=100)
     database.sql("SELECT COLUMNS('mag') FROM usgs.earthquakes LIMIT 4").show()
 
 # %% [markdown] step-3-task
