@@ -14,11 +14,12 @@ export RUNTIME__DLTHUB_TELEMETRY := false
 RUN := .venv/bin/python -m
 INSTALLED := .venv/.installed
 AZURITE := .venv/stores/node_modules/azurite
+MARP := .venv/slides/node_modules/@marp-team/marp-cli
 debian = apt-get update -qq && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive \
   apt-get install -qq --yes --no-install-recommends $(1) >/dev/null
 
 .DEFAULT_GOAL := help
-.PHONY: help materialize ui test test-lake lint types bench bench-quick faults faults-quick stores postgresql torch lock clean dagster-home
+.PHONY: help materialize ui test test-lake lint types bench bench-quick faults faults-quick stores postgresql torch notebooks slides lock clean dagster-home
 
 help: ## List the targets
 	@echo "make TARGET [ARGS='further arguments'] [PYTHON=python3.12] [PORT=3000]"
@@ -76,6 +77,19 @@ $(AZURITE): | $(INSTALLED)
 torch: $(INSTALLED) ## Install PyTorch, for the tests of `Samples.to_torch`
 	@$(RUN) pip show --quiet torch 2>/dev/null || \
 	  $(RUN) pip install --quiet --disable-pip-version-check torch==2.13.0
+
+notebooks: $(INSTALLED) ## Execute every notebook from a clean state; ARGS names some of them
+	unset DAGSTER_HOME; $(RUN) notebooks.execute $(ARGS)
+
+slides: $(MARP) ## Render the slides of the workshop to data/slides.html
+	@mkdir -p data
+	node $(MARP)/marp-cli.js --no-config --no-stdin \
+	  notebooks/workshop/slides.md --output data/slides.html
+
+$(MARP):
+	@echo "Installing Marp into .venv/slides; this takes some ten seconds."
+	npm install --prefix .venv/slides --no-save --no-package-lock --no-audit --no-fund \
+	  --ignore-scripts --loglevel=error @marp-team/marp-cli@4.5.1
 
 # Extras keep their brackets, because pip before 24 refuses them in a hashed file otherwise.
 lock: $(INSTALLED) ## Resolve requirements.lock again; ARGS=--upgrade takes newer versions

@@ -1,0 +1,32 @@
+"""The files of the workshop as the tests see them: modules beside notebooks, blocks of Markdown."""
+
+import importlib.util
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+FOLDER = Path(__file__).parents[2] / "notebooks" / "workshop"
+
+
+def module(name: str) -> ModuleType:
+    """A module of the workshop, imported under the name that the notebooks use."""
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
+        assert spec is not None
+        assert spec.loader is not None
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[name])
+    return sys.modules[name]
+
+
+def text(name: str) -> str:
+    """A document of the workshop."""
+    return (FOLDER / name).read_text("utf-8")
+
+
+def blocks(name: str, language: str) -> Iterator[str]:
+    """The fenced blocks of a document in one language, as it is written after the fence."""
+    for block in re.finditer(rf"^```{language}\n(.*?)^```", text(name), re.MULTILINE | re.DOTALL):
+        yield block[1]
