@@ -27,6 +27,7 @@ class Settings:
         tensor_spec: Height, width and channels of the tensors.
         workers: Number of decoding threads.
         refresh_cron: Cron expression of the scheduled refresh.
+        sensor_seconds: How often sensors look at their roots, at most.
         lock_wait_seconds: How long a run waits for another one before it gives up.
     """
 
@@ -37,6 +38,7 @@ class Settings:
     tensor_spec: TensorSpec
     workers: int
     refresh_cron: str
+    sensor_seconds: int
     lock_wait_seconds: float
 
     @classmethod
@@ -73,6 +75,7 @@ class Settings:
             tensor_spec=TensorSpec(height, width, channels),
             workers=_whole_number(values, "ANOMALY_WORKERS", os.cpu_count() or 1),
             refresh_cron=values.get("ANOMALY_REFRESH_CRON") or "0 3 * * *",
+            sensor_seconds=_whole_number(values, "ANOMALY_SENSOR_SECONDS", 60),
             lock_wait_seconds=float(_whole_number(values, "ANOMALY_LOCK_WAIT_SECONDS", 3600)),
         )
 

@@ -68,7 +68,12 @@ class CatalogueTranslator(DagsterDltTranslator):
             description=f"{self.dataset.title}. {describe(table, f'{name}.{data.resource.name}')}",
             metadata={
                 **table_metadata(table, f"{CATALOG}.{name}.{data.resource.name}"),
-                **code_references(f"datasets/{name}.py", "ingest/catalog.py", "ingest/source.py"),
+                **code_references(
+                    f"datasets/{name}.py",
+                    "ingest/catalog.py",
+                    "ingest/source.py",
+                    "assets/images.py",
+                ),
             },
             group_name=name,
             owners=OWNERS,
@@ -167,13 +172,12 @@ def catalogue_assets(dataset: SourceDataset) -> dg.AssetsDefinition:
             group="harmonised",
             deps=[dg.AssetKey([name, "images"]) for name in SOURCE_DATASETS],
             kinds={"duckdb", "view"},
+            files=["assets/images.py"],
         )
     ],
     name="images",
 )
-def images(
-    context: dg.AssetExecutionContext, warehouse: WarehouseResource
-) -> dg.MaterializeResult:
+def images(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
     """Join the catalogues of all source datasets in one view."""
     with warehouse.warehouse.connect() as connection:
         refresh(connection, "images")
@@ -210,7 +214,9 @@ def _metadata(found: "Reconciliation", name: str, rows: int, shown: Shown) -> di
         "root": found.root_uri,
         "ignored_files": found.ignored,
         "listing_seconds": round(found.listing_seconds, 3),
-        "rows": table(shown.columns, shown.rows) if is_table else dg.MetadataValue.md(shown.markdown()),
+        "rows": table(shown.columns, shown.rows)
+        if is_table
+        else dg.MetadataValue.md(shown.markdown()),
         **({LISTING_DIGEST: found.listing_digest} if found.listing_digest else {}),
     }
 

@@ -7,7 +7,7 @@ from anomaly_assets.assets.resources import WarehouseResource
 from anomaly_assets.assets.specs import FRESHNESS, OWNERS, code_references
 from anomaly_assets.datasets import SOURCE_DATASETS
 
-_MOST_BYTES = bytes_within(MOST_PICTURE_CHARACTERS // len(SOURCE_DATASETS))
+_MOST_BYTES = bytes_within(MOST_PICTURE_CHARACTERS - 200 * len(SOURCE_DATASETS))
 
 
 @dg.asset(
@@ -17,7 +17,7 @@ _MOST_BYTES = bytes_within(MOST_PICTURE_CHARACTERS // len(SOURCE_DATASETS))
     kinds={"python", "report"},
     code_version="2",
     freshness_policy=FRESHNESS,
-    metadata=code_references("previews/sheets.py", "previews/drawing.py"),
+    metadata=code_references("previews/sheets.py", "previews/drawing.py", "assets/previews.py"),
     description=(
         "A picture per source dataset: a row is a category, good images on the left, anomalous ones on "
         "the right, the defect outlined from its mask and its type named. Made from the stored tensors, "
@@ -31,22 +31,27 @@ def contact_sheets(warehouse: WarehouseResource) -> dg.MaterializeResult:
     from anomaly_assets.previews import sheets
 
     folder = warehouse.settings.database.absolute().parent / "contact_sheets"
-    metadata: dict[str, dg.MetadataValue] = {}
-    files = pictures = 0
-    for name, dataset in SOURCE_DATASETS.items():
-        with warehouse.warehouse.connect() as connection:
-            samples = sheets.picked_samples(
+    with warehouse.warehouse.connect() as connection:
+        picked = {
+            name: sheets.picked_samples(
                 connection, name, sheets.MOST_PER_KIND, sheets.PER_DEFECT_TYPE
             )
-        files += len(sheets.write_full_sheets(samples, folder, name))
-        pictures += len(samples)
-        if small := sheets.small_sheet(samples, _MOST_BYTES):
-            metadata[name] = picture(f"{dataset.title}: good beside anomalous", small)
+            for name in SOURCE_DATASETS
+        }
+    files = [
+        path
+        for name, samples in picked.items()
+        for path in sheets.write_full_sheets(samples, folder, name)
+    ]
+    pictures = {
+        name: picture(f"{SOURCE_DATASETS[name].title}: good beside anomalous", content)
+        for name, content in sheets.small_sheets(picked, _MOST_BYTES).items()
+    }
     return dg.MaterializeResult(
         metadata={
-            **metadata,
+            **pictures,
             "folder": dg.MetadataValue.path(str(folder)),
-            "files": files,
-            "images_drawn": pictures,
+            "files": len(files),
+            "images_drawn": sum(map(len, picked.values())),
         }
     )

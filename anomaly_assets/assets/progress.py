@@ -66,7 +66,9 @@ def duration(seconds: float) -> str:
 
 
 @contextmanager
-def watched(progress: Progress, done: Callable[[], int], total: int | None = None) -> Iterator[None]:
+def watched(
+    progress: Progress, done: Callable[[], int], total: int | None = None
+) -> Iterator[None]:
     """Report on a step that cannot do so itself, such as a copy or the request for a listing.
 
     Args:

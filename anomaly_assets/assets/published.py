@@ -35,7 +35,7 @@ _UPSTREAM: list[str | dg.AssetKey] = [
     freshness_policy=FRESHNESS,
     metadata={
         "dagster/storage_kind": "duckdb",
-        **code_references("warehouse/publish.py", "warehouse/provenance.py"),
+        **code_references("warehouse/publish.py", "assets/published.py"),
     },
     description=(
         "One DuckDB file for everybody, with every table of this graph, swapped in atomically once the "

@@ -41,7 +41,8 @@ def changes_upstream(
         metadata = materialization.metadata if materialization else {}
         found = [metadata[name].value if name in metadata else 0 for name in ROW_COUNTS[:3]]
         added, changed, removed = (
-            before + int(str(more)) for before, more in zip((added, changed, removed), found, strict=True)
+            before + int(str(more))
+            for before, more in zip((added, changed, removed), found, strict=True)
         )
     return RowChanges(added, changed, removed, max(0, rows - added - changed))
 

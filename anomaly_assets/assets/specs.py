@@ -1,6 +1,7 @@
 """What all table assets have in common: description, columns, owners, freshness, code, its version."""
 
 import hashlib
+import warnings
 from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
@@ -28,7 +29,7 @@ def table_spec(
     group: str,
     deps: Iterable[dg.AssetKey | str],
     kinds: set[str],
-    files: Iterable[str] = (),
+    files: Iterable[str],
     version: str = "1",
 ) -> dg.AssetSpec:
     """The asset of one harmonised table.
@@ -38,7 +39,7 @@ def table_spec(
         group: Asset group.
         deps: Keys of the upstream assets.
         kinds: Icons in the graph; the UI has one for each of these words, and for few others.
-        files: Source files to link to besides the SQL file, relative to the package.
+        files: Source files to link to after the SQL file, relative to the package.
         version: Code version of what is not in `sql/<name>.sql`; raise it with the decoding code.
     """
     return dg.AssetSpec(
@@ -68,18 +69,19 @@ def describe(table: Table, name: str) -> str:
 
 
 def code_references(*paths: str) -> dict[str, Any]:
-    """Links to source files, as definition metadata.
-
-    Dagster itself adds the function of an asset; these are the files in which the work is done.
+    """Links to source files, as definition metadata: the asset's own, and those that do the work.
 
     Args:
         paths: Files, relative to the package.
     """
-    links = [
-        dg.LocalFileCodeReference(file_path=str(_PACKAGE / path), line_number=1, label=path)
-        for path in paths
-    ]
-    return {"dagster/code_references": dg.CodeReferencesMetadataValue(code_references=links)}
+    with warnings.catch_warnings():
+        # Each link would announce that links are beta, at every import of the definitions.
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        links: list[dg.LocalFileCodeReference | dg.UrlCodeReference] = [
+            dg.LocalFileCodeReference(file_path=str(_PACKAGE / path), line_number=1, label=path)
+            for path in paths
+        ]
+        return {"dagster/code_references": dg.CodeReferencesMetadataValue(code_references=links)}
 
 
 def table_metadata(table: Table, qualified_name: str) -> dict[str, Any]:

@@ -40,7 +40,7 @@ _ROWS_SHOWN = 20
 
 def summary_asset(name: str) -> dg.AssetsDefinition:
     """The asset of one summary table or view."""
-    files = ["previews/charts.py"] if name in _CHARTS else []
+    files = ["assets/summaries.py", *(["previews/charts.py"] if name in _CHARTS else [])]
     kinds = {"duckdb", "sql"}
     spec = table_spec(name, group="summaries", deps=_UPSTREAM[name], kinds=kinds, files=files)
 

@@ -19,7 +19,12 @@ from anomaly_assets.warehouse.shown import chosen_rows
 
 _ROWS_SHOWN = 8
 _REJECTED_SHOWN = 20
-_DECODING_FILES = ("tensors/build.py", "tensors/decode.py", "tensors/transform.py")
+_DECODING_FILES = (
+    "tensors/build.py",
+    "tensors/decode.py",
+    "tensors/transform.py",
+    "assets/tensors.py",
+)
 
 
 @dg.multi_asset(
@@ -98,6 +103,7 @@ def _speed(report: BuildReport) -> dict[str, Any]:
             group="harmonised",
             deps=["images", "image_tensors"],
             kinds={"duckdb", "view"},
+            files=["assets/tensors.py"],
         )
     ],
     name="samples",

@@ -82,9 +82,7 @@ class Catalog:
     empty_because: str | None = None
 
 
-def list_catalog(
-    dataset: SourceDataset, root: Root, progress: Progress | None = None
-) -> Catalog:
+def list_catalog(dataset: SourceDataset, root: Root, progress: Progress | None = None) -> Catalog:
     """List a root and say what every file is.
 
     Args:

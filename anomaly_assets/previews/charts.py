@@ -32,6 +32,8 @@ _BAR = 13
 _TITLE = 26
 _AXIS = 22
 _LEGEND = 24
+_MOST_TICKS = 8
+_RANGE = (190, 196, 206)
 
 
 def image_counts(connection: duckdb.DuckDBPyConnection) -> Image.Image | None:
@@ -71,7 +73,7 @@ def image_counts(connection: duckdb.DuckDBPyConnection) -> Image.Image | None:
             _box(chart, _LEFT, top, middle, _BAR, GOOD)
             _box(chart, middle, top, end, _BAR, ANOMALOUS)
             text = f"{good:,} + {anomalous:,}" if anomalous and good else f"{good + anomalous:,}"
-            write(chart, (end + 5, top + 1), text, ink=INK)
+            write(chart, (end + 5, top + 1), text)
             top += _BAR + 3
         top = bottom + _AXIS
     return chart
@@ -94,7 +96,7 @@ def defect_areas(connection: duckdb.DuckDBPyConnection) -> Image.Image | None:
     categories = len({row[:2] for row in rows})
     height = len(panels) * (_TITLE + _AXIS) + (len(rows) + categories) * step + _LEGEND + MARGIN
     chart = blank(height)
-    _legend(chart, [("smallest to largest", LINE), ("middle half", ANOMALOUS), ("median", INK)])
+    _legend(chart, [("smallest to largest", _RANGE), ("middle half", ANOMALOUS), ("median", INK)])
     scale = _Logarithmic(min(row[4] for row in rows), max(row[8] for row in rows))
     draw, top = ImageDraw.Draw(chart), float(_LEGEND)
     for name, members in panels:
@@ -111,11 +113,14 @@ def defect_areas(connection: duckdb.DuckDBPyConnection) -> Image.Image | None:
             middle = top + _BAR / 2
             label = fitted(defect_type, _LABELS - 10, 11)
             write(chart, (_LEFT - 6, top), label, ink=FAINT_INK, anchor="ra")
-            draw.line((scale.place(least), middle, scale.place(largest), middle), fill=(190, 196, 206), width=3)
-            _box(chart, scale.place(low), middle - 4, max(scale.place(high), scale.place(low) + 2), 8, ANOMALOUS)
+            ends = (scale.place(least), middle, scale.place(largest), middle)
+            draw.line(ends, fill=_RANGE, width=3)
+            left, right = scale.place(low), scale.place(high)
+            _box(chart, left, middle - 4, max(right, left + 2), 8, ANOMALOUS)
             place = scale.place(median)
             draw.ellipse((place - 4, middle - 4, place + 4, middle + 4), fill=INK)
-            write(chart, (_RIGHT + 10, top), f"{_percent(median)}  n={images}", ink=INK)
+            write(chart, (_RIGHT + 50, top), _percent(median), anchor="ra")
+            write(chart, (_RIGHT + 56, top), f"of {images:,}", ink=FAINT_INK)
             top += step
         top = bottom + _AXIS
     return chart
@@ -138,19 +143,26 @@ class _Linear:
 
 
 class _Logarithmic:
-    """An axis over whole powers of ten, in percent."""
+    """A logarithmic axis that begins and ends at 1, 2 or 5 times a power of ten."""
 
     def __init__(self, least: float, most: float) -> None:
-        self._first = math.floor(math.log10(least))
-        self._last = max(self._first + 1, math.ceil(math.log10(most)))
+        steps = [
+            digit * 10.0**power
+            for power in range(math.floor(math.log10(least)) - 1, math.ceil(math.log10(most)) + 1)
+            for digit in (1, 2, 5)
+        ]
+        self._first = max(step for step in steps if step <= least)
+        self._last = min(step for step in steps if step >= most and step > self._first)
+        steps = [step for step in steps if self._first <= step <= self._last]
+        powers = [step for step in steps if math.log10(step) % 1 == 0]
+        self._ticks = steps if len(steps) <= _MOST_TICKS else powers
 
     def place(self, value: float) -> float:
-        share = (math.log10(value) - self._first) / (self._last - self._first)
+        share = math.log(value / self._first) / math.log(self._last / self._first)
         return _LEFT + (_RIGHT - _LEFT) * share
 
     def ticks(self) -> list[tuple[float, str]]:
-        powers = range(self._first, self._last + 1)
-        return [(self.place(10.0**power), _percent(10.0**power)) for power in powers]
+        return [(self.place(value), _percent(value)) for value in self._ticks]
 
 
 def _percent(value: float) -> str:
@@ -178,7 +190,9 @@ def _legend(chart: Image.Image, entries: Sequence[tuple[str, Colour]]) -> None:
         left += 16 + draw.textlength(text, font_size=11) + 18
 
 
-def _box(chart: Image.Image, left: float, top: float, right: float, height: float, colour: Any) -> None:
+def _box(
+    chart: Image.Image, left: float, top: float, right: float, height: float, colour: Any
+) -> None:
     if right > left:
         ImageDraw.Draw(chart).rectangle((left, top, right, top + height - 1), fill=colour)
 

@@ -52,8 +52,9 @@ class Pixels:
             mask: Content of the other.
         """
         image = np.frombuffer(tensor, np.uint8).reshape(shape)
-        return cls(image, None if mask is None else np.frombuffer(mask, np.uint8).reshape(shape[:2]))
-
+        return cls(
+            image, None if mask is None else np.frombuffer(mask, np.uint8).reshape(shape[:2])
+        )
 
     def within(self, side: int) -> Pixels:
         """The same, at most `side` pixels high and wide."""
@@ -164,7 +165,9 @@ def webp_of_this_size(sheet: Image.Image, most_bytes: int) -> bytes | None:
 Attempts: TypeAlias = Sequence[tuple[str, dict[str, Any]]]
 """Formats with their options, best first."""
 
-_PHOTOGRAPH: Attempts = [("WEBP", {"quality": quality, "method": 4}) for quality in (80, 65, 50, 40)]
+_PHOTOGRAPH: Attempts = [
+    ("WEBP", {"quality": quality, "method": 2}) for quality in (75, 60, 45, 35)
+]
 
 
 def _encoded(sheet: Image.Image, most_bytes: int | None, attempts: Attempts) -> bytes | None:

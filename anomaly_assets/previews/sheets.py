@@ -5,7 +5,7 @@ Pictures are made from the stored tensors, so they show exactly what a model wil
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -75,7 +75,8 @@ def contact_sheet(connection: duckdb.DuckDBPyConnection, source_dataset: str) ->
     Returns:
         An RGB picture; None where the source dataset has no sample.
     """
-    return overview(picked_samples(connection, source_dataset, PER_KIND, PER_KIND), PER_KIND)
+    samples = picked_samples(connection, source_dataset, PER_KIND, PER_KIND)
+    return _overview(samples, PER_KIND) if samples else None
 
 
 def picked_samples(
@@ -106,11 +107,9 @@ def picked_samples(
     return samples
 
 
-def overview(samples: Sequence[Sample], per_kind: int) -> Image.Image | None:
-    """One row per category, with so many good and so many anomalous images; None for no samples."""
+def _overview(samples: Sequence[Sample], per_kind: int) -> Image.Image:
+    """One row per category, with so many good and so many anomalous images."""
     categories = list(dict.fromkeys(sample.category for sample in samples))
-    if not categories:
-        return None
     half = (WIDTH - 2 * MARGIN - _GUTTER) // 2
     side = (half - (PER_KIND - 1) * _GAP) // PER_KIND
     row_height = _TITLE + side + _CAPTION + MARGIN
@@ -130,7 +129,7 @@ def overview(samples: Sequence[Sample], per_kind: int) -> Image.Image | None:
     return sheet
 
 
-def category_sheet(samples: Sequence[Sample]) -> Image.Image:
+def _category_sheet(samples: Sequence[Sample]) -> Image.Image:
     """The full sheet of one category: good images, then anomalous ones by defect type, larger."""
     sections = {
         label: [sample for sample in samples if sample.label == label]
@@ -162,19 +161,34 @@ def _paste(
             write(sheet, (x, y + side + 2), fitted(sample.caption, side, 11), ink=FAINT_INK)
 
 
-def small_sheet(samples: Sequence[Sample], most_bytes: int) -> bytes | None:
-    """The overview as WebP within so many bytes: with fewer images sooner than with unreadable ones.
+def small_sheets(picked: Mapping[str, Sequence[Sample]], most_bytes: int) -> dict[str, bytes]:
+    """The overviews as WebP that fit into so many bytes together, shared out by number of categories.
+
+    Args:
+        picked: Source dataset to its samples.
+        most_bytes: Of all sheets together.
 
     Returns:
-        None for no samples.
+        Source dataset to its sheet; one without samples has none.
     """
-    sheet = None
+    rows = {
+        name: len({sample.category for sample in samples})
+        for name, samples in picked.items()
+        if samples
+    }
+    return {
+        name: _small_sheet(picked[name], most_bytes * count // sum(rows.values()))
+        for name, count in rows.items()
+    }
+
+
+def _small_sheet(samples: Sequence[Sample], most_bytes: int) -> bytes:
+    """An overview within so many bytes: with fewer images sooner than with unreadable ones."""
     for per_kind in range(PER_KIND, 0, -1):
-        sheet = overview(samples, per_kind)
-        content = webp_of_this_size(sheet, most_bytes) if sheet else None
-        if content is not None:
+        sheet = _overview(samples, per_kind)
+        if (content := webp_of_this_size(sheet, most_bytes)) is not None:
             return content
-    return as_webp(sheet, most_bytes) if sheet else None
+    return as_webp(sheet, most_bytes)
 
 
 def write_full_sheets(samples: Sequence[Sample], folder: Path, source_dataset: str) -> list[Path]:
@@ -193,11 +207,11 @@ def write_full_sheets(samples: Sequence[Sample], folder: Path, source_dataset: s
         by_category.setdefault(sample.category, []).append(sample)
     below = folder / source_dataset
     sheets = {
-        below / f"{quote(category, safe=' ')[:_LONGEST_NAME]}.jpg": category_sheet(chosen)
+        below / f"{quote(category, safe=' ')[:_LONGEST_NAME]}.jpg": _category_sheet(chosen)
         for category, chosen in by_category.items()
     }
-    if (whole := overview(samples, PER_KIND)) is not None:
-        sheets[folder / f"{source_dataset}.jpg"] = whole
+    if samples:
+        sheets[folder / f"{source_dataset}.jpg"] = _overview(samples, PER_KIND)
     for path, sheet in sheets.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(as_jpeg(sheet))

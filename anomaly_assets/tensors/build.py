@@ -260,7 +260,10 @@ def _stale_images(
         "transform": spec.transform,
         "unreadable": UNREADABLE,
     }
-    return [StaleImage(*row) for row in connection.execute(sql_text("stale_images"), parameters).fetchall()]
+    return [
+        StaleImage(*row)
+        for row in connection.execute(sql_text("stale_images"), parameters).fetchall()
+    ]
 
 
 @contextmanager
