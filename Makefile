@@ -16,7 +16,7 @@ INSTALLED := .venv/.installed
 AZURITE := .venv/stores/node_modules/azurite
 
 .DEFAULT_GOAL := help
-.PHONY: help materialize ui test lint types bench bench-quick faults faults-quick stores lock clean dagster-home
+.PHONY: help materialize ui test test-ui screenshots chromium lint types bench bench-quick faults faults-quick stores lock clean dagster-home
 
 help: ## List the targets
 	@echo "make TARGET [ARGS='further arguments'] [PYTHON=python3.12] [PORT=3000]"
@@ -32,6 +32,12 @@ ui: $(INSTALLED) dagster-home ## Open the Dagster UI, with schedules and sensors
 # Tests make a Dagster home of their own where they need one.
 test: $(INSTALLED) ## Run the tests; ARGS goes to pytest
 	unset DAGSTER_HOME; $(RUN) pytest $(ARGS)
+
+test-ui: $(INSTALLED) chromium ## Run the tests of the Dagster UI in a real browser, two minutes
+	unset DAGSTER_HOME; UI_TESTS_REQUIRED=1 $(RUN) pytest -m browser anomaly_assets_tests/ui $(ARGS)
+
+screenshots: $(INSTALLED) chromium ## Make the pictures of the UI in docs/screenshots again
+	unset DAGSTER_HOME; $(RUN) anomaly_assets_tests.ui.screenshots $(ARGS)
 
 lint: $(INSTALLED) ## Check the rules, the format and the types
 	$(RUN) ruff check .
@@ -58,6 +64,12 @@ stores: $(AZURITE) ## Install the servers that the tests of roots in stores run 
 	@command -v nginx >/dev/null || test -x /usr/sbin/nginx || { \
 	  apt-get update -qq && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive \
 	    apt-get install -qq --yes --no-install-recommends nginx >/dev/null; }
+
+# Playwright drives Debian's browser; its own are never downloaded.
+chromium:
+	@command -v chromium >/dev/null || { \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
+	    apt-get install -qq --yes --no-install-recommends chromium >/dev/null; }
 
 $(AZURITE): | $(INSTALLED)
 	@echo "Installing Azurite into .venv/stores; this takes half a minute."

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from anomaly_assets.assets.progress import Count, Progress, watched
-from anomaly_assets.assets.reports import changes_upstream, row_metadata, table
+from anomaly_assets.assets.reports import changes_of_view, row_metadata, table
 from anomaly_assets.assets.resources import WarehouseResource
 from anomaly_assets.assets.specs import (
     FRESHNESS,
@@ -189,7 +189,7 @@ def images(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> d
     catalogues = [dg.AssetKey([name, "images"]) for name in SOURCE_DATASETS]
     return dg.MaterializeResult(
         metadata={
-            **row_metadata(rows, changes_upstream(context, rows, catalogues)),
+            **row_metadata(rows, changes_of_view(context, rows, catalogues)),
             **{f"images_{name}": count for name, count in per_dataset},
             "rows": dg.MetadataValue.md(shown.markdown()),
         }

@@ -21,39 +21,31 @@ def row_metadata(rows: int, changes: RowChanges) -> dict[str, Any]:
     return {"dagster/row_count": rows, **dict(zip(ROW_COUNTS, counts, strict=True))}
 
 
-def changes_upstream(
-    context: dg.AssetExecutionContext, rows: int, upstream: Iterable[dg.AssetKey]
+def changes_in_this_run(context: dg.AssetExecutionContext, key: dg.AssetKey) -> RowChanges:
+    """What this run did to the rows of an asset; nothing, where it did not materialize it."""
+    event = context.instance.get_latest_materialization_event(key)
+    if event is None or event.asset_materialization is None or event.run_id != context.run.run_id:
+        return RowChanges()
+    metadata = event.asset_materialization.metadata
+    return RowChanges(
+        *(int(str(metadata[name].value)) if name in metadata else 0 for name in ROW_COUNTS)
+    )
+
+
+def changes_of_view(
+    context: dg.AssetExecutionContext, rows: int, tables: Iterable[dg.AssetKey]
 ) -> RowChanges:
-    """What this run did to the rows of a view: what it did to the tables that the view is made of.
+    """What this run did to the rows of a view.
 
     Args:
         context: Of the run.
         rows: Number of rows of the view.
-        upstream: Assets whose rows are those of the view. One that this run did not materialize has
-            changed nothing.
+        tables: Assets whose rows are those of the view.
     """
-    added = changed = removed = 0
-    for key in upstream:
-        event = context.instance.get_latest_materialization_event(key)
-        if event is None or event.run_id != context.run.run_id:
-            continue
-        materialization = event.asset_materialization
-        metadata = materialization.metadata if materialization else {}
-        found = [metadata[name].value if name in metadata else 0 for name in ROW_COUNTS[:3]]
-        added, changed, removed = (
-            before + int(str(more))
-            for before, more in zip((added, changed, removed), found, strict=True)
-        )
+    changes = [changes_in_this_run(context, key) for key in tables]
+    added, changed = (sum(c.added for c in changes), sum(c.changed for c in changes))
+    removed = sum(c.removed for c in changes)
     return RowChanges(added, changed, removed, max(0, rows - added - changed))
-
-
-def rows_before(context: dg.AssetExecutionContext, key: dg.AssetKey) -> int:
-    """How many rows an asset had when it was last materialized."""
-    event = context.instance.get_latest_materialization_event(key)
-    if event is None or event.asset_materialization is None:
-        return 0
-    value = event.asset_materialization.metadata.get("dagster/row_count")
-    return int(str(value.value)) if value else 0
 
 
 def table(columns: Sequence[str], rows: Iterable[Iterable[object]]) -> dg.TableMetadataValue:

@@ -9,9 +9,9 @@ import duckdb
 from anomaly_assets.assets.reports import (
     MOST_PICTURE_CHARACTERS,
     bytes_within,
+    changes_in_this_run,
     picture,
     row_metadata,
-    rows_before,
 )
 from anomaly_assets.assets.resources import WarehouseResource
 from anomaly_assets.assets.specs import table_spec
@@ -19,6 +19,7 @@ from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.warehouse.changes import KEY_COLUMNS, RowChanges, compare, keyed_rows
 from anomaly_assets.warehouse.schema import refresh, row_count
 from anomaly_assets.warehouse.shown import first_rows
+from anomaly_assets.warehouse.tables import CATALOGUE_TABLES
 
 _UPSTREAM: dict[str, list[str | dg.AssetKey]] = {
     "dataset_summary": ["images", "image_tensors", "rejected_images"],
@@ -55,9 +56,8 @@ def summary_asset(name: str) -> dg.AssetsDefinition:
             rows = row_count(connection, name)
             if name in KEY_COLUMNS:
                 changes = compare(before, keyed_rows(connection, name))
-            else:  # the history, to which rows are only ever added
-                known = min(rows, rows_before(context, spec.key))
-                changes = RowChanges(added=rows - known, unchanged=known)
+            else:
+                changes = _loads_in_this_run(context, rows)
             shown = first_rows(connection, name, _ROWS_SHOWN)
             chart = _chart(connection, name)
         return dg.MaterializeResult(
@@ -69,6 +69,16 @@ def summary_asset(name: str) -> dg.AssetsDefinition:
         )
 
     return summary
+
+
+def _loads_in_this_run(context: dg.AssetExecutionContext, rows: int) -> RowChanges:
+    """The history gets a row for each source dataset in which something changed, and never loses one."""
+    added = 0
+    for name in SOURCE_DATASETS:
+        tables = [dg.AssetKey([name, table]) for table in CATALOGUE_TABLES]
+        changes = [changes_in_this_run(context, table) for table in tables]
+        added += any(change.added or change.changed or change.removed for change in changes)
+    return RowChanges(added=added, unchanged=rows - added)
 
 
 def _chart(connection: duckdb.DuckDBPyConnection, name: str) -> dict[str, Any]:

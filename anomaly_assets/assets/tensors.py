@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 
 from anomaly_assets.assets.progress import Progress
-from anomaly_assets.assets.reports import changes_upstream, row_metadata, table
+from anomaly_assets.assets.reports import changes_of_view, row_metadata, table
 from anomaly_assets.assets.resources import WarehouseResource
 from anomaly_assets.assets.specs import table_spec
 from anomaly_assets.datasets import SOURCE_DATASETS
@@ -17,7 +17,7 @@ from anomaly_assets.warehouse.changes import RowChanges, compare, keyed_rows
 from anomaly_assets.warehouse.schema import refresh, row_count
 from anomaly_assets.warehouse.shown import chosen_rows
 
-_ROWS_SHOWN = 8
+_ROWS_SHOWN = 20
 _REJECTED_SHOWN = 20
 _DECODING_FILES = (
     "tensors/build.py",
@@ -116,7 +116,7 @@ def samples(
         refresh(connection, "samples")
         rows = row_count(connection, "samples")
         shown = chosen_rows(connection, "samples", _ROWS_SHOWN)
-    changes = changes_upstream(context, rows, [dg.AssetKey("image_tensors")])
+    changes = changes_of_view(context, rows, [dg.AssetKey("image_tensors")])
     return dg.MaterializeResult(
         metadata={**row_metadata(rows, changes), "rows": dg.MetadataValue.md(shown.markdown())}
     )

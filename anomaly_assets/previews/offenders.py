@@ -33,6 +33,7 @@ from anomaly_assets.settings import Settings
 from anomaly_assets.tensors.decode import StaleImage, decode_batch
 from anomaly_assets.tensors.spec import TensorSpec
 from anomaly_assets.warehouse.checks import Finding
+from anomaly_assets.warehouse.schema import statement
 
 MOST_IMAGES = 8
 
@@ -122,8 +123,10 @@ def _pixels(
     """Pixels of these images, as far as there are any."""
     found: dict[str, Pixels] = {}
     missing: list[StaleImage] = []
+    # Checks on one catalogue may run before the view `images` is there.
+    query = statement(connection, "shown/offending_images")
     for shape, tensor, mask, *image in connection.execute(
-        _IMAGES, {"image_ids": image_ids}
+        query, {"image_ids": image_ids}
     ).fetchall():
         if tensor is None:
             missing.append(StaleImage(*image))
@@ -157,27 +160,6 @@ def _opened(locations: Mapping[str, str | None]) -> dict[str, Root]:
                 roots[name] = open_root(location)
     return roots
 
-
-_IMAGES = """
-SELECT
-    (tensors.height, tensors.width, tensors.channels),
-    tensors.image_tensor,
-    tensors.mask_tensor,
-    images.image_id,
-    images.source_dataset,
-    images.relative_path,
-    images.source_uri,
-    images.file_version,
-    images.mask_relative_path,
-    images.mask_source_uri,
-    images.mask_file_version
-FROM images
-LEFT JOIN image_tensors AS tensors
-    ON tensors.image_id = images.image_id
-    AND tensors.file_version = images.file_version
-    AND tensors.mask_file_version IS NOT DISTINCT FROM images.mask_file_version
-WHERE list_contains($image_ids, images.image_id)
-"""
 
 _COPIES = """
 SELECT

@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page, ViewportSize, expect, sync_playwright
 
-WINDOW = {"width": 1440, "height": 900}
-_PATIENCE_MILLISECONDS = 20_000
+WINDOW: ViewportSize = {"width": 1440, "height": 900}
+LARGE_WINDOW: ViewportSize = {"width": 1600, "height": 900}
+_PATIENCE_MILLISECONDS = 30_000
 _ARGUMENTS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -38,11 +39,12 @@ def opened() -> Iterator[Page]:
             executable_path=chromium(),
             headless=True,
             args=list(_ARGUMENTS),
-            viewport=WINDOW,  # type: ignore[arg-type]
+            viewport=WINDOW,
             timezone_id="UTC",
             locale="en-GB",
         )
         context.set_default_timeout(_PATIENCE_MILLISECONDS)
+        expect.set_options(timeout=_PATIENCE_MILLISECONDS)
         try:
             yield context.pages[0] if context.pages else context.new_page()
         finally:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from urllib.parse import quote
 
 from playwright.sync_api import Locator, Page, expect
 
+from anomaly_assets_tests.ui.browser import LARGE_WINDOW, WINDOW
 from anomaly_assets_tests.ui.server import Server
 
 GROUPS = ("mvtec_ad", "dagm_2007", "harmonised", "summaries", "shared")
 SHOW = "[Show Markdown]"
 _RUN_MILLISECONDS = 90_000
+_AUTOMATIONS = 3
 _OPENING_MILLISECONDS = 500  # in which a dialog grows to its size
 
 
@@ -27,7 +31,7 @@ class Ui:
         self.page.goto(self.server.url + path)
 
     def graph(self, *expanded: str) -> None:
-        """The graph of all assets, with some groups unfolded, fitted into the window."""
+        """The graph of all assets, fitted into the window, with some groups unfolded."""
         groups = ",".join(f"global@global:{group}" for group in expanded)
         self.go(f"/asset-groups?expanded={quote(groups)}")
         expect(self.page.get_by_role("button", name="Materialize all")).to_be_visible()
@@ -37,10 +41,18 @@ class Ui:
         """The box of an asset or a group in the graph."""
         return self.page.locator("foreignObject", has_text=name).first
 
-    def narrow(self) -> None:
-        """Fold both side bars away."""
+    @contextmanager
+    def large_graph(self, *expanded: str) -> Iterator[None]:
+        """The graph in a larger window without side bars, which has room for details."""
+        self.page.set_viewport_size(LARGE_WINDOW)
+        self.graph(*expanded)
         self.page.get_by_text("Hide navigation").click()
         self.page.locator('button:has([aria-label="panel_show_right"])').last.click()
+        self.page.mouse.dblclick(120, LARGE_WINDOW["height"] - 40)  # fits the graph into the window
+        self.page.wait_for_timeout(_OPENING_MILLISECONDS)
+        yield
+        self.page.locator('button:has([aria-label="panel_show_right"])').first.click()
+        self.page.set_viewport_size(WINDOW)
 
     def materialize_all(self) -> None:
         """Press the button, and go to the run that it starts."""
@@ -63,7 +75,7 @@ class Ui:
     def asset(self, key: str) -> None:
         """The overview of an asset that was materialized."""
         self.go(f"/assets/{key}")
-        expect(self.page.get_by_text("Latest materialization")).to_be_visible()
+        expect(self.page.get_by_text("Latest materialization", exact=True)).to_be_visible()
         expect(self.page.get_by_placeholder("Filter metadata keys")).to_be_visible()
 
     def metadata(self, name: str) -> Locator:
@@ -87,6 +99,7 @@ class Ui:
     def automation(self, name: str) -> Locator:
         """The switch of a schedule or a sensor, on the page of all of them."""
         switch = self.page.locator("[class*=formatSwitch]")
+        expect(switch).to_have_count(_AUTOMATIONS)  # each is a spinner at first
         return (
             self.page.locator("div").filter(has_text=name).filter(has=switch).last.locator(switch)
         )
