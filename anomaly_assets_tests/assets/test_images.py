@@ -66,9 +66,9 @@ def test_a_refresh_with_nothing_changed_loads_decodes_and_publishes_nothing(
     for asset in ("images", "image_tensors", "samples", "published_database"):
         assert changes(second, asset) == (0, 0, 0, 62), asset
     for asset in ("dataset_summary", "pixel_statistics", "defect_summary", "load_history"):
-        rows = first.materialized[asset]["dagster/row_count"]
-        assert changes(first, asset) == (rows, 0, 0, 0), asset
-        assert changes(second, asset) == (0, 0, 0, rows), asset
+        count = first.materialized[asset]["dagster/row_count"]
+        assert changes(first, asset) == (count, 0, 0, 0), asset
+        assert changes(second, asset) == (0, 0, 0, count), asset
     publishing = [run.materialized["published_database"] for run in (first, second)]
     assert [facts["written"] for facts in publishing] == [True, False]
     for fact in ("snapshot_id", "file_bytes", "roots", "load_ids", "published_at"):
