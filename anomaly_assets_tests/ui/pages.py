@@ -46,12 +46,12 @@ class Ui:
         """The graph in a larger window without side bars, which has room for details."""
         self.page.set_viewport_size(LARGE_WINDOW)
         self.graph(*expanded)
-        self.page.get_by_text("Hide navigation").click()
+        if self.page.get_by_text("Hide navigation").is_visible():
+            self.page.get_by_text("Hide navigation").click()
         self.page.locator('button:has([aria-label="panel_show_right"])').last.click()
         self.page.mouse.dblclick(120, LARGE_WINDOW["height"] - 40)  # fits the graph into the window
         self.page.wait_for_timeout(_OPENING_MILLISECONDS)
         yield
-        self.page.locator('button:has([aria-label="panel_show_right"])').first.click()
         self.page.set_viewport_size(WINDOW)
 
     def materialize_all(self) -> None:
