@@ -108,6 +108,7 @@ class Ui:
         """Switch a schedule or a sensor on, or off again."""
         self.go("/automation")
         switch = self.automation(name)
+        self.page.wait_for_load_state("networkidle")  # rows are made anew when their state arrives
         before = switch.locator("input").is_checked()
         switch.click()
         expect(switch.locator("input")).to_be_checked(checked=not before)
