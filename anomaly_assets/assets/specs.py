@@ -78,7 +78,11 @@ def code_references(*paths: str) -> dict[str, Any]:
         # Each link would announce that links are beta, at every import of the definitions.
         warnings.simplefilter("ignore", dg.BetaWarning)
         links: list[dg.LocalFileCodeReference | dg.UrlCodeReference] = [
-            dg.LocalFileCodeReference(file_path=str(_PACKAGE / path), line_number=1, label=path)
+            dg.LocalFileCodeReference(
+                file_path=str(_PACKAGE / path),
+                line_number=1,
+                label="/".join(path.split("/")[-2:]),  # as much as one line of the page takes
+            )
             for path in paths
         ]
         return {"dagster/code_references": dg.CodeReferencesMetadataValue(code_references=links)}

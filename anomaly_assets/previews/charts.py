@@ -120,7 +120,7 @@ def defect_areas(connection: duckdb.DuckDBPyConnection) -> Image.Image | None:
             place = scale.place(median)
             draw.ellipse((place - 4, middle - 4, place + 4, middle + 4), fill=INK)
             write(chart, (_RIGHT + 50, top), _percent(median), anchor="ra")
-            write(chart, (_RIGHT + 56, top), f"of {images:,}", ink=FAINT_INK)
+            write(chart, (_RIGHT + 56, top), f"n={images:,}", ink=FAINT_INK)
             top += step
         top = bottom + _AXIS
     return chart

@@ -32,7 +32,10 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=OUT, help="folder to write to")
     out: Path = parser.parse_args().out
     out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder, running(Path(folder, "server")) as server:
+    with (
+        tempfile.TemporaryDirectory(prefix="anomaly_assets-") as folder,
+        running(Path(folder, "server")) as server,
+    ):
         for path in MASKLESS:
             (server.mvtec_ad / path).unlink()
         with opened() as page:
@@ -61,13 +64,13 @@ def _take_all(ui: Ui, out: Path) -> None:
     ui.dialog_picture(ui.metadata("chart").get_by_text(SHOW))
     _take(ui, out, "chart")
     ui.check("images", "anomalous_images_have_masks")
-    _take(ui, out, "check")
+    _take(ui, out, "check", height=730)
     ui.dialog_picture(ui.page.get_by_text(SHOW))
     _take(ui, out, "check_pictures")
     ui.switch("scheduled_refresh")
     ui.switch("mvtec_ad_files_changed")
     ui.is_on("scheduled_refresh")
-    _take(ui, out, "schedule")
+    _take(ui, out, "schedule", height=360)
     ui.switch("mvtec_ad_files_changed")
 
 
@@ -80,17 +83,21 @@ def _take_progress(ui: Ui, out: Path) -> None:
     ui.materialize_all()
     ui.page.get_by_placeholder("Filter…").fill("left")
     expect(ui.page.get_by_text(" s left")).to_have_count(4, timeout=120_000)
-    _take(ui, out, "progress")
+    expect(ui.page.get_by_text("Launched run")).to_have_count(0)
+    _take(ui, out, "progress", height=560)
     ui.run_succeeds()
 
 
-def _take(ui: Ui, out: Path, name: str) -> None:
-    """Write what the page shows as a PNG of at most `MOST_BYTES`."""
+def _take(ui: Ui, out: Path, name: str, height: int | None = None) -> None:
+    """Write what the page shows, down to a height, as a PNG of at most `MOST_BYTES`."""
     ui.page.wait_for_timeout(500)
     shown = Image.open(io.BytesIO(ui.page.screenshot())).convert("RGB")
+    shown = shown.crop((0, 0, shown.width, height or shown.height))
     for colours in (256, 128, 64, 32):
         content = io.BytesIO()
-        reduced = shown.quantize(colours, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+        reduced = shown.quantize(
+            colours, Image.Quantize.MAXCOVERAGE, kmeans=2, dither=Image.Dither.NONE
+        )
         reduced.save(content, "PNG", optimize=True)
         if content.tell() <= MOST_BYTES:
             break
