@@ -19,7 +19,7 @@ debian = apt-get update -qq && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive \
   apt-get install -qq --yes --no-install-recommends $(1) >/dev/null
 
 .DEFAULT_GOAL := help
-.PHONY: help materialize ui test test-lake lint types bench bench-quick faults faults-quick stores postgresql torch notebooks slides lock clean dagster-home
+.PHONY: help materialize ui test test-lake test-ui screenshots chromium lint types bench bench-quick faults faults-quick stores postgresql torch notebooks slides lock clean dagster-home
 
 help: ## List the targets
 	@echo "make TARGET [ARGS='further arguments'] [PYTHON=python3.12] [PORT=3000]"
@@ -38,6 +38,12 @@ test: $(INSTALLED) ## Run the tests; ARGS goes to pytest
 
 test-lake: $(INSTALLED) postgresql ## Run the tests of a warehouse on DuckLake, on a real PostgreSQL and S3
 	unset DAGSTER_HOME; ANOMALY_TEST_STORES=required $(RUN) pytest anomaly_assets_tests/lake $(ARGS)
+
+test-ui: $(INSTALLED) chromium ## Run the tests of the Dagster UI in a real browser, two minutes
+	unset DAGSTER_HOME; UI_TESTS_REQUIRED=1 $(RUN) pytest -m browser anomaly_assets_tests/ui $(ARGS)
+
+screenshots: $(INSTALLED) chromium ## Make the pictures of the UI in docs/screenshots again
+	unset DAGSTER_HOME; $(RUN) anomaly_assets_tests.ui.screenshots $(ARGS)
 
 lint: $(INSTALLED) ## Check the rules, the format and the types
 	$(RUN) ruff check .
@@ -67,6 +73,10 @@ stores: $(AZURITE) postgresql ## Install the servers that the tests of stores an
 postgresql:
 	@command -v postgres >/dev/null || ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || { \
 	  $(call debian,postgresql); }
+
+# Playwright drives Debian's browser; its own are never downloaded.
+chromium:
+	@command -v chromium >/dev/null || { $(call debian,chromium); }
 
 $(AZURITE): | $(INSTALLED)
 	@echo "Installing Azurite into .venv/stores; this takes half a minute."

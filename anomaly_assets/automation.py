@@ -48,7 +48,7 @@ def files_changed_sensor(dataset: SourceDataset) -> dg.SensorDefinition:
     @dg.sensor(
         name=f"{dataset.name}_files_changed",
         job=refresh_jobs[dataset.name],
-        minimum_interval_seconds=60,
+        minimum_interval_seconds=Settings.from_environment().sensor_seconds,
         description=f"Refreshes {dataset.title} when a file below its root is added, changed or removed.",
     )
     def files_changed(

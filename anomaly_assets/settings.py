@@ -31,6 +31,7 @@ class Settings:
         tensor_spec: Height, width and channels of the tensors.
         workers: Number of decoding threads.
         refresh_cron: Cron expression of the scheduled refresh.
+        sensor_seconds: How often sensors look at their roots, at most.
         lock_wait_seconds: How long a run waits for another one before it gives up.
     """
 
@@ -41,6 +42,7 @@ class Settings:
     tensor_spec: TensorSpec
     workers: int
     refresh_cron: str
+    sensor_seconds: int
     lock_wait_seconds: float
     lake_data: str | None = None
 
@@ -78,6 +80,7 @@ class Settings:
             tensor_spec=TensorSpec(height, width, channels),
             workers=_whole_number(values, "ANOMALY_WORKERS", os.cpu_count() or 1),
             refresh_cron=values.get("ANOMALY_REFRESH_CRON") or "0 3 * * *",
+            sensor_seconds=_whole_number(values, "ANOMALY_SENSOR_SECONDS", 60),
             lock_wait_seconds=float(_whole_number(values, "ANOMALY_LOCK_WAIT_SECONDS", 3600)),
             lake_data=values.get("ANOMALY_LAKE_DATA") or None,
         )

@@ -2,12 +2,14 @@
 
 import difflib
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Set
 from pathlib import Path
 
 import dagster as dg
+import dagster_webserver
 import pytest
 
 from anomaly_assets.definitions import defs
@@ -80,7 +82,11 @@ def test_every_table_says_what_it_is_whose_it_is_and_how_fresh_it_should_be(name
     schema = "" if "/" in name else "anomaly."
     table = name.replace("/", ".")
     assert spec.description is not None
-    assert f"SELECT * FROM {schema}{table} LIMIT 10;" in spec.description
+    columns = {"image_tensor", "mask_tensor"} & {
+        column.name for column in spec.metadata["dagster/column_schema"].columns
+    }
+    selected = "* EXCLUDE (image_tensor, mask_tensor)" if columns else "*"
+    assert f"SELECT {selected} FROM {schema}{table} LIMIT 10;" in spec.description
     assert spec.owners == ["team:anomaly-assets"]
     assert spec.code_version
     assert isinstance(spec.freshness_policy, dg.FreshnessPolicy)
@@ -94,9 +100,39 @@ def test_every_table_says_what_it_is_whose_it_is_and_how_fresh_it_should_be(name
 def test_what_is_made_for_people_says_so_too(name: str) -> None:
     spec = SPECS[name]
     assert spec.description
+    assert "FROM anomaly.samples" in spec.description
     assert spec.owners == ["team:anomaly-assets"]
     assert spec.code_version
     assert isinstance(spec.freshness_policy, dg.FreshnessPolicy)
+
+
+@pytest.mark.parametrize("name", sorted(EXTERNAL))
+def test_files_say_whose_they_are_and_which_rows_they_become(name: str) -> None:
+    source_dataset = name.partition("/")[0]
+    description = str(SPECS[name].description)
+    assert "never written" in description
+    assert f"SELECT * FROM {source_dataset}.images LIMIT 10;" in description
+
+
+@pytest.mark.parametrize("name", sorted(SPECS))
+def test_every_asset_links_to_source_files_that_are_there(name: str) -> None:
+    links = SPECS[name].metadata["dagster/code_references"].code_references
+    assert len(links) >= 2
+    assert all(Path(link.file_path).is_file() for link in links)
+
+
+def test_the_ui_has_an_icon_for_every_kind() -> None:
+    """A kind without one is a word in grey; which have one is known to the web application only."""
+    folder = Path(dagster_webserver.__file__).parent / "webapp/build/_next/static/chunks"
+    named = re.compile(r'[,{]"?([\w&.-]+)"?:\{(?:color:"[^"]*",)?icon:')
+    with_icon = {
+        kind
+        for script in folder.glob("*.js")
+        if "tool-duckdb-color" in (text := script.read_text("utf-8"))
+        for kind in named.findall(text)
+    }
+    assert {"duckdb", "dlt"} < with_icon
+    assert {kind for spec in SPECS.values() for kind in spec.kinds} <= with_icon
 
 
 @pytest.fixture(scope="module")

@@ -20,6 +20,7 @@ def test_nothing_set_makes_the_samples_run() -> None:
         tensor_spec=TensorSpec(256, 256, 3),
         workers=os.cpu_count() or 1,
         refresh_cron="0 3 * * *",
+        sensor_seconds=60,
         lock_wait_seconds=3600.0,
     )
 
@@ -35,6 +36,7 @@ def test_everything_set_is_taken() -> None:
         "ANOMALY_CHANNELS": "1",
         "ANOMALY_WORKERS": "7",
         "ANOMALY_REFRESH_CRON": "*/5 * * * *",
+        "ANOMALY_SENSOR_SECONDS": "5",
         "ANOMALY_LOCK_WAIT_SECONDS": "90",
     }
     assert Settings.from_environment(environment) == Settings(
@@ -45,6 +47,7 @@ def test_everything_set_is_taken() -> None:
         tensor_spec=TensorSpec(height=256, width=320, channels=1),
         workers=7,
         refresh_cron="*/5 * * * *",
+        sensor_seconds=5,
         lock_wait_seconds=90.0,
     )
 

@@ -1,18 +1,20 @@
 """Data quality in the UI: one Dagster check per property of `warehouse/checks.py`."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import dagster as dg
+import duckdb
 
+from anomaly_assets.assets.reports import bytes_within, picture, table
 from anomaly_assets.assets.resources import WarehouseResource
 from anomaly_assets.datasets import SOURCE_DATASETS
+from anomaly_assets.settings import Settings
 from anomaly_assets.warehouse import checks as quality
 from anomaly_assets.warehouse.publications import differences
 from anomaly_assets.warehouse.schema import ensure_tables
 
-_OFFENDERS = dg.TableSchema(
-    columns=[dg.TableColumn("offender"), dg.TableColumn("detail")],
-)
+_MOST_BYTES = bytes_within(24_000)
+"""Of one failed check, so that those of one asset stay below a materialization's limit together."""
 
 
 def asset_checks(
@@ -42,7 +44,8 @@ def asset_checks(
                         source_dataset=source_dataset,
                         spec=warehouse.settings.tensor_spec,
                     )
-                    yield _result(asset, check, finding)
+                    pictures = _pictures(check, finding, connection, warehouse.settings)
+                    yield _result(asset, check, finding, pictures)
 
     return run_checks
 
@@ -67,25 +70,50 @@ def _spec(asset: dg.AssetKey, check: quality.Check) -> dg.AssetCheckSpec:
 
 
 def _result(
-    asset: dg.AssetKey, check: quality.Check, finding: quality.Finding
+    asset: dg.AssetKey,
+    check: quality.Check,
+    finding: quality.Finding,
+    pictures: Mapping[str, dg.MetadataValue] | None = None,
 ) -> dg.AssetCheckResult:
-    if finding.passed:
-        return dg.AssetCheckResult(asset_key=asset, check_name=check.name, passed=True)
-    records = [
-        dg.TableRecord({"offender": offender, "detail": detail or ""})
-        for offender, detail in finding.shown
-    ]
+    if finding.passed:  # the number plots over time, whether or not there is somebody to name
+        return dg.AssetCheckResult(
+            asset_key=asset, check_name=check.name, passed=True, metadata={"count": 0}
+        )
     return dg.AssetCheckResult(
         asset_key=asset,
         check_name=check.name,
         passed=False,
         severity=dg.AssetCheckSeverity.ERROR if check.blocking else dg.AssetCheckSeverity.WARN,
-        description=f"Not so for {finding.count}. {check.advice}",
+        description=check.verdict(finding),
         metadata={
             "count": finding.count,
-            "offenders": dg.MetadataValue.table(records, schema=_OFFENDERS),
+            "offenders": table(("offender", "detail"), finding.shown),
+            **(pictures or {}),
         },
     )
+
+
+def _pictures(
+    check: quality.Check,
+    finding: quality.Finding,
+    connection: duckdb.DuckDBPyConnection,
+    settings: Settings,
+) -> dict[str, dg.MetadataValue]:
+    """A sheet of the offenders, and where a larger one lies; nothing where there is nothing to see."""
+    if finding.passed or not check.of_images:
+        return {}
+    from anomaly_assets.previews.drawing import as_jpeg
+    from anomaly_assets.previews.offenders import offender_sheet, small_sheet
+
+    sheet = offender_sheet(connection, check.name, finding, settings)
+    folder = settings.database.absolute().parent / "contact_sheets" / "checks"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{check.name}.jpg"
+    path.write_bytes(as_jpeg(sheet))
+    return {
+        "pictures": picture(check.name, small_sheet(sheet, _MOST_BYTES)),
+        "pictures_file": dg.MetadataValue.path(str(path)),
+    }
 
 
 checks = [

@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from anomaly_assets.assets.progress import Count, Progress, watched
+from anomaly_assets.assets.reports import changes_of_view, row_metadata, table
 from anomaly_assets.assets.resources import WarehouseResource
 from anomaly_assets.assets.specs import (
     FRESHNESS,
     OWNERS,
+    code_references,
     describe,
     table_metadata,
     table_spec,
@@ -18,12 +21,14 @@ from anomaly_assets.assets.specs import (
 from anomaly_assets.datasets import SOURCE_DATASETS, SourceDataset
 from anomaly_assets.ingest.source import catalog_source, loading_pipeline
 from anomaly_assets.warehouse.base import CATALOG
+from anomaly_assets.warehouse.changes import RowChanges
 from anomaly_assets.warehouse.schema import (
     comment_on_catalogue,
     has_comments,
     refresh,
     row_count,
 )
+from anomaly_assets.warehouse.shown import Shown, chosen_rows
 from anomaly_assets.warehouse.tables import CATALOGUE_TABLES
 
 if TYPE_CHECKING:
@@ -61,7 +66,15 @@ class CatalogueTranslator(DagsterDltTranslator):
             dg.AssetKey([name, data.resource.name]),
             deps=[dg.AssetKey([name, "files"])],
             description=f"{self.dataset.title}. {describe(table, f'{name}.{data.resource.name}')}",
-            metadata=table_metadata(table, f"{CATALOG}.{name}.{data.resource.name}"),
+            metadata={
+                **table_metadata(table, f"{CATALOG}.{name}.{data.resource.name}"),
+                **code_references(
+                    f"datasets/{name}.py",
+                    "ingest/catalog.py",
+                    "ingest/source.py",
+                    "assets/images.py",
+                ),
+            },
             group_name=name,
             owners=OWNERS,
             kinds={"dlt", "duckdb"},
@@ -76,8 +89,12 @@ def files_spec(dataset: SourceDataset) -> dg.AssetSpec:
         dg.AssetKey([dataset.name, "files"]),
         description=(
             f"The files of {dataset.title} ({dataset.licence}), below the root that "
-            f"`{dataset.root_variable}` names: a folder, a zip archive or a URL. Never written."
+            f"`{dataset.root_variable}` names: a folder, a zip archive or a URL. Somebody else's: they "
+            "are listed and read, and never written. Each is a row of one of these two:\n\n"
+            f"```sql\nSELECT * FROM {dataset.name}.images LIMIT 10;\n"
+            f"SELECT * FROM {dataset.name}.stray_files LIMIT 10;\n```"
         ),
+        metadata=code_references(f"datasets/{dataset.name}.py", "ingest/roots.py"),
         group_name=dataset.name,
         owners=OWNERS,
         kinds={"file"},
@@ -108,14 +125,17 @@ def catalogue_assets(dataset: SourceDataset) -> dg.AssetsDefinition:
         if location is None:
             yield from _left_out(context, dataset)
             return
+        progress, listed = Progress(context.log.info, f"files of {dataset.title} listed"), Count()
         with warehouse.warehouse.refreshing(dataset.name):
-            found = reconcile(
-                dataset,
-                location,
-                warehouse.warehouse,
-                categories=config.categories,
-                allow_shrink=config.allow_shrink,
-            )
+            with watched(progress, listed.read):
+                found = reconcile(
+                    dataset,
+                    location,
+                    warehouse.warehouse,
+                    categories=config.categories,
+                    allow_shrink=config.allow_shrink,
+                    progress=listed.note,
+                )
             if found.any_change:
                 with loading_pipeline(dataset, warehouse.warehouse) as pipeline:
                     load = dlt.run(
@@ -132,9 +152,15 @@ def catalogue_assets(dataset: SourceDataset) -> dg.AssetsDefinition:
                     comment_on_catalogue(connection, dataset.name)
                 for key in sorted(context.selected_asset_keys):
                     rows = row_count(connection, ".".join(key.path))
+                    shown = chosen_rows(
+                        connection,
+                        f"catalogue_{key.path[-1]}",
+                        _ROWS_SHOWN,
+                        source_dataset=dataset.name,
+                    )
+                    metadata = _metadata(found, key.path[-1], rows, shown)
                     yield dg.MaterializeResult(
-                        asset_key=key,
-                        metadata={**_metadata(found, key.path[-1], rows), **loads.get(key, {})},
+                        asset_key=key, metadata={**metadata, **loads.get(key, {})}
                     )
 
     return catalogue
@@ -147,21 +173,26 @@ def catalogue_assets(dataset: SourceDataset) -> dg.AssetsDefinition:
             group="harmonised",
             deps=[dg.AssetKey([name, "images"]) for name in SOURCE_DATASETS],
             kinds={"duckdb", "view"},
+            files=["assets/images.py"],
         )
     ],
     name="images",
 )
-def images(warehouse: WarehouseResource) -> dg.MaterializeResult:
+def images(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
     """Join the catalogues of all source datasets in one view."""
     with warehouse.warehouse.writing(), warehouse.warehouse.connect() as connection:
         refresh(connection, "images")
         per_dataset = connection.execute(
             "SELECT source_dataset, count(*) FROM images GROUP BY ALL ORDER BY ALL"
         ).fetchall()
+        shown = chosen_rows(connection, "images", _ROWS_SHOWN)
+    rows = sum(count for _, count in per_dataset)
+    catalogues = [dg.AssetKey([name, "images"]) for name in SOURCE_DATASETS]
     return dg.MaterializeResult(
         metadata={
-            "dagster/row_count": sum(rows for _, rows in per_dataset),
-            **{f"images_{name}": rows for name, rows in per_dataset},
+            **row_metadata(rows, changes_of_view(context, rows, catalogues)),
+            **{f"images_{name}": count for name, count in per_dataset},
+            "rows": dg.MetadataValue.md(shown.markdown()),
         }
     )
 
@@ -175,16 +206,18 @@ def _left_out(
         yield dg.MaterializeResult(asset_key=key, metadata={"left_out": message})
 
 
-def _metadata(found: "Reconciliation", table: str, rows: int) -> dict[str, Any]:
-    changes = found.tables[table]
+def _metadata(found: "Reconciliation", name: str, rows: int, shown: Shown) -> dict[str, Any]:
+    counted = found.tables[name]
+    changes = RowChanges(counted.inserted, counted.updated, counted.deleted, counted.unchanged)
+    is_table = name == "stray_files"
     return {
-        "dagster/row_count": rows,
-        "rows_inserted": changes.inserted,
-        "rows_updated": changes.updated,
-        "rows_deleted": changes.deleted,
-        "rows_unchanged": changes.unchanged,
+        **row_metadata(rows, changes),
         "root": found.root_uri,
         "ignored_files": found.ignored,
+        "listing_seconds": round(found.listing_seconds, 3),
+        "rows": table(shown.columns, shown.rows)
+        if is_table
+        else dg.MetadataValue.md(shown.markdown()),
         **({LISTING_DIGEST: found.listing_digest} if found.listing_digest else {}),
     }
 
@@ -196,6 +229,8 @@ def _load_metadata(event: dg.MaterializeResult | dg.AssetMaterialization) -> dic
         name: metadata[name] for name in ("started_at", "finished_at", "jobs") if name in metadata
     }
 
+
+_ROWS_SHOWN = 20
 
 LISTING_DIGEST = "listing_digest"
 """Metadata by which a sensor knows what was last loaded."""

@@ -1,44 +1,57 @@
 """Pictures of the data, in the UI and as files."""
 
-import base64
-
 import dagster as dg
 
+from anomaly_assets.assets.reports import MOST_PICTURE_CHARACTERS, bytes_within, picture
 from anomaly_assets.assets.resources import WarehouseResource
-from anomaly_assets.assets.specs import FRESHNESS, OWNERS
+from anomaly_assets.assets.specs import FRESHNESS, OWNERS, code_references
 from anomaly_assets.datasets import SOURCE_DATASETS
 
-_MOST_BYTES = 100_000 * 3 // 4 // len(SOURCE_DATASETS)
-"""Previews stay in the event log for ever: 100 kB of base64 text per materialization, all together."""
+_MOST_BYTES = bytes_within(MOST_PICTURE_CHARACTERS - 200 * len(SOURCE_DATASETS))
 
 
 @dg.asset(
     deps=["samples"],
     group_name="summaries",
     owners=OWNERS,
-    kinds={"pillow", "jpeg"},
-    code_version="1",
+    kinds={"python", "report"},
+    code_version="2",
     freshness_policy=FRESHNESS,
+    metadata=code_references("previews/sheets.py", "previews/drawing.py", "assets/previews.py"),
     description=(
-        "A picture per source dataset: good images beside anomalous ones of each category, the defect "
-        "outlined. The full sheets lie in `contact_sheets/` beside the published database."
+        "A picture per source dataset: a row is a category, good images on the left, anomalous ones on "
+        "the right, the defect outlined from its mask and its type named. Made from the stored tensors, "
+        "so it shows what a model will see:\n\n```sql\nSELECT image_tensor, mask_tensor FROM "
+        "anomaly.samples LIMIT 10;\n```\n\nThe latest materialization below shows them; larger ones lie "
+        "beside the published database, `contact_sheets/<source_dataset>/<category>.jpg`."
     ),
 )
 def contact_sheets(warehouse: WarehouseResource) -> dg.MaterializeResult:
     """Draw the sheets from the stored tensors."""
-    from anomaly_assets.previews import as_jpeg, contact_sheet
+    from anomaly_assets.previews import sheets
 
     folder = warehouse.settings.database.absolute().parent / "contact_sheets"
-    folder.mkdir(parents=True, exist_ok=True)
-    metadata: dict[str, dg.MetadataValue] = {"folder": dg.MetadataValue.path(str(folder))}
     with warehouse.warehouse.connect() as connection:
-        for name, dataset in SOURCE_DATASETS.items():
-            sheet = contact_sheet(connection, name)
-            if sheet is None:
-                continue
-            (folder / f"{name}.jpg").write_bytes(as_jpeg(sheet))
-            small = base64.b64encode(as_jpeg(sheet, _MOST_BYTES)).decode("ascii")
-            metadata[name] = dg.MetadataValue.md(
-                f"![{dataset.title}](data:image/jpeg;base64,{small})"
+        picked = {
+            name: sheets.picked_samples(
+                connection, name, sheets.MOST_PER_KIND, sheets.PER_DEFECT_TYPE
             )
-    return dg.MaterializeResult(metadata=metadata)
+            for name in SOURCE_DATASETS
+        }
+    files = [
+        path
+        for name, samples in picked.items()
+        for path in sheets.write_full_sheets(samples, folder, name)
+    ]
+    pictures = {
+        name: picture(f"{SOURCE_DATASETS[name].title}: good beside anomalous", content)
+        for name, content in sheets.small_sheets(picked, _MOST_BYTES).items()
+    }
+    return dg.MaterializeResult(
+        metadata={
+            **pictures,
+            "folder": dg.MetadataValue.path(str(folder)),
+            "files": len(files),
+            "images_drawn": sum(map(len, picked.values())),
+        }
+    )

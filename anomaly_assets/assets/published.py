@@ -1,11 +1,18 @@
 """The published database: what the team opens."""
 
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+
 import dagster as dg
 
+from anomaly_assets.assets.progress import Progress, watched
+from anomaly_assets.assets.reports import row_metadata, table
 from anomaly_assets.assets.resources import WarehouseResource
-from anomaly_assets.assets.specs import FRESHNESS, OWNERS
+from anomaly_assets.assets.specs import FRESHNESS, OWNERS, code_references
 from anomaly_assets.datasets import SOURCE_DATASETS
-from anomaly_assets.warehouse.publications import publish_warehouse
+from anomaly_assets.warehouse.changes import changes_to_publish
+from anomaly_assets.warehouse.publications import publish_warehouse, size_of_copy
 
 _UPSTREAM: list[str | dg.AssetKey] = [
     "samples",
@@ -26,10 +33,17 @@ _UPSTREAM: list[str | dg.AssetKey] = [
     kinds={"duckdb"},
     code_version="1",
     freshness_policy=FRESHNESS,
-    metadata={"dagster/storage_kind": "duckdb"},
+    metadata={
+        "dagster/storage_kind": "duckdb",
+        **code_references("warehouse/publish.py", "assets/published.py"),
+    },
     description=(
-        "One DuckDB file for everybody, swapped in atomically once the blocking checks have passed. "
-        "Open it read-only:\n\n```sql\nSELECT * FROM anomaly.samples LIMIT 10;\n```"
+        "One DuckDB file for everybody, with every table of this graph, swapped in atomically once the "
+        "blocking checks have passed. A row of `anomaly.samples` is an image with labels, tensor and "
+        "mask. Open the file read-only and ask:\n\n```sql\nSELECT source_dataset, split, label, "
+        "count(*) AS images\nFROM anomaly.samples GROUP BY ALL ORDER BY ALL;\n```\n\nor train from "
+        "it:\n\n```python\nfrom anomaly_assets.reader import open_samples\n\n"
+        'for batch in open_samples("data/anomaly.duckdb", split="train").batches(64):\n    ...\n```'
     ),
 )
 def published_database(
@@ -37,27 +51,39 @@ def published_database(
 ) -> dg.MaterializeResult:
     """Write a snapshot of the warehouse, unless its content is already published."""
     settings = warehouse.settings
-    published = publish_warehouse(
-        warehouse.warehouse,
-        settings.database,
-        settings.tensor_spec,
-        run_id=context.run.run_id,
-        keep_snapshots=settings.keep_snapshots,
-    )
+    changes = changes_to_publish(warehouse.warehouse, settings.database)
+    started = time.monotonic()
+    copied = size_of_copy(warehouse.warehouse, settings.database)
+    progress = Progress(context.log.info, "MB of the snapshot written")
+    with watched(progress, *copied) if copied else nullcontext():
+        published = publish_warehouse(
+            warehouse.warehouse,
+            settings.database,
+            settings.tensor_spec,
+            run_id=context.run.run_id,
+            keep_snapshots=settings.keep_snapshots,
+        )
     origin = published.provenance
     return dg.MaterializeResult(
         metadata={
+            **row_metadata(published.samples, changes),
             "path": dg.MetadataValue.path(published.location),
-            "snapshot_id": published.snapshot_id,
+            **published.details,
+            "seconds": round(time.monotonic() - started, 3),
             "written": published.written,
-            "snapshots": dg.MetadataValue.table([dg.TableRecord(row) for row in published.history]),
+            "snapshot_id": published.snapshot_id,
+            "snapshots": _table(published.history),
             **{name: dg.MetadataValue.json(origin[name]) for name in _MAPS if origin.get(name)},
             **{name: str(origin[name]) for name in _FACTS if origin.get(name)},
-            **published.details,
-            "dagster/row_count": published.samples,
         }
     )
 
 
 _FACTS = ("published_at", "code_version", "transform")
 _MAPS = ("roots", "load_ids", "row_counts")
+
+
+def _table(history: Sequence[Mapping[str, object]]) -> dg.TableMetadataValue:
+    """The publications that can be opened by their id, newest first."""
+    columns = list(history[0]) if history else ["snapshot_id"]
+    return table(columns, (row.values() for row in history))

@@ -1,8 +1,10 @@
-"""What all table assets have in common: description, columns, owners, freshness, code version."""
+"""What all table assets have in common: description, columns, owners, freshness, code, its version."""
 
 import hashlib
+import warnings
 from collections.abc import Iterable
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -10,6 +12,8 @@ import dagster as dg
 from anomaly_assets.warehouse.base import CATALOG
 from anomaly_assets.warehouse.schema import sql_text
 from anomaly_assets.warehouse.tables import TABLES, Table
+
+_PACKAGE = Path(__file__).parents[1]
 
 OWNERS = ["team:anomaly-assets"]
 
@@ -25,6 +29,7 @@ def table_spec(
     group: str,
     deps: Iterable[dg.AssetKey | str],
     kinds: set[str],
+    files: Iterable[str],
     version: str = "1",
 ) -> dg.AssetSpec:
     """The asset of one harmonised table.
@@ -33,14 +38,18 @@ def table_spec(
         name: Key of `tables.TABLES`, and of the asset.
         group: Asset group.
         deps: Keys of the upstream assets.
-        kinds: Icons in the graph.
+        kinds: Icons in the graph; the UI has one for each of these words, and for few others.
+        files: Source files to link to after the SQL file, relative to the package.
         version: Code version of what is not in `sql/<name>.sql`; raise it with the decoding code.
     """
     return dg.AssetSpec(
         name,
         deps=list(deps),
         description=describe(TABLES[name], f"anomaly.{name}"),
-        metadata=table_metadata(TABLES[name], f"{CATALOG}.anomaly.{name}"),
+        metadata={
+            **table_metadata(TABLES[name], f"{CATALOG}.anomaly.{name}"),
+            **code_references(f"warehouse/sql/{name}.sql", *files),
+        },
         group_name=group,
         owners=OWNERS,
         kinds=kinds,
@@ -51,7 +60,32 @@ def table_spec(
 
 def describe(table: Table, name: str) -> str:
     """Say what a row is and how to query it."""
-    return f"{table.description}\n\n```sql\nSELECT * FROM {name} LIMIT 10;\n```"
+    blobs = [column for column, (kind, _) in table.columns.items() if kind == "BLOB"]
+    columns = f"* EXCLUDE ({', '.join(blobs)})" if blobs else "*"
+    return (
+        f"{table.description}\n\n```sql\nSELECT {columns} FROM {name} LIMIT 10;\n```\n\n"
+        "Ask this of the published database, opened read-only; a refresh never disturbs it."
+    )
+
+
+def code_references(*paths: str) -> dict[str, Any]:
+    """Links to source files, as definition metadata: the asset's own, and those that do the work.
+
+    Args:
+        paths: Files, relative to the package.
+    """
+    with warnings.catch_warnings():
+        # Each link would announce that links are beta, at every import of the definitions.
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        links: list[dg.LocalFileCodeReference | dg.UrlCodeReference] = [
+            dg.LocalFileCodeReference(
+                file_path=str(_PACKAGE / path),
+                line_number=1,
+                label="/".join(path.split("/")[-2:]),  # as much as one line of the page takes
+            )
+            for path in paths
+        ]
+        return {"dagster/code_references": dg.CodeReferencesMetadataValue(code_references=links)}
 
 
 def table_metadata(table: Table, qualified_name: str) -> dict[str, Any]:

@@ -1,12 +1,25 @@
 """Summary tables: one SQL file each."""
 
-import dagster as dg
+from collections.abc import Mapping
+from typing import Any
 
+import dagster as dg
+import duckdb
+
+from anomaly_assets.assets.reports import (
+    MOST_PICTURE_CHARACTERS,
+    bytes_within,
+    changes_in_this_run,
+    picture,
+    row_metadata,
+)
 from anomaly_assets.assets.resources import WarehouseResource
 from anomaly_assets.assets.specs import table_spec
 from anomaly_assets.datasets import SOURCE_DATASETS
-from anomaly_assets.warehouse.schema import markdown_rows, refresh, row_count
-from anomaly_assets.warehouse.tables import TABLES
+from anomaly_assets.warehouse.changes import KEY_COLUMNS, RowChanges, compare, keyed_rows
+from anomaly_assets.warehouse.schema import refresh, row_count
+from anomaly_assets.warehouse.shown import first_rows
+from anomaly_assets.warehouse.tables import CATALOGUE_TABLES, TABLES
 
 _UPSTREAM: dict[str, list[str | dg.AssetKey]] = {
     "dataset_summary": ["images", "image_tensors", "rejected_images"],
@@ -19,29 +32,71 @@ _UPSTREAM: dict[str, list[str | dg.AssetKey]] = {
         for table in ("images", "stray_files")
     ],
 }
+_CHARTS: Mapping[str, str] = {
+    "dataset_summary": "Images per category, split and label",
+    "defect_summary": "Defect area per type",
+}
 _ROWS_SHOWN = 20
 
 
 def summary_asset(name: str) -> dg.AssetsDefinition:
     """The asset of one summary table or view."""
     is_view = TABLES[name].is_view
-    spec = table_spec(name, group="summaries", deps=_UPSTREAM[name], kinds={"duckdb", "sql"})
+    files = ["assets/summaries.py", *(["previews/charts.py"] if name in _CHARTS else [])]
+    kinds = {"duckdb", "sql"}
+    spec = table_spec(name, group="summaries", deps=_UPSTREAM[name], kinds=kinds, files=files)
 
     @dg.multi_asset(specs=[spec], name=name)
-    def summary(warehouse: WarehouseResource) -> dg.MaterializeResult:
+    def summary(
+        context: dg.AssetExecutionContext, warehouse: WarehouseResource
+    ) -> dg.MaterializeResult:
         """Run the SQL file of this table."""
         # A view takes no part in what others refresh; rows do.
         alone = warehouse.warehouse.writing if is_view else warehouse.warehouse.finishing
         with alone(), warehouse.warehouse.connect() as connection:
+            before = keyed_rows(connection, name) if name in KEY_COLUMNS else {}
             refresh(connection, name)
-            return dg.MaterializeResult(
-                metadata={
-                    "dagster/row_count": row_count(connection, name),
-                    "rows": dg.MetadataValue.md(markdown_rows(connection, name, _ROWS_SHOWN)),
-                }
-            )
+            rows = row_count(connection, name)
+            if name in KEY_COLUMNS:
+                changes = compare(before, keyed_rows(connection, name))
+            else:
+                changes = _loads_in_this_run(context, rows)
+            shown = first_rows(connection, name, _ROWS_SHOWN)
+            chart = _chart(connection, name)
+        return dg.MaterializeResult(
+            metadata={
+                **row_metadata(rows, changes),
+                "rows": dg.MetadataValue.md(shown.markdown()),
+                **chart,
+            }
+        )
 
     return summary
+
+
+def _loads_in_this_run(context: dg.AssetExecutionContext, rows: int) -> RowChanges:
+    """The history gets a row for each source dataset in which something changed, and never loses one."""
+    added = 0
+    for name in SOURCE_DATASETS:
+        tables = [dg.AssetKey([name, table]) for table in CATALOGUE_TABLES]
+        changes = [changes_in_this_run(context, table) for table in tables]
+        added += any(change.added or change.changed or change.removed for change in changes)
+    return RowChanges(added=added, unchanged=rows - added)
+
+
+def _chart(connection: duckdb.DuckDBPyConnection, name: str) -> dict[str, Any]:
+    """The chart of a summary that has one."""
+    if name not in _CHARTS:
+        return {}
+    from anomaly_assets.previews import charts
+    from anomaly_assets.previews.drawing import as_webp
+
+    draw = {"dataset_summary": charts.image_counts, "defect_summary": charts.defect_areas}[name]
+    drawn = draw(connection)
+    if drawn is None:
+        return {}
+    content = as_webp(drawn, bytes_within(MOST_PICTURE_CHARACTERS), lossless=True)
+    return {"chart": picture(_CHARTS[name], content)}
 
 
 summaries = [summary_asset(name) for name in _UPSTREAM]

@@ -1,28 +1,42 @@
 """From catalogue to pixels: uniform tensors, and the images that could not be used."""
 
-import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import dagster as dg
 
+from anomaly_assets.assets.progress import Progress
+from anomaly_assets.assets.reports import changes_of_view, row_metadata, table
 from anomaly_assets.assets.resources import WarehouseResource
 from anomaly_assets.assets.specs import table_spec
 from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.ingest.roots import Root, RootError, open_root
 from anomaly_assets.settings import Settings
+from anomaly_assets.tensors.report import BuildReport
+from anomaly_assets.warehouse.changes import RowChanges, compare, keyed_rows
 from anomaly_assets.warehouse.schema import refresh, row_count
+from anomaly_assets.warehouse.shown import chosen_rows
 
-_SECONDS_BETWEEN_REPORTS = 10.0
+_ROWS_SHOWN = 20
+_REJECTED_SHOWN = 20
+_DECODING_FILES = (
+    "tensors/build.py",
+    "tensors/decode.py",
+    "tensors/transform.py",
+    "assets/tensors.py",
+)
 
 
 @dg.multi_asset(
     specs=[
         table_spec(
-            "image_tensors", group="harmonised", deps=["images"], kinds={"python", "duckdb"}
-        ),
-        table_spec(
-            "rejected_images", group="harmonised", deps=["images"], kinds={"python", "duckdb"}
-        ),
+            name,
+            group="harmonised",
+            deps=["images"],
+            kinds={"python", "duckdb"},
+            files=_DECODING_FILES,
+        )
+        for name in ("image_tensors", "rejected_images")
     ],
     name="image_tensors",
 )
@@ -33,34 +47,53 @@ def image_tensors(
     from anomaly_assets.tensors.build import build_tensors
 
     settings = warehouse.settings
+    with warehouse.warehouse.connect() as connection:
+        rejected_before = keyed_rows(connection, "rejected_images")
     report = build_tensors(
         warehouse.warehouse,
         _opened_roots(settings, context.log.warning),
         settings.tensor_spec,
         workers=settings.workers,
         run_id=context.run.run_id,
-        progress=_reporter(context.log.info),
+        progress=Progress(context.log.info, "images"),
     )
     with warehouse.warehouse.connect() as connection:
-        tensors, rejected = (
-            row_count(connection, name) for name in ("image_tensors", "rejected_images")
-        )
+        tensors = row_count(connection, "image_tensors")
+        shown = chosen_rows(connection, "image_tensors", _ROWS_SHOWN)
+        rejected = keyed_rows(connection, "rejected_images")
+        rejected_shown = chosen_rows(connection, "rejected_images", _REJECTED_SHOWN)
     yield dg.MaterializeResult(
         asset_key="image_tensors",
         metadata={
-            "dagster/row_count": tensors,
-            "rows_decoded": report.decoded,
-            "rows_removed": report.removed,
-            "rows_unchanged": report.unchanged,
-            "seconds": round(report.seconds, 3),
-            "images_per_second": round(report.decoded / max(report.seconds, 1e-6), 1),
+            **row_metadata(tensors, _tensor_changes(report)),
+            **_speed(report),
             "transform": settings.tensor_spec.transform,
+            "rows": dg.MetadataValue.md(shown.markdown()),
         },
     )
     yield dg.MaterializeResult(
         asset_key="rejected_images",
-        metadata={"dagster/row_count": rejected, "reasons_in_this_run": dict(report.rejections)},
+        metadata={
+            **row_metadata(len(rejected), compare(rejected_before, rejected)),
+            "reasons_in_this_run": dict(report.rejections),
+            "rejected_files": table(rejected_shown.columns, rejected_shown.rows),
+        },
     )
+
+
+def _tensor_changes(report: BuildReport) -> RowChanges:
+    return RowChanges(report.added, report.changed, report.removed, report.unchanged)
+
+
+def _speed(report: BuildReport) -> dict[str, Any]:
+    """Where the time went: a writer that waits wants more workers, one that does not is the limit."""
+    return {
+        "images_per_second": round(report.decoded / max(report.seconds, 1e-6), 1),
+        "seconds": round(report.seconds, 3),
+        "decode_seconds": round(report.decode_seconds, 3),
+        "wait_seconds": round(report.wait_seconds, 3),
+        "write_seconds": round(report.write_seconds, 3),
+    }
 
 
 @dg.multi_asset(
@@ -70,17 +103,23 @@ def image_tensors(
             group="harmonised",
             deps=["images", "image_tensors"],
             kinds={"duckdb", "view"},
+            files=["assets/tensors.py"],
         )
     ],
     name="samples",
 )
-def samples(warehouse: WarehouseResource) -> dg.MaterializeResult:
+def samples(
+    context: dg.AssetExecutionContext, warehouse: WarehouseResource
+) -> dg.MaterializeResult:
     """Join labels and tensors in the view that people train from."""
     with warehouse.warehouse.writing(), warehouse.warehouse.connect() as connection:
         refresh(connection, "samples")
-        return dg.MaterializeResult(
-            metadata={"dagster/row_count": row_count(connection, "samples")}
-        )
+        rows = row_count(connection, "samples")
+        shown = chosen_rows(connection, "samples", _ROWS_SHOWN)
+    changes = changes_of_view(context, rows, [dg.AssetKey("image_tensors")])
+    return dg.MaterializeResult(
+        metadata={**row_metadata(rows, changes), "rows": dg.MetadataValue.md(shown.markdown())}
+    )
 
 
 def _opened_roots(settings: Settings, warn: Callable[[str], None]) -> dict[str, Root]:
@@ -94,18 +133,3 @@ def _opened_roots(settings: Settings, warn: Callable[[str], None]) -> dict[str, 
         except RootError as error:
             warn(f"{SOURCE_DATASETS[name].root_variable}: {error} Its images stay as they are.")
     return roots
-
-
-def _reporter(log: Callable[[str], None]) -> Callable[[int, int], None]:
-    """Report progress at most every few seconds."""
-    started = reported = time.monotonic()
-
-    def report(done: int, total: int) -> None:
-        nonlocal reported
-        now = time.monotonic()
-        if now - reported >= _SECONDS_BETWEEN_REPORTS or done == total:
-            reported = now
-            rate = done / max(now - started, 1e-6)
-            log(f"{done} of {total} images, {rate:.0f}/s, {(total - done) / rate:.0f} s left")
-
-    return report

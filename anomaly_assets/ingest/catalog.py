@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -59,6 +59,12 @@ STRAY_FILES_SCHEMA = pa.schema(
 """Exactly the columns of `<source_dataset>.stray_files`, before dlt adds its load id."""
 
 
+_FILES_PER_REPORT = 100
+
+Progress = Callable[[int], None]
+"""Called with the number of files that a listing has found so far."""
+
+
 @dataclass(frozen=True)
 class Catalog:
     """What lies below a root.
@@ -76,18 +82,20 @@ class Catalog:
     empty_because: str | None = None
 
 
-def list_catalog(dataset: SourceDataset, root: Root) -> Catalog:
+def list_catalog(dataset: SourceDataset, root: Root, progress: Progress | None = None) -> Catalog:
     """List a root and say what every file is.
 
     Args:
         dataset: The source dataset whose layout the root should have.
         root: Where the files are.
+        progress: Called after every few files.
 
     Raises:
         RootError: The root cannot be listed.
     """
     listing = _Listing()
-    for entry in sorted(root.files(), key=lambda entry: (entry.path.count("/"), entry.path)):
+    files = _counted(root.files(), progress)
+    for entry in sorted(files, key=lambda entry: (entry.path.count("/"), entry.path)):
         listing.add(dataset, entry)
     declared = listing.read_declared_labels(dataset, root)
     images = _image_rows(dataset, root, listing, declared)
@@ -99,6 +107,13 @@ def list_catalog(dataset: SourceDataset, root: Root) -> Catalog:
         ignored=listing.ignored,
         empty_because=None if listing.images else _no_images(dataset, root, listing),
     )
+
+
+def _counted(files: Iterator[FileEntry], progress: Progress | None) -> Iterator[FileEntry]:
+    for count, entry in enumerate(files, 1):
+        if progress and count % _FILES_PER_REPORT == 0:
+            progress(count)
+        yield entry
 
 
 def listing_digest(catalog: Catalog) -> str:

@@ -7,6 +7,7 @@ cursor on modification times: files out of an archive bring old ones and would b
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from anomaly_assets.datasets import SourceDataset
-from anomaly_assets.ingest.catalog import Catalog, list_catalog, listing_digest
+from anomaly_assets.ingest.catalog import Catalog, Progress, list_catalog, listing_digest
 from anomaly_assets.ingest.roots import RootError, open_root
 from anomaly_assets.warehouse.base import Warehouse
 from anomaly_assets.warehouse.database import table_exists
@@ -90,12 +91,14 @@ class Reconciliation:
         tables: Table name to its changes.
         listing_digest: Changes exactly when the listing does; None where only some categories were
             compared, because then it says nothing about what is loaded.
+        listing_seconds: How long listing the root took.
     """
 
     root_uri: str
     ignored: int
     tables: dict[str, TableChanges]
     listing_digest: str | None
+    listing_seconds: float = 0.0
 
     @property
     def any_change(self) -> bool:
@@ -110,6 +113,7 @@ def reconcile(
     *,
     categories: Sequence[str] = (),
     allow_shrink: bool = False,
+    progress: Progress | None = None,
 ) -> Reconciliation:
     """List a root and compare it with what is loaded; changes nothing of that.
 
@@ -119,6 +123,7 @@ def reconcile(
         warehouse: Where its tables are.
         categories: Only these categories are compared; empty means all of them.
         allow_shrink: Accept a listing that lost more than a fifth of the loaded rows.
+        progress: Called with the number of files listed so far.
 
     Raises:
         RootError: The root is missing or cannot be listed.
@@ -128,15 +133,17 @@ def reconcile(
     with warehouse.connect() as connection:
         discard_staged(connection, dataset.name)
         loaded = _loaded_categories(connection, dataset)
+        started = time.monotonic()
         try:
             root = open_root(location)
-            catalog = list_catalog(dataset, root)
+            catalog = list_catalog(dataset, root, progress)
         except RootError as error:
             raise RootError(
                 f"{dataset.title} ({dataset.root_variable}): {error} "
                 f"0 images listed, {sum(loaded.values())} loaded; nothing was changed. To leave this "
                 f"dataset out, set {dataset.root_variable} to the empty string."
             ) from error
+        seconds = time.monotonic() - started
         _refuse_unknown_categories(dataset, catalog, loaded, categories)
         if not allow_shrink:
             _refuse_shrinking(dataset, root.uri, catalog, loaded, categories)
@@ -147,7 +154,7 @@ def reconcile(
             ),
         }
         digest = None if categories else listing_digest(catalog)
-        return Reconciliation(root.uri, catalog.ignored, tables, digest)
+        return Reconciliation(root.uri, catalog.ignored, tables, digest, seconds)
 
 
 def category_scope(categories: Sequence[str]) -> str:

@@ -20,7 +20,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from datetime import datetime, timezone
 from itertools import islice
 
@@ -36,9 +36,10 @@ from anomaly_assets.tensors.decode import (
     StaleImage,
     decode_batch,
 )
+from anomaly_assets.tensors.report import BuildReport
 from anomaly_assets.tensors.spec import TensorSpec
 from anomaly_assets.warehouse.base import ROW_GROUP_SIZE, Warehouse
-from anomaly_assets.warehouse.schema import ensure_tables, row_count
+from anomaly_assets.warehouse.schema import ensure_tables, row_count, sql_text
 
 BATCH_IMAGES = 8
 """Images per decoding task: few, so that all workers finish at about the same time."""
@@ -67,31 +68,14 @@ REJECTIONS_SCHEMA = pa.schema(
 )
 """Exactly the columns of `rejected_images`."""
 
+_KNOWN = "SELECT image_id FROM image_tensors WHERE image_id IN (FROM stale)"
+
 Progress = Callable[[int, int], None]
 """Called with the number of images done and the number to do."""
 
 
 class TooManyUnreadableError(RuntimeError):
     """So many files could not be read that something is wrong with their root."""
-
-
-@dataclass
-class BuildReport:
-    """What one build did.
-
-    Attributes:
-        decoded: Images whose tensor was made.
-        removed: Tensors removed because their image is gone.
-        unchanged: Tensors that were already current.
-        rejections: Reason to number of files that could not be used, of those tried in this build.
-        seconds: Duration of the build.
-    """
-
-    decoded: int = 0
-    removed: int = 0
-    unchanged: int = 0
-    rejections: Counter[str] = field(default_factory=Counter)
-    seconds: float = 0.0
 
 
 def build_tensors(
@@ -153,13 +137,17 @@ def _build_part(
     batches = [batch for transaction in transactions for batch in _sliced(transaction)]
     decoded = _decode_in_order(pool, batches, roots, spec, BATCHES_PER_WORKER * workers)
     noted = _noted(decoded, len(stale), report, progress)
+    started, waited = time.monotonic(), report.wait_seconds
     for transaction in transactions:
         ready = noted
         if warehouse.decodes_first:
             ready = iter(list(islice(noted, len(_sliced(transaction)))))
         with warehouse.writing(), warehouse.connect(wide_rows=True) as connection:
-            _write(connection, transaction, ready, run_id)
+            replaced, lost = _write(connection, transaction, ready, run_id)
+            report.changed += replaced
+            report.removed += lost
             report.unchanged = row_count(connection, "image_tensors") - report.decoded
+    report.write_seconds += time.monotonic() - started - (report.wait_seconds - waited)
 
 
 def _transactions(images: list[StaleImage], rows: int) -> list[list[StaleImage]]:
@@ -196,8 +184,14 @@ def _noted(
     batches: Iterator[DecodedBatch], total: int, report: BuildReport, progress: Progress | None
 ) -> Iterator[DecodedBatch]:
     tried = unreadable = 0
-    for batch in batches:
+    while True:
+        asked = time.monotonic()
+        batch = next(batches, None)
+        report.wait_seconds += time.monotonic() - asked
+        if batch is None:
+            return
         tried += batch.images
+        report.decode_seconds += batch.seconds
         report.decoded += batch.tensors.num_rows
         reasons = Counter(rejection.reason for rejection in batch.rejections)
         report.rejections.update(reasons)
@@ -223,15 +217,21 @@ def _write(
     images: list[StaleImage],
     batches: Iterator[DecodedBatch],
     run_id: str | None,
-) -> None:
-    """Replace all that is known about some images by what was decoded, in one transaction."""
+) -> tuple[int, int]:
+    """Replace all that is known about some images by what was decoded, in one transaction.
+
+    Returns:
+        How many tensors were replaced, and how many are gone because nothing took their place.
+    """
     rejections: list[Rejection] = []
     failures: list[Exception] = []
+    written: set[str] = set()
 
     def tensors() -> Iterator[pa.RecordBatch]:
         try:
             for batch in islice(batches, len(_sliced(images))):
                 rejections.extend(batch.rejections)
+                written.update(batch.tensors["image_id"].to_pylist())
                 yield batch.tensors
         except Exception as error:
             failures.append(error)
@@ -241,6 +241,7 @@ def _write(
     connection.register("decoded", pa.RecordBatchReader.from_batches(TENSORS_SCHEMA, tensors()))
     connection.begin()
     try:
+        known = {image_id for (image_id,) in connection.execute(_KNOWN).fetchall()}
         connection.execute("DELETE FROM image_tensors WHERE image_id IN (FROM stale)")
         connection.execute("DELETE FROM rejected_images WHERE image_id IN (FROM stale)")
         connection.execute(
@@ -252,6 +253,7 @@ def _write(
         connection.register("rejected", pa.Table.from_pylist(rejected, REJECTIONS_SCHEMA))
         connection.execute("INSERT INTO rejected_images FROM rejected")
         connection.commit()
+        return len(known & written), len(known - written)
     except BaseException:
         connection.rollback()
         if failures:  # DuckDB puts its own words, and a second traceback, around what went wrong
@@ -278,7 +280,10 @@ def _stale_images(
         "transform": spec.transform,
         "unreadable": UNREADABLE,
     }
-    return [StaleImage(*row) for row in connection.execute(_STALE, parameters).fetchall()]
+    return [
+        StaleImage(*row)
+        for row in connection.execute(sql_text("stale_images"), parameters).fetchall()
+    ]
 
 
 @contextmanager
@@ -292,36 +297,3 @@ def _pool(executor: Executor | None, workers: int) -> Iterator[Executor]:
         yield pool
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-_STALE = """
-SELECT
-    images.image_id,
-    images.source_dataset,
-    images.relative_path,
-    images.source_uri,
-    images.file_version,
-    images.mask_relative_path,
-    images.mask_source_uri,
-    images.mask_file_version
-FROM images
-LEFT JOIN image_tensors AS tensors ON tensors.image_id = images.image_id
-LEFT JOIN rejected_images AS rejected
-    ON rejected.image_id = images.image_id AND rejected.relative_path = images.relative_path
-LEFT JOIN rejected_images AS mask_rejected
-    ON mask_rejected.image_id = images.image_id
-    AND mask_rejected.relative_path = images.mask_relative_path
-WHERE list_contains($source_datasets, images.source_dataset)
-AND CASE
-    WHEN tensors.image_id IS NOT NULL THEN
-        (tensors.file_version, tensors.mask_file_version, tensors.transform)
-            IS DISTINCT FROM (images.file_version, images.mask_file_version, $transform)
-        OR coalesce(mask_rejected.reason = $unreadable, false)
-    WHEN rejected.image_id IS NOT NULL THEN
-        (rejected.file_version, rejected.transform)
-            IS DISTINCT FROM (images.file_version, $transform)
-        OR rejected.reason = $unreadable
-    ELSE true
-END
-ORDER BY images.image_id
-"""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import mmap
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -94,11 +95,13 @@ class DecodedBatch:
         tensors: Rows of `TENSORS_SCHEMA` but for `run_id`, which the writer adds.
         rejections: Files of this batch that could not be used.
         images: Number of images that were tried.
+        seconds: How long that took, reading included.
     """
 
     tensors: pa.RecordBatch
     rejections: list[Rejection]
     images: int
+    seconds: float
 
 
 def decode_batch(
@@ -109,6 +112,7 @@ def decode_batch(
     Pixels go into one buffer, which Arrow takes over without a copy. It is mapped for itself, because
     an allocator that keeps such large pieces for later was measured to hold 200 MB more.
     """
+    started = time.monotonic()
     shape = (len(images), spec.height, spec.width, spec.channels)
     buffer = mmap.mmap(-1, max(1, math.prod(shape)))
     pixels = np.frombuffer(buffer, np.uint8, math.prod(shape)).reshape(shape)
@@ -130,7 +134,8 @@ def decode_batch(
         pixels[len(rows)] = decoded.pixels
         masks.append(mask.pixels.tobytes() if mask else None)
         rows.append(_row(image, decoded, mask, spec))
-    return DecodedBatch(_tensor_rows(rows, pixels, masks), rejections, len(images))
+    tensors = _tensor_rows(rows, pixels, masks)
+    return DecodedBatch(tensors, rejections, len(images), time.monotonic() - started)
 
 
 def _read(roots: Mapping[str, Root], image: StaleImage, uri: str) -> bytes:

@@ -26,14 +26,26 @@ class Check:
     Attributes:
         name: Name of the check and of its query.
         description: What holds when the check passes, in one sentence.
-        advice: What to do when it fails.
+        fault: What is wrong with one offender, to be read after "1".
+        faults: What is wrong with several, to be read after their number.
+        advice: What to do then; the rest of that sentence.
         blocking: Whether nothing may be published while it fails.
+        of_images: Whether its offenders are ids of images, which can be shown.
     """
 
     name: str
     description: str
+    fault: str
+    faults: str
     advice: str
     blocking: bool = False
+    of_images: bool = False
+
+    def verdict(self, finding: Finding) -> str:
+        """What is wrong and what to do, in one sentence."""
+        what = self.fault if finding.count == 1 else self.faults
+        some = f" ({len(finding.shown)} of them are shown)" if finding.truncated else ""
+        return f"{finding.count:,} {what}{some}: {self.advice}."
 
 
 @dataclass(frozen=True)
@@ -53,88 +65,128 @@ class Finding:
         """Whether nobody offends."""
         return self.count == 0
 
+    @property
+    def truncated(self) -> bool:
+        """Whether there are more offenders than are named."""
+        return len(self.shown) < self.count
+
 
 IMAGES_CHECKS = (
     Check(
         "image_ids_are_unique",
         "No two images have the same image_id.",
-        "Report this as a bug: the paths below a root are unique.",
+        "image_id belongs to several images",
+        "image_ids belong to several images each",
+        "report this as a bug, because the paths below a root are unique",
         blocking=True,
     ),
     Check(
         "anomalous_images_have_masks",
         "Every anomalous image has a ground-truth mask.",
-        "Add the missing masks, or leave these images out of pixel-level evaluation.",
+        "anomalous image has no mask",
+        "anomalous images have no mask",
+        "add the missing masks, or leave these images out of pixel-level evaluation",
+        of_images=True,
     ),
     Check(
         "counts_equal_the_official_ones",
         "Every category is an official one and complete.",
-        "Compare your copy with the published one; excerpts are partial by intent.",
+        "category is not an official one, or not complete",
+        "categories are not official ones, or not complete",
+        "compare your copy with the published one, unless it is an excerpt by intent",
     ),
 )
 TENSOR_CHECKS = (
     Check(
         "images_have_a_tensor_or_a_rejection",
         "Every catalogued image was either decoded or rejected with a reason.",
-        "Materialize image_tensors; an interrupted run resumes where it stopped.",
+        "image was neither decoded as it is now nor rejected",
+        "images were neither decoded as they are now nor rejected",
+        "materialize image_tensors, which resumes where an interrupted run stopped",
         blocking=True,
     ),
     Check(
         "tensors_have_the_configured_shape",
         "All tensors have the shape and the transform that are configured.",
-        "Materialize image_tensors with the roots of all source datasets set.",
+        "tensor has another shape or transform than configured",
+        "tensors have another shape or transform than configured",
+        "materialize image_tensors with the roots of all source datasets set",
         blocking=True,
     ),
     Check(
         "masks_have_the_size_of_their_image",
         "Every mask has the width and height of its image.",
-        "Replace these masks; their tensors are resized all the same and may be shifted.",
+        "mask has another size than its image",
+        "masks have another size than their image",
+        "replace them, because their tensors are resized all the same and may be shifted",
+        of_images=True,
     ),
     Check(
         "masks_are_binary",
         "Every mask file has at most two grey values.",
-        "Export the masks again without smoothing; any value above zero counts as defective.",
+        "mask has more than two grey values",
+        "masks have more than two grey values",
+        "export them again without smoothing, because any value above zero counts as defective",
+        of_images=True,
     ),
     Check(
         "masks_are_not_empty",
         "Every mask has at least one defective pixel.",
-        "Draw the defect, or delete the mask.",
+        "mask has no defective pixel",
+        "masks have no defective pixel",
+        "draw the defect, or delete the mask",
+        of_images=True,
     ),
     Check(
         "images_have_8_bits",
         "No grey image has 16 bits.",
-        "Convert these images to 8 bits yourself: values above 255 were cut off.",
+        "grey image has 16 bits",
+        "grey images have 16 bits",
+        "convert them to 8 bits yourself, because values above 255 were cut off",
+        of_images=True,
     ),
 )
 REJECTED_CHECKS = (
     Check(
         "images_are_usable",
         "No file had to be rejected.",
-        "Replace the files; they are tried again when they change.",
+        "file was rejected",
+        "files were rejected",
+        "replace them, and they are tried again",
     ),
 )
 DUPLICATE_CHECKS = (
     Check(
         "contents_stay_in_one_split",
         "No image content lies in train and in test.",
-        "Remove one copy: a model would be tested on what it was trained on.",
+        "image lies in train and in test",
+        "images lie in train and in test",
+        "remove one copy, or a model is tested on what it was trained on",
+        of_images=True,
     ),
     Check(
         "contents_stay_in_one_category",
         "No image content lies in two categories.",
-        "Remove the copy that is in the wrong category.",
+        "image lies in two categories",
+        "images lie in two categories",
+        "remove the copy that is in the wrong one",
+        of_images=True,
     ),
 )
 STRAY_CHECKS = (
     Check(
         "masks_belong_to_an_image",
         "Every mask belongs to exactly one image.",
-        "Add the missing image, rename the mask, or delete it.",
+        "mask belongs to no image, or to one that has another",
+        "masks belong to no image, or to one that has another",
+        "add the missing image, rename the mask, or delete it",
     ),
     Check(
         "files_are_recognised",
         "Every file is an image, a mask, a labels file, or known junk.",
-        "Rename, move or delete these files; the detail says what is wrong with each.",
+        "file is no image, mask, labels file or known junk",
+        "files are no images, masks, labels files or known junk",
+        "rename, move or delete them, as the detail suggests",
     ),
 )
 CATALOGUE_CHECKS: Mapping[str, tuple[Check, ...]] = {
@@ -142,14 +194,20 @@ CATALOGUE_CHECKS: Mapping[str, tuple[Check, ...]] = {
         Check(
             "training_images_are_good",
             "MVTec AD's training split holds good images only.",
-            "Move the anomalous images below test/.",
+            "training image is anomalous",
+            "training images are anomalous",
+            "move them below test/",
+            of_images=True,
         ),
     ),
     "dagm_2007": (
         Check(
             "declared_labels_agree_with_masks",
             "Labels.txt declares an image anomalous exactly if it has a mask.",
-            "Correct Labels.txt or the masks; until then either of them makes an image anomalous.",
+            "image has a mask where Labels.txt says good, or none where it says anomalous",
+            "images have a mask where Labels.txt says good, or none where it says anomalous",
+            "correct Labels.txt or the masks, because until then either of them makes an image anomalous",
+            of_images=True,
         ),
     ),
 }
@@ -158,7 +216,9 @@ CATALOGUE_CHECKS: Mapping[str, tuple[Check, ...]] = {
 PUBLISHED_CHECK = Check(
     "published_counts_equal_the_warehouse",
     "The published database has as many rows as the warehouse, table by table.",
-    "Materialize published_database again.",
+    "part of the published database differs from the warehouse",
+    "parts of the published database differ from the warehouse",
+    "materialize published_database again",
     blocking=True,
 )
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import duckdb
+
 from anomaly_assets.tensors.spec import TensorSpec
 from anomaly_assets.warehouse.base import Warehouse
-from anomaly_assets.warehouse.database import FileWarehouse
+from anomaly_assets.warehouse.database import FileWarehouse, sql_literal
 from anomaly_assets.warehouse.motherduck import MotherDuckWarehouse
-from anomaly_assets.warehouse.publish import differing_counts, publish
+from anomaly_assets.warehouse.publish import differing_counts, publish, unfinished_copy
 from anomaly_assets.warehouse.publish_clone import differing_from_clone, publish_clone
 from anomaly_assets.warehouse.snapshots import list_snapshots
 
@@ -116,3 +119,52 @@ def differences(warehouse: Warehouse, target: Path) -> list[tuple[str, str | Non
 
     assert isinstance(warehouse, LakeWarehouse)
     return differing_versions(warehouse)
+
+
+@contextmanager
+def opened_publication(
+    warehouse: Warehouse, target: Path
+) -> Iterator[duckdb.DuckDBPyConnection | None]:
+    """What is published of a warehouse, read-only and current; None where nothing is.
+
+    A clone in MotherDuck is not opened: that would be a second connection through the internet.
+    """
+    if isinstance(warehouse, FileWarehouse):
+        if not target.exists():
+            yield None
+            return
+        with duckdb.connect(":memory:") as connection:
+            connection.execute(f"ATTACH {sql_literal(str(target))} AS published (READ_ONLY)")
+            connection.execute("USE published.main")
+            yield connection
+        return
+    if isinstance(warehouse, MotherDuckWarehouse):
+        yield None
+        return
+    from anomaly_assets.warehouse.lake import LakeWarehouse
+    from anomaly_assets.warehouse.lake_connection import attach_published, start_for_lakes
+
+    assert isinstance(warehouse, LakeWarehouse)
+    with start_for_lakes() as connection:
+        try:
+            attach_published(connection, warehouse.location, "published")
+        except LookupError:
+            yield None
+            return
+        connection.execute("USE published.main")
+        yield connection
+
+
+def size_of_copy(warehouse: Warehouse, target: Path) -> tuple[Callable[[], int], int] | None:
+    """What tells how much of a copy is written and how much there will be, in MB; None for no copy."""
+    if not isinstance(warehouse, FileWarehouse):
+        return None
+    unfinished = unfinished_copy(target)
+    return (lambda: _megabytes(unfinished)), max(1, _megabytes(warehouse.path))
+
+
+def _megabytes(path: Path) -> int:
+    try:
+        return path.stat().st_size // 1_000_000
+    except OSError:
+        return 0

@@ -241,10 +241,15 @@ def _finish(copy: Path, catalog: str) -> None:
         connection.close()
 
 
+def unfinished_copy(target: Path) -> Path:
+    """Where a snapshot is while it is being written."""
+    return target.with_name(f".{target.name}.unfinished")
+
+
 @contextmanager
 def _beside(target: Path) -> Iterator[Path]:
     """A path to write to, on the target's file system; renamed over the target when all went well."""
-    unfinished = target.with_name(f".{target.name}.unfinished")
+    unfinished = unfinished_copy(target)
     log = unfinished.with_name(f"{unfinished.name}.wal")
     for leftover in (unfinished, log):
         leftover.unlink(missing_ok=True)

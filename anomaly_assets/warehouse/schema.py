@@ -169,25 +169,6 @@ def row_count(connection: duckdb.DuckDBPyConnection, name: str) -> int:
     return int(found[0]) if found else 0
 
 
-def markdown_rows(connection: duckdb.DuckDBPyConnection, name: str, limit: int) -> str:
-    """The first rows of a table as a Markdown table."""
-    result = connection.execute(
-        "FROM query_table($name) LIMIT $limit", {"name": name, "limit": limit}
-    )
-    header = [column[0] for column in result.description or []]
-    lines = [" | ".join(header), " | ".join("---" for _ in header)]
-    lines += [" | ".join(_cell(value) for value in row) for row in result.fetchall()]
-    return "\n".join(f"| {line} |" for line in lines)
-
-
-def _cell(value: object) -> str:
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    if isinstance(value, list):
-        return ", ".join(map(_cell, value))
-    return "" if value is None else str(value).replace("|", "\\|").replace("\n", " ")
-
-
 @cache
 def sql_text(name: str) -> str:
     """The text of `sql/<name>.sql`."""

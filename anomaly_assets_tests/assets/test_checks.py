@@ -124,7 +124,8 @@ def test_a_check_names_exactly_the_offenders_and_says_why(faulty: Run, name: str
     assert found.metadata["count"].value == len(FOUND[name])
     assert found.severity is dg.AssetCheckSeverity.WARN
     assert found.description is not None
-    assert found.description.startswith(f"Not so for {len(FOUND[name])}. ")
+    assert found.description.startswith(f"{len(FOUND[name])} ")
+    assert found.description.count(".") - found.description.count(".txt") == 1
 
 
 def test_a_check_counts_all_offenders_and_names_twenty(faulty: Run) -> None:

@@ -1,4 +1,4 @@
-"""Contact sheets in the graph: files beside the published database, small pictures in the UI."""
+"""Pictures in the graph: files beside the published database, small ones in the event log."""
 
 import base64
 import io
@@ -8,32 +8,43 @@ import pytest
 from PIL import Image
 
 from anomaly_assets_tests.assets.environment import Environment
-from anomaly_assets_tests.assets.runs import run_selection
+from anomaly_assets_tests.assets.runs import run_job, run_selection
+from anomaly_assets_tests.assets.trees import write_image
 
 SHEETS = dg.AssetSelection.assets("contact_sheets", "rejected_images").upstream().without_checks()
 
 
-def test_the_sheets_of_both_source_datasets_together_stay_below_100_kilobytes_in_the_event_log(
+def embedded(text: str) -> Image.Image:
+    before, _, after = text.partition("base64,")
+    assert before.endswith("](data:image/webp;")
+    return Image.open(io.BytesIO(base64.b64decode(after.removesuffix(")"))))
+
+
+def test_pictures_stay_below_100_kilobytes_a_materialization_and_are_as_wide_as_the_ui_shows_them(
     samples: Environment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ANOMALY_IMAGE_SIZE", "256")
-    run = run_selection(SHEETS)
+    run = run_job()
     assert run.success
-    facts = run.materialized["contact_sheets"]
     folder = samples.database.parent / "contact_sheets"
-    assert facts["folder"] == str(folder)
-    assert sorted(path.name for path in folder.iterdir()) == ["dagm_2007.jpg", "mvtec_ad.jpg"]
-    texts = {name: facts[name] for name in samples.roots}
-    assert sum(len(text) for text in texts.values()) < 100_200
-    for name, title in (("mvtec_ad", "MVTec AD"), ("dagm_2007", "DAGM 2007")):
-        before, _, after = texts[name].partition("base64,")
-        assert before == f"![{title}](data:image/jpeg;"
-        picture = Image.open(io.BytesIO(base64.b64decode(after.removesuffix(")"))))
-        with Image.open(folder / f"{name}.jpg") as full:
-            assert (picture.format, full.format) == ("JPEG", "JPEG")
-            assert picture.width * full.height == pytest.approx(
-                full.width * picture.height, rel=0.05
-            )
+    assert run.materialized["contact_sheets"]["folder"] == str(folder)
+    assert {path.relative_to(folder).as_posix() for path in folder.rglob("*.jpg")} == {
+        "mvtec_ad.jpg",
+        "mvtec_ad/bolt.jpg",
+        "mvtec_ad/woven.jpg",
+        "dagm_2007.jpg",
+        "dagm_2007/Class1.jpg",
+        "dagm_2007/Class2.jpg",
+    }
+    pictures = {
+        asset: [text for text in facts.values() if "base64," in str(text)]
+        for asset, facts in run.materialized.items()
+    }
+    counts = {asset: len(texts) for asset, texts in pictures.items() if texts}
+    assert counts == {"contact_sheets": 2, "dataset_summary": 1, "defect_summary": 1}
+    for texts in pictures.values():
+        assert sum(map(len, texts)) <= 100_000
+        assert all(embedded(text).width == 600 for text in texts)
 
 
 def test_a_source_dataset_without_images_has_no_sheet(
@@ -42,6 +53,32 @@ def test_a_source_dataset_without_images_has_no_sheet(
     monkeypatch.setenv("DAGM_2007_ROOT", "")
     run = run_selection(SHEETS)
     assert run.success
-    assert run.materialized["contact_sheets"].keys() == {"folder", "mvtec_ad"}
+    assert run.materialized["contact_sheets"].keys() == {
+        "mvtec_ad", "folder", "files", "images_drawn",
+    }  # fmt: skip
     folder = tiny.database.parent / "contact_sheets"
-    assert [path.name for path in folder.iterdir()] == ["mvtec_ad.jpg"]
+    assert {path.name for path in folder.iterdir()} == {"mvtec_ad", "mvtec_ad.jpg"}
+
+
+def test_a_failed_check_shows_its_offenders_before_and_after_they_are_decoded(
+    tiny: Environment,
+) -> None:
+    (tiny.mvtec_ad / "bolt/ground_truth/scratch/000_mask.png").unlink()
+    copied = (tiny.mvtec_ad / "bolt/train/good/000.png").read_bytes()
+    write_image(tiny.mvtec_ad, "bolt/test/good/001.png", copied)
+    run = run_job()
+    assert run.success
+    files = set()
+    for name in (
+        "images:anomalous_images_have_masks",
+        "duplicate_images:contents_stay_in_one_split",
+    ):
+        metadata = run.checks[name].metadata
+        text = str(metadata["pictures"].value)
+        assert len(text) <= 24_000
+        assert embedded(text).width == 600
+        files.add(str(metadata["pictures_file"].value))
+    folder = tiny.database.parent / "contact_sheets" / "checks"
+    assert files == {str(path) for path in folder.iterdir()}
+    passed = run.checks["image_tensors:masks_are_binary"].metadata
+    assert {name: value.value for name, value in passed.items()} == {"count": 0}

@@ -170,13 +170,17 @@ def test_of_a_touched_a_moved_a_deleted_and_an_old_added_file_exactly_these_rows
     counts = {
         name: [
             run.materialized[f"{name}/images"][count]
-            for count in ("rows_inserted", "rows_updated", "rows_deleted", "rows_unchanged")
+            for count in ("rows_added", "rows_changed", "rows_removed", "rows_unchanged")
         ]
         for name in module_environment.roots
     }
     assert counts == {"mvtec_ad": [2, 1, 1, 26], "dagm_2007": [0, 0, 1, 82]}
     decoding = run.materialized["image_tensors"]
-    assert (decoding["rows_decoded"], decoding["rows_removed"]) == (3, 2)
+    assert [decoding[count] for count in ("rows_added", "rows_changed", "rows_removed")] == [
+        2,
+        1,
+        2,
+    ]
     assert after["images"]["mvtec_ad/leather/test/glue/011.png"]["defect_type"] == "glue"
     assert module_environment.query("SELECT image_ids FROM duplicate_images") == [
         (["mvtec_ad/leather/train/good/000.png", "mvtec_ad/leather/train/good/100.png"],)

@@ -9,7 +9,9 @@ from anomaly_assets.warehouse.tables import TABLES
 
 def versions() -> dict[str, str | None]:
     return {
-        name: specs.table_spec(name, group="summaries", deps=[], kinds={"sql"}).code_version
+        name: specs.table_spec(
+            name, group="summaries", deps=[], kinds={"sql"}, files=[]
+        ).code_version
         for name in TABLES
     }
 

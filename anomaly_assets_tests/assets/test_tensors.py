@@ -14,25 +14,33 @@ PIXELS = (
 )
 
 
-def decoding(run: Run) -> tuple[int, int, int, int]:
-    """Tensors in the table, and those decoded, removed and unchanged."""
+ROW_COUNTS = ("rows_added", "rows_changed", "rows_removed", "rows_unchanged")
+
+
+def rows_of(run: Run, asset: str) -> tuple[int, ...]:
+    """Rows of a table, and those added, changed, removed and unchanged."""
     assert run.success
-    facts = run.materialized["image_tensors"]
-    names = ("dagster/row_count", "rows_decoded", "rows_removed", "rows_unchanged")
-    rows, decoded, removed, unchanged = (facts[name] for name in names)
-    return rows, decoded, removed, unchanged
+    facts = run.materialized[asset]
+    return tuple(facts[name] for name in ("dagster/row_count", *ROW_COUNTS))
+
+
+def rejected_files(run: Run) -> list[tuple[str, str]]:
+    """Path and reason of the files that the run shows as rejected."""
+    records = run.materialized["rejected_images"]["rejected_files"].records
+    return [(record.data["relative_path"], record.data["reason"]) for record in records]
 
 
 def test_only_what_changed_is_decoded_and_a_mended_file_is_no_longer_rejected(
     tiny: Environment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DAGM_2007_ROOT", "")
-    damaged = "woven/train/good/001.png"
+    damaged, mask = "woven/train/good/001.png", "bolt/ground_truth/scratch/000_mask.png"
     write_image(tiny.mvtec_ad, damaged, b"\x89PNG\r\n\x1a\n")
-    (tiny.mvtec_ad / "bolt/ground_truth/scratch/000_mask.png").write_bytes(b"no image")
+    (tiny.mvtec_ad / mask).write_bytes(b"no image")
     run = run_selection(PIXELS)
-    assert decoding(run) == (8, 8, 0, 0)
-    assert run.materialized["rejected_images"]["dagster/row_count"] == 2
+    assert rows_of(run, "image_tensors") == (8, 8, 0, 0, 0)
+    assert rows_of(run, "rejected_images") == (2, 2, 0, 0, 0)
+    assert dict(rejected_files(run)).keys() == {damaged, mask}
     reasons = run.materialized["rejected_images"]["reasons_in_this_run"]
     assert sum(reasons.values()) == 2
     assert run.materialized["image_tensors"]["transform"] == "lanczos-32x32x3"
@@ -41,23 +49,39 @@ def test_only_what_changed_is_decoded_and_a_mended_file_is_no_longer_rejected(
     (tiny.mvtec_ad / "bolt/train/good/000.png").unlink()
     write_image(tiny.mvtec_ad, "bolt/train/good/002.png", grey_png("another picture"))
     run = run_selection(PIXELS)
-    assert decoding(run) == (8, 2, 1, 6)
+    assert rows_of(run, "image_tensors") == (8, 1, 1, 1, 6)
+    assert rows_of(run, "samples") == (8, 1, 1, 1, 6)
     # The mask is as it was, so it is not tried again, and stays rejected.
-    assert run.materialized["rejected_images"] == {
-        "dagster/row_count": 1,
-        "reasons_in_this_run": {},
-    }
+    assert rows_of(run, "rejected_images") == (1, 0, 0, 1, 1)
+    assert [path for path, _ in rejected_files(run)] == [mask]
+    assert run.materialized["rejected_images"]["reasons_in_this_run"] == {}
 
     monkeypatch.setenv("ANOMALY_IMAGE_SIZE", "8x12")
     monkeypatch.setenv("ANOMALY_CHANNELS", "1")
     run = run_selection(PIXELS)
-    assert decoding(run) == (8, 8, 0, 0)
+    assert rows_of(run, "image_tensors") == (8, 0, 8, 0, 0)
     assert run.materialized["image_tensors"]["transform"] == "lanczos-8x12x1"
     assert run.materialized["samples"]["dagster/row_count"] == 8
     assert tiny.query(
         "SELECT DISTINCT height, width, channels, octet_length(image_tensor) FROM main.samples",
         database=tiny.warehouse,
     ) == [(8, 12, 1, 96)]
+
+
+def test_a_run_says_where_the_time_of_decoding_went(tiny: Environment) -> None:
+    facts = run_selection(PIXELS).materialized["image_tensors"]
+    assert facts["decode_seconds"] > 0
+    assert 0 < facts["wait_seconds"] + facts["write_seconds"] <= facts["seconds"]
+    assert facts["images_per_second"] == pytest.approx(13 / facts["seconds"], rel=0.05)
+
+
+def test_rows_are_shown_without_their_pixels(tiny: Environment) -> None:
+    run = run_selection(PIXELS)
+    for asset in ("images", "image_tensors", "samples"):
+        shown = run.materialized[asset]["rows"]
+        assert "bolt/train/good/000.png" in shown
+        assert "\\x" not in shown
+        assert len(shown) < 10_000
 
 
 def test_a_root_that_goes_away_before_its_changes_are_decoded_publishes_nothing(

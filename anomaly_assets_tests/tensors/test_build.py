@@ -245,7 +245,7 @@ def test_a_mended_file_leaves_the_rejected_ones(project: Project) -> None:
 def test_a_file_that_breaks_loses_its_tensor(built: Project) -> None:
     built.path(GOOD[1]).write_bytes(b"no picture")
     built.list_files()
-    assert counts(built.build()) == (0, 0, 4, {"not_a_png": 1})
+    assert counts(built.build()) == (0, 1, 4, {"not_a_png": 1})
     assert rejected(built) == [(GOOD[1], below_root(GOOD[1]), "not_a_png")]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import duckdb
@@ -420,4 +421,19 @@ def test_exactly_the_agreed_checks_are_blocking() -> None:
 @pytest.mark.parametrize("check", [*ALL.values(), checks.PUBLISHED_CHECK], ids=lambda c: c.name)
 def test_every_check_says_in_sentences_what_holds_and_what_to_do(check: Check) -> None:
     assert check.description.endswith(".")
-    assert check.advice.endswith(".")
+    for count in (1, 2, 1234):
+        verdict = check.verdict(Finding(count, [("somebody", None)] * min(count, 20)))
+        assert verdict.startswith(f"{count:,} ")
+        assert verdict.count(": ") == 1
+        assert len(re.findall(r"[.?!](\s|$)", verdict)) == 1
+
+
+def test_a_verdict_counts_and_says_what_to_do() -> None:
+    check = ALL["anomalous_images_have_masks"]
+    advice = "add the missing masks, or leave these images out of pixel-level evaluation."
+    shown: list[tuple[str, str | None]] = [("mvtec_ad/a.png", "crack")]
+    assert check.verdict(Finding(1, shown)) == f"1 anomalous image has no mask: {advice}"
+    assert check.verdict(Finding(9, shown * 9)) == f"9 anomalous images have no mask: {advice}"
+    assert check.verdict(Finding(35, shown * 20)) == (
+        f"35 anomalous images have no mask (20 of them are shown): {advice}"
+    )

@@ -14,10 +14,10 @@ from anomaly_assets.warehouse.database import sql_literal
 from anomaly_assets.warehouse.schema import (
     comment_on_catalogue,
     ensure_tables,
-    markdown_rows,
     refresh,
     row_count,
 )
+from anomaly_assets.warehouse.shown import first_rows
 from anomaly_assets.warehouse.tables import CATALOGUE_TABLES, TABLES, Table
 from anomaly_assets_tests.warehouse.project import MADE_BY_REFRESH, Project
 
@@ -193,13 +193,13 @@ def test_rows_are_shown_as_a_markdown_table(project: Project) -> None:
         )
         connection.execute("INSERT INTO shown VALUES ('a|b', 0.123456, [0.5, 1.0], NULL)")
         connection.execute("INSERT INTO shown VALUES ('line' || chr(10) || 'break', 2, [], 7)")
-        assert markdown_rows(connection, "shown", 5).splitlines() == [
+        assert first_rows(connection, "shown", 5).markdown().splitlines() == [
             "| name | share | parts | nothing |",
             "| --- | --- | --- | --- |",
             "| a\\|b | 0.1235 | 0.5, 1 |  |",
             "| line break | 2 |  | 7 |",
         ]
-        assert len(markdown_rows(connection, "shown", 1).splitlines()) == 3
+        assert len(first_rows(connection, "shown", 1).markdown().splitlines()) == 3
 
 
 def test_text_with_quotes_becomes_one_sql_literal() -> None:

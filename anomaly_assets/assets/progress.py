@@ -1,0 +1,116 @@
+"""Progress of long steps, in the log of the run and in the terminal, without flooding either."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+Log = Callable[[str], None]
+
+_FIRST_SECONDS = 3.0
+_SHARE_OF_ELAPSED = 0.2
+_MOST_SECONDS = 300.0
+
+
+class Progress:
+    """Says how many of how many, how fast and how long yet; some twenty lines for five minutes.
+
+    The time between two lines grows with the time that has passed, from three seconds to five minutes.
+    """
+
+    def __init__(self, log: Log, unit: str, *, clock: Callable[[], float] = time.monotonic) -> None:
+        """Begin to count.
+
+        Args:
+            log: Takes the sentences.
+            unit: What is counted, such as `images`.
+            clock: Tells the seconds.
+        """
+        self._log, self._unit, self._clock = log, unit, clock
+        self._started = clock()
+        self._next = self._started + _FIRST_SECONDS
+
+    def __call__(self, done: int, total: int | None = None) -> None:
+        """Note how far the step is; the end is always told.
+
+        Args:
+            done: How many are done.
+            total: Of how many; None where nobody knows yet.
+        """
+        now = self._clock()
+        if now < self._next and done != total:
+            return
+        elapsed = now - self._started
+        self._next = now + min(_MOST_SECONDS, max(_FIRST_SECONDS, _SHARE_OF_ELAPSED * elapsed))
+        rate = done / max(elapsed, 1e-6)
+        if total is None:
+            self._log(f"{done:,} {self._unit} so far, after {duration(elapsed)}")
+        elif done == total:
+            self._log(f"{done:,} of {total:,} {self._unit} in {duration(elapsed)}, {rate:,.0f}/s")
+        else:
+            left = duration((total - done) / rate) if rate else "unknown time"
+            self._log(f"{done:,} of {total:,} {self._unit}, {rate:,.0f}/s, {left} left")
+
+
+def duration(seconds: float) -> str:
+    """`42 s`, `3 min 05 s` or `2 h 10 min`."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02} min"
+
+
+@contextmanager
+def watched(
+    progress: Progress, done: Callable[[], int], total: int | None = None
+) -> Iterator[None]:
+    """Report on a step that cannot do so itself, such as a copy or the request for a listing.
+
+    Args:
+        progress: Is told every second, and says something now and then.
+        done: Tells from another thread how far the step is.
+        total: How far it will be in the end, if that is known.
+    """
+    ended = threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(1.0):
+            # The end is told by who knows that there was one.
+            progress(done() if total is None else min(done(), total - 1), total)
+
+    watcher = threading.Thread(target=watch, name="watch", daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        watcher.join()
+
+
+class Count:
+    """A number that one thread notes and another one reads."""
+
+    def __init__(self) -> None:
+        """Begin at nothing."""
+        self._value = 0
+
+    def note(self, value: int) -> None:
+        """Take the newest number."""
+        self._value = value
+
+    def read(self) -> int:
+        """The newest number."""
+        return self._value
+
+
+def megabytes(path: Path) -> int:
+    """Size of a file; 0 while there is none."""
+    try:
+        return path.stat().st_size // 1_000_000
+    except OSError:
+        return 0

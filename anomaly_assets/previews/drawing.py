@@ -1,0 +1,186 @@
+"""Ink, type, thumbnails, and encoding to a given number of bytes."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, TypeAlias
+
+import numpy as np
+from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageFont
+
+from anomaly_assets.tensors.transform import UInt8Array
+
+WIDTH = 600
+"""Width of what the UI shows, in pixels: that of its dialog."""
+
+MARGIN = 8
+INK = (38, 42, 48)
+FAINT_INK = (112, 118, 128)
+LINE = (222, 226, 232)
+PAPER = (255, 255, 255)
+OUTLINE = (230, 30, 60)
+GOOD = (76, 132, 196)
+ANOMALOUS = (226, 102, 64)
+_MISSING = (238, 240, 243)
+
+Font: TypeAlias = ImageFont.FreeTypeFont | ImageFont.ImageFont
+Colour: TypeAlias = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """A picture as it is stored.
+
+    Attributes:
+        image: uint8, height x width x channels.
+        mask: uint8 0/1, height x width; None where there is none.
+    """
+
+    image: UInt8Array
+    mask: UInt8Array | None
+
+    @classmethod
+    def from_bytes(cls, shape: Sequence[int], tensor: bytes, mask: bytes | None) -> Pixels:
+        """Take the columns `image_tensor` and `mask_tensor`.
+
+        Args:
+            shape: Height, width and channels.
+            tensor: Content of the one.
+            mask: Content of the other.
+        """
+        image = np.frombuffer(tensor, np.uint8).reshape(shape)
+        return cls(
+            image, None if mask is None else np.frombuffer(mask, np.uint8).reshape(shape[:2])
+        )
+
+    def within(self, side: int) -> Pixels:
+        """The same, at most `side` pixels high and wide."""
+        height, width = self.image.shape[:2]
+        if max(height, width) <= side:
+            return self
+        size = (min(width, side), min(height, side))
+        image = np.asarray(_picture(self.image).resize(size, Image.Resampling.LANCZOS))
+        mask = None if self.mask is None else np.asarray(_defect(self.mask, size)) // np.uint8(255)
+        return Pixels(image, mask)
+
+
+def _picture(image: UInt8Array) -> Image.Image:
+    return Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image).convert("RGB")
+
+
+def _defect(mask: UInt8Array, size: tuple[int, int]) -> Image.Image:
+    """The mask in another size, 0 or 255, in which not the smallest defect is lost."""
+    resized = Image.fromarray(mask * np.uint8(255)).resize(size, Image.Resampling.BOX)
+    return resized.point(lambda value: 255 if value else 0)
+
+
+@cache
+def font(size: int) -> Font:
+    """Pillow's own typeface, which is there wherever Pillow is."""
+    return ImageFont.load_default(size)
+
+
+def blank(height: int, width: int = WIDTH) -> Image.Image:
+    """An empty sheet."""
+    return Image.new("RGB", (width, height), PAPER)
+
+
+def thumbnail(pixels: Pixels | None, side: int) -> Image.Image:
+    """A square picture with the defect outlined just outside its mask; grey where there is none.
+
+    The outline is drawn after resizing, so that it is as thick at any size of the tensors.
+    """
+    if pixels is None:
+        return Image.new("RGB", (side, side), _MISSING)
+    picture = _picture(pixels.image).resize((side, side), Image.Resampling.LANCZOS)
+    if pixels.mask is not None:
+        defect = _defect(pixels.mask, (side, side))
+        around = ImageChops.subtract(defect.filter(ImageFilter.MaxFilter(5)), defect)
+        picture.paste(OUTLINE, mask=around)
+    return picture
+
+
+def fitted(text: str, width: int, size: int) -> str:
+    """The text, with its middle left out if it is wider than `width` pixels."""
+    if font(size).getlength(text) <= width:
+        return text
+    for kept in range(len(text) - 1, 1, -1):
+        shortened = f"{text[: kept - kept // 2]}…{text[len(text) - kept // 2 :]}"
+        if font(size).getlength(shortened) <= width:
+            return shortened
+    return "…"
+
+
+def wrapped(text: str, width: int, size: int, most_lines: int) -> list[str]:
+    """The text in lines of at most `width` pixels, broken between words; the last one is shortened."""
+    lines = [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if not lines[-1] or len(lines) == most_lines or font(size).getlength(longer) <= width:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return [fitted(line, width, size) for line in lines]
+
+
+def write(
+    sheet: Image.Image,
+    place: tuple[float, float],
+    text: str,
+    *,
+    size: int = 11,
+    ink: Colour = INK,
+    anchor: str = "la",
+) -> None:
+    """Write a line of text; `anchor` as Pillow has it."""
+    ImageDraw.Draw(sheet).text(place, text, fill=ink, font=font(size), anchor=anchor)
+
+
+def as_jpeg(sheet: Image.Image, most_bytes: int | None = None) -> bytes:
+    """Encode as JPEG, in lower quality and then at lower size until it fits into `most_bytes`."""
+    attempts = [("JPEG", {"quality": quality, "optimize": True}) for quality in (85, 70, 55)]
+    return _shrunk(sheet, most_bytes, attempts)
+
+
+def as_webp(sheet: Image.Image, most_bytes: int | None = None, *, lossless: bool = False) -> bytes:
+    """Encode as WebP, which takes half the bytes of a JPEG, in the same way.
+
+    Args:
+        sheet: An RGB picture.
+        most_bytes: How large the result may be.
+        lossless: For drawings, which are smaller so, and sharp.
+    """
+    drawing = [("WEBP", {"lossless": True, "quality": 60, "method": 4})] if lossless else []
+    return _shrunk(sheet, most_bytes, [*drawing, *_PHOTOGRAPH])
+
+
+def webp_of_this_size(sheet: Image.Image, most_bytes: int) -> bytes | None:
+    """Encode as WebP without making the picture smaller; None where that takes too many bytes."""
+    return _encoded(sheet, most_bytes, _PHOTOGRAPH)
+
+
+Attempts: TypeAlias = Sequence[tuple[str, dict[str, Any]]]
+"""Formats with their options, best first."""
+
+_PHOTOGRAPH: Attempts = [
+    ("WEBP", {"quality": quality, "method": 2}) for quality in (75, 60, 45, 35)
+]
+
+
+def _encoded(sheet: Image.Image, most_bytes: int | None, attempts: Attempts) -> bytes | None:
+    for kind, options in attempts:
+        content = io.BytesIO()
+        sheet.save(content, kind, **options)
+        if most_bytes is None or content.tell() <= most_bytes:
+            return content.getvalue()
+    return None
+
+
+def _shrunk(sheet: Image.Image, most_bytes: int | None, attempts: Attempts) -> bytes:
+    while (content := _encoded(sheet, most_bytes, attempts)) is None:
+        size = (max(1, sheet.width * 3 // 4), max(1, sheet.height * 3 // 4))
+        sheet = sheet.resize(size, Image.Resampling.LANCZOS)
+    return content

@@ -1,0 +1,174 @@
+"""A sheet of exactly what a failed check complains about.
+
+Checks on the catalogue run before anything is decoded. What has no tensor yet, or one of another version of
+its file, is read and decoded here, which is why a sheet has no more than a few images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+import duckdb
+from PIL import Image, ImageDraw
+
+from anomaly_assets.ingest.roots import Root, RootError, open_root
+from anomaly_assets.previews.drawing import (
+    FAINT_INK,
+    INK,
+    LINE,
+    MARGIN,
+    WIDTH,
+    Pixels,
+    as_webp,
+    blank,
+    fitted,
+    thumbnail,
+    webp_of_this_size,
+    wrapped,
+    write,
+)
+from anomaly_assets.settings import Settings
+from anomaly_assets.tensors.decode import StaleImage, decode_batch
+from anomaly_assets.tensors.spec import TensorSpec
+from anomaly_assets.warehouse.checks import Finding
+from anomaly_assets.warehouse.schema import statement
+
+MOST_IMAGES = 8
+
+_COLUMNS = 4
+_MOST_COPIES = 4
+_GAP = 8
+_SIDE = (WIDTH - 2 * MARGIN - (_COLUMNS - 1) * _GAP) // _COLUMNS
+_LINE = 14
+_DETAIL_LINES = 2
+_ROW = _SIDE + (1 + _DETAIL_LINES) * _LINE + 12
+
+
+@dataclass(frozen=True)
+class _Shown:
+    image_id: str
+    detail: str
+    first: bool = True
+    """Whether it begins something new; the copies of an image belong together."""
+
+
+def offender_sheet(
+    connection: duckdb.DuckDBPyConnection, check: str, finding: Finding, settings: Settings
+) -> Image.Image:
+    """Draw the first offenders of a check on images, each with its path and what is wrong with it.
+
+    Args:
+        connection: The warehouse.
+        check: Name of the check.
+        finding: What it found; its offenders are ids of images.
+        settings: Where the roots are, and the shape of the tensors.
+
+    Returns:
+        An RGB picture as wide as the UI shows it.
+    """
+    shown = list(_chosen(connection, check, finding))
+    pixels = _pixels(connection, [image.image_id for image in shown], settings)
+    sheet = blank(-(-len(shown) // _COLUMNS) * _ROW + MARGIN)
+    for position, image in enumerate(shown):
+        row, column = divmod(position, _COLUMNS)
+        left, top = MARGIN + column * (_SIDE + _GAP), MARGIN + row * _ROW
+        sheet.paste(thumbnail(pixels.get(image.image_id), _SIDE), (left, top))
+        if image.image_id not in pixels:
+            middle = (left + _SIDE // 2, top + _SIDE // 2)
+            write(sheet, middle, "cannot be read", ink=FAINT_INK, anchor="mm")
+        if not image.first and column:
+            ImageDraw.Draw(sheet).text((left - _GAP // 2, top + _SIDE // 2), "=", INK, anchor="mm")
+        path = image.image_id.partition("/")[2]
+        write(sheet, (left, top + _SIDE + 3), fitted(path, _SIDE, 11))
+        for line, text in enumerate(wrapped(image.detail, _SIDE, 11, _DETAIL_LINES), 1):
+            write(sheet, (left, top + _SIDE + 3 + line * _LINE), text, ink=FAINT_INK)
+        if column == 0 and row:
+            ImageDraw.Draw(sheet).line((MARGIN, top - 5, WIDTH - MARGIN, top - 5), fill=LINE)
+    return sheet
+
+
+def small_sheet(sheet: Image.Image, most_bytes: int) -> bytes:
+    """An offender sheet as WebP within so many bytes: its first row sooner than all of it unreadable."""
+    first_row = sheet.crop((0, 0, WIDTH, min(_ROW, sheet.height)))
+    for part in (sheet, first_row):
+        if (content := webp_of_this_size(part, most_bytes)) is not None:
+            return content
+    return as_webp(first_row, most_bytes)
+
+
+def _chosen(
+    connection: duckdb.DuckDBPyConnection, check: str, finding: Finding
+) -> Iterator[_Shown]:
+    """The images to draw: the offenders, or all copies of each where the check is about copies."""
+    if not check.startswith("contents_"):
+        for image_id, detail in finding.shown[:MOST_IMAGES]:
+            yield _Shown(image_id, detail or "")
+        return
+    first_copies = [offender for offender, _ in finding.shown]
+    copies = connection.execute(_COPIES, {"first_copies": first_copies}).fetchall()
+    room = MOST_IMAGES
+    for image_ids, categories, splits in copies:
+        for position, image_id in enumerate(image_ids[: min(room, _MOST_COPIES)]):
+            yield _Shown(image_id, f"{categories[position]}, {splits[position]}", position == 0)
+            room -= 1
+        if room <= 0:
+            return
+
+
+def _pixels(
+    connection: duckdb.DuckDBPyConnection, image_ids: Sequence[str], settings: Settings
+) -> dict[str, Pixels]:
+    """Pixels of these images, as far as there are any."""
+    found: dict[str, Pixels] = {}
+    missing: list[StaleImage] = []
+    # Checks on one catalogue may run before the view `images` is there.
+    query = statement(connection, "shown/offending_images")
+    for shape, tensor, mask, *image in connection.execute(
+        query, {"image_ids": image_ids}
+    ).fetchall():
+        if tensor is None:
+            missing.append(StaleImage(*image))
+        else:
+            found[image[0]] = Pixels.from_bytes(shape, tensor, mask)
+    return found | _decoded(missing, settings)
+
+
+def _decoded(images: Iterable[StaleImage], settings: Settings) -> dict[str, Pixels]:
+    spec, roots = settings.tensor_spec, _opened(settings.roots)
+    readable = [image for image in images if image.source_dataset in roots]
+    if not readable:
+        return {}
+    try:
+        rows = decode_batch(readable, roots, spec).tensors.to_pylist()
+    except RootError:  # it went away; whoever needs it for more than a picture says so
+        return {}
+    return {row["image_id"]: _from_row(row, spec) for row in rows}
+
+
+def _from_row(row: Mapping[str, bytes], spec: TensorSpec) -> Pixels:
+    shape = (spec.height, spec.width, spec.channels)
+    return Pixels.from_bytes(shape, row["image_tensor"], row["mask_tensor"])
+
+
+def _opened(locations: Mapping[str, str | None]) -> dict[str, Root]:
+    roots: dict[str, Root] = {}
+    for name, location in locations.items():
+        with suppress(RootError):
+            if location is not None:
+                roots[name] = open_root(location)
+    return roots
+
+
+_COPIES = """
+SELECT
+    copies.image_ids,
+    list(images.category ORDER BY images.image_id),
+    list(images.split ORDER BY images.image_id)
+FROM duplicate_images AS copies
+JOIN images ON list_contains(copies.image_ids, images.image_id)
+WHERE list_contains($first_copies, copies.image_ids[1])
+GROUP BY ALL
+ORDER BY copies.image_ids
+"""

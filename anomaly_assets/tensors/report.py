@@ -1,0 +1,38 @@
+"""What bringing the tensors up to date did, for people and for plots."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+
+@dataclass
+class BuildReport:
+    """What one build did.
+
+    Attributes:
+        decoded: Images whose tensor was made.
+        changed: Of these, images that had another tensor before.
+        removed: Tensors removed because their image is gone or can no longer be used.
+        unchanged: Tensors that were already current.
+        rejections: Reason to number of files that could not be used, of those tried in this build.
+        seconds: Duration of the build.
+        decode_seconds: Spent on reading and decoding, summed over all workers.
+        wait_seconds: In which the writer waited for decoded images.
+        write_seconds: In which the writer wrote.
+    """
+
+    decoded: int = 0
+    changed: int = 0
+    removed: int = 0
+    unchanged: int = 0
+    rejections: Counter[str] = field(default_factory=Counter)
+    seconds: float = 0.0
+    decode_seconds: float = 0.0
+    wait_seconds: float = 0.0
+    write_seconds: float = 0.0
+
+    @property
+    def added(self) -> int:
+        """Images that had no tensor before."""
+        return self.decoded - self.changed

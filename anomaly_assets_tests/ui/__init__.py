@@ -1,0 +1,1 @@
+"""The Dagster UI in a real browser: `make test-ui`, and `make screenshots` for the README's pictures."""

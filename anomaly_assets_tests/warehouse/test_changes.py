@@ -1,0 +1,69 @@
+"""What a refresh or a publication does to the rows of a table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from anomaly_assets.warehouse.changes import (
+    KEY_COLUMNS,
+    RowChanges,
+    Rows,
+    changes_to_publish,
+    compare,
+    keyed_rows,
+)
+from anomaly_assets.warehouse.publish import publish
+from anomaly_assets_tests.warehouse.project import SPEC, Project
+
+
+def test_rows_are_new_have_other_content_are_gone_or_are_as_they_were() -> None:
+    before: Rows = {"a": (1,), "b": (1,), "c": ([1, None],), "d": (0.5,)}
+    after: Rows = {"b": (2,), "c": ([1, None],), "d": (0.5,), "e": (1,), "f": (1,)}
+    assert compare(before, after) == RowChanges(added=2, changed=1, removed=1, unchanged=2)
+    assert compare({}, {}) == RowChanges()
+
+
+def test_keys_identify_the_rows_of_every_table_that_is_compared(project: Project) -> None:
+    project.refresh_all()
+    with project.warehouse.connect() as connection:
+        for name in KEY_COLUMNS:
+            found = connection.execute(
+                "SELECT count(*) FROM query_table($name)", {"name": name}
+            ).fetchall()
+            assert [(len(keyed_rows(connection, name)),)] == found, name
+
+
+def test_a_table_that_is_not_there_has_no_rows(tmp_path: Path) -> None:
+    with Project.at(tmp_path).warehouse.connect() as connection:
+        assert keyed_rows(connection, "dataset_summary") == {}
+
+
+def test_what_publishing_will_do_is_known_before(project: Project, tmp_path: Path) -> None:
+    target = tmp_path / "published.duckdb"
+    project.refresh_all()
+    assert changes_to_publish(project.warehouse, target) == RowChanges(added=9)
+    publish(project.warehouse, target, SPEC)
+    assert changes_to_publish(project.warehouse, target) == RowChanges(unchanged=9)
+
+    with project.warehouse.connect() as connection:
+        connection.execute(
+            """
+            UPDATE image_tensors SET content_sha256 = 'other'
+            WHERE image_id = 'mvtec_ad/bottle/test/crack/000.png'
+            """
+        )
+        connection.execute(
+            "DELETE FROM image_tensors WHERE image_id = 'mvtec_ad/carpet/test/hole/000.png'"
+        )
+    assert changes_to_publish(project.warehouse, target) == RowChanges(
+        changed=1, removed=1, unchanged=7
+    )
+
+
+def test_a_published_database_that_cannot_be_read_is_as_good_as_none(
+    project: Project, tmp_path: Path
+) -> None:
+    target = tmp_path / "published.duckdb"
+    target.write_bytes(b"no database")
+    project.refresh_all()
+    assert changes_to_publish(project.warehouse, target) == RowChanges(added=9)
