@@ -4,7 +4,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 Log = Callable[[str], None]
 
@@ -106,11 +105,3 @@ class Count:
     def read(self) -> int:
         """The newest number."""
         return self._value
-
-
-def megabytes(path: Path) -> int:
-    """Size of a file; 0 while there is none."""
-    try:
-        return path.stat().st_size // 1_000_000
-    except OSError:
-        return 0

@@ -2,11 +2,10 @@
 
 import re
 import threading
-from pathlib import Path
 
 import pytest
 
-from anomaly_assets.assets.progress import Count, Progress, duration, megabytes, watched
+from anomaly_assets.assets.progress import Count, Progress, duration, watched
 
 
 class Clock:
@@ -105,10 +104,3 @@ def test_a_step_that_cannot_tell_is_watched_until_it_ends_or_fails() -> None:
         copy()
     assert re.fullmatch(r"7 of 10 MB, \d+/s, .* left", lines[0])
     assert not any(thread.name == "watch" for thread in threading.enumerate())
-
-
-def test_a_file_that_is_not_there_yet_has_no_megabytes(tmp_path: Path) -> None:
-    file = tmp_path / "copy"
-    assert megabytes(file) == 0
-    file.write_bytes(bytes(2_500_000))
-    assert megabytes(file) == 2
