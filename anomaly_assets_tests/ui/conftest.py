@@ -1,7 +1,7 @@
 """One server and one browser for all tests, and the pictures they leave behind.
 
 Without Chromium or Playwright these tests are skipped, unless `UI_TESTS_REQUIRED` is set, as
-`make test-ui` does.
+continuous integration does.
 """
 
 import os
