@@ -1,17 +1,21 @@
 """One server and one browser for all tests, and the pictures they leave behind.
 
 Without Chromium or Playwright these tests are skipped, unless `UI_TESTS_REQUIRED` is set, as
-`make test-ui` does.
+continuous integration does.
 """
 
 import os
 import re
 import shutil
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
 from anomaly_assets_tests.ui.server import PROJECT_ROOT, running
+
+if TYPE_CHECKING:
+    from anomaly_assets_tests.ui.pages import Ui
 
 PICTURES = PROJECT_ROOT / "data" / "ui_screenshots"
 MASKLESS = ("bolt/ground_truth/scratch/000_mask.png", "bolt/ground_truth/scratch/002_mask.png")
@@ -27,7 +31,7 @@ def missing() -> str | None:
 
 
 @pytest.fixture(scope="session")
-def ui(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Ui"]:  # type: ignore[name-defined]  # noqa: F821
+def ui(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Ui"]:
     """The UI on copies of the sample roots, in which two anomalous images have no mask."""
     if reason := missing():
         if os.environ.get("UI_TESTS_REQUIRED"):
@@ -47,7 +51,7 @@ def ui(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Ui"]:  # type: ign
 
 
 @pytest.fixture(autouse=True)
-def picture(request: pytest.FixtureRequest, ui: "Ui") -> Iterator[None]:  # type: ignore[name-defined]  # noqa: F821
+def picture(request: pytest.FixtureRequest, ui: "Ui") -> Iterator[None]:
     """Keep what the page shows when a test ends, whether it passed or not."""
     yield
     name = re.sub(r"\W+", "_", request.node.name)
