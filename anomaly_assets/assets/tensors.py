@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import dagster as dg
 
@@ -31,13 +32,22 @@ def image_tensors(
 ) -> Iterator[dg.MaterializeResult]:
     """Decode what is new or changed since the last run, and note what cannot be used."""
     from anomaly_assets.tensors.build import build_tensors
+    from anomaly_assets.tensors.compute import open_compute
 
     settings = warehouse.settings
+    roots = _opened_roots(settings, context.log.warning)
     report = build_tensors(
         warehouse.warehouse,
-        _opened_roots(settings, context.log.warning),
+        roots,
         settings.tensor_spec,
-        workers=settings.workers,
+        compute=partial(
+            open_compute,
+            settings.compute,
+            roots,
+            settings.tensor_spec,
+            workers=settings.workers,
+            patience_seconds=settings.task_timeout_seconds,
+        ),
         run_id=context.run.run_id,
         progress=_reporter(context.log.info),
     )

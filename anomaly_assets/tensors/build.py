@@ -1,8 +1,7 @@
 """Bring the tensors up to date with the catalogue: decode what is stale, in parallel, once.
 
 A tensor is stale when the version of its file or mask, or the transform, differs from those it was
-made of. Stale images are decoded in batches by worker threads (Pillow lets go of the interpreter lock)
-while DuckDB takes the finished batches as Arrow; every 2,048 rows, which is one row group of the table,
+made of. Stale images are decoded in batches, by threads or by a cluster (`compute.py`), while DuckDB takes the finished batches as Arrow; every 2,048 rows, which is one row group of the table,
 are one transaction. A run that is interrupted resumes after the last one.
 
 Each transaction has a connection of its own: DuckDB keeps what it allocated until it is closed. What does
@@ -18,33 +17,27 @@ from __future__ import annotations
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import Future
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
-from itertools import islice
+from itertools import chain, islice
 
 import duckdb
 import pyarrow as pa
 
 from anomaly_assets.ingest.roots import Root
+from anomaly_assets.tensors.compute import Compute
 from anomaly_assets.tensors.decode import (
     TENSORS_SCHEMA,
     UNREADABLE,
     DecodedBatch,
     Rejection,
     StaleImage,
-    decode_batch,
 )
 from anomaly_assets.tensors.spec import TensorSpec
 from anomaly_assets.warehouse.database import ROW_GROUP_SIZE, Warehouse
 from anomaly_assets.warehouse.schema import ensure_tables, row_count
-
-BATCH_IMAGES = 8
-"""Images per decoding task: few, so that all workers finish at about the same time."""
-
-BATCHES_PER_WORKER = 4
-"""Decoding tasks in flight or waiting to be written: workers go on while a transaction is committed."""
 
 TRANSACTION_ROWS = ROW_GROUP_SIZE
 """Rows per transaction: DuckDB holds a row group, 400 MB at the default size, until it is full."""
@@ -99,10 +92,9 @@ def build_tensors(
     roots: Mapping[str, Root],
     spec: TensorSpec,
     *,
-    workers: int = 1,
+    compute: Callable[[], AbstractContextManager[Compute]],
     run_id: str | None = None,
     progress: Progress | None = None,
-    executor: Executor | None = None,
 ) -> BuildReport:
     """Make `image_tensors` and `rejected_images` equal to what the catalogue and the files say.
 
@@ -110,10 +102,9 @@ def build_tensors(
         warehouse: Holds `images`, and takes the tensors.
         roots: Source dataset to its opened root; images of other source datasets stay as they are.
         spec: Shape of the tensors.
-        workers: Number of decoding tasks that run at once.
+        compute: Makes ready what runs the decoding tasks; not called where there is nothing to decode.
         run_id: Noted with every row.
         progress: Called as batches arrive.
-        executor: Runs the decoding tasks; a pool of `workers` threads by default.
 
     Returns:
         Counts for people and for metadata.
@@ -121,6 +112,7 @@ def build_tensors(
     Raises:
         RootError: A root is gone, or its store does not answer.
         TooManyUnreadableError: More than a fifth of the files, and at least 5, cannot be read.
+        ComputeError: What should decode cannot; transactions that were complete stay.
     """
     started = time.monotonic()
     pa.default_memory_pool().release_unused()  # what the catalogue took, which tensors need now
@@ -130,16 +122,21 @@ def build_tensors(
             report = BuildReport(removed=_remove_gone(connection))
             stale = _stale_images(connection, list(roots), spec)
             report.unchanged = row_count(connection, "image_tensors")
-        with _pool(executor, workers) as pool:
-            transactions = _transactions(stale)
-            batches = [batch for transaction in transactions for batch in _sliced(transaction)]
-            window = BATCHES_PER_WORKER * workers
-            decoded = _decode_in_order(pool, batches, roots, spec, window)
+        transactions = _transactions(stale)
+        if not stale:
+            return _finished(report, started)
+        with compute() as opened:
+            slices = [_sliced(transaction, opened.batch_images) for transaction in transactions]
+            decoded = _decode_in_order(opened, [*chain(*slices)], roots, spec)
             noted = _noted(decoded, len(stale), report, progress)
-            for transaction in transactions:
+            for transaction, batches in zip(transactions, slices, strict=True):
                 with warehouse.connect(wide_rows=True) as connection:
-                    _write(connection, transaction, noted, run_id)
+                    _write(connection, transaction, islice(noted, len(batches)), run_id)
                     report.unchanged = row_count(connection, "image_tensors") - report.decoded
+    return _finished(report, started)
+
+
+def _finished(report: BuildReport, started: float) -> BuildReport:
     report.seconds = time.monotonic() - started
     return report
 
@@ -152,26 +149,24 @@ def _transactions(images: list[StaleImage]) -> list[list[StaleImage]]:
     return [images[:first], *complete] if first else complete
 
 
-def _sliced(images: list[StaleImage]) -> list[list[StaleImage]]:
-    starts = range(0, len(images), BATCH_IMAGES)
-    return [images[start : start + BATCH_IMAGES] for start in starts]
+def _sliced(images: list[StaleImage], size: int) -> list[list[StaleImage]]:
+    return [images[start : start + size] for start in range(0, len(images), size)]
 
 
 def _decode_in_order(
-    pool: Executor,
+    compute: Compute,
     batches: list[list[StaleImage]],
     roots: Mapping[str, Root],
     spec: TensorSpec,
-    window: int,
 ) -> Iterator[DecodedBatch]:
-    """Decode batches on the pool, at most `window` of them at once, and yield them in order."""
+    """Decode batches, some of them at once, and yield them in order."""
     pending: deque[Future[DecodedBatch]] = deque()
     for batch in batches:
-        if len(pending) >= window:
-            yield pending.popleft().result()
-        pending.append(pool.submit(decode_batch, batch, roots, spec))
+        if len(pending) >= compute.window:
+            yield pending.popleft().result(compute.patience_seconds)
+        pending.append(compute.executor.submit(compute.task, batch, roots, spec))
     while pending:
-        yield pending.popleft().result()
+        yield pending.popleft().result(compute.patience_seconds)
 
 
 def _noted(
@@ -210,7 +205,7 @@ def _write(
 
     def tensors() -> Iterator[pa.RecordBatch]:
         try:
-            for batch in islice(batches, len(_sliced(images))):
+            for batch in batches:
                 rejections.extend(batch.rejections)
                 yield batch.tensors
         except Exception as error:
@@ -259,19 +254,6 @@ def _stale_images(
         "unreadable": UNREADABLE,
     }
     return [StaleImage(*row) for row in connection.execute(_STALE, parameters).fetchall()]
-
-
-@contextmanager
-def _pool(executor: Executor | None, workers: int) -> Iterator[Executor]:
-    """The given executor, or a thread pool that drops what has not begun when the build fails."""
-    if executor is not None:
-        yield executor
-        return
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
-    try:
-        yield pool
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 _STALE = """
