@@ -78,7 +78,7 @@ class Settings:
             tensor_spec=TensorSpec(height, width, channels),
             compute=_compute(values.get("ANOMALY_COMPUTE") or "threads"),
             workers=_whole_number(values, "ANOMALY_WORKERS", os.cpu_count() or 1),
-            task_timeout_seconds=float(_whole_number(values, "ANOMALY_TASK_TIMEOUT_SECONDS", 900)),
+            task_timeout_seconds=float(_whole_number(values, "ANOMALY_TASK_TIMEOUT_SECONDS", 600)),
             refresh_cron=values.get("ANOMALY_REFRESH_CRON") or "0 3 * * *",
             lock_wait_seconds=float(_whole_number(values, "ANOMALY_LOCK_WAIT_SECONDS", 3600)),
         )

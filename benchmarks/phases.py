@@ -14,6 +14,7 @@ import resource
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from unittest import mock
 
@@ -22,6 +23,7 @@ from anomaly_assets.ingest.roots import open_root
 from anomaly_assets.ingest.source import load
 from anomaly_assets.tensors import decoder
 from anomaly_assets.tensors.build import build_tensors
+from anomaly_assets.tensors.compute import open_compute
 from anomaly_assets.tensors.spec import TensorSpec
 from anomaly_assets.warehouse import checks
 from anomaly_assets.warehouse.database import Warehouse
@@ -40,7 +42,11 @@ WORKERS = os.cpu_count() or 1
 
 
 def refresh_everything(
-    tree: Tree, database: Path, published: Path | None = None, spec: TensorSpec | None = None
+    tree: Tree,
+    database: Path,
+    published: Path | None = None,
+    spec: TensorSpec | None = None,
+    computing: str = "threads",
 ) -> dict[str, float]:
     """Run every asset body and every check once; publish where a target is given.
 
@@ -68,7 +74,8 @@ def refresh_everything(
                 refresh(connection, "images")
         with phase("tensors"):
             opened = {name: open_root(root) for name, root in roots.items()}
-            build_tensors(warehouse, opened, spec, workers=WORKERS)
+            compute = partial(open_compute, computing, opened, spec, workers=WORKERS)
+            build_tensors(warehouse, opened, spec, compute=compute)
         with phase("summaries"):
             for name in ("samples", *SUMMARIES):
                 with warehouse.connect() as connection:

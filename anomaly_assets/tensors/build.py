@@ -1,8 +1,9 @@
 """Bring the tensors up to date with the catalogue: decode what is stale, in parallel, once.
 
 A tensor is stale when the version of its file or mask, or the transform, differs from those it was
-made of. Stale images are decoded in batches, by threads or by a cluster (`compute.py`), while DuckDB takes the finished batches as Arrow; every 2,048 rows, which is one row group of the table,
-are one transaction. A run that is interrupted resumes after the last one.
+made of. Stale images are decoded in batches, by threads or by a cluster (`compute.py`), while DuckDB takes
+the finished batches as Arrow; every 2,048 rows, which is one row group of the table, are one transaction. A
+run that is interrupted resumes after the last one.
 
 Each transaction has a connection of its own: DuckDB keeps what it allocated until it is closed. What does
 not fill a row group goes first, because DuckDB takes over the rows of a transaction as they are only if

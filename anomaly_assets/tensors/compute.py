@@ -51,7 +51,6 @@ class Compute:
 
     Attributes:
         executor: Runs tasks.
-        workers: Tasks that run at once.
         batch_images: Images per task.
         window: Tasks in flight or waiting to be written, at most.
         task: Decodes one batch; can be sent to other machines.
@@ -59,9 +58,8 @@ class Compute:
     """
 
     executor: Executor
-    workers: int
-    batch_images: int = BATCH_IMAGES
-    window: int = BATCHES_PER_WORKER
+    batch_images: int
+    window: int
     task: Task = decode_batch
     patience_seconds: float | None = None
 
@@ -101,7 +99,7 @@ def _threads(workers: int) -> Iterator[Compute]:
     """A pool that drops what has not begun when the build fails."""
     pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
     try:
-        yield Compute(pool, workers, window=BATCHES_PER_WORKER * workers)
+        yield Compute(pool, BATCH_IMAGES, BATCHES_PER_WORKER * workers)
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -129,7 +127,6 @@ def _dask(
         threads = _ready_workers(client, location, roots)
         compute = Compute(
             client.get_executor(pure=False, retries=_RETRIES),
-            threads,
             *_batches(threads, spec),
             partial(decode_on_worker, code_version()),
             patience_seconds,
@@ -214,12 +211,14 @@ def what_stands_in_the_way(wanted: str, roots: Mapping[str, Root]) -> str | None
     """Asked of every worker: why it cannot take part, in a sentence; None if it can."""
     host = socket.gethostname()
     if code_version() != wanted:
-        return f"{host} has anomaly_assets {code_version()}, the driver {wanted}; install the same."
+        return f"{host} has anomaly_assets {code_version()}, the driver {wanted}: install the same."
     for name, root in roots.items():
         try:
-            next(iter(root.files()), None)
+            found = next(iter(root.files()), None)
         except RootError as error:
             return f"{host} cannot read the root of {name}: {error}"
+        if found is None:
+            return f"{host} finds no file below {root.uri}, the root of {name}: mount it there."
     return None
 
 
