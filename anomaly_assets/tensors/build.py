@@ -127,7 +127,7 @@ def build_tensors(
         if not stale:
             return _finished(report, started)
         with compute() as opened:
-            slices = [_sliced(transaction, opened.batch_images) for transaction in transactions]
+            slices = _tasks(transactions, opened)
             decoded = _decode_in_order(opened, [*chain(*slices)], roots, spec)
             noted = _noted(decoded, len(stale), report, progress)
             for transaction, batches in zip(transactions, slices, strict=True):
@@ -150,8 +150,20 @@ def _transactions(images: list[StaleImage]) -> list[list[StaleImage]]:
     return [images[:first], *complete] if first else complete
 
 
-def _sliced(images: list[StaleImage], size: int) -> list[list[StaleImage]]:
-    return [images[start : start + size] for start in range(0, len(images), size)]
+def _tasks(transactions: list[list[StaleImage]], compute: Compute) -> list[list[list[StaleImage]]]:
+    """Cut each transaction into batches, towards the end smaller ones: workers finish together."""
+    left = sum(map(len, transactions))
+    tasks: list[list[list[StaleImage]]] = []
+    for images in transactions:
+        batches = []
+        start = 0
+        while start < len(images):
+            size = max(1, min(compute.batch_images, left // compute.window))
+            batches.append(images[start : start + size])
+            start += size
+            left -= len(batches[-1])
+        tasks.append(batches)
+    return tasks
 
 
 def _decode_in_order(
@@ -164,10 +176,10 @@ def _decode_in_order(
     pending: deque[Future[DecodedBatch]] = deque()
     for batch in batches:
         if len(pending) >= compute.window:
-            yield pending.popleft().result(compute.patience_seconds)
+            yield compute.result(pending.popleft())
         pending.append(compute.executor.submit(compute.task, batch, roots, spec))
     while pending:
-        yield pending.popleft().result(compute.patience_seconds)
+        yield compute.result(pending.popleft())
 
 
 def _noted(

@@ -14,6 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 _PATIENCE_SECONDS = 40
+_IMPATIENT = {
+    "DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "5s",
+    "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "1",
+}
 
 
 @dataclass
@@ -75,7 +79,7 @@ def running_cluster(folder: Path, workers: int = 2, threads: int = 1) -> Iterato
     file = folder / "scheduler.json"
     arguments = ["distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0"]
     arguments += ["--no-dashboard", "--no-jupyter", "--scheduler-file", str(file)]
-    scheduler = _start(arguments, folder, {"DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "8s"})
+    scheduler = _start(arguments, folder, _IMPATIENT)
     cluster = Cluster(folder, "", scheduler)
     try:
         cluster.address = _address(file)

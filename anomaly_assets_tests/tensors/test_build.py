@@ -350,6 +350,7 @@ def test_progress_is_told_after_every_batch(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(compute, "BATCH_IMAGES", 2)
+    monkeypatch.setattr(compute, "BATCHES_PER_WORKER", 1)
     project.path(GOOD[2]).write_bytes(b"no picture")
     project.list_files()
     told: list[tuple[int, int]] = []
