@@ -16,7 +16,7 @@ INSTALLED := .venv/.installed
 AZURITE := .venv/stores/node_modules/azurite
 
 .DEFAULT_GOAL := help
-.PHONY: help materialize ui test lint types bench bench-quick faults faults-quick stores lock clean dagster-home
+.PHONY: help materialize ui test lint types bench bench-quick bench-dask faults faults-quick stores lock clean dagster-home
 
 help: ## List the targets
 	@echo "make TARGET [ARGS='further arguments'] [PYTHON=python3.12] [PORT=3000]"
@@ -46,6 +46,10 @@ bench: $(INSTALLED) ## Measure all figures, and print ratios
 
 bench-quick: $(INSTALLED) ## The short form of bench, about a minute
 	unset DAGSTER_HOME; $(RUN) benchmarks --quick $(ARGS)
+
+bench-dask: $(INSTALLED) ## Measure decoding on a local Dask cluster, and the cost model of docs/scale.md
+	unset DAGSTER_HOME; $(RUN) benchmarks.dask $(ARGS)
+	unset DAGSTER_HOME; $(RUN) benchmarks.scale --measure
 
 faults: $(INSTALLED) ## Kill, crowd, starve and cancel the command; a quarter of an hour, writes a report
 	unset DAGSTER_HOME; $(RUN) anomaly_assets_tests.faults $(ARGS)

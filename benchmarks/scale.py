@@ -52,6 +52,23 @@ class Surroundings:
     disk_bytes: float = 1e9
 
 
+@dataclass(frozen=True)
+class Lake:
+    """What a DuckLake costs, measured once (docs/scale.md), in seconds of CPU.
+
+    Attributes:
+        insert_seconds: The driver, for each image that it writes.
+        write_seconds: A worker, for each image that it writes to Parquet itself.
+        register_seconds: The driver, for each file that a worker wrote.
+        file_images: Images in such a file.
+    """
+
+    insert_seconds: float = 1.0e-3
+    write_seconds: float = 0.6e-3
+    register_seconds: float = 5e-3
+    file_images: int = 512
+
+
 def rates(costs: Costs, workers: int, around: Surroundings | None = None) -> dict[str, float]:
     """Images a second that each part could do, were it alone; the smallest is what the load does."""
     around = around or Surroundings()
@@ -139,6 +156,23 @@ def ceilings(costs: Costs) -> list[str]:
     return lines
 
 
+def registering(costs: Costs, lake: Lake | None = None) -> list[str]:
+    """The table of a lake written by the driver, and by workers, in Markdown."""
+    lake = lake or Lake()
+    worker = costs.decoding_seconds + costs.worker_seconds
+    lines = ["| workers | through the driver, images/s | registered, images/s | times |"]
+    lines.append("| --- " * 4 + "|")
+    for workers in (1, 4, 8, 10, 12, 16, 100, 1000):
+        batch_images, _ = _batches(workers, TensorSpec())
+        task = costs.driver_task_seconds / batch_images
+        through = min(workers / worker, 1 / (lake.insert_seconds + task))
+        each = (costs.driver_task_seconds + lake.register_seconds) / lake.file_images
+        registered = min(workers / (worker + lake.write_seconds), 1 / each)
+        times = registered / through
+        lines.append(f"| {workers:,} | {through:,.0f} | {registered:,.0f} | {times:.2f} |")
+    return lines
+
+
 def _raised(number: int) -> str:
     return "".join("⁰¹²³⁴⁵⁶⁷⁸⁹"[int(digit)] for digit in str(number))
 
@@ -177,16 +211,22 @@ def main() -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scale", description=__doc__)
     parser.add_argument("--measure", action="store_true", help="measure the costs anew")
+    parser.add_argument(
+        "--quick", action="store_true", help="measure in the short form, keep nothing"
+    )
     parser.add_argument("--pairs", type=int, default=5, help="runs of each cost")
     options = parser.parse_args()
-    if options.measure:
+    if options.measure or options.quick:
         with tempfile.TemporaryDirectory(prefix="anomaly-bench-") as folder:
             work = Path(folder)
-            bench = Bench(work, pictures(work), 1600, None, (2000, 20000), options.pairs)
+            mixed, many, pairs = (200, 400, 1) if options.quick else (1600, None, options.pairs)
+            bench = Bench(work, pictures(work), mixed, many, (0, 0), pairs)
             costs = measure_costs(bench)
-            kept = {"costs": asdict(costs), "checked": checked(costs, bench)}
-        COSTS.write_text(json.dumps(kept, indent=1) + "\n", "utf-8")
-    kept = json.loads(COSTS.read_text("utf-8"))
+            kept: dict[str, Any] = {"costs": asdict(costs), "checked": checked(costs, bench)}
+        if options.measure:
+            COSTS.write_text(json.dumps(kept, indent=1) + "\n", "utf-8")
+    else:
+        kept = json.loads(COSTS.read_text("utf-8"))
     tables = tables_of(Costs(**kept["costs"]), kept["checked"])
     for name, lines in tables.items():
         print(f"\n{name}\n", *lines, sep="\n")
@@ -208,6 +248,7 @@ def tables_of(costs: Costs, checks: list[dict[str, Any]]) -> dict[str, list[str]
         "costs": ["| cost | seconds or bytes |", "| --- | --- |", *rows],
         "ceilings": ceilings(costs),
         "loads": predicted(costs),
+        "lake": registering(costs),
         "checked": lines,
     }
 

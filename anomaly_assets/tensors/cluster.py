@@ -43,6 +43,9 @@ _LOOK_SECONDS = 2
 _MOST_BYTES_IN_FLIGHT = 1024 * 1024 * 1024
 """Tensors that may wait in the driver, however many workers there are."""
 
+_LEAST_TASK_BYTES = 2 * 1024 * 1024
+"""Tensors of a task, at least: below that the driver would spend more on tasks than on tensors."""
+
 _GOES_ON = "What was written stays, and the next run goes on from there."
 
 
@@ -138,13 +141,15 @@ class _Patience:
 def _batches(threads: int, spec: TensorSpec) -> tuple[int, int]:
     """Images per task and tasks in flight, so that the driver's memory is bounded.
 
-    Two tasks per thread keep it busy.
+    Two tasks per thread keep it busy. Where that is too much, tasks become smaller as long as they are
+    worth their overhead, and then there are fewer; but never fewer images in flight than threads.
     """
     image_bytes = spec.height * spec.width * (spec.channels + 1)
     affordable = _MOST_BYTES_IN_FLIGHT // image_bytes
-    batch_images = max(1, min(BATCH_IMAGES, affordable // (2 * threads)))
-    window = max(threads, min(BATCHES_PER_WORKER * threads, affordable // batch_images))
-    return batch_images, window
+    least = min(BATCH_IMAGES, max(1, _LEAST_TASK_BYTES // image_bytes))
+    batch_images = max(least, min(BATCH_IMAGES, affordable // (2 * threads)))
+    window = min(BATCHES_PER_WORKER * threads, affordable // batch_images)
+    return batch_images, max(1, threads // batch_images, window)
 
 
 def _ready_workers(client: Client, location: str, roots: Mapping[str, Root]) -> int:
