@@ -19,7 +19,7 @@ debian = apt-get update -qq && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive \
   apt-get install -qq --yes --no-install-recommends $(1) >/dev/null
 
 .DEFAULT_GOAL := help
-.PHONY: help materialize ui test test-lake test-ui screenshots chromium lint types bench bench-quick faults faults-quick stores postgresql torch notebooks slides lock clean dagster-home
+.PHONY: help materialize ui test test-lake test-ui screenshots chromium lint types bench bench-quick bench-dask faults faults-quick stores postgresql torch notebooks slides lock clean dagster-home
 
 help: ## List the targets
 	@echo "make TARGET [ARGS='further arguments'] [PYTHON=python3.12] [PORT=3000]"
@@ -58,6 +58,10 @@ bench: $(INSTALLED) ## Measure all figures, and print ratios
 
 bench-quick: $(INSTALLED) ## The short form of bench, about a minute
 	unset DAGSTER_HOME; $(RUN) benchmarks --quick $(ARGS)
+
+bench-dask: $(INSTALLED) ## Measure decoding on a local Dask cluster, and the cost model of docs/scale.md
+	unset DAGSTER_HOME; $(RUN) benchmarks.dask $(ARGS)
+	unset DAGSTER_HOME; $(RUN) benchmarks.scale --measure
 
 faults: $(INSTALLED) ## Kill, crowd, starve and cancel the command; a quarter of an hour, writes a report
 	unset DAGSTER_HOME; $(RUN) anomaly_assets_tests.faults $(ARGS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,7 +30,9 @@ class Settings:
             where they are.
         keep_snapshots: How many older published databases stay beside it.
         tensor_spec: Height, width and channels of the tensors.
+        compute: What decodes: `threads`, or `dask://HOST:PORT` of a Dask scheduler.
         workers: Number of decoding threads.
+        task_timeout_seconds: How long a run waits for one decoding task of a cluster.
         refresh_cron: Cron expression of the scheduled refresh.
         sensor_seconds: How often sensors look at their roots, at most.
         lock_wait_seconds: How long a run waits for another one before it gives up.
@@ -40,7 +43,9 @@ class Settings:
     database: Path
     keep_snapshots: int
     tensor_spec: TensorSpec
+    compute: str
     workers: int
+    task_timeout_seconds: float
     refresh_cron: str
     sensor_seconds: int
     lock_wait_seconds: float
@@ -78,7 +83,9 @@ class Settings:
             database=database,
             keep_snapshots=_whole_number(values, "ANOMALY_KEEP_SNAPSHOTS", 1, least=0),
             tensor_spec=TensorSpec(height, width, channels),
+            compute=_compute(values.get("ANOMALY_COMPUTE") or "threads"),
             workers=_whole_number(values, "ANOMALY_WORKERS", os.cpu_count() or 1),
+            task_timeout_seconds=float(_whole_number(values, "ANOMALY_TASK_TIMEOUT_SECONDS", 600)),
             refresh_cron=values.get("ANOMALY_REFRESH_CRON") or "0 3 * * *",
             sensor_seconds=_whole_number(values, "ANOMALY_SENSOR_SECONDS", 60),
             lock_wait_seconds=float(_whole_number(values, "ANOMALY_LOCK_WAIT_SECONDS", 3600)),
@@ -94,6 +101,12 @@ def _database(values: Mapping[str, str], name: str, default: str) -> Path:
             "they belong into ANOMALY_WAREHOUSE."
         )
     return Path(text)
+
+
+def _compute(text: str) -> str:
+    if text != "threads" and not re.fullmatch(r"dask://[^\s/@]+:\d+", text):
+        raise SettingsError(f"ANOMALY_COMPUTE={text!r}: use threads, or dask://HOST:PORT.")
+    return text
 
 
 def _whole_number(values: Mapping[str, str], name: str, default: int, least: int = 1) -> int:

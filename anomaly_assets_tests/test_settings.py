@@ -18,7 +18,9 @@ def test_nothing_set_makes_the_samples_run() -> None:
         database=Path("data/anomaly.duckdb"),
         keep_snapshots=1,
         tensor_spec=TensorSpec(256, 256, 3),
+        compute="threads",
         workers=os.cpu_count() or 1,
+        task_timeout_seconds=600.0,
         refresh_cron="0 3 * * *",
         sensor_seconds=60,
         lock_wait_seconds=3600.0,
@@ -34,7 +36,9 @@ def test_everything_set_is_taken() -> None:
         "ANOMALY_KEEP_SNAPSHOTS": "0",
         "ANOMALY_IMAGE_SIZE": "256x320",
         "ANOMALY_CHANNELS": "1",
+        "ANOMALY_COMPUTE": "dask://scheduler.example:8786",
         "ANOMALY_WORKERS": "7",
+        "ANOMALY_TASK_TIMEOUT_SECONDS": "45",
         "ANOMALY_REFRESH_CRON": "*/5 * * * *",
         "ANOMALY_SENSOR_SECONDS": "5",
         "ANOMALY_LOCK_WAIT_SECONDS": "90",
@@ -45,7 +49,9 @@ def test_everything_set_is_taken() -> None:
         database=Path("/srv/team.duckdb"),
         keep_snapshots=0,
         tensor_spec=TensorSpec(height=256, width=320, channels=1),
+        compute="dask://scheduler.example:8786",
         workers=7,
+        task_timeout_seconds=45.0,
         refresh_cron="*/5 * * * *",
         sensor_seconds=5,
         lock_wait_seconds=90.0,
@@ -70,7 +76,8 @@ def test_an_empty_root_leaves_its_source_dataset_out(empty: str) -> None:
     "name",
     [
         "ANOMALY_WAREHOUSE", "ANOMALY_DATABASE", "ANOMALY_IMAGE_SIZE", "ANOMALY_CHANNELS",
-        "ANOMALY_WORKERS", "ANOMALY_REFRESH_CRON", "ANOMALY_LOCK_WAIT_SECONDS",
+        "ANOMALY_COMPUTE", "ANOMALY_WORKERS", "ANOMALY_TASK_TIMEOUT_SECONDS",
+        "ANOMALY_REFRESH_CRON", "ANOMALY_LOCK_WAIT_SECONDS",
     ],
 )  # fmt: skip
 def test_any_other_variable_that_is_empty_has_its_default(name: str) -> None:
@@ -108,6 +115,21 @@ def test_image_sizes_are_one_side_or_height_by_width(text: str, height: int, wid
         *(("ANOMALY_CHANNELS", value) for value in ("0", "2", "4", "rgb", "-1", "3.0")),
         *(("ANOMALY_WORKERS", value) for value in ("0", "-2", "many", "1.5")),
         *(("ANOMALY_LOCK_WAIT_SECONDS", value) for value in ("0", "-1", "soon")),
+        *(("ANOMALY_TASK_TIMEOUT_SECONDS", value) for value in ("0", "1.5", "never")),
+        *(
+            ("ANOMALY_COMPUTE", value)
+            for value in (
+                "dask",
+                "dask://",
+                "dask://scheduler",
+                "dask://:8786",
+                "dask://a:b",
+                "dask://a:8786/path",
+                "tcp://a:8786",
+                "Threads",
+                "4",
+            )
+        ),
     ],
 )
 def test_a_value_that_cannot_be_used_is_named_with_its_variable(name: str, value: str) -> None:

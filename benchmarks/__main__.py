@@ -7,39 +7,22 @@ keeps its figures in `results.json`; `--only` measures and replaces some of them
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import statistics
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
 
 # Before dlt is imported.
 os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
 
 from benchmarks import loading, reading
-from benchmarks.bench import Bench, NotInstalledError, Ratios
+from benchmarks.bench import Bench
 from benchmarks.chart import draw, write_table
+from benchmarks.figures import Figure, chosen, keep, measured
 from benchmarks.trees import pictures
 
 RESULTS = Path(__file__).parent / "results.json"
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 CHART = PAGE.with_suffix(".svg")
-
-
-class Figure(NamedTuple):
-    """A row of the table: what is measured, and where it should be."""
-
-    name: str
-    measure: Callable[[Bench], Ratios]
-    sign: str
-    goal: float
-    quick: bool
-
-    def met(self, ratio: float) -> bool:
-        """Whether a ratio reaches the goal."""
-        return ratio <= self.goal if self.sign == "<=" else ratio >= self.goal
 
 
 FIGURES = (
@@ -72,13 +55,6 @@ def main() -> None:
         "--only", default="", help="figures whose name contains one of these, by comma"
     )
     options = parser.parse_args()
-    chosen = [
-        figure
-        for figure in FIGURES
-        if any(part in figure.name for part in options.only.split(","))
-        and (figure.quick or not options.quick)
-    ]
-    results = []
     with tempfile.TemporaryDirectory(prefix="anomaly-bench-") as folder:
         work = Path(folder)
         linked = pictures(work)
@@ -88,41 +64,11 @@ def main() -> None:
             bench = Bench(work, linked, 200, 400, (100, 200), pairs)
         else:
             bench = Bench(work, linked, 1600, None, (2000, 20000), pairs)
-        for figure in chosen:
-            try:
-                ratios = list(figure.measure(bench))
-            except NotInstalledError as missing:
-                print(f"{figure.name:44} {missing}: pip install -e '.[bench]'")
-                continue
-            ratio = statistics.median(ratios)
-            met = figure.met(ratio)
-            results.append(
-                {
-                    "figure": figure.name,
-                    "ratio": round(ratio, 3),
-                    "goal": f"{figure.sign} {figure.goal:g}",
-                    "met": met,
-                    "pairs": [round(value, 3) for value in ratios],
-                }
-            )
-            print(
-                f"{figure.name:44} {ratio:8.2f}  ({min(ratios):.2f} to {max(ratios):.2f}, "
-                f"{len(ratios)} pairs)  goal {figure.sign} {figure.goal:g}  "
-                f"{'met' if met else 'MISSED'}",
-                flush=True,
-            )
+        results = measured(chosen(FIGURES, options.only, quick=options.quick), bench)
     if not options.quick:
-        _keep(results)
-
-
-def _keep(results: list[dict[str, Any]]) -> None:
-    """Replace these figures among those kept, and make the page and the chart anew."""
-    kept = json.loads(RESULTS.read_text("utf-8")) if RESULTS.exists() else []
-    by_name = {result["figure"]: result for result in [*kept, *results]}
-    ordered = [by_name[figure.name] for figure in FIGURES if figure.name in by_name]
-    RESULTS.write_text(json.dumps(ordered, indent=1) + "\n", "utf-8")
-    write_table(ordered, PAGE)
-    draw(ordered, CHART)
+        ordered = keep(FIGURES, results, RESULTS)
+        write_table(ordered, PAGE)
+        draw(ordered, CHART)
 
 
 if __name__ == "__main__":

@@ -110,6 +110,7 @@ class PhasesReport:
     """What a process that ran all asset bodies says: seconds per phase, and its peak memory."""
 
     seconds: dict[str, float]
+    cpu_seconds: dict[str, float]
     peak_megabytes: float
 
     @property
@@ -119,10 +120,16 @@ class PhasesReport:
 
 
 def run_phases(
-    tree: Tree, warehouse: Path, published: Path | None = None, *, pillow_only: bool = False
+    tree: Tree,
+    warehouse: Path,
+    published: Path | None = None,
+    *,
+    pillow_only: bool = False,
+    computing: str = "threads",
 ) -> PhasesReport:
     """Run all asset bodies in a process of their own, as Dagster does."""
     arguments = [str(tree.mvtec_ad), str(tree.dagm_2007), str(warehouse)]
+    arguments += ["--compute", computing]
     if published is not None:
         arguments += ["--publish", str(published)]
     if pillow_only:

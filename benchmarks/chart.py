@@ -28,9 +28,16 @@ def write_table(results: Sequence[dict[str, Any]], page: Path) -> None:
         met = "met" if result["met"] else "**missed**"
         goal = _readable(result["goal"])
         rows.append(f"| {result['figure']} | {result['ratio']:.3g} | {spread} | {goal} | {met} |")
-    before, _, rest = page.read_text("utf-8").partition(_TABLE_START)
+    write_between(page, _TABLE_START, rows)
+
+
+def write_between(page: Path, start: str, lines: Sequence[str]) -> None:
+    """Replace what stands in a Markdown page between the comment `start` and the next `<!-- end -->`."""
+    before, found, rest = page.read_text("utf-8").partition(start)
+    if not found:
+        raise ValueError(f"{page} has no {start}")
     after = rest.partition(_TABLE_END)[2]
-    table = "\n".join([_TABLE_START, "", *rows, "", _TABLE_END])
+    table = "\n".join([start, "", *lines, "", _TABLE_END])
     page.write_text(f"{before}{table}{after}", "utf-8")
 
 

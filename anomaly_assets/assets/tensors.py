@@ -1,6 +1,7 @@
 """From catalogue to pixels: uniform tensors, and the images that could not be used."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -45,15 +46,24 @@ def image_tensors(
 ) -> Iterator[dg.MaterializeResult]:
     """Decode what is new or changed since the last run, and note what cannot be used."""
     from anomaly_assets.tensors.build import build_tensors
+    from anomaly_assets.tensors.compute import open_compute
 
     settings = warehouse.settings
+    roots = _opened_roots(settings, context.log.warning)
     with warehouse.warehouse.connect() as connection:
         rejected_before = keyed_rows(connection, "rejected_images")
     report = build_tensors(
         warehouse.warehouse,
-        _opened_roots(settings, context.log.warning),
+        roots,
         settings.tensor_spec,
-        workers=settings.workers,
+        compute=partial(
+            open_compute,
+            settings.compute,
+            roots,
+            settings.tensor_spec,
+            workers=settings.workers,
+            patience_seconds=settings.task_timeout_seconds,
+        ),
         run_id=context.run.run_id,
         progress=Progress(context.log.info, "images"),
     )

@@ -1,9 +1,9 @@
 """Bring the tensors up to date with the catalogue: decode what is stale, in parallel, once.
 
 A tensor is stale when the version of its file or mask, or the transform, differs from those it was
-made of. Stale images are decoded in batches by worker threads (Pillow lets go of the interpreter lock)
-while DuckDB takes the finished batches as Arrow; every 2,048 rows, which is one row group of the table,
-are one transaction. A run that is interrupted resumes after the last one.
+made of. Stale images are decoded in batches, by threads or by a cluster (`compute.py`), while DuckDB takes
+the finished batches as Arrow; every 2,048 rows, which is one row group of the table, are one transaction. A
+run that is interrupted resumes after the last one.
 
 Each transaction has a connection of its own: DuckDB keeps what it allocated until it is closed. What does
 not fill a row group goes first, because DuckDB takes over the rows of a transaction as they are only if
@@ -18,34 +18,28 @@ from __future__ import annotations
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from concurrent.futures import Future
+from contextlib import AbstractContextManager, closing
 from dataclasses import asdict
 from datetime import datetime, timezone
-from itertools import islice
+from itertools import chain, islice
 
 import duckdb
 import pyarrow as pa
 
 from anomaly_assets.ingest.roots import Root
+from anomaly_assets.tensors.compute import Compute
 from anomaly_assets.tensors.decode import (
     TENSORS_SCHEMA,
     UNREADABLE,
     DecodedBatch,
     Rejection,
     StaleImage,
-    decode_batch,
 )
 from anomaly_assets.tensors.report import BuildReport
 from anomaly_assets.tensors.spec import TensorSpec
 from anomaly_assets.warehouse.base import ROW_GROUP_SIZE, Warehouse
 from anomaly_assets.warehouse.schema import ensure_tables, row_count, sql_text
-
-BATCH_IMAGES = 8
-"""Images per decoding task: few, so that all workers finish at about the same time."""
-
-BATCHES_PER_WORKER = 4
-"""Decoding tasks in flight or waiting to be written: workers go on while a transaction is committed."""
 
 TRANSACTION_ROWS = ROW_GROUP_SIZE
 """Rows per transaction: DuckDB holds a row group, 400 MB at the default size, until it is full."""
@@ -83,10 +77,9 @@ def build_tensors(
     roots: Mapping[str, Root],
     spec: TensorSpec,
     *,
-    workers: int = 1,
+    compute: Callable[[], AbstractContextManager[Compute]],
     run_id: str | None = None,
     progress: Progress | None = None,
-    executor: Executor | None = None,
 ) -> BuildReport:
     """Make `image_tensors` and `rejected_images` equal to what the catalogue and the files say.
 
@@ -94,10 +87,9 @@ def build_tensors(
         warehouse: Holds `images`, and takes the tensors.
         roots: Source dataset to its opened root; images of other source datasets stay as they are.
         spec: Shape of the tensors.
-        workers: Number of decoding tasks that run at once.
+        compute: Makes ready what runs the decoding tasks; not called where there is nothing to decode.
         run_id: Noted with every row.
         progress: Called as batches arrive.
-        executor: Runs the decoding tasks; a pool of `workers` threads by default.
 
     Returns:
         Counts for people and for metadata.
@@ -105,14 +97,15 @@ def build_tensors(
     Raises:
         RootError: A root is gone, or its store does not answer.
         TooManyUnreadableError: More than a fifth of the files, and at least 5, cannot be read.
+        ComputeError: What should decode cannot; transactions that were complete stay.
     """
     started = time.monotonic()
     pa.default_memory_pool().release_unused()  # what the catalogue took, which tensors need now
     report = BuildReport()
-    with _pool(executor, workers) as pool, closing(warehouse.turns(list(roots))) as turns:
+    with closing(warehouse.turns(list(roots))) as turns:
         for names in turns:
             part = {name: roots[name] for name in names}
-            _build_part(warehouse, part, spec, pool, workers, run_id, progress, report)
+            _build_part(warehouse, part, spec, compute, run_id, progress, report)
     report.seconds = time.monotonic() - started
     return report
 
@@ -121,8 +114,7 @@ def _build_part(
     warehouse: Warehouse,
     roots: Mapping[str, Root],
     spec: TensorSpec,
-    pool: Executor,
-    workers: int,
+    compute: Callable[[], AbstractContextManager[Compute]],
     run_id: str | None,
     progress: Progress | None,
     report: BuildReport,
@@ -133,21 +125,24 @@ def _build_part(
         report.removed += _remove_gone(connection)
         stale = _stale_images(connection, list(roots), spec)
         report.unchanged = row_count(connection, "image_tensors") - report.decoded
+    if not stale:
+        return
     transactions = _transactions(stale, min(TRANSACTION_ROWS, warehouse.transaction_rows))
-    batches = [batch for transaction in transactions for batch in _sliced(transaction)]
-    decoded = _decode_in_order(pool, batches, roots, spec, BATCHES_PER_WORKER * workers)
-    noted = _noted(decoded, len(stale), report, progress)
-    started, waited = time.monotonic(), report.wait_seconds
-    for transaction in transactions:
-        ready = noted
-        if warehouse.decodes_first:
-            ready = iter(list(islice(noted, len(_sliced(transaction)))))
-        with warehouse.writing(), warehouse.connect(wide_rows=True) as connection:
-            replaced, lost = _write(connection, transaction, ready, run_id)
-            report.changed += replaced
-            report.removed += lost
-            report.unchanged = row_count(connection, "image_tensors") - report.decoded
-    report.write_seconds += time.monotonic() - started - (report.wait_seconds - waited)
+    with compute() as opened:
+        tasks = _tasks(transactions, opened)
+        decoded = _decode_in_order(opened, [*chain(*tasks)], roots, spec)
+        noted = _noted(decoded, len(stale), report, progress)
+        started, waited = time.monotonic(), report.wait_seconds
+        for transaction, batches in zip(transactions, tasks, strict=True):
+            ready: Iterator[DecodedBatch] = islice(noted, len(batches))
+            if warehouse.decodes_first:
+                ready = iter(list(ready))
+            with warehouse.writing(), warehouse.connect(wide_rows=True) as connection:
+                replaced, lost = _write(connection, transaction, ready, run_id)
+                report.changed += replaced
+                report.removed += lost
+                report.unchanged = row_count(connection, "image_tensors") - report.decoded
+        report.write_seconds += time.monotonic() - started - (report.wait_seconds - waited)
 
 
 def _transactions(images: list[StaleImage], rows: int) -> list[list[StaleImage]]:
@@ -158,26 +153,36 @@ def _transactions(images: list[StaleImage], rows: int) -> list[list[StaleImage]]
     return [images[:first], *complete] if first else complete
 
 
-def _sliced(images: list[StaleImage]) -> list[list[StaleImage]]:
-    starts = range(0, len(images), BATCH_IMAGES)
-    return [images[start : start + BATCH_IMAGES] for start in starts]
+def _tasks(transactions: list[list[StaleImage]], compute: Compute) -> list[list[list[StaleImage]]]:
+    """Cut each transaction into batches, towards the end smaller ones: workers finish together."""
+    left = sum(map(len, transactions))
+    tasks: list[list[list[StaleImage]]] = []
+    for images in transactions:
+        batches = []
+        start = 0
+        while start < len(images):
+            size = max(1, min(compute.batch_images, left // compute.window))
+            batches.append(images[start : start + size])
+            start += size
+            left -= len(batches[-1])
+        tasks.append(batches)
+    return tasks
 
 
 def _decode_in_order(
-    pool: Executor,
+    compute: Compute,
     batches: list[list[StaleImage]],
     roots: Mapping[str, Root],
     spec: TensorSpec,
-    window: int,
 ) -> Iterator[DecodedBatch]:
-    """Decode batches on the pool, at most `window` of them at once, and yield them in order."""
+    """Decode batches, some of them at once, and yield them in order."""
     pending: deque[Future[DecodedBatch]] = deque()
     for batch in batches:
-        if len(pending) >= window:
-            yield pending.popleft().result()
-        pending.append(pool.submit(decode_batch, batch, roots, spec))
+        if len(pending) >= compute.window:
+            yield compute.result(pending.popleft())
+        pending.append(compute.executor.submit(compute.task, batch, roots, spec))
     while pending:
-        yield pending.popleft().result()
+        yield compute.result(pending.popleft())
 
 
 def _noted(
@@ -229,7 +234,7 @@ def _write(
 
     def tensors() -> Iterator[pa.RecordBatch]:
         try:
-            for batch in islice(batches, len(_sliced(images))):
+            for batch in batches:
                 rejections.extend(batch.rejections)
                 written.update(batch.tensors["image_id"].to_pylist())
                 yield batch.tensors
@@ -284,16 +289,3 @@ def _stale_images(
         StaleImage(*row)
         for row in connection.execute(sql_text("stale_images"), parameters).fetchall()
     ]
-
-
-@contextmanager
-def _pool(executor: Executor | None, workers: int) -> Iterator[Executor]:
-    """The given executor, or a thread pool that drops what has not begun when the build fails."""
-    if executor is not None:
-        yield executor
-        return
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
-    try:
-        yield pool
-    finally:
-        pool.shutdown(cancel_futures=True)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from datetime import datetime, timezone
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import duckdb
 
-import anomaly_assets
+from anomaly_assets.version import code_version
 from anomaly_assets.warehouse.schema import sql_text
 
 
@@ -52,19 +49,3 @@ def provenance(connection: duckdb.DuckDBPyConnection, snapshot_id: str) -> dict[
     names = [column[0] for column in result.description or []]
     row = result.fetchone()
     return dict(zip(names, row, strict=True)) if row else {}
-
-
-@cache
-def code_version() -> str:
-    """The package's version and a digest of its source files, such as `0.1.0+3f2a91c04d7e`.
-
-    The digest tells two working copies of one version apart.
-    """
-    folder = Path(anomaly_assets.__file__).parent
-    digest = hashlib.sha256()
-    for file in sorted(each for each in folder.rglob("*") if each.suffix in _SOURCES):
-        digest.update(file.relative_to(folder).as_posix().encode() + b"\0" + file.read_bytes())
-    return f"{anomaly_assets.__version__}+{digest.hexdigest()[:12]}"
-
-
-_SOURCES = {".py", ".sql", ".json"}

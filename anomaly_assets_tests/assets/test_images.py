@@ -5,7 +5,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
-import yaml  # type: ignore[import-untyped]
+import yaml
 
 from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets_tests.assets.environment import Environment

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Iterable, Mapping
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from anomaly_assets.ingest.reconcile import Reconciliation
 from anomaly_assets.ingest.roots import open_root
 from anomaly_assets.ingest.source import load
 from anomaly_assets.tensors.build import BuildReport, build_tensors
+from anomaly_assets.tensors.compute import open_compute
 from anomaly_assets.tensors.spec import TensorSpec
 from anomaly_assets.warehouse.database import FileWarehouse
 from anomaly_assets.warehouse.schema import ensure_tables, refresh
@@ -82,7 +83,9 @@ def load_root(warehouse: FileWarehouse, dataset: str, location: str) -> Reconcil
 
 def build(warehouse: FileWarehouse, dataset: str, location: str) -> BuildReport:
     """Decode what is stale, with threads."""
-    return build_tensors(warehouse, {dataset: open_root(location)}, SPEC, workers=2)
+    roots = {dataset: open_root(location)}
+    compute = partial(open_compute, "threads", roots, SPEC, workers=2)
+    return build_tensors(warehouse, roots, SPEC, compute=compute)
 
 
 def loaded(folder: Path, dataset: str, location: str) -> FileWarehouse:

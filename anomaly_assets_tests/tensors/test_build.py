@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from anomaly_assets.ingest.roots import open_root
-from anomaly_assets.tensors import build
+from anomaly_assets.tensors import compute
 from anomaly_assets.tensors.build import BuildReport, TooManyUnreadableError
 from anomaly_assets.tensors.spec import TensorSpec
 from anomaly_assets.tensors.transform import decode_image, decode_mask
@@ -349,7 +349,8 @@ def test_names_that_are_special_in_addresses_are_read(project: Project) -> None:
 def test_progress_is_told_after_every_batch(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(build, "BATCH_IMAGES", 2)
+    monkeypatch.setattr(compute, "BATCH_IMAGES", 2)
+    monkeypatch.setattr(compute, "BATCHES_PER_WORKER", 1)
     project.path(GOOD[2]).write_bytes(b"no picture")
     project.list_files()
     told: list[tuple[int, int]] = []
@@ -361,7 +362,7 @@ def test_progress_is_told_after_every_batch(
 def test_any_number_of_workers_makes_the_same_tensors(
     project: Project, monkeypatch: pytest.MonkeyPatch, workers: int
 ) -> None:
-    monkeypatch.setattr(build, "BATCH_IMAGES", 1)
+    monkeypatch.setattr(compute, "BATCH_IMAGES", 1)
     project.build()
     query = "SELECT * EXCLUDE (loaded_at, run_id) FROM image_tensors ORDER BY image_id"
     expected = project.rows(query)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from anomaly_assets.ingest.roots import open_root
-from anomaly_assets.tensors import build
+from anomaly_assets.tensors import build, compute
 from anomaly_assets.tensors.build import Progress
 from anomaly_assets.tensors.decode import StaleImage, decode_batch
 from anomaly_assets.tensors.spec import TensorSpec
@@ -64,8 +64,8 @@ def stop_after(images: int) -> Progress:
 def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Transactions of two images, decoded one by one; of five images, the odd one comes first."""
     monkeypatch.setattr(build, "TRANSACTION_ROWS", 2)
-    monkeypatch.setattr(build, "BATCH_IMAGES", 1)
-    monkeypatch.setattr(build, "BATCHES_PER_WORKER", 2)
+    monkeypatch.setattr(compute, "BATCH_IMAGES", 1)
+    monkeypatch.setattr(compute, "BATCHES_PER_WORKER", 2)
 
 
 @pytest.mark.usefixtures("small_steps")
@@ -176,8 +176,8 @@ def test_no_more_batches_wait_in_memory_than_the_window_allows(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A window of two batches per worker bounds the memory, however many images are stale."""
-    monkeypatch.setattr(build, "BATCH_IMAGES", 1)
-    monkeypatch.setattr(build, "BATCHES_PER_WORKER", 2)
+    monkeypatch.setattr(compute, "BATCH_IMAGES", 1)
+    monkeypatch.setattr(compute, "BATCHES_PER_WORKER", 2)
     executor, ahead = SynchronousExecutor(), []
     project.build(
         executor=executor,

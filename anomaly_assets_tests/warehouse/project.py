@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import Executor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,9 @@ from PIL import Image
 from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.ingest.catalog import list_catalog
 from anomaly_assets.ingest.roots import Root, open_root
+from anomaly_assets.tensors import compute
 from anomaly_assets.tensors.build import BuildReport, build_tensors
+from anomaly_assets.tensors.compute import Compute
 from anomaly_assets.tensors.spec import TensorSpec
 from anomaly_assets.tensors.transform import UInt8Array
 from anomaly_assets.warehouse.database import FileWarehouse
@@ -89,8 +93,25 @@ class Project:
             if ("images",) not in views:
                 refresh(connection, "images")
 
-    def build(self, spec: TensorSpec = SPEC, **options: Any) -> BuildReport:
-        return build_tensors(self.warehouse, options.pop("roots", self.roots()), spec, **options)
+    def build(
+        self,
+        spec: TensorSpec = SPEC,
+        *,
+        workers: int = 1,
+        executor: Executor | None = None,
+        **options: Any,
+    ) -> BuildReport:
+        """Build the tensors, with threads or on an executor of the test."""
+        roots = options.pop("roots", self.roots())
+
+        def opened() -> AbstractContextManager[Compute]:
+            if executor is None:
+                return compute.open_compute("threads", roots, spec, workers=workers)
+            window = compute.BATCHES_PER_WORKER * workers
+            return nullcontext(Compute(executor, compute.BATCH_IMAGES, window))
+
+        options.setdefault("compute", opened)
+        return build_tensors(self.warehouse, roots, spec, **options)
 
     def refresh_all(self) -> None:
         with self.warehouse.connect() as connection:

@@ -1,0 +1,32 @@
+"""Preloaded by workers of tests and benchmarks: images take longer, as if they were larger, or kill."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+
+from anomaly_assets.ingest.roots import Root
+from anomaly_assets.tensors import decode
+
+_decode_image = decode.decode_image
+_read = decode._read
+_DEADLY = os.environ.get("ANOMALY_TEST_DIES_AT")
+_SECONDS = float(os.environ.get("ANOMALY_TEST_SECONDS_PER_IMAGE", "0"))
+
+
+def decode_image(*arguments: object, **options: object) -> decode.DecodedImage:
+    """Decode after a pause that lets other threads run, as decoding itself does."""
+    time.sleep(_SECONDS)
+    return _decode_image(*arguments, **options)  # type: ignore[arg-type]
+
+
+def read(roots: Mapping[str, Root], image: decode.StaleImage, uri: str) -> bytes:
+    """Read, or end the process."""
+    if _DEADLY and uri.endswith(_DEADLY):
+        os._exit(1)
+    return _read(roots, image, uri)
+
+
+decode.decode_image = decode_image
+decode._read = read

@@ -1,0 +1,63 @@
+"""The cost model: what it says where the answer is known beforehand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+pytest.importorskip("distributed", reason="needs the extra `dask`")
+
+from anomaly_assets.tensors.build import TRANSACTION_ROWS, _tasks
+from anomaly_assets.tensors.compute import Compute
+from anomaly_assets.tensors.decode import StaleImage
+from benchmarks.costs import Costs
+from benchmarks.scale import _sizes, ceilings, load_seconds, predicted, rates, simulate
+
+FREE = Costs(0.0, 0.0, 0.01, 0.0, 0.0, 0.0, 1e-9, 1.0, 1.0)
+"""Nothing costs anything but decoding: 10 ms."""
+
+USUAL = Costs(1.0, 3e-5, 0.01, 1e-3, 2e-3, 5e-4, 1e-3, 250_000.0, 1e6)
+
+
+@pytest.mark.parametrize("images", [1, 7, 64, 2048, 2049, 5000])
+@pytest.mark.parametrize(("batch_images", "window"), [(32, 8), (8, 32), (1, 1)])
+def test_the_simulation_cuts_tasks_as_the_build_does(
+    images: int, batch_images: int, window: int
+) -> None:
+    image = StaleImage("", "", "", "", "", None, None, None)
+    first = images % TRANSACTION_ROWS
+    rows = [first] * bool(first) + [TRANSACTION_ROWS] * (images // TRANSACTION_ROWS)
+    compute = Compute(None, batch_images, window)  # type: ignore[arg-type]
+    tasks = _tasks([[image] * each for each in rows], compute)
+    built = [len(task) for transaction in tasks for task in transaction]
+    assert [*_sizes(images, batch_images, window)] == built
+    assert sum(built) == images
+
+
+@pytest.mark.parametrize("workers", [1, 2, 8, 100])
+def test_where_only_decoding_costs_workers_share_it_evenly(workers: int) -> None:
+    images = 20_000
+    assert simulate(FREE, workers, images) == pytest.approx(images * 0.01 / workers, rel=0.03)
+
+
+def test_workers_are_the_bottleneck_until_the_driver_is() -> None:
+    assert load_seconds(USUAL, 1, 10_000)[1] == "workers"
+    assert load_seconds(USUAL, 1000, 10_000)[1] == "driver"
+    seconds = [load_seconds(USUAL, workers, 10**6)[0] for workers in (1, 10, 100)]
+    assert seconds == sorted(seconds, reverse=True)
+
+
+def test_model_and_simulation_agree_on_a_long_load() -> None:
+    for workers in (1, 4, 32):
+        told, _ = load_seconds(replace(USUAL, listing_seconds=0.0), workers, 100_000)
+        assert simulate(USUAL, workers, 100_000) == pytest.approx(told, rel=0.05)
+
+
+def test_an_added_cost_is_added() -> None:
+    assert simulate(FREE, 1, 100, sleep=0.09) == pytest.approx(10.0, rel=0.001)
+
+
+def test_the_tables_have_a_row_for_each_number_of_workers() -> None:
+    assert len(predicted(USUAL)) == len(ceilings(USUAL)) == 2 + 4
+    assert rates(USUAL, 1)["network"] == pytest.approx(5000)
