@@ -92,8 +92,11 @@ def on_cluster(
                 "A decoding task ended the workers that ran it, one after the other. Their logs say "
                 f"why; too little memory is the usual cause. {_GOES_ON}"
             ) from error
-        except (CancelledError, FutureCancelledError, CommClosedError) as error:
-            raise ComputeError(f"The scheduler at {location} went away. {_GOES_ON}") from error
+        except Exception as error:
+            gone = isinstance(error, (CancelledError, FutureCancelledError, CommClosedError))
+            if gone or client.status != "running":
+                raise ComputeError(f"The scheduler at {location} went away. {_GOES_ON}") from error
+            raise
         finally:
             executor.shutdown(wait=False)
 
@@ -120,7 +123,7 @@ class _Patience:
                     return task.result()
             self._raise_what_failed()
             now = time.monotonic()
-            if self.client.nthreads():
+            if self._workers():
                 somebody_seen = now
             elif now - somebody_seen > _CONNECT_SECONDS:
                 raise ComputeError(
@@ -131,6 +134,16 @@ class _Patience:
                     f"The cluster at {self.location} gave no result for {self.seconds:.0f} s. Look at "
                     f"its workers, or raise ANOMALY_TASK_TIMEOUT_SECONDS. {_GOES_ON}"
                 )
+
+    def _workers(self) -> int:
+        from distributed import TimeoutError as NoAnswer
+
+        try:
+            return len(self.client.nthreads(callback_timeout=_CONNECT_SECONDS))
+        except NoAnswer as error:
+            raise ComputeError(
+                f"The scheduler at {self.location} does not answer any more. {_GOES_ON}"
+            ) from error
 
     def _raise_what_failed(self) -> None:
         for state in list(self.client.futures.values()):

@@ -184,6 +184,18 @@ def test_a_scheduler_that_goes_away_ends_the_run_with_a_word(
     heals(project, expected)
 
 
+def test_a_scheduler_that_hangs_ends_the_run_with_a_word(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster_module, "_CONNECT_SECONDS", 3)
+    with slow_cluster(tmp_path) as cluster:
+        stop = partial(cluster.scheduler.send_signal, signal.SIGSTOP)
+        started = time.monotonic()
+        with pytest.raises(ComputeError, match="does not answer any more"):
+            build_on(cluster, project, progress=once(10, stop))
+        assert time.monotonic() - started < 60
+
+
 def test_files_that_end_every_worker_end_the_run_with_a_word(
     project: Project, tmp_path: Path, expected: list[list[tuple[Any, ...]]]
 ) -> None:
