@@ -230,8 +230,8 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
         )
         given: list[str] = []
         shell = InteractiveShell()
-        shell.register_magic_function(given.append, "line", "pip")
-        result = shell.run_cell(cell.source.replace('SOURCE = ""', f"SOURCE = {source!r}"))
+        shell.magics_manager.magics["line"]["pip"] = given.append
+        result = shell.run_cell(cell.source.replace('\nSOURCE = ""', f"\nSOURCE = {source!r}"))
         return given, result.error_in_exec
 
     yield run
@@ -246,13 +246,13 @@ class TestInstallation:
         self, install: Install, project_root: Path
     ) -> None:
         given, error = install(project_root / "notebooks", {"dagster_embedded_elt"})
-        assert (given, error) == ([f'--quiet "{project_root}" matplotlib pandas'], None)
+        assert (given, error) == ([f'install --quiet "{project_root}" matplotlib pandas'], None)
 
     def test_a_notebook_alone_installs_what_source_says(
         self, install: Install, tmp_path: Path
     ) -> None:
         given, error = install(tmp_path, {"anomaly_assets"}, "anomaly.whl")
-        assert (given, error) == (['--quiet "anomaly.whl" matplotlib pandas'], None)
+        assert (given, error) == (['install --quiet "anomaly.whl" matplotlib pandas'], None)
 
     def test_a_notebook_alone_says_what_is_missing(self, install: Install, tmp_path: Path) -> None:
         given, error = install(tmp_path, {"anomaly_assets"})
