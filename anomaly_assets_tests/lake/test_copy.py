@@ -56,7 +56,7 @@ def test_what_was_copied_to_a_lake_is_published_and_refreshed_as_if_made_there(
     assert lake.published().differences(read_content(tiny.database)) == []
     run = run_job()
     assert run.success, run.failures
-    assert run.materialized["image_tensors"]["rows_decoded"] == 0
+    assert run.materialized["image_tensors"]["rows_added"] == 0
     assert run.materialized["published_database"]["written"] is False
 
 
