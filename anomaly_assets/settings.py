@@ -72,7 +72,7 @@ class Settings:
             raise SettingsError(f"ANOMALY_CHANNELS={channels}: use 3 (RGB) or 1 (grey).")
         warehouse = values.get("ANOMALY_WAREHOUSE") or "data/warehouse.duckdb"
         database = _database(values, "ANOMALY_DATABASE", "data/anomaly.duckdb")
-        if is_file(warehouse) and Path(warehouse).absolute() == database.absolute():
+        if is_file(warehouse) and os.path.realpath(warehouse) == os.path.realpath(database):
             raise SettingsError(
                 f"ANOMALY_WAREHOUSE and ANOMALY_DATABASE are both {database}: name two files, because "
                 "people read one while the other is written."

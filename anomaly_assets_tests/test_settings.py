@@ -161,7 +161,8 @@ def test_what_is_published_for_a_file_warehouse_is_a_file(text: str) -> None:
     assert "hidden" not in str(raised.value)
 
 
-def test_warehouse_and_published_database_are_two_files() -> None:
-    both = {"ANOMALY_WAREHOUSE": "data/a.duckdb", "ANOMALY_DATABASE": "data/a.duckdb"}
+@pytest.mark.parametrize("same", ["data/a.duckdb", "data/../data/a.duckdb", "./data//a.duckdb"])
+def test_warehouse_and_published_database_are_two_files(same: str) -> None:
+    both = {"ANOMALY_WAREHOUSE": "data/a.duckdb", "ANOMALY_DATABASE": same}
     with pytest.raises(SettingsError, match="name two files"):
         Settings.from_environment(both)

@@ -79,9 +79,18 @@ def _is_ours(folder: Path) -> bool:
     return folder.name.startswith(_UNFINISHED) or (folder / "about.json").exists()
 
 
+def _description(folder: Path) -> dict[str, Any]:
+    """What a folder says of itself; nothing where that is damaged, as in one that was half-written."""
+    try:
+        about = json.loads((folder / "about.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return about if isinstance(about, dict) else {}
+
+
 def _entry(folder: Path) -> CachedSelection:
-    complete = not folder.name.startswith(_UNFINISHED)
-    about = json.loads((folder / "about.json").read_text("utf-8")) if complete else {}
+    about = {} if folder.name.startswith(_UNFINISHED) else _description(folder)
+    complete = bool(about)
     stats = [path.stat() for path in (folder, *folder.iterdir())]
     return CachedSelection(
         folder=folder,
@@ -147,7 +156,7 @@ def read(folder: Path) -> tuple[Selection, CachedPixels]:
         selection = Selection.of(table, about["snapshot_id"], statistics, about["asked_for"])
         pixels = CachedPixels(folder, selection.mask_from_file)
         pixels.check(selection.shape)
-    except (OSError, ValueError, KeyError, pa.ArrowInvalid) as error:
+    except (OSError, ValueError, KeyError, TypeError, EOFError, pa.ArrowInvalid) as error:
         raise CacheError(
             f"{folder} is no cached selection, or is damaged: {error}. Delete it; Samples.cache "
             "writes it again."

@@ -213,6 +213,10 @@ def _use(connection: duckdb.DuckDBPyConnection) -> str:
     return f'USE "{catalog}"."{schema}"'
 
 
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
+
+
 class _Held:
     """A file that stays within reach as long as this object lives, though its name be given to another."""
 
@@ -220,12 +224,18 @@ class _Held:
         self._path = path
         self._process = os.getpid()
         self._descriptor = os.open(path, os.O_RDONLY)
+        self._identity = _identity(os.fstat(self._descriptor))
         self._closing = weakref.finalize(self, os.close, self._descriptor)
 
     def address(self) -> Path:
         """A path to the file: where the system has none by descriptor (Linux has), the name itself."""
         held = Path(f"/proc/{self._process}/fd/{self._descriptor}")
-        return held if held.exists() else self._path
+        try:
+            # After `close`, the number may be that of a pipe, from which reading would wait for ever.
+            same = _identity(held.stat()) == self._identity
+        except OSError:
+            same = False
+        return held if same else self._path
 
     def close(self) -> None:
         """Let go of it, in the process that holds it."""

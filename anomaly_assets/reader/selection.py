@@ -120,6 +120,9 @@ def _rows(
     values = {column: list(wanted.get(column, ())) for column in FILTERED}
     statement = _SELECTED.replace("<where>", "true" if where is None else f"(\n{where}\n)")
     try:
+        if where is not None:
+            # Alone as well as in parentheses: `true) OR (true` would lift the other filters.
+            duckdb.extract_statements(f"SELECT {where}")
         if len(duckdb.extract_statements(statement)) != 1:
             raise ValueError(f"where={where!r} is more than one SQL statement.")
         with explained(database.location):

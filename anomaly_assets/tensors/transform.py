@@ -199,4 +199,7 @@ def _unusable(error: Exception, content: bytes) -> UnusableImageError:
     if isinstance(error, Image.UnidentifiedImageError) and not content.startswith(_PNG_SIGNATURE):
         start = content[:8].hex(" ")
         return UnusableImageError("not_a_png", f"The file does not start as a PNG does: {start}.")
+    if isinstance(error, Image.UnidentifiedImageError):
+        # Pillow's own words hold an address in memory, another one at every try.
+        return UnusableImageError("damaged_image", "The header is damaged, or says 0 pixels.")
     return UnusableImageError("damaged_image", f"{type(error).__name__}: {error}"[:500])

@@ -18,6 +18,7 @@ LAKE_PREFIX = "ducklake:"
 MOTHERDUCK_PREFIXES = ("md:", "motherduck:")
 
 _CONNECT_SECONDS = 10
+_EXAMPLE = "One is: host=db.example dbname=anomaly user=team, with the password in PGPASSWORD or ~/.pgpass."
 _SHOWN = ("service", "host", "hostaddr", "port", "dbname", "user")
 
 
@@ -78,14 +79,13 @@ def parse_location(location: str) -> Path | LakeLocation | MotherDuckLocation:
         database = location.partition(":")[2]
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", database):
             raise LocationError(
-                f"{location.partition('?')[0]}: give the name of a database, such as md:anomaly. The "
-                "token belongs into the environment, as motherduck_token."
+                f"{location.partition(':')[0]}:…: give the name of a database and nothing else, such as "
+                "md:anomaly. The token belongs into the environment, as motherduck_token."
             )
         return MotherDuckLocation(database)
     if not is_file(location):
         raise LocationError(
-            f"{_without_password(location)}: use the path of a DuckDB file, ducklake:postgres:…, "
-            "or md:NAME."
+            f"{_kind_of(location)}: use the path of a DuckDB file, ducklake:postgres:…, or md:NAME."
         )
     return Path(location)
 
@@ -94,7 +94,7 @@ def _lake(location: str) -> LakeLocation:
     kind, _, conninfo = location.removeprefix(LAKE_PREFIX).partition(":")
     if kind != "postgres":
         raise LocationError(
-            f"{_without_password(location)}: the catalogue of a lake that several machines write to is in "
+            f"{_kind_of(location)}: the catalogue of a lake that several machines write to is in "
             "PostgreSQL: ducklake:postgres:host=… dbname=…"
         )
     try:
@@ -102,17 +102,22 @@ def _lake(location: str) -> LakeLocation:
         from psycopg.conninfo import conninfo_to_dict, make_conninfo
     except ImportError:
         raise LocationError(
-            f"{_without_password(location)} needs psycopg, which is not installed: "
+            f"{_kind_of(location)} needs psycopg, which is not installed: "
             "pip install 'anomaly_assets[lake]'."
         ) from None
     try:
         values = conninfo_to_dict(conninfo)
-    except ProgrammingError as error:
-        reason = str(error).splitlines()[0]
+    except ProgrammingError:
+        # Neither the text nor libpq's reason is shown: what did not parse may hold a password anywhere.
         raise LocationError(
-            f"{_without_password(location)}: what follows ducklake:postgres: is no connection string of "
-            f"PostgreSQL ({_without_password(reason)}). One is: host=db.example dbname=anomaly user=team"
+            f"{_kind_of(location)}: what follows ducklake:postgres: is no connection string of "
+            f"PostgreSQL. {_EXAMPLE}"
         ) from None
+    if any("@" in str(values.get(name, "")) for name in ("host", "hostaddr", "port", "dbname")):
+        raise LocationError(
+            f"{_kind_of(location)}: there is an @ in its host, port or database, so its password was cut "
+            f"in two: write @, / and % in a password as %40, %2F and %25. {_EXAMPLE}"
+        )
     password = values.pop("password", None)
     values.setdefault("connect_timeout", _CONNECT_SECONDS)
     told = {name: str(value) for name, value in values.items()}
@@ -120,6 +125,7 @@ def _lake(location: str) -> LakeLocation:
     return LakeLocation(make_conninfo(**told), None if password is None else str(password), shown)
 
 
-def _without_password(text: str) -> str:
-    text = re.sub(r"(password\s*=\s*)('(?:[^'\\]|\\.)*'?|[^\s&]+)", r"\1***", text, flags=re.I)
-    return re.sub(r"(://[^:/@\s]*):[^@\s]*@", r"\1:***@", text)
+def _kind_of(location: str) -> str:
+    """The beginning of a location, which says what it was meant to be and holds no secret."""
+    known = re.match(r"ducklake:(?:[a-z]+:)?|[a-z0-9+]{1,20}://", location)
+    return f"{known[0] if known else ''}…"

@@ -193,3 +193,20 @@ def test_other_folders_are_left_alone(tmp_path: Path) -> None:
     (tmp_path / "somebody else's").mkdir()
     (tmp_path / "file").touch()
     assert cached_selections(tmp_path) == []
+
+
+@pytest.mark.parametrize("content", ["{", "[]", ""])
+def test_a_damaged_description_hides_no_other_cache_and_can_be_removed(
+    database: Path, tmp_path: Path, content: str
+) -> None:
+    samples = open_samples(database)
+    samples.cache(tmp_path)
+    samples[:2].cache(tmp_path)
+    damaged, _ = cached_selections(tmp_path)
+    (damaged.folder / "about.json").write_text(content)
+    with pytest.raises(CacheError, match="is damaged"):
+        open_cache(damaged.folder)
+    found = cached_selections(tmp_path)
+    assert sorted(each.complete for each in found) == [False, True]
+    [each.remove() for each in found if not each.complete]
+    assert len(cached_selections(tmp_path)) == 1

@@ -141,6 +141,23 @@ def test_another_process_reads_the_snapshot_that_was_opened_here(project: Projec
     assert found.stdout.decode().strip() == samples.images[:].tobytes().hex()
 
 
+def test_a_descriptor_that_now_belongs_to_a_pipe_is_not_read_from(project: Project) -> None:
+    samples = open_samples(project.folder / "anomaly.duckdb")
+    expected = samples.images[:].tobytes().hex()
+    pickled = pickle.dumps(samples)
+    held = samples._pixels._database._file._descriptor  # type: ignore[attr-defined]
+    samples.close()
+    reading, writing = os.pipe()
+    os.dup2(reading, held)
+    try:
+        program = [sys.executable, "-c", OPENED_ELSEWHERE]
+        found = subprocess.run(program, input=pickled, capture_output=True, timeout=60)
+    finally:
+        for descriptor in {reading, writing, held}:
+            os.close(descriptor)
+    assert found.stdout.decode().strip() == expected
+
+
 def test_a_forked_process_has_a_connection_of_its_own(project: Project) -> None:
     samples = open_samples(project.folder / "anomaly.duckdb")
     expected = samples.images[:]

@@ -48,6 +48,15 @@ def test_a_lake_that_is_only_named_is_not_opened() -> None:
         "ducklake:sqlite:team.db?password=hidden-one",
         "ducklake:postgres:what=ever password=hidden-one",
         "ducklake:postgres:postgresql://me:hidden-one@[db/team",
+        "ducklake:postgres:postgresql://me:a@hidden-one@db.example/team",
+        "ducklake:postgres:postgresql://me:a/hidden-one@db.example/team",
+        "ducklake:postgres:postgresql://me:a%zzhidden-one@db.example/team",
+        "ducklake:postgres:host=db password=my hidden-one dbname=team",
+        "ducklake:postgres:host=db passwrd=hidden-one",
+        "ducklake:postgres:host=db pwd=hidden-one",
+        "ducklake:mysql://me:a@hidden-one@db/team",
+        "ducklake:md:team?motherduck_token=hidden-one",
+        "https://db.example/team?sig=hidden-one",
         "s3://me:hidden-one@bucket/team.duckdb",
     ],
 )
@@ -64,4 +73,13 @@ def test_without_the_extra_its_name_is_told(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setitem(sys.modules, "psycopg", None)
     with pytest.raises(LocationError, match=r"pip install 'anomaly_assets\[lake\]'") as raised:
         parse_location(LAKES[0])
+    assert "hidden" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "location", ["md:x&motherduck_token=hidden", "md:x motherduck_token=hidden", "md:x?t=hidden"]
+)
+def test_a_token_in_the_name_of_a_database_is_not_shown(location: str) -> None:
+    with pytest.raises(LocationError, match="motherduck_token") as raised:
+        parse_location(location)
     assert "hidden" not in str(raised.value)

@@ -81,7 +81,9 @@ def test_the_location_is_the_name_of_a_database() -> None:
 def test_a_location_that_names_no_database_is_refused_and_a_token_in_it_not_shown(
     location: str,
 ) -> None:
-    with pytest.raises(LocationError, match="the name of a database, such as md:anomaly") as raised:
+    with pytest.raises(
+        LocationError, match="the name of a database and nothing else, such as md:anomaly"
+    ) as raised:
         open_warehouse(location)
     assert "hidden-one" not in str(raised.value)
 
