@@ -208,5 +208,5 @@ def test_a_damaged_description_hides_no_other_cache_and_can_be_removed(
         open_cache(damaged.folder)
     found = cached_selections(tmp_path)
     assert sorted(each.complete for each in found) == [False, True]
-    [each.remove() for each in found if not each.complete]
+    next(each for each in found if not each.complete).remove()
     assert len(cached_selections(tmp_path)) == 1
