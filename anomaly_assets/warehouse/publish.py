@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -30,9 +29,9 @@ from anomaly_assets.warehouse.database import (
     catalog_name,
     refuse_ambiguous_name,
     sql_literal,
-    start_duckdb,
     table_exists,
 )
+from anomaly_assets.warehouse.file_copy import copy_file
 from anomaly_assets.warehouse.keep import discard_older, keep
 from anomaly_assets.warehouse.provenance import note_snapshot, provenance
 from anomaly_assets.warehouse.schema import ALIAS_SCHEMA, ensure_tables, row_count, statement
@@ -105,30 +104,32 @@ def publish(
             ensure_tables(connection)
             _refuse_what_is_wrong(connection, spec)
             snapshot_id = _snapshot_id(connection)
-            samples = row_count(connection, "samples")
+            counts = _counts(connection)
+            samples = counts["samples"]
             published_id = _published_id(target)
-            if published_id == snapshot_id and not _differing(connection, target):
+            if published_id == snapshot_id and not _differing(counts, target):
                 discard_older(target, snapshot_id, keep_snapshots)
                 origin = provenance(connection, snapshot_id)
                 return Publication(snapshot_id, False, target.stat().st_size, samples, origin)
-            counts = _counts(connection)
             del counts["snapshots"]  # which this very row changes
             note_snapshot(connection, snapshot_id, run_id, counts)
             origin = provenance(connection, snapshot_id)
             connection.execute("CHECKPOINT")
             live_bytes = _live_bytes(connection)
-        with _beside(target) as unfinished:
-            size = warehouse.path.stat().st_size
-            if size <= COMPACT_RATIO * live_bytes + _SMALL_BYTES:
-                shutil.copyfile(warehouse.path, unfinished)
-            else:
-                _rewrite(warehouse, unfinished)
-                if size > REWRITE_RATIO * live_bytes + _SMALL_BYTES:
-                    with _beside(warehouse.path) as compact:
-                        shutil.copyfile(unfinished, compact)
-            _finish(unfinished, catalog=catalog_name(target))
-            if keep_snapshots and published_id != snapshot_id:
-                keep(target, published_id)
+            with _beside(target) as unfinished:
+                size = warehouse.path.stat().st_size
+                if size <= COMPACT_RATIO * live_bytes + _SMALL_BYTES:
+                    _let_go(connection)
+                    copy_file(warehouse.path, unfinished)
+                else:
+                    _rewrite(connection, unfinished)
+                    _let_go(connection)
+                    if size > REWRITE_RATIO * live_bytes + _SMALL_BYTES:
+                        with _beside(warehouse.path) as compact:
+                            copy_file(unfinished, compact)
+                _finish(connection, unfinished, catalog=catalog_name(target))
+                if keep_snapshots and published_id != snapshot_id:
+                    keep(target, published_id)
         discard_older(target, snapshot_id, keep_snapshots)
     return Publication(snapshot_id, True, target.stat().st_size, samples, origin)
 
@@ -138,11 +139,10 @@ def differing_counts(warehouse: FileWarehouse, target: Path) -> list[tuple[str, 
     if not target.exists():
         return [(str(target), "does not exist")]
     with warehouse.connect() as connection:
-        return _differing(connection, target)
+        return _differing(_counts(connection), target)
 
 
-def _differing(connection: duckdb.DuckDBPyConnection, target: Path) -> list[tuple[str, str | None]]:
-    expected = _counts(connection)
+def _differing(expected: Mapping[str, int], target: Path) -> list[tuple[str, str | None]]:
     with _reading(target) as published:
         found = _counts(published)
     return [
@@ -196,8 +196,9 @@ def _published_id(target: Path) -> str | None:
 def _snapshot_id(connection: duckdb.DuckDBPyConnection) -> str:
     """Digest of all that is published; summaries count, because they may be made at another time."""
     digest = hashlib.sha256()
-    found = connection.execute(statement(connection, "snapshot_id")).fetchone()
-    digest.update(repr(found).encode())
+    found = connection.execute(statement(connection, "snapshot_content")).fetchall()
+    # Python's SHA-256 is several times faster than DuckDB's.
+    digest.update(repr((hashlib.sha256(found[0][0]).hexdigest(),)).encode())
     for name in _SUMMARIES:
         if table_exists(connection, "main", name):
             rows = connection.execute("FROM query_table($name) ORDER BY ALL", {"name": name})
@@ -216,29 +217,34 @@ def _live_bytes(connection: duckdb.DuckDBPyConnection) -> int:
     return int(found[0]) if found else 0
 
 
-def _rewrite(warehouse: FileWarehouse, copy: Path) -> None:
-    with warehouse.connect(wide_rows=True) as connection:
-        connection.execute(
-            f"ATTACH {sql_literal(str(copy))} AS snapshot (ROW_GROUP_SIZE {ROW_GROUP_SIZE})"
-        )
-        connection.execute(f"COPY FROM DATABASE {CATALOG} TO snapshot")
+def _rewrite(connection: duckdb.DuckDBPyConnection, copy: Path) -> None:
+    connection.execute(
+        f"ATTACH {sql_literal(str(copy))} AS snapshot (ROW_GROUP_SIZE {ROW_GROUP_SIZE})"
+    )
+    connection.execute(f"COPY FROM DATABASE {CATALOG} TO snapshot")
+    connection.execute("DETACH snapshot")
 
 
-def _finish(copy: Path, catalog: str) -> None:
+def _let_go(connection: duckdb.DuckDBPyConnection) -> None:
+    """Close the file that is attached, in a DuckDB that goes on: to start another takes longer."""
+    connection.execute("USE memory.main")
+    connection.execute(f"DETACH {CATALOG}")
+
+
+def _finish(connection: duckdb.DuckDBPyConnection, copy: Path, catalog: str) -> None:
     """Leave out what only the pipeline needs, and names that would be ambiguous in this file."""
-    connection = start_duckdb()
-    try:
-        connection.execute(
-            f"ATTACH {sql_literal(str(copy))} AS {CATALOG} (ROW_GROUP_SIZE {ROW_GROUP_SIZE})"
-        )
-        connection.execute(f"USE {CATALOG}.main")
-        for name in SOURCE_DATASETS:
-            connection.execute(f"DROP SCHEMA IF EXISTS {name}_staging CASCADE")
-        if catalog == ALIAS_SCHEMA:
-            connection.execute(f"DROP SCHEMA IF EXISTS {ALIAS_SCHEMA} CASCADE")
-        connection.execute("CHECKPOINT")
-    finally:
-        connection.close()
+    connection.execute(
+        f"ATTACH {sql_literal(str(copy))} AS {CATALOG} (ROW_GROUP_SIZE {ROW_GROUP_SIZE})"
+    )
+    connection.execute(f"USE {CATALOG}.main")
+    connection.begin()
+    for name in SOURCE_DATASETS:
+        connection.execute(f"DROP SCHEMA IF EXISTS {name}_staging CASCADE")
+    if catalog == ALIAS_SCHEMA:
+        connection.execute(f"DROP SCHEMA IF EXISTS {ALIAS_SCHEMA} CASCADE")
+    connection.commit()
+    connection.execute("CHECKPOINT")
+    _let_go(connection)
 
 
 def unfinished_copy(target: Path) -> Path:
