@@ -1,8 +1,8 @@
 """dlt's settings during a load: ours, and nobody else's.
 
 dlt looks every setting up in environment variables and in the files of `.dlt/` folders, at each of a dozen
-places, several hundred times a load. Here it finds them in one dictionary: nothing that lies around on a
-machine changes what is loaded, nothing of ours is left in the process, and a load takes a quarter less time.
+places, several hundred times a load. Here it finds them in one dictionary: nothing that lies around on
+a machine changes what is loaded, nothing of ours is left in the process, and a load takes a quarter less.
 """
 
 from __future__ import annotations

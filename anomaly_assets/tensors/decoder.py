@@ -1,9 +1,9 @@
 """PNG to pixels: Pillow, helped by a faster inflate and, where it is installed, by the Wuffs decoder.
 
-A third of the time that Pillow takes for a PNG is inflating. Files of the plain kind of which these datasets
-consist (8-bit grey or RGB) are inflated by ISA-L, and handed on *stored*: the same PNG, with the same
-filtered rows, only not compressed. Pillow decodes that, or Wuffs (extra `fast`, package `pywuffs`), which
-undoes the filters faster.
+A third of the time that Pillow takes for a PNG is inflating. Files of the plain kind of which these
+datasets consist (8-bit grey or RGB) are inflated by ISA-L, and handed on *stored*: the same PNG, with the
+same filtered rows, only not compressed. Pillow decodes that, or Wuffs (extra `fast`, package `pywuffs`),
+which undoes the filters faster.
 
 Everything else, and everything that is unusual in the least, is decoded by Pillow from the file itself, so
 that the choice of decoder never decides what is loaded or rejected.
