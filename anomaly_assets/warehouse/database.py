@@ -36,6 +36,7 @@ from anomaly_assets.warehouse.base import (
     Warehouse,
     WarehouseBusyError,
     WarehouseError,
+    sql_literal,
 )
 
 __all__ = ["CATALOG", "ROW_GROUP_SIZE", "Warehouse", "WarehouseBusyError", "WarehouseError"]
@@ -289,8 +290,3 @@ def _why_not_opened(path: Path, error: duckdb.Error) -> str:
         f"{path} cannot be opened: {error}. If it is damaged, delete it: everything in it can be "
         "built again from the roots."
     )
-
-
-def sql_literal(text: str) -> str:
-    """A SQL string literal; for statements that take no bound parameters."""
-    return "'" + text.replace("'", "''") + "'"

@@ -11,7 +11,7 @@ from contextlib import closing
 import pytest
 
 from anomaly_assets.warehouse.base import WarehouseBusyError, WarehouseError
-from anomaly_assets_tests.lake.lakes import Lake
+from anomaly_assets_tests.warehouse.lake.lakes import Lake
 from anomaly_assets_tests.warehouse.other_process import other_process
 
 REFRESHES = """
