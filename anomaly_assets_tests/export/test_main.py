@@ -121,7 +121,7 @@ def test_a_selection_that_finds_nothing_is_an_error_that_says_what_exists(
     [
         (
             "/",
-            "error: / is the root of the file system, which no export replaces: name a new folder in it.",
+            "/ is the root of the file system, which no export replaces: name a new folder in it.",
         ),
         ("", "The name of the folder is empty: name a new folder, such as export/bolt."),
     ],
