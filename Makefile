@@ -37,7 +37,7 @@ test: $(INSTALLED) ## Run the tests; ARGS goes to pytest
 	unset DAGSTER_HOME; $(RUN) pytest $(ARGS)
 
 test-lake: $(INSTALLED) postgresql ## Run the tests of a warehouse on DuckLake, on a real PostgreSQL and S3
-	unset DAGSTER_HOME; ANOMALY_TEST_STORES=required $(RUN) pytest anomaly_assets_tests/lake $(ARGS)
+	unset DAGSTER_HOME; ANOMALY_TEST_STORES=required $(RUN) pytest anomaly_assets_tests/warehouse/lake $(ARGS)
 
 test-ui: $(INSTALLED) chromium ## Run the tests of the Dagster UI in a real browser, two minutes
 	unset DAGSTER_HOME; $(RUN) pytest -m browser anomaly_assets_tests/ui $(ARGS)

@@ -10,7 +10,7 @@ from anomaly_assets.assets.resources import WarehouseResource
 from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.settings import Settings
 from anomaly_assets.warehouse import checks as quality
-from anomaly_assets.warehouse.publications import differences
+from anomaly_assets.warehouse.publish import differences
 from anomaly_assets.warehouse.schema import ensure_tables
 
 _MOST_BYTES = bytes_within(24_000)

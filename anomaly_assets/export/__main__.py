@@ -10,29 +10,22 @@ from types import FrameType
 import duckdb
 
 from anomaly_assets.export import FORMATS, Export, ExportError
-from anomaly_assets.export.run import export
-from anomaly_assets.export.selection import Selection
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     options = _parser().parse_args(arguments)
-    selection = Selection(
-        options.database,
-        options.source_dataset,
-        options.category,
-        options.split,
-        options.label,
-        options.where,
-        options.snapshot,
-    )
     before = signal.signal(signal.SIGTERM, _terminate)
     try:
-        made = export(
-            options.format,
-            FORMATS[options.format],
+        made = FORMATS[options.format](
             options.out,
-            selection,
+            options.database,
+            source_dataset=options.source_dataset,
+            category=options.category,
+            split=options.split,
+            label=options.label,
+            where=options.where,
+            snapshot=options.snapshot,
             overwrite=options.overwrite,
             progress=not options.quiet,
         )

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from anomaly_assets.datasets import SourceDataset
 from anomaly_assets.ingest.catalog import Catalog, Progress, list_catalog, listing_digest
-from anomaly_assets.ingest.roots import RootError, open_root
+from anomaly_assets.ingest.roots import RootError, open_root, root_error
 from anomaly_assets.warehouse.base import Warehouse
 from anomaly_assets.warehouse.database import table_exists
 from anomaly_assets.warehouse.schema import discard_staged
@@ -138,11 +138,8 @@ def reconcile(
             root = open_root(location)
             catalog = list_catalog(dataset, root, progress)
         except RootError as error:
-            raise RootError(
-                f"{dataset.title} ({dataset.root_variable}): {error} "
-                f"0 images listed, {sum(loaded.values())} loaded; nothing was changed. To leave this "
-                f"dataset out, set {dataset.root_variable} to the empty string."
-            ) from error
+            counts = f"0 images listed, {sum(loaded.values())} loaded; nothing was changed. "
+            raise root_error(dataset, error, counts) from error
         seconds = time.monotonic() - started
         _refuse_unknown_categories(dataset, catalog, loaded, categories)
         if not allow_shrink:

@@ -26,6 +26,7 @@ from dlt.pipeline.pipeline import Pipeline
 
 from anomaly_assets.datasets import SourceDataset
 from anomaly_assets.ingest.dlt_settings import only_our_settings
+from anomaly_assets.ingest.roots import refuse_bad_root
 from anomaly_assets.warehouse.base import Warehouse
 
 if TYPE_CHECKING:
@@ -82,8 +83,10 @@ def load(
 ) -> Reconciliation:
     """Make the tables of one source dataset equal to its root, without Dagster.
 
-    Takes the arguments, and raises the errors, of `reconcile`.
+    Takes the arguments, and raises the errors, of `reconcile`. A root that is not there is refused before
+    anything is waited for.
     """
+    refuse_bad_root(dataset, location)
     from anomaly_assets.ingest.reconcile import reconcile
 
     with warehouse.refreshing(dataset.name):

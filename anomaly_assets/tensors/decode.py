@@ -9,7 +9,7 @@ import math
 import mmap
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime, timezone
 
 import numpy as np
@@ -73,6 +73,10 @@ class StaleImage:
     mask_relative_path: str | None
     mask_source_uri: str | None
     mask_file_version: str | None
+
+
+IMAGE_COLUMNS = [column.name for column in fields(StaleImage)]
+"""The columns of the catalogue that decoding needs."""
 
 
 @dataclass(frozen=True, slots=True)

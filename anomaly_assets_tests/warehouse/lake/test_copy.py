@@ -10,19 +10,19 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from anomaly_assets.warehouse import copying
 from anomaly_assets.warehouse.__main__ import main
-from anomaly_assets.warehouse.copying import CopyError, copy_database
-from anomaly_assets.warehouse.lake import LakeWarehouse
+from anomaly_assets.warehouse.copying import copy as copying
+from anomaly_assets.warehouse.copying.copy import CopyError, copy_database
+from anomaly_assets.warehouse.lake.warehouse import LakeWarehouse
 from anomaly_assets_tests.assets.environment import Environment
 from anomaly_assets_tests.assets.runs import run_job
 from anomaly_assets_tests.faults.content import read_content
-from anomaly_assets_tests.lake.lakes import Lake
+from anomaly_assets_tests.warehouse.lake.lakes import Lake
 
 DIES_AFTER_THE_FIRST_CHUNK = """
 import os, signal, sys
-from anomaly_assets.warehouse.lake import LakeWarehouse
-from anomaly_assets.warehouse.copying import copy_database
+from anomaly_assets.warehouse.lake.warehouse import LakeWarehouse
+from anomaly_assets.warehouse.copying.copy import copy_database
 LakeWarehouse.transaction_rows = 2
 copy_database(sys.argv[1], sys.argv[2], lake_data=sys.argv[3],
               log=lambda _: os.kill(os.getpid(), signal.SIGKILL))

@@ -11,9 +11,9 @@ from anomaly_assets_tests.assets.environment import Environment
 from anomaly_assets_tests.assets.runs import Run, run_job
 from anomaly_assets_tests.assets.trees import write_image, write_mask
 from anomaly_assets_tests.faults.content import Content, read_content
-from anomaly_assets_tests.lake.lakes import Lake, new_lake
-from anomaly_assets_tests.lake.postgres import PASSWORD, Postgres
 from anomaly_assets_tests.stores.s3 import S3
+from anomaly_assets_tests.warehouse.lake.lakes import Lake, new_lake
+from anomaly_assets_tests.warehouse.lake.postgres import PASSWORD, Postgres
 
 
 def refreshed(monkeypatch: pytest.MonkeyPatch | None = None, **variables: str) -> Run:

@@ -7,8 +7,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from anomaly_assets.warehouse import publish as publishing
-from anomaly_assets.warehouse.publish import differing_counts, publish
+from anomaly_assets.warehouse.publish import differences, publish
+from anomaly_assets.warehouse.publishing import file as publishing
 from anomaly_assets_tests.warehouse.project import SPEC, Project
 
 COLUMNS = """
@@ -60,7 +60,7 @@ def test_a_bloated_warehouse_is_published_and_replaced_without_its_dead_rows(
 
     publication = publish(bloated.warehouse, target, SPEC)
 
-    assert publication.file_bytes < 10_000_000
+    assert publication.details["file_bytes"] < 10_000_000
     assert bloated.warehouse.path.stat().st_size < 10_000_000
     assert bloated.warehouse.path.stat().st_ino != inode
     assert schema_of(target) == schema
@@ -70,7 +70,7 @@ def test_a_bloated_warehouse_is_published_and_replaced_without_its_dead_rows(
         assert (
             connection.execute("FROM anomaly.image_tensors ORDER BY image_id").fetchall() == tensors
         )
-    assert differing_counts(bloated.warehouse, target) == []
+    assert differences(bloated.warehouse, target) == []
 
 
 @pytest.mark.usefixtures("no_allowance")
@@ -81,7 +81,7 @@ def test_a_rewritten_warehouse_goes_on_working(bloated: Project, target: Path) -
     bloated.rows("UPDATE image_tensors SET run_id = 'second'")
     bloated.refresh_all()
     assert publish(bloated.warehouse, target, SPEC).written
-    assert differing_counts(bloated.warehouse, target) == []
+    assert differences(bloated.warehouse, target) == []
     assert sorted(path.name for path in target.parent.iterdir()) == ["team.duckdb"]
     assert not [path for path in bloated.folder.iterdir() if "unfinished" in path.name]
 
@@ -107,7 +107,7 @@ def test_a_slightly_bloated_warehouse_is_rewritten_for_people_and_stays_as_it_is
 ) -> None:
     monkeypatch.setattr(publishing, "REWRITE_RATIO", 1e9)
     inode = bloated.warehouse.path.stat().st_ino
-    assert publish(bloated.warehouse, target, SPEC).file_bytes < 10_000_000
+    assert publish(bloated.warehouse, target, SPEC).details["file_bytes"] < 10_000_000
     assert bloated.warehouse.path.stat().st_ino == inode
     assert bloated.warehouse.path.stat().st_size > 20_000_000
 
@@ -119,7 +119,7 @@ def test_a_compact_warehouse_is_copied_as_it_is(
     monkeypatch.setattr(publishing, "_rewrite", lambda *arguments: rewritten.append(arguments))
     assert publish(project.warehouse, target, SPEC).written
     assert rewritten == []
-    assert differing_counts(project.warehouse, target) == []
+    assert differences(project.warehouse, target) == []
 
 
 @pytest.mark.usefixtures("no_allowance")

@@ -11,7 +11,7 @@ from typing import Any
 
 import duckdb
 
-from anomaly_assets.warehouse.base import WarehouseError
+from anomaly_assets.warehouse.base import WarehouseError, sql_literal
 from anomaly_assets.warehouse.extensions import load_extensions
 from anomaly_assets.warehouse.locations import LakeLocation, parse_location
 
@@ -97,13 +97,13 @@ def attach_lake(
     secret = f"{name}_catalogue"
     options = [f"META_SECRET '{secret}'", "DATA_INLINING_ROW_LIMIT 0"]
     if folder is not None:
-        options.append(f"DATA_PATH {_literal(folder)}")
+        options.append(f"DATA_PATH {sql_literal(folder)}")
     if read_only:
         options.append("READ_ONLY")
     if version is not None:
         options.append(f"SNAPSHOT_VERSION {version}")
-    catalogue = _literal(f"ducklake:postgres:{location.conninfo}")
-    password = "" if location.password is None else f", PASSWORD {_literal(location.password)}"
+    catalogue = sql_literal(f"ducklake:postgres:{location.conninfo}")
+    password = "" if location.password is None else f", PASSWORD {sql_literal(location.password)}"
     try:
         instance.execute(f"CREATE OR REPLACE SECRET {secret} (TYPE postgres{password})")
         instance.execute(f"ATTACH {catalogue} AS {name} ({', '.join(options)})")
@@ -199,7 +199,7 @@ def _allow_store(instance: duckdb.DuckDBPyConnection, name: str) -> None:
     folder = _data_path(instance, name)
     if not folder.startswith("s3://"):
         return
-    told = {**_s3_options(), "SCOPE": _literal(folder)}
+    told = {**_s3_options(), "SCOPE": sql_literal(folder)}
     options = ", ".join(f"{key} {value}" for key, value in told.items())
     instance.execute(f"CREATE OR REPLACE SECRET {name}_store (TYPE s3, {options})")
 
@@ -219,17 +219,20 @@ def _s3_options() -> dict[str, str]:
     client: Any = session.create_client("s3", region_name=region)
     scheme, _, endpoint = client.meta.endpoint_url.partition("://")
     options = {
-        "REGION": _literal(client.meta.region_name),
-        "ENDPOINT": _literal(endpoint.rstrip("/")),
+        "REGION": sql_literal(client.meta.region_name),
+        "ENDPOINT": sql_literal(endpoint.rstrip("/")),
         "USE_SSL": str(scheme == "https").lower(),
     }
     if not endpoint.endswith("amazonaws.com"):
         options["URL_STYLE"] = "'path'"
     if credentials is not None:
         found = credentials.get_frozen_credentials()
-        options |= {"KEY_ID": _literal(found.access_key), "SECRET": _literal(found.secret_key)}
+        options |= {
+            "KEY_ID": sql_literal(found.access_key),
+            "SECRET": sql_literal(found.secret_key),
+        }
         if found.token:
-            options["SESSION_TOKEN"] = _literal(found.token)
+            options["SESSION_TOKEN"] = sql_literal(found.token)
     return options
 
 
@@ -252,7 +255,3 @@ def _why_not_attached(location: LakeLocation, error: duckdb.Error) -> str:
     reason = text.rpartition(": connection to server ")
     said = f"connection to server {reason[2]}" if reason[1] else text
     return f"{location.name} cannot be opened: {' '.join(said.split())}"
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"

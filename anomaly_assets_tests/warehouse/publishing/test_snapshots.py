@@ -11,9 +11,9 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from anomaly_assets.warehouse import keep as keeping
 from anomaly_assets.warehouse.publish import Publication, publish
-from anomaly_assets.warehouse.snapshots import (
+from anomaly_assets.warehouse.publishing import keep as keeping
+from anomaly_assets.warehouse.publishing.snapshots import (
     SnapshotDifference,
     diff_snapshots,
     find_snapshot,
@@ -215,9 +215,8 @@ def test_the_difference_names_what_was_added_removed_changed_and_relabelled(tmp_
 
 def test_nothing_heavy_is_imported() -> None:
     heavy = "{'dagster', 'dlt', 'pyarrow', 'numpy', 'PIL', 'fsspec'}"
-    program = (
-        f"import sys, anomaly_assets.warehouse.snapshots; print(sorted({heavy} & set(sys.modules)))"
-    )
+    imported = "anomaly_assets.warehouse.publishing.snapshots"
+    program = f"import sys, {imported}; print(sorted({heavy} & set(sys.modules)))"
     output = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )

@@ -19,20 +19,20 @@ import duckdb
 
 from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.warehouse.base import Log, Warehouse
+from anomaly_assets.warehouse.copying.digests import TableDigest, digest, same
+from anomaly_assets.warehouse.copying.source import SOURCE, attach_source
 from anomaly_assets.warehouse.database import FileWarehouse, catalog_name, refuse_ambiguous_name
-from anomaly_assets.warehouse.digests import TableDigest, digest, same
-from anomaly_assets.warehouse.lake_connection import PUBLISHED_VERSIONS
+from anomaly_assets.warehouse.lake.connection import PUBLISHED_VERSIONS
+from anomaly_assets.warehouse.lake.publish import publish_current_version
 from anomaly_assets.warehouse.locations import parse_location
 from anomaly_assets.warehouse.motherduck import MotherDuckWarehouse
 from anomaly_assets.warehouse.opening import open_warehouse
-from anomaly_assets.warehouse.publish_lake import publish_current_version
 from anomaly_assets.warehouse.schema import (
     ALIAS_SCHEMA,
     comment_on_catalogue,
     ensure_tables,
     refresh,
 )
-from anomaly_assets.warehouse.sources import SOURCE, attach_source
 from anomaly_assets.warehouse.tables import TABLES
 
 _UNFINISHED = "unfinished_copy"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import duckdb
 
-from anomaly_assets.warehouse.sources import SOURCE
+from anomaly_assets.warehouse.copying.source import SOURCE
 
 
 @dataclass(frozen=True)

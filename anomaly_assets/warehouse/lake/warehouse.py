@@ -22,9 +22,9 @@ from pathlib import Path
 
 import duckdb
 
-from anomaly_assets.warehouse.base import CATALOG, LoadTarget, Log, Warehouse
-from anomaly_assets.warehouse.lake_connection import attach_lake, start_for_lakes
-from anomaly_assets.warehouse.lake_locks import LakeLocks
+from anomaly_assets.warehouse.base import CATALOG, Log, RemoteWarehouse
+from anomaly_assets.warehouse.lake.connection import attach_lake, start_for_lakes
+from anomaly_assets.warehouse.lake.locks import LakeLocks
 from anomaly_assets.warehouse.locations import LakeLocation
 from anomaly_assets.warehouse.schema import ensure_tables
 
@@ -36,7 +36,7 @@ _WRITING = "writing"
 
 
 @dataclass
-class LakeWarehouse(Warehouse):
+class LakeWarehouse(RemoteWarehouse):
     """A DuckLake.
 
     Attributes:
@@ -52,10 +52,8 @@ class LakeWarehouse(Warehouse):
     log: Log = print
     _locks: LakeLocks = field(init=False, repr=False)
     _depth: int = field(init=False, repr=False, default=0)
-    _instance: duckdb.DuckDBPyConnection | None = field(init=False, repr=False, default=None)
 
     transaction_rows = TRANSACTION_ROWS
-    decodes_first = True
 
     def __post_init__(self) -> None:
         self._locks = LakeLocks(self.location, self.wait_seconds, self.log)
@@ -83,23 +81,6 @@ class LakeWarehouse(Warehouse):
             if self._depth == 0:
                 self._stop()
                 self._locks.close()
-
-    @contextmanager
-    def connect(self, *, wide_rows: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A connection whose every transaction sees the newest version; see `Warehouse`."""
-        with self.locked():
-            connection = self._started().cursor()
-            try:
-                connection.execute(f"USE {CATALOG}.main")
-                yield connection
-            finally:
-                connection.close()
-
-    @contextmanager
-    def loading(self) -> Iterator[LoadTarget]:
-        """One job at a time: DuckLake's connections of one process do not like to be shared."""
-        with self.locked():
-            yield LoadTarget(self._started(), (f"search_path='{CATALOG}.main'",), workers=1)
 
     @contextmanager
     def refreshing(self, source_dataset: str, *, wait: bool = True) -> Iterator[bool]:
@@ -150,26 +131,19 @@ class LakeWarehouse(Warehouse):
             with self.writing():
                 yield
 
-    def _started(self) -> duckdb.DuckDBPyConnection:
-        if self._instance is None:
-            instance = start_for_lakes()
-            try:
-                with self.writing():  # of two that find no lake, one makes it
-                    attach_lake(instance, self.location, CATALOG, folder=self.folder)
-                    with instance.cursor() as connection:
-                        connection.execute(f"USE {CATALOG}.main")
-                        ensure_tables(connection)
-                        _choose_compression(connection)
-            except BaseException:
-                instance.close()
-                raise
-            self._instance = instance
-        return self._instance
-
-    def _stop(self) -> None:
-        if self._instance is not None:
-            self._instance.close()
-            self._instance = None
+    def _start(self) -> duckdb.DuckDBPyConnection:
+        instance = start_for_lakes()
+        try:
+            with self.writing():  # of two that find no lake, one makes it
+                attach_lake(instance, self.location, CATALOG, folder=self.folder)
+                with instance.cursor() as connection:
+                    connection.execute(f"USE {CATALOG}.main")
+                    ensure_tables(connection)
+                    _choose_compression(connection)
+        except BaseException:
+            instance.close()
+            raise
+        return instance
 
 
 def _choose_compression(connection: duckdb.DuckDBPyConnection) -> None:

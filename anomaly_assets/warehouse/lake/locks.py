@@ -19,6 +19,7 @@ from anomaly_assets.warehouse.locations import LakeLocation
 if TYPE_CHECKING:
     import psycopg
 
+_TELL_SECONDS = 1.0
 _REMIND_SECONDS = 30.0
 _NAMESPACE = 0x616E6F6D  # "anom": the first half of every key
 _KEEPALIVES = "-c tcp_keepalives_idle=20 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=4"
@@ -103,9 +104,10 @@ class LakeLocks:
         from psycopg.errors import LockNotAvailable
 
         deadline = time.monotonic() + self._wait_seconds
+        patience = _TELL_SECONDS
         while True:
-            patience = max(0.05, min(deadline - time.monotonic(), _REMIND_SECONDS))
-            self._execute("SELECT set_config('lock_timeout', %s, false)", None, f"{patience:.3f}s")
+            timeout = max(0.05, min(deadline - time.monotonic(), patience))
+            self._execute("SELECT set_config('lock_timeout', %s, false)", None, f"{timeout:.3f}s")
             try:
                 self._execute(query, lock)
                 return
@@ -117,6 +119,7 @@ class LakeLocks:
                     f"{holder}. Wait for that run to end or stop it, then run again."
                 )
             self._log(f"Waiting for {lock} in {self._location.name}, held by {holder}.")
+            patience = _REMIND_SECONDS
 
     def _holder(self, lock: str) -> str:
         rows = self._execute(_HOLDERS, lock)

@@ -12,8 +12,8 @@ from datetime import timedelta
 import duckdb
 
 from anomaly_assets.warehouse.base import CATALOG
-from anomaly_assets.warehouse.lake import LakeWarehouse
-from anomaly_assets.warehouse.lake_connection import PUBLISHED_VERSIONS, published_versions
+from anomaly_assets.warehouse.lake.connection import PUBLISHED_VERSIONS, published_versions
+from anomaly_assets.warehouse.lake.warehouse import LakeWarehouse
 
 GRACE = timedelta(days=1)
 """How long files stay that no version needs: somebody may be reading them."""

@@ -11,7 +11,7 @@ import pytest
 
 from anomaly_assets.reader import open_samples
 from anomaly_assets.reader.connect import DatabaseError
-from anomaly_assets_tests.lake.lakes import Lake
+from anomaly_assets_tests.warehouse.lake.lakes import Lake
 
 
 def test_batches_random_access_and_filters_give_what_the_file_gives(

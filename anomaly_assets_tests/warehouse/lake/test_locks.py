@@ -11,7 +11,8 @@ from contextlib import closing
 import pytest
 
 from anomaly_assets.warehouse.base import WarehouseBusyError, WarehouseError
-from anomaly_assets_tests.lake.lakes import Lake
+from anomaly_assets.warehouse.lake.warehouse import LakeWarehouse
+from anomaly_assets_tests.warehouse.lake.lakes import Lake
 from anomaly_assets_tests.warehouse.other_process import other_process
 
 REFRESHES = """
@@ -49,9 +50,14 @@ def test_publishing_waits_until_nobody_refreshes_and_says_for_whom(lake: Lake) -
             lake.warehouse(0.5).finishing(),
         ):
             pass
-        other.let_go_after(0.5)
-        with lake.warehouse(20.0).finishing():
+        other.let_go_after(2.0)
+        said: list[str] = []
+        with LakeWarehouse(lake.parsed, lake.folder, 60.0, said.append).finishing():
             pass
+    assert re.fullmatch(
+        rf"Waiting for finishing in ducklake:.*, held by anomaly_assets {other.pid} on .* since .* UTC\.",
+        said[0],
+    )
 
 
 def test_a_killed_process_holds_nothing(lake: Lake) -> None:

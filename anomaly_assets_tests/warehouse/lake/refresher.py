@@ -1,4 +1,4 @@
-"""A refresh in a process of its own: `python -m anomaly_assets_tests.lake.refresher JOB [ROWS]`.
+"""A refresh in a process of its own: `python -m anomaly_assets_tests.warehouse.lake.refresher JOB [ROWS]`.
 
 Prints one line of JSON: what it published, or how it failed. ROWS is the number of tensors per transaction.
 """

@@ -19,6 +19,7 @@ from pathlib import Path
 import duckdb
 
 from anomaly_assets.settings import published_database
+from anomaly_assets.warehouse.base import sql_literal
 
 ID_DIGITS = 12
 """Digits of a snapshot id in a file name."""
@@ -104,7 +105,7 @@ def list_snapshots(database: str | Path | None = None) -> list[Snapshot]:
         raise FileNotFoundError(f"{path} does not exist: run `make materialize`, or name the file.")
     found: dict[str, Snapshot] = {}
     for each in (path, *kept_paths(path)):
-        snapshot = _snapshot_in(each)
+        snapshot = newest_snapshot(each)
         if snapshot:  # a run killed just before the swap leaves the current one under both names
             found.setdefault(snapshot.snapshot_id, snapshot)
     return list(found.values())
@@ -154,8 +155,7 @@ def diff_snapshots(a: str, b: str, database: str | Path | None = None) -> Snapsh
     found = SnapshotDifference()
     with duckdb.connect(":memory:") as connection:
         for alias, path in paths.items():
-            literal = str(path).replace("'", "''")
-            connection.execute(f"ATTACH '{literal}' AS {alias} (READ_ONLY)")
+            connection.execute(f"ATTACH {sql_literal(str(path))} AS {alias} (READ_ONLY)")
         rows = connection.execute(_DIFFERENCE).fetchall()
     for image_id, in_a, in_b, same_content, before, after in rows:
         if not in_a:
@@ -169,10 +169,10 @@ def diff_snapshots(a: str, b: str, database: str | Path | None = None) -> Snapsh
     return found
 
 
-def _snapshot_in(path: Path) -> Snapshot | None:
+def newest_snapshot(path: Path) -> Snapshot | None:
     """The newest snapshot noted in a file; None where it cannot be read, or is swapped just now."""
     try:
-        with _attached(path) as connection:
+        with attached(path) as connection:
             row = connection.execute(_NEWEST).fetchone()
     except duckdb.Error:
         return None
@@ -183,12 +183,12 @@ def _snapshot_in(path: Path) -> Snapshot | None:
 
 
 @contextmanager
-def _attached(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A database as `published`, in a DuckDB of its own, which sees a file that was swapped."""
+def attached(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A database, read-only and current, in a DuckDB of its own, which sees a file that was swapped."""
     with duckdb.connect(":memory:") as connection:
-        literal = str(path).replace("'", "''")
         connection.execute("SET TimeZone = 'UTC'")
-        connection.execute(f"ATTACH '{literal}' AS published (READ_ONLY)")
+        connection.execute(f"ATTACH {sql_literal(str(path))} AS published (READ_ONLY)")
+        connection.execute("USE published.main")
         yield connection
 
 
@@ -198,7 +198,7 @@ SELECT snapshot_id, published_at, images, tensors, transform, code_version
 FROM (
     SELECT NULL::VARCHAR AS code_version WHERE false
     UNION ALL BY NAME
-    FROM published.main.snapshots
+    FROM snapshots
 )
 ORDER BY published_at DESC
 LIMIT 1

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import duckdb
 
-from anomaly_assets.warehouse.base import WarehouseError
-from anomaly_assets.warehouse.lake_connection import attach_published, prepare_for_lakes
+from anomaly_assets.warehouse.base import WarehouseError, sql_literal
+from anomaly_assets.warehouse.lake.connection import attach_published, prepare_for_lakes
 from anomaly_assets.warehouse.locations import LakeLocation, LocationError, parse_location
 
 SOURCE = "source"
@@ -34,8 +34,8 @@ def attach_source(connection: duckdb.DuckDBPyConnection, location: str) -> None:
         )
     if not parsed.exists():
         raise WarehouseError(f"{parsed} does not exist.")
-    path = str(parsed.absolute()).replace("'", "''")
     try:
-        connection.execute(f"ATTACH '{path}' AS {SOURCE} (READ_ONLY)")
+        path = sql_literal(str(parsed.absolute()))
+        connection.execute(f"ATTACH {path} AS {SOURCE} (READ_ONLY)")
     except duckdb.Error as error:
         raise WarehouseError(f"{parsed} cannot be opened: {str(error).splitlines()[0]}") from None

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from anomaly_assets.warehouse.copying import copy_database
+from anomaly_assets.warehouse.copying.copy import copy_database
 from anomaly_assets.warehouse.publish import publish
 from anomaly_assets_tests.assets.environment import Environment
-from anomaly_assets_tests.lake.lakes import Lake, new_lake
-from anomaly_assets_tests.lake.postgres import PASSWORD, Postgres, postgresql
 from anomaly_assets_tests.stores.s3 import S3, seaweedfs
 from anomaly_assets_tests.stores.servers import NotInstalledError
 from anomaly_assets_tests.stores.store import VARIABLES
 from anomaly_assets_tests.warehouse.conftest import loaded_once, project
+from anomaly_assets_tests.warehouse.lake.lakes import Lake, new_lake
+from anomaly_assets_tests.warehouse.lake.postgres import PASSWORD, Postgres, postgresql
 from anomaly_assets_tests.warehouse.project import SPEC, Project
 
 __all__ = ["loaded_once", "project"]

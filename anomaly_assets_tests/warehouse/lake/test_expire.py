@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from anomaly_assets.warehouse.expire import expire_versions
-from anomaly_assets.warehouse.publish_lake import publish_version
-from anomaly_assets_tests.lake.lakes import Lake
+from anomaly_assets.warehouse.lake.expire import expire_versions
+from anomaly_assets.warehouse.lake.publish import publish_version
+from anomaly_assets_tests.warehouse.lake.lakes import Lake
 from anomaly_assets_tests.warehouse.project import SPEC
 
 

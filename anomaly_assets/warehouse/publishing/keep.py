@@ -6,7 +6,7 @@ import os
 import shutil
 from pathlib import Path
 
-from anomaly_assets.warehouse.snapshots import kept_path, kept_paths
+from anomaly_assets.warehouse.publishing.snapshots import kept_path, kept_paths
 
 
 def keep(target: Path, snapshot_id: str | None) -> None:

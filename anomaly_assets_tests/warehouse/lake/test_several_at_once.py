@@ -9,13 +9,13 @@ from contextlib import closing
 import pytest
 
 from anomaly_assets.datasets import SOURCE_DATASETS
-from anomaly_assets.warehouse.lake_connection import connect_lake
+from anomaly_assets.warehouse.lake.connection import connect_lake
 from anomaly_assets_tests.assets.environment import Environment
 from anomaly_assets_tests.assets.runs import run_job
 from anomaly_assets_tests.assets.trees import write_image
 from anomaly_assets_tests.faults.content import Content, read_content
-from anomaly_assets_tests.lake.lakes import Lake
-from anomaly_assets_tests.lake.refresher import Refresher, refresher
+from anomaly_assets_tests.warehouse.lake.lakes import Lake
+from anomaly_assets_tests.warehouse.lake.refresher import Refresher, refresher
 
 DOUBLED = "SELECT image_id FROM {} GROUP BY ALL HAVING count(*) > 1"
 
