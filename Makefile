@@ -19,7 +19,7 @@ debian = apt-get update -qq && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive \
   apt-get install -qq --yes --no-install-recommends $(1) >/dev/null
 
 .DEFAULT_GOAL := help
-.PHONY: help materialize ui test test-lake test-ui screenshots chromium lint types bench bench-quick bench-dask faults faults-quick stores postgresql torch notebooks slides lock clean dagster-home
+.PHONY: help materialize ui test test-lake test-ui screenshots chromium lint types bench bench-quick bench-dask faults faults-quick stores postgresql torch notebooks slides docs docs-serve lock clean dagster-home
 
 help: ## List the targets
 	@echo "make TARGET [ARGS='further arguments'] [PYTHON=python3.12] [PORT=3000]"
@@ -105,6 +105,15 @@ $(MARP):
 	@echo "Installing Marp into .venv/slides; this takes some ten seconds."
 	npm install --prefix .venv/slides --no-save --no-package-lock --no-audit --no-fund \
 	  --ignore-scripts --loglevel=error @marp-team/marp-cli@4.5.1
+
+# MkDocs and its theme announce their successors at each build.
+docs docs-serve: export NO_MKDOCS_2_WARNING := 1
+
+docs: $(INSTALLED) ## Build the site of docs/ into data/site; whatever is not right fails
+	$(RUN) mkdocs build --strict --quiet $(ARGS)
+
+docs-serve: $(INSTALLED) ## Show the site on PORT, and follow changes
+	$(RUN) mkdocs serve --strict --dev-addr 127.0.0.1:$(PORT) $(ARGS)
 
 # Extras keep their brackets, because pip before 24 refuses them in a hashed file otherwise.
 lock: $(INSTALLED) ## Resolve requirements.lock again; ARGS=--upgrade takes newer versions
