@@ -39,8 +39,8 @@ test: $(INSTALLED) ## Run the tests; ARGS goes to pytest
 test-lake: $(INSTALLED) postgresql ## Run the tests of a warehouse on DuckLake, on a real PostgreSQL and S3
 	unset DAGSTER_HOME; ANOMALY_TEST_STORES=required $(RUN) pytest anomaly_assets_tests/lake $(ARGS)
 
-test-ui: $(INSTALLED) chromium ## Run the tests of the Dagster UI in a real browser, two minutes
-	unset DAGSTER_HOME; $(RUN) pytest -m browser anomaly_assets_tests/ui $(ARGS)
+test-ui: $(INSTALLED) chromium ## Run the tests of the Dagster UI and of the site in a real browser, two minutes
+	unset DAGSTER_HOME; $(RUN) pytest -m browser anomaly_assets_tests/ui anomaly_assets_tests/docs $(ARGS)
 
 screenshots: $(INSTALLED) chromium ## Make the pictures of the UI in docs/screenshots again
 	unset DAGSTER_HOME; $(RUN) anomaly_assets_tests.ui.screenshots $(ARGS)

@@ -69,7 +69,9 @@ def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: 
 
     def in_site(found: re.Match[str]) -> str:
         path = _target(project, here, found[0])
-        return posixpath.relpath(_uri_of(path), posixpath.dirname(here) or ".") if path else found[0]
+        return (
+            posixpath.relpath(_uri_of(path), posixpath.dirname(here) or ".") if path else found[0]
+        )
 
     parts = _FENCED.split(markdown)
     parts[::2] = [_LINK.sub(in_site, part) for part in parts[::2]]
@@ -94,7 +96,9 @@ def _uri_of(path: str) -> str:
     """Where a file of the project is in the site, which leaves out names that begin with a dot."""
     if path.startswith("docs/"):
         return path.removeprefix("docs/")
-    return posixpath.join(FOLDER, path.replace("/.", "/").lstrip(".")) + (".md" if _is_code(path) else "")
+    return posixpath.join(FOLDER, path.replace("/.", "/").lstrip(".")) + (
+        ".md" if _is_code(path) else ""
+    )
 
 
 def _is_code(path: str) -> bool:
@@ -106,4 +110,6 @@ def _file(config: MkDocsConfig, source: Path, uri: str, path: str) -> File:
         return File.generated(config, uri, abs_src_path=str(source))
     language = _LANGUAGES[source.suffix]
     code = source.read_text("utf-8").rstrip()
-    return File.generated(config, uri, content=_PAGE.format(path=path, language=language, code=code))
+    return File.generated(
+        config, uri, content=_PAGE.format(path=path, language=language, code=code)
+    )
