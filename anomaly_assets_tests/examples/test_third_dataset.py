@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from anomaly_assets_tests.tensors.pictures import picture
 pytestmark = pytest.mark.timeout(300)
 
 EXAMPLE = PROJECT_ROOT / "examples" / "third_dataset"
+PAGE = PROJECT_ROOT / "docs" / "adding-a-dataset.md"
 LAST_LINE = '    "dagm_2007",\n'
 LINE = '    "btad",\n'
 
@@ -42,6 +44,7 @@ class Checkout:
     """A copy of the package to which the third source dataset was added, after its runs."""
 
     folder: Path
+    root: Path
     environment: Environment
     told: dict[str, Any]
 
@@ -54,7 +57,7 @@ def checkout(module_environment: Environment, tmp_path_factory: pytest.TempPathF
     root = tmp_path_factory.mktemp("btad") / "BTech_Dataset_transformed"
     write_btad(root)
     told = run("anomaly_assets_tests.examples.third_dataset", folder, BTAD_ROOT=str(root.parent))
-    return Checkout(folder, module_environment, json.loads(told.splitlines()[-1]))
+    return Checkout(folder, root.parent, module_environment, json.loads(told.splitlines()[-1]))
 
 
 def add_to_copy(folder: Path) -> None:
@@ -80,11 +83,11 @@ def write_btad(root: Path) -> None:
     (root / "readme.txt").write_text("Of a test.")
 
 
-def run(module: str, folder: Path, **variables: str) -> str:
+def run(module: str, folder: Path, *arguments: str, **variables: str) -> str:
     """What a module prints in the copied checkout."""
     path = os.pathsep.join([str(folder), str(PROJECT_ROOT)])
     done = subprocess.run(
-        [sys.executable, "-m", module],
+        [sys.executable, "-m", module, *arguments],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": path, **variables},
         capture_output=True,
@@ -93,6 +96,36 @@ def run(module: str, folder: Path, **variables: str) -> str:
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def test_the_page_says_what_is_done_here() -> None:
+    page = PAGE.read_text("utf-8")
+    assert "cp examples/third_dataset/btad.py anomaly_assets/datasets/\n" in page
+    assert LAST_LINE + LINE in page
+    assert '--8<-- "examples/third_dataset/btad.py"' in page
+
+
+def test_the_query_of_the_page_counts_its_samples(checkout: Checkout) -> None:
+    [query] = re.findall(r"```sql\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
+    assert checkout.environment.query(query) == [
+        ("01", "test", "anomalous", 1, 1),
+        ("01", "test", "good", 1, 0),
+        ("01", "train", "good", 3, 0),
+        ("02", "test", "anomalous", 1, 1),
+        ("02", "train", "good", 1, 0),
+    ]
+
+
+def test_its_catalogue_is_loaded_alone(checkout: Checkout, tmp_path: Path) -> None:
+    printed = run(
+        "anomaly_assets.ingest",
+        checkout.folder,
+        "btad",
+        BTAD_ROOT=str(checkout.root),
+        ANOMALY_WAREHOUSE=str(tmp_path / "warehouse.duckdb"),
+    )
+    assert "btad.images: 7 inserted, 0 updated, 0 deleted, 0 unchanged" in printed
+    assert "btad.stray_files: 3 inserted, 0 updated, 0 deleted, 0 unchanged" in printed
 
 
 def test_its_assets_job_and_sensor_are_there(checkout: Checkout) -> None:
