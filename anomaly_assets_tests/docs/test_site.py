@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 import shutil
 from collections.abc import Iterator
@@ -54,6 +55,12 @@ def site(site_folder: Path) -> dict[Path, Html]:
 def test_every_page_is_in_the_site(site: dict[Path, Html], site_folder: Path) -> None:
     built = {path.relative_to(site_folder).as_posix() for path in site}
     assert {f"{page.removesuffix('.md')}.html" for page in PAGES} <= built
+
+
+def test_the_module_of_the_example_is_on_its_page(site_folder: Path) -> None:
+    page = (site_folder / "adding-a-dataset.html").read_text("utf-8")
+    text = html.unescape(re.sub("<.*?>", "", page))
+    assert (PROJECT_ROOT / "examples/third_dataset/btad.py").read_text("utf-8").strip() in text
 
 
 def test_nothing_is_loaded_from_elsewhere(site: dict[Path, Html]) -> None:
