@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import re
 import shutil
 from collections.abc import Iterator
@@ -57,12 +56,6 @@ def test_every_page_is_in_the_site(site: dict[Path, Html], site_folder: Path) ->
     assert {f"{page.removesuffix('.md')}.html" for page in PAGES} <= built
 
 
-def test_the_module_of_the_example_is_on_its_page(site_folder: Path) -> None:
-    page = (site_folder / "adding-a-dataset.html").read_text("utf-8")
-    text = html.unescape(re.sub("<.*?>", "", page))
-    assert (PROJECT_ROOT / "examples/third_dataset/btad.py").read_text("utf-8").strip() in text
-
-
 def test_nothing_is_loaded_from_elsewhere(site: dict[Path, Html]) -> None:
     elsewhere = {url for page in site.values() for url in page.loaded if urlsplit(url).netloc}
     assert not elsewhere
@@ -98,7 +91,6 @@ def broken_links(site: dict[Path, Html]) -> Iterator[tuple[str, str]]:
         ("[a heading](glossary.md#no-such-heading)", "no-such-heading"),
         ("[a source file](../anomaly_assets/nowhere.py)", "nowhere.py"),
         ("![a picture](nowhere.png)", "nowhere.png"),
-        ('--8<-- "nowhere.py"', "nowhere.py"),
     ],
 )
 def test_a_mistake_on_a_page_fails_the_build(tmp_path: Path, added: str, complaint: str) -> None:

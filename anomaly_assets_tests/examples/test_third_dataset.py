@@ -102,7 +102,8 @@ def test_the_page_says_what_is_done_here() -> None:
     page = PAGE.read_text("utf-8")
     assert "cp examples/third_dataset/btad.py anomaly_assets/datasets/\n" in page
     assert LAST_LINE + LINE in page
-    assert '--8<-- "examples/third_dataset/btad.py"' in page
+    module = (EXAMPLE / "btad.py").read_text("utf-8")
+    assert f"```python\n{module}```\n" in page
 
 
 def test_the_query_of_the_page_counts_its_samples(checkout: Checkout) -> None:
