@@ -19,7 +19,7 @@ debian = apt-get update -qq && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive \
   apt-get install -qq --yes --no-install-recommends $(1) >/dev/null
 
 .DEFAULT_GOAL := help
-.PHONY: help materialize ui test test-lake test-ui screenshots chromium lint types bench bench-quick bench-dask faults faults-quick stores postgresql torch notebooks slides docs docs-serve lock clean dagster-home
+.PHONY: help materialize ui test test-lake test-ui screenshots chromium lint types bench bench-quick bench-dask faults faults-quick stores postgresql torch notebooks slides docs docs-serve lock tables clean dagster-home
 
 help: ## List the targets
 	@echo "make TARGET [ARGS='further arguments'] [PYTHON=python3.12] [PORT=3000]"
@@ -28,6 +28,7 @@ help: ## List the targets
 
 materialize: $(INSTALLED) dagster-home ## Refresh every asset from the configured roots
 	$(RUN) dagster asset materialize -m anomaly_assets.definitions --select '*' $(ARGS)
+	@$(RUN) anomaly_assets.reader || true
 
 ui: $(INSTALLED) dagster-home ## Open the Dagster UI, with schedules and sensors, on PORT
 	$(RUN) dagster dev -w workspace.yaml -h 127.0.0.1 -p $(PORT) $(ARGS)
@@ -121,6 +122,9 @@ lock: $(INSTALLED) ## Resolve requirements.lock again; ARGS=--upgrade takes newe
 	$(RUN) uv pip compile pyproject.toml --extra dev --universal --python-version 3.10 \
 	  --generate-hashes --no-strip-extras --no-emit-index-url --no-header --quiet \
 	  --output-file requirements.lock $(ARGS)
+
+tables: $(INSTALLED) ## Write docs/tables.md, and the table in the README, from the comments in the database
+	$(RUN) anomaly_assets.reference
 
 clean: ## Remove the environment and caches; data/ stays
 	rm -rf .venv .mypy_cache .pytest_cache .hypothesis build *.egg-info .tmp_dagster_home*

@@ -1,8 +1,7 @@
 """What every table holds, column by column: the one source of comments and documented schemas.
 
 The SQL files say how rows come about; this module says what they mean. `COMMENT ON`, the column
-schemas in the Dagster UI and the table reference in the README are made from it, and a test compares
-it with the database.
+schemas in the Dagster UI and `docs/tables.md` are made from it, and a test compares it with the database.
 """
 
 from __future__ import annotations
