@@ -49,7 +49,7 @@ def wuffs() -> Any:
 
 
 def load(image: Image.Image, content: bytes) -> Image.Image:
-    """Decode all pixels of an opened PNG.
+    """Decode all pixels of an opened file.
 
     Args:
         image: The file, opened by Pillow, which has read its header.
@@ -127,14 +127,15 @@ def stored_pixels(image: Image.Image, content: bytes) -> list[bytes] | None:
 
 
 def _is_plain(image: Image.Image) -> bool:
-    """Whether the file holds 8-bit grey or RGB as it is: not transparent, interlaced or animated.
+    """Whether the file is a PNG of 8-bit grey or RGB as it is: not transparent, interlaced or animated.
 
     The first frame of an animation may cover a part of the picture (`bbox`), which decoders treat
     differently.
     """
     tiles = getattr(image, "tile", [])
     return (
-        image.mode in ("L", "RGB")
+        image.format == "PNG"
+        and image.mode in ("L", "RGB")
         and len(tiles) == 1
         and tiles[0].args == image.mode
         and not {"transparency", "interlace", "bbox"} & image.info.keys()
