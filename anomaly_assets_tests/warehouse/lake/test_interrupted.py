@@ -12,12 +12,12 @@ from anomaly_assets.ingest.source import load
 from anomaly_assets.warehouse.base import Warehouse
 from anomaly_assets_tests.assets.environment import Environment
 from anomaly_assets_tests.assets.runs import run_job
-from anomaly_assets_tests.warehouse.lake.lakes import Lake
 from anomaly_assets_tests.warehouse.interrupted import EVERYWHERE, undisturbed_content
 from anomaly_assets_tests.warehouse.killed_loads import (
     as_if_killed_before_the_counts,
     as_if_killed_before_the_merges,
 )
+from anomaly_assets_tests.warehouse.lake.lakes import Lake
 
 
 @pytest.mark.parametrize("holds", EVERYWHERE, ids=lambda holds: holds.__name__)
