@@ -26,6 +26,7 @@ from anomaly_assets.warehouse.database import (
     refuse_ambiguous_name,
 )
 from anomaly_assets.warehouse.publishing.content import (
+    Content,
     Differences,
     Publication,
     checked_content,
@@ -36,8 +37,10 @@ from anomaly_assets.warehouse.publishing.keep import discard_older, keep
 from anomaly_assets.warehouse.publishing.snapshots import (
     Snapshot,
     attached,
+    kept_paths,
     list_snapshots,
     newest_noted,
+    newest_snapshot,
 )
 from anomaly_assets.warehouse.schema import ALIAS_SCHEMA, row_count
 
@@ -75,7 +78,7 @@ def publish_file(
     return Publication(
         **vars(content),
         location=str(target),
-        history=_history(target),
+        history=_history(target, content),
         details={"file_bytes": target.stat().st_size},
     )
 
@@ -116,15 +119,23 @@ def _opened(path: Path) -> Iterator[_File]:
         yield _File(path, connection, snapshot)
 
 
-def _history(target: Path) -> list[dict[str, str | int]]:
+def _history(target: Path, content: Content) -> list[dict[str, str | int]]:
+    if content.written:
+        # As it was just noted: to open the file for it would start another DuckDB.
+        noted = content.provenance
+        first = [(content.snapshot_id, noted["published_at"], noted["tensors"], target.name)]
+        snapshots = [newest_snapshot(path) for path in kept_paths(target)]
+    else:
+        first, snapshots = [], [*list_snapshots(target)]
+    older = [(s.snapshot_id, s.published_at, s.tensors, s.path.name) for s in snapshots if s]
     return [
         {
-            "snapshot_id": snapshot.snapshot_id,
-            "published_at": f"{snapshot.published_at:%Y-%m-%d %H:%M:%S %Z}",
-            "samples": snapshot.tensors,
-            "file": snapshot.path.name,
+            "snapshot_id": snapshot_id,
+            "published_at": f"{published_at:%Y-%m-%d %H:%M:%S %Z}",
+            "samples": samples,
+            "file": file,
         }
-        for snapshot in list_snapshots(target)
+        for snapshot_id, published_at, samples, file in first + older
     ]
 
 
