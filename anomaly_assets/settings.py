@@ -63,7 +63,7 @@ class Settings:
         """
         values = os.environ if environment is None else environment
         roots = {
-            name: values.get(dataset.root_variable, f"data/samples/{name}").strip() or None
+            name: values.get(dataset.root_variable, dataset.default_root or "").strip() or None
             for name, dataset in SOURCE_DATASETS.items()
         }
         height, width = _image_size(values.get("ANOMALY_IMAGE_SIZE") or "256")

@@ -177,6 +177,25 @@ def _raised(number: int) -> str:
     return "".join("⁰¹²³⁴⁵⁶⁷⁸⁹"[int(digit)] for digit in str(number))
 
 
+_COSTS = {
+    "fixed_seconds": "a load, before its first image and after its last one (wall time)",
+    "listing_seconds": "listing a file (wall time)",
+    "decoding_seconds": "decoding an image with its mask",
+    "worker_seconds": "what a worker does for an image besides",
+    "driver_task_seconds": "a task, in the driver, whatever is in it",
+    "driver_image_seconds": "an image, in the driver: receiving and writing it",
+    "scheduler_task_seconds": "a task, in the scheduler",
+    "tensor_bytes": "tensor and mask of an image",
+    "file_bytes": "file and mask of an image",
+}
+
+
+def _amount(name: str, value: float) -> str:
+    if name.endswith("_bytes"):
+        return f"{value / 1e3:.0f} kB"
+    return f"{value:.2f} s" if value >= 1 else f"{value * 1e3:.3g} ms"
+
+
 def _readable(seconds: float) -> str:
     for size, unit in ((86400.0, "d"), (3600.0, "h"), (60.0, "min")):
         if seconds >= 1.5 * size:
@@ -236,16 +255,16 @@ def main() -> None:
 
 def tables_of(costs: Costs, checks: list[dict[str, Any]]) -> dict[str, list[str]]:
     """What the page shows: costs, ceilings, loads, and loads that were run."""
-    rows = [f"| {name.replace('_', ' ')} | {value:.3g} |" for name, value in asdict(costs).items()]
+    rows = [f"| {what} | {_amount(name, getattr(costs, name))} |" for name, what in _COSTS.items()]
     lines = [
         "| images | sleep, ms | workers | measured, s | predicted, s | error |",
         "| --- " * 6 + "|",
     ]
     for row in checks:
         values = [row[name] for name in ("images", "sleep_ms", "workers", "measured", "predicted")]
-        lines.append(f"| {' | '.join(map(str, values))} | {row['error_percent']:+.1f} % |")
+        lines.append(f"| {' | '.join(map(str, values))} | {row['error_percent'] + 0.0:+.1f} % |")
     return {
-        "costs": ["| cost | seconds or bytes |", "| --- | --- |", *rows],
+        "costs": ["| what | costs |", "| --- | --- |", *rows],
         "ceilings": ceilings(costs),
         "loads": predicted(costs),
         "lake": registering(costs),

@@ -118,9 +118,9 @@ def _pictures(
 
 checks = [
     *(
-        asset_checks(dg.AssetKey([name, "images"]), quality.CATALOGUE_CHECKS[name], name)
-        for name in SOURCE_DATASETS
-        if name in quality.CATALOGUE_CHECKS
+        asset_checks(dg.AssetKey([name, "images"]), checks_of_images, name)
+        for name, checks_of_images in quality.CATALOGUE_CHECKS.items()
+        if checks_of_images
     ),
     *(
         asset_checks(dg.AssetKey([name, "stray_files"]), quality.STRAY_CHECKS, name)

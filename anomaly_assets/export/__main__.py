@@ -9,6 +9,7 @@ from types import FrameType
 
 import duckdb
 
+from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.export import FORMATS, Export, ExportError
 
 
@@ -56,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", required=True, help="folder to make")
     parser.add_argument("--database", help="the published database (data/anomaly.duckdb)")
     for name, meaning in {
-        "source-dataset": "mvtec_ad or dagm_2007",
+        "source-dataset": " or ".join(SOURCE_DATASETS),
         "category": "a category",
         "split": "train or test",
         "label": "good or anomalous",

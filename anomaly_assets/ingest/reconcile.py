@@ -20,6 +20,7 @@ from anomaly_assets.ingest.catalog import Catalog, Progress, list_catalog, listi
 from anomaly_assets.ingest.roots import RootError, open_root, root_error
 from anomaly_assets.warehouse.base import Warehouse
 from anomaly_assets.warehouse.database import table_exists
+from anomaly_assets.warehouse.interrupted import settle_interrupted
 from anomaly_assets.warehouse.schema import discard_staged
 
 LOAD_CHANGES_SCHEMA = pa.schema(
@@ -115,7 +116,7 @@ def reconcile(
     allow_shrink: bool = False,
     progress: Progress | None = None,
 ) -> Reconciliation:
-    """List a root and compare it with what is loaded; changes nothing of that.
+    """List a root and compare it with what is loaded; changes nothing but what a killed load left.
 
     Args:
         dataset: The source dataset.
@@ -132,6 +133,7 @@ def reconcile(
     """
     with warehouse.connect() as connection:
         discard_staged(connection, dataset.name)
+        settle_interrupted(connection, dataset.name)
         loaded = _loaded_categories(connection, dataset)
         started = time.monotonic()
         try:

@@ -33,7 +33,7 @@ def open_samples(
     Args:
         database: The DuckDB file, `ducklake:postgres:…` or `md:NAME`; by default what ANOMALY_DATABASE
             names, else the lake or MotherDuck that ANOMALY_WAREHOUSE names, else `data/anomaly.duckdb`.
-        source_dataset: Only `mvtec_ad` or `dagm_2007`, or each of several.
+        source_dataset: Only this one, such as `mvtec_ad`, or each of several.
         category: Only this category, or each of several.
         split: Only `train` or `test`.
         label: Only `good` or `anomalous`.

@@ -24,7 +24,7 @@ class Refresher:
 
     def result(self) -> dict[str, Any]:
         """What it printed, when it has ended."""
-        printed, errors = self.process.communicate(timeout=120)
+        printed, errors = self.process.communicate(timeout=300)
         assert printed, errors[-3000:]
         return json.loads(printed.splitlines()[-1])
 

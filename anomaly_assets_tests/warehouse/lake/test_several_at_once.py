@@ -43,7 +43,7 @@ def waiting(lake: Lake) -> int:
     return int(found[0])
 
 
-def wait_until(reached: Callable[[], bool], seconds: float = 60.0) -> None:
+def wait_until(reached: Callable[[], bool], seconds: float = 300.0) -> None:
     deadline = time.monotonic() + seconds
     while not reached():
         assert time.monotonic() < deadline, "it did not come about"
