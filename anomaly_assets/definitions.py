@@ -1,5 +1,7 @@
 """What Dagster loads: `dagster dev -w workspace.yaml`, or `-m anomaly_assets.definitions`."""
 
+import gc
+
 import dagster as dg
 
 from anomaly_assets.assets.checks import checks
@@ -11,6 +13,10 @@ from anomaly_assets.assets.summaries import summaries
 from anomaly_assets.assets.tensors import image_tensors, samples
 from anomaly_assets.automation import jobs, schedules, sensors
 from anomaly_assets.datasets import SOURCE_DATASETS
+
+# What was imported stays. To look through all of it for garbage, which Python would do before the next line
+# ends, takes as long as building the graph.
+gc.freeze()
 
 defs = dg.Definitions(
     assets=[

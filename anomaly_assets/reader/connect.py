@@ -7,7 +7,6 @@ reads for the same `Samples` reads that very file, whatever its name stands for 
 from __future__ import annotations
 
 import os
-import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 
 import duckdb
 
+from anomaly_assets.reader.held import HeldFile
 from anomaly_assets.warehouse.base import sql_literal
 from anomaly_assets.warehouse.locations import is_file
 from anomaly_assets.warehouse.publishing.snapshots import find_snapshot
@@ -125,7 +125,7 @@ class Database:
 
     def __init__(self, location: str, snapshot: str | None = None) -> None:
         path = locate(location, snapshot)
-        self._file = _Held(path)
+        self._file = HeldFile(path)
         self._open_with(_connect_file(self._file.address(), path), str(path))
 
     def _open_with(self, connection: duckdb.DuckDBPyConnection, location: str) -> None:
@@ -160,6 +160,16 @@ class Database:
         cursor.execute(self._use)
         return cursor
 
+    def file(self) -> HeldFile:
+        """The file of the snapshot, held open in this process.
+
+        Raises:
+            DatabaseError: See `cursor`.
+        """
+        if self._file.opened is None:
+            self.cursor().close()  # which opens it in a process that did not yet
+        return self._file
+
     def allow_memory(self, further_bytes: int) -> None:
         """Let DuckDB take more memory, in each process: for who reads wide rows."""
         self._memory_bytes += further_bytes
@@ -174,18 +184,24 @@ class Database:
             self._file.close()
 
     def _again(self) -> duckdb.DuckDBPyConnection:
-        for address in (self._file.address(), Path(self.location)):
+        name = Path(self.location)
+        for address in (self._file.address(), name):
             try:
-                connection = _connect_file(address, Path(self.location))
+                file = HeldFile(name, address)
+                connection = _connect_file(file.address(), name)
                 with explained(self.location):
                     found = _snapshot_id(connection)
-            except DatabaseError:
+            except (DatabaseError, OSError):
                 continue
             if found == self.snapshot_id:
+                self._file = file
                 return connection
             connection.close()
         try:
-            return connect(self.location, snapshot=self.snapshot_id)
+            file = HeldFile(locate(self.location, self.snapshot_id))
+            connection = _connect_file(file.address(), name)
+            self._file = file
+            return connection
         except (ImportError, LookupError, OSError) as error:
             raise DatabaseError(
                 f"{self.location} was replaced since these samples were opened (snapshot "
@@ -211,36 +227,3 @@ def _use(connection: duckdb.DuckDBPyConnection) -> str:
     query = "SELECT current_catalog(), current_schema()"
     catalog, schema = connection.execute(query).fetchall()[0]
     return f'USE "{catalog}"."{schema}"'
-
-
-def _identity(status: os.stat_result) -> tuple[int, int]:
-    return status.st_dev, status.st_ino
-
-
-class _Held:
-    """A file that stays within reach as long as this object lives, though its name be given to another."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._process = os.getpid()
-        self._descriptor = os.open(path, os.O_RDONLY)
-        self._identity = _identity(os.fstat(self._descriptor))
-        self._closing = weakref.finalize(self, os.close, self._descriptor)
-
-    def address(self) -> Path:
-        """A path to the file: where the system has none by descriptor (Linux has), the name itself."""
-        held = Path(f"/proc/{self._process}/fd/{self._descriptor}")
-        try:
-            # After `close`, the number may be that of a pipe, from which reading would wait for ever.
-            same = _identity(held.stat()) == self._identity
-        except OSError:
-            same = False
-        return held if same else self._path
-
-    def close(self) -> None:
-        """Let go of it, in the process that holds it."""
-        if self._process == os.getpid():
-            self._closing()
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "_closing"}

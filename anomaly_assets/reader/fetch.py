@@ -30,11 +30,13 @@ class Pixels(Protocol):
 
     Attributes:
         samples_at_once: How many samples are best read at once when all of them are.
-        threads: How many read ahead; 0 where reading is as fast as copying memory.
     """
 
     samples_at_once: int
-    threads: int
+
+    @property
+    def threads(self) -> int:
+        """How many read ahead; 0 where reading is about as fast as copying memory."""
 
     def images(self, positions: IntArray) -> UInt8Array:
         """A new array, N x height x width x channels.

@@ -9,9 +9,9 @@ from typing import Any
 
 from anomaly_assets.reader import cache
 from anomaly_assets.reader.connect import Database
-from anomaly_assets.reader.fetch import DatabasePixels
 from anomaly_assets.reader.samples import Samples
 from anomaly_assets.reader.selection import FILTERED, select
+from anomaly_assets.reader.stored import StoredPixels
 from anomaly_assets.settings import published_database
 from anomaly_assets.warehouse.locations import is_file
 
@@ -72,9 +72,7 @@ def open_samples(
         ids = selection.table["image_id"]
         pixels = RemotePixels(opened, ids, selection.mask_from_file, selection.shape)
         return Samples(selection, pixels)
-    return Samples(
-        selection, DatabasePixels(opened, rows, selection.mask_from_file, selection.shape)
-    )
+    return Samples(selection, StoredPixels(opened, rows, selection.mask_from_file, selection.shape))
 
 
 def open_cache(folder: str | os.PathLike[str]) -> Samples:

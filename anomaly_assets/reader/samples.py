@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 class Samples:
     """A selection of samples, in the order of their `image_id`, which is the same in every snapshot.
 
-    In memory are the metadata (about 500 bytes per sample), what is being read, and up to 512 MB that
-    DuckDB keeps of what was read, in each process that reads from the database. Everything reads from the
+    In memory are the metadata (about 500 bytes per sample) and what is being read; where DuckDB has to read
+    the pixels, also up to 512 MB that it keeps, in each process that reads. Everything reads from the
     one snapshot that was opened, in this process and in its workers, also after another one was published.
     It can be pickled.
     """
@@ -155,8 +155,7 @@ class Samples:
     ) -> Iterator[Batch]:
         """All samples, `size` at a time.
 
-        Read ahead, and in memory with the batch at hand, are two fetches of about 16 MB, and the masks of
-        eight. The arrays of a batch may share memory with those of its neighbours.
+        Where DuckDB has to read, two fetches of about 16 MB and the masks of eight are read ahead. The arrays of a batch may share memory with those of its neighbours.
 
         Args:
             size: Number of samples in a batch.

@@ -23,6 +23,7 @@ from anomaly_assets.warehouse.publishing.file import (
     publish_file,
     unfinished_copy,
 )
+from anomaly_assets.warehouse.publishing.file_copy import copied_bytes
 from anomaly_assets.warehouse.publishing.snapshots import attached
 
 __all__ = [
@@ -122,7 +123,4 @@ def size_of_copy(warehouse: Warehouse, target: Path) -> tuple[Callable[[], int],
 
 
 def _megabytes(path: Path) -> int:
-    try:
-        return path.stat().st_size // 1_000_000
-    except OSError:
-        return 0
+    return copied_bytes(path) // 1_000_000

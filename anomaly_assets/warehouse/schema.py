@@ -217,11 +217,12 @@ def _selected(columns: Columns, existing: set[str]) -> str:
 
 def _column_names(connection: duckdb.DuckDBPyConnection, schema: str, table: str) -> set[str]:
     """The columns of a table; empty where there is no such table."""
-    query = (
-        "SELECT column_name FROM duckdb_columns() "
-        "WHERE database_name = current_database() AND schema_name = ? AND table_name = ?"
-    )
-    return {name for (name,) in connection.execute(query, [schema, table]).fetchall()}
+    try:
+        # To list the columns of all tables and views takes ten times as long.
+        found = connection.execute(f"FROM {schema}.{table} LIMIT 0")
+    except duckdb.CatalogException:
+        return set()
+    return {column[0] for column in found.description or ()}
 
 
 def _comment(

@@ -15,10 +15,14 @@ from anomaly_assets_tests.reader.published import publish_rows
 ROWS = 5000
 
 
-@pytest.fixture(scope="module")
-def many(tmp_path_factory: pytest.TempPathFactory) -> Samples:
+@pytest.fixture(scope="module", params=["from the file", "by DuckDB"])
+def many(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Samples:
     """More samples than fit into two row groups, of 8 x 8 pixels; each tenth has a mask."""
-    return open_samples(publish_rows(tmp_path_factory.mktemp("many") / "rows.duckdb", ROWS, 8))
+    path = publish_rows(tmp_path_factory.mktemp("many") / "rows.duckdb", ROWS, 8)
+    samples = open_samples(path)
+    if request.param == "by DuckDB":
+        samples._pixels = samples._pixels._asked  # type: ignore[attr-defined]
+    return samples
 
 
 @pytest.fixture(scope="module")

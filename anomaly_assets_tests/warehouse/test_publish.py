@@ -375,8 +375,8 @@ def test_counts_that_differ_are_named(project: Project, target: Path) -> None:
 @pytest.mark.parametrize(
     ("failing", "there_is_an_old_one"),
     [
-        ("copyfile", False),
-        ("copyfile", True),
+        ("copy_file", False),
+        ("copy_file", True),
         ("fsync", True),
         ("replace", True),
         ("rewrite", True),
@@ -395,7 +395,7 @@ def test_a_full_disk_leaves_what_is_published_as_it_was(
     before = identity(target) if there_is_an_old_one else None
 
     def fails(*arguments: object) -> None:
-        if failing == "copyfile":
+        if failing == "copy_file":
             Path(str(arguments[1])).write_bytes(b"half a copy")
         raise OSError(28, "No space left on device")
 
@@ -404,9 +404,7 @@ def test_a_full_disk_leaves_what_is_published_as_it_was(
             patch.setattr(publishing, "_SMALL_BYTES", 0)
             patch.setattr(publishing, "_rewrite", fails)
         else:
-            patch.setattr(
-                publishing.shutil if failing == "copyfile" else publishing.os, failing, fails
-            )
+            patch.setattr(publishing if failing == "copy_file" else os, failing, fails)
         with pytest.raises(OSError, match="No space left"):
             give(project, target)
 

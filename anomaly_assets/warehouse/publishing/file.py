@@ -10,7 +10,6 @@ instead, which drops them; when they are many, the warehouse itself is replaced 
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -25,16 +24,24 @@ from anomaly_assets.warehouse.database import (
     FileWarehouse,
     catalog_name,
     refuse_ambiguous_name,
-    start_duckdb,
 )
 from anomaly_assets.warehouse.publishing.content import (
+    Content,
     Differences,
     Publication,
     checked_content,
     differences,
 )
+from anomaly_assets.warehouse.publishing.file_copy import copy_file
 from anomaly_assets.warehouse.publishing.keep import discard_older, keep
-from anomaly_assets.warehouse.publishing.snapshots import attached, list_snapshots, newest_snapshot
+from anomaly_assets.warehouse.publishing.snapshots import (
+    Snapshot,
+    attached,
+    kept_paths,
+    list_snapshots,
+    newest_noted,
+    newest_snapshot,
+)
 from anomaly_assets.warehouse.schema import ALIAS_SCHEMA, row_count
 
 COMPACT_RATIO = 1.05
@@ -64,17 +71,14 @@ def publish_file(
             published_id = published.snapshot_id()
             content = checked_content(connection, spec, published, run_id)
             if content.written:
-                connection.execute("CHECKPOINT")
-                live_bytes = _live_bytes(connection)
-        if content.written:
-            with _copied(warehouse, target, live_bytes):
-                if published_id != content.snapshot_id and keep_snapshots:
-                    keep(target, published_id)
+                with _copied(connection, warehouse.path, target):
+                    if published_id != content.snapshot_id and keep_snapshots:
+                        keep(target, published_id)
         discard_older(target, content.snapshot_id, keep_snapshots)
     return Publication(
         **vars(content),
         location=str(target),
-        history=_history(target),
+        history=_history(target, content),
         details={"file_bytes": target.stat().st_size},
     )
 
@@ -89,14 +93,14 @@ def differing_file(warehouse: FileWarehouse, target: Path) -> Differences:
 class _File:
     path: Path
     connection: duckdb.DuckDBPyConnection | None
+    snapshot: Snapshot | None
 
     @property
     def location(self) -> str:
         return str(self.path)
 
     def snapshot_id(self) -> str | None:
-        snapshot = newest_snapshot(self.path)
-        return snapshot.snapshot_id if snapshot else None
+        return self.snapshot.snapshot_id if self.snapshot else None
 
     def row_count(self, name: str) -> int:
         assert self.connection is not None
@@ -107,37 +111,54 @@ class _File:
 def _opened(path: Path) -> Iterator[_File]:
     """What is published; one that cannot be opened counts as nothing."""
     with ExitStack() as opened:
-        connection = None
-        with suppress(duckdb.Error):
-            connection = opened.enter_context(attached(path))
-        yield _File(path, connection)
+        connection, snapshot = None, None
+        if path.exists():
+            with suppress(duckdb.Error):
+                connection = opened.enter_context(attached(path))
+                snapshot = newest_noted(connection, path)
+        yield _File(path, connection, snapshot)
 
 
-def _history(target: Path) -> list[dict[str, str | int]]:
+def _history(target: Path, content: Content) -> list[dict[str, str | int]]:
+    if content.written:
+        # As it was just noted: to open the file for it would start another DuckDB.
+        noted = content.provenance
+        first = [(content.snapshot_id, noted["published_at"], noted["tensors"], target.name)]
+        snapshots = [newest_snapshot(path) for path in kept_paths(target)]
+    else:
+        first, snapshots = [], [*list_snapshots(target)]
+    older = [(s.snapshot_id, s.published_at, s.tensors, s.path.name) for s in snapshots if s]
     return [
         {
-            "snapshot_id": snapshot.snapshot_id,
-            "published_at": f"{snapshot.published_at:%Y-%m-%d %H:%M:%S %Z}",
-            "samples": snapshot.tensors,
-            "file": snapshot.path.name,
+            "snapshot_id": snapshot_id,
+            "published_at": f"{published_at:%Y-%m-%d %H:%M:%S %Z}",
+            "samples": samples,
+            "file": file,
         }
-        for snapshot in list_snapshots(target)
+        for snapshot_id, published_at, samples, file in first + older
     ]
 
 
 @contextmanager
-def _copied(warehouse: FileWarehouse, target: Path, live_bytes: int) -> Iterator[None]:
-    """A copy of the warehouse takes the place of `target` when the block ends."""
+def _copied(connection: duckdb.DuckDBPyConnection, source: Path, target: Path) -> Iterator[None]:
+    """A copy of the warehouse takes the place of `target` when the block ends.
+
+    The warehouse is closed meanwhile, in a DuckDB that goes on: to start another one takes longer.
+    """
+    connection.execute("CHECKPOINT")
+    live_bytes = _live_bytes(connection)
     with _beside(target) as unfinished:
-        size = warehouse.path.stat().st_size
+        size = source.stat().st_size
         if size <= COMPACT_RATIO * live_bytes + _SMALL_BYTES:
-            shutil.copyfile(warehouse.path, unfinished)
+            _let_go(connection)
+            copy_file(source, unfinished)
         else:
-            _rewrite(warehouse, unfinished)
+            _rewrite(connection, unfinished)
+            _let_go(connection)
             if size > REWRITE_RATIO * live_bytes + _SMALL_BYTES:
-                with _beside(warehouse.path) as compact:
-                    shutil.copyfile(unfinished, compact)
-        _finish(unfinished, catalog=catalog_name(target))
+                with _beside(source) as compact:
+                    copy_file(unfinished, compact)
+        _finish(connection, unfinished, catalog=catalog_name(target))
         yield
 
 
@@ -152,29 +173,34 @@ def _live_bytes(connection: duckdb.DuckDBPyConnection) -> int:
     return int(found[0]) if found else 0
 
 
-def _rewrite(warehouse: FileWarehouse, copy: Path) -> None:
-    with warehouse.connect(wide_rows=True) as connection:
-        connection.execute(
-            f"ATTACH {sql_literal(str(copy))} AS snapshot (ROW_GROUP_SIZE {ROW_GROUP_SIZE})"
-        )
-        connection.execute(f"COPY FROM DATABASE {CATALOG} TO snapshot")
+def _rewrite(connection: duckdb.DuckDBPyConnection, copy: Path) -> None:
+    connection.execute(
+        f"ATTACH {sql_literal(str(copy))} AS snapshot (ROW_GROUP_SIZE {ROW_GROUP_SIZE})"
+    )
+    connection.execute(f"COPY FROM DATABASE {CATALOG} TO snapshot")
+    connection.execute("DETACH snapshot")
 
 
-def _finish(copy: Path, catalog: str) -> None:
+def _let_go(connection: duckdb.DuckDBPyConnection) -> None:
+    """Close the file that is attached."""
+    connection.execute("USE memory.main")
+    connection.execute(f"DETACH {CATALOG}")
+
+
+def _finish(connection: duckdb.DuckDBPyConnection, copy: Path, catalog: str) -> None:
     """Leave out what only the pipeline needs, and names that would be ambiguous in this file."""
-    connection = start_duckdb()
-    try:
-        connection.execute(
-            f"ATTACH {sql_literal(str(copy))} AS {CATALOG} (ROW_GROUP_SIZE {ROW_GROUP_SIZE})"
-        )
-        connection.execute(f"USE {CATALOG}.main")
-        for name in SOURCE_DATASETS:
-            connection.execute(f"DROP SCHEMA IF EXISTS {name}_staging CASCADE")
-        if catalog == ALIAS_SCHEMA:
-            connection.execute(f"DROP SCHEMA IF EXISTS {ALIAS_SCHEMA} CASCADE")
-        connection.execute("CHECKPOINT")
-    finally:
-        connection.close()
+    connection.execute(
+        f"ATTACH {sql_literal(str(copy))} AS {CATALOG} (ROW_GROUP_SIZE {ROW_GROUP_SIZE})"
+    )
+    connection.execute(f"USE {CATALOG}.main")
+    connection.begin()
+    for name in SOURCE_DATASETS:
+        connection.execute(f"DROP SCHEMA IF EXISTS {name}_staging CASCADE")
+    if catalog == ALIAS_SCHEMA:
+        connection.execute(f"DROP SCHEMA IF EXISTS {ALIAS_SCHEMA} CASCADE")
+    connection.commit()
+    connection.execute("CHECKPOINT")
+    _let_go(connection)
 
 
 def unfinished_copy(target: Path) -> Path:

@@ -173,9 +173,14 @@ def newest_snapshot(path: Path) -> Snapshot | None:
     """The newest snapshot noted in a file; None where it cannot be read, or is swapped just now."""
     try:
         with attached(path) as connection:
-            row = connection.execute(_NEWEST).fetchone()
+            return newest_noted(connection, path)
     except duckdb.Error:
         return None
+
+
+def newest_noted(connection: duckdb.DuckDBPyConnection, path: Path) -> Snapshot | None:
+    """The newest snapshot noted in a file that is attached already; None where none is."""
+    row = connection.execute(_NEWEST).fetchone()
     if row is None:
         return None
     snapshot_id, published_at, images, tensors, transform, code_version = row

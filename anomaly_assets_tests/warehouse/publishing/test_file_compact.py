@@ -130,7 +130,7 @@ def test_a_disk_that_fills_up_while_the_warehouse_is_replaced_loses_nothing(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(publishing.shutil, "copyfile", fails)
+        patch.setattr(publishing, "copy_file", fails)
         with pytest.raises(OSError, match="No space left"):
             publish(bloated.warehouse, target, SPEC)
     assert list(target.parent.iterdir()) == []

@@ -1,5 +1,5 @@
--- A digest of everything that is published, but for the pixels, which it names by their hash.
-SELECT sha256(
+-- Everything that is published as one text, but for the pixels, which it names by their hash.
+SELECT encode(
     concat_ws(
         chr(10),
         (SELECT string_agg(row::VARCHAR, chr(10) ORDER BY image_id) FROM images AS row),
@@ -13,4 +13,4 @@ SELECT sha256(
             FROM <stray_files> AS row
         )
     )
-) AS snapshot_id;
+) AS content;

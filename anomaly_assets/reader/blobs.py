@@ -1,0 +1,224 @@
+"""Blobs of one size, read from where they lie in a DuckDB file (docs/decisions/0011).
+
+DuckDB stores blobs as they are, and cuts large ones only where a block ends:
+
+    file     three headers of 4 kB, then blocks
+    block    checksum (8 bytes), content, number of the block in which a large blob goes on (8 bytes)
+    segment  of a column: size and end of its dictionary (4 bytes each), one offset for each row (4 bytes
+             each); so far before the end is the blob itself, or, where the offset is negative, the block
+             (8 bytes) and the place in its content (4 bytes) of a large one
+    large    size (4 bytes), blob
+
+Where segments lie, and which blocks belong to them, DuckDB says itself. Nothing else is taken for granted:
+blocks have the checksum that they carry, and blobs the size and the continuation that are expected. What is
+otherwise is left to DuckDB.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import duckdb
+import numpy as np
+
+from anomaly_assets.reader.batch import BoolArray, IntArray, UInt8Array
+
+_HEADERS = 3 * 4096
+_CHECKSUM = 8
+_LINK = 8
+_SIZE = 4
+_PLACE = 12
+_MOST_PIECES = 1000
+"""Per call; Linux takes 1,024."""
+
+
+class UnexpectedLayoutError(Exception):
+    """Something in a file is not what it should be: it is damaged, or was written by another DuckDB."""
+
+
+@dataclass
+class StoredBlobs:
+    """Where the blobs of a column are; to be used by several threads.
+
+    Attributes:
+        size: Bytes of each.
+        block_size: Bytes of a block.
+        blocks: For each row, the block in which its blob begins; -1 where it has none of that size.
+        starts: For each row, where it begins in the content of that block.
+        large: For each row, whether it is stored as a large one.
+        next_block: For each block, the one in which a blob goes on.
+        intact: For each block, whether its checksum was found right.
+    """
+
+    size: int
+    block_size: int
+    blocks: IntArray
+    starts: IntArray
+    large: BoolArray
+    next_block: IntArray
+    intact: BoolArray
+
+    def have(self, rows: IntArray) -> bool:
+        """Whether each of these rows has a blob."""
+        return bool((rows < len(self.blocks)).all() and (self.blocks[rows] >= 0).all())
+
+    def read(self, descriptor: int, rows: IntArray, arrays: UInt8Array, places: IntArray) -> None:
+        """Copy blobs into arrays.
+
+        Args:
+            descriptor: The file.
+            rows: Whose blobs, in any order.
+            arrays: C-contiguous, `size` bytes each.
+            places: Which of the arrays each blob goes into.
+
+        Raises:
+            UnexpectedLayoutError: The file is damaged, or was written to.
+        """
+        if not len(rows):
+            return
+        pieces = _Pieces(descriptor)
+        room_in_block = self.block_size - _CHECKSUM - _LINK
+        sizes = np.full(len(rows), self.size, np.uint32)
+        links = np.empty(len(rows) * (2 + self.size // room_in_block), np.int64)
+        target, of_sizes, of_links = (array.data.cast("B") for array in (arrays, sizes, links))
+        skipped = memoryview(bytearray(_CHECKSUM))
+        expected: list[int] = []
+        of_rows = (column[rows].tolist() for column in (self.blocks, self.starts, self.large))
+        for number, (block, start, large) in enumerate(zip(*of_rows, strict=True)):
+            at, room = self._content(block) + start, self.size
+            if large:
+                pieces.add(at, of_sizes[number * _SIZE : (number + 1) * _SIZE])
+                at, room = at + _SIZE, room_in_block - start - _SIZE
+            filled = int(places[number]) * self.size
+            end = filled + self.size
+            while end - filled > room:
+                pieces.add(at, target[filled : filled + room])
+                pieces.add(at + room, of_links[len(expected) * _LINK : (len(expected) + 1) * _LINK])
+                filled += room
+                block = int(self.next_block[block])
+                expected.append(block)
+                at, room = self._content(block), room_in_block
+                pieces.add(at - _CHECKSUM, skipped)
+            pieces.add(at, target[filled:end])
+        self._verify(descriptor, {*self.blocks[rows].tolist(), *expected})
+        pieces.read()
+        if (sizes != self.size).any() or (links[: len(expected)] != expected).any():
+            raise UnexpectedLayoutError("A blob has another size, or goes on elsewhere.")
+
+    def _content(self, block: int) -> int:
+        return _HEADERS + block * self.block_size + _CHECKSUM
+
+    def _verify(self, descriptor: int, blocks: set[int]) -> None:
+        """Compare the checksums of those blocks that were not read before."""
+        if -1 in blocks:
+            raise UnexpectedLayoutError("A blob goes on where no block is.")
+        for block in sorted(block for block in blocks if not self.intact[block]):
+            _content_of(descriptor, block, self.block_size)
+            self.intact[block] = True
+
+
+def find_blobs(
+    cursor: duckdb.DuckDBPyConnection, descriptor: int, column: str, size: int
+) -> StoredBlobs:
+    """Where the blobs of a column of `image_tensors` are.
+
+    Args:
+        cursor: Has the database open.
+        descriptor: The same file.
+        column: Name of the column.
+        size: Bytes of each blob.
+
+    Raises:
+        UnexpectedLayoutError: The file is damaged, or was written by another DuckDB.
+    """
+    [(block_size, blocks)] = cursor.execute(_BLOCKS).fetchall()
+    next_block = np.full(blocks, -1, np.int64)
+    segments = [np.empty((3, 0), np.int64)]
+    for plain, count, block, start, further in cursor.execute(_SEGMENTS, [column]).fetchall():
+        if plain:
+            content = _content_of(descriptor, block, block_size)
+            segments.append(_places(content, block, start, count, size))
+            next_block[further[:-1]] = further[1:]
+        else:
+            segments.append(np.full((3, count), -1))
+    found, starts, large = np.concatenate(segments, axis=1)
+    if ((found >= blocks) | (starts >= block_size)).any():
+        raise UnexpectedLayoutError("A blob begins where no block is.")
+    intact = np.zeros(blocks, np.bool_)
+    return StoredBlobs(size, block_size, found, starts, large == 1, next_block, intact)
+
+
+def _places(content: UInt8Array, block: int, start: int, count: int, size: int) -> IntArray:
+    """Block, start in its content, and whether it is large, of each blob of a segment; -1 for none."""
+    segment = content[start:]
+    end = int(segment[4:8].view(np.uint32)[0])
+    offsets = segment[8 : 8 + 4 * count].view(np.int32).astype(np.int64)
+    at = end - np.abs(offsets)
+    if len(offsets) < count or end > len(segment) or (at < 0).any():
+        raise UnexpectedLayoutError("A dictionary does not fit into its block.")
+    lengths = np.diff(np.abs(offsets), prepend=0)  # of a null: 0
+    places = np.full((3, count), -1)
+    small = (offsets > 0) & (lengths == size)
+    places[:, small] = np.stack(np.broadcast_arrays(block, start + at[small], 0))
+    large = (offsets < 0) & (lengths == _PLACE)
+    entries = segment[at[large][:, None] + np.arange(_PLACE)]
+    places[0, large] = np.ascontiguousarray(entries[:, :8]).view(np.int64)[:, 0]
+    places[1, large] = np.ascontiguousarray(entries[:, 8:]).view(np.int32)[:, 0]
+    places[2, large] = 1
+    return places
+
+
+def _content_of(descriptor: int, block: int, block_size: int) -> UInt8Array:
+    """What is in a block, after comparing its checksum."""
+    content = np.empty(block_size, np.uint8)
+    if os.preadv(descriptor, [content.data], _HEADERS + block * block_size) != block_size:
+        raise UnexpectedLayoutError("The file ends before its last block.")
+    words = content.view(np.uint64)
+    if np.bitwise_xor.reduce(words[1:] * _FACTOR) ^ _SEED != words[0]:
+        raise UnexpectedLayoutError(f"Block {block} has another checksum.")
+    return content[_CHECKSUM:]
+
+
+class _Pieces:
+    """Pieces of a file and where to put them; neighbours are read with one call."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._calls: list[tuple[int, list[memoryview]]] = []
+        self._end = -1
+
+    def add(self, start: int, target: memoryview) -> None:
+        """A piece that starts somewhere, and is as long as its target."""
+        if start != self._end or len(self._calls[-1][1]) >= _MOST_PIECES:
+            self._calls.append((start, []))
+        self._calls[-1][1].append(target)
+        self._end = start + len(target)
+
+    def read(self) -> None:
+        """Read all of them.
+
+        Raises:
+            UnexpectedLayoutError: The file ends before one of them does.
+        """
+        for start, targets in self._calls:
+            if os.preadv(self._descriptor, targets, start) != sum(map(len, targets)):
+                raise UnexpectedLayoutError("The file ends before one of its blobs.")
+
+
+_FACTOR = np.uint64(0xBF58476D1CE4E5B9)
+_SEED = np.uint64(5381)
+_BLOCKS = """
+SELECT block_size, total_blocks FROM pragma_database_size() WHERE database_name = current_catalog()
+"""
+_SEGMENTS = """
+SELECT
+    compression = 'Uncompressed' AND persistent AND NOT has_updates,
+    count,
+    block_id,
+    block_offset,
+    additional_block_ids
+FROM pragma_storage_info('image_tensors')
+WHERE column_name = ? AND segment_type = 'BLOB'
+ORDER BY row_group_id, segment_id
+"""

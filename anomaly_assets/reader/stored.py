@@ -1,0 +1,129 @@
+"""Pixels of a published file: read from where they lie in it, or by DuckDB where that is not known."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+import numpy as np
+
+from anomaly_assets.reader.batch import BoolArray, IntArray, UInt8Array
+from anomaly_assets.reader.blobs import StoredBlobs, UnexpectedLayoutError, find_blobs
+from anomaly_assets.reader.connect import Database
+from anomaly_assets.reader.fetch import DatabasePixels
+from anomaly_assets.reader.held import HeldFile, OpenFile
+
+
+class StoredPixels:
+    """Pixels in a published file; see `Pixels`.
+
+    DuckDB takes a blob out of its blocks, then makes an object of it; reading it where it lies is one copy,
+    and nothing stays in memory. Whatever is not as expected, DuckDB reads, or says what is wrong with it.
+
+    Args:
+        database: Opened again in each process that reads.
+        rows: Row of `image_tensors`, one per sample.
+        mask_from_file: Which samples have a mask to read.
+        shape: Height, width and channels.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        rows: IntArray,
+        mask_from_file: BoolArray,
+        shape: tuple[int, int, int],
+    ) -> None:
+        self._database = database
+        self._rows = rows
+        self._mask_from_file = mask_from_file
+        self._shape = shape
+        self._asked = DatabasePixels(database, rows, mask_from_file, shape)
+        self.samples_at_once = self._asked.samples_at_once
+        self._found: _Found | None = None
+        self._trusted = True
+
+    @property
+    def threads(self) -> int:
+        """See `Pixels`."""
+        found = self._places()
+        known = (
+            found is not None
+            and found.images.have(self._rows)
+            and found.masks.have(self._rows[self._mask_from_file])
+        )
+        return 0 if known else self._asked.threads
+
+    def images(self, positions: IntArray) -> UInt8Array:
+        """See `Pixels`.
+
+        Raises:
+            DatabaseError: The database was closed or cannot be read.
+        """
+        found, rows = self._places(), self._rows[positions]
+        images = np.empty((len(rows), *self._shape), np.uint8)
+        if found and self._read(found.file, found.images, rows, images, np.arange(len(rows))):
+            return images
+        return self._asked.images(positions)
+
+    def masks(self, positions: IntArray) -> UInt8Array:
+        """See `Pixels`; errors are those of `images`."""
+        found, from_file = self._places(), np.flatnonzero(self._mask_from_file[positions])
+        rows = self._rows[positions[from_file]]
+        masks = np.zeros((len(positions), *self._shape[:2]), np.uint8)
+        if found and self._read(found.file, found.masks, rows, masks, from_file):
+            return masks
+        return self._asked.masks(positions)
+
+    def close(self) -> None:
+        """Close the database, and the file as soon as nobody is reading from it."""
+        self._database.close()
+        self._found = None
+
+    def _read(
+        self, file: OpenFile, blobs: StoredBlobs, rows: IntArray, into: UInt8Array, places: IntArray
+    ) -> bool:
+        """Whether blobs could be read from where they lie."""
+        if not blobs.have(rows):
+            return False
+        try:
+            if not file.is_as_opened():
+                raise UnexpectedLayoutError("Somebody wrote to the file.")
+            blobs.read(file.descriptor, rows, into, places)
+        except (UnexpectedLayoutError, OSError):
+            self._trusted = False
+        return self._trusted
+
+    def _places(self) -> _Found | None:
+        """Where the blobs are; None where only DuckDB knows."""
+        held = self._database.file()
+        if self._trusted and (self._found is None or self._found.file is not held.opened):
+            self._found = self._find(held)
+            self._trusted = self._found is not None
+        return self._found if self._trusted else None
+
+    def _find(self, held: HeldFile) -> _Found | None:
+        height, width, channels = self._shape
+        # Without an address, DuckDB opened it by its name, which may stand for another file by now.
+        if held.opened is None or not held.has_address() or not hasattr(os, "preadv"):
+            return None
+        descriptor = held.opened.descriptor
+        try:
+            with self._database.cursor() as cursor:
+                images = find_blobs(cursor, descriptor, "image_tensor", height * width * channels)
+                masks = find_blobs(cursor, descriptor, "mask_tensor", height * width)
+        except (UnexpectedLayoutError, OSError, duckdb.Error):
+            return None
+        return _Found(held.opened, images, masks)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_found": None}
+
+
+@dataclass(frozen=True)
+class _Found:
+    file: OpenFile
+    images: StoredBlobs
+    masks: StoredBlobs

@@ -1,0 +1,102 @@
+"""Copying a file to the disk: every byte, whatever the system can do, and no error lost."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from anomaly_assets.warehouse.publishing import file_copy
+from anomaly_assets.warehouse.publishing.file_copy import copied_bytes, copy_file
+
+
+@pytest.fixture(params=[0, 1, 4096, 100_001])
+def source(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    path = tmp_path / "source"
+    path.write_bytes(os.urandom(request.param))
+    return path
+
+
+@pytest.mark.parametrize("missing", ["nothing", "posix_fallocate", "copy_file_range"])
+def test_a_file_is_copied_in_pieces(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    monkeypatch.setattr(file_copy, "_AT_ONCE", 4096)
+    monkeypatch.setattr(file_copy, "_READ_AT_ONCE", 4095)
+    if missing != "nothing":
+        monkeypatch.delattr(os, missing)
+    copy = tmp_path / "copy"
+    copy.write_bytes(b"longer" * 50_000)
+    copy_file(source, copy)
+    assert copy.read_bytes() == source.read_bytes()
+
+
+def failing_with(code: int) -> object:
+    def fails(*_arguments: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    return fails
+
+
+@pytest.mark.parametrize("code", [errno.EXDEV, errno.EOPNOTSUPP])
+def test_files_that_the_system_cannot_copy_itself_are_read_and_written(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    monkeypatch.setattr(os, "copy_file_range", failing_with(code))
+    copy_file(source, tmp_path / "copy")
+    assert (tmp_path / "copy").read_bytes() == source.read_bytes()
+
+
+@pytest.mark.parametrize("call", ["posix_fallocate", "copy_file_range", "fsync"])
+def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(b"content")
+    monkeypatch.setattr(os, call, failing_with(errno.ENOSPC))
+    with pytest.raises(OSError, match="No space left"):
+        copy_file(source, tmp_path / "copy")
+
+
+def test_what_the_disk_refuses_while_copying_goes_on_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(b"content")
+    monkeypatch.setattr(file_copy, "_flush", failing_with(errno.EIO))
+    with pytest.raises(OSError, match="Input/output error"):
+        copy_file(source, tmp_path / "copy")
+
+
+def test_a_file_that_becomes_shorter_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(b"content")
+
+    def cut_off(*_arguments: object) -> None:
+        os.truncate(source, 3)
+
+    monkeypatch.setattr(os, "posix_fallocate", cut_off)
+    with pytest.raises(OSError, match=r"became shorter while it was copied: .*source"):
+        copy_file(source, tmp_path / "copy")
+
+
+def test_what_is_only_reserved_is_not_copied_yet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, copy = tmp_path / "source", tmp_path / "copy"
+    source.write_bytes(os.urandom(100 * 4096))
+    assert copied_bytes(copy) == 0
+    seen: list[int] = []
+    copy_some = file_copy._copy_some
+
+    def watched(*arguments: int) -> int:
+        seen.append(copied_bytes(copy))
+        return copy_some(*arguments)
+
+    monkeypatch.setattr(file_copy, "_copy_some", watched)
+    monkeypatch.setattr(file_copy, "_AT_ONCE", 40 * 4096)
+    copy_file(source, copy)
+    assert seen == [0, 40 * 4096, 80 * 4096]
+    assert copied_bytes(copy) == 100 * 4096
