@@ -19,7 +19,7 @@ debian = apt-get update -qq && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive \
   apt-get install -qq --yes --no-install-recommends $(1) >/dev/null
 
 .DEFAULT_GOAL := help
-.PHONY: help materialize ui test test-lake test-ui screenshots chromium lint types bench bench-quick bench-dask faults faults-quick stores postgresql torch notebooks slides lock clean dagster-home
+.PHONY: help materialize ui test test-lake test-ui screenshots chromium lint types bench bench-quick bench-dask faults faults-quick stores postgresql torch notebooks slides docs docs-serve lock tables clean dagster-home
 
 help: ## List the targets
 	@echo "make TARGET [ARGS='further arguments'] [PYTHON=python3.12] [PORT=3000]"
@@ -28,6 +28,7 @@ help: ## List the targets
 
 materialize: $(INSTALLED) dagster-home ## Refresh every asset from the configured roots
 	$(RUN) dagster asset materialize -m anomaly_assets.definitions --select '*' $(ARGS)
+	@$(RUN) anomaly_assets.reader || true
 
 ui: $(INSTALLED) dagster-home ## Open the Dagster UI, with schedules and sensors, on PORT
 	$(RUN) dagster dev -w workspace.yaml -h 127.0.0.1 -p $(PORT) $(ARGS)
@@ -37,10 +38,10 @@ test: $(INSTALLED) ## Run the tests; ARGS goes to pytest
 	unset DAGSTER_HOME; $(RUN) pytest $(ARGS)
 
 test-lake: $(INSTALLED) postgresql ## Run the tests of a warehouse on DuckLake, on a real PostgreSQL and S3
-	unset DAGSTER_HOME; ANOMALY_TEST_STORES=required $(RUN) pytest anomaly_assets_tests/lake $(ARGS)
+	unset DAGSTER_HOME; ANOMALY_TEST_STORES=required $(RUN) pytest anomaly_assets_tests/warehouse/lake $(ARGS)
 
-test-ui: $(INSTALLED) chromium ## Run the tests of the Dagster UI in a real browser, two minutes
-	unset DAGSTER_HOME; $(RUN) pytest -m browser anomaly_assets_tests/ui $(ARGS)
+test-ui: $(INSTALLED) chromium ## Run the tests of the Dagster UI and of the site in a real browser, two minutes
+	unset DAGSTER_HOME; $(RUN) pytest -m browser anomaly_assets_tests/ui anomaly_assets_tests/docs $(ARGS)
 
 screenshots: $(INSTALLED) chromium ## Make the pictures of the UI in docs/screenshots again
 	unset DAGSTER_HOME; $(RUN) anomaly_assets_tests.ui.screenshots $(ARGS)
@@ -106,12 +107,24 @@ $(MARP):
 	npm install --prefix .venv/slides --no-save --no-package-lock --no-audit --no-fund \
 	  --ignore-scripts --loglevel=error @marp-team/marp-cli@4.5.1
 
+# MkDocs and its theme announce their successors at each build.
+docs docs-serve: export NO_MKDOCS_2_WARNING := 1
+
+docs: $(INSTALLED) ## Build the site of docs/ into data/site; whatever is not right fails
+	$(RUN) mkdocs build --strict --quiet $(ARGS)
+
+docs-serve: $(INSTALLED) ## Show the site on PORT, and follow changes
+	$(RUN) mkdocs serve --strict --dev-addr 127.0.0.1:$(PORT) $(ARGS)
+
 # Extras keep their brackets, because pip before 24 refuses them in a hashed file otherwise.
 lock: $(INSTALLED) ## Resolve requirements.lock again; ARGS=--upgrade takes newer versions
 	$(RUN) pip install --quiet --disable-pip-version-check uv
 	$(RUN) uv pip compile pyproject.toml --extra dev --universal --python-version 3.10 \
 	  --generate-hashes --no-strip-extras --no-emit-index-url --no-header --quiet \
 	  --output-file requirements.lock $(ARGS)
+
+tables: $(INSTALLED) ## Write docs/tables.md, and the table in the README, from the comments in the database
+	$(RUN) anomaly_assets.reference
 
 clean: ## Remove the environment and caches; data/ stays
 	rm -rf .venv .mypy_cache .pytest_cache .hypothesis build *.egg-info .tmp_dagster_home*

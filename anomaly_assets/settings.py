@@ -63,7 +63,7 @@ class Settings:
         """
         values = os.environ if environment is None else environment
         roots = {
-            name: values.get(dataset.root_variable, f"data/samples/{name}").strip() or None
+            name: values.get(dataset.root_variable, dataset.default_root or "").strip() or None
             for name, dataset in SOURCE_DATASETS.items()
         }
         height, width = _image_size(values.get("ANOMALY_IMAGE_SIZE") or "256")
@@ -86,7 +86,7 @@ class Settings:
             compute=_compute(values.get("ANOMALY_COMPUTE") or "threads"),
             workers=_whole_number(values, "ANOMALY_WORKERS", os.cpu_count() or 1),
             task_timeout_seconds=float(_whole_number(values, "ANOMALY_TASK_TIMEOUT_SECONDS", 600)),
-            refresh_cron=values.get("ANOMALY_REFRESH_CRON") or "0 3 * * *",
+            refresh_cron=_cron(values.get("ANOMALY_REFRESH_CRON") or "0 3 * * *"),
             sensor_seconds=_whole_number(values, "ANOMALY_SENSOR_SECONDS", 60),
             lock_wait_seconds=float(_whole_number(values, "ANOMALY_LOCK_WAIT_SECONDS", 3600)),
             lake_data=values.get("ANOMALY_LAKE_DATA") or None,
@@ -106,6 +106,22 @@ def _database(values: Mapping[str, str], name: str, default: str) -> Path:
 def _compute(text: str) -> str:
     if text != "threads" and not re.fullmatch(r"dask://[^\s/@]+:\d+", text):
         raise SettingsError(f"ANOMALY_COMPUTE={text!r}: use threads, or dask://HOST:PORT.")
+    return text
+
+
+def _cron(text: str) -> str:
+    from croniter import croniter
+
+    try:
+        fields = croniter.expand(text)[0]
+        croniter(text).get_next()  # there is no 30 February
+    except ValueError:
+        fields = []
+    if len(fields) != 5:
+        raise SettingsError(
+            f"ANOMALY_REFRESH_CRON={text!r}: use a cron expression of five fields (minute, hour, day of "
+            "the month, month, day of the week; UTC) for a time that comes, such as 0 3 * * *, or @daily."
+        )
     return text
 
 

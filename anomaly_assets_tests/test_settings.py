@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from dagster._utils.schedules import is_valid_cron_schedule
 
 from anomaly_assets.settings import Settings, SettingsError
 from anomaly_assets.tensors.spec import TensorSpec
@@ -113,6 +114,20 @@ def test_image_sizes_are_one_side_or_height_by_width(text: str, height: int, wid
             )
         ),
         *(("ANOMALY_CHANNELS", value) for value in ("0", "2", "4", "rgb", "-1", "3.0")),
+        *(
+            ("ANOMALY_REFRESH_CRON", value)
+            for value in (
+                "every day",
+                "0 3 * *",
+                "60 * * * *",
+                "0 3 * * 8",
+                "0 0 3 * * *",
+                "0 0 30 2 *",
+                "0 0 31 4,6 *",
+                "@reboot",
+                " ",
+            )
+        ),
         *(("ANOMALY_WORKERS", value) for value in ("0", "-2", "many", "1.5")),
         *(("ANOMALY_LOCK_WAIT_SECONDS", value) for value in ("0", "-1", "soon")),
         *(("ANOMALY_TASK_TIMEOUT_SECONDS", value) for value in ("0", "1.5", "never")),
@@ -166,3 +181,11 @@ def test_warehouse_and_published_database_are_two_files(same: str) -> None:
     both = {"ANOMALY_WAREHOUSE": "data/a.duckdb", "ANOMALY_DATABASE": same}
     with pytest.raises(SettingsError, match="name two files"):
         Settings.from_environment(both)
+
+
+@pytest.mark.parametrize(
+    "text", ["0 3 * * *", "*/15 2-4 * * mon-fri", "@daily", "0 3 l * *", "0 3 29 2 *", "0\t3 * * *"]
+)
+def test_a_cron_expression_that_is_taken_is_one_that_dagster_takes(text: str) -> None:
+    assert Settings.from_environment({"ANOMALY_REFRESH_CRON": text}).refresh_cron == text
+    assert is_valid_cron_schedule(text)

@@ -22,7 +22,7 @@ from anomaly_assets.tensors.decode import DecodedBatch, StaleImage, decode_batch
 from anomaly_assets.tensors.spec import TensorSpec
 from anomaly_assets.warehouse.base import CATALOG, Warehouse
 from anomaly_assets.warehouse.opening import open_warehouse
-from anomaly_assets_tests.lake.postgres import PASSWORD, Postgres, postgresql
+from anomaly_assets_tests.warehouse.lake.postgres import PASSWORD, Postgres, postgresql
 from benchmarks.bench import Bench
 from benchmarks.dask import to_decode
 

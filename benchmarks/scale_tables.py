@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
 from anomaly_assets.tensors.cluster import BATCH_IMAGES, _batches
@@ -16,17 +15,36 @@ WORKERS = (1, 10, 100, 1000)
 IMAGES = (10**4, 10**5, 10**6, 10**7, 10**8, 10**9)
 _MANY = 1000
 
+_COSTS = {
+    "fixed_seconds": "a load, before its first image and after its last one (wall time)",
+    "listing_seconds": "listing a file (wall time)",
+    "decoding_seconds": "decoding an image with its mask",
+    "worker_seconds": "what a worker does for an image besides",
+    "driver_task_seconds": "a task, in the driver, whatever is in it",
+    "driver_image_seconds": "an image, in the driver: receiving and writing it",
+    "scheduler_task_seconds": "a task, in the scheduler",
+    "tensor_bytes": "tensor and mask of an image",
+    "file_bytes": "file and mask of an image",
+    "stale_bytes": "memory of the driver for an image that is to be decoded",
+}
+_LAKE_COSTS = {
+    "insert_seconds": "an image, in the driver: inserting it",
+    "write_seconds": "an image, in a worker that writes it to Parquet itself",
+    "register_seconds": "a file that a worker wrote, in the driver: registering it",
+    "register_wall_seconds": "the same (wall time, with PostgreSQL's part)",
+}
+
 Lines = list[str]
 
 
 def tables_of(costs: Costs, lake: LakeCosts, checks: list[dict[str, Any]]) -> dict[str, Lines]:
     """Name to table: costs, ceilings, loads, loads that were run, lakes, and where it turns."""
     return {
-        "costs": _costs(costs),
+        "costs": _costs(_COSTS, costs),
         "ceilings": ceilings(costs),
         "loads": predicted(costs),
         "checked": _checked(checks),
-        "lake costs": _costs(lake),
+        "lake costs": _costs(_LAKE_COSTS, lake),
         "lake": registering(costs, lake),
         "turns": turns(costs, lake),
     }
@@ -36,11 +54,17 @@ def _table(*head: str) -> Lines:
     return [f"| {' | '.join(head)} |", "| --- " * len(head) + "|"]
 
 
-def _costs(costs: Costs | LakeCosts) -> Lines:
-    lines = _table("cost", "seconds or bytes")
-    for name, value in asdict(costs).items():
-        lines.append(f"| {name.replace('_', ' ')} | {value:.3g} |")
+def _costs(names: dict[str, str], costs: Costs | LakeCosts) -> Lines:
+    lines = _table("what", "costs")
+    for name, what in names.items():
+        lines.append(f"| {what} | {_amount(name, getattr(costs, name))} |")
     return lines
+
+
+def _amount(name: str, value: float) -> str:
+    if name.endswith("_bytes"):
+        return f"{value / 1e3:.3g} kB"
+    return f"{value:.2f} s" if value >= 1 else f"{value * 1e3:.3g} ms"
 
 
 def ceilings(costs: Costs) -> Lines:
@@ -72,7 +96,7 @@ def _checked(checks: list[dict[str, Any]]) -> Lines:
     for row in checks:
         names = ("images", "sleep_ms", "workers", "threads", "measured", "predicted")
         values = " | ".join(f"{row[name]:g}" for name in names)
-        lines.append(f"| {values} | {row['error_percent']:+.1f} % |")
+        lines.append(f"| {values} | {row['error_percent'] + 0.0:+.1f} % |")
     return lines
 
 

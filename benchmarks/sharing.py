@@ -20,10 +20,10 @@ from pathlib import Path
 
 import duckdb
 
-from anomaly_assets.warehouse.copying import copy_database
-from anomaly_assets.warehouse.lake_connection import connect_lake
-from anomaly_assets_tests.lake.postgres import PASSWORD, postgresql
+from anomaly_assets.warehouse.copying.copy import copy_database
+from anomaly_assets.warehouse.lake.connection import connect_lake
 from anomaly_assets_tests.stores.s3 import seaweedfs
+from anomaly_assets_tests.warehouse.lake.postgres import PASSWORD, postgresql
 from benchmarks.bench import seconds
 from benchmarks.trees import Tree, build_tree, pictures
 

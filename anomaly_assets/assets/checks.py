@@ -10,7 +10,7 @@ from anomaly_assets.assets.resources import WarehouseResource
 from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.settings import Settings
 from anomaly_assets.warehouse import checks as quality
-from anomaly_assets.warehouse.publications import differences
+from anomaly_assets.warehouse.publish import differences
 from anomaly_assets.warehouse.schema import ensure_tables
 
 _MOST_BYTES = bytes_within(24_000)
@@ -118,9 +118,9 @@ def _pictures(
 
 checks = [
     *(
-        asset_checks(dg.AssetKey([name, "images"]), quality.CATALOGUE_CHECKS[name], name)
-        for name in SOURCE_DATASETS
-        if name in quality.CATALOGUE_CHECKS
+        asset_checks(dg.AssetKey([name, "images"]), checks_of_images, name)
+        for name, checks_of_images in quality.CATALOGUE_CHECKS.items()
+        if checks_of_images
     ),
     *(
         asset_checks(dg.AssetKey([name, "stray_files"]), quality.STRAY_CHECKS, name)

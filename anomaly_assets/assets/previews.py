@@ -27,31 +27,22 @@ _MOST_BYTES = bytes_within(MOST_PICTURE_CHARACTERS - 200 * len(SOURCE_DATASETS))
     ),
 )
 def contact_sheets(warehouse: WarehouseResource) -> dg.MaterializeResult:
-    """Draw the sheets from the stored tensors."""
-    from anomaly_assets.previews import sheets
+    """Draw the sheets from the stored tensors, unless the same ones lie there."""
+    from anomaly_assets.previews.kept import current_sheets
 
     folder = warehouse.settings.database.absolute().parent / "contact_sheets"
     with warehouse.warehouse.connect() as connection:
-        picked = {
-            name: sheets.picked_samples(
-                connection, name, sheets.MOST_PER_KIND, sheets.PER_DEFECT_TYPE
-            )
-            for name in SOURCE_DATASETS
-        }
-    files = [
-        path
-        for name, samples in picked.items()
-        for path in sheets.write_full_sheets(samples, folder, name)
-    ]
+        sheets = current_sheets(connection, folder, SOURCE_DATASETS, _MOST_BYTES)
     pictures = {
         name: picture(f"{SOURCE_DATASETS[name].title}: good beside anomalous", content)
-        for name, content in sheets.small_sheets(picked, _MOST_BYTES).items()
+        for name, content in sheets.small.items()
     }
     return dg.MaterializeResult(
         metadata={
             **pictures,
             "folder": dg.MetadataValue.path(str(folder)),
-            "files": len(files),
-            "images_drawn": sum(map(len, picked.values())),
+            "files": len(sheets.files),
+            "images_drawn": sheets.images,
+            "drawn_again": sheets.drawn,
         }
     )

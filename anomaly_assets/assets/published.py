@@ -12,7 +12,7 @@ from anomaly_assets.assets.resources import WarehouseResource
 from anomaly_assets.assets.specs import FRESHNESS, OWNERS, code_references
 from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.warehouse.changes import changes_to_publish
-from anomaly_assets.warehouse.publications import publish_warehouse, size_of_copy
+from anomaly_assets.warehouse.publish import publish, size_of_copy
 
 _UPSTREAM: list[str | dg.AssetKey] = [
     "samples",
@@ -56,7 +56,7 @@ def published_database(
     copied = size_of_copy(warehouse.warehouse, settings.database)
     progress = Progress(context.log.info, "MB of the snapshot written")
     with watched(progress, *copied) if copied else nullcontext():
-        published = publish_warehouse(
+        published = publish(
             warehouse.warehouse,
             settings.database,
             settings.tensor_spec,

@@ -1,13 +1,15 @@
 """What assets get from a run: its settings, and the warehouse, held against other runs."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import dagster as dg
 from pydantic import PrivateAttr
 
+from anomaly_assets.datasets import SOURCE_DATASETS
+from anomaly_assets.ingest.roots import RootError, refuse_bad_root
 from anomaly_assets.settings import Settings
-from anomaly_assets.warehouse.base import Warehouse
+from anomaly_assets.warehouse.base import Warehouse, WarehouseBusyError
 from anomaly_assets.warehouse.opening import open_warehouse
 
 
@@ -26,13 +28,22 @@ class WarehouseResource(dg.ConfigurableResource):
         """Read the settings and hold the warehouse while the run lasts."""
         self._settings = Settings.from_environment()
         log = context.log.info if context.log else print
+        refused = list(_bad_roots(context, self._settings))
+        for error in refused:
+            log(str(error))
         self._warehouse = open_warehouse(
             self._settings.warehouse,
-            self._settings.lock_wait_seconds,
+            0.0 if refused else self._settings.lock_wait_seconds,
             log,
             lake_data=self._settings.lake_data,
         )
-        with self._warehouse.locked():
+        with ExitStack() as held:
+            try:
+                held.enter_context(self._warehouse.locked())
+            except WarehouseBusyError as busy:
+                if refused:
+                    raise refused[0] from busy
+                raise
             yield self
 
     @property
@@ -44,3 +55,17 @@ class WarehouseResource(dg.ConfigurableResource):
     def warehouse(self) -> Warehouse:
         """The warehouse; its lock is held."""
         return self._warehouse
+
+
+def _bad_roots(context: dg.InitResourceContext, settings: Settings) -> Iterator[RootError]:
+    """What is wrong with roots that this run is to list: it will fail, so it need not wait before."""
+    run = context.run
+    if run is None or run.execution_plan_snapshot_id is None or context.instance is None:
+        return
+    plan = context.instance.get_execution_plan_snapshot(run.execution_plan_snapshot_id)
+    for name, location in settings.roots.items():
+        if location is not None and name in plan.step_keys_to_execute:
+            try:
+                refuse_bad_root(SOURCE_DATASETS[name], location)
+            except RootError as error:
+                yield error

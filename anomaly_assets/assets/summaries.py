@@ -75,7 +75,7 @@ def summary_asset(name: str) -> dg.AssetsDefinition:
 
 
 def _loads_in_this_run(context: dg.AssetExecutionContext, rows: int) -> RowChanges:
-    """The history gets a row for each source dataset in which something changed, and never loses one."""
+    """The history gets a row for each source dataset in which something changed."""
     added = 0
     for name in SOURCE_DATASETS:
         tables = [dg.AssetKey([name, table]) for table in CATALOGUE_TABLES]

@@ -40,11 +40,16 @@ _DECODING_FILES = (
         for name in ("image_tensors", "rejected_images")
     ],
     name="image_tensors",
+    can_subset=True,
 )
 def image_tensors(
     context: dg.AssetExecutionContext, warehouse: WarehouseResource
 ) -> Iterator[dg.MaterializeResult]:
-    """Decode what is new or changed since the last run, and note what cannot be used."""
+    """Decode what is new or changed since the last run, and note what cannot be used.
+
+    Decoding fills both tables in the same transactions, so either asset alone can be selected, and both
+    are materialized.
+    """
     from anomaly_assets.tensors.build import build_tensors
     from anomaly_assets.tensors.compute import open_compute
 
@@ -72,23 +77,24 @@ def image_tensors(
         shown = chosen_rows(connection, "image_tensors", _ROWS_SHOWN)
         rejected = keyed_rows(connection, "rejected_images")
         rejected_shown = chosen_rows(connection, "rejected_images", _REJECTED_SHOWN)
-    yield dg.MaterializeResult(
-        asset_key="image_tensors",
-        metadata={
+    made: dict[str, dict[str, Any]] = {
+        "image_tensors": {
             **row_metadata(tensors, _tensor_changes(report)),
             **_speed(report),
             "transform": settings.tensor_spec.transform,
             "rows": dg.MetadataValue.md(shown.markdown()),
         },
-    )
-    yield dg.MaterializeResult(
-        asset_key="rejected_images",
-        metadata={
+        "rejected_images": {
             **row_metadata(len(rejected), compare(rejected_before, rejected)),
             "reasons_in_this_run": dict(report.rejections),
             "rejected_files": table(rejected_shown.columns, rejected_shown.rows),
         },
-    )
+    }
+    for name, metadata in made.items():
+        if dg.AssetKey(name) in context.selected_asset_keys:
+            yield dg.MaterializeResult(asset_key=name, metadata=metadata)
+        else:
+            context.log_event(dg.AssetMaterialization(name, metadata=metadata))
 
 
 def _tensor_changes(report: BuildReport) -> RowChanges:

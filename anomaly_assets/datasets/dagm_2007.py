@@ -35,6 +35,7 @@ from anomaly_assets.datasets.record import (
     mask_stem,
     split_name,
 )
+from anomaly_assets.datasets.source_dataset import Counts, SourceDataset, published_facts
 
 _SPLITS: dict[str, Split] = {"Train": "train", "Test": "test"}
 _LABEL_FOLDER = "Label"
@@ -117,3 +118,25 @@ def parse_labels(content: bytes) -> DeclaredLabels:
         else:
             declared[fields[2]] = max(int(fields[1]), declared.get(fields[2], 0))
     return DeclaredLabels(declared, tuple(malformed))
+
+
+def official_counts() -> Counts:
+    """How many images the authors published."""
+    return {
+        category: {
+            split: (facts[folder]["good"], facts[folder]["anomalous"])
+            for folder, split in _SPLITS.items()
+        }
+        for category, facts in published_facts()["dagm_2007"].items()
+    }
+
+
+SOURCE_DATASET = SourceDataset(
+    name="dagm_2007",
+    title="DAGM 2007",
+    licence="CC BY 4.0",
+    classify=classify,
+    parse_labels=parse_labels,
+    official_counts=official_counts,
+    default_root="data/samples/dagm_2007",
+)

@@ -16,6 +16,8 @@ Detection", CVPR 2019. Licence: CC BY-NC-SA 4.0. Nothing is downloaded; the user
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from anomaly_assets.datasets.record import (
     IMAGE_SUFFIX,
     Ignored,
@@ -29,6 +31,7 @@ from anomaly_assets.datasets.record import (
     mask_stem,
     split_name,
 )
+from anomaly_assets.datasets.source_dataset import Counts, SourceDataset, published_facts
 
 _SPLITS = ("train", "test")
 _MASKS = "ground_truth"
@@ -78,3 +81,27 @@ def _in_category(category: str, kind: str, folder: str, name: str, relative_path
     return ImageFile(
         relative_path, category, "train" if kind == "train" else "test", folder, stem, label
     )
+
+
+def official_counts() -> Counts:
+    """How many images the authors published."""
+    return {
+        category: {"train": _counts(facts["train"]), "test": _counts(facts["test"])}
+        for category, facts in published_facts()["mvtec_ad"].items()
+    }
+
+
+def _counts(images_of: Mapping[str, int]) -> tuple[int, int]:
+    good = images_of.get(_GOOD, 0)
+    return good, sum(images_of.values()) - good
+
+
+SOURCE_DATASET = SourceDataset(
+    name="mvtec_ad",
+    title="MVTec AD",
+    licence="CC BY-NC-SA 4.0",
+    classify=classify,
+    training_is_good=True,
+    official_counts=official_counts,
+    default_root="data/samples/mvtec_ad",
+)

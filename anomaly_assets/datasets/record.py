@@ -24,7 +24,16 @@ PairKey: TypeAlias = tuple[str, str, str, str]
 
 @dataclass(frozen=True, slots=True)
 class ImageFile:
-    """An image; `label` is None where only the mask or `Labels.txt` can tell."""
+    """An image.
+
+    Attributes:
+        relative_path: Canonical path below the root.
+        category: What is trained and tested as one.
+        split: As the source ships it.
+        folder: The folder that names the defect type; empty where none does.
+        stem: What its mask is called as well, within category, split and folder.
+        label: None where only the mask or `Labels.txt` can tell.
+    """
 
     relative_path: str
     category: str
@@ -41,7 +50,7 @@ class ImageFile:
 
 @dataclass(frozen=True, slots=True)
 class MaskFile:
-    """A ground-truth mask; `stem` is that of the image it belongs to."""
+    """A ground-truth mask; all but the path are those of the image it belongs to."""
 
     relative_path: str
     category: str
@@ -57,7 +66,7 @@ class MaskFile:
 
 @dataclass(frozen=True, slots=True)
 class LabelsFile:
-    """DAGM's `Labels.txt` of one category and split."""
+    """A file that declares labels, such as DAGM's `Labels.txt`, of one category and split."""
 
     relative_path: str
     category: str
@@ -94,6 +103,7 @@ class DeclaredLabels:
 
 
 IMAGE_SUFFIX = ".png"
+"""Of both official datasets."""
 
 _JUNK_NAMES = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini"})
 _JUNK_STEMS = frozenset({"readme", "license", "licence"})

@@ -9,30 +9,24 @@ from types import FrameType
 
 import duckdb
 
+from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.export import FORMATS, Export, ExportError
-from anomaly_assets.export.run import export
-from anomaly_assets.export.selection import Selection
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     options = _parser().parse_args(arguments)
-    selection = Selection(
-        options.database,
-        options.source_dataset,
-        options.category,
-        options.split,
-        options.label,
-        options.where,
-        options.snapshot,
-    )
     before = signal.signal(signal.SIGTERM, _terminate)
     try:
-        made = export(
-            options.format,
-            FORMATS[options.format],
+        made = FORMATS[options.format](
             options.out,
-            selection,
+            options.database,
+            source_dataset=options.source_dataset,
+            category=options.category,
+            split=options.split,
+            label=options.label,
+            where=options.where,
+            snapshot=options.snapshot,
             overwrite=options.overwrite,
             progress=not options.quiet,
         )
@@ -63,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", required=True, help="folder to make")
     parser.add_argument("--database", help="the published database (data/anomaly.duckdb)")
     for name, meaning in {
-        "source-dataset": "mvtec_ad or dagm_2007",
+        "source-dataset": " or ".join(SOURCE_DATASETS),
         "category": "a category",
         "split": "train or test",
         "label": "good or anomalous",

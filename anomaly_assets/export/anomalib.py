@@ -20,17 +20,12 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from anomaly_assets.export.names import picture_paths
+from anomaly_assets.export.names import in_folders, picture_paths
 from anomaly_assets.export.pictures import Advance, write_pictures
 from anomaly_assets.export.selection import Source
 
 COLUMNS = ("image_path", "label", "label_index", "mask_path", "split")
 """What `Tabular` looks at; paths are relative to the folder of the export."""
-
-REASONS = {
-    "anomalous_training_image": "anomalib refuses a table with one of them",
-    "anomalous_without_mask": "anomalib opens the mask of every anomalous image once one image has a mask",
-}
 
 
 def write(source: Source, folder: Path, advance: Advance) -> int:
@@ -45,11 +40,7 @@ def write(source: Source, folder: Path, advance: Advance) -> int:
         How many samples are in `left_out.parquet`; their files are written like all others.
     """
     paths = picture_paths(source.table, ("source_dataset", "category", "split", "kind"))
-    images = [f"images/{path}" for path in paths]
-    masks = [
-        f"masks/{path}" if has_mask else None
-        for path, has_mask in zip(paths, source.mask_from_file, strict=True)
-    ]
+    images, masks = in_folders(paths, source.mask_from_file)
     write_pictures(source, folder, images, masks, advance)
     rows = _rows(source.table, images, masks)
     reasons = _reasons(rows)
@@ -84,7 +75,11 @@ def _rows(table: pa.Table, images: list[str], masks: list[str | None]) -> pa.Tab
 
 
 def _reasons(rows: pa.Table) -> np.ndarray:
-    """Why a row is left out; empty for a row that is not."""
+    """Why a row is left out; empty for a row that is not.
+
+    anomalib refuses a table with an anomalous training image, and opens the mask of every anomalous image
+    once one image has a mask.
+    """
     anomalous = np.asarray(rows["label_index"]) == 1
     has_mask = np.asarray(rows["mask_path"]) != ""
     training = np.asarray(rows["split"]) == "train"

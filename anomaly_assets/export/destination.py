@@ -43,11 +43,11 @@ def replaced(out: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
         An empty folder on the same file system.
 
     Raises:
-        ExportError: `out` is something else, is being written by another export, or the disk is full.
-            What was there is there still.
+        ExportError: `out` is something else, names no folder, lies in another export, is being written by
+            another export, or the disk is full. What was there is there still.
     """
-    target = Path(os.path.realpath(out))
     try:
+        target = _placed(out)
         target.parent.mkdir(parents=True, exist_ok=True)
         with _hidden_folder(target) as (unfinished, superseded):
             _recover(target, superseded)
@@ -58,6 +58,26 @@ def replaced(out: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
             _swap(unfinished, target, superseded)
     except OSError as error:
         raise ExportError(f"{out} was not written: {_explained(error)}") from error
+
+
+def _placed(out: str | Path) -> Path:
+    """The folder that is meant, once it is clear that one is, and one that may be made."""
+    if not os.fspath(out):
+        raise ExportError(
+            "The name of the folder is empty: name a new folder, such as export/bolt."
+        )
+    target = Path(os.path.realpath(out))
+    if target == target.parent:
+        raise ExportError(
+            f"{target} is the root of the file system, which no export replaces: name a new folder in it."
+        )
+    for parent in target.parents:
+        if described(parent) is not None:
+            raise ExportError(
+                f"{target} lies inside the export {parent}, whose readers would take its files for "
+                "samples, and which --overwrite replaces as a whole: name a folder beside it."
+            )
+    return target
 
 
 def describe(folder: Path, facts: dict[str, Any]) -> None:

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from anomaly_assets.export.names import picture_paths
+from anomaly_assets.export.names import in_folders, picture_paths
 from anomaly_assets.export.pictures import Advance, write_pictures, write_png
 from anomaly_assets.export.selection import Source
 
@@ -41,11 +41,7 @@ def write(source: Source, folder: Path, advance: Advance) -> int:
     paths = picture_paths(source.table, ("split", "source_dataset", "category", "kind"))
     splits = source.table["split"].to_pylist()
     inner = [path.removeprefix(f"{split}/") for split, path in zip(splits, paths, strict=True)]
-    images = [f"images/{path}" for path in inner]
-    masks = [
-        f"masks/{path}" if has_mask else None
-        for path, has_mask in zip(inner, source.mask_from_file, strict=True)
-    ]
+    images, masks = in_folders(inner, source.mask_from_file)
     write_pictures(
         source,
         folder,

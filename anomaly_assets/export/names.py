@@ -16,6 +16,8 @@ import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 _LONGEST = 64
@@ -94,3 +96,15 @@ def _marked(path: str, image_id: str) -> str:
 def digest(text: str) -> str:
     """What tells two long or changed names apart."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGEST_DIGITS]
+
+
+def in_folders(
+    paths: Sequence[str], mask_from_file: npt.NDArray[np.bool_]
+) -> tuple[list[str], list[str | None]]:
+    """The same path below `images` and below `masks` for every sample; None where there is no mask."""
+    images = [f"images/{path}" for path in paths]
+    masks = [
+        f"masks/{path}" if has_mask else None
+        for path, has_mask in zip(paths, mask_from_file, strict=True)
+    ]
+    return images, masks

@@ -6,12 +6,13 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
 from anomaly_assets.export.destination import describe, replaced
 from anomaly_assets.export.pictures import Advance
-from anomaly_assets.export.selection import Selection, Source, opened
+from anomaly_assets.export.selection import Selection, Source, Values, opened
 
 LAYOUT = 1
 """Raised when files or columns of any format change their names or their meaning."""
@@ -43,56 +44,78 @@ class Export:
     file_bytes: int
 
 
-def export(
-    format_name: str,
-    write: Write,
-    out: str | Path,
-    selection: Selection,
-    *,
-    overwrite: bool,
-    progress: bool,
-) -> Export:
-    """Export the selected samples.
+@dataclass(frozen=True)
+class Exporter:
+    """A format, to be called with what is exported, and where to.
 
-    Args:
-        format_name: For messages and for the marker.
-        write: The format.
-        out: The folder to make.
-        selection: What to export.
-        overwrite: Replace an export that is there.
-        progress: Show a bar on standard error, where that is a terminal.
+    Attributes:
+        format: Its name.
+        write: Writes the samples.
     """
-    with (
-        opened(selection) as source,
-        replaced(out, overwrite=overwrite) as folder,
-        tqdm(
-            total=len(source),
-            desc=format_name,
-            unit=" images",
-            disable=None if progress else True,
-        ) as bar,
-    ):
-        left_out = write(source, folder, bar.update)
-        facts = {
-            "format": format_name,
-            "layout": LAYOUT,
-            "snapshot_id": source.snapshot_id,
-            "filters": selection.filters(),
-            "samples": len(source),
-            "masks": int(source.mask_from_file.sum()),
-            "left_out": left_out,
-        }
-        describe(folder, facts)
-        file_bytes = _size(folder)
-    return Export(
-        folder=Path(out),
-        format=format_name,
-        snapshot_id=source.snapshot_id,
-        samples=len(source),
-        masks=int(source.mask_from_file.sum()),
-        left_out=left_out,
-        file_bytes=file_bytes,
-    )
+
+    format: str
+    write: Write
+
+    def __call__(
+        self,
+        out: str | Path,
+        database: str | Path | None = None,
+        *,
+        source_dataset: Values = None,
+        category: Values = None,
+        split: Values = None,
+        label: Values = None,
+        where: str | None = None,
+        snapshot: str | None = None,
+        overwrite: bool = False,
+        progress: bool = False,
+    ) -> Export:
+        """Export samples.
+
+        Args:
+            out: Folder to make; it must not exist, or be empty, or hold an export that `overwrite`
+                replaces.
+            database: The published database, as `open_samples` takes it.
+            source_dataset: Only these.
+            category: Only these.
+            split: Only `train` or `test`.
+            label: Only `good` or `anomalous`.
+            where: A condition in SQL over the columns of `samples`.
+            snapshot: Id of the snapshot to export instead of the newest.
+            overwrite: Replace an export at `out`; its readers see the old one or the new one, whole.
+            progress: Show a bar on standard error, where that is a terminal.
+
+        Raises:
+            ExportError: `out` cannot be written to; what was there is as it was.
+            FileNotFoundError: There is no such database.
+            LookupError: No sample matches; the message says what exists.
+            ValueError: `where` is no condition, or the samples have different shapes.
+        """
+        selection = Selection(database, source_dataset, category, split, label, where, snapshot)
+        return self._export(out, selection, overwrite, progress)
+
+    def _export(
+        self, out: str | Path, selection: Selection, overwrite: bool, progress: bool
+    ) -> Export:
+        with (
+            opened(selection) as source,
+            replaced(out, overwrite=overwrite) as folder,
+            tqdm(
+                total=len(source),
+                desc=self.format,
+                unit=" images",
+                disable=None if progress else True,
+            ) as bar,
+        ):
+            found: dict[str, Any] = {
+                "format": self.format,
+                "snapshot_id": source.snapshot_id,
+                "samples": len(source),
+                "masks": int(source.mask_from_file.sum()),
+                "left_out": self.write(source, folder, bar.update),
+            }
+            describe(folder, {**found, "layout": LAYOUT, "filters": selection.filters()})
+            return Export(folder=Path(out), file_bytes=_size(folder), **found)
 
 
 def _size(folder: Path) -> int:

@@ -17,9 +17,10 @@ import pyarrow.compute as pc
 
 from anomaly_assets.datasets import SourceDataset
 from anomaly_assets.ingest.catalog import Catalog, Progress, list_catalog, listing_digest
-from anomaly_assets.ingest.roots import RootError, open_root
+from anomaly_assets.ingest.roots import RootError, open_root, root_error
 from anomaly_assets.warehouse.base import Warehouse
 from anomaly_assets.warehouse.database import table_exists
+from anomaly_assets.warehouse.interrupted import settle_interrupted
 from anomaly_assets.warehouse.schema import discard_staged
 
 LOAD_CHANGES_SCHEMA = pa.schema(
@@ -115,7 +116,7 @@ def reconcile(
     allow_shrink: bool = False,
     progress: Progress | None = None,
 ) -> Reconciliation:
-    """List a root and compare it with what is loaded; changes nothing of that.
+    """List a root and compare it with what is loaded; changes nothing but what a killed load left.
 
     Args:
         dataset: The source dataset.
@@ -132,17 +133,15 @@ def reconcile(
     """
     with warehouse.connect() as connection:
         discard_staged(connection, dataset.name)
+        settle_interrupted(connection, dataset.name)
         loaded = _loaded_categories(connection, dataset)
         started = time.monotonic()
         try:
             root = open_root(location)
             catalog = list_catalog(dataset, root, progress)
         except RootError as error:
-            raise RootError(
-                f"{dataset.title} ({dataset.root_variable}): {error} "
-                f"0 images listed, {sum(loaded.values())} loaded; nothing was changed. To leave this "
-                f"dataset out, set {dataset.root_variable} to the empty string."
-            ) from error
+            counts = f"0 images listed, {sum(loaded.values())} loaded; nothing was changed. "
+            raise root_error(dataset, error, counts) from error
         seconds = time.monotonic() - started
         _refuse_unknown_categories(dataset, catalog, loaded, categories)
         if not allow_shrink:

@@ -15,6 +15,8 @@ from datetime import datetime
 from pathlib import Path
 from urllib.parse import quote, unquote
 
+from anomaly_assets.datasets import SourceDataset
+
 MAX_FILE_BYTES = 256 * 1024 * 1024
 """No image, mask or `Labels.txt` of these datasets comes near; larger files are not read."""
 
@@ -103,7 +105,7 @@ def open_root(location: str) -> Root:
     from anomaly_assets.ingest.archives import LocalArchive, ZipRoot
     from anomaly_assets.ingest.folders import FolderRoot
 
-    if "://" in location and not location.startswith("file://"):
+    if _is_remote(location):
         from anomaly_assets.ingest.requests import safe_address
         from anomaly_assets.ingest.stores import open_store
 
@@ -119,6 +121,32 @@ def open_root(location: str) -> Root:
     if path.suffix.lower() == ".zip":
         return ZipRoot(LocalArchive(str(path)))
     raise RootError(f"{path} is neither a folder nor a .zip archive.")
+
+
+def refuse_bad_root(dataset: SourceDataset, location: str) -> None:
+    """Refuse at once what can be known to be no root without asking a store.
+
+    Raises:
+        RootError: A path on this machine that is not there, or of a kind that cannot be read.
+    """
+    if _is_remote(location):
+        return
+    try:
+        open_root(location)
+    except RootError as error:
+        raise root_error(dataset, error, "Nothing was changed. ") from error
+
+
+def root_error(dataset: SourceDataset, error: RootError, consequence: str = "") -> RootError:
+    """What is wrong with the root of a source dataset, and which variable names it."""
+    return RootError(
+        f"{dataset.title} ({dataset.root_variable}): {error} {consequence}To leave this dataset out, set "
+        f"{dataset.root_variable} to the empty string."
+    )
+
+
+def _is_remote(location: str) -> bool:
+    return "://" in location and not location.startswith("file://")
 
 
 def _refuse_other_archives(address: str) -> None:

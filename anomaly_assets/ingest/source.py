@@ -25,24 +25,14 @@ from dlt.extract import DltResource, DltSource
 from dlt.pipeline.pipeline import Pipeline
 
 from anomaly_assets.datasets import SourceDataset
+from anomaly_assets.ingest.dlt_settings import only_our_settings
+from anomaly_assets.ingest.roots import refuse_bad_root
 from anomaly_assets.warehouse.base import Warehouse
 
 if TYPE_CHECKING:
     from anomaly_assets.ingest.reconcile import Reconciliation
 
 _PRIMARY_KEYS = {"images": "image_id", "stray_files": "relative_path"}
-
-
-_DLT_OPTIONS = {
-    # Arrow loads carry no load id otherwise, and nobody could tell when a row came.
-    "normalize.parquet_normalizer.add_dlt_load_id": True,
-    # Merges leave a second copy of the catalogue in the staging schema otherwise.
-    "load.truncate_staging_dataset": True,
-    # All state can be derived from the root and the tables; none is kept in the warehouse.
-    "restore_from_destination": False,
-    "runtime.dlthub_telemetry": False,
-    "runtime.log_level": "ERROR",
-}
 
 
 def catalog_source(dataset: SourceDataset, found: Reconciliation | None = None) -> DltSource:
@@ -70,11 +60,8 @@ def loading_pipeline(dataset: SourceDataset, warehouse: Warehouse) -> Iterator[P
     """
     folder = warehouse.pipelines_folder_of(dataset.name)
     shutil.rmtree(folder, ignore_errors=True)
-    for name, value in _DLT_OPTIONS.items():
-        dlt.config[name] = value
     try:
-        with warehouse.loading() as target:
-            dlt.config["load.workers"] = target.workers
+        with warehouse.loading() as target, only_our_settings(load_workers=target.workers):
             credentials = DuckDbCredentials(target.connection, pragmas=[*target.pragmas])
             yield dlt.pipeline(
                 dataset.name,
@@ -96,8 +83,10 @@ def load(
 ) -> Reconciliation:
     """Make the tables of one source dataset equal to its root, without Dagster.
 
-    Takes the arguments, and raises the errors, of `reconcile`.
+    Takes the arguments, and raises the errors, of `reconcile`. A root that is not there is refused before
+    anything is waited for.
     """
+    refuse_bad_root(dataset, location)
     from anomaly_assets.ingest.reconcile import reconcile
 
     with warehouse.refreshing(dataset.name):

@@ -30,7 +30,7 @@ from anomaly_assets.previews.drawing import (
     write,
 )
 from anomaly_assets.settings import Settings
-from anomaly_assets.tensors.decode import StaleImage, decode_batch
+from anomaly_assets.tensors.decode import IMAGE_COLUMNS, StaleImage, decode_batch
 from anomaly_assets.tensors.spec import TensorSpec
 from anomaly_assets.warehouse.checks import Finding
 from anomaly_assets.warehouse.schema import statement
@@ -125,13 +125,12 @@ def _pixels(
     missing: list[StaleImage] = []
     # Checks on one catalogue may run before the view `images` is there.
     query = statement(connection, "shown/offending_images")
-    for shape, tensor, mask, *image in connection.execute(
-        query, {"image_ids": image_ids}
-    ).fetchall():
+    parameters = {"columns": IMAGE_COLUMNS, "image_ids": image_ids}
+    for shape, tensor, mask, image in connection.execute(query, parameters).fetchall():
         if tensor is None:
-            missing.append(StaleImage(*image))
+            missing.append(StaleImage(**image))
         else:
-            found[image[0]] = Pixels.from_bytes(shape, tensor, mask)
+            found[image["image_id"]] = Pixels.from_bytes(shape, tensor, mask)
     return found | _decoded(missing, settings)
 
 

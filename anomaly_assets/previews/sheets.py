@@ -90,14 +90,8 @@ def picked_samples(
         per_kind: How many good ones for training, and how many anomalous ones.
         per_defect_type: How many of one defect type at most.
     """
-    result = connection.execute(
-        _PICKED,
-        {
-            "source_dataset": source_dataset,
-            "per_kind": per_kind,
-            "per_defect_type": per_defect_type,
-        },
-    )
+    parameters = _parameters(source_dataset, per_kind, per_defect_type)
+    result = connection.execute(_PICKED + _PIXELS, parameters)
     samples = []
     while rows := result.fetchmany(_AT_ONCE):
         samples += [
@@ -105,6 +99,22 @@ def picked_samples(
             for category, label, caption, shape, *content in rows
         ]
     return samples
+
+
+def picked_keys(
+    connection: duckdb.DuckDBPyConnection, source_dataset: str, per_kind: int, per_defect_type: int
+) -> list[tuple[str, ...]]:
+    """What tells the pictures of `picked_samples` apart, without reading one; takes the same arguments."""
+    parameters = _parameters(source_dataset, per_kind, per_defect_type)
+    return connection.execute(_PICKED + _KEYS, parameters).fetchall()
+
+
+def _parameters(source_dataset: str, per_kind: int, per_defect_type: int) -> dict[str, object]:
+    return {
+        "source_dataset": source_dataset,
+        "per_kind": per_kind,
+        "per_defect_type": per_defect_type,
+    }
 
 
 def _overview(samples: Sequence[Sample], per_kind: int) -> Image.Image:
@@ -246,6 +256,8 @@ picked AS (
         PARTITION BY category, label ORDER BY without_mask, place, caption
     ) <= $per_kind
 )
+"""
+_PIXELS = """
 SELECT
     picked.category,
     picked.label,
@@ -253,6 +265,19 @@ SELECT
     (tensors.height, tensors.width, tensors.channels),
     tensors.image_tensor,
     tensors.mask_tensor
+FROM picked
+JOIN image_tensors AS tensors ON tensors.image_id = picked.image_id
+ORDER BY picked.category, picked.label DESC, picked.place, picked.caption
+"""
+_KEYS = """
+SELECT
+    picked.category,
+    picked.label,
+    picked.caption,
+    picked.image_id,
+    tensors.content_sha256,
+    coalesce(tensors.mask_file_version, ''),
+    tensors.transform
 FROM picked
 JOIN image_tensors AS tensors ON tensors.image_id = picked.image_id
 ORDER BY picked.category, picked.label DESC, picked.place, picked.caption

@@ -16,7 +16,7 @@ from anomaly_assets.reader.cache import CachedSelection, CacheError, cached_sele
 from anomaly_assets.reader.connect import DatabaseError
 from anomaly_assets.reader.opening import open_cache, open_samples
 from anomaly_assets.reader.samples import Samples
-from anomaly_assets.warehouse.snapshots import (
+from anomaly_assets.warehouse.publishing.snapshots import (
     Snapshot,
     SnapshotDifference,
     diff_snapshots,

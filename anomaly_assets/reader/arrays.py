@@ -89,3 +89,31 @@ def chosen_positions(key: Any, length: int) -> int | IntArray:
         raise IndexError(f"Position {outside.flat[0]} is outside of {length} samples.")
     positions = np.where(array < 0, array + length, array).astype(np.int64)
     return int(positions) if positions.ndim == 0 else positions
+
+
+def ordered(length: int, shuffle: int | None) -> IntArray:
+    """All positions, in the random order that a seed gives; None keeps their order.
+
+    Raises:
+        TypeError: The seed is no whole number.
+        ValueError: It is below 0.
+    """
+    if shuffle is None:
+        return np.arange(length)
+    seed = whole_number("shuffle", shuffle, 0, "a seed, such as the number of the epoch")
+    return np.random.default_rng(seed).permutation(length)
+
+
+def whole_number(name: str, given: Any, least: int, meaning: str) -> int:
+    """An argument that must be a whole number, of Python or NumPy.
+
+    Raises:
+        TypeError: It is none; the message says what is expected.
+        ValueError: It is below `least`.
+    """
+    expected = f"{name}={given!r}: give {meaning}: a whole number of at least {least}."
+    if isinstance(given, bool) or not isinstance(given, (int, np.integer)):
+        raise TypeError(expected)
+    if given < least:
+        raise ValueError(expected)
+    return int(given)

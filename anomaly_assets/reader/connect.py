@@ -15,8 +15,9 @@ from typing import Any
 
 import duckdb
 
+from anomaly_assets.warehouse.base import sql_literal
 from anomaly_assets.warehouse.locations import is_file
-from anomaly_assets.warehouse.snapshots import find_snapshot
+from anomaly_assets.warehouse.publishing.snapshots import find_snapshot
 
 _CATALOG = "published"
 
@@ -78,8 +79,7 @@ def _connect_file(path: Path, name: Path | None = None) -> duckdb.DuckDBPyConnec
             # Blobs are copied by the thread that asks for them; more would only take its memory.
             connection.execute("SET threads = 1")
             connection.execute("SET TimeZone = 'UTC'")
-            literal = "'" + str(path).replace("'", "''") + "'"
-            connection.execute(f"ATTACH {literal} AS {_CATALOG} (READ_ONLY)")
+            connection.execute(f"ATTACH {sql_literal(str(path))} AS {_CATALOG} (READ_ONLY)")
             connection.execute(f"USE {_CATALOG}.main")
     except BaseException:
         connection.close()

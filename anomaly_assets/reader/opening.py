@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from anomaly_assets.reader import cache
 from anomaly_assets.reader.connect import Database
@@ -32,7 +33,7 @@ def open_samples(
     Args:
         database: The DuckDB file, `ducklake:postgres:…` or `md:NAME`; by default what ANOMALY_DATABASE
             names, else the lake or MotherDuck that ANOMALY_WAREHOUSE names, else `data/anomaly.duckdb`.
-        source_dataset: Only `mvtec_ad` or `dagm_2007`, or each of several.
+        source_dataset: Only this one, such as `mvtec_ad`, or each of several.
         category: Only this category, or each of several.
         split: Only `train` or `test`.
         label: Only `good` or `anomalous`.
@@ -46,13 +47,16 @@ def open_samples(
         FileNotFoundError: There is no such database.
         LookupError: A value or the snapshot does not exist, or no sample has all that was asked for; the
             message lists what there is.
+        TypeError: An argument is no text, or a filter is neither a text nor a list of texts.
         ValueError: `where` is no such condition, the list of a filter is empty, or the samples have
             different shapes.
         DatabaseError: It is no published database, or cannot be read.
     """
     asked = dict(zip(FILTERED, (source_dataset, category, split, label), strict=True))
     wanted = {name: _values(name, asked[name]) for name in FILTERED if asked[name] is not None}
-    location = published_database() if database is None else os.fspath(database)
+    _refuse_no_text("where", where, "a SQL condition, such as \"defect_type = 'scratch'\"")
+    _refuse_no_text("snapshot", snapshot, "the id of a snapshot, or its first digits")
+    location = published_database() if database is None else _location(database)
     if is_file(location):
         opened = Database(location, snapshot)
     else:
@@ -82,8 +86,26 @@ def open_cache(folder: str | os.PathLike[str]) -> Samples:
     return Samples(*cache.read(Path(folder)))
 
 
-def _values(name: str, given: Values) -> list[str]:
-    values = [given] if isinstance(given, str) else list(given or ())
+def _values(name: str, given: Any) -> list[str]:
+    values = [given] if isinstance(given, str) else given
+    if not isinstance(values, Iterable) or isinstance(values, (bytes, Mapping)):
+        raise TypeError(f"{name}={given!r}: give a text, or a list of texts.")
+    values = list(values)
+    if not all(isinstance(value, str) for value in values):
+        raise TypeError(f"{name}={given!r}: give a text, or a list of texts.")
     if not values:
         raise ValueError(f"{name}=[] asks for nothing: leave {name} out to have all.")
     return values
+
+
+def _refuse_no_text(name: str, given: Any, expected: str) -> None:
+    if given is not None and not isinstance(given, str):
+        raise TypeError(f"{name}={given!r}: give {expected}.")
+
+
+def _location(database: Any) -> str:
+    location = os.fspath(database) if isinstance(database, os.PathLike) else database
+    _refuse_no_text(
+        "database", location, "the path of a DuckDB file, ducklake:postgres:… or md:NAME"
+    )
+    return str(location)

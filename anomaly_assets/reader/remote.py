@@ -15,7 +15,7 @@ import numpy as np
 from anomaly_assets.reader.batch import BoolArray, IntArray, UInt8Array
 from anomaly_assets.reader.connect import Database, DatabaseError, explained
 from anomaly_assets.warehouse.base import WarehouseError
-from anomaly_assets.warehouse.lake_connection import connect_lake
+from anomaly_assets.warehouse.lake.connection import connect_lake
 from anomaly_assets.warehouse.locations import LakeLocation, MotherDuckLocation, parse_location
 
 _FETCHED_BYTES = 64 * 1024 * 1024

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from anomaly_assets.reader import cache
-from anomaly_assets.reader.arrays import FetchedArray, chosen_positions
+from anomaly_assets.reader.arrays import FetchedArray, chosen_positions, ordered, whole_number
 from anomaly_assets.reader.batch import Batch, ImageArray, IntArray, Sample, UInt8Array
 from anomaly_assets.reader.fetch import Pixels, read_ahead
 from anomaly_assets.reader.normalise import Normalisation
@@ -134,8 +134,13 @@ class Samples:
 
         Raises:
             KeyError: One of them is not in the selection.
+            TypeError: It is one text, and not several.
             ValueError: No id was given.
         """
+        if isinstance(image_ids, str):
+            raise TypeError(
+                f"take() has a list of image ids: [{image_ids!r}], or samples[{image_ids!r}]."
+            )
         if not image_ids:
             raise ValueError("Give at least one image_id.")
         return self.batch([self._position_of(image_id) for image_id in image_ids])
@@ -160,16 +165,11 @@ class Samples:
             drop_last: Leave out a last batch that is smaller.
 
         Raises:
-            ValueError: The size is below 1.
-            TypeError: `shuffle` is a boolean.
+            TypeError: The size or the seed is no whole number.
+            ValueError: The size is below 1, or the seed below 0.
         """
-        if size < 1:
-            raise ValueError(f"A batch cannot have {size} samples.")
-        if isinstance(shuffle, bool):
-            raise TypeError("shuffle takes the seed of the order, such as the number of the epoch.")
-        order = np.arange(len(self))
-        if shuffle is not None:
-            order = np.random.default_rng(shuffle).permutation(order)
+        size = whole_number("size", size, 1, "the number of samples in a batch, such as 64")
+        order = ordered(len(self), shuffle)
         if drop_last:
             order = order[: len(order) - len(order) % size]
         return self._in_order(order, size)
@@ -289,8 +289,10 @@ class Samples:
         try:
             return self._position_by_id[image_id]
         except KeyError:
+            first = f"; the first is {next(iter(self._position_by_id))}" if len(self) else ""
             raise KeyError(
-                f"{image_id!r} is not among these {len(self)} samples ({self._selection.asked_for})."
+                f"{image_id!r} is not among these {len(self)} samples ({self._selection.asked_for}). "
+                f"An image_id is <source_dataset>/<relative_path>{first}."
             ) from None
 
 

@@ -30,6 +30,7 @@ import pyarrow as pa
 from anomaly_assets.ingest.roots import Root
 from anomaly_assets.tensors.compute import Compute
 from anomaly_assets.tensors.decode import (
+    IMAGE_COLUMNS,
     TENSORS_SCHEMA,
     UNREADABLE,
     DecodedBatch,
@@ -281,11 +282,12 @@ def _stale_images(
     connection: duckdb.DuckDBPyConnection, source_datasets: Sequence[str], spec: TensorSpec
 ) -> list[StaleImage]:
     parameters = {
+        "columns": IMAGE_COLUMNS,
         "source_datasets": list(source_datasets),
         "transform": spec.transform,
         "unreadable": UNREADABLE,
     }
     return [
-        StaleImage(*row)
-        for row in connection.execute(sql_text("stale_images"), parameters).fetchall()
+        StaleImage(**image)
+        for (image,) in connection.execute(sql_text("stale_images"), parameters).fetchall()
     ]

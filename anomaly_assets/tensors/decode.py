@@ -9,12 +9,13 @@ import math
 import mmap
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime, timezone
 
 import numpy as np
 import pyarrow as pa
 
+from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.ingest.roots import FileUnreadableError, Root
 from anomaly_assets.tensors.spec import TensorSpec
 from anomaly_assets.tensors.transform import (
@@ -75,6 +76,10 @@ class StaleImage:
     mask_file_version: str | None
 
 
+IMAGE_COLUMNS = [column.name for column in fields(StaleImage)]
+"""The columns of the catalogue that decoding needs."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rejection:
     """A file that could not be used, and why."""
@@ -120,15 +125,16 @@ def decode_batch(
     rows: list[tuple[object, ...]] = []
     rejections: list[Rejection] = []
     for image in images:
+        formats = SOURCE_DATASETS[image.source_dataset].formats
         try:
-            decoded = decode_image(_read(roots, image, image.source_uri), spec)
+            decoded = decode_image(_read(roots, image, image.source_uri), spec, formats)
         except (UnusableImageError, FileUnreadableError) as error:
             rejections.append(_rejection(image, error, spec))
             continue
         mask = None
         if image.mask_source_uri is not None:
             try:
-                mask = decode_mask(_read(roots, image, image.mask_source_uri), spec)
+                mask = decode_mask(_read(roots, image, image.mask_source_uri), spec, formats)
             except (UnusableImageError, FileUnreadableError) as error:
                 rejections.append(_rejection(image, error, spec, of_mask=True))
         pixels[len(rows)] = decoded.pixels

@@ -1,8 +1,12 @@
-"""PNG to pixels: Pillow, or the faster Wuffs decoder where it is installed and exact.
+"""PNG to pixels: Pillow, helped by a faster inflate and, where it is installed, by the Wuffs decoder.
 
-Wuffs (extra `fast`, package `pywuffs`) takes the plain 8-bit grey and RGB files of which these datasets
-consist. Everything else, and everything that it does not accept, is decoded by Pillow, so that the choice
-of decoder never decides what is loaded or rejected.
+A third of the time that Pillow takes for a PNG is inflating. Files of the plain kind of which these
+datasets consist (8-bit grey or RGB) are inflated by ISA-L, and handed on *stored*: the same PNG, with the
+same filtered rows, only not compressed. Pillow decodes that, or Wuffs (extra `fast`, package `pywuffs`),
+which undoes the filters faster.
+
+Everything else, and everything that is unusual in the least, is decoded by Pillow from the file itself, so
+that the choice of decoder never decides what is loaded or rejected.
 """
 
 from __future__ import annotations
@@ -13,10 +17,23 @@ import zlib
 from functools import cache
 from typing import Any
 
+from isal import igzip_lib
 from PIL import Image
 
 _CHUNK_HEADER = struct.Struct(">I4s")
+_HEADER_END = 33
+"""Of the signature and the IHDR chunk, with which every PNG begins."""
+
 _MOST_COMMENT_BYTES = 64 * 1024
+_ZLIB_HEADERS = (b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda")
+"""A window of 32 kB and no dictionary: how PNG files are written."""
+
+_BLOCK_BYTES = 65535
+"""A stored block of zlib holds no more."""
+
+_BLOCK_HEADER = struct.Struct("<BHH")
+_NO_CHECKSUM = bytes(4)
+_END = b"\0\0\0\0IEND\xaeB`\x82"
 _this_thread = threading.local()
 
 
@@ -32,7 +49,7 @@ def wuffs() -> Any:
 
 
 def load(image: Image.Image, content: bytes) -> Image.Image:
-    """Decode all pixels of an opened PNG.
+    """Decode all pixels of an opened file.
 
     Args:
         image: The file, opened by Pillow, which has read its header.
@@ -44,47 +61,111 @@ def load(image: Image.Image, content: bytes) -> Image.Image:
     Raises:
         OSError: The pixels are damaged or incomplete, as Pillow says it.
     """
-    if wuffs() is not None and _is_plain(image) and _ends_cleanly(content):
-        decoded = _decoder(image.mode).decode(content)
-        if not decoded.error_message and decoded.pixbuf.shape[:2] == image.size[::-1]:
-            # The array owns its memory; frombuffer keeps it alive without a copy.
-            return Image.frombuffer(image.mode, image.size, decoded.pixbuf, "raw", image.mode, 0, 1)
+    stored = stored_pixels(image, content) if _is_plain(image) else None
+    if stored is not None:
+        by = _by_pillow if wuffs() is None else _by_wuffs
+        decoded = by(image, content, stored)
+        if decoded is not None:
+            return decoded
     image.load()
     return image
 
 
+def _by_pillow(image: Image.Image, _content: bytes, stored: list[bytes]) -> Image.Image | None:
+    try:
+        return Image.frombytes(image.mode, image.size, b"".join(stored), "zip", image.mode)
+    except ValueError:  # a filter that does not exist, for instance
+        return None
+
+
+def _by_wuffs(image: Image.Image, content: bytes, stored: list[bytes]) -> Image.Image | None:
+    length = sum(map(len, stored))
+    data = [_CHUNK_HEADER.pack(length, b"IDAT"), *stored, _NO_CHECKSUM]
+    decoded = _decoder(image.mode).decode(b"".join([content[:_HEADER_END], *data, _END]))
+    if decoded.error_message or decoded.pixbuf.shape[:2] != image.size[::-1]:
+        return None
+    # The array owns its memory; frombuffer keeps it alive without a copy.
+    return Image.frombuffer(image.mode, image.size, decoded.pixbuf, "raw", image.mode, 0, 1)
+
+
+def stored_pixels(image: Image.Image, content: bytes) -> list[bytes] | None:
+    """Inflate the pixels of a plain PNG, and put them into blocks that are not compressed.
+
+    Memory is bounded by the size that the header tells, whatever the file inflates to.
+
+    Args:
+        image: The file, opened by Pillow.
+        content: The bytes of the file.
+
+    Returns:
+        The parts of a zlib stream; None for a file with anything unusual in it.
+    """
+    compressed = _compressed_pixels(content)
+    if compressed is None or compressed[:2] not in _ZLIB_HEADERS:
+        return None
+    width, height = image.size
+    left = height * (1 + width * len(image.getbands()))
+    parts = [compressed[:2]]
+    decompressor = igzip_lib.IgzipDecompressor(igzip_lib.DECOMP_ZLIB)
+    try:
+        # One byte more than there should be: what is too long does not end.
+        rows = decompressor.decompress(compressed, min(_BLOCK_BYTES, left + 1))
+        while rows:
+            left -= len(rows)
+            header = _BLOCK_HEADER.pack(left == 0, len(rows), len(rows) ^ 0xFFFF)
+            parts += (header, rows)
+            if left <= 0 or decompressor.eof:
+                break
+            rows = decompressor.decompress(b"", min(_BLOCK_BYTES, left + 1))
+        if left == 0 and not decompressor.eof:  # the checksum may not have been read yet
+            left -= len(decompressor.decompress(b"", 1))
+    except igzip_lib.IsalError:
+        return None
+    if left or not decompressor.eof or decompressor.unused_data:
+        return None
+    return [*parts, compressed[-4:]]  # the checksum of what was inflated, which ISA-L has compared
+
+
 def _is_plain(image: Image.Image) -> bool:
-    """Whether the file holds 8-bit grey or RGB as it is: not transparent, interlaced or animated.
+    """Whether the file is a PNG of 8-bit grey or RGB as it is: not transparent, interlaced or animated.
 
     The first frame of an animation may cover a part of the picture (`bbox`), which decoders treat
     differently.
     """
     tiles = getattr(image, "tile", [])
     return (
-        image.mode in ("L", "RGB")
+        image.format == "PNG"
+        and image.mode in ("L", "RGB")
         and len(tiles) == 1
         and tiles[0].args == image.mode
         and not {"transparency", "interlace", "bbox"} & image.info.keys()
     )
 
 
-def _ends_cleanly(content: bytes) -> bool:
-    """Whether nothing follows the pixels in which Pillow, which reads on there, could find damage.
+def _compressed_pixels(content: bytes) -> bytes | None:
+    """The zlib stream of a file that ends cleanly; None for others.
 
-    A few intact comments may: MVTec AD's files have them.
+    Pillow reads on behind the pixels, and may find damage there. A few intact comments may follow: MVTec
+    AD's files have them.
     """
+    view = memoryview(content)
+    parts: list[memoryview] = []
     position, pixels_end = 8, 0
     while position + 12 <= len(content):
         length, kind = _CHUNK_HEADER.unpack_from(content, position)
         end = position + 12 + length
         if kind == b"IDAT":
+            if parts and position != pixels_end:
+                return None
+            parts.append(view[position + 8 : end - 4])
             pixels_end = end
-        elif kind == b"IEND" and pixels_end:
-            return end == len(content) and end - pixels_end <= _MOST_COMMENT_BYTES
-        elif pixels_end and not _is_comment(kind, content[position + 4 : end]):
-            return False
+        elif kind == b"IEND" and parts:
+            clean = end == len(content) and end - pixels_end <= _MOST_COMMENT_BYTES
+            return b"".join(parts) if clean else None
+        elif parts and not _is_comment(kind, content[position + 4 : end]):
+            return None
         position = end
-    return False
+    return None
 
 
 def _is_comment(kind: bytes, chunk: bytes) -> bool:
@@ -104,6 +185,7 @@ def _decoder(mode: str) -> Any:
         config.enabled_decoders = [package.ImageDecoderType.PNG]
         formats = {"L": package.PixelFormat.Y, "RGB": package.PixelFormat.RGB}
         config.pixel_format = formats[mode]
-        config.quirks = {package.ImageDecoderQuirks.IGNORE_CHECKSUM: 0}
+        # What it is given has been compared with its checksum already, and its chunk has none.
+        config.quirks = {package.ImageDecoderQuirks.IGNORE_CHECKSUM: 1}
         decoders[mode] = package.aux.ImageDecoder(config)
     return decoders[mode]

@@ -2,8 +2,9 @@
 
 The recipe, which tests compare with Pillow byte for byte:
 
-1. The file is decoded as PNG, whatever its name says. Orientation tags, gamma and colour profiles
-   are not applied, because the masks belong to the stored pixels.
+1. The file is decoded as PNG, or as what else its source dataset allows, whatever its name says.
+   Orientation tags, gamma and colour profiles are not applied, because the masks belong to the stored
+   pixels.
 2. Modes with colour (`P`, `RGB`, `RGBA`) become `RGB`, all others (`1`, `L`, `LA`, `I`, `I;16`)
    become `L`, by Pillow's `convert`. Alpha is dropped; 16-bit grey values above 255 become 255, and
    other 16-bit files keep their high bytes. Of an animation, the first frame counts.
@@ -29,7 +30,7 @@ from PIL import Image, ImageChops
 from anomaly_assets.tensors import decoder
 from anomaly_assets.tensors.spec import TensorSpec
 
-ALLOWED_FORMATS = ("PNG",)
+PNG_ONLY = ("PNG",)
 MAX_PIXELS = 64 * 1024 * 1024
 """Images above this are rejected before any pixel is decoded (official ones have 1,048,576)."""
 
@@ -91,17 +92,20 @@ class DecodedMask:
     values: int
 
 
-def decode_image(content: bytes, spec: TensorSpec) -> DecodedImage:
+def decode_image(
+    content: bytes, spec: TensorSpec, formats: tuple[str, ...] = PNG_ONLY
+) -> DecodedImage:
     """Decode and resize one image.
 
     Args:
         content: The bytes of the file.
         spec: The wanted shape.
+        formats: What the file may be encoded as, in Pillow's names.
 
     Raises:
         UnusableImageError: The bytes are not an image that can be used.
     """
-    with _opened(content) as image:
+    with _opened(content, formats) as image:
         mode, (width, height) = image.mode, image.size
         target = "RGB" if spec.channels == 3 and mode in _RGB_MODES else "L"
         small = _resized(_converted(image, content, target), spec, Image.Resampling.LANCZOS)
@@ -119,17 +123,20 @@ def decode_image(content: bytes, spec: TensorSpec) -> DecodedImage:
     )
 
 
-def decode_mask(content: bytes, spec: TensorSpec) -> DecodedMask:
+def decode_mask(
+    content: bytes, spec: TensorSpec, formats: tuple[str, ...] = PNG_ONLY
+) -> DecodedMask:
     """Decode one mask: every value above zero is defective.
 
     Args:
         content: The bytes of the file.
         spec: The wanted height and width; channels are not used.
+        formats: What the file may be encoded as, in Pillow's names.
 
     Raises:
         UnusableImageError: The bytes are not an image that can be used.
     """
-    with _opened(content) as image:
+    with _opened(content, formats) as image:
         grey = _mask_values(image, content)
         histogram = grey.histogram()
         width, height = grey.size
@@ -145,7 +152,6 @@ def decode_mask(content: bytes, spec: TensorSpec) -> DecodedMask:
         )
 
 
-_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _TO_BINARY = [0] + [1] * 255
 _VALUES = np.arange(256, dtype=np.int64)
 _SQUARES = _VALUES * _VALUES
@@ -154,16 +160,17 @@ _SQUARES = _VALUES * _VALUES
 class _opened:
     """Open the bytes as one of the allowed formats; translate every failure."""
 
-    def __init__(self, content: bytes) -> None:
+    def __init__(self, content: bytes, formats: tuple[str, ...]) -> None:
         self._content = content
+        self._formats = formats
 
     def __enter__(self) -> Image.Image:
         if not self._content:
             raise UnusableImageError("empty_file", "The file has no bytes.")
         try:
-            self._image = Image.open(io.BytesIO(self._content), formats=ALLOWED_FORMATS)
+            self._image = Image.open(io.BytesIO(self._content), formats=self._formats)
         except Exception as error:
-            raise _unusable(error, self._content) from error
+            raise _unusable(error, self._content, self._formats) from error
         width, height = self._image.size
         if width * height > MAX_PIXELS:
             raise UnusableImageError("too_many_pixels", f"{width}x{height}, above {MAX_PIXELS}.")
@@ -172,7 +179,7 @@ class _opened:
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         self._image.close()
         if isinstance(error, Exception):
-            raise _unusable(error, self._content) from error
+            raise _unusable(error, self._content, self._formats) from error
 
 
 def _converted(image: Image.Image, content: bytes, mode: str) -> Image.Image:
@@ -191,15 +198,23 @@ def _resized(image: Image.Image, spec: TensorSpec, resample: Image.Resampling) -
     return image.resize((spec.width, spec.height), resample)
 
 
-def _unusable(error: Exception, content: bytes) -> UnusableImageError:
+def _unusable(error: Exception, content: bytes, formats: tuple[str, ...]) -> UnusableImageError:
     if isinstance(error, UnusableImageError):
         return error
     if isinstance(error, Image.DecompressionBombError):
         return UnusableImageError("too_many_pixels", f"More than {MAX_PIXELS} pixels.")
-    if isinstance(error, Image.UnidentifiedImageError) and not content.startswith(_PNG_SIGNATURE):
-        start = content[:8].hex(" ")
-        return UnusableImageError("not_a_png", f"The file does not start as a PNG does: {start}.")
+    if isinstance(error, Image.UnidentifiedImageError) and not _starts_as(content, formats):
+        return UnusableImageError(
+            f"not_a_{'_or_'.join(formats).lower()}",
+            f"The file does not start as a {' or '.join(formats)} does: {content[:8].hex(' ')}.",
+        )
     if isinstance(error, Image.UnidentifiedImageError):
         # Pillow's own words hold an address in memory, another one at every try.
         return UnusableImageError("damaged_image", "The header is damaged, or says 0 pixels.")
     return UnusableImageError("damaged_image", f"{type(error).__name__}: {error}"[:500])
+
+
+def _starts_as(content: bytes, formats: tuple[str, ...]) -> bool:
+    """Whether the first bytes are those of one of the formats, by Pillow's own tests."""
+    tests = (Image.OPEN[name][1] for name in formats)
+    return any(starts and starts(content[:16]) is True for starts in tests)

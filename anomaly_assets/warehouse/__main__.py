@@ -8,9 +8,9 @@ from functools import partial
 
 from anomaly_assets.settings import Settings, SettingsError
 from anomaly_assets.warehouse.base import WarehouseBusyError, WarehouseError
-from anomaly_assets.warehouse.copying import CopyError, copy_database
-from anomaly_assets.warehouse.expire import expire_versions
-from anomaly_assets.warehouse.lake import LakeWarehouse
+from anomaly_assets.warehouse.copying.copy import CopyError, copy_database
+from anomaly_assets.warehouse.lake.expire import expire_versions
+from anomaly_assets.warehouse.lake.warehouse import LakeWarehouse
 from anomaly_assets.warehouse.locations import LocationError
 from anomaly_assets.warehouse.opening import open_warehouse
 

@@ -152,3 +152,47 @@ class Warehouse(ABC):
         """
         with self.locked():
             yield
+
+
+class RemoteWarehouse(Warehouse):
+    """A warehouse elsewhere: a run starts one DuckDB that has it attached, and everybody shares that."""
+
+    _instance: duckdb.DuckDBPyConnection | None = None
+
+    decodes_first = True  # no transaction stays open over the network while images are decoded
+
+    @contextmanager
+    def connect(self, *, wide_rows: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection whose every transaction sees the newest state; see `Warehouse`."""
+        with self.locked():
+            connection = self._started().cursor()
+            try:
+                connection.execute(f"USE {self.catalog}.main")
+                yield connection
+            finally:
+                connection.close()
+
+    @contextmanager
+    def loading(self) -> Iterator[LoadTarget]:
+        """One job at a time: what is attached does not like to be shared by connections that write."""
+        with self.locked():
+            yield LoadTarget(self._started(), (f"search_path='{self.catalog}.main'",), workers=1)
+
+    @abstractmethod
+    def _start(self) -> duckdb.DuckDBPyConnection:
+        """A DuckDB that has it attached, made where it is missing."""
+
+    def _started(self) -> duckdb.DuckDBPyConnection:
+        if self._instance is None:
+            self._instance = self._start()
+        return self._instance
+
+    def _stop(self) -> None:
+        if self._instance is not None:
+            self._instance.close()
+            self._instance = None
+
+
+def sql_literal(text: str) -> str:
+    """A SQL string literal; for statements that take no bound parameters."""
+    return "'" + text.replace("'", "''") + "'"

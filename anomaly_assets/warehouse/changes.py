@@ -11,7 +11,7 @@ from typing import Any
 import duckdb
 
 from anomaly_assets.warehouse.base import Warehouse
-from anomaly_assets.warehouse.publications import opened_publication
+from anomaly_assets.warehouse.publish import opened_publication
 
 KEY_COLUMNS: Mapping[str, int] = {
     "dataset_summary": 5,

@@ -5,13 +5,13 @@ The queries lie in `sql/checks/`; each returns `offender` and `detail`, and no r
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import duckdb
 
-from anomaly_assets.datasets import official_counts
+from anomaly_assets.datasets import SOURCE_DATASETS, SourceDataset, official_counts
 from anomaly_assets.tensors.spec import TensorSpec
 from anomaly_assets.warehouse.schema import statement
 
@@ -90,7 +90,7 @@ IMAGES_CHECKS = (
     ),
     Check(
         "counts_equal_the_official_ones",
-        "Every category is an official one and complete.",
+        "Every category is an official one and complete, where the authors published counts.",
         "category is not an official one, or not complete",
         "categories are not official ones, or not complete",
         "compare your copy with the published one, unless it is an excerpt by intent",
@@ -189,29 +189,33 @@ STRAY_CHECKS = (
         "rename, move or delete them, as the detail suggests",
     ),
 )
-CATALOGUE_CHECKS: Mapping[str, tuple[Check, ...]] = {
-    "mvtec_ad": (
-        Check(
+
+
+def _catalogue_checks(dataset: SourceDataset) -> Iterator[Check]:
+    if dataset.training_is_good:
+        yield Check(
             "training_images_are_good",
-            "MVTec AD's training split holds good images only.",
+            f"{dataset.title}'s training split holds good images only.",
             "training image is anomalous",
             "training images are anomalous",
-            "move them below test/",
+            "move them into the test split",
             of_images=True,
-        ),
-    ),
-    "dagm_2007": (
-        Check(
+        )
+    if dataset.parse_labels:
+        yield Check(
             "declared_labels_agree_with_masks",
             "Labels.txt declares an image anomalous exactly if it has a mask.",
             "image has a mask where Labels.txt says good, or none where it says anomalous",
             "images have a mask where Labels.txt says good, or none where it says anomalous",
             "correct Labels.txt or the masks, because until then either of them makes an image anomalous",
             of_images=True,
-        ),
-    ),
+        )
+
+
+CATALOGUE_CHECKS: Mapping[str, tuple[Check, ...]] = {
+    name: tuple(_catalogue_checks(dataset)) for name, dataset in SOURCE_DATASETS.items()
 }
-"""Checks on the catalogue of one source dataset."""
+"""Checks on the catalogue of each source dataset: of what its authors say about it."""
 
 PUBLISHED_CHECK = Check(
     "published_counts_equal_the_warehouse",

@@ -36,11 +36,13 @@ from anomaly_assets.warehouse.base import (
     Warehouse,
     WarehouseBusyError,
     WarehouseError,
+    sql_literal,
 )
 
 __all__ = ["CATALOG", "ROW_GROUP_SIZE", "Warehouse", "WarehouseBusyError", "WarehouseError"]
 
 _RETRY_SECONDS = 0.25
+_TELL_SECONDS = 1.0
 _REMIND_SECONDS = 30.0
 
 
@@ -101,11 +103,12 @@ class FileWarehouse(Warehouse):
 
     def _acquire(self) -> None:
         deadline = time.monotonic() + self.wait_seconds
+        patience = _TELL_SECONDS
         while True:
             remaining = deadline - time.monotonic()
             try:
                 self._lock.acquire(
-                    timeout=max(0.0, min(remaining, _REMIND_SECONDS)), poll_interval=_RETRY_SECONDS
+                    timeout=max(0.0, min(remaining, patience)), poll_interval=_RETRY_SECONDS
                 )
             except Timeout:
                 holder = self._holder()
@@ -115,6 +118,7 @@ class FileWarehouse(Warehouse):
                         "Wait for that run to end or stop it, then run again."
                     ) from None
                 self.log(f"Waiting for {self.path}, held by {holder}.")
+                patience = _REMIND_SECONDS
             else:
                 self._note_holder()
                 return
@@ -289,8 +293,3 @@ def _why_not_opened(path: Path, error: duckdb.Error) -> str:
         f"{path} cannot be opened: {error}. If it is damaged, delete it: everything in it can be "
         "built again from the roots."
     )
-
-
-def sql_literal(text: str) -> str:
-    """A SQL string literal; for statements that take no bound parameters."""
-    return "'" + text.replace("'", "''") + "'"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import duckdb
 
-from anomaly_assets.warehouse.base import WarehouseError
+from anomaly_assets.warehouse.base import WarehouseError, sql_literal
 
 
 def load_extensions(connection: duckdb.DuckDBPyConnection, *names: str) -> None:
@@ -20,9 +20,9 @@ def load_extensions(connection: duckdb.DuckDBPyConnection, *names: str) -> None:
         WarehouseError: Their packages are not installed, or are for another version of DuckDB.
     """
     for name in names:
-        path = str(_binary(name)).replace("'", "''")
+        binary = _binary(name)
         try:
-            connection.execute(f"LOAD '{path}'")
+            connection.execute(f"LOAD {sql_literal(str(binary))}")
         except duckdb.Error as error:
             raise WarehouseError(
                 f"DuckDB {duckdb.__version__} cannot load its extension {name}: "

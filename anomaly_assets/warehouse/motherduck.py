@@ -21,9 +21,8 @@ from filelock import FileLock, Timeout
 
 from anomaly_assets.settings import motherduck_token
 from anomaly_assets.warehouse.base import (
-    LoadTarget,
     Log,
-    Warehouse,
+    RemoteWarehouse,
     WarehouseBusyError,
     WarehouseError,
 )
@@ -80,7 +79,7 @@ def connect_motherduck(
 
 
 @dataclass
-class MotherDuckWarehouse(Warehouse):
+class MotherDuckWarehouse(RemoteWarehouse):
     """A database of MotherDuck.
 
     Attributes:
@@ -95,9 +94,6 @@ class MotherDuckWarehouse(Warehouse):
     log: Log = print
     start: Callable[[], duckdb.DuckDBPyConnection] = start_motherduck
     _lock: FileLock = field(init=False, repr=False)
-    _instance: duckdb.DuckDBPyConnection | None = field(init=False, repr=False, default=None)
-
-    decodes_first = True  # no transaction stays open over the network while images are decoded
 
     def __post_init__(self) -> None:
         place = Path(tempfile.gettempdir(), f"anomaly_assets-md-{self.location.database}.lock")
@@ -136,44 +132,24 @@ class MotherDuckWarehouse(Warehouse):
         try:
             yield self
         finally:
-            if self._lock.lock_counter == 1 and self._instance is not None:
-                self._instance.close()
-                self._instance = None
+            if self._lock.lock_counter == 1:
+                self._stop()
             self._lock.release()
-
-    @contextmanager
-    def connect(self, *, wide_rows: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A connection to the database, which is made where it is missing."""
-        with self.locked():
-            connection = self._started().cursor()
-            try:
-                connection.execute(f"USE {self.catalog}.main")
-                yield connection
-            finally:
-                connection.close()
-
-    @contextmanager
-    def loading(self) -> Iterator[LoadTarget]:
-        """One job at a time, as everything else of a run."""
-        with self.locked():
-            yield LoadTarget(self._started(), (f"search_path='{self.catalog}.main'",), workers=1)
 
     def clone(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Let people open the content of the warehouse, in one step and without copying it."""
         clone, own = self.published.database, self.location.database
         connection.execute(f"CREATE OR REPLACE DATABASE {clone} FROM {own}")
 
-    def _started(self) -> duckdb.DuckDBPyConnection:
-        if self._instance is None:
-            instance = self.start()
-            try:
-                instance.execute("ATTACH 'md:'")
-                instance.execute(f"CREATE DATABASE IF NOT EXISTS {self.catalog}")
-            except duckdb.Error as error:
-                instance.close()
-                raise WarehouseError(_why_not_opened(self.location, error)) from None
-            self._instance = instance
-        return self._instance
+    def _start(self) -> duckdb.DuckDBPyConnection:
+        instance = self.start()
+        try:
+            instance.execute("ATTACH 'md:'")
+            instance.execute(f"CREATE DATABASE IF NOT EXISTS {self.catalog}")
+        except duckdb.Error as error:
+            instance.close()
+            raise WarehouseError(_why_not_opened(self.location, error)) from None
+        return instance
 
 
 def _attach(connection: duckdb.DuckDBPyConnection, location: MotherDuckLocation) -> None:

@@ -31,7 +31,7 @@ def open_warehouse(
     if isinstance(parsed, Path):
         return FileWarehouse(parsed, wait_seconds, log)
     if isinstance(parsed, LakeLocation):
-        from anomaly_assets.warehouse.lake import LakeWarehouse
+        from anomaly_assets.warehouse.lake.warehouse import LakeWarehouse
 
         return LakeWarehouse(parsed, lake_data, wait_seconds, log)
     from anomaly_assets.warehouse.motherduck import MotherDuckWarehouse

@@ -8,7 +8,8 @@ from importlib import resources
 import duckdb
 
 from anomaly_assets.datasets import SOURCE_DATASETS
-from anomaly_assets.warehouse.database import sql_literal, table_exists
+from anomaly_assets.warehouse.base import sql_literal
+from anomaly_assets.warehouse.database import table_exists
 from anomaly_assets.warehouse.tables import CATALOGUE_TABLES, TABLES, Columns, Table
 
 ALIAS_SCHEMA = "anomaly"

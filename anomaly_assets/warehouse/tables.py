@@ -1,14 +1,15 @@
 """What every table holds, column by column: the one source of comments and documented schemas.
 
 The SQL files say how rows come about; this module says what they mean. `COMMENT ON`, the column
-schemas in the Dagster UI and the table reference in the README are made from it, and a test compares
-it with the database.
+schemas in the Dagster UI and `docs/tables.md` are made from it, and a test compares it with the database.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+
+from anomaly_assets.datasets import SOURCE_DATASETS
 
 Columns = Mapping[str, tuple[str, str]]
 """Column name to its DuckDB type and its meaning."""
@@ -29,14 +30,20 @@ class Table:
     is_view: bool = False
 
 
+_SOURCE_DATASET = ("VARCHAR", " or ".join(SOURCE_DATASETS))
+_CATEGORY = ("VARCHAR", "category or class, as its folder is called")
+
 _IMAGES: Columns = {
     "image_id": ("VARCHAR", "key: <source_dataset>/<relative_path>"),
-    "source_dataset": ("VARCHAR", "mvtec_ad or dagm_2007"),
-    "category": ("VARCHAR", "MVTec AD category or DAGM class, as on disk"),
+    "source_dataset": _SOURCE_DATASET,
+    "category": _CATEGORY,
     "split": ("VARCHAR", "train or test, as the source ships it"),
     "label": ("VARCHAR", "good or anomalous"),
     "label_index": ("BIGINT", "0 for good, 1 for anomalous"),
-    "defect_type": ("VARCHAR", "MVTec AD folder below test/; null for good; unspecified for DAGM"),
+    "defect_type": (
+        "VARCHAR",
+        "kind of defect as the folder is called; null for good; unspecified where no folder says it",
+    ),
     "filename": ("VARCHAR", "name of the file, which is not unique"),
     "relative_path": ("VARCHAR", "path below the root, without folders around the dataset"),
     "source_uri": ("VARCHAR", "address of the file, without credentials"),
@@ -126,8 +133,8 @@ TABLES: Mapping[str, Table] = {
             "filename": ("VARCHAR", "name of the file, which is not unique"),
             "label": ("VARCHAR", "good or anomalous"),
             "label_index": ("BIGINT", "0 for good, 1 for anomalous"),
-            "source_dataset": ("VARCHAR", "mvtec_ad or dagm_2007"),
-            "category": ("VARCHAR", "MVTec AD category or DAGM class"),
+            "source_dataset": _SOURCE_DATASET,
+            "category": _CATEGORY,
             "split": ("VARCHAR", "train or test"),
             "defect_type": ("VARCHAR", "kind of defect; null for good"),
             "height": ("INTEGER", "height of the tensor, pixels"),
@@ -148,8 +155,8 @@ TABLES: Mapping[str, Table] = {
     "dataset_summary": Table(
         "Images, bytes, masks, sizes and modes per dataset, category, split, label and defect type.",
         {
-            "source_dataset": ("VARCHAR", "mvtec_ad or dagm_2007"),
-            "category": ("VARCHAR", "MVTec AD category or DAGM class"),
+            "source_dataset": _SOURCE_DATASET,
+            "category": _CATEGORY,
             "split": ("VARCHAR", "train or test"),
             "label": ("VARCHAR", "good or anomalous"),
             "defect_type": ("VARCHAR", "kind of defect; null for good"),
@@ -165,8 +172,8 @@ TABLES: Mapping[str, Table] = {
     "pixel_statistics": Table(
         "Mean and standard deviation per channel of the good training tensors, in 0..1.",
         {
-            "source_dataset": ("VARCHAR", "mvtec_ad or dagm_2007"),
-            "category": ("VARCHAR", "MVTec AD category or DAGM class"),
+            "source_dataset": _SOURCE_DATASET,
+            "category": _CATEGORY,
             "images": ("BIGINT", "good training tensors measured"),
             "channel_means": ("DOUBLE[]", "mean per channel, 0 to 1"),
             "channel_standard_deviations": (
@@ -178,8 +185,8 @@ TABLES: Mapping[str, Table] = {
     "defect_summary": Table(
         "Number and size of the defects per dataset, category, split and defect type.",
         {
-            "source_dataset": ("VARCHAR", "mvtec_ad or dagm_2007"),
-            "category": ("VARCHAR", "MVTec AD category or DAGM class"),
+            "source_dataset": _SOURCE_DATASET,
+            "category": _CATEGORY,
             "split": ("VARCHAR", "train or test"),
             "defect_type": ("VARCHAR", "kind of defect"),
             "images": ("BIGINT", "anomalous images"),
@@ -210,15 +217,21 @@ TABLES: Mapping[str, Table] = {
     "load_history": Table(
         "One row per load of a source dataset that changed something.",
         {
-            "source_dataset": ("VARCHAR", "mvtec_ad or dagm_2007"),
+            "source_dataset": _SOURCE_DATASET,
             "load_id": ("VARCHAR", "joins _dlt_load_id"),
             "loaded_at": ("TIMESTAMP WITH TIME ZONE", "when the load began"),
-            "rows_inserted": ("HUGEINT", "image rows that were new"),
+            "rows_inserted": (
+                "HUGEINT",
+                "image rows that were new; all that it changed, where a kill came before they were counted",
+            ),
             "rows_updated": ("HUGEINT", "image rows with other content than before"),
             "rows_deleted": ("HUGEINT", "image rows whose file is gone"),
             "stray_changes": ("HUGEINT", "stray rows inserted, updated or deleted"),
             "status": ("VARCHAR", "completed, or interrupted where dlt never finished it"),
-            "root_uri": ("VARCHAR", "root that was listed, without credentials"),
+            "root_uri": (
+                "VARCHAR",
+                "root that was listed, without credentials; null where a kill came before it was noted",
+            ),
         },
         is_view=True,
     ),

@@ -54,10 +54,12 @@ def test_a_source_dataset_without_images_has_no_sheet(
     run = run_selection(SHEETS)
     assert run.success
     assert run.materialized["contact_sheets"].keys() == {
-        "mvtec_ad", "folder", "files", "images_drawn",
+        "mvtec_ad", "folder", "files", "images_drawn", "drawn_again",
     }  # fmt: skip
     folder = tiny.database.parent / "contact_sheets"
-    assert {path.name for path in folder.iterdir()} == {"mvtec_ad", "mvtec_ad.jpg"}
+    assert {path.name for path in folder.iterdir()} == {
+        "mvtec_ad", "mvtec_ad.jpg", "mvtec_ad.webp", "drawn.json",
+    }  # fmt: skip
 
 
 def test_a_failed_check_shows_its_offenders_before_and_after_they_are_decoded(

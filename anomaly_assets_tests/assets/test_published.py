@@ -4,7 +4,7 @@ import dagster as dg
 import duckdb
 import pytest
 
-from anomaly_assets.warehouse.provenance import code_version
+from anomaly_assets.warehouse.publishing.provenance import code_version
 from anomaly_assets_tests.assets.environment import Environment
 from anomaly_assets_tests.assets.runs import Run, offenders, run_job, run_selection
 from anomaly_assets_tests.assets.trees import write_tiny_roots
@@ -25,7 +25,7 @@ def published(module_environment: Environment) -> Run:
 def test_a_published_database_that_is_gone_is_noticed(tiny: Environment) -> None:
     check = run_selection(ONLY_THE_CHECK)
     assert not check.success
-    assert offenders(check.checks[COUNTS]) == {str(tiny.database): "does not exist"}
+    assert offenders(check.checks[COUNTS]) == {str(tiny.database): "nothing is published"}
 
 
 def test_the_published_database_says_which_run_published_it_and_where_it_lies(

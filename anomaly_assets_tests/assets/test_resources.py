@@ -1,6 +1,7 @@
 """The warehouse as a resource: held for the whole run, waited for, and let go."""
 
 import os
+import time
 
 import pytest
 
@@ -23,6 +24,35 @@ def test_a_run_that_waited_in_vain_says_who_has_the_warehouse_and_does_nothing(
         f"{tiny.warehouse} was held for more than 1 s by the run with process id {os.getpid()}"
         in (message)
     )
+
+
+@pytest.mark.parametrize("selected", [("mvtec_ad",), ("mvtec_ad", "dagm_2007")])
+def test_a_root_that_is_not_there_is_told_at_once_and_not_after_the_wait_for_another_run(
+    tiny: Environment, monkeypatch: pytest.MonkeyPatch, selected: tuple[str, ...]
+) -> None:
+    nowhere = tiny.mvtec_ad / "nowhere"
+    monkeypatch.setenv("MVTEC_AD_ROOT", str(nowhere))
+    started = time.monotonic()
+    with FileWarehouse(tiny.warehouse, wait_seconds=0).locked():
+        run = run_selection(catalogue(*selected))
+    assert time.monotonic() - started < 60  # of the hour that it would wait
+    assert not run.success
+    assert run.materialized == {}
+    assert (
+        f"MVTec AD (MVTEC_AD_ROOT): {nowhere} does not exist. Nothing was changed. To leave this dataset "
+        "out, set MVTEC_AD_ROOT to the empty string."
+    ) in run.messages_about("RootError")[0]
+
+
+def test_a_root_that_a_run_does_not_list_is_no_reason_not_to_wait(
+    tiny: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MVTEC_AD_ROOT", str(tiny.mvtec_ad / "nowhere"))
+    monkeypatch.setenv("ANOMALY_LOCK_WAIT_SECONDS", "1")
+    with FileWarehouse(tiny.warehouse, wait_seconds=0).locked():
+        run = run_selection(catalogue("dagm_2007"))
+    [message] = run.messages_about("WarehouseBusyError")
+    assert "was held for more than 1 s" in message
 
 
 def test_a_run_lets_the_warehouse_go_whether_or_not_it_succeeds(

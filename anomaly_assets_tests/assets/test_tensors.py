@@ -75,6 +75,21 @@ def test_a_run_says_where_the_time_of_decoding_went(tiny: Environment) -> None:
     assert facts["images_per_second"] == pytest.approx(13 / facts["seconds"], rel=0.05)
 
 
+@pytest.mark.parametrize("selected", ["image_tensors", "rejected_images"])
+def test_either_table_of_decoding_can_be_selected_alone_and_both_are_made_and_told(
+    tiny: Environment, selected: str
+) -> None:
+    damaged = "woven/train/good/001.png"
+    write_image(tiny.mvtec_ad, damaged, b"\x89PNG\r\n\x1a\n")
+    catalogues = catalogue("mvtec_ad", "dagm_2007") | dg.AssetSelection.assets("images")
+    assert run_selection(catalogues.without_checks()).success
+    run = run_selection(dg.AssetSelection.assets(selected).without_checks())
+    assert run.materialized.keys() == {"image_tensors", "rejected_images"}
+    assert rows_of(run, "image_tensors") == (12, 12, 0, 0, 0)
+    assert rows_of(run, "rejected_images") == (1, 1, 0, 0, 0)
+    assert [path for path, _ in rejected_files(run)] == [damaged]
+
+
 def test_rows_are_shown_without_their_pixels(tiny: Environment) -> None:
     run = run_selection(PIXELS)
     for asset in ("images", "image_tensors", "samples"):

@@ -56,6 +56,44 @@ def test_what_is_no_export_is_never_replaced(
     assert names(tmp_path) == ["export"]
 
 
+@pytest.mark.parametrize("out", ["/", "//", "/tmp/.."])
+def test_the_root_of_the_file_system_is_refused_and_left_alone(out: str) -> None:
+    before = names(Path("/"))
+    with pytest.raises(
+        ExportError, match="/ is the root of the file system.*name a new folder in it"
+    ):
+        make(Path(out), "new", overwrite=True)
+    assert names(Path("/")) == before
+
+
+def test_no_name_at_all_is_refused_and_not_taken_for_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with (
+        pytest.raises(ExportError, match="name of the folder is empty: name a new folder"),
+        replaced(""),
+    ):
+        pass
+    assert names(tmp_path) == ["here"]
+
+
+@pytest.mark.parametrize("inner", ["again", "data/again", "new/folder/again"])
+def test_an_export_inside_another_one_is_refused_and_the_other_is_as_it_was(
+    tmp_path: Path, inner: str
+) -> None:
+    outer = tmp_path / "export"
+    make(outer, "first")
+    (outer / "data").mkdir()
+    with pytest.raises(
+        ExportError, match=r"lies inside the export .*/export, .* name a folder beside it"
+    ):
+        make(outer / inner, "second", overwrite=True)
+    assert names(outer) == [MARKER, "content", "data"]
+    assert names(outer / "data") == []
+
+
 def test_a_file_is_never_replaced(tmp_path: Path) -> None:
     (tmp_path / "export").write_text("mine")
     with pytest.raises(ExportError, match="is no export"):

@@ -116,6 +116,23 @@ def test_a_selection_that_finds_nothing_is_an_error_that_says_what_exists(
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.parametrize(
+    ("out", "message"),
+    [
+        (
+            "/",
+            "/ is the root of the file system, which no export replaces: name a new folder in it.",
+        ),
+        ("", "The name of the folder is empty: name a new folder, such as export/bolt."),
+    ],
+)
+def test_a_place_where_no_export_can_be_is_refused_in_one_sentence(
+    database: Path, out: str, message: str
+) -> None:
+    done = run("--format", "parquet", "--out", out, "--database", database)
+    assert (done.returncode, done.stderr.strip()) == (1, f"error: {message}")
+
+
 def test_a_condition_that_is_no_sql_is_an_error_in_one_sentence(
     database: Path, tmp_path: Path
 ) -> None:

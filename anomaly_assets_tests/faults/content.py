@@ -14,7 +14,7 @@ from typing import Any
 import duckdb
 from filelock import FileLock, Timeout
 
-from anomaly_assets.warehouse.snapshots import kept_paths
+from anomaly_assets.warehouse.publishing.snapshots import kept_paths
 from anomaly_assets_tests.faults.command import Fault, Workspace
 
 OF_THE_LOAD = frozenset(
@@ -32,9 +32,21 @@ _SUMMED_UP = {
     # Every publication is a row: a killed run may have noted one that never came about.
     "snapshots": "SELECT images, tensors, rejected, transform FROM snapshots "
     "ORDER BY published_at DESC LIMIT 1",
-    # A change that a kill cut in two has two loads.
-    "load_history": "SELECT source_dataset, count(*) > count(DISTINCT load_id) AS doubled "
-    "FROM load_history GROUP BY ALL",
+    # A change that a kill cut in two has two loads, of which the first may be interrupted. No row may
+    # be there that its load does not count; where every load was completed, the counts add up.
+    "load_history": """
+        SELECT
+            source_dataset,
+            count(*) > count(DISTINCT load_id) AS doubled,
+            sum(greatest(coalesce(there, 0) - coalesce(rows_inserted + rows_updated, 0), 0)) AS uncounted,
+            bool_and(status = 'completed')
+                AND sum(rows_inserted - rows_deleted) <> sum(there) AS miscounted
+        FROM load_history
+        FULL JOIN (
+            SELECT source_dataset, _dlt_load_id AS load_id, count(*) AS there FROM images GROUP BY ALL
+        ) USING (source_dataset, load_id)
+        GROUP BY ALL
+    """,
 }
 _TABLES = """
 SELECT schema_name || '.' || name FROM (

@@ -92,16 +92,20 @@ def test_a_dataset_with_an_empty_root_variable_is_left_out(
     assert warehouse.path.read_bytes() == before
 
 
-def test_a_missing_root_is_an_error(
-    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_a_missing_root_is_an_error_for_which_no_other_run_is_waited_for(
+    root: Path,
+    warehouse: FileWarehouse,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("MVTEC_AD_ROOT", f"{root}/nowhere")
-    assert main(["mvtec_ad"]) == 1
+    monkeypatch.setenv("ANOMALY_LOCK_WAIT_SECONDS", "2")
+    with warehouse.locked():
+        assert main(["mvtec_ad"]) == 1
     assert capsys.readouterr() == (
         "",
-        f"error: MVTec AD (MVTEC_AD_ROOT): {root}/nowhere does not exist. 0 images listed, 10 "
-        "loaded; nothing was changed. To leave this dataset out, set MVTEC_AD_ROOT to the empty "
-        "string.\n",
+        f"error: MVTec AD (MVTEC_AD_ROOT): {root}/nowhere does not exist. Nothing was changed. To leave "
+        "this dataset out, set MVTEC_AD_ROOT to the empty string.\n",
     )
 
 

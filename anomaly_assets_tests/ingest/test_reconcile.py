@@ -123,7 +123,7 @@ def test_a_missing_root_fails_with_both_counts(loaded_root: Path, warehouse: Fil
     before = rows_of(warehouse, MVTEC)
     shutil.rmtree(loaded_root)
     with pytest.raises(RootError) as caught:
-        load(MVTEC, str(loaded_root), warehouse, allow_shrink=True)
+        reconcile(MVTEC, str(loaded_root), warehouse, allow_shrink=True)
     assert str(caught.value) == (
         f"MVTec AD (MVTEC_AD_ROOT): {loaded_root} does not exist. 0 images listed, 10 loaded; nothing was "
         "changed. To leave this dataset out, set MVTEC_AD_ROOT to the empty string."
@@ -178,7 +178,7 @@ def test_a_tar_as_root_fails_and_says_what_to_do(
 ) -> None:
     archive = write(loaded_root.parent, "mvtec_ad.tar") / "mvtec_ad.tar"
     with pytest.raises(RootError) as caught:
-        load(MVTEC, str(archive), warehouse)
+        reconcile(MVTEC, str(archive), warehouse)
     assert str(caught.value) == (
         f"MVTec AD (MVTEC_AD_ROOT): {archive} is an archive that cannot be read in place: unpack it "
         "and give the folder, or repack it as .zip. 0 images listed, 10 loaded; nothing was "

@@ -73,6 +73,29 @@ def test_a_selection_without_samples_says_what_exists(
 
 
 @pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"split": 1}, "split=1: give a text, or a list of texts."),
+        ({"category": ["bottle", 3]}, "category=['bottle', 3]: give a text, or a list of texts."),
+        ({"label": b"good"}, "label=b'good': give a text, or a list of texts."),
+        ({"label": {"good": 1}}, "label={'good': 1}: give a text, or a list of texts."),
+        ({"where": True}, "where=True: give a SQL condition, such as \"defect_type = 'scratch'\"."),
+        ({"snapshot": 12}, "snapshot=12: give the id of a snapshot, or its first digits."),
+        (
+            {"database": 3},
+            "database=3: give the path of a DuckDB file, ducklake:postgres:… or md:NAME.",
+        ),
+    ],
+)
+def test_an_argument_of_the_wrong_type_is_answered_with_what_is_accepted(
+    database: Path, arguments: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(TypeError) as raised:
+        open_samples(**{"database": database, **arguments})
+    assert str(raised.value) == message
+
+
+@pytest.mark.parametrize(
     "where", ["colour = 'red'", "category = ", "category = 'x", "1 +", "(", ""]
 )
 def test_a_condition_that_is_none_is_answered_with_the_columns(database: Path, where: str) -> None:

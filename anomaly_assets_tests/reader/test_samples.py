@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import sys
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -137,15 +138,39 @@ def test_a_shuffled_order_is_that_of_its_seed(samples: Samples) -> None:
     assert order(1) != order(2)
     assert order(0) != order(None) == IMAGE_IDS
     assert sorted(order(2)) == IMAGE_IDS
-    with pytest.raises(TypeError, match="seed"):
-        samples.batches(4, shuffle=True)
 
 
 def test_a_smaller_last_batch_is_dropped_on_request(samples: Samples) -> None:
     assert [len(batch) for batch in samples.batches(4)] == [4, 4, 4, 2]
     assert [len(batch) for batch in samples.batches(4, drop_last=True)] == [4, 4, 4]
-    with pytest.raises(ValueError, match="0 samples"):
-        samples.batches(0)
+
+
+@pytest.mark.parametrize(
+    ("size", "kind"),
+    [("8", TypeError), (2.0, TypeError), (True, TypeError), (0, ValueError), (-1, ValueError)],
+)
+def test_a_size_that_is_none_is_refused_at_once_and_says_what_one_is(
+    samples: Samples, size: Any, kind: type[Exception]
+) -> None:
+    with pytest.raises(kind) as raised:
+        samples.batches(size)
+    assert str(raised.value) == (
+        f"size={size!r}: give the number of samples in a batch, such as 64: a whole number of at least 1."
+    )
+
+
+@pytest.mark.parametrize(
+    ("seed", "kind"), [(True, TypeError), ("epoch", TypeError), (0.5, TypeError), (-1, ValueError)]
+)
+def test_a_seed_that_is_none_is_refused_at_once_and_says_what_one_is(
+    samples: Samples, seed: Any, kind: type[Exception]
+) -> None:
+    with pytest.raises(kind) as raised:
+        samples.batches(4, shuffle=seed)
+    assert str(raised.value) == (
+        f"shuffle={seed!r}: give a seed, such as the number of the epoch: a whole number of at least 0."
+    )
+    assert len(next(samples.batches(np.int64(4), shuffle=np.int32(3)))) == 4
 
 
 def test_batches_may_be_left_half_way(samples: Samples) -> None:
@@ -175,8 +200,9 @@ def test_what_is_not_there_is_named(samples: Samples) -> None:
         samples.select([1, 99])
     with pytest.raises(IndexError, match="3 booleans cannot choose from 14"):
         samples[np.array([True, False, True])]
-    with pytest.raises(KeyError, match="nowhere.png' is not among these 14 samples"):
+    with pytest.raises(KeyError, match="nowhere.png' is not among these 14 samples") as raised:
         samples["nowhere.png"]
+    assert f"<source_dataset>/<relative_path>; the first is {IMAGE_IDS[0]}." in str(raised.value)
     with pytest.raises(TypeError, match="integer"):
         samples[1.5]  # type: ignore[call-overload]
 
@@ -206,6 +232,8 @@ def test_ids_are_taken_in_the_order_asked_for_and_may_repeat(
         assert batch.masks[position].tobytes() == (mask or bytes(SHAPE[0] * SHAPE[1]))
     with pytest.raises(ValueError, match="at least one"):
         samples.take([])
+    with pytest.raises(TypeError, match=r"take\(\) has a list of image ids: \['mvtec"):
+        samples.take(UNKNOWN)
     with pytest.raises(KeyError, match="is not among these 2 samples"):
         samples[:2].take([IMAGE_IDS[5]])
 

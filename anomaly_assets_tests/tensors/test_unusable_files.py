@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import zlib
+from collections.abc import Callable
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,6 +15,8 @@ from PIL import Image
 from anomaly_assets.tensors.spec import TensorSpec
 from anomaly_assets.tensors.transform import (
     MAX_PIXELS,
+    DecodedImage,
+    DecodedMask,
     UnusableImageError,
     decode_image,
     decode_mask,
@@ -146,3 +150,26 @@ def test_a_file_that_lost_only_its_last_chunk_still_has_all_its_pixels() -> None
     whole = decode_image(WHOLE, SPEC)
     without_end = decode_image(WHOLE[:PIXELS_END], SPEC)
     assert (without_end.pixels == whole.pixels).all()
+
+
+def bmp() -> bytes:
+    file = io.BytesIO()
+    picture("RGB", (24, 16)).save(file, "BMP")
+    return file.getvalue()
+
+
+@DECODERS
+def test_a_layout_that_allows_further_formats_gets_these_and_no_others(
+    decode: Callable[..., DecodedImage | DecodedMask],
+) -> None:
+    as_png, as_bmp = (decode(content, SPEC, ("PNG", "BMP")).pixels for content in (WHOLE, bmp()))
+    assert np.array_equal(as_png, as_bmp)
+    with pytest.raises(UnusableImageError) as raised:
+        decode(jpeg(), SPEC, ("PNG", "BMP"))
+    assert raised.value.reason == "not_a_png_or_bmp"
+    assert str(raised.value) == (
+        "The file does not start as a PNG or BMP does: ff d8 ff e0 00 10 4a 46."
+    )
+    with pytest.raises(UnusableImageError) as raised:
+        decode(bmp()[:200], SPEC, ("PNG", "BMP"))
+    assert raised.value.reason == "damaged_image"

@@ -78,7 +78,8 @@ def test_a_person_who_has_the_warehouse_open_is_named_when_the_wait_is_over(
 def test_a_long_wait_says_again_and_again_who_is_waited_for(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database, "_REMIND_SECONDS", 0.1)
+    for name in ("_TELL_SECONDS", "_REMIND_SECONDS"):
+        monkeypatch.setattr(database, name, 0.1)
     said: list[str] = []
     with other_process(HOLDS_THE_LOCK, str(path)) as other:
         with pytest.raises(WarehouseBusyError), FileWarehouse(path, 0.5, said.append).locked():

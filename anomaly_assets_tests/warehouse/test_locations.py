@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from anomaly_assets.warehouse.database import FileWarehouse
-from anomaly_assets.warehouse.lake import LakeWarehouse
+from anomaly_assets.warehouse.lake.warehouse import LakeWarehouse
 from anomaly_assets.warehouse.locations import LakeLocation, LocationError, is_file, parse_location
 from anomaly_assets.warehouse.opening import open_warehouse
 

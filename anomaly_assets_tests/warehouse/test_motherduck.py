@@ -10,12 +10,12 @@ import duckdb
 import pytest
 
 from anomaly_assets.warehouse.base import WarehouseError
-from anomaly_assets.warehouse.copying import copy_database
+from anomaly_assets.warehouse.copying.copy import copy_database
 from anomaly_assets.warehouse.extensions import load_extensions
 from anomaly_assets.warehouse.locations import LocationError, MotherDuckLocation, parse_location
 from anomaly_assets.warehouse.motherduck import MotherDuckWarehouse, start_motherduck
 from anomaly_assets.warehouse.opening import open_warehouse
-from anomaly_assets.warehouse.publications import differences, publish_warehouse
+from anomaly_assets.warehouse.publish import differences, publish
 from anomaly_assets.warehouse.schema import row_count
 from anomaly_assets_tests.warehouse.project import SPEC, Project
 
@@ -66,7 +66,9 @@ def warehouse(said: list[str], monkeypatch: pytest.MonkeyPatch) -> MotherDuckWar
         return Played(instance.cursor(), said)
 
     made = MotherDuckWarehouse(MotherDuckLocation("team"), 1.0, start=start)
-    monkeypatch.setattr("anomaly_assets.warehouse.copying.open_warehouse", lambda *_, **__: made)
+    monkeypatch.setattr(
+        "anomaly_assets.warehouse.copying.copy.open_warehouse", lambda *_, **__: made
+    )
     return made
 
 
@@ -119,8 +121,8 @@ def test_a_database_is_copied_built_and_published_with_these_statements(
         "USE team.main",
     ]
     assert said[-2] == "CREATE OR REPLACE DATABASE team_published FROM team"
-    first = publish_warehouse(warehouse, tmp_path / "unused.duckdb", SPEC, run_id="first")
-    again = publish_warehouse(warehouse, tmp_path / "unused.duckdb", SPEC, run_id="again")
+    first = publish(warehouse, tmp_path / "unused.duckdb", SPEC, run_id="first")
+    again = publish(warehouse, tmp_path / "unused.duckdb", SPEC, run_id="again")
     assert (first.location, first.written, again.written) == ("md:team_published", True, False)
     assert first.snapshot_id == again.snapshot_id
     assert differences(warehouse, tmp_path / "unused.duckdb") == []

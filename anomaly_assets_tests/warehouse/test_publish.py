@@ -13,14 +13,14 @@ import duckdb
 import pytest
 
 from anomaly_assets.tensors.spec import TensorSpec
-from anomaly_assets.warehouse import publish as publishing
 from anomaly_assets.warehouse.database import WarehouseError
 from anomaly_assets.warehouse.publish import (
     Publication,
     PublishRefusedError,
-    differing_counts,
+    differences,
     publish,
 )
+from anomaly_assets.warehouse.publishing import file as publishing
 from anomaly_assets.warehouse.tables import TABLES
 from anomaly_assets_tests.warehouse.other_process import HAS_IT_OPEN, other_process
 from anomaly_assets_tests.warehouse.project import SPEC, Project
@@ -105,7 +105,7 @@ def test_the_contract_name_works_whatever_the_published_file_is_called(
     publication = give(project, target)
     assert publication.written
     assert publication.samples == 9
-    assert publication.file_bytes == target.stat().st_size
+    assert publication.details["file_bytes"] == target.stat().st_size
     with duckdb.connect(str(target)) as connection:
         for table in ("anomaly.samples", "samples", "main.samples"):
             assert connection.execute(f"SELECT count(*) FROM {table}").fetchall() == [(9,)]
@@ -153,7 +153,7 @@ def test_a_published_file_works_under_whatever_name_it_is_attached(
 def test_everything_in_the_warehouse_is_published(published: Project, target: Path) -> None:
     rows = everything(published, target)
     assert rows[: len(rows) // 2] == rows[len(rows) // 2 :]
-    assert differing_counts(published.warehouse, target) == []
+    assert differences(published.warehouse, target) == []
 
 
 def test_publishing_what_is_already_published_writes_nothing(
@@ -163,7 +163,7 @@ def test_publishing_what_is_already_published_writes_nothing(
     second = give(published, target)
     assert not second.written
     assert (second.snapshot_id, second.samples) == (first.snapshot_id, 9)
-    assert second.file_bytes == target.stat().st_size
+    assert second.details["file_bytes"] == target.stat().st_size
     assert identity(target) == before
 
 
@@ -210,7 +210,7 @@ def test_a_summary_that_was_missing_or_out_of_date_is_published_when_it_is_made(
 
     give(project, target)
 
-    assert differing_counts(project.warehouse, target) == []
+    assert differences(project.warehouse, target) == []
     assert ask(target, "FROM anomaly.dataset_summary ORDER BY ALL") == summary
 
 
@@ -234,7 +234,7 @@ def test_a_person_who_has_it_open_for_writing_is_no_hindrance(
     with other_process(HAS_IT_OPEN, str(target), "read_write"):
         assert give(published, target).written
         assert ask(target, IDENTITY) == [(["second"],)]
-        assert differing_counts(published.warehouse, target) == []
+        assert differences(published.warehouse, target) == []
 
 
 def test_what_a_killed_writer_left_behind_does_not_get_into_a_new_snapshot(
@@ -363,10 +363,10 @@ def test_a_second_target_gets_the_same_snapshot_and_no_second_note(
 
 
 def test_counts_that_differ_are_named(project: Project, target: Path) -> None:
-    assert differing_counts(project.warehouse, target) == [(str(target), "does not exist")]
+    assert differences(project.warehouse, target) == [(str(target), "nothing is published")]
     give(project, target)
     project.rows("DELETE FROM image_tensors WHERE image_id LIKE '%crack%'")
-    assert differing_counts(project.warehouse, target) == [
+    assert differences(project.warehouse, target) == [
         ("image_tensors", "9 published, 8 in the warehouse"),
         ("samples", "9 published, 8 in the warehouse"),
     ]
@@ -413,4 +413,4 @@ def test_a_full_disk_leaves_what_is_published_as_it_was(
     assert os.listdir(target.parent) == (["anomaly.duckdb"] if there_is_an_old_one else [])
     assert (identity(target) if target.exists() else None) == before
     assert give(project, target).written
-    assert differing_counts(project.warehouse, target) == []
+    assert differences(project.warehouse, target) == []

@@ -10,7 +10,7 @@ import duckdb
 import pytest
 
 from anomaly_assets.datasets import SOURCE_DATASETS
-from anomaly_assets.warehouse.database import sql_literal
+from anomaly_assets.warehouse.base import sql_literal
 from anomaly_assets.warehouse.schema import (
     comment_on_catalogue,
     ensure_tables,

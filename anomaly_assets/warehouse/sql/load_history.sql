@@ -1,6 +1,23 @@
 -- One row per load that changed something. A load that dlt never finished (a kill between two of its
--- tables) shows as interrupted; the next run completes the change in a load of its own.
+-- tables) shows as interrupted; the next run completes the change in a load of its own. The kill may have
+-- come after the rows and before their counts: then the rows are counted, of which nobody can say any more
+-- whether they were new or had other content before.
 CREATE OR REPLACE VIEW load_history AS
+WITH carried AS (
+    SELECT source_dataset, 'images' AS table_name, _dlt_load_id, count(*) AS rows_inserted
+    FROM <images>
+    GROUP BY ALL
+    UNION ALL
+    SELECT source_dataset, 'stray_files', _dlt_load_id, count(*)
+    FROM <stray_files>
+    GROUP BY ALL
+),
+uncounted AS (
+    SELECT *, 0 AS rows_updated, 0 AS rows_deleted, NULL::VARCHAR AS root_uri
+    FROM carried
+    ANTI JOIN <load_changes> USING (source_dataset, table_name, _dlt_load_id)
+),
+changes AS (FROM <load_changes> UNION ALL BY NAME FROM uncounted)
 SELECT
     changes.source_dataset,
     changes._dlt_load_id AS load_id,
@@ -13,6 +30,6 @@ SELECT
     ) AS stray_changes,
     CASE WHEN any_value(loads.load_id) IS NULL THEN 'interrupted' ELSE 'completed' END AS status,
     any_value(changes.root_uri) AS root_uri
-FROM <load_changes> AS changes
+FROM changes
 LEFT JOIN <_dlt_loads> AS loads ON loads.load_id = changes._dlt_load_id
 GROUP BY changes.source_dataset, changes._dlt_load_id;

@@ -1,15 +1,7 @@
--- Images of $source_datasets whose tensor is missing or was made of another version of the file, its
--- mask, or with another transform. What was $unreadable is tried again at every run.
-SELECT
-    images.image_id,
-    images.source_dataset,
-    images.relative_path,
-    images.source_uri,
-    images.file_version,
-    images.mask_relative_path,
-    images.mask_source_uri,
-    images.mask_file_version
-FROM images
+-- The $columns of those images of $source_datasets whose tensor is missing or was made of another version
+-- of the file, its mask, or with another transform. What was $unreadable is tried again at every run.
+SELECT images
+FROM (SELECT COLUMNS($columns) FROM images) AS images
 LEFT JOIN image_tensors AS tensors ON tensors.image_id = images.image_id
 LEFT JOIN rejected_images AS rejected
     ON rejected.image_id = images.image_id AND rejected.relative_path = images.relative_path

@@ -1,4 +1,5 @@
--- $official is a list of {source_dataset, category, split, label, images} as published.
+-- $official is a list of {source_dataset, category, split, label, images} as published. A source dataset
+-- of which nothing was published is not judged.
 WITH official AS (
     SELECT unnest($official, recursive := true)
 ),
@@ -30,5 +31,6 @@ SELECT
     END AS detail
 FROM (SELECT DISTINCT source_dataset, category FROM found) AS found
 LEFT JOIN compared USING (source_dataset, category)
-WHERE compared.category IS NULL OR compared.difference IS NOT NULL
+WHERE found.source_dataset IN (SELECT source_dataset FROM official)
+    AND (compared.category IS NULL OR compared.difference IS NOT NULL)
 ORDER BY offender;

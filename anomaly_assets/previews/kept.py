@@ -1,0 +1,93 @@
+"""Contact sheets on disk: drawn again only when something on them is another.
+
+What they were drawn from is noted beside them, in `drawn.json`, once all of them are written.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from anomaly_assets.previews import sheets
+
+_DRAWING = 1
+"""To be raised with any change to how sheets look: what lies on disk is then drawn again."""
+
+
+@dataclass(frozen=True)
+class ContactSheets:
+    """The sheets of all source datasets.
+
+    Attributes:
+        small: Source dataset to its overview as WebP, for the UI; one without samples has none.
+        files: The full sheets.
+        images: Number of pictures on the sheets of the categories.
+        drawn: False where they lay there already.
+    """
+
+    small: dict[str, bytes]
+    files: list[Path]
+    images: int
+    drawn: bool
+
+
+def current_sheets(
+    connection: duckdb.DuckDBPyConnection,
+    folder: Path,
+    source_datasets: Iterable[str],
+    most_bytes: int,
+) -> ContactSheets:
+    """Make the sheets in a folder show what the tables hold.
+
+    Args:
+        connection: A database with `images` and `image_tensors`.
+        folder: Where the sheets lie.
+        source_datasets: Which ones to draw.
+        most_bytes: Of all small sheets together.
+    """
+    names = list(source_datasets)
+    keys = {name: sheets.picked_keys(connection, name, *_PICKED) for name in names}
+    images = sum(map(len, keys.values()))
+    digest = hashlib.sha256(json.dumps([_DRAWING, most_bytes, keys]).encode()).hexdigest()
+    kept = _kept(folder, digest)
+    if kept is not None:
+        small, files = kept
+        return ContactSheets(small, files, images, drawn=False)
+    note = folder / "drawn.json"
+    note.unlink(missing_ok=True)
+    picked = {name: sheets.picked_samples(connection, name, *_PICKED) for name in names}
+    files = [
+        path
+        for name, samples in picked.items()
+        for path in sheets.write_full_sheets(samples, folder, name)
+    ]
+    small = sheets.small_sheets(picked, most_bytes)
+    for name in names:
+        (folder / f"{name}.webp").unlink(missing_ok=True)
+    for name, content in small.items():
+        (folder / f"{name}.webp").write_bytes(content)
+    if files:
+        lying = [path.relative_to(folder).as_posix() for path in files]
+        note.write_text(json.dumps({"digest": digest, "files": lying, "small": [*small]}), "utf-8")
+    return ContactSheets(small, files, images, drawn=True)
+
+
+_PICKED = (sheets.MOST_PER_KIND, sheets.PER_DEFECT_TYPE)
+
+
+def _kept(folder: Path, digest: str) -> tuple[dict[str, bytes], list[Path]] | None:
+    """The sheets that were drawn from the same, if all of them still lie there."""
+    try:
+        note = json.loads((folder / "drawn.json").read_text("utf-8"))
+        if note["digest"] != digest:
+            return None
+        files = [folder / path for path in note["files"]]
+        small = {name: (folder / f"{name}.webp").read_bytes() for name in note["small"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return (small, files) if all(path.exists() for path in files) else None

@@ -1,0 +1,80 @@
+"""Count and digest of the rows of a table, wherever it is: equal for equal rows in any order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import duckdb
+
+from anomaly_assets.warehouse.copying.source import SOURCE
+
+
+@dataclass(frozen=True)
+class TableDigest:
+    """What a table holds.
+
+    Attributes:
+        rows: Number of rows.
+        digest: MD5 over the sorted MD5s of the rows; blobs are in it whole.
+    """
+
+    rows: int
+    digest: str
+
+
+def digest(
+    connection: duckdb.DuckDBPyConnection,
+    database: str | None,
+    schema: str,
+    name: str,
+    image_ids: tuple[str, str] | None = None,
+) -> TableDigest:
+    """Read a table, or a stretch of it.
+
+    Args:
+        connection: A DuckDB with the database attached.
+        database: Name under which it is; None for the current one.
+        schema: Schema of the table.
+        name: Its name; a table that does not exist has no rows.
+        image_ids: First and last id of the stretch.
+    """
+    columns = connection.execute(
+        """
+        SELECT column_name, data_type FROM duckdb_columns()
+        WHERE database_name = coalesce(?, current_database()) AND schema_name = ? AND table_name = ?
+        ORDER BY column_name
+        """,
+        [database, schema, name],
+    ).fetchall()
+    if not columns:
+        return TableDigest(0, "")
+    texts = ", ".join(_text(column, kind) for column, kind in columns)
+    source = "" if database is None else f"{database}."
+    where = "" if image_ids is None else "WHERE image_id BETWEEN ? AND ?"
+    found = connection.execute(
+        f"""
+        SELECT count(*), coalesce(md5(string_agg(row_digest, '' ORDER BY row_digest)), '')
+        FROM (
+            SELECT md5(concat_ws(chr(10), {texts})) AS row_digest
+            FROM {source}{schema}."{name}" {where}
+        )
+        """,  # noqa: S608
+        list(image_ids or ()),
+    ).fetchall()
+    return TableDigest(*found[0])
+
+
+def same(
+    connection: duckdb.DuckDBPyConnection,
+    schema: str,
+    name: str,
+    image_ids: tuple[str, str] | None = None,
+) -> bool:
+    """Whether a table, or a stretch of it, is that of the source."""
+    wanted = digest(connection, SOURCE, schema, name, image_ids)
+    return digest(connection, None, schema, name, image_ids) == wanted
+
+
+def _text(column: str, kind: str) -> str:
+    value = f'md5("{column}")' if kind == "BLOB" else f'"{column}"::VARCHAR'
+    return f"coalesce({value}, chr(0))"

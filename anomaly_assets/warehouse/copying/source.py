@@ -1,0 +1,41 @@
+"""Attaching a database that is only read, whatever it is, beside the one that is written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+
+from anomaly_assets.warehouse.base import WarehouseError, sql_literal
+from anomaly_assets.warehouse.lake.connection import attach_published, prepare_for_lakes
+from anomaly_assets.warehouse.locations import LakeLocation, LocationError, parse_location
+
+SOURCE = "source"
+"""Name under which it is attached."""
+
+
+def attach_source(connection: duckdb.DuckDBPyConnection, location: str) -> None:
+    """Attach a file, or what is published elsewhere, read-only.
+
+    Raises:
+        LocationError: The location makes no sense.
+        LookupError: Nothing is published there.
+        WarehouseError: It cannot be opened.
+    """
+    parsed = parse_location(location)
+    if isinstance(parsed, LakeLocation):
+        prepare_for_lakes(connection)
+        attach_published(connection, parsed, SOURCE)
+        return
+    if not isinstance(parsed, Path):
+        raise LocationError(
+            f"{parsed.name}: MotherDuck can be copied to, not from. In a DuckDB that is logged in, "
+            f"COPY FROM DATABASE {parsed.database} TO … makes a file."
+        )
+    if not parsed.exists():
+        raise WarehouseError(f"{parsed} does not exist.")
+    try:
+        path = sql_literal(str(parsed.absolute()))
+        connection.execute(f"ATTACH {path} AS {SOURCE} (READ_ONLY)")
+    except duckdb.Error as error:
+        raise WarehouseError(f"{parsed} cannot be opened: {str(error).splitlines()[0]}") from None

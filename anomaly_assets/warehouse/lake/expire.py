@@ -1,0 +1,84 @@
+"""Give back the space of old versions of a lake: readers of what stays published notice nothing.
+
+A lake keeps everything that was ever in it. What neither the newest version nor a publication that is kept
+needs is forgotten at once, and its files are removed a day later, when nobody reads them any more.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+import duckdb
+
+from anomaly_assets.warehouse.base import CATALOG
+from anomaly_assets.warehouse.lake.connection import PUBLISHED_VERSIONS, published_versions
+from anomaly_assets.warehouse.lake.warehouse import LakeWarehouse
+
+GRACE = timedelta(days=1)
+"""How long files stay that no version needs: somebody may be reading them."""
+
+
+@dataclass(frozen=True)
+class Expired:
+    """What was given back.
+
+    Attributes:
+        publications: Publications that can be opened no more.
+        versions: Versions that were forgotten.
+        files: Files that were removed.
+    """
+
+    publications: int
+    versions: int
+    files: int
+
+
+def expire_versions(warehouse: LakeWarehouse, keep: int, *, grace: timedelta = GRACE) -> Expired:
+    """Keep the newest publication and so many older ones.
+
+    Args:
+        warehouse: The lake; runs wait while this is at work.
+        keep: Publications to keep beside the newest.
+        grace: Age of the files that are removed.
+
+    Raises:
+        WarehouseBusyError: Another run had the lake for too long.
+    """
+    with warehouse.finishing(), warehouse.connect() as connection:
+        published = published_versions(connection, CATALOG)
+        kept, gone = published[: keep + 1], published[keep + 1 :]
+        if gone:
+            connection.execute(
+                f"DELETE FROM {PUBLISHED_VERSIONS} WHERE version <= ?",  # noqa: S608
+                [gone[0].version],
+            )
+        versions = _forgettable(connection, [each.version for each in kept])
+        if versions:
+            listed = ", ".join(map(str, versions))
+            connection.execute(
+                f"CALL ducklake_expire_snapshots('{CATALOG}', versions => [{listed}])"
+            )
+        files = _removed(connection, grace)
+        return Expired(len(gone), len(versions), files)
+
+
+def _forgettable(connection: duckdb.DuckDBPyConnection, kept: list[int]) -> list[int]:
+    """Versions that are neither published nor the newest."""
+    rows = connection.execute(
+        f"""
+        SELECT snapshot_id FROM ducklake_snapshots('{CATALOG}')
+        WHERE NOT list_contains($kept, snapshot_id)
+        QUALIFY snapshot_id < max(snapshot_id) OVER ()
+        ORDER BY ALL
+        """,  # noqa: S608
+        {"kept": kept},
+    ).fetchall()
+    return [version for (version,) in rows]
+
+
+def _removed(connection: duckdb.DuckDBPyConnection, grace: timedelta) -> int:
+    """Remove files of forgotten versions; never one that the catalogue does not name as such."""
+    since = f"now() - INTERVAL {int(grace.total_seconds())} SECOND"
+    call = f"CALL ducklake_cleanup_old_files('{CATALOG}', older_than => {since})"
+    return len(connection.execute(call).fetchall())

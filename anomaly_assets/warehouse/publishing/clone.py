@@ -1,0 +1,59 @@
+"""Publishing in MotherDuck: once the blocking checks have passed, people get a clone of the warehouse."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import duckdb
+
+from anomaly_assets.tensors.spec import TensorSpec
+from anomaly_assets.warehouse.motherduck import MotherDuckWarehouse
+from anomaly_assets.warehouse.publishing.content import (
+    Differences,
+    Publication,
+    checked_content,
+    differences,
+)
+from anomaly_assets.warehouse.schema import row_count
+
+
+def publish_clone(
+    warehouse: MotherDuckWarehouse, spec: TensorSpec, *, run_id: str | None = None
+) -> Publication:
+    """Publish what a database of MotherDuck holds; see `warehouse.publish.publish`."""
+    with warehouse.finishing(), warehouse.connect() as connection:
+        clone = _Clone(connection, warehouse)
+        content = checked_content(connection, spec, clone, run_id)
+        if content.written:
+            warehouse.clone(connection)
+    return Publication(**vars(content), location=clone.location)
+
+
+def differing_clone(warehouse: MotherDuckWarehouse) -> Differences:
+    """What differs between a database of MotherDuck and its clone."""
+    with warehouse.connect() as connection:
+        return differences(connection, _Clone(connection, warehouse))
+
+
+@dataclass(frozen=True)
+class _Clone:
+    connection: duckdb.DuckDBPyConnection
+    warehouse: MotherDuckWarehouse
+
+    @property
+    def location(self) -> str:
+        return self.warehouse.published.name
+
+    def snapshot_id(self) -> str | None:
+        clone = self.warehouse.published.database
+        newest = (
+            f"SELECT snapshot_id FROM {clone}.main.snapshots ORDER BY published_at DESC LIMIT 1"  # noqa: S608
+        )
+        try:
+            found = self.connection.execute(newest).fetchone()
+        except (duckdb.CatalogException, duckdb.BinderException):
+            return None
+        return str(found[0]) if found else None
+
+    def row_count(self, name: str) -> int:
+        return row_count(self.connection, f"{self.warehouse.published.database}.main.{name}")

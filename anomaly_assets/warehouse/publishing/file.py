@@ -1,0 +1,201 @@
+"""Publishing from a file: a complete, compact snapshot of it, swapped in atomically.
+
+The snapshot is written beside its target and renamed over it. A reader that has the old file open keeps
+it; one that opens during the swap gets the old or the new, never a part of either.
+
+A compact warehouse is copied byte by byte. One with dead rows in it is rewritten table by table
+instead, which drops them; when they are many, the warehouse itself is replaced by that copy too.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from anomaly_assets.datasets import SOURCE_DATASETS
+from anomaly_assets.tensors.spec import TensorSpec
+from anomaly_assets.warehouse.base import CATALOG, ROW_GROUP_SIZE, sql_literal
+from anomaly_assets.warehouse.database import (
+    FileWarehouse,
+    catalog_name,
+    refuse_ambiguous_name,
+    start_duckdb,
+)
+from anomaly_assets.warehouse.publishing.content import (
+    Differences,
+    Publication,
+    checked_content,
+    differences,
+)
+from anomaly_assets.warehouse.publishing.keep import discard_older, keep
+from anomaly_assets.warehouse.publishing.snapshots import attached, list_snapshots, newest_snapshot
+from anomaly_assets.warehouse.schema import ALIAS_SCHEMA, row_count
+
+COMPACT_RATIO = 1.05
+"""Up to this size, relative to its live content, a warehouse is copied as it is."""
+
+REWRITE_RATIO = 1.25
+"""From this size on the warehouse is replaced by its compact copy."""
+
+_SMALL_BYTES = 32 * 1024 * 1024
+"""Fixed overhead that does not count as dead space: small tables take whole blocks."""
+
+
+def publish_file(
+    warehouse: FileWarehouse,
+    target: Path,
+    spec: TensorSpec,
+    *,
+    run_id: str | None = None,
+    keep_snapshots: int = 0,
+) -> Publication:
+    """Make `target` a snapshot of the warehouse, unless it already is; see `warehouse.publish.publish`."""
+    target = Path(os.path.abspath(target))
+    refuse_ambiguous_name(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with warehouse.locked():
+        with warehouse.connect(wide_rows=True) as connection, _opened(target) as published:
+            published_id = published.snapshot_id()
+            content = checked_content(connection, spec, published, run_id)
+            if content.written:
+                connection.execute("CHECKPOINT")
+                live_bytes = _live_bytes(connection)
+        if content.written:
+            with _copied(warehouse, target, live_bytes):
+                if published_id != content.snapshot_id and keep_snapshots:
+                    keep(target, published_id)
+        discard_older(target, content.snapshot_id, keep_snapshots)
+    return Publication(
+        **vars(content),
+        location=str(target),
+        history=_history(target),
+        details={"file_bytes": target.stat().st_size},
+    )
+
+
+def differing_file(warehouse: FileWarehouse, target: Path) -> Differences:
+    """What differs between a warehouse and its published file."""
+    with warehouse.connect() as connection, _opened(target) as published:
+        return differences(connection, published)
+
+
+@dataclass(frozen=True)
+class _File:
+    path: Path
+    connection: duckdb.DuckDBPyConnection | None
+
+    @property
+    def location(self) -> str:
+        return str(self.path)
+
+    def snapshot_id(self) -> str | None:
+        snapshot = newest_snapshot(self.path)
+        return snapshot.snapshot_id if snapshot else None
+
+    def row_count(self, name: str) -> int:
+        assert self.connection is not None
+        return row_count(self.connection, name)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[_File]:
+    """What is published; one that cannot be opened counts as nothing."""
+    with ExitStack() as opened:
+        connection = None
+        with suppress(duckdb.Error):
+            connection = opened.enter_context(attached(path))
+        yield _File(path, connection)
+
+
+def _history(target: Path) -> list[dict[str, str | int]]:
+    return [
+        {
+            "snapshot_id": snapshot.snapshot_id,
+            "published_at": f"{snapshot.published_at:%Y-%m-%d %H:%M:%S %Z}",
+            "samples": snapshot.tensors,
+            "file": snapshot.path.name,
+        }
+        for snapshot in list_snapshots(target)
+    ]
+
+
+@contextmanager
+def _copied(warehouse: FileWarehouse, target: Path, live_bytes: int) -> Iterator[None]:
+    """A copy of the warehouse takes the place of `target` when the block ends."""
+    with _beside(target) as unfinished:
+        size = warehouse.path.stat().st_size
+        if size <= COMPACT_RATIO * live_bytes + _SMALL_BYTES:
+            shutil.copyfile(warehouse.path, unfinished)
+        else:
+            _rewrite(warehouse, unfinished)
+            if size > REWRITE_RATIO * live_bytes + _SMALL_BYTES:
+                with _beside(warehouse.path) as compact:
+                    shutil.copyfile(unfinished, compact)
+        _finish(unfinished, catalog=catalog_name(target))
+        yield
+
+
+def _live_bytes(connection: duckdb.DuckDBPyConnection) -> int:
+    """Bytes of all tensors and masks, from their shapes: nothing is read."""
+    found = connection.execute(
+        """
+        SELECT coalesce(sum(height * width * (channels + (mask_area_fraction IS NOT NULL)::INTEGER)), 0)
+        FROM image_tensors
+        """
+    ).fetchone()
+    return int(found[0]) if found else 0
+
+
+def _rewrite(warehouse: FileWarehouse, copy: Path) -> None:
+    with warehouse.connect(wide_rows=True) as connection:
+        connection.execute(
+            f"ATTACH {sql_literal(str(copy))} AS snapshot (ROW_GROUP_SIZE {ROW_GROUP_SIZE})"
+        )
+        connection.execute(f"COPY FROM DATABASE {CATALOG} TO snapshot")
+
+
+def _finish(copy: Path, catalog: str) -> None:
+    """Leave out what only the pipeline needs, and names that would be ambiguous in this file."""
+    connection = start_duckdb()
+    try:
+        connection.execute(
+            f"ATTACH {sql_literal(str(copy))} AS {CATALOG} (ROW_GROUP_SIZE {ROW_GROUP_SIZE})"
+        )
+        connection.execute(f"USE {CATALOG}.main")
+        for name in SOURCE_DATASETS:
+            connection.execute(f"DROP SCHEMA IF EXISTS {name}_staging CASCADE")
+        if catalog == ALIAS_SCHEMA:
+            connection.execute(f"DROP SCHEMA IF EXISTS {ALIAS_SCHEMA} CASCADE")
+        connection.execute("CHECKPOINT")
+    finally:
+        connection.close()
+
+
+def unfinished_copy(target: Path) -> Path:
+    """Where a snapshot is while it is being written."""
+    return target.with_name(f".{target.name}.unfinished")
+
+
+@contextmanager
+def _beside(target: Path) -> Iterator[Path]:
+    """A path to write to, on the target's file system; renamed over the target when all went well."""
+    unfinished = unfinished_copy(target)
+    log = unfinished.with_name(f"{unfinished.name}.wal")
+    for leftover in (unfinished, log):
+        leftover.unlink(missing_ok=True)
+    try:
+        yield unfinished
+        with open(unfinished, "rb") as file:
+            os.fsync(file.fileno())
+        # The log of somebody who wrote to the old file and was killed would be replayed into the new.
+        target.with_name(f"{target.name}.wal").unlink(missing_ok=True)
+        os.replace(unfinished, target)
+    finally:
+        for leftover in (unfinished, log):
+            leftover.unlink(missing_ok=True)

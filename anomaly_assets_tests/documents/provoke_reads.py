@@ -1,0 +1,156 @@
+"""Messages of roots, of reading, and of what is reached over a network."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import shutil
+import sys
+
+import duckdb
+import pytest
+
+from anomaly_assets.reader import open_samples
+from anomaly_assets.tensors import cluster
+from anomaly_assets.warehouse.extensions import load_extensions
+from anomaly_assets.warehouse.lake.connection import connect_lake
+from anomaly_assets.warehouse.motherduck import start_motherduck
+from anomaly_assets_tests.documents.scene import Scene, saying
+from anomaly_assets_tests.warehouse.project import SPEC
+
+
+@saying("MVTec AD (MVTEC_AD_ROOT): … does not exist")
+def _(scene: Scene) -> object:
+    return scene.reconcile(scene.folder / "none")
+
+
+@saying("… is empty; it should hold MVTec AD")
+def _(scene: Scene) -> object:
+    return scene.reconcile(scene.folder)
+
+
+@saying("… holds no image in the layout")
+def _(scene: Scene) -> object:
+    (scene.folder / "photos").mkdir()
+    (scene.folder / "photos" / "holiday.png").write_bytes(b"")
+    return scene.reconcile(scene.folder)
+
+
+@saying("… lists … images of MVTec AD")
+def _(scene: Scene) -> object:
+    shutil.copytree(scene.project.roots_folder / "mvtec_ad" / "bottle", scene.folder / "bottle")
+    shutil.rmtree(scene.folder / "bottle" / "train")
+    return scene.reconcile(scene.folder)
+
+
+@saying("s3:// needs s3fs")
+def _(scene: Scene) -> object:
+    scene.patch.setitem(sys.modules, "s3fs", None)
+    return scene.reconcile("s3://bucket/mvtec_ad")
+
+
+@saying("… does not answer")
+def _(scene: Scene) -> object:
+    pytest.importorskip("aiohttp")
+    return scene.reconcile("http://127.0.0.1:1/mvtec_ad/")
+
+
+@saying("… is an archive that cannot be read in place")
+def _(scene: Scene) -> object:
+    archive = scene.folder / "mvtec_anomaly_detection.tar.xz"
+    archive.write_bytes(b"")
+    return scene.reconcile(archive)
+
+
+@saying("MVTec AD has no category")
+def _(scene: Scene) -> object:
+    return scene.reconcile(scene.project.roots_folder / "mvtec_ad", categories=["Bottle"])
+
+
+@saying("… does not exist: run `make materialize`")
+def _(scene: Scene) -> object:
+    return open_samples(scene.folder / "none.duckdb")
+
+
+@saying("category='…' does not exist")
+def _(scene: Scene) -> object:
+    return open_samples(scene.published, category="botle")
+
+
+@saying("… is no published database")
+def _(scene: Scene) -> object:
+    other = scene.folder / "other.duckdb"
+    duckdb.connect(str(other)).close()
+    return open_samples(other)
+
+
+@saying("Trying to read a database file with version")
+def _(scene: Scene) -> object:
+    newer = scene.folder / "newer.duckdb"
+    duckdb.connect(str(newer)).close()
+    content = bytearray(newer.read_bytes())
+    assert content[8:12] == b"DUCK"
+    content[12:20] = (9999).to_bytes(8, "little")
+    newer.write_bytes(content)
+    # The page begins with a checksum, which DuckDB tells us.
+    with pytest.raises(duckdb.IOException, match="does not match stored checksum") as told:
+        duckdb.connect(str(newer), read_only=True)
+    computed = re.search(r"computed checksum (\d+)", str(told.value))
+    assert computed is not None
+    content[0:8] = int(computed[1]).to_bytes(8, "little")
+    newer.write_bytes(content)
+    return duckdb.connect(str(newer), read_only=True)
+
+
+@saying("Connection Error: Can't open")
+def _(scene: Scene) -> object:
+    with duckdb.connect(str(scene.published)):
+        return duckdb.connect(str(scene.published), read_only=True)
+
+
+@saying("Cannot execute statement of type")
+def _(scene: Scene) -> object:
+    with duckdb.connect(str(scene.published), read_only=True) as connection:
+        return connection.execute("CREATE TABLE mine AS SELECT 1")
+
+
+@saying("to_torch() needs PyTorch")
+def _(scene: Scene) -> object:
+    scene.patch.setitem(sys.modules, "torch", None)
+    scene.patch.delitem(sys.modules, "anomaly_assets.reader.torch", raising=False)
+    with open_samples(scene.published) as samples:
+        return samples.to_torch()
+
+
+@saying("ducklake:postgres:… cannot be opened")
+def _(scene: Scene) -> object:
+    return connect_lake("ducklake:postgres:host=127.0.0.1 port=1 dbname=anomaly user=team")
+
+
+@saying("DuckDB's extension … is not installed")
+def _(scene: Scene) -> object:
+    scene.patch.setattr(importlib.util, "find_spec", lambda _: None)
+    load_extensions(duckdb.connect(":memory:"), "ducklake")
+    return "loaded"
+
+
+@saying("The installed extension … is for DuckDB")
+def _(scene: Scene) -> object:
+    scene.patch.setattr(duckdb, "__version__", "1.5.4")
+    load_extensions(duckdb.connect(":memory:"), "ducklake")
+    return "loaded"
+
+
+@saying("MotherDuck needs a token")
+def _(scene: Scene) -> object:
+    for name in ("motherduck_token", "MOTHERDUCK_TOKEN"):
+        scene.patch.delenv(name, raising=False)
+    return start_motherduck()
+
+
+@saying("No Dask scheduler answers")
+def _(scene: Scene) -> object:
+    pytest.importorskip("distributed")
+    scene.patch.setattr(cluster, "_CONNECT_SECONDS", 1)
+    with cluster.on_cluster("dask://127.0.0.1:1", {}, SPEC, 1.0) as compute:
+        return compute

@@ -1,0 +1,187 @@
+"""Messages of installing and of running."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import shutil
+import socket
+import sys
+import zipfile
+from pathlib import Path
+
+import duckdb
+import pytest
+from click.testing import CliRunner
+
+from anomaly_assets.tensors.spec import TensorSpec
+from anomaly_assets.warehouse.database import FileWarehouse
+from anomaly_assets.warehouse.publish import publish
+from anomaly_assets_tests.documents.scene import PROJECT, Ended, Scene, saying
+
+
+@saying("This project needs Python")
+def _(scene: Scene) -> object:
+    python = scene.folder / "python3"
+    python.write_text(
+        '#!/bin/sh\ncase "$1" in -c) exit 1;; *) echo Python 3.9.2;; esac\n', encoding="utf-8"
+    )
+    python.chmod(0o755)
+    return _make_without_environment(scene, f"materialize PYTHON={python}")
+
+
+@saying("The virtual environment was not created")
+def _(scene: Scene) -> object:
+    # It is Debian's addition to Python, and appears where a package is missing that is here.
+    for module in Path("/usr/lib").glob("python3.*/venv/__init__.py"):
+        if "python3-venv" in (text := module.read_text("utf-8")):
+            return text
+    pytest.skip("no Python of Debian")
+
+
+@saying("ERROR: THESE PACKAGES DO NOT MATCH")
+def _(scene: Scene) -> object:
+    with zipfile.ZipFile(scene.folder / "thing-1-py3-none-any.whl", "w") as wheel:
+        about = "thing-1.dist-info"
+        wheel.writestr(f"{about}/METADATA", "Metadata-Version: 2.1\nName: thing\nVersion: 1\n")
+        wheel.writestr(f"{about}/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
+        wheel.writestr(f"{about}/RECORD", "")
+    lock = scene.folder / "requirements.lock"
+    lock.write_text(f"thing==1 --hash=sha256:{'0' * 64}\n", encoding="utf-8")
+    options = f"--no-index --find-links {scene.folder} --require-hashes --dry-run"
+    return _printed(scene, f"{sys.executable} -m pip install {options} -r {lock}")
+
+
+@saying("make: .venv/bin/python")
+def _(scene: Scene) -> object:
+    return _make_without_environment(scene, "types", installed=True)
+
+
+@saying("ModuleNotFoundError: No module named 'anomaly_assets'")
+def _(scene: Scene) -> object:
+    command = f"{sys.executable} -c 'import anomaly_assets.definitions'"
+    return _printed(scene, command, folder=scene.folder)
+
+
+@saying("There is no chromium")
+def _(scene: Scene) -> object:
+    programs = scene.folder / "bin"
+    programs.mkdir()
+    for name in ("sh", "bash"):
+        (programs / name).symlink_to(str(shutil.which(name)))
+    (programs / "apt-get").write_text("#!/bin/sh\nexit 100\n")
+    (programs / "apt-get").chmod(0o755)
+    return scene.checkout.run(f"PATH={programs} {shutil.which('make')} chromium")
+
+
+@saying("Error: Invalid set of CLI arguments")
+def _(scene: Scene) -> object:
+    from dagster._cli import create_dagster_cli
+
+    scene.patch.chdir(scene.folder)
+    command = ["asset", "materialize", "--select", "*"]
+    return CliRunner().invoke(create_dagster_cli(), command).output
+
+
+@saying('$DAGSTER_HOME "…" must be')
+def _(scene: Scene) -> object:
+    return _instance(scene, "data/dagster_home")
+
+
+@saying('$DAGSTER_HOME "…" is not')
+def _(scene: Scene) -> object:
+    return _instance(scene, str(scene.folder / "none"))
+
+
+@saying("[Errno …] error while attempting to bind")
+def _(scene: Scene) -> object:
+    # What the web server of Dagster is served by.
+    import uvicorn
+
+    async def application(*_: object) -> None:
+        raise AssertionError("nobody asks")
+
+    said: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: said.append(record.getMessage())  # type: ignore[method-assign]
+    logging.getLogger("uvicorn.error").addHandler(handler)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        config = uvicorn.Config(application, "127.0.0.1", port, log_config=None, lifespan="off")
+        with pytest.raises(SystemExit):
+            asyncio.run(uvicorn.Server(config).serve())
+    logging.getLogger("uvicorn.error").removeHandler(handler)
+    return "\n".join(said)
+
+
+@saying("IO Error: Could not set lock")
+def _(scene: Scene) -> object:
+    with _elsewhere_open(scene):
+        return duckdb.connect(str(scene.project.warehouse.path), read_only=True)
+
+
+@saying("… is open in … (process id …)")
+def _(scene: Scene) -> object:
+    with (
+        _elsewhere_open(scene),
+        FileWarehouse(scene.project.warehouse.path, 0.1).connect() as found,
+    ):
+        return found
+
+
+@saying("… was held for more than")
+def _(scene: Scene) -> object:
+    script = (
+        "import pathlib, time\n"
+        "from anomaly_assets.warehouse.database import FileWarehouse\n"
+        f"path = pathlib.Path({str(scene.project.warehouse.path)!r})\n"
+        "with FileWarehouse(path, 5.0).refreshing('mvtec_ad'):\n"
+        "    print('held', flush=True)\n"
+        "    time.sleep(60)\n"
+    )
+    waiting = FileWarehouse(scene.project.warehouse.path, 0.1)
+    with Ended(scene.other_process(script)), waiting.refreshing("mvtec_ad") as found:
+        return found
+
+
+@saying("Nothing was published")
+def _(scene: Scene) -> object:
+    return publish(scene.project.warehouse, scene.folder / "new.duckdb", TensorSpec(16, 16, 3))
+
+
+@saying("Asset check 'counts_equal_the_official_ones'")
+def _(scene: Scene) -> object:
+    return scene.checkout.first_run
+
+
+def _elsewhere_open(scene: Scene) -> Ended:
+    script = (
+        "import duckdb, time\n"
+        f"connection = duckdb.connect({str(scene.project.warehouse.path)!r})\n"
+        "print('open', flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    return Ended(scene.other_process(script))
+
+
+def _make_without_environment(scene: Scene, arguments: str, *, installed: bool = False) -> str:
+    for name in ("Makefile", "requirements.lock", "dagster.yaml"):
+        shutil.copy(PROJECT / name, scene.folder)
+    (scene.folder / ".venv").mkdir()
+    if installed:
+        (scene.folder / ".venv" / ".installed").touch()
+    return _printed(scene, f"make {arguments}", folder=scene.folder)
+
+
+def _printed(scene: Scene, command: str, folder: Path | None = None) -> str:
+    """What a command says that fails."""
+    code, printed = scene.checkout.attempt(command, folder=folder)
+    assert code != 0, printed
+    return printed
+
+
+def _instance(scene: Scene, home: str) -> object:
+    from dagster import DagsterInstance
+
+    scene.patch.setenv("DAGSTER_HOME", home)
+    return DagsterInstance.get()

@@ -1,0 +1,282 @@
+"""Every command of these pages is executed, in a clean copy and in the order of the pages.
+
+What a page says of somebody else's machine is replaced, and nothing else:
+
+| on the page | here |
+| --- | --- |
+| `/data/mvtec_anomaly_detection`, `/data/DAGM_KaggleUpload` | copies of the sample roots |
+| `/share/anomaly.duckdb` | the database that the first command has published |
+| `/tmp/excerpt` | a new folder |
+| the category `bottle` | a category of the samples |
+| PostgreSQL on `db.example`, `s3://bucket/anomaly` | the server of the tests of lakes, a folder |
+| `pip install …` | the same into a folder of its own, without an index and so without dependencies |
+| `make ui` | started on a free port, asked for its version, ended |
+| `make test` | collects one module, because this is a test |
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from anomaly_assets_tests.documents.checkout import Checkout, substituted
+from anomaly_assets_tests.documents.markdown import PAGES, PROJECT, Block, blocks
+from anomaly_assets_tests.stores.servers import free_ports
+from anomaly_assets_tests.warehouse.lake.postgres import PASSWORD, Postgres
+
+BLOCKS = [block for page in PAGES for block in blocks(PROJECT, page) if block.language]
+
+Check = Callable[[Checkout, Block, pytest.FixtureRequest], None]
+CHECKS: dict[tuple[str, str], Check] = {}
+
+
+def of(page: str, *first_lines: str) -> Callable[[Check], Check]:
+    """This function executes these blocks of a page, which are named by their first lines."""
+
+    def register(check: Check) -> Check:
+        CHECKS.update({(page, line): check for line in first_lines})
+        return check
+
+    return register
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=lambda block: f"{block.page}:{block.line}")
+def test_a_block_does_what_its_page_says(
+    block: Block, checkout: Checkout, request: pytest.FixtureRequest
+) -> None:
+    check = CHECKS.get((block.page, block.first_line))
+    assert check is not None, f"Say in this module how {block.first_line!r} is executed."
+    assert checkout.first_run
+    check(checkout, block, request)
+
+
+def test_nothing_is_executed_that_no_page_says() -> None:
+    assert CHECKS.keys() == {(block.page, block.first_line) for block in BLOCKS}
+    assert len(CHECKS) == len(BLOCKS)
+
+
+@of("README.md", "make materialize")
+def _(checkout: Checkout, block: Block, _: pytest.FixtureRequest) -> None:
+    assert block.text == "make materialize\n"
+    last = checkout.first_run.splitlines()[-2:]
+    assert block.output is not None
+    assert _without_ids("\n".join(last)) == _without_ids(block.output.rstrip())
+
+
+@of("README.md", "make ui")
+def _(checkout: Checkout, block: Block, _: pytest.FixtureRequest) -> None:
+    serve, test, listing = (line.partition("  #")[0].rstrip() for line in block.text.splitlines())
+    [port] = free_ports(1)
+    with checkout.serving(f"{serve} PORT={port}", port) as page:
+        assert json.loads(page)["dagster_webserver_version"] == "1.13.1"
+    collected = checkout.run(
+        f'{test} ARGS="--collect-only -q anomaly_assets_tests/test_settings.py"'
+    )
+    assert re.search(r"\d+ tests collected", collected)
+    targets = checkout.run(listing)
+    assert all(f"  {name} " in targets for name in ("materialize", "ui", "test", "tables"))
+
+
+@of("README.md", '.venv/bin/python -c "')
+def _(checkout: Checkout, block: Block, _: pytest.FixtureRequest) -> None:
+    assert checkout.run(block.text).strip() == str(block.output).strip()
+
+
+@of("README.md", "pip install .")
+def _(checkout: Checkout, block: Block, request: pytest.FixtureRequest) -> None:
+    environment = _installed(checkout, request)
+    assert (environment / "anomaly_assets/warehouse/sql/samples.sql").is_file()
+    assert block.text.splitlines()[1].startswith("export ANOMALY_DATABASE=/share/anomaly.duckdb ")
+
+
+@of("README.md", "from anomaly_assets.reader import open_samples")
+def _(checkout: Checkout, block: Block, request: pytest.FixtureRequest) -> None:
+    environment = _installed(checkout, request)
+    script = environment / "train.py"
+    script.write_text(block.text, "utf-8")
+    printed = checkout.run(
+        f"{checkout.folder}/.venv/bin/python {script}",
+        folder=environment,
+        PYTHONPATH=str(environment),
+        ANOMALY_DATABASE=str(checkout.folder / "data/anomaly.duckdb"),
+    )
+    assert printed == block.output
+
+
+@of("README.md", ".venv/bin/python -m anomaly_assets.export --format parquet --out export/parquet")
+def _(checkout: Checkout, block: Block, _: pytest.FixtureRequest) -> None:
+    checkout.run(block.text)
+    exported = checkout.folder / "export"
+    assert {path.name for path in exported.iterdir()} == {"parquet", "bolt", "hf"}
+    assert len([*exported.glob("parquet/data/*/*/*.parquet")]) == 4
+    assert len([*exported.glob("bolt/images/mvtec_ad/bolt/*/*/*.png")]) == 17
+    assert len([*exported.glob("hf/*/images/mvtec_ad/*/*/*.png")]) == 34
+
+
+@of(
+    "README.md",
+    "MVTEC_AD_ROOT=/data/mvtec_anomaly_detection DAGM_2007_ROOT=/data/DAGM_KaggleUpload make materialize",
+)
+def _(checkout: Checkout, block: Block, request: pytest.FixtureRequest) -> None:
+    theirs = _copied_roots(checkout, request)
+    checkout.run(substituted(block.text, theirs))
+    roots = checkout.query(
+        "FROM anomaly.load_history SELECT max_by(root_uri, load_id) GROUP BY source_dataset"
+    )
+    assert {uri for (uri,) in roots.fetchall()} == {f"file://{path}" for path in theirs.values()}
+
+
+@of(
+    "README.md",
+    ".venv/bin/python -m dagster asset materialize -m anomaly_assets.definitions --select '*'",
+)
+def _(checkout: Checkout, block: Block, _: pytest.FixtureRequest) -> None:
+    assert "RUN_SUCCESS" in checkout.run(block.text)
+
+
+@of(
+    "README.md",
+    'export ANOMALY_WAREHOUSE="ducklake:postgres:host=db.example dbname=anomaly user=team"',
+)
+def _(checkout: Checkout, block: Block, request: pytest.FixtureRequest) -> None:
+    postgres: Postgres = request.getfixturevalue("postgres")
+    postgres.create("readme")
+    script = substituted(
+        block.text,
+        {
+            "host=db.example dbname=anomaly user=team": postgres.conninfo("readme"),
+            "s3://bucket/anomaly": str(checkout.folder / "data" / "lake"),
+        },
+    )
+    printed = checkout.run(script, PGPASSWORD=PASSWORD, ANOMALY_IMAGE_SIZE="32")
+    last = printed.splitlines()[-2]
+    assert re.fullmatch(
+        r"ducklake:postgres:.* holds 62 samples of dagm_2007 and mvtec_ad, .*", last
+    )
+    assert PASSWORD not in printed
+
+
+@of(
+    "README.md",
+    "SELECT source_dataset, category, split, count(*) AS images, count(mask_tensor) AS masks",
+    "SELECT category, split, defect_type, images, "
+    "round(100 * area_fraction_median, 2) AS median_area_percent",
+)
+def _(checkout: Checkout, block: Block, _: pytest.FixtureRequest) -> None:
+    assert str(checkout.query(block.text)).rstrip() == str(block.output).rstrip()
+
+
+@of(
+    "docs/reading.md",
+    "from anomaly_assets.reader import diff_snapshots, list_snapshots, open_samples",
+)
+def _(checkout: Checkout, block: Block, request: pytest.FixtureRequest) -> None:
+    theirs = request.getfixturevalue("tmp_path") / "anomaly.duckdb"
+    for path in (checkout.folder / "data").glob("anomaly*.duckdb"):
+        shutil.copy(path, theirs.with_name(path.name))
+    script = theirs.with_name("script.py")
+    script.write_text(block.text, "utf-8")
+    command = f".venv/bin/python {script}"
+    printed = checkout.run(command, PYTHONPATH=".", ANOMALY_DATABASE=str(theirs))
+    assert re.fullmatch(r"[0-9a-f]{12} .*0 added, 0 removed, 0 changed, 0 relabelled.*\n", printed)
+    for older in theirs.parent.glob("anomaly.*.duckdb"):
+        older.unlink()
+    assert checkout.run(command, PYTHONPATH=".", ANOMALY_DATABASE=str(theirs)) == ""
+
+
+@of("docs/settings.md", "pip install '.[s3]'")
+def _(checkout: Checkout, block: Block, request: pytest.FixtureRequest) -> None:
+    folder = request.getfixturevalue("tmp_path")
+    printed = checkout.run(_offline(block.text, folder))
+    assert "Successfully installed anomaly_assets" in printed.replace("-", "_")
+    assert "does not provide the extra" not in printed
+
+
+@of(
+    "docs/settings.md",
+    'make materialize ARGS="--config-json '
+    '\'{\\"ops\\": {\\"mvtec_ad\\": {\\"config\\": {\\"categories\\": [\\"bottle\\"]}}}}\'"',
+)
+def _(checkout: Checkout, block: Block, request: pytest.FixtureRequest) -> None:
+    theirs = _copied_roots(checkout, request)["/data/mvtec_anomaly_detection"]
+    for category in ("bolt", "woven"):
+        next(Path(theirs).glob(f"{category}/train/good/*.png")).unlink()
+    checkout.run(block.text.replace("bottle", "woven"), MVTEC_AD_ROOT=theirs)
+    assert _images_of(checkout) == {"bolt": 17, "woven": 16}
+
+
+@of(
+    "docs/settings.md",
+    'make materialize ARGS="--config-json '
+    '\'{\\"ops\\": {\\"mvtec_ad\\": {\\"config\\": {\\"allow_shrink\\": true}}}}\'"',
+)
+def _(checkout: Checkout, block: Block, request: pytest.FixtureRequest) -> None:
+    theirs = _copied_roots(checkout, request)["/data/mvtec_anomaly_detection"]
+    shutil.rmtree(Path(theirs) / "woven")
+    checkout.run(block.text, MVTEC_AD_ROOT=theirs)
+    assert _images_of(checkout) == {"bolt": 17}
+
+
+@of(
+    "docs/settings.md",
+    ".venv/bin/python -m anomaly_assets.excerpt --root /data/mvtec_anomaly_detection "
+    "--out /tmp/excerpt --per-kind 10 --seed 0",
+)
+def _(checkout: Checkout, block: Block, request: pytest.FixtureRequest) -> None:
+    out = request.getfixturevalue("tmp_path") / "excerpt"
+    theirs = _copied_roots(checkout, request)
+    printed = checkout.run(substituted(block.text, {**theirs, "/tmp/excerpt": str(out)}))
+    assert printed.startswith("mvtec_ad: ")
+    assert len([*out.glob("*/test/*/*.png")]) > 0
+
+
+@of("docs/settings.md", ".venv/bin/python -m anomaly_assets.ingest mvtec_ad")
+def _(checkout: Checkout, block: Block, _: pytest.FixtureRequest) -> None:
+    assert "mvtec_ad.images: " in checkout.run(block.text)
+
+
+@of("examples/ci/README.md", "mkdir -p .github/workflows")
+def _(checkout: Checkout, block: Block, _: pytest.FixtureRequest) -> None:
+    checkout.run(block.text)
+    [copied] = (checkout.folder / ".github/workflows").iterdir()
+    assert copied.read_bytes() == (PROJECT / "examples/ci/anomaly_assets.yml").read_bytes()
+
+
+def _without_ids(text: str) -> str:
+    return re.sub(r"\b[0-9a-f]{12}\b", "…", text)
+
+
+def _images_of(checkout: Checkout) -> dict[str, int]:
+    counted = "SELECT category, count(*) FROM mvtec_ad.images GROUP BY ALL"
+    return dict(checkout.query(counted).fetchall())
+
+
+def _copied_roots(checkout: Checkout, request: pytest.FixtureRequest) -> dict[str, str]:
+    """Copies of the samples, by what the pages call them."""
+    folder = request.getfixturevalue("tmp_path")
+    names = {"/data/mvtec_anomaly_detection": "mvtec_ad", "/data/DAGM_KaggleUpload": "dagm_2007"}
+    for name in names.values():
+        shutil.copytree(checkout.folder / "data/samples" / name, folder / name)
+    return {address: str(folder / name) for address, name in names.items()}
+
+
+def _offline(command: str, target: Path) -> str:
+    """`pip install` into a folder; what the project depends on is in the environment already."""
+    options = (
+        f"--no-index --no-deps --no-build-isolation --disable-pip-version-check --target {target}"
+    )
+    return command.replace("pip install", f".venv/bin/python -m pip install {options}")
+
+
+def _installed(checkout: Checkout, request: pytest.FixtureRequest) -> Path:
+    """The folder into which the README has installed the package."""
+    folder = checkout.folder / "data" / "installed"
+    if not folder.exists():
+        [block] = [each for each in BLOCKS if each.first_line == "pip install ."]
+        checkout.run(_offline(block.text, folder))
+    return folder

@@ -1,0 +1,51 @@
+"""What the pages name exists: make targets, extras, files, headings, settings."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from anomaly_assets_tests.documents.checkout import Checkout
+from anomaly_assets_tests.documents.markdown import PAGES, PROJECT, inline_code, links, prose
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_commands_inside_of_sentences_exist(page: str, checkout: Checkout) -> None:
+    extras = _extras()
+    for code in inline_code(PROJECT, page):
+        if re.search(r"(^|= )make ", code) and "…" not in code:
+            # Not run: that is done where the command has a block of its own, and by CI.
+            assert checkout.run(re.sub(r"\bmake ", "make -n ", code)), code
+        for names in re.findall(r"(?:anomaly_assets|\.)\[([a-z0-9,]+)\]", code):
+            assert set(names.split(",")) <= extras, code
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_to_files_and_headings(page: str) -> None:
+    for target in links(PROJECT, page):
+        path, _, heading = target.partition("#")
+        found = (PROJECT / page).parent / path
+        assert found.exists(), target
+        if heading:
+            titles = re.findall(r"^#+ (.*)$", found.read_text("utf-8"), re.M)
+            slugs = {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+            assert heading in slugs, target
+
+
+def test_the_settings_are_those_that_are_read() -> None:
+    read = set(
+        re.findall(r'"(ANOMALY_[A-Z_]+)"', (PROJECT / "anomaly_assets/settings.py").read_text())
+    )
+    documented = set(
+        re.findall(r"^\| `(ANOMALY_[A-Z_]+)`", prose(PROJECT, "docs/settings.md"), re.M)
+    )
+    assert documented == read
+    for page in PAGES:
+        assert set(re.findall(r"ANOMALY_[A-Z_]+[A-Z]", (PROJECT / page).read_text("utf-8"))) <= read
+
+
+def _extras() -> set[str]:
+    text = (PROJECT / "pyproject.toml").read_text("utf-8")
+    section = text.partition("[project.optional-dependencies]")[2].partition("\n[")[0]
+    return set(re.findall(r"^([a-z0-9]+) = \[", section, re.M))

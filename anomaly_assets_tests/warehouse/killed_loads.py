@@ -1,0 +1,47 @@
+"""What a kill in the middle of a load leaves, made without a kill: dlt's transactions undone one by one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from anomaly_assets.warehouse.base import Warehouse
+from anomaly_assets.warehouse.schema import refresh
+
+HISTORY = """
+    SELECT source_dataset, rows_inserted, rows_updated, rows_deleted, stray_changes, status
+    FROM load_history ORDER BY loaded_at
+"""
+
+
+def as_if_killed_before_the_counts(warehouse: Warehouse, source_dataset: str) -> None:
+    """The newest load merged its rows; that it counted them, and ended, is undone."""
+    with warehouse.connect() as connection:
+        load_id = _unfinish(connection, source_dataset)
+        connection.execute(
+            f"DELETE FROM {source_dataset}.load_changes WHERE _dlt_load_id = ?", [load_id]
+        )
+
+
+def as_if_killed_before_the_merges(warehouse: Warehouse, source_dataset: str) -> None:
+    """The newest load, which only inserted, counted its rows; that it merged them, and ended, is undone."""
+    with warehouse.connect() as connection:
+        load_id = _unfinish(connection, source_dataset)
+        for table in ("images", "stray_files"):
+            connection.execute(
+                f"DELETE FROM {source_dataset}.{table} WHERE _dlt_load_id = ?", [load_id]
+            )
+
+
+def history(warehouse: Warehouse) -> list[tuple[Any, ...]]:
+    """Rows of `load_history`, the oldest first."""
+    with warehouse.connect() as connection:
+        refresh(connection, "load_history")
+        return connection.execute(HISTORY).fetchall()
+
+
+def _unfinish(connection: Any, source_dataset: str) -> str:
+    [(load_id,)] = connection.execute(
+        f"SELECT max(load_id) FROM {source_dataset}._dlt_loads"
+    ).fetchall()
+    connection.execute(f"DELETE FROM {source_dataset}._dlt_loads WHERE load_id = ?", [load_id])
+    return str(load_id)

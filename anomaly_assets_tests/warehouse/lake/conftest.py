@@ -1,0 +1,88 @@
+"""The servers, started once when the first test asks for one, and a new lake for every test."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from anomaly_assets.warehouse.copying.copy import copy_database
+from anomaly_assets.warehouse.publish import publish
+from anomaly_assets_tests.assets.environment import Environment
+from anomaly_assets_tests.stores.s3 import S3, seaweedfs
+from anomaly_assets_tests.stores.servers import NotInstalledError
+from anomaly_assets_tests.stores.store import VARIABLES
+from anomaly_assets_tests.warehouse.conftest import loaded_once, project
+from anomaly_assets_tests.warehouse.lake.lakes import Lake, new_lake
+from anomaly_assets_tests.warehouse.lake.postgres import PASSWORD, Postgres, postgresql
+from anomaly_assets_tests.warehouse.project import SPEC, Project
+
+__all__ = ["loaded_once", "project"]
+
+
+@contextmanager
+def _skipped_where_missing() -> Iterator[None]:
+    try:
+        yield
+    except NotInstalledError as error:
+        required = os.environ.get("CI") == "true"
+        if required or os.environ.get("ANOMALY_TEST_STORES") == "required":
+            pytest.fail(str(error))
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """PostgreSQL."""
+    with _skipped_where_missing():
+        server = postgresql()
+        with server as started:
+            yield started
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[S3]:
+    """SeaweedFS."""
+    with _skipped_where_missing(), seaweedfs() as started:
+        yield started
+
+
+@pytest.fixture
+def environment(
+    environment: Environment, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> Environment:
+    """Settings as everywhere, with the password of the catalogue, and no credentials of the shell."""
+    for name in (*VARIABLES, *(name for name in os.environ if name.startswith("PG"))):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("PGPASSWORD", PASSWORD)
+    return environment
+
+
+@pytest.fixture
+def source(project: Project, tmp_path: Path) -> Path:
+    """What is published of nine images."""
+    path = tmp_path / "published" / "anomaly.duckdb"
+    publish(project.warehouse, path, SPEC)
+    return path
+
+
+@pytest.fixture
+def copied(source: Path, lake: Lake) -> Lake:
+    """A lake that holds them."""
+    copy_database(str(source), lake.location, lake_data=lake.folder, log=lambda _: None)
+    return lake
+
+
+@pytest.fixture
+def lake(
+    environment: Environment,
+    postgres: Postgres,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Lake:
+    """A lake with its files in a folder; the settings point to it."""
+    return new_lake(environment, postgres, str(tmp_path / "lake"), monkeypatch)

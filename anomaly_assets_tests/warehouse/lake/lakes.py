@@ -1,0 +1,112 @@
+"""A lake of one test, and what it holds."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+import pytest
+
+from anomaly_assets.warehouse.lake.connection import (
+    PUBLISHED_VERSIONS,
+    attach_lake,
+    connect_lake,
+    start_for_lakes,
+)
+from anomaly_assets.warehouse.lake.warehouse import LakeWarehouse
+from anomaly_assets.warehouse.locations import LakeLocation, parse_location
+from anomaly_assets_tests.assets.environment import Environment
+from anomaly_assets_tests.faults.content import Content, content_of
+from anomaly_assets_tests.warehouse.lake.postgres import Postgres
+
+_numbers = itertools.count(1)
+
+
+@dataclass(frozen=True)
+class Lake:
+    """A lake.
+
+    Attributes:
+        environment: The settings that point to it.
+        postgres: The server of its catalogue.
+        database: Its catalogue.
+        folder: Where its files are.
+    """
+
+    environment: Environment
+    postgres: Postgres
+    database: str
+    folder: str
+
+    @property
+    def location(self) -> str:
+        return self.postgres.location(self.database)
+
+    @property
+    def parsed(self) -> LakeLocation:
+        parsed = parse_location(self.location)
+        assert isinstance(parsed, LakeLocation)
+        return parsed
+
+    def warehouse(self, wait_seconds: float = 60.0) -> LakeWarehouse:
+        return LakeWarehouse(self.parsed, self.folder, wait_seconds)
+
+    def published(self, snapshot: str | None = None) -> Content:
+        """What somebody who reads gets."""
+        connection = connect_lake(self.location, snapshot=snapshot)
+        try:
+            return _comparable(content_of(connection))
+        finally:
+            connection.close()
+
+    @contextmanager
+    def newest(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """The newest version, published or not."""
+        connection = start_for_lakes()
+        try:
+            attach_lake(connection, self.parsed, "published", read_only=True)
+            connection.execute("USE published.main")
+            yield connection
+        finally:
+            connection.close()
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        """Rows of the newest version."""
+        with self.newest() as connection:
+            return connection.execute(query).fetchall()
+
+    def versions(self) -> int:
+        """Number of the newest version."""
+        [(version,)] = self.rows("SELECT max(snapshot_id) FROM ducklake_snapshots('published')")
+        return int(version)
+
+    def publications(self) -> list[tuple[str, int]]:
+        """Snapshot id and version of everything that was published, in order."""
+        return self.rows(f"SELECT snapshot_id, version FROM {PUBLISHED_VERSIONS} ORDER BY version")
+
+
+def new_lake(
+    environment: Environment, postgres: Postgres, folder: str, monkeypatch: pytest.MonkeyPatch
+) -> Lake:
+    """Make a catalogue, and let the settings point to it."""
+    database = f"lake_{next(_numbers)}"
+    postgres.create(database)
+    lake = Lake(environment, postgres, database, folder)
+    monkeypatch.setenv("ANOMALY_WAREHOUSE", lake.location)
+    monkeypatch.setenv("ANOMALY_LAKE_DATA", folder)
+    return lake
+
+
+def _comparable(content: Content) -> Content:
+    """Without the tables that a published file does not have: what was published, and what is staged."""
+    others = {
+        name
+        for name in content.tables
+        if name == f"main.{PUBLISHED_VERSIONS}" or "_staging." in name
+    }
+    assert not any(content.tables[name] for name in others if "_staging." in name)
+    return Content({name: content.tables[name] for name in {*content.tables} - others})

@@ -1,0 +1,73 @@
+"""A refresh in a process of its own: `python -m anomaly_assets_tests.warehouse.lake.refresher JOB [ROWS]`.
+
+Prints one line of JSON: what it published, or how it failed. ROWS is the number of tensors per transaction.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+PROJECT_ROOT = Path(__file__).parents[2]
+
+
+@dataclass
+class Refresher:
+    """Such a process."""
+
+    process: subprocess.Popen[str]
+
+    def result(self) -> dict[str, Any]:
+        """What it printed, when it has ended."""
+        printed, errors = self.process.communicate(timeout=300)
+        assert printed, errors[-3000:]
+        return json.loads(printed.splitlines()[-1])
+
+    def kill(self) -> None:
+        """As `kill -9` does: nothing is cleaned up."""
+        self.process.kill()
+        self.process.communicate()
+
+
+def refresher(job: str, *, rows: int | None = None, **variables: str) -> Refresher:
+    """Start a refresh."""
+    arguments = [] if rows is None else [str(rows)]
+    return Refresher(
+        subprocess.Popen(
+            [sys.executable, "-m", __name__, job, *arguments],
+            cwd=PROJECT_ROOT,
+            env={**os.environ, **variables},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    )
+
+
+def main() -> None:
+    """Run the job and tell how it went."""
+    from anomaly_assets.tensors import build, compute
+    from anomaly_assets_tests.assets.runs import run_job
+
+    if len(sys.argv) > 2:
+        build.TRANSACTION_ROWS = int(sys.argv[2])
+        compute.BATCH_IMAGES = 1
+    run = run_job(sys.argv[1])
+    published = run.materialized.get("published_database", {})
+    told = {
+        "success": run.success,
+        "failures": run.failures,
+        "published": {
+            name: published.get(name) for name in ("snapshot_id", "written", "lake_version")
+        },
+    }
+    print(json.dumps(told))
+
+
+if __name__ == "__main__":
+    main()

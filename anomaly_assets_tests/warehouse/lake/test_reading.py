@@ -1,0 +1,51 @@
+"""Samples of a lake are those of the file it was copied from."""
+
+from __future__ import annotations
+
+import pickle
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from anomaly_assets.reader import open_samples
+from anomaly_assets.reader.connect import DatabaseError
+from anomaly_assets_tests.warehouse.lake.lakes import Lake
+
+
+def test_batches_random_access_and_filters_give_what_the_file_gives(
+    source: Path, copied: Lake
+) -> None:
+    for filters in ({}, {"source_dataset": "mvtec_ad", "label": "anomalous"}):
+        with (
+            closing(open_samples(source, **filters)) as file,
+            closing(open_samples(copied.location, **filters)) as lake,
+        ):
+            assert lake.snapshot_id == file.snapshot_id
+            assert lake.table.to_pylist() == file.table.to_pylist()
+            for one, other in zip(lake.batches(2), file.batches(2), strict=True):
+                assert one.image_ids == other.image_ids
+                assert np.array_equal(one.images, other.images)
+                assert np.array_equal(one.masks, other.masks)
+            ids = [*reversed(file.table["image_id"].to_pylist())]
+            assert np.array_equal(lake.take(ids).images, file.take(ids).images)
+
+
+def test_a_snapshot_is_opened_by_its_id_and_again_in_another_process(copied: Lake) -> None:
+    [(snapshot, _)] = copied.publications()
+    with closing(open_samples(copied.location, snapshot=snapshot[:12])) as samples:
+        again = pickle.loads(pickle.dumps(samples))
+        with closing(again):
+            assert np.array_equal(again[3].image, samples[3].image)
+    with pytest.raises(LookupError, match="has no snapshot '0123'. Published: "):
+        open_samples(copied.location, snapshot="0123")
+
+
+def test_a_lake_that_cannot_be_opened_is_an_error_of_the_reader_without_its_password(
+    copied: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGPASSWORD", "not-it-at-all")
+    with pytest.raises(DatabaseError, match="password authentication failed") as raised:
+        open_samples(copied.location)
+    assert "not-it-at-all" not in str(raised.value)

@@ -1,0 +1,139 @@
+"""Dead rows stay behind: a bloated warehouse is rewritten, a compact one is copied as it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from anomaly_assets.warehouse.publish import differences, publish
+from anomaly_assets.warehouse.publishing import file as publishing
+from anomaly_assets_tests.warehouse.project import SPEC, Project
+
+COLUMNS = """
+    SELECT schema_name, table_name, column_name, data_type, comment
+    FROM duckdb_columns() WHERE NOT internal AND NOT ends_with(schema_name, '_staging') ORDER BY ALL
+"""
+COMMENTS = """
+    SELECT schema_name, table_name, comment FROM duckdb_tables()
+    WHERE NOT internal AND NOT ends_with(schema_name, '_staging')
+    UNION ALL
+    SELECT schema_name, view_name, comment FROM duckdb_views() WHERE NOT internal
+    ORDER BY ALL
+"""
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Path:
+    return tmp_path / "shared" / "team.duckdb"
+
+
+@pytest.fixture
+def bloated(project: Project) -> Project:
+    """A warehouse from which 30 MB have been deleted."""
+    project.rows("CREATE TABLE gone AS SELECT repeat('x' || range, 100) AS text FROM range(60_000)")
+    # What lies behind the rows keeps DuckDB from cutting them off with the end of the file.
+    project.rows("CREATE TABLE kept AS SELECT repeat('y' || range, 100) AS text FROM range(2_000)")
+    project.rows("DROP TABLE gone")
+    assert project.warehouse.path.stat().st_size > 20_000_000
+    return project
+
+
+@pytest.fixture
+def no_allowance(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Judge small files as if they were large."""
+    monkeypatch.setattr(publishing, "_SMALL_BYTES", 0)
+
+
+def schema_of(path: Path) -> list[list[tuple]]:
+    with duckdb.connect(str(path), read_only=True) as connection:
+        return [connection.execute(query).fetchall() for query in (COLUMNS, COMMENTS)]
+
+
+@pytest.mark.usefixtures("no_allowance")
+def test_a_bloated_warehouse_is_published_and_replaced_without_its_dead_rows(
+    bloated: Project, target: Path
+) -> None:
+    inode, schema = bloated.warehouse.path.stat().st_ino, schema_of(bloated.warehouse.path)
+    tensors = bloated.rows("FROM image_tensors ORDER BY image_id")
+
+    publication = publish(bloated.warehouse, target, SPEC)
+
+    assert publication.details["file_bytes"] < 10_000_000
+    assert bloated.warehouse.path.stat().st_size < 10_000_000
+    assert bloated.warehouse.path.stat().st_ino != inode
+    assert schema_of(target) == schema
+    assert schema_of(bloated.warehouse.path) == schema
+    assert bloated.rows("FROM image_tensors ORDER BY image_id") == tensors
+    with duckdb.connect(str(target), read_only=True) as connection:
+        assert (
+            connection.execute("FROM anomaly.image_tensors ORDER BY image_id").fetchall() == tensors
+        )
+    assert differences(bloated.warehouse, target) == []
+
+
+@pytest.mark.usefixtures("no_allowance")
+def test_a_rewritten_warehouse_goes_on_working(bloated: Project, target: Path) -> None:
+    publish(bloated.warehouse, target, SPEC)
+    assert not publish(bloated.warehouse, target, SPEC).written
+    assert bloated.build().decoded == 0
+    bloated.rows("UPDATE image_tensors SET run_id = 'second'")
+    bloated.refresh_all()
+    assert publish(bloated.warehouse, target, SPEC).written
+    assert differences(bloated.warehouse, target) == []
+    assert sorted(path.name for path in target.parent.iterdir()) == ["team.duckdb"]
+    assert not [path for path in bloated.folder.iterdir() if "unfinished" in path.name]
+
+
+@pytest.mark.usefixtures("no_allowance")
+def test_rewritten_tensors_stay_uncompressed(bloated: Project, target: Path) -> None:
+    publish(bloated.warehouse, target, SPEC)
+    query = """
+        SELECT DISTINCT column_name, compression FROM pragma_storage_info('image_tensors')
+        WHERE column_name IN ('image_tensor', 'mask_tensor') AND segment_type = 'BLOB' ORDER BY ALL
+    """
+    for path in (target, bloated.warehouse.path):
+        with duckdb.connect(str(path), read_only=True) as connection:
+            assert connection.execute(query).fetchall() == [
+                ("image_tensor", "Uncompressed"),
+                ("mask_tensor", "Uncompressed"),
+            ]
+
+
+@pytest.mark.usefixtures("no_allowance")
+def test_a_slightly_bloated_warehouse_is_rewritten_for_people_and_stays_as_it_is(
+    bloated: Project, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publishing, "REWRITE_RATIO", 1e9)
+    inode = bloated.warehouse.path.stat().st_ino
+    assert publish(bloated.warehouse, target, SPEC).details["file_bytes"] < 10_000_000
+    assert bloated.warehouse.path.stat().st_ino == inode
+    assert bloated.warehouse.path.stat().st_size > 20_000_000
+
+
+def test_a_compact_warehouse_is_copied_as_it_is(
+    project: Project, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rewritten: list[object] = []
+    monkeypatch.setattr(publishing, "_rewrite", lambda *arguments: rewritten.append(arguments))
+    assert publish(project.warehouse, target, SPEC).written
+    assert rewritten == []
+    assert differences(project.warehouse, target) == []
+
+
+@pytest.mark.usefixtures("no_allowance")
+def test_a_disk_that_fills_up_while_the_warehouse_is_replaced_loses_nothing(
+    bloated: Project, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_arguments: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(publishing.shutil, "copyfile", fails)
+        with pytest.raises(OSError, match="No space left"):
+            publish(bloated.warehouse, target, SPEC)
+    assert list(target.parent.iterdir()) == []
+    assert not [path for path in bloated.folder.iterdir() if "unfinished" in path.name]
+    assert bloated.column("SELECT count(*) FROM samples") == [9]
+    assert publish(bloated.warehouse, target, SPEC).written

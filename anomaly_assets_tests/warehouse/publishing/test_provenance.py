@@ -1,0 +1,45 @@
+"""What a snapshot says of where it came from."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timezone
+from pathlib import Path
+
+import anomaly_assets
+from anomaly_assets.warehouse.publish import publish
+from anomaly_assets.warehouse.publishing.provenance import code_version, provenance
+from anomaly_assets_tests.warehouse.project import SPEC, Project
+
+
+def test_a_snapshot_names_roots_loads_transform_version_and_rows(project: Project) -> None:
+    publication = publish(project.warehouse, project.folder / "shared/a.duckdb", SPEC, run_id="run")
+    origin = publication.provenance
+    loads = dict(project.rows("SELECT source_dataset, load_id FROM load_history"))
+    assert set(loads) == {"mvtec_ad", "dagm_2007"}
+    assert origin["snapshot_id"] == publication.snapshot_id
+    assert origin["load_ids"] == loads
+    assert origin["roots"] == {
+        name: (project.roots_folder / name).as_uri() for name in ("dagm_2007", "mvtec_ad")
+    }
+    assert origin["transform"] == "lanczos-8x6x3"
+    assert origin["code_version"] == code_version()
+    assert origin["run_id"] == "run"
+    published_at = origin["published_at"]
+    assert isinstance(published_at, datetime)
+    assert 0 <= (datetime.now(timezone.utc) - published_at).total_seconds() < 600
+    assert origin["row_counts"] == {
+        **{"images": 9, "image_tensors": 9, "rejected_images": 0, "samples": 9},
+        **{"dataset_summary": 8, "pixel_statistics": 3, "defect_summary": 3},
+        **{"duplicate_images": 0, "load_history": 2},
+    }
+    with project.warehouse.connect() as connection:
+        assert provenance(connection, publication.snapshot_id) == origin
+        assert provenance(connection, "unknown") == {}
+
+
+def test_the_version_is_that_of_the_package_and_of_its_files() -> None:
+    project_file = Path(anomaly_assets.__file__).parents[1] / "pyproject.toml"
+    declared = re.search(r'^version = "(.+)"$', project_file.read_text(), re.MULTILINE)
+    assert declared
+    assert re.fullmatch(rf"{re.escape(declared[1])}\+[0-9a-f]{{12}}", code_version())

@@ -1,0 +1,41 @@
+"""Killed loads in the history of a file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from anomaly_assets.datasets import SOURCE_DATASETS
+from anomaly_assets.ingest.source import load
+from anomaly_assets.warehouse.base import Warehouse
+from anomaly_assets.warehouse.database import FileWarehouse
+from anomaly_assets_tests.assets.environment import Environment
+from anomaly_assets_tests.assets.runs import run_job
+from anomaly_assets_tests.faults.content import read_content
+from anomaly_assets_tests.warehouse.interrupted import EVERYWHERE, undisturbed_content
+from anomaly_assets_tests.warehouse.killed_loads import (
+    as_if_killed_before_the_counts,
+    as_if_killed_before_the_merges,
+)
+
+
+@pytest.mark.parametrize("holds", EVERYWHERE, ids=lambda holds: holds.__name__)
+def test_in_a_file(tmp_path: Path, holds: Callable[[Warehouse, Path], None]) -> None:
+    holds(FileWarehouse(tmp_path / "warehouse.duckdb", 5.0), tmp_path / "files")
+
+
+@pytest.mark.parametrize("kill", [as_if_killed_before_the_counts, as_if_killed_before_the_merges])
+def test_the_next_run_publishes_what_one_that_nobody_killed_does(
+    tiny: Environment,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    kill: Callable[[Warehouse, str], None],
+) -> None:
+    undisturbed = undisturbed_content(tiny, tmp_path, monkeypatch)
+    warehouse = FileWarehouse(tiny.warehouse, 5.0)
+    load(SOURCE_DATASETS["dagm_2007"], str(tiny.dagm_2007), warehouse)
+    kill(warehouse, "dagm_2007")
+    assert run_job().success
+    assert read_content(tiny.database).differences(undisturbed) == []
