@@ -62,7 +62,7 @@ bench-quick: $(INSTALLED) ## The short form of bench, about a minute
 
 bench-dask: $(INSTALLED) ## Measure decoding on a local Dask cluster, and the cost model of docs/scale.md
 	unset DAGSTER_HOME; $(RUN) benchmarks.dask $(ARGS)
-	unset DAGSTER_HOME; $(RUN) benchmarks.scale --measure
+	unset DAGSTER_HOME; $(RUN) benchmarks.scale --measure $(ARGS)
 
 faults: $(INSTALLED) ## Kill, crowd, starve and cancel the command; a quarter of an hour, writes a report
 	unset DAGSTER_HOME; $(RUN) anomaly_assets_tests.faults $(ARGS)

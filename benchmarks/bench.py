@@ -107,10 +107,11 @@ def bare_loop(files: list[Path]) -> None:
 
 @dataclass(frozen=True)
 class PhasesReport:
-    """What a process that ran all asset bodies says: seconds per phase, and its peak memory."""
+    """What a process that ran all asset bodies says: see `phases.Spent`, and its peak memory."""
 
     seconds: dict[str, float]
     cpu_seconds: dict[str, float]
+    decode_seconds: float
     peak_megabytes: float
 
     @property

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import statistics
 import time
+import tracemalloc
 from collections import deque
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
@@ -17,7 +19,7 @@ from anomaly_assets.tensors.spec import TensorSpec
 from anomaly_assets.version import code_version
 from anomaly_assets_tests.dask.cluster import Cluster
 from benchmarks.bench import Bench, seconds
-from benchmarks.dask import cluster_of, decode_only, load_on
+from benchmarks.dask import cluster_of, decode_only, load_on, to_decode
 from benchmarks.trees import Tree
 
 _TASKS = 1000
@@ -38,6 +40,7 @@ class Costs:
         scheduler_task_seconds: CPU of the scheduler for one task.
         tensor_bytes: Tensor and mask of one image.
         file_bytes: File and mask of one image.
+        stale_bytes: Memory of the driver for one image that is to be decoded, before it is.
     """
 
     fixed_seconds: float
@@ -49,6 +52,7 @@ class Costs:
     scheduler_task_seconds: float
     tensor_bytes: float
     file_bytes: float
+    stale_bytes: float
 
 
 def measure_costs(bench: Bench) -> Costs:
@@ -83,7 +87,22 @@ def measure_costs(bench: Bench) -> Costs:
         scheduler_task_seconds=statistics.median(scheduler_tasks),
         tensor_bytes=spec.height * spec.width * (spec.channels + masks),
         file_bytes=sum(path.stat().st_size for path in files) / images,
+        stale_bytes=stale_bytes(bench),
     )
+
+
+def stale_bytes(bench: Bench) -> float:
+    """Bytes of Python's memory for each image in the list of those to decode."""
+    tree = bench.tree(bench.many)
+    to_decode(bench, bench.tree(50))  # what is imported and kept at the first time
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        images, _ = to_decode(bench, tree)
+        gc.collect()
+        return (tracemalloc.get_traced_memory()[0] - before) / len(images)
+    finally:
+        tracemalloc.stop()
 
 
 def _listing_seconds(tree: Tree) -> float:

@@ -18,8 +18,9 @@ from pathlib import Path
 # Before dlt is imported.
 os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
 
+from anomaly_assets.ingest.roots import Root
 from anomaly_assets.tensors.build import _stale_images
-from anomaly_assets.tensors.decode import decode_batch
+from anomaly_assets.tensors.decode import StaleImage, decode_batch
 from anomaly_assets.tensors.spec import TensorSpec
 from anomaly_assets_tests.dask.cluster import Cluster, running_cluster
 from anomaly_assets_tests.warehouse.project import Project, mask, noise
@@ -55,14 +56,20 @@ def load_on(cluster: Cluster | None, bench: Bench, tree: Tree) -> PhasesReport:
     return run_phases(tree, warehouse, computing=cluster.location if cluster else "threads")
 
 
-def decode_only(bench: Bench, tree: Tree, threads: int = 2) -> tuple[float, int]:
-    """CPU seconds of decoding a whole tree on threads and throwing it away, and the number of images."""
+def to_decode(bench: Bench, tree: Tree) -> tuple[list[StaleImage], dict[str, Root]]:
+    """All images of a tree as a build finds them, and the roots that they are read from."""
     project = Project.at(bench.fresh("decode-only"), tree.mvtec_ad.parent)
     project.list_files()
     project.refresh_all()
-    spec, roots = TensorSpec(), project.roots()
+    roots = project.roots()
     with project.warehouse.connect() as connection:
-        images = _stale_images(connection, list(roots), spec)
+        return _stale_images(connection, list(roots), TensorSpec()), roots
+
+
+def decode_only(bench: Bench, tree: Tree, threads: int = 2) -> tuple[float, int]:
+    """CPU seconds of decoding a whole tree on threads and throwing it away, and the number of images."""
+    images, roots = to_decode(bench, tree)
+    spec = TensorSpec()
     batches = [images[start : start + 8] for start in range(0, len(images), 8)]
     started = time.process_time()
     with ThreadPoolExecutor(threads) as pool:
@@ -85,7 +92,7 @@ def first_load(bench: Bench) -> Ratios:
 
 def more_threads(bench: Bench) -> Ratios:
     """Building the tensors alone: what comes before and after it has one thread."""
-    tree = bench.tree(bench.mixed // 2)
+    tree = bench.tree(bench.mixed)
     cpu_seconds, images = decode_only(bench, bench.tree(bench.mixed // 8), threads=1)
     sleep = (DEARER - 1) * cpu_seconds / images
     print(
@@ -95,8 +102,15 @@ def more_threads(bench: Bench) -> Ratios:
         spent = []
         for threads in (1, 8):
             with cluster_of(bench, 1, threads, sleep) as cluster:
-                spent.append(load_on(cluster, bench, tree).seconds["tensors"])
-        print(f"    {spent[0]:.1f} and {spent[1]:.1f} s", flush=True)
+                report = load_on(cluster, bench, tree)
+            spent.append(report.seconds["tensors"])
+            each = report.decode_seconds / tree.images * 1000
+            busy = report.decode_seconds / threads / spent[-1]
+            print(
+                f"    {threads} threads: {spent[-1]:.1f} s, {each:.0f} ms an image, threads decode "
+                f"{busy:.0%} of the time",
+                flush=True,
+            )
         yield spent[0] / spent[1]
 
 

@@ -14,9 +14,9 @@ import resource
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 from unittest import mock
 
 from anomaly_assets.datasets import SOURCE_DATASETS
@@ -42,11 +42,19 @@ SUMMARIES = (
 WORKERS = os.cpu_count() or 1
 
 
-class Spent(NamedTuple):
-    """What the phases took: seconds on the clock, and of CPU of this process, by name of the phase."""
+@dataclass
+class Spent:
+    """What the phases took.
 
-    seconds: dict[str, float]
-    cpu_seconds: dict[str, float]
+    Attributes:
+        seconds: On the clock, by name of the phase.
+        cpu_seconds: Of CPU of this process, by name of the phase.
+        decode_seconds: In which workers decoded, summed over all of them.
+    """
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    cpu_seconds: dict[str, float] = field(default_factory=dict)
+    decode_seconds: float = 0.0
 
 
 def refresh_everything(
@@ -58,7 +66,7 @@ def refresh_everything(
 ) -> Spent:
     """Run every asset body and every check once; publish where a target is given."""
     spec = spec or TensorSpec()
-    spent = Spent({}, {})
+    spent = Spent()
 
     @contextmanager
     def phase(name: str) -> Iterator[None]:
@@ -80,7 +88,8 @@ def refresh_everything(
         with phase("tensors"):
             opened = {name: open_root(root) for name, root in roots.items()}
             compute = partial(open_compute, computing, opened, spec, workers=WORKERS)
-            build_tensors(warehouse, opened, spec, compute=compute)
+            report = build_tensors(warehouse, opened, spec, compute=compute)
+            spent.decode_seconds = report.decode_seconds
         with phase("summaries"):
             for name in ("samples", *SUMMARIES):
                 with warehouse.connect() as connection:
@@ -128,7 +137,7 @@ def main() -> None:
         mock.patch.object(decoder, "wuffs", return_value=None).start()
     tree = Tree(options.mvtec_ad, options.dagm_2007, 0)
     spent = refresh_everything(tree, options.warehouse, options.publish, computing=options.compute)
-    print(json.dumps({**spent._asdict(), "peak_megabytes": _peak_megabytes()}))
+    print(json.dumps({**asdict(spent), "peak_megabytes": _peak_megabytes()}))
 
 
 def _peak_megabytes() -> float:

@@ -1,4 +1,4 @@
-"""Blobs of one size, read from where they lie in a DuckDB file (docs/decisions/0011).
+"""Blobs of one size, read from where they lie in a DuckDB file (docs/decisions/0012).
 
 DuckDB stores blobs as they are, and cuts large ones only where a block ends:
 

@@ -155,8 +155,8 @@ class Samples:
     ) -> Iterator[Batch]:
         """All samples, `size` at a time.
 
-        Where DuckDB has to read, two fetches of about 16 MB and the masks of eight are read ahead. The
-        arrays of a batch may then share memory with those of its neighbours.
+        Where DuckDB has to read, two fetches of about 16 MB and the masks of eight are read ahead.
+        The arrays of a batch may share memory with those of its neighbours.
 
         Args:
             size: Number of samples in a batch.

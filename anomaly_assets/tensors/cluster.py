@@ -216,13 +216,21 @@ def what_stands_in_the_way(wanted: str, roots: Mapping[str, Root]) -> str | None
     return None
 
 
+_can_take_part: set[tuple[str, ...]] = set()
+"""What this process was asked before and answered with yes: a version, and addresses of roots."""
+
+
 def decode_on_worker(
     wanted: str, images: Sequence[StaleImage], roots: Mapping[str, Root], spec: TensorSpec
 ) -> DecodedBatch:
-    """`decode_batch`, refused by a worker that came later with another version of this package."""
-    if code_version() != wanted:
-        raise ComputeError(
-            f"The worker on {socket.gethostname()} has anomaly_assets {code_version()}, the driver "
-            f"{wanted}: install the same version on both."
-        )
+    """`decode_batch`, refused by a worker that came when the others had been asked, and cannot do it.
+
+    Where a root is not mounted every file would look unreadable, and be rejected.
+    """
+    asked = (wanted, *(root.uri for root in roots.values()))
+    if asked not in _can_take_part:
+        obstacle = what_stands_in_the_way(wanted, roots)
+        if obstacle is not None:
+            raise ComputeError(f"A worker that came later cannot take part: {obstacle}")
+        _can_take_part.add(asked)
     return decode_batch(images, roots, spec)

@@ -119,7 +119,7 @@ def stored_pixels(image: Image.Image, content: bytes) -> list[bytes] | None:
             rows = decompressor.decompress(b"", min(_BLOCK_BYTES, left + 1))
         if left == 0 and not decompressor.eof:  # the checksum may not have been read yet
             left -= len(decompressor.decompress(b"", 1))
-    except igzip_lib.IsalError:
+    except igzip_lib.IsalError:  # type: ignore[misc]  # its types say that this is an instance
         return None
     if left or not decompressor.eof or decompressor.unused_data:
         return None

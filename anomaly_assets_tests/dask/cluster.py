@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-_PATIENCE_SECONDS = 40
+_PATIENCE_SECONDS = 90
 _IMPATIENT = {
     "DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "5s",
     "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "1",

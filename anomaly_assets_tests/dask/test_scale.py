@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -11,13 +14,27 @@ pytest.importorskip("distributed", reason="needs the extra `dask`")
 from anomaly_assets.tensors.build import TRANSACTION_ROWS, _tasks
 from anomaly_assets.tensors.compute import Compute
 from anomaly_assets.tensors.decode import StaleImage
+from benchmarks.chart import write_between, write_table
 from benchmarks.costs import Costs
-from benchmarks.scale import _sizes, ceilings, load_seconds, predicted, rates, simulate
+from benchmarks.dask import PAGE, RESULTS
+from benchmarks.lake import LakeCosts
+from benchmarks.model import (
+    _sizes,
+    fewest_workers,
+    lake_rates,
+    load_seconds,
+    rates,
+    simulate,
+)
+from benchmarks.scale import COSTS, tables
+from benchmarks.scale_tables import ceilings, predicted
 
-FREE = Costs(0.0, 0.0, 0.01, 0.0, 0.0, 0.0, 1e-9, 1.0, 1.0)
+FREE = Costs(0.0, 0.0, 0.01, 0.0, 0.0, 0.0, 1e-9, 1.0, 1.0, 1.0)
 """Nothing costs anything but decoding: 10 ms."""
 
-USUAL = Costs(1.0, 3e-5, 0.01, 1e-3, 2e-3, 5e-4, 1e-3, 250_000.0, 1e6)
+USUAL = Costs(1.0, 3e-5, 0.01, 1e-3, 2e-3, 5e-4, 1e-3, 250_000.0, 1e6, 500.0)
+
+LAKE = LakeCosts(1e-3, 0.5e-3, 5e-3, 10e-3)
 
 
 @pytest.mark.parametrize("images", [1, 7, 64, 2048, 2049, 5000])
@@ -61,3 +78,21 @@ def test_an_added_cost_is_added() -> None:
 def test_the_tables_have_a_row_for_each_number_of_workers() -> None:
     assert len(predicted(USUAL)) == len(ceilings(USUAL)) == 2 + 4
     assert rates(USUAL, 1)["network"] == pytest.approx(5000)
+
+
+def test_workers_that_write_are_slower_until_the_driver_that_writes_is_at_its_end() -> None:
+    worker, end = 1 / (0.01 + 1e-3), 1 / (1e-3 + 2e-3 / 32)
+    assert lake_rates(USUAL, LAKE, 1) == pytest.approx((worker, 1 / (0.01 + 1.5e-3)))
+    assert lake_rates(USUAL, LAKE, 100)[0] == pytest.approx(end, rel=0.05)
+    turn = fewest_workers(lambda n: lake_rates(USUAL, LAKE, n)[1] > lake_rates(USUAL, LAKE, n)[0])
+    assert turn == 11  # 11 workers that write do 957 a second, the driver 941 and ten workers 909
+    with pytest.raises(LookupError):
+        fewest_workers(lambda workers: False)
+
+
+def test_the_page_says_what_was_measured_and_what_follows_from_it(tmp_path: Path) -> None:
+    page = Path(shutil.copy(PAGE, tmp_path))
+    write_table(json.loads(RESULTS.read_text("utf-8")), page)
+    for name, lines in tables(json.loads(COSTS.read_text("utf-8"))).items():
+        write_between(page, f"<!-- {name}, written by make bench-dask -->", lines)
+    assert page.read_text("utf-8") == PAGE.read_text("utf-8")

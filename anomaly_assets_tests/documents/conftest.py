@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from anomaly_assets_tests.documents.checkout import Checkout
-from anomaly_assets_tests.lake.conftest import postgres
+from anomaly_assets_tests.warehouse.lake.conftest import postgres
 
 __all__ = ["postgres"]
 

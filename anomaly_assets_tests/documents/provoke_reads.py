@@ -9,11 +9,11 @@ import sys
 
 import duckdb
 import pytest
-from anomaly_assets.warehouse.lake_connection import connect_lake
 
 from anomaly_assets.reader import open_samples
 from anomaly_assets.tensors import cluster
 from anomaly_assets.warehouse.extensions import load_extensions
+from anomaly_assets.warehouse.lake.connection import connect_lake
 from anomaly_assets.warehouse.motherduck import start_motherduck
 from anomaly_assets_tests.documents.scene import Scene, saying
 from anomaly_assets_tests.warehouse.project import SPEC

@@ -26,8 +26,8 @@ import pytest
 
 from anomaly_assets_tests.documents.checkout import Checkout, substituted
 from anomaly_assets_tests.documents.markdown import PAGES, PROJECT, Block, blocks
-from anomaly_assets_tests.lake.postgres import PASSWORD, Postgres
 from anomaly_assets_tests.stores.servers import free_ports
+from anomaly_assets_tests.warehouse.lake.postgres import PASSWORD, Postgres
 
 BLOCKS = [block for page in PAGES for block in blocks(PROJECT, page) if block.language]
 

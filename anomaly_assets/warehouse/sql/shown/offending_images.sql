@@ -9,4 +9,6 @@ LEFT JOIN image_tensors AS tensors
     ON tensors.image_id = images.image_id
     AND tensors.file_version = images.file_version
     AND tensors.mask_file_version IS NOT DISTINCT FROM images.mask_file_version
+    -- Said of the tensors too: a join alone reads the pixels of all of them.
+    AND list_contains($image_ids, tensors.image_id)
 WHERE list_contains($image_ids, images.image_id);

@@ -1,0 +1,67 @@
+"""Building tensors on a real cluster, and what they are compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from anomaly_assets.tensors.build import BuildReport
+from anomaly_assets.tensors.compute import open_compute
+from anomaly_assets_tests.dask.cluster import Cluster, running_cluster
+from anomaly_assets_tests.warehouse.project import SPEC, Project
+
+IMAGES = 48
+SLOWLY = {"ANOMALY_TEST_SECONDS_PER_IMAGE": "0.05"}
+PRELOAD = ("--preload", "anomaly_assets_tests.dask.slow")
+CONTENT = "SELECT * EXCLUDE (loaded_at, run_id) FROM image_tensors ORDER BY image_id"
+REJECTED = "SELECT * EXCLUDE (rejected_at) FROM rejected_images ORDER BY ALL"
+
+Content = list[list[tuple[Any, ...]]]
+
+
+def content(project: Project) -> Content:
+    return [project.rows(CONTENT), project.rows(REJECTED)]
+
+
+def build_on(
+    cluster: Cluster, project: Project, patience_seconds: float = 60, **options: Any
+) -> BuildReport:
+    opened = partial(
+        open_compute,
+        cluster.location,
+        project.roots(),
+        SPEC,
+        workers=1,
+        patience_seconds=patience_seconds,
+    )
+    return project.build(compute=opened, **options)
+
+
+def once(after: int, deed: Callable[[], object]) -> Callable[[int, int], None]:
+    """A progress report that does something when so many images are done, once."""
+    done_it: list[bool] = []
+
+    def progress(done: int, _total: int) -> None:
+        if done >= after and not done_it:
+            done_it.append(True)
+            deed()
+
+    return progress
+
+
+@contextmanager
+def slow_cluster(folder: Path, workers: int = 2) -> Iterator[Cluster]:
+    with running_cluster(folder / "cluster", workers=0) as cluster:
+        for _ in range(workers):
+            cluster.add_worker(environment=SLOWLY, options=PRELOAD)
+        cluster.wait_for_workers(workers)
+        yield cluster
+
+
+def heals(project: Project, expected: Content) -> None:
+    """The next run, with threads, ends with the same content."""
+    project.build(workers=2)
+    assert content(project) == expected

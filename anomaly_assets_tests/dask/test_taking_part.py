@@ -1,0 +1,110 @@
+"""Who may decode: workers that can do it, asked beforehand, and those that come later."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+import anomaly_assets
+from anomaly_assets.tensors import cluster as cluster_module
+from anomaly_assets.tensors.cluster import decode_on_worker
+from anomaly_assets.tensors.compute import ComputeError, open_compute
+from anomaly_assets_tests.dask.building import Content, build_on, heals, once, slow_cluster
+from anomaly_assets_tests.dask.cluster import Cluster, running_cluster
+from anomaly_assets_tests.warehouse.project import SPEC, Project
+
+pytest.importorskip("distributed", reason="needs the extra `dask`")
+pytestmark = [pytest.mark.timeout(120), pytest.mark.usefixtures("small_steps")]
+
+
+def start_worker_that_sees_nothing(cluster: Cluster, folder: Path, hidden: Path) -> None:
+    """A worker with an empty folder where others have a root, as if it were not mounted there."""
+    worker = f"{sys.executable} -m distributed.cli.dask_worker tcp://{cluster.address}"
+    script = f"mount -t tmpfs tmpfs {hidden} && exec {worker} --host 127.0.0.1 --no-nanny"
+    with open(folder / "log", "wb") as log:
+        command = ["unshare", "--mount", "sh", "-c", f"{script} --no-dashboard"]
+        cluster.workers.append(subprocess.Popen(command, stdout=log, stderr=log))
+
+
+needs_unshare = pytest.mark.skipif(
+    os.geteuid() != 0 or shutil.which("unshare") is None,
+    reason="hiding a folder from one process needs root and unshare",
+)
+
+
+@needs_unshare
+def test_a_worker_that_cannot_see_the_root_is_named_before_anything_is_done(
+    project: Project, tmp_path: Path, roots_folder: Path
+) -> None:
+    with running_cluster(tmp_path / "cluster", workers=1) as cluster:
+        start_worker_that_sees_nothing(cluster, tmp_path, roots_folder / "mvtec_ad")
+        cluster.wait_for_workers(2)
+        with pytest.raises(ComputeError, match=r"1 of 2 workers .* finds no file below file:///"):
+            build_on(cluster, project)
+    assert project.column("SELECT count(*) FROM image_tensors") == [0]
+
+
+@needs_unshare
+def test_a_worker_that_comes_later_and_cannot_see_the_root_rejects_no_image(
+    project: Project, tmp_path: Path, roots_folder: Path, expected: Content
+) -> None:
+    def replaced() -> None:
+        start_worker_that_sees_nothing(cluster, tmp_path, roots_folder / "mvtec_ad")
+        cluster.wait_for_workers(2)
+        cluster.workers[0].kill()
+
+    with (
+        slow_cluster(tmp_path, workers=1) as cluster,
+        pytest.raises(ComputeError, match=r"came later .* finds no file below file:///"),
+    ):
+        build_on(cluster, project, progress=once(10, replaced))
+    assert project.column("SELECT count(*) FROM rejected_images WHERE reason = 'unreadable'") == [0]
+    heals(project, expected)
+
+
+def test_a_worker_that_comes_later_with_another_version_decodes_nothing() -> None:
+    with pytest.raises(ComputeError, match=r"came later .* the driver 0.0.1: install the same"):
+        decode_on_worker("0.0.1", [], {}, SPEC)
+
+
+def test_a_worker_with_another_version_is_named_before_anything_is_done(
+    project: Project, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    package = Path(anomaly_assets.__file__).parent
+    shutil.copytree(package, other / "anomaly_assets", ignore=shutil.ignore_patterns("__pycache__"))
+    with open(other / "anomaly_assets" / "tensors" / "transform.py", "a") as file:
+        file.write("# somebody's own change\n")
+    with running_cluster(tmp_path / "cluster", workers=1) as cluster:
+        cluster.add_worker(started_in=other)
+        cluster.wait_for_workers(2)
+        with pytest.raises(ComputeError, match=r"1 of 2 workers .* install the same"):
+            build_on(cluster, project)
+
+
+def test_a_cluster_without_workers_is_named(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster_module, "_CONNECT_SECONDS", 2)
+    with (
+        running_cluster(tmp_path / "cluster", workers=0) as cluster,
+        pytest.raises(ComputeError, match="has no worker"),
+    ):
+        build_on(cluster, project)
+
+
+def test_an_address_where_nothing_listens_is_named(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster_module, "_CONNECT_SECONDS", 1)
+    nowhere = partial(
+        open_compute, "dask://127.0.0.1:9", project.roots(), SPEC, workers=1, patience_seconds=1
+    )
+    with pytest.raises(ComputeError, match=r"No Dask scheduler answers at dask://127.0.0.1:9"):
+        project.build(compute=nowhere)

@@ -1,0 +1,149 @@
+"""What tensors cost on a DuckLake: inserted by the driver, or written by workers and registered by it.
+
+Each part is measured alone: two cores have no room for as many workers as it takes to bring a driver to its
+end. The catalogue is in a PostgreSQL and the files are in a folder, both of this machine.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from anomaly_assets.tensors.build import _write
+from anomaly_assets.tensors.decode import DecodedBatch, StaleImage, decode_batch
+from anomaly_assets.tensors.spec import TensorSpec
+from anomaly_assets.warehouse.base import CATALOG, Warehouse
+from anomaly_assets.warehouse.opening import open_warehouse
+from anomaly_assets_tests.warehouse.lake.postgres import PASSWORD, Postgres, postgresql
+from benchmarks.bench import Bench
+from benchmarks.dask import to_decode
+
+FILE_IMAGES = 512
+"""Images of a transaction of a lake, which become one file."""
+
+_BATCH = 32
+_ROWS = "SELECT * EXCLUDE (run_id) FROM image_tensors ORDER BY image_id"
+
+
+@dataclass(frozen=True)
+class LakeCosts:
+    """Seconds of CPU of one core, but for one.
+
+    Attributes:
+        insert_seconds: The driver, for each image that it writes.
+        write_seconds: A worker, for each image that it writes to Parquet itself.
+        register_seconds: The driver, for each file that a worker wrote.
+        register_wall_seconds: The same on the clock, PostgreSQL's part included.
+    """
+
+    insert_seconds: float
+    write_seconds: float
+    register_seconds: float
+    register_wall_seconds: float
+
+
+class DifferentError(RuntimeError):
+    """What was registered is not what was inserted."""
+
+
+@dataclass(frozen=True)
+class _File:
+    images: list[StaleImage]
+    batches: list[DecodedBatch]
+
+    @property
+    def table(self) -> pa.Table:
+        return pa.Table.from_batches([batch.tensors for batch in self.batches])
+
+
+def measure_lake(bench: Bench) -> LakeCosts:
+    """Measure them, each as the median of as many runs as the bench says.
+
+    Raises:
+        DifferentError: The two ways do not give the same rows.
+    """
+    files = _decoded(bench)
+    images = sum(len(file.images) for file in files)
+    inserted, written, registered, on_clock = ([] for _ in range(4))
+    with postgresql() as server:
+        os.environ["PGPASSWORD"] = PASSWORD
+        for run in range(bench.pairs):
+            folder = bench.fresh("lake")
+            with _new_lake(server, f"inserted_{run}", folder) as lake:
+                cpu, _ = _insert(lake, files)
+                inserted.append(cpu / images)
+                rows = _rows(lake)
+            with _new_lake(server, f"registered_{run}", folder) as lake:
+                paths = [folder / "tables" / f"{number}.parquet" for number in range(len(files))]
+                paths[0].parent.mkdir()
+                written.append(_write_files(files, paths) / images)
+                cpu, seconds = _register(lake, paths)
+                registered.append(cpu / len(files))
+                on_clock.append(seconds / len(files))
+                if not _rows(lake).equals(rows):
+                    raise DifferentError("registered files do not read as inserted rows")
+    return LakeCosts(*map(statistics.median, (inserted, written, registered, on_clock)))
+
+
+def _decoded(bench: Bench) -> list[_File]:
+    images, roots = to_decode(bench, bench.tree(bench.mixed))
+    files = []
+    for start in range(0, len(images) - FILE_IMAGES + 1, FILE_IMAGES) or (0,):
+        some = images[start : start + FILE_IMAGES]
+        parts = [some[at : at + _BATCH] for at in range(0, len(some), _BATCH)]
+        files.append(_File(some, [decode_batch(part, roots, TensorSpec()) for part in parts]))
+    return files
+
+
+@contextmanager
+def _new_lake(server: Postgres, name: str, folder: Path) -> Iterator[Warehouse]:
+    """An empty lake, already attached, so that extensions are loaded before a clock runs."""
+    server.create(name)
+    lake = open_warehouse(server.location(name), lake_data=str(folder / name))
+    with lake.locked(), lake.connect():
+        yield lake
+
+
+def _insert(lake: Warehouse, files: list[_File]) -> tuple[float, float]:
+    """As `build_tensors` does; seconds of CPU, and on the clock."""
+    cpu, started = time.process_time(), time.perf_counter()
+    for file in files:
+        with lake.writing(), lake.connect(wide_rows=True) as connection:
+            _write(connection, file.images, iter(file.batches), None)
+    return time.process_time() - cpu, time.perf_counter() - started
+
+
+def _write_files(files: list[_File], paths: list[Path]) -> float:
+    """What a worker would do; seconds of CPU."""
+    tables = [file.table for file in files]
+    started = time.process_time()
+    for table, path in zip(tables, paths, strict=True):
+        pq.write_table(table, path, compression="none", use_dictionary=False)
+    return time.process_time() - started
+
+
+def _register(lake: Warehouse, paths: list[Path]) -> tuple[float, float]:
+    """All files in one transaction; seconds of CPU, and on the clock."""
+    with lake.writing(), lake.connect() as connection:
+        cpu, started = time.process_time(), time.perf_counter()
+        connection.begin()
+        for path in paths:
+            connection.execute(
+                "CALL ducklake_add_data_files(?, 'image_tensors', ?, schema => 'main')",
+                [CATALOG, str(path)],
+            )
+        connection.commit()
+        return time.process_time() - cpu, time.perf_counter() - started
+
+
+def _rows(lake: Warehouse) -> pa.Table:
+    with lake.connect(wide_rows=True) as connection:
+        return connection.execute(_ROWS).to_arrow_table()
