@@ -41,7 +41,7 @@ test-lake: $(INSTALLED) postgresql ## Run the tests of a warehouse on DuckLake, 
 	unset DAGSTER_HOME; ANOMALY_TEST_STORES=required $(RUN) pytest anomaly_assets_tests/warehouse/lake $(ARGS)
 
 test-ui: $(INSTALLED) chromium ## Run the tests of the Dagster UI and of the site in a real browser, two minutes
-	unset DAGSTER_HOME; $(RUN) pytest -m browser anomaly_assets_tests/ui anomaly_assets_tests/docs $(ARGS)
+	unset DAGSTER_HOME; $(RUN) pytest -m browser anomaly_assets_tests/ui anomaly_assets_tests/site $(ARGS)
 
 screenshots: $(INSTALLED) chromium ## Make the pictures of the UI in docs/screenshots again
 	unset DAGSTER_HOME; $(RUN) anomaly_assets_tests.ui.screenshots $(ARGS)

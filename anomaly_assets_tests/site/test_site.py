@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 from anomaly_assets_tests.conftest import PROJECT_ROOT
-from anomaly_assets_tests.docs.build import build
+from anomaly_assets_tests.site.build import build
 
 pytest.importorskip("material", reason="needs the extra `docs`")
 pytestmark = pytest.mark.timeout(300)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from anomaly_assets_tests.conftest import PROJECT_ROOT
-from anomaly_assets_tests.docs.build import build
+from anomaly_assets_tests.site.build import build
 
 
 @pytest.fixture(scope="package")
