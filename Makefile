@@ -3,6 +3,7 @@
 
 PYTHON ?= python3
 PORT ?= 3000
+PROCESSES ?= 2
 ARGS ?=
 
 # One Dagster home inside the project, so that the UI shows what `make materialize` ran.
@@ -33,9 +34,10 @@ materialize: $(INSTALLED) dagster-home ## Refresh every asset from the configure
 ui: $(INSTALLED) dagster-home ## Open the Dagster UI, with schedules and sensors, on PORT
 	$(RUN) dagster dev -w workspace.yaml -h 127.0.0.1 -p $(PORT) $(ARGS)
 
-# Tests make a Dagster home of their own where they need one.
-test: $(INSTALLED) ## Run the tests; ARGS goes to pytest
-	unset DAGSTER_HOME; $(RUN) pytest $(ARGS)
+# Tests make a Dagster home of their own where they need one. All tests of a module run in one process, in
+# order, because they share what is dear to make; each process has servers of its own.
+test: $(INSTALLED) ## Run the tests in two processes; ARGS goes to pytest, PROCESSES=0 for a debugger
+	unset DAGSTER_HOME; $(RUN) pytest --numprocesses $(PROCESSES) --dist loadscope --no-loadscope-reorder $(ARGS)
 
 test-lake: $(INSTALLED) postgresql ## Run the tests of a warehouse on DuckLake, on a real PostgreSQL and S3
 	unset DAGSTER_HOME; ANOMALY_TEST_STORES=required $(RUN) pytest anomaly_assets_tests/warehouse/lake $(ARGS)
@@ -57,7 +59,7 @@ types: $(INSTALLED) ## Check the types alone
 bench: $(INSTALLED) ## Measure all figures, and print ratios
 	unset DAGSTER_HOME; $(RUN) benchmarks $(ARGS)
 
-bench-quick: $(INSTALLED) ## The short form of bench, about a minute
+bench-quick: $(INSTALLED) ## The short form of bench, less than a minute
 	unset DAGSTER_HOME; $(RUN) benchmarks --quick $(ARGS)
 
 bench-dask: $(INSTALLED) ## Measure decoding on a local Dask cluster, and the cost model of docs/scale.md

@@ -49,8 +49,8 @@ FIGURES = (
 def main() -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="small trees, two pairs, one minute")
-    parser.add_argument("--pairs", type=int, help="pairs per figure (5, quick 2)")
+    parser.add_argument("--quick", action="store_true", help="small trees, one pair, less than a minute")
+    parser.add_argument("--pairs", type=int, help="pairs per figure (5, quick 1)")
     parser.add_argument(
         "--only", default="", help="figures whose name contains one of these, by comma"
     )
@@ -59,9 +59,9 @@ def main() -> None:
         work = Path(folder)
         linked = pictures(work)
         print(f"pictures: {'real excerpts' if linked.are_real else 'synthetic samples'}")
-        pairs = options.pairs or (2 if options.quick else 5)
+        pairs = options.pairs or (1 if options.quick else 5)
         if options.quick:
-            bench = Bench(work, linked, 200, 400, (100, 200), pairs)
+            bench = Bench(work, linked, 100, 200, (100, 200), pairs)
         else:
             bench = Bench(work, linked, 1600, None, (2000, 20000), pairs)
         results = measured(chosen(FIGURES, options.only, quick=options.quick), bench)

@@ -41,9 +41,13 @@ def installed(program: str, *folders: Path) -> str:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on; all of them are below those that the system gives to clients."""
+    """Ports that nobody listens on; all of them are below those that the system gives to clients.
+
+    Processes of one test run take them from different ranges: what is free now is taken only later.
+    """
     ports: list[int] = []
-    candidate = 20_000 + os.getpid() * 37 % 10_000
+    process = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    candidate = 20_000 + process % 4 * 2_500 + os.getpid() * 37 % 2_000
     while len(ports) < count:
         candidate += 1
         with socket.socket() as probe:
