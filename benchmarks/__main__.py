@@ -49,7 +49,9 @@ FIGURES = (
 def main() -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="small trees, one pair, less than a minute")
+    parser.add_argument(
+        "--quick", action="store_true", help="small trees, one pair, less than a minute"
+    )
     parser.add_argument("--pairs", type=int, help="pairs per figure (5, quick 1)")
     parser.add_argument(
         "--only", default="", help="figures whose name contains one of these, by comma"
