@@ -25,7 +25,7 @@ MANY = 100_000
 class Listed(Root):
     """A root of these paths, without files."""
 
-    uri = "file:///listed"
+    uri = "https://listed.example"
 
     def __init__(self, paths: list[str]) -> None:
         self._paths = paths

@@ -40,5 +40,5 @@ def test_a_cluster_without_dask_names_the_extra(monkeypatch: pytest.MonkeyPatch)
 
 def test_a_worker_that_came_later_with_another_version_refuses_the_task() -> None:
     assert decode_on_worker(code_version(), [], {}, TensorSpec()).images == 0
-    with pytest.raises(ComputeError, match="install the same version"):
+    with pytest.raises(ComputeError, match="install the same"):
         decode_on_worker("0.0.1+000000000000", [], {}, TensorSpec())

@@ -31,7 +31,7 @@ def started_together(lake: Lake, *jobs: str, rows: int | None = None) -> list[Re
     """Refreshers that wait for each other before they begin."""
     with lake.warehouse().finishing():
         started = [refresher(job, rows=rows) for job in jobs]
-        wait_until(lambda: waiting(lake) >= len(jobs))
+        wait_until(lambda: waiting(lake) >= len(jobs), *started)
     return started
 
 
@@ -43,10 +43,12 @@ def waiting(lake: Lake) -> int:
     return int(found[0])
 
 
-def wait_until(reached: Callable[[], bool], seconds: float = 300.0) -> None:
+def wait_until(reached: Callable[[], bool], *running: Refresher, seconds: float = 300.0) -> None:
     deadline = time.monotonic() + seconds
     while not reached():
         assert time.monotonic() < deadline, "it did not come about"
+        for each in running:
+            assert each.process.poll() is None or reached(), each.process.communicate()
         time.sleep(0.02)
 
 
@@ -102,7 +104,7 @@ def test_what_a_killed_refresh_left_is_completed_by_the_next_one_which_need_not_
         pass  # makes the lake
     killed = refresher("refresh_all", rows=1)
     table = "image_tensors" if tensors else "dagm_2007.images"
-    wait_until(lambda: count(lake, table) >= max(tensors, 1))
+    wait_until(lambda: count(lake, table) >= max(tensors, 1), killed)
     killed.kill()
     assert lake.rows("SELECT count(*) FROM image_tensors") < [(13,)]
     monkeypatch.setenv("ANOMALY_LOCK_WAIT_SECONDS", "10")
