@@ -48,6 +48,9 @@ class Samples:
     def __len__(self) -> int:
         return len(self._positions)
 
+    def __contains__(self, image_id: object) -> bool:
+        return image_id in self._position_by_id
+
     def __repr__(self) -> str:
         size = "×".join(map(str, self.shape))
         return f"<{len(self)} samples of {size}: {self._selection.asked_for}>"
@@ -107,9 +110,9 @@ class Samples:
         if isinstance(key, str):
             key = self._position_of(key)
         chosen = chosen_positions(key, len(self))
-        if not isinstance(chosen, int):
-            return self.select(chosen)
-        return next(self._samples(self.batch([chosen]), chosen))
+        if isinstance(chosen, int):
+            return next(self._samples(self.batch([chosen]), chosen))
+        return self.select(chosen)
 
     def __iter__(self) -> Iterator[Sample]:
         start = 0
@@ -282,18 +285,16 @@ class Samples:
 
     @cached_property
     def _position_by_id(self) -> dict[str, int]:
-        ids = self.table["image_id"].to_pylist()
-        return {image_id: position for position, image_id in enumerate(ids)}
+        return {image_id: at for at, image_id in enumerate(self.table["image_id"].to_pylist())}
 
     def _position_of(self, image_id: str) -> int:
         try:
             return self._position_by_id[image_id]
         except KeyError:
             first = f"; the first is {next(iter(self._position_by_id))}" if len(self) else ""
-            raise KeyError(
-                f"{image_id!r} is not among these {len(self)} samples ({self._selection.asked_for}). "
-                f"An image_id is <source_dataset>/<relative_path>{first}."
-            ) from None
+            among = f"not among these {len(self)} samples ({self._selection.asked_for})"
+            form = f"An image_id is <source_dataset>/<relative_path>{first}."
+            raise KeyError(f"{image_id!r} is {among}. {form}") from None
 
 
 _ITERATED_AT_ONCE = 64

@@ -127,7 +127,7 @@ def _rows(
             raise ValueError(f"where={where!r} is more than one SQL statement.")
         with explained(database.location):
             return cursor.execute(statement, values).to_arrow_table()
-    except (duckdb.ProgrammingError, duckdb.DataError) as error:
+    except (duckdb.ProgrammingError, duckdb.DataError, duckdb.NotSupportedError) as error:
         if where is None:
             raise
         columns = [row[0] for row in cursor.execute("DESCRIBE samples").fetchall()]

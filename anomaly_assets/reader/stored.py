@@ -11,7 +11,7 @@ import numpy as np
 
 from anomaly_assets.reader.batch import BoolArray, IntArray, UInt8Array
 from anomaly_assets.reader.blobs import StoredBlobs, UnexpectedLayoutError, find_blobs
-from anomaly_assets.reader.connect import Database
+from anomaly_assets.reader.connect import Database, DatabaseError
 from anomaly_assets.reader.fetch import DatabasePixels
 from anomaly_assets.reader.held import HeldFile, OpenFile
 
@@ -60,8 +60,9 @@ class StoredPixels:
         """See `Pixels`.
 
         Raises:
-            DatabaseError: The database was closed or cannot be read.
+            DatabaseError: The database was closed, was written to, or cannot be read.
         """
+        self._refuse_written()
         found, rows = self._places(), self._rows[positions]
         images = np.empty((len(rows), *self._shape), np.uint8)
         if found and self._read(found.file, found.images, rows, images, np.arange(len(rows))):
@@ -70,6 +71,7 @@ class StoredPixels:
 
     def masks(self, positions: IntArray) -> UInt8Array:
         """See `Pixels`; errors are those of `images`."""
+        self._refuse_written()
         found, from_file = self._places(), np.flatnonzero(self._mask_from_file[positions])
         rows = self._rows[positions[from_file]]
         masks = np.zeros((len(positions), *self._shape[:2]), np.uint8)
@@ -82,6 +84,15 @@ class StoredPixels:
         self._database.close()
         self._found = None
 
+    def _refuse_written(self) -> None:
+        """DuckDB could not tell either: it goes by what it knew of the file when it opened it."""
+        opened = self._database.file().opened
+        if opened is not None and not opened.is_as_opened():
+            raise DatabaseError(
+                f"{self._database.location} was written to since these samples were opened: open them "
+                "again. A published file that is in use is replaced by `mv`, not by `cp`."
+            )
+
     def _read(
         self, file: OpenFile, blobs: StoredBlobs, rows: IntArray, into: UInt8Array, places: IntArray
     ) -> bool:
@@ -89,8 +100,6 @@ class StoredPixels:
         if not blobs.have(rows):
             return False
         try:
-            if not file.is_as_opened():
-                raise UnexpectedLayoutError("Somebody wrote to the file.")
             blobs.read(file.descriptor, rows, into, places)
         except (UnexpectedLayoutError, OSError):
             self._trusted = False

@@ -128,13 +128,19 @@ def test_damage_is_told_as_duckdb_tells_it(path: Path, place: str) -> None:
         open_samples(path).images[:]
 
 
-def test_a_file_that_somebody_wrote_to_meanwhile_is_left_to_duckdb(
-    samples: Samples, path: Path
+def test_a_file_that_was_copied_over_meanwhile_is_not_taken_for_what_was_opened(
+    samples: Samples, path: Path, tmp_path: Path
 ) -> None:
-    before = samples.images[:]
-    os.utime(path)
-    assert np.array_equal(samples.images[:], before)
-    assert samples._pixels.threads == 1
+    """Its pixels would be those of other images, under the ids and labels that were read before."""
+    other = tmp_path / "other.duckdb"
+    shutil.copyfile(path, other)
+    with duckdb.connect(str(other)) as connection:
+        connection.execute(CHANGES["changed"])
+    assert samples.images[:].any()
+    shutil.copyfile(other, path)
+    for read in (lambda: samples.images[:], lambda: samples.masks[:], lambda: samples[0]):
+        with pytest.raises(DatabaseError, match="was written to since .* by `mv`, not by `cp`"):
+            read()
 
 
 CHANGES = {

@@ -207,6 +207,12 @@ def test_what_is_not_there_is_named(samples: Samples) -> None:
         samples[1.5]  # type: ignore[call-overload]
 
 
+def test_an_id_is_in_the_samples_that_have_it(samples: Samples) -> None:
+    assert IMAGE_IDS[3] in samples
+    assert IMAGE_IDS[3] not in samples[:3]
+    assert "nowhere.png" not in samples
+
+
 def test_slices_of_samples_are_samples(samples: Samples) -> None:
     part = samples[3:12][::2].select(np.array([True, False, True, True, False]))
     assert [sample.image_id for sample in part] == [IMAGE_IDS[n] for n in (3, 7, 9)]
