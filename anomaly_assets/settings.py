@@ -10,7 +10,12 @@ from pathlib import Path
 
 from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.tensors.spec import TensorSpec
-from anomaly_assets.warehouse.locations import LAKE_PREFIX, is_file
+from anomaly_assets.warehouse.locations import LAKE_PREFIX, MOTHERDUCK_PREFIXES, is_file
+
+_MOST_DIGITS = 9
+"""Of a number: a wait of thirty years, and nothing that overflows."""
+
+_MOST_PORT = 65535
 
 
 class SettingsError(ValueError):
@@ -67,10 +72,10 @@ class Settings:
             for name, dataset in SOURCE_DATASETS.items()
         }
         height, width = _image_size(values.get("ANOMALY_IMAGE_SIZE") or "256")
-        channels = _whole_number(values, "ANOMALY_CHANNELS", 3)
-        if channels not in (1, 3):
-            raise SettingsError(f"ANOMALY_CHANNELS={channels}: use 3 (RGB) or 1 (grey).")
-        warehouse = values.get("ANOMALY_WAREHOUSE") or "data/warehouse.duckdb"
+        channels = values.get("ANOMALY_CHANNELS") or "3"
+        if channels not in ("1", "3"):
+            raise SettingsError(f"ANOMALY_CHANNELS={channels!r}: use 3 (RGB) or 1 (grey).")
+        warehouse = _warehouse(values.get("ANOMALY_WAREHOUSE") or "data/warehouse.duckdb")
         database = _database(values, "ANOMALY_DATABASE", "data/anomaly.duckdb")
         if is_file(warehouse) and os.path.realpath(warehouse) == os.path.realpath(database):
             raise SettingsError(
@@ -82,7 +87,7 @@ class Settings:
             warehouse=warehouse,
             database=database,
             keep_snapshots=_whole_number(values, "ANOMALY_KEEP_SNAPSHOTS", 1, least=0),
-            tensor_spec=TensorSpec(height, width, channels),
+            tensor_spec=TensorSpec(height, width, int(channels)),
             compute=_compute(values.get("ANOMALY_COMPUTE") or "threads"),
             workers=_whole_number(values, "ANOMALY_WORKERS", os.cpu_count() or 1),
             task_timeout_seconds=float(_whole_number(values, "ANOMALY_TASK_TIMEOUT_SECONDS", 600)),
@@ -93,6 +98,15 @@ class Settings:
         )
 
 
+def _warehouse(text: str) -> str:
+    if not is_file(text) and not text.startswith((LAKE_PREFIX, *MOTHERDUCK_PREFIXES)):
+        kind = text.partition("://")[0]  # what follows may hold a password
+        raise SettingsError(
+            f"ANOMALY_WAREHOUSE={kind}://…: use the path of a DuckDB file, ducklake:postgres:…, or md:NAME."
+        )
+    return text
+
+
 def _database(values: Mapping[str, str], name: str, default: str) -> Path:
     text = values.get(name) or default
     if not is_file(text):
@@ -100,12 +114,18 @@ def _database(values: Mapping[str, str], name: str, default: str) -> Path:
             f"{name}: use the path of a DuckDB file. A lake and MotherDuck publish where they are; "
             "they belong into ANOMALY_WAREHOUSE."
         )
+    if os.path.isdir(text):
+        raise SettingsError(f"{name}={text!r} is a folder: use the path of a DuckDB file in it.")
     return Path(text)
 
 
 def _compute(text: str) -> str:
-    if text != "threads" and not re.fullmatch(r"dask://[^\s/@]+:\d+", text):
-        raise SettingsError(f"ANOMALY_COMPUTE={text!r}: use threads, or dask://HOST:PORT.")
+    dask = re.fullmatch(r"dask://[^\s/@]+:([0-9]{1,5})", text)
+    if text != "threads" and not (dask and 1 <= int(dask[1]) <= _MOST_PORT):
+        raise SettingsError(
+            f"ANOMALY_COMPUTE={text!r}: use threads, or dask://HOST:PORT with a port from 1 to "
+            f"{_MOST_PORT}."
+        )
     return text
 
 
@@ -127,19 +147,24 @@ def _cron(text: str) -> str:
 
 def _whole_number(values: Mapping[str, str], name: str, default: int, least: int = 1) -> int:
     text = values.get(name) or str(default)
-    if not text.isdecimal() or int(text) < least:
-        raise SettingsError(f"{name}={text!r}: use a whole number of at least {least}.")
+    if not text.isdecimal() or len(text) > _MOST_DIGITS or int(text) < least:
+        most = f" and at most {_MOST_DIGITS} digits" if len(text) > _MOST_DIGITS else ""
+        raise SettingsError(f"{name}={text!r}: use a whole number of at least {least}{most}.")
     return int(text)
 
 
 def _image_size(text: str) -> tuple[int, int]:
     sides = text.lower().split("x")
-    if len(sides) > 2 or not all(side.isdecimal() and 1 <= int(side) <= 4096 for side in sides):
+    if len(sides) > 2 or not all(map(_is_side, sides)):
         raise SettingsError(
             f"ANOMALY_IMAGE_SIZE={text!r}: use one side in pixels, such as 256, or HEIGHTxWIDTH, "
             "such as 256x320; at most 4096."
         )
     return int(sides[0]), int(sides[-1])
+
+
+def _is_side(text: str) -> bool:
+    return text.isdecimal() and len(text) <= _MOST_DIGITS and 1 <= int(text) <= 4096
 
 
 def published_database(environment: Mapping[str, str] | None = None) -> str:

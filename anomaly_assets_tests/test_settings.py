@@ -110,10 +110,11 @@ def test_image_sizes_are_one_side_or_height_by_width(text: str, height: int, wid
                 "2.5",
                 "big",
                 "256x0",
+                "9" * 5000,
                 "²",
             )
         ),
-        *(("ANOMALY_CHANNELS", value) for value in ("0", "2", "4", "rgb", "-1", "3.0")),
+        *(("ANOMALY_CHANNELS", value) for value in ("0", "2", "4", "rgb", "-1", "3.0", "9" * 400)),
         *(
             ("ANOMALY_REFRESH_CRON", value)
             for value in (
@@ -128,8 +129,11 @@ def test_image_sizes_are_one_side_or_height_by_width(text: str, height: int, wid
                 " ",
             )
         ),
-        *(("ANOMALY_WORKERS", value) for value in ("0", "-2", "many", "1.5")),
-        *(("ANOMALY_LOCK_WAIT_SECONDS", value) for value in ("0", "-1", "soon")),
+        *(
+            ("ANOMALY_WORKERS", value)
+            for value in ("0", "-2", "many", "1.5", "9" * 400, "9" * 5000)
+        ),
+        *(("ANOMALY_LOCK_WAIT_SECONDS", value) for value in ("0", "-1", "soon", "9" * 400)),
         *(("ANOMALY_TASK_TIMEOUT_SECONDS", value) for value in ("0", "1.5", "never")),
         *(
             ("ANOMALY_COMPUTE", value)
@@ -140,6 +144,8 @@ def test_image_sizes_are_one_side_or_height_by_width(text: str, height: int, wid
                 "dask://:8786",
                 "dask://a:b",
                 "dask://a:8786/path",
+                "dask://a:65536",
+                "dask://a:0",
                 "tcp://a:8786",
                 "Threads",
                 "4",
@@ -174,6 +180,36 @@ def test_what_is_published_for_a_file_warehouse_is_a_file(text: str) -> None:
     with pytest.raises(SettingsError, match="ANOMALY_DATABASE: use the path") as raised:
         Settings.from_environment({"ANOMALY_DATABASE": text})
     assert "hidden" not in str(raised.value)
+
+
+@pytest.mark.parametrize("text", ["s3://me:hidden@host/y", "file:///srv/hidden.duckdb"])
+def test_a_warehouse_that_is_no_place_to_write_to_is_refused_with_what_it_may_be(text: str) -> None:
+    with pytest.raises(SettingsError) as raised:
+        Settings.from_environment({"ANOMALY_WAREHOUSE": text})
+    assert str(raised.value) == (
+        f"ANOMALY_WAREHOUSE={text.partition('://')[0]}://…: use the path of a DuckDB file, "
+        "ducklake:postgres:…, or md:NAME."
+    )
+
+
+def test_a_published_database_that_is_a_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError) as raised:
+        Settings.from_environment({"ANOMALY_DATABASE": str(tmp_path)})
+    assert str(raised.value) == (
+        f"ANOMALY_DATABASE='{tmp_path}' is a folder: use the path of a DuckDB file in it."
+    )
+
+
+@pytest.mark.parametrize("text", ["rgb", "2"])
+def test_channels_that_there_are_not_are_answered_with_those_there_are(text: str) -> None:
+    with pytest.raises(SettingsError) as raised:
+        Settings.from_environment({"ANOMALY_CHANNELS": text})
+    assert str(raised.value) == f"ANOMALY_CHANNELS='{text}': use 3 (RGB) or 1 (grey)."
+
+
+def test_the_highest_port_is_one() -> None:
+    settings = Settings.from_environment({"ANOMALY_COMPUTE": "dask://a:65535"})
+    assert settings.compute == "dask://a:65535"
 
 
 @pytest.mark.parametrize("same", ["data/a.duckdb", "data/../data/a.duckdb", "./data//a.duckdb"])

@@ -46,7 +46,7 @@ class ReloadConfig(dg.Config):
 
     Attributes:
         categories: Reload only these categories; empty means all.
-        allow_shrink: Accept a root that lost more than a fifth of its images.
+        allow_shrink: Accept a root that lists fewer than 80 % of the images already loaded.
     """
 
     categories: list[str] = []

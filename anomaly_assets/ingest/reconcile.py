@@ -123,12 +123,12 @@ def reconcile(
         location: Its root.
         warehouse: Where its tables are.
         categories: Only these categories are compared; empty means all of them.
-        allow_shrink: Accept a listing that lost more than a fifth of the loaded rows.
+        allow_shrink: Accept a listing of fewer than 80 % of the rows already loaded.
         progress: Called with the number of files listed so far.
 
     Raises:
         RootError: The root is missing or cannot be listed.
-        ShrunkRootError: It is empty, or lost more than a fifth of its rows.
+        ShrunkRootError: It is empty, or lists fewer than 80 % of the rows already loaded.
         UnknownCategoryError: One of `categories` exists nowhere.
     """
     with warehouse.connect() as connection:
@@ -202,10 +202,13 @@ def _refuse_shrinking(
     if listed >= SHRINK_LIMIT * before and not catalog.empty_because:
         return
     why = f"{catalog.empty_because} " if catalog.empty_because else ""
+    remedy = (
+        " If the images are meant to be gone, run again with this run config: "
+        f"{{ops: {{{dataset.name}: {{config: {{allow_shrink: true}}}}}}}}"
+    )
     raise ShrunkRootError(
         f"{why}{root_uri} lists {listed} images of {dataset.title}, {before} are loaded; "
-        "nothing was changed. If the images are meant to be gone, run again with this run config: "
-        f"{{ops: {{{dataset.name}: {{config: {{allow_shrink: true}}}}}}}}"
+        f"nothing was changed.{remedy if before else ''}"
     )
 
 

@@ -69,15 +69,19 @@ class Store:
         self._location = location
         self.uri = safe_address(location)
         self.scheme, netloc, _, self.query, _ = urlsplit(location)
+        if self.scheme not in EXTRAS:
+            raise RootError(
+                f"{self.scheme}:// is no kind of root that can be read: give a folder, a .zip file, or an "
+                f"address that begins with {', '.join(f'{scheme}://' for scheme in EXTRAS)}."
+            )
+        extra, package = EXTRAS[self.scheme]
         try:
-            if self.scheme in EXTRAS:
-                importlib.import_module(EXTRAS[self.scheme][1])
+            importlib.import_module(package)
             self.filesystem = open_client(self.scheme, netloc)
         except ImportError:
-            extra, package = EXTRAS.get(self.scheme, (None, f"its package for {self.scheme}://"))
-            install = f"pip install 'anomaly_assets[{extra}]'" if extra else "pip install it"
             raise RootError(
-                f"{self.scheme}:// needs {package}, which is not installed: {install}."
+                f"{self.scheme}:// needs {package}, which is not installed: "
+                f"pip install 'anomaly_assets[{extra}]'."
             ) from None
         except Exception as error:
             raise RootError(f"{self.uri} cannot be opened: {safe_text(error)}") from None

@@ -40,7 +40,7 @@ from anomaly_assets.tensors.decode import (
 from anomaly_assets.tensors.report import BuildReport
 from anomaly_assets.tensors.spec import TensorSpec
 from anomaly_assets.warehouse.base import ROW_GROUP_SIZE, Warehouse
-from anomaly_assets.warehouse.schema import ensure_tables, row_count, sql_text
+from anomaly_assets.warehouse.schema import ensure_tables, row_count, sql_text, upstream_needed
 
 TRANSACTION_ROWS = ROW_GROUP_SIZE
 """Rows per transaction: DuckDB holds a row group, 400 MB at the default size, until it is full."""
@@ -98,6 +98,7 @@ def build_tensors(
     Raises:
         RootError: A root is gone, or its store does not answer.
         TooManyUnreadableError: More than a fifth of the files, and at least 5, cannot be read.
+        WarehouseError: There is no catalogue yet.
         ComputeError: What should decode cannot; transactions that were complete stay.
     """
     started = time.monotonic()
@@ -123,8 +124,9 @@ def _build_part(
     """Build the tensors of source datasets that nobody else is at, and add to the report."""
     with warehouse.writing(), warehouse.connect(wide_rows=True) as connection:
         ensure_tables(connection)
-        report.removed += _remove_gone(connection)
-        stale = _stale_images(connection, list(roots), spec)
+        with upstream_needed():
+            report.removed += _remove_gone(connection)
+            stale = _stale_images(connection, list(roots), spec)
         report.unchanged = row_count(connection, "image_tensors") - report.decoded
     if not stale:
         return

@@ -12,6 +12,7 @@ import duckdb
 
 from anomaly_assets.warehouse.base import Warehouse
 from anomaly_assets.warehouse.publish import opened_publication
+from anomaly_assets.warehouse.schema import upstream_needed
 
 KEY_COLUMNS: Mapping[str, int] = {
     "dataset_summary": 5,
@@ -68,7 +69,7 @@ def changes_to_publish(warehouse: Warehouse, target: Path) -> RowChanges:
     # One that cannot be read is replaced.
     with suppress(duckdb.Error), opened_publication(warehouse, target) as published:
         before = _samples(published) if published else {}
-    with warehouse.connect() as connection:
+    with warehouse.connect() as connection, upstream_needed():
         return compare(before, _samples(connection))
 
 

@@ -54,7 +54,9 @@ def publish(
         keep_snapshots: How many older published files stay beside the target.
 
     Raises:
-        PublishRefusedError: A blocking check fails.
+        PublishRefusedError: A blocking check fails, or a file that holds samples would be replaced by
+            one without any.
+        WarehouseError: The assets upstream were never materialized.
         OSError: The snapshot cannot be written, for instance because the disk is full; the target is
             as it was.
     """

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from importlib import resources
 
 import duckdb
 
 from anomaly_assets.datasets import SOURCE_DATASETS
-from anomaly_assets.warehouse.base import sql_literal
+from anomaly_assets.warehouse.base import WarehouseError, sql_literal
 from anomaly_assets.warehouse.database import table_exists
 from anomaly_assets.warehouse.tables import CATALOGUE_TABLES, TABLES, Columns, Table
 
@@ -20,12 +23,35 @@ _COMPRESSION = " USING COMPRESSION uncompressed"
 _DLT_LOADS: Columns = {"load_id": ("VARCHAR", "")}
 
 
+@contextmanager
+def upstream_needed() -> Iterator[None]:
+    """Say which table is missing, and what makes it, where a part of the graph was run alone.
+
+    Raises:
+        WarehouseError: A table or view does not exist yet.
+    """
+    try:
+        yield
+    except duckdb.CatalogException as error:
+        missing = re.search(r"Table with name (\S+) does not exist", str(error))
+        if missing is None:
+            raise
+        raise WarehouseError(
+            f"The warehouse has no {missing[1]} yet: materialize the assets upstream of this one first, "
+            "or the whole graph."
+        ) from None
+
+
+@upstream_needed()
 def refresh(connection: duckdb.DuckDBPyConnection, *names: str) -> None:
     """Make or remake tables and views, in the order given.
 
     Args:
         connection: The warehouse.
         names: Keys of `tables.TABLES`, each with a file `sql/<name>.sql`.
+
+    Raises:
+        WarehouseError: What one of them is made of does not exist yet.
     """
     if not names:
         return

@@ -3,6 +3,7 @@
 import os
 import time
 
+import dagster as dg
 import pytest
 
 from anomaly_assets.warehouse.database import FileWarehouse
@@ -42,6 +43,22 @@ def test_a_root_that_is_not_there_is_told_at_once_and_not_after_the_wait_for_ano
         f"MVTec AD (MVTEC_AD_ROOT): {nowhere} does not exist. Nothing was changed. To leave this dataset "
         "out, set MVTEC_AD_ROOT to the empty string."
     ) in run.messages_about("RootError")[0]
+
+
+@pytest.mark.parametrize(
+    "selected",
+    ["samples", "image_tensors", "dataset_summary", "pixel_statistics", "published_database"],
+)
+def test_an_asset_alone_on_a_fresh_warehouse_says_what_to_materialize_first(
+    tiny: Environment, selected: str
+) -> None:
+    run = run_selection(dg.AssetSelection.assets(selected).without_checks())
+    [message] = run.failures.values()
+    assert (
+        "WarehouseError: The warehouse has no images yet: materialize the assets upstream of this one "
+        "first, or the whole graph."
+    ) in message
+    assert "CatalogException" not in message
 
 
 def test_a_root_that_a_run_does_not_list_is_no_reason_not_to_wait(

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from anomaly_assets.datasets import SOURCE_DATASETS
-from anomaly_assets.ingest import reconcile
+from anomaly_assets.ingest import reconcile, source
 from anomaly_assets.ingest.reconcile import ShrunkRootError, UnknownCategoryError
 from anomaly_assets.ingest.roots import FileEntry, Root
 from anomaly_assets.ingest.source import load
@@ -44,6 +44,7 @@ def listed(monkeypatch: pytest.MonkeyPatch) -> Callable[[list[str]], str]:
 
     def make(paths: list[str]) -> str:
         monkeypatch.setattr(reconcile, "open_root", lambda _: Listed(paths))
+        monkeypatch.setattr(source, "refuse_bad_root", lambda *_: None)  # there is no such folder
         return Listed.uri
 
     return make

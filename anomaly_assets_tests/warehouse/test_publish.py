@@ -136,6 +136,25 @@ def test_a_published_file_of_any_name_is_refused_or_has_the_contract_name(
         assert ask(target, "SELECT count(*) FROM anomaly.samples") == [(9,)]
 
 
+def test_an_empty_warehouse_does_not_replace_samples_unless_the_file_is_deleted(
+    published: Project, target: Path
+) -> None:
+    with published.warehouse.connect() as connection:
+        for table in ("mvtec_ad.images", "dagm_2007.images", "image_tensors"):
+            connection.execute(f"DELETE FROM {table}")
+    before = identity(target)
+    with pytest.raises(PublishRefusedError) as caught:
+        give(published, target)
+    assert str(caught.value) == (
+        f"Nothing was published: {target} holds 9 samples, and the warehouse has none. Materialize all "
+        f"assets, then publish again. If nothing is meant to be published, delete {target} first."
+    )
+    assert identity(target) == before
+    target.unlink()
+    assert give(published, target).samples == 0
+    assert give(published, target).written is False  # nothing over nothing is no loss
+
+
 @pytest.mark.parametrize("name", ["anomaly.duckdb", "team.duckdb"])
 def test_a_published_file_works_under_whatever_name_it_is_attached(
     project: Project, target: Path, name: str

@@ -16,7 +16,7 @@ from anomaly_assets.tensors.spec import TensorSpec
 from anomaly_assets.warehouse.checks import blocking_findings
 from anomaly_assets.warehouse.database import table_exists
 from anomaly_assets.warehouse.publishing.provenance import note_snapshot, provenance
-from anomaly_assets.warehouse.schema import ensure_tables, row_count, statement
+from anomaly_assets.warehouse.schema import ensure_tables, row_count, statement, upstream_needed
 from anomaly_assets.warehouse.tables import TABLES
 
 _SUMMARIES = ("dataset_summary", "pixel_statistics", "defect_summary", "duplicate_images")
@@ -26,7 +26,7 @@ Differences = list[tuple[str, str | None]]
 
 
 class PublishRefusedError(RuntimeError):
-    """The warehouse does not pass a blocking check; what is published stays as it is."""
+    """The warehouse does not pass a blocking check, or is empty; what is published stays as it is."""
 
 
 class Published(Protocol):
@@ -75,6 +75,7 @@ class Publication(Content):
     details: dict[str, int] = field(default_factory=dict)
 
 
+@upstream_needed()
 def checked_content(
     connection: duckdb.DuckDBPyConnection,
     spec: TensorSpec,
@@ -91,6 +92,7 @@ def checked_content(
 
     Raises:
         PublishRefusedError: A blocking check fails.
+        WarehouseError: The assets upstream were never materialized.
     """
     ensure_tables(connection)
     _refuse_what_is_wrong(connection, spec)

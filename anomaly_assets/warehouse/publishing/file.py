@@ -29,6 +29,7 @@ from anomaly_assets.warehouse.publishing.content import (
     Content,
     Differences,
     Publication,
+    PublishRefusedError,
     checked_content,
     differences,
 )
@@ -69,6 +70,7 @@ def publish_file(
     with warehouse.locked():
         with warehouse.connect(wide_rows=True) as connection, _opened(target) as published:
             published_id = published.snapshot_id()
+            _refuse_emptying(connection, published)
             content = checked_content(connection, spec, published, run_id)
             if content.written:
                 with _copied(connection, warehouse.path, target):
@@ -105,6 +107,17 @@ class _File:
     def row_count(self, name: str) -> int:
         assert self.connection is not None
         return row_count(self.connection, name)
+
+
+def _refuse_emptying(connection: duckdb.DuckDBPyConnection, published: _File) -> None:
+    if published.connection is None or row_count(connection, "samples"):
+        return
+    if samples := published.row_count("samples"):
+        raise PublishRefusedError(
+            f"Nothing was published: {published.location} holds {samples} samples, and the warehouse has "
+            "none. Materialize all assets, then publish again. If nothing is meant to be published, "
+            f"delete {published.location} first."
+        )
 
 
 @contextmanager
