@@ -10,6 +10,24 @@ from anomaly_assets_tests.assets.trees import write_tiny_roots
 
 PROJECT_ROOT = Path(__file__).parents[1]
 
+LONGEST = (
+    *("warehouse/lake/", "dask/", "documents/", "notebooks/", "stores/"),
+    *("test_command_line", "reader/", "assets/"),
+)
+"""Tests that begin first, so that of several processes none is left alone with a long module."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest tests first; those of a module stay together and in order."""
+    folder = f"{Path(__file__).parent}/"
+    places = [*LONGEST, ""]
+
+    def rank(item: pytest.Item) -> int:
+        path = str(item.path).removeprefix(folder)
+        return next(number for number, place in enumerate(places) if path.startswith(place))
+
+    items.sort(key=rank)
+
 
 @pytest.fixture(scope="session")
 def project_root() -> Path:

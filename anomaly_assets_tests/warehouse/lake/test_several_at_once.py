@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 
+import duckdb
 import pytest
 
 from anomaly_assets.datasets import SOURCE_DATASETS
@@ -104,8 +105,9 @@ def test_what_a_killed_refresh_left_is_completed_by_the_next_one_which_need_not_
         pass  # makes the lake
     killed = refresher("refresh_all", rows=1)
     table = "image_tensors" if tensors else "dagm_2007.images"
-    wait_until(lambda: count(lake, table) >= max(tensors, 1), killed)
-    killed.kill()
+    with lake.newest() as connection:
+        wait_until(lambda: count(connection, table) >= max(tensors, 1), killed)
+        killed.kill()
     assert lake.rows("SELECT count(*) FROM image_tensors") < [(13,)]
     monkeypatch.setenv("ANOMALY_LOCK_WAIT_SECONDS", "10")
     run = run_job()
@@ -113,8 +115,9 @@ def test_what_a_killed_refresh_left_is_completed_by_the_next_one_which_need_not_
     assert lake.published().differences(embedded(tiny, monkeypatch)) == []
 
 
-def count(lake: Lake, table: str) -> int:
+def count(connection: duckdb.DuckDBPyConnection, table: str) -> int:
     try:
-        return int(lake.rows(f"SELECT count(*) FROM {table}")[0][0])
-    except Exception:
+        [(rows,)] = connection.execute(f"SELECT count(*) FROM {table}").fetchall()
+    except duckdb.CatalogException:
         return 0  # it is not there yet
+    return int(rows)
