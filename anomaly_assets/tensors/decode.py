@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.ingest.roots import FileUnreadableError, Root
+from anomaly_assets.tensors.memory import keep_freed_memory
 from anomaly_assets.tensors.spec import TensorSpec
 from anomaly_assets.tensors.transform import (
     DecodedImage,
@@ -117,6 +118,7 @@ def decode_batch(
     Pixels go into one buffer, which Arrow takes over without a copy. It is mapped for itself, because
     an allocator that keeps such large pieces for later was measured to hold 200 MB more.
     """
+    keep_freed_memory()
     started = time.monotonic()
     shape = (len(images), spec.height, spec.width, spec.channels)
     buffer = mmap.mmap(-1, max(1, math.prod(shape)))

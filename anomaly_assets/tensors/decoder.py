@@ -32,6 +32,7 @@ _BLOCK_BYTES = 65535
 """A stored block of zlib holds no more."""
 
 _BLOCK_HEADER = struct.Struct("<BHH")
+_MOST_KEPT_BYTES = 16 * 1024 * 1024
 _NO_CHECKSUM = bytes(4)
 _END = b"\0\0\0\0IEND\xaeB`\x82"
 _this_thread = threading.local()
@@ -71,24 +72,23 @@ def load(image: Image.Image, content: bytes) -> Image.Image:
     return image
 
 
-def _by_pillow(image: Image.Image, _content: bytes, stored: list[bytes]) -> Image.Image | None:
+def _by_pillow(image: Image.Image, _content: bytes, stored: memoryview) -> Image.Image | None:
     try:
-        return Image.frombytes(image.mode, image.size, b"".join(stored), "zip", image.mode)
+        return Image.frombytes(image.mode, image.size, stored, "zip", image.mode)
     except ValueError:  # a filter that does not exist, for instance
         return None
 
 
-def _by_wuffs(image: Image.Image, content: bytes, stored: list[bytes]) -> Image.Image | None:
-    length = sum(map(len, stored))
-    data = [_CHUNK_HEADER.pack(length, b"IDAT"), *stored, _NO_CHECKSUM]
-    decoded = _decoder(image.mode).decode(b"".join([content[:_HEADER_END], *data, _END]))
+def _by_wuffs(image: Image.Image, content: bytes, stored: memoryview) -> Image.Image | None:
+    header = content[:_HEADER_END] + _CHUNK_HEADER.pack(len(stored), b"IDAT")
+    decoded = _decoder(image.mode).decode(b"".join((header, stored, _NO_CHECKSUM + _END)))
     if decoded.error_message or decoded.pixbuf.shape[:2] != image.size[::-1]:
         return None
     # The array owns its memory; frombuffer keeps it alive without a copy.
     return Image.frombuffer(image.mode, image.size, decoded.pixbuf, "raw", image.mode, 0, 1)
 
 
-def stored_pixels(image: Image.Image, content: bytes) -> list[bytes] | None:
+def stored_pixels(image: Image.Image, content: bytes) -> memoryview | None:
     """Inflate the pixels of a plain PNG, and put them into blocks that are not compressed.
 
     Memory is bounded by the size that the header tells, whatever the file inflates to.
@@ -98,32 +98,46 @@ def stored_pixels(image: Image.Image, content: bytes) -> list[bytes] | None:
         content: The bytes of the file.
 
     Returns:
-        The parts of a zlib stream; None for a file with anything unusual in it.
+        A zlib stream, which lasts until the next call in this thread; None for a file with anything
+        unusual in it.
     """
     compressed = _compressed_pixels(content)
     if compressed is None or compressed[:2] not in _ZLIB_HEADERS:
         return None
     width, height = image.size
     left = height * (1 + width * len(image.getbands()))
-    parts = [compressed[:2]]
+    length = 2 + left + 5 * -(-left // _BLOCK_BYTES) + 4
+    stored = _buffer(length)
+    stored[:2], at = compressed[:2], 2
     decompressor = igzip_lib.IgzipDecompressor(igzip_lib.DECOMP_ZLIB)
     try:
-        # One byte more than there should be: what is too long does not end.
-        rows = decompressor.decompress(compressed, min(_BLOCK_BYTES, left + 1))
+        rows = decompressor.decompress(compressed, min(_BLOCK_BYTES, left))
         while rows:
             left -= len(rows)
-            header = _BLOCK_HEADER.pack(left == 0, len(rows), len(rows) ^ 0xFFFF)
-            parts += (header, rows)
-            if left <= 0 or decompressor.eof:
+            stored[at : at + 5] = _BLOCK_HEADER.pack(left == 0, len(rows), len(rows) ^ 0xFFFF)
+            stored[at + 5 : at + 5 + len(rows)] = rows
+            at += 5 + len(rows)
+            if left == 0 or decompressor.eof or len(rows) < _BLOCK_BYTES:
                 break
-            rows = decompressor.decompress(b"", min(_BLOCK_BYTES, left + 1))
-        if left == 0 and not decompressor.eof:  # the checksum may not have been read yet
-            left -= len(decompressor.decompress(b"", 1))
-    except igzip_lib.IsalError:  # type: ignore[misc]  # its types say that this is an instance
+            rows = decompressor.decompress(b"", min(_BLOCK_BYTES, left))
+        # The checksum may not have been read yet. What is too long does not end here.
+        too_long = b"" if decompressor.eof else decompressor.decompress(b"", 1)
+    except igzip_lib.IsalError:  # type: ignore[misc]  # its types say less than it has
         return None
-    if left or not decompressor.eof or decompressor.unused_data:
+    if left or too_long or not decompressor.eof or decompressor.unused_data:
         return None
-    return [*parts, compressed[-4:]]  # the checksum of what was inflated, which ISA-L has compared
+    stored[at : at + 4] = compressed[-4:]  # of what was inflated; ISA-L has compared it
+    return stored[: at + 4]
+
+
+def _buffer(length: int) -> memoryview:
+    """Memory of this thread: new memory for every image would cost as much as ISA-L saves."""
+    if length > _MOST_KEPT_BYTES:
+        return memoryview(bytearray(length))
+    kept = _this_thread.__dict__.get("buffer")
+    if kept is None or len(kept) < length:
+        kept = _this_thread.buffer = bytearray(length)
+    return memoryview(kept)
 
 
 def _is_plain(image: Image.Image) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -36,6 +37,15 @@ GREY, RGB = png(picture("L", (24, 16))), png(picture("RGB", (24, 16)))
 
 @contextmanager
 def pillow_alone() -> Iterator[None]:
+    """Neither Wuffs nor ISA-L."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(decoder, "wuffs", lambda: None)
+        monkeypatch.setattr(decoder, "stored_pixels", lambda *_: None)
+        yield
+
+
+@contextmanager
+def without_wuffs() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setattr(decoder, "wuffs", lambda: None)
         yield
@@ -54,6 +64,8 @@ def assert_decoders_agree(content: bytes) -> None:
     with pillow_alone():
         expected = outcome(content)
     assert outcome(content) == expected
+    with without_wuffs():
+        assert outcome(content) == expected
 
 
 def with_chunk(kind: bytes, content: bytes, before: bytes) -> bytes:
@@ -158,6 +170,44 @@ def test_threads_do_not_share_a_decoder() -> None:
     expected = [outcome(content) for content in contents]
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(outcome, contents)) == expected
+
+
+def stored(content: bytes) -> bytes | None:
+    found = decoder.stored_pixels(opened(content), content)
+    return None if found is None else bytes(found)
+
+
+def compressed(rows: bytes) -> bytes:
+    """The 24 by 16 grey picture with other rows than its header says."""
+    return SIGNATURE + GREY[8:33] + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("size", [(24, 16), (300, 200), (1, 1), (65534, 1), (65535, 2)])
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_stored_pixels_are_the_rows_of_the_file(mode: str, size: tuple[int, int]) -> None:
+    """Also where they fill a block of 65,535 bytes exactly, or one byte more."""
+    content = png(picture(mode, size))
+    found = stored(content)
+    assert found is not None
+    rows = zlib.decompress(found)
+    assert len(rows) == size[1] * (1 + size[0] * len(mode))
+    assert Image.frombytes(mode, size, found, "zip", mode).tobytes() == opened(content).tobytes()
+
+
+@pytest.mark.parametrize("length", [0, 1, 399, 401, 65536, 10_000_000])
+def test_another_number_of_rows_than_the_header_says_is_left_to_pillow(length: int) -> None:
+    content = compressed(bytes(length))
+    assert stored(content) is None
+    assert_decoders_agree(content)
+    assert stored(compressed(bytes(400))) is not None
+
+
+def test_a_wrong_checksum_or_something_behind_it_is_left_to_pillow() -> None:
+    stream = zlib.compress(bytes(400))
+    for changed in (stream[:-1] + bytes([stream[-1] ^ 1]), stream + b"more", stream[:-4]):
+        content = SIGNATURE + GREY[8:33] + chunk(b"IDAT", changed) + chunk(b"IEND", b"")
+        assert stored(content) is None
+        assert_decoders_agree(content)
 
 
 def test_without_the_package_everything_is_decoded_by_pillow() -> None:
