@@ -5,6 +5,7 @@ python -m anomaly_assets_tests.export.slowly --format anomalib --out …
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -24,6 +25,8 @@ def _slow_parts(source: selection.Source) -> Iterator[selection.Part]:
 
 
 if __name__ == "__main__":
+    # Ignored in what a shell has started in the background, and in all that this starts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with (
         mock.patch.object(selection, "_LARGEST_BATCH", 1),
         mock.patch.object(selection.Source, "parts", _slow_parts),
