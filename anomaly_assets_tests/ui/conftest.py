@@ -30,9 +30,12 @@ def missing() -> str | None:
     return None if chromium() else "there is no chromium: make test-ui installs it on Debian"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def ui(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Ui"]:
-    """The UI on copies of the sample roots, in which two anomalous images have no mask."""
+    """The UI on copies of the sample roots, in which two anomalous images have no mask.
+
+    Not for the whole session: the tests of the site open a browser of their own after these.
+    """
     if reason := missing():
         if os.environ.get("UI_TESTS_REQUIRED"):
             pytest.fail(reason)
