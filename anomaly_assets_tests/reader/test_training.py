@@ -91,7 +91,7 @@ def test_a_trainer_sees_one_snapshot_while_the_published_file_is_replaced(
             # The workers of these epochs were started when another file had the name.
             lines = wait_for_lines(trainer, printed, meanwhile + 4)
         finally:
-            trainer.terminate()
+            trainer.kill()  # SIGTERM may be ignored here: Dagster lets it be as SIGINT was found
     assert before < meanwhile
     assert lines[0].startswith("snapshot ")
     assert lines[0].split()[1] != published.snapshot_id
