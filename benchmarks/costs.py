@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import statistics
 import time
-import tracemalloc
 from collections import deque
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
@@ -92,17 +90,9 @@ def measure_costs(bench: Bench) -> Costs:
 
 
 def stale_bytes(bench: Bench) -> float:
-    """Bytes of Python's memory for each image in the list of those to decode."""
-    tree = bench.tree(bench.many)
-    to_decode(bench, bench.tree(50))  # what is imported and kept at the first time
-    tracemalloc.start()
-    try:
-        before = tracemalloc.get_traced_memory()[0]
-        images, _ = to_decode(bench, tree)
-        gc.collect()
-        return (tracemalloc.get_traced_memory()[0] - before) / len(images)
-    finally:
-        tracemalloc.stop()
+    """Bytes of the driver's memory for each image in the table of those to decode."""
+    stale, _ = to_decode(bench, bench.tree(bench.many))
+    return stale.nbytes / stale.num_rows
 
 
 def _listing_seconds(tree: Tree) -> float:

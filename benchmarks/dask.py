@@ -15,12 +15,14 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow as pa
+
 # Before dlt is imported.
 os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
 
 from anomaly_assets.ingest.roots import Root
-from anomaly_assets.tensors.build import _stale_images
-from anomaly_assets.tensors.decode import StaleImage, decode_batch
+from anomaly_assets.tensors.build import find_stale, stale_images
+from anomaly_assets.tensors.decode import decode_batch
 from anomaly_assets.tensors.spec import TensorSpec
 from anomaly_assets_tests.dask.cluster import Cluster, running_cluster
 from anomaly_assets_tests.warehouse.project import Project, mask, noise
@@ -56,19 +58,20 @@ def load_on(cluster: Cluster | None, bench: Bench, tree: Tree) -> PhasesReport:
     return run_phases(tree, warehouse, computing=cluster.location if cluster else "threads")
 
 
-def to_decode(bench: Bench, tree: Tree) -> tuple[list[StaleImage], dict[str, Root]]:
+def to_decode(bench: Bench, tree: Tree) -> tuple[pa.Table, dict[str, Root]]:
     """All images of a tree as a build finds them, and the roots that they are read from."""
     project = Project.at(bench.fresh("decode-only"), tree.mvtec_ad.parent)
     project.list_files()
     project.refresh_all()
     roots = project.roots()
     with project.warehouse.connect() as connection:
-        return _stale_images(connection, list(roots), TensorSpec()), roots
+        return find_stale(connection, list(roots), TensorSpec()), roots
 
 
 def decode_only(bench: Bench, tree: Tree, threads: int = 2) -> tuple[float, int]:
     """CPU seconds of decoding a whole tree on threads and throwing it away, and the number of images."""
-    images, roots = to_decode(bench, tree)
+    found, roots = to_decode(bench, tree)
+    images = stale_images(found)
     spec = TensorSpec()
     batches = [images[start : start + 8] for start in range(0, len(images), 8)]
     started = time.process_time()

@@ -17,8 +17,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from anomaly_assets.tensors.build import _write
-from anomaly_assets.tensors.decode import DecodedBatch, StaleImage, decode_batch
+from anomaly_assets.tensors.build import _write, stale_images
+from anomaly_assets.tensors.decode import DecodedBatch, decode_batch
 from anomaly_assets.tensors.spec import TensorSpec
 from anomaly_assets.warehouse.base import CATALOG, Warehouse
 from anomaly_assets.warehouse.opening import open_warehouse
@@ -56,7 +56,7 @@ class DifferentError(RuntimeError):
 
 @dataclass(frozen=True)
 class _File:
-    images: list[StaleImage]
+    images: pa.Table
     batches: list[DecodedBatch]
 
     @property
@@ -71,7 +71,7 @@ def measure_lake(bench: Bench) -> LakeCosts:
         DifferentError: The two ways do not give the same rows.
     """
     files = _decoded(bench)
-    images = sum(len(file.images) for file in files)
+    images = sum(file.images.num_rows for file in files)
     inserted, written, registered, on_clock = ([] for _ in range(4))
     with postgresql() as server:
         os.environ["PGPASSWORD"] = PASSWORD
@@ -96,9 +96,9 @@ def measure_lake(bench: Bench) -> LakeCosts:
 def _decoded(bench: Bench) -> list[_File]:
     images, roots = to_decode(bench, bench.tree(bench.mixed))
     files = []
-    for start in range(0, len(images) - FILE_IMAGES + 1, FILE_IMAGES) or (0,):
-        some = images[start : start + FILE_IMAGES]
-        parts = [some[at : at + _BATCH] for at in range(0, len(some), _BATCH)]
+    for start in range(0, images.num_rows - FILE_IMAGES + 1, FILE_IMAGES) or (0,):
+        some = images.slice(start, FILE_IMAGES)
+        parts = [stale_images(some.slice(at, _BATCH)) for at in range(0, some.num_rows, _BATCH)]
         files.append(_File(some, [decode_batch(part, roots, TensorSpec()) for part in parts]))
     return files
 

@@ -130,9 +130,10 @@ def main() -> None:
     parser.add_argument("--compute", default="threads", help="as ANOMALY_COMPUTE")
     parser.add_argument("--pillow-only", action="store_true", help="without the `fast` extra")
     options = parser.parse_args()
-    # What every run of the product has in memory, and what dlt imports late.
-    importlib.import_module("anomaly_assets.definitions")
-    importlib.import_module("dlt.destinations.impl.duckdb.duck")
+    # What every run of the product has in memory: Dagster's event log imports SQLAlchemy, which dlt
+    # would import in the middle of a load. And what dlt imports late.
+    for name in ("anomaly_assets.definitions", "sqlalchemy", "dlt.destinations.impl.duckdb.duck"):
+        importlib.import_module(name)
     if options.pillow_only:
         mock.patch.object(decoder, "wuffs", return_value=None).start()
     tree = Tree(options.mvtec_ad, options.dagm_2007, 0)

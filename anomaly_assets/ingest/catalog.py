@@ -7,9 +7,11 @@ stray with a reason, or junk that every copy may carry.
 
 from __future__ import annotations
 
+import gc
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -94,12 +96,13 @@ def list_catalog(dataset: SourceDataset, root: Root, progress: Progress | None =
         RootError: The root cannot be listed.
     """
     listing = _Listing()
-    files = _counted(root.files(), progress)
-    for entry in sorted(files, key=lambda entry: (entry.path.count("/"), entry.path)):
-        listing.add(dataset, entry)
-    declared = listing.read_declared_labels(dataset, root)
-    images = _image_rows(dataset, root, listing, declared)
-    listing.note_orphans(declared)
+    with _no_garbage_collection():
+        files = _counted(root.files(), progress)
+        for entry in sorted(files, key=lambda entry: (entry.path.count("/"), entry.path)):
+            listing.add(dataset, entry)
+        declared = listing.read_declared_labels(dataset, root)
+        images = _image_rows(dataset, root, listing, declared)
+        listing.note_orphans(declared)
     strays = [(path, *why) for path, why in listing.strays.items()]
     return Catalog(
         images=images,
@@ -107,6 +110,18 @@ def list_catalog(dataset: SourceDataset, root: Root, progress: Progress | None =
         ignored=listing.ignored,
         empty_because=None if listing.images else _no_images(dataset, root, listing),
     )
+
+
+@contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """A listing makes many small objects and keeps them; looking through them all takes a fifth of it."""
+    collected = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collected:
+            gc.enable()
 
 
 def _counted(files: Iterator[FileEntry], progress: Progress | None) -> Iterator[FileEntry]:

@@ -13,7 +13,6 @@ pytest.importorskip("distributed", reason="needs the extra `dask`")
 
 from anomaly_assets.tensors.build import TRANSACTION_ROWS, _tasks
 from anomaly_assets.tensors.compute import Compute
-from anomaly_assets.tensors.decode import StaleImage
 from benchmarks.chart import write_between, write_table
 from benchmarks.costs import Costs
 from benchmarks.dask import PAGE, RESULTS
@@ -42,12 +41,10 @@ LAKE = LakeCosts(1e-3, 0.5e-3, 5e-3, 10e-3)
 def test_the_simulation_cuts_tasks_as_the_build_does(
     images: int, batch_images: int, window: int
 ) -> None:
-    image = StaleImage("", "", "", "", "", None, None, None)
     first = images % TRANSACTION_ROWS
     rows = [first] * bool(first) + [TRANSACTION_ROWS] * (images // TRANSACTION_ROWS)
     compute = Compute(None, batch_images, window)  # type: ignore[arg-type]
-    tasks = _tasks([[image] * each for each in rows], compute)
-    built = [len(task) for transaction in tasks for task in transaction]
+    built = [task for transaction in _tasks(rows, compute) for task in transaction]
     assert [*_sizes(images, batch_images, window)] == built
     assert sum(built) == images
 

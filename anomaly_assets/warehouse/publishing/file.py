@@ -158,7 +158,8 @@ def _copied(connection: duckdb.DuckDBPyConnection, source: Path, target: Path) -
 
     The warehouse is closed meanwhile, in a DuckDB that goes on: to start another one takes longer.
     """
-    connection.execute("CHECKPOINT")
+    if source.with_name(f"{source.name}.wal").exists():
+        connection.execute("CHECKPOINT")
     live_bytes = _live_bytes(connection)
     with _beside(target) as unfinished:
         size = source.stat().st_size

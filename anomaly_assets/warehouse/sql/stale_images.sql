@@ -1,6 +1,6 @@
 -- The $columns of those images of $source_datasets whose tensor is missing or was made of another version
 -- of the file, its mask, or with another transform. What was $unreadable is tried again at every run.
-SELECT images
+SELECT images.*
 FROM (SELECT COLUMNS($columns) FROM images) AS images
 LEFT JOIN image_tensors AS tensors ON tensors.image_id = images.image_id
 LEFT JOIN rejected_images AS rejected

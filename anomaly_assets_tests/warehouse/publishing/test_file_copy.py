@@ -19,13 +19,16 @@ def source(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("missing", ["nothing", "posix_fallocate", "copy_file_range"])
+@pytest.mark.parametrize(
+    "missing", ["nothing", "posix_fallocate", "copy_file_range", "sync_file_range"]
+)
 def test_a_file_is_copied_in_pieces(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str
 ) -> None:
     monkeypatch.setattr(file_copy, "_AT_ONCE", 4096)
-    monkeypatch.setattr(file_copy, "_READ_AT_ONCE", 4095)
-    if missing != "nothing":
+    if missing == "sync_file_range":
+        monkeypatch.setattr(file_copy, "_begin_writing", lambda: None)
+    elif missing != "nothing":
         monkeypatch.delattr(os, missing)
     copy = tmp_path / "copy"
     copy.write_bytes(b"longer" * 50_000)
@@ -58,14 +61,32 @@ def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ca
         copy_file(source, tmp_path / "copy")
 
 
-def test_what_the_disk_refuses_while_copying_goes_on_is_told(
+def test_what_the_disk_refuses_at_the_end_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = tmp_path / "source"
     source.write_bytes(b"content")
-    monkeypatch.setattr(file_copy, "_flush", failing_with(errno.EIO))
+    monkeypatch.setattr(os, "fsync", failing_with(errno.EIO))
     with pytest.raises(OSError, match="Input/output error"):
         copy_file(source, tmp_path / "copy")
+
+
+def test_every_piece_is_handed_to_the_disk_and_one_it_does_not_take_is_no_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(os.urandom(10_000))
+    handed: list[tuple[int, ...]] = []
+
+    def refused(_descriptor: int, *piece: int) -> int:
+        handed.append(piece)
+        return -1
+
+    monkeypatch.setattr(file_copy, "_begin_writing", lambda: refused)
+    monkeypatch.setattr(file_copy, "_AT_ONCE", 4096)
+    copy_file(source, tmp_path / "copy")
+    assert handed == [(0, 4096, 2), (4096, 4096, 2), (8192, 1808, 2)]
+    assert (tmp_path / "copy").read_bytes() == source.read_bytes()
 
 
 def test_a_file_that_becomes_shorter_is_told(
