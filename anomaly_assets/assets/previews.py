@@ -17,7 +17,9 @@ _MOST_BYTES = bytes_within(MOST_PICTURE_CHARACTERS - 200 * len(SOURCE_DATASETS))
     kinds={"python", "report"},
     code_version="2",
     freshness_policy=FRESHNESS,
-    metadata=code_references("previews/sheets.py", "previews/drawing.py", "assets/previews.py"),
+    metadata=code_references(
+        "previews/sheets.py", "previews/kept.py", "previews/drawing.py", "assets/previews.py"
+    ),
     description=(
         "A picture per source dataset: a row is a category, good images on the left, anomalous ones on "
         "the right, the defect outlined from its mask and its type named. Made from the stored tensors, "
