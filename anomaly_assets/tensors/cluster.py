@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
 from concurrent.futures import TimeoutError as StillPending
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -57,7 +57,7 @@ def on_cluster(
     try:
         from distributed import Client, KilledWorker
         from distributed import TimeoutError as NoAnswer
-        from distributed.client import FutureCancelledError
+        from distributed.client import ClosedClientError, FutureCancelledError
         from distributed.comm import CommClosedError
     except ImportError:
         raise ComputeError(
@@ -98,7 +98,9 @@ def on_cluster(
                 raise ComputeError(f"The scheduler at {location} went away. {_GOES_ON}") from error
             raise
         finally:
-            executor.shutdown(wait=False)
+            # Where the scheduler is gone, nobody is left who could be told to cancel tasks.
+            with suppress(ClosedClientError, CommClosedError):
+                executor.shutdown(wait=False)
 
 
 @dataclass

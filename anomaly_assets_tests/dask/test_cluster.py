@@ -92,6 +92,21 @@ def test_a_scheduler_that_goes_away_ends_the_run_with_a_word(
     heals(project, expected)
 
 
+def test_a_client_that_closes_with_its_scheduler_does_not_hide_why(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which of the two comes first is a matter of milliseconds."""
+    from distributed.cfexecutor import ClientExecutor
+    from distributed.client import ClosedClientError
+
+    def cannot_cancel(*_arguments: object, **_options: object) -> None:
+        raise ClosedClientError("Client is closed. Can't send cancel-keys message.")
+
+    monkeypatch.setattr(ClientExecutor, "shutdown", cannot_cancel)
+    with slow_cluster(tmp_path) as cluster, pytest.raises(ComputeError, match="went away"):
+        build_on(cluster, project, progress=once(10, cluster.scheduler.kill))
+
+
 def test_a_scheduler_that_hangs_ends_the_run_with_a_word(
     project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
