@@ -103,7 +103,7 @@ def _checked(checks: list[dict[str, Any]]) -> Lines:
 def registering(costs: Costs, lake: LakeCosts) -> Lines:
     """A lake written by the driver, and by workers."""
     lines = _table("workers", "through the driver, images/s", "registered, images/s", "times")
-    for workers in (1, 4, 8, 10, 12, 16, 100, 1000):
+    for workers in (1, 8, 16, 20, 24, 32, 100, 1000):
         through, registered = lake_rates(costs, lake, workers)
         times = registered / through
         lines.append(f"| {workers:,} | {through:,.0f} | {registered:,.0f} | {times:.2f} |")
