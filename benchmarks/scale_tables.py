@@ -152,7 +152,7 @@ def turns(costs: Costs, lake: LakeCosts) -> Lines:
         f"| images of a task, with {_MANY:,} threads | {_batches(_MANY, spec)[0]} |",
         f"| 8 threads against 1, decoding ×{DEARER}, 1,600 images | {alone / eight:.2f} times |",
         f"| CPU of the driver for the tasks of 10⁹ images | {_readable(tasks)} |",
-        f"| memory of the driver for the list of 10⁷ images | {costs.stale_bytes * 1e7 / 1e9:.1f} GB |",
+        f"| memory of the driver for the table of 10⁷ images | {costs.stale_bytes * 1e7 / 1e9:.1f} GB |",
         f"| listing 10⁷ images | {_readable(costs.listing_seconds * 1e7)} |",
         f"| listing 10⁸ images | {_readable(costs.listing_seconds * 1e8)} |",
     ]

@@ -289,8 +289,8 @@ def find_stale(
 ) -> pa.Table:
     """What has to be decoded, one row per image with the columns of `StaleImage`, in order of the ids.
 
-    It stays a table until a batch is decoded: as Python objects it was measured to take nearly three times
-    as much of the memory of whoever drives a load of millions.
+    It stays a table until a batch is decoded: as Python objects it was measured to take two and a half
+    times as much of the memory of whoever drives a load of millions.
     """
     parameters = {
         "columns": IMAGE_COLUMNS,

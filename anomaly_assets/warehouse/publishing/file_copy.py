@@ -68,7 +68,7 @@ def _copy_some(source: int, target: int, start: int) -> int:
 
 @cache
 def _begin_writing() -> Callable[[int, int, int, int], int] | None:
-    """Linux's `sync_file_range`, which lets the disk begin and does not wait; None on other systems.
+    """Linux's `sync_file_range`, which lets the disk begin and hardly waits; None on other systems.
 
     It is asked for speed alone, and may fail: `fsync` is what makes sure.
     """

@@ -99,13 +99,13 @@ def list_snapshots(database: str | Path | None = None) -> list[Snapshot]:
 
     Raises:
         FileNotFoundError: There is no such database.
-        OSError: It cannot be read. An older one that cannot is left out.
     """
     path = Path(published_database() if database is None else database)
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist: run `make materialize`, or name the file.")
     found: dict[str, Snapshot] = {}
-    for snapshot in (_current_snapshot(path), *map(newest_snapshot, kept_paths(path))):
+    for each in (path, *kept_paths(path)):
+        snapshot = newest_snapshot(each)
         if snapshot:  # a run killed just before the swap leaves the current one under both names
             found.setdefault(snapshot.snapshot_id, snapshot)
     return list(found.values())
@@ -120,7 +120,6 @@ def find_snapshot(database: str | Path, snapshot: str) -> Path:
 
     Raises:
         FileNotFoundError: There is no such database.
-        OSError: It cannot be read.
         LookupError: No snapshot has this id, or two have; the message lists those that exist.
     """
     known = list_snapshots(database)
@@ -147,7 +146,6 @@ def diff_snapshots(a: str, b: str, database: str | Path | None = None) -> Snapsh
 
     Raises:
         FileNotFoundError: There is no such database.
-        OSError: It cannot be read.
         LookupError: One of the snapshots does not exist.
     """
     location = published_database() if database is None else database
@@ -169,20 +167,6 @@ def diff_snapshots(a: str, b: str, database: str | Path | None = None) -> Snapsh
         if in_a and in_b and before != after:
             found.relabelled[image_id] = (before, after)
     return found
-
-
-def _current_snapshot(path: Path) -> Snapshot | None:
-    try:
-        with attached(path) as connection:
-            return newest_noted(connection, path)
-    except duckdb.CatalogException:  # somebody else's database
-        return None
-    except duckdb.Error as error:
-        said = str(error).partition("\n")[0].rstrip(".")
-        raise OSError(
-            f"{path} cannot be read: {said}. If the file is damaged, delete it and run "
-            "`make materialize`, which publishes it again."
-        ) from error
 
 
 def newest_snapshot(path: Path) -> Snapshot | None:

@@ -139,20 +139,6 @@ def test_a_damaged_older_file_hides_no_other(published: tuple[Path, list[str]]) 
     assert [each.snapshot_id for each in list_snapshots(database)] == [ids[2], ids[0]]
 
 
-def test_a_damaged_published_file_is_told_and_not_an_empty_list(
-    published: tuple[Path, list[str]],
-) -> None:
-    database, _ = published
-    database.write_bytes(b"no database")
-    with pytest.raises(OSError, match=r"anomaly\.duckdb cannot be read: .*make materialize"):
-        list_snapshots(database)
-
-
-def test_a_database_of_somebody_else_has_no_snapshots(tmp_path: Path) -> None:
-    duckdb.connect(str(tmp_path / "theirs.duckdb")).close()
-    assert list_snapshots(tmp_path / "theirs.duckdb") == []
-
-
 def test_a_warehouse_of_an_older_version_gets_the_new_columns(project: Project) -> None:
     first = give(project)
     for column in ("code_version", "roots", "load_ids", "row_counts"):
