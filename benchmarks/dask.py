@@ -21,7 +21,8 @@ import pyarrow as pa
 os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
 
 from anomaly_assets.ingest.roots import Root
-from anomaly_assets.tensors.build import find_stale, stale_images
+from anomaly_assets.tensors.batches import stale_images
+from anomaly_assets.tensors.build import find_stale
 from anomaly_assets.tensors.decode import decode_batch
 from anomaly_assets.tensors.spec import TensorSpec
 from anomaly_assets_tests.dask.cluster import Cluster, running_cluster

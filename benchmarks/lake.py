@@ -17,7 +17,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from anomaly_assets.tensors.build import _write, stale_images
+from anomaly_assets.tensors.batches import stale_images
+from anomaly_assets.tensors.build import _write
 from anomaly_assets.tensors.decode import DecodedBatch, decode_batch
 from anomaly_assets.tensors.spec import TensorSpec
 from anomaly_assets.warehouse.base import CATALOG, Warehouse

@@ -28,6 +28,7 @@ import duckdb
 import pyarrow as pa
 
 from anomaly_assets.ingest.roots import Root
+from anomaly_assets.tensors.batches import cut, stale_images, tasks_of, transactions_of
 from anomaly_assets.tensors.compute import Compute
 from anomaly_assets.tensors.decode import (
     IMAGE_COLUMNS,
@@ -35,7 +36,6 @@ from anomaly_assets.tensors.decode import (
     UNREADABLE,
     DecodedBatch,
     Rejection,
-    StaleImage,
 )
 from anomaly_assets.tensors.report import BuildReport
 from anomaly_assets.tensors.spec import TensorSpec
@@ -131,13 +131,13 @@ def _build_part(
     if not stale.num_rows:
         return
     rows = min(TRANSACTION_ROWS, warehouse.transaction_rows)
-    transactions = _transactions(stale.num_rows, rows)
+    transactions = transactions_of(stale.num_rows, rows)
     with compute() as opened:
-        tasks = _tasks(transactions, opened)
-        decoded = _decode_in_order(opened, _cut(stale, chain(*tasks)), roots, spec)
+        tasks = tasks_of(transactions, opened)
+        decoded = _decode_in_order(opened, cut(stale, chain(*tasks)), roots, spec)
         noted = _noted(decoded, stale.num_rows, report, progress)
         started, waited = time.monotonic(), report.wait_seconds
-        for transaction, batches in zip(_cut(stale, transactions), tasks, strict=True):
+        for transaction, batches in zip(cut(stale, transactions), tasks, strict=True):
             ready: Iterator[DecodedBatch] = islice(noted, len(batches))
             if warehouse.decodes_first:
                 ready = iter(list(ready))
@@ -147,32 +147,6 @@ def _build_part(
                 report.removed += lost
                 report.unchanged = row_count(connection, "image_tensors") - report.decoded
         report.write_seconds += time.monotonic() - started - (report.wait_seconds - waited)
-
-
-def _transactions(images: int, rows: int) -> list[int]:
-    """Images of each transaction, the incomplete one first."""
-    complete = [rows] * (images // rows)
-    return [images % rows, *complete] if images % rows else complete
-
-
-def _tasks(transactions: list[int], compute: Compute) -> list[list[int]]:
-    """Images of each task, by transaction; fewer towards the end, so that workers finish together."""
-    left = sum(transactions)
-    tasks: list[list[int]] = []
-    for images in transactions:
-        sizes: list[int] = []
-        while (rest := images - sum(sizes)) > 0:
-            sizes.append(min(rest, max(1, min(compute.batch_images, left // compute.window))))
-            left -= sizes[-1]
-        tasks.append(sizes)
-    return tasks
-
-
-def _cut(stale: pa.Table, sizes: Iterable[int]) -> Iterator[pa.Table]:
-    start = 0
-    for size in sizes:
-        yield stale.slice(start, size)
-        start += size
 
 
 def _decode_in_order(
@@ -299,8 +273,3 @@ def find_stale(
         "unreadable": UNREADABLE,
     }
     return connection.execute(sql_text("stale_images"), parameters).to_arrow_table()
-
-
-def stale_images(rows: pa.Table) -> list[StaleImage]:
-    """Some of what `find_stale` found, as decoding takes it."""
-    return [StaleImage(**row) for row in rows.to_pylist()]

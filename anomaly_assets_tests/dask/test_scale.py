@@ -11,7 +11,8 @@ import pytest
 
 pytest.importorskip("distributed", reason="needs the extra `dask`")
 
-from anomaly_assets.tensors.build import TRANSACTION_ROWS, _tasks
+from anomaly_assets.tensors.batches import tasks_of
+from anomaly_assets.tensors.build import TRANSACTION_ROWS
 from anomaly_assets.tensors.compute import Compute
 from benchmarks.chart import write_between, write_table
 from benchmarks.costs import Costs
@@ -44,7 +45,7 @@ def test_the_simulation_cuts_tasks_as_the_build_does(
     first = images % TRANSACTION_ROWS
     rows = [first] * bool(first) + [TRANSACTION_ROWS] * (images // TRANSACTION_ROWS)
     compute = Compute(None, batch_images, window)  # type: ignore[arg-type]
-    built = [task for transaction in _tasks(rows, compute) for task in transaction]
+    built = [task for transaction in tasks_of(rows, compute) for task in transaction]
     assert [*_sizes(images, batch_images, window)] == built
     assert sum(built) == images
 
