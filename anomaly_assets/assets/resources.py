@@ -6,6 +6,7 @@ from contextlib import ExitStack, contextmanager
 import dagster as dg
 from pydantic import PrivateAttr
 
+from anomaly_assets.assets.interrupts import Interrupts, hearing_interrupts, import_pandas
 from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.ingest.roots import RootError, refuse_bad_root
 from anomaly_assets.settings import Settings
@@ -18,15 +19,19 @@ class WarehouseResource(dg.ConfigurableResource):
 
     Dagster sets a resource up once per process. With the in-process executor that is once per run, so
     runs that overlap wait for each other as wholes; with a process per step, steps do.
+
+    Every step asks it for the warehouse, so here a run that was asked to stop comes to its end.
     """
 
     _settings: Settings = PrivateAttr()
     _warehouse: Warehouse = PrivateAttr()
+    _interrupts: Interrupts = PrivateAttr(default_factory=Interrupts)
 
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["WarehouseResource"]:
         """Read the settings and hold the warehouse while the run lasts."""
         self._settings = Settings.from_environment()
+        import_pandas()
         log = context.log.info if context.log else print
         refused = list(_bad_roots(context, self._settings))
         for error in refused:
@@ -44,6 +49,7 @@ class WarehouseResource(dg.ConfigurableResource):
                 if refused:
                     raise refused[0] from busy
                 raise
+            self._interrupts = held.enter_context(hearing_interrupts())
             yield self
 
     @property
@@ -53,7 +59,12 @@ class WarehouseResource(dg.ConfigurableResource):
 
     @property
     def warehouse(self) -> Warehouse:
-        """The warehouse; its lock is held."""
+        """The warehouse; its lock is held.
+
+        Raises:
+            DagsterExecutionInterruptedError: The run was asked to stop.
+        """
+        self._interrupts.refuse_to_go_on()
         return self._warehouse
 
 

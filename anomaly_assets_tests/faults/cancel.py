@@ -15,6 +15,9 @@ from anomaly_assets_tests.faults.trials import Facts, Trial
 
 LONGEST_GOODBYE_SECONDS = 60.0
 
+MOST_STEPS_BEGUN_LATER = 2
+"""One may have begun before the signal and been printed after it; one hears of the signal at its start."""
+
 
 def trials(scene: Scene, scenarios: dict[str, Scenario], quick: bool, seed: int) -> Iterator[Trial]:
     """Each signal in each phase, of a first load or of a run that makes everything again."""
@@ -40,11 +43,14 @@ def _cancel(scene: Scene, scenario: Scenario, moment: Moment, number: signal.Sig
     with workspace.start() as command:
         command.wait_for(moment.step, moment.seconds)
         step = command.step()
-        asked = command.seconds
+        asked, events = command.seconds, len(command.events)
         if command.process.poll() is None:
             command.process.send_signal(number)
         code = command.end(LONGEST_GOODBYE_SECONDS)
         goodbye = command.seconds - asked
+    later = [event.step for event in command.events[events:] if event.kind == "STEP_START"]
+    if len(later) > MOST_STEPS_BEGUN_LATER:
+        raise Fault(f"went on after {number.name}: {', '.join(later)}", command.tail())
     state = published(workspace, scenario.allowed, command.tail())
     if code == 0 and state != "new":
         raise Fault("a cancelled run reports success", command.tail())

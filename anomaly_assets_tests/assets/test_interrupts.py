@@ -1,0 +1,161 @@
+"""Ctrl-C and SIGTERM, kept by a library for itself: the run ends all the same."""
+
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+import dagster as dg
+import pytest
+
+from anomaly_assets.assets.interrupts import (
+    Interrupts,
+    hearing_interrupts,
+    import_pandas,
+    interrupts_later,
+)
+from anomaly_assets.assets.resources import WarehouseResource
+from anomaly_assets_tests.assets.environment import Environment
+
+SIGNALS = [signal.SIGINT, signal.SIGTERM]
+
+
+@contextmanager
+def keeping_to_itself(number: signal.Signals) -> Iterator[None]:
+    """What dlt does while it loads."""
+
+    def forget(number: int, frame: FrameType | None) -> None:
+        pass
+
+    before = signal.signal(number, forget)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_is_heard_of_that_somebody_else_handled(number: signal.Signals) -> None:
+    with hearing_interrupts() as interrupts:
+        interrupts.refuse_to_go_on()
+        with keeping_to_itself(number):
+            signal.raise_signal(number)
+        for _ in range(2):
+            with pytest.raises(dg.DagsterExecutionInterruptedError, match="asked to stop"):
+                interrupts.refuse_to_go_on()
+
+
+def test_other_signals_and_those_from_before_are_no_reason_to_stop() -> None:
+    with keeping_to_itself(signal.SIGINT):
+        signal.raise_signal(signal.SIGINT)
+    with hearing_interrupts() as interrupts, keeping_to_itself(signal.SIGUSR1):
+        signal.raise_signal(signal.SIGUSR1)
+        interrupts.refuse_to_go_on()
+
+
+def test_in_another_thread_nothing_is_heard_and_nothing_fails() -> None:
+    heard: list[Interrupts] = []
+
+    def hear() -> None:
+        with hearing_interrupts() as interrupts:
+            interrupts.refuse_to_go_on()
+            heard.append(interrupts)
+
+    thread = threading.Thread(target=hear)
+    thread.start()
+    thread.join()
+    assert heard == [Interrupts()]
+
+
+def test_whoever_listened_before_listens_again() -> None:
+    with hearing_interrupts() as outer, keeping_to_itself(signal.SIGINT):
+        with hearing_interrupts():
+            pass
+        signal.raise_signal(signal.SIGINT)
+        with pytest.raises(dg.DagsterExecutionInterruptedError):
+            outer.refuse_to_go_on()
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_the_step_after_one_that_lost_a_signal_ends_the_run(
+    tiny: Environment, number: signal.Signals
+) -> None:
+    begun: list[str] = []
+
+    @dg.asset
+    def loses(warehouse: WarehouseResource) -> None:
+        assert warehouse.warehouse
+        with keeping_to_itself(number):
+            signal.raise_signal(number)
+        begun.append("loses")
+
+    @dg.asset(deps=[loses])
+    def hears(warehouse: WarehouseResource) -> None:
+        assert warehouse.warehouse
+        begun.append("hears")
+
+    @dg.asset(deps=[hears])
+    def never(warehouse: WarehouseResource) -> None:
+        begun.append("never")
+
+    with dg.instance_for_test() as instance:
+        with pytest.raises(dg.DagsterExecutionInterruptedError):
+            dg.materialize(
+                [loses, hears, never],
+                resources={"warehouse": WarehouseResource()},
+                instance=instance,
+            )
+        [run] = instance.get_runs()
+        assert run.status == dg.DagsterRunStatus.FAILURE
+    assert begun == ["loses"]
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_waits_until_an_import_is_whole_and_is_handled_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    (tmp_path / "pandas.py").write_text(
+        f"import signal\nsignal.raise_signal({int(number)})\ncomplete = True\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "pandas", raising=False)
+    handled: list[int] = []
+    before = signal.signal(number, lambda number, _: handled.append(number))
+    try:
+        import_pandas()
+    finally:
+        signal.signal(number, before)
+        imported = sys.modules.pop("pandas")
+    assert imported.complete
+    assert handled == [number]
+
+
+@pytest.mark.parametrize("text", ["raise ImportError('damaged')", "raise RuntimeError", "1 / 0"])
+def test_pandas_that_is_damaged_is_done_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    (tmp_path / "pandas.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "pandas", raising=False)
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    import_pandas()
+    assert before == {number: signal.getsignal(number) for number in SIGNALS}
+
+
+def test_another_thread_lets_nothing_wait() -> None:
+    failures: list[BaseException] = []
+
+    def wait() -> None:
+        try:
+            with interrupts_later():
+                pass
+        except BaseException as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    thread.join()
+    assert not failures
