@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
 from concurrent.futures import TimeoutError as StillPending
 from contextlib import contextmanager, suppress
@@ -107,8 +107,8 @@ def on_cluster(
 class _Patience:
     """Waits for tasks, and looks at the cluster meanwhile.
 
-    The cluster's executor loses a task whose result is lost on its way and cannot be made again: its future
-    would never end.
+    The cluster's executor loses a task whose result is lost on its way and cannot be made again, and its
+    client does not notice that a worker it reads from is gone: such a future would never end.
     """
 
     client: Client
@@ -125,7 +125,9 @@ class _Patience:
                     return task.result()
             self._raise_what_failed()
             now = time.monotonic()
-            if self._workers():
+            workers = self._workers()
+            self._let_go_of_others(workers)
+            if workers:
                 somebody_seen = now
             elif now - somebody_seen > _CONNECT_SECONDS:
                 raise ComputeError(
@@ -137,15 +139,27 @@ class _Patience:
                     f"its workers, or raise ANOMALY_TASK_TIMEOUT_SECONDS. {_GOES_ON}"
                 )
 
-    def _workers(self) -> int:
+    def _workers(self) -> Collection[str]:
+        """Addresses of the workers that the scheduler counts on."""
         from distributed import TimeoutError as NoAnswer
 
         try:
-            return len(self.client.nthreads(callback_timeout=_CONNECT_SECONDS))
+            return self.client.nthreads(callback_timeout=_CONNECT_SECONDS).keys()
         except NoAnswer as error:
             raise ComputeError(
                 f"The scheduler at {self.location} does not answer any more. {_GOES_ON}"
             ) from error
+
+    def _let_go_of_others(self, workers: Collection[str]) -> None:
+        """End reading from workers that the scheduler has given up: it has their tasks done again.
+
+        The connection to one that hangs stays open, and the client waits at it for ever.
+        """
+        pool, loop, scheduler = self.client.rpc, self.client.loop, self.client.scheduler
+        if loop is None or scheduler is None:  # the client is closed
+            return
+        for address in {*pool.occupied} - {*workers, scheduler.address}:
+            loop.add_callback(pool.remove, address)
 
     def _raise_what_failed(self) -> None:
         for state in list(self.client.futures.values()):
