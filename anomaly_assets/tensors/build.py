@@ -122,7 +122,7 @@ def _build_part(
     report: BuildReport,
 ) -> None:
     """Build the tensors of source datasets that nobody else is at, and add to the report."""
-    with warehouse.writing(), warehouse.connect(wide_rows=True) as connection:
+    with warehouse.writing(), warehouse.connect() as connection:
         ensure_tables(connection)
         with upstream_needed():
             report.removed += _remove_gone(connection)

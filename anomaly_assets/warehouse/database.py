@@ -159,37 +159,29 @@ class FileWarehouse(Warehouse):
         with self.locked():
             if wide_rows:
                 self._stop()  # it keeps what the catalogue took, which tensors need now
-                instance = start_duckdb(_WIDE_ROWS)
-            else:
-                instance = self._instance = self._instance or start_duckdb()
+                with start_duckdb() as instance:
+                    set_for_wide_rows(instance)
+                    self._attach(instance)
+                    yield instance
+                return
+            instance = self._instance = self._instance or start_duckdb()
             connection = instance.cursor()
             try:
                 self._attach(connection)
                 yield connection
             finally:
                 connection.close()
-                if wide_rows:
-                    instance.close()
-                else:
-                    self._detach(instance)
+                self._detach(instance)
 
     @contextmanager
     def loading(self) -> Iterator[LoadTarget]:
-        """A connection for dlt that leaves its changes in the write-ahead log.
+        """The DuckDB that `connect` starts, because it knows our row group size.
 
-        A checkpoint by a connection that does not know our row group size merges row groups into
-        DuckDB's own size: it was measured to write 4 GB of tensors again for one changed row of the
-        catalogue. dlt turns checkpoints on for connections of its own.
+        One that does not merges row groups into DuckDB's own size at its next checkpoint, which was
+        measured to write 4 GB of tensors again for one changed row of the catalogue.
         """
-        try:
-            with duckdb.connect(str(self.path)) as connection:
-                try:
-                    yield LoadTarget(connection)
-                finally:
-                    connection.execute("PRAGMA disable_checkpoint_on_shutdown")
-        finally:
-            with self.connect():
-                pass  # takes the changes over, with the right size
+        with self.connect() as connection:
+            yield LoadTarget(connection, (f"search_path='{CATALOG}.main'",))
 
     def _detach(self, instance: duckdb.DuckDBPyConnection) -> None:
         try:
@@ -239,19 +231,27 @@ _SETTINGS = (
     # the file when there is enough to gain.
     "SET max_vacuum_tasks = 0",
 )
-_WIDE_ROWS = (
-    "SET threads = 1",
-    "SET wal_autocheckpoint = '1KB'",
-    "SET auto_checkpoint_skip_wal_threshold = 0",
-)
+_WIDE_ROWS = {"threads": 1, "wal_autocheckpoint": "1KB", "auto_checkpoint_skip_wal_threshold": 0}
 
 
-def start_duckdb(settings: tuple[str, ...] = ()) -> duckdb.DuckDBPyConnection:
+def start_duckdb() -> duckdb.DuckDBPyConnection:
     """DuckDB with no database yet, with the settings that every writer of ours needs."""
     instance = duckdb.connect(":memory:")
-    for setting in (*_SETTINGS, *settings):
+    for setting in _SETTINGS:
         instance.execute(setting)
     return instance
+
+
+def set_for_wide_rows(connection: duckdb.DuckDBPyConnection) -> None:
+    """Let a DuckDB write tensors as `FileWarehouse.connect` describes it."""
+    for name, value in _WIDE_ROWS.items():
+        connection.execute(f"SET {name} = '{value}'")
+
+
+def reset_from_wide_rows(connection: duckdb.DuckDBPyConnection) -> None:
+    """Undo `set_for_wide_rows`."""
+    for name in _WIDE_ROWS:
+        connection.execute(f"RESET {name}")
 
 
 def refuse_ambiguous_name(path: Path) -> None:

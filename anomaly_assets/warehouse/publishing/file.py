@@ -24,6 +24,8 @@ from anomaly_assets.warehouse.database import (
     FileWarehouse,
     catalog_name,
     refuse_ambiguous_name,
+    reset_from_wide_rows,
+    set_for_wide_rows,
 )
 from anomaly_assets.warehouse.publishing.content import (
     Content,
@@ -68,7 +70,7 @@ def publish_file(
     refuse_ambiguous_name(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     with warehouse.locked():
-        with warehouse.connect(wide_rows=True) as connection, _opened(target) as published:
+        with warehouse.connect() as connection, _opened(target) as published:
             published_id = published.snapshot_id()
             _refuse_emptying(connection, published)
             content = checked_content(connection, spec, published, run_id)
@@ -191,8 +193,10 @@ def _rewrite(connection: duckdb.DuckDBPyConnection, copy: Path) -> None:
     connection.execute(
         f"ATTACH {sql_literal(str(copy))} AS snapshot (ROW_GROUP_SIZE {ROW_GROUP_SIZE})"
     )
+    set_for_wide_rows(connection)
     connection.execute(f"COPY FROM DATABASE {CATALOG} TO snapshot")
     connection.execute("DETACH snapshot")
+    reset_from_wide_rows(connection)
 
 
 def _let_go(connection: duckdb.DuckDBPyConnection) -> None:
