@@ -6,7 +6,11 @@ from contextlib import ExitStack, contextmanager
 import dagster as dg
 from pydantic import PrivateAttr
 
-from anomaly_assets.assets.interrupts import Interrupts, hearing_interrupts, import_pandas
+from anomaly_assets.assets.interrupts import (
+    Interrupts,
+    hearing_interrupts,
+    import_what_duckdb_imports,
+)
 from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.ingest.roots import RootError, refuse_bad_root
 from anomaly_assets.settings import Settings
@@ -31,7 +35,7 @@ class WarehouseResource(dg.ConfigurableResource):
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["WarehouseResource"]:
         """Read the settings and hold the warehouse while the run lasts."""
         self._settings = Settings.from_environment()
-        import_pandas()
+        import_what_duckdb_imports()
         log = context.log.info if context.log else print
         refused = list(_bad_roots(context, self._settings))
         for error in refused:

@@ -130,8 +130,6 @@ def _build_part(
         report.unchanged = row_count(connection, "image_tensors") - report.decoded
     if not stale.num_rows:
         return
-    import pyarrow.dataset  # noqa: F401 - DuckDB would, and drop whatever interrupts it
-
     rows = min(TRANSACTION_ROWS, warehouse.transaction_rows)
     transactions = transactions_of(stale.num_rows, rows)
     with compute() as opened:

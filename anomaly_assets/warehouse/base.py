@@ -36,7 +36,7 @@ class LoadTarget:
     """How dlt gets at a warehouse.
 
     Attributes:
-        connection: Of which dlt makes connections of its own.
+        connection: Of which dlt makes connections of its own; it sets `checkpoint_threshold` for all.
         pragmas: Said by each of these before it does anything.
         workers: Jobs of one load that may run at once.
     """
@@ -167,8 +167,9 @@ class RemoteWarehouse(Warehouse):
         with self.locked():
             connection = self._started().cursor()
             try:
-                connection.execute(f"USE {self.catalog}.main")
-                yield connection
+                with interrupted_queries():
+                    connection.execute(f"USE {self.catalog}.main")
+                    yield connection
             finally:
                 connection.close()
 
@@ -191,6 +192,21 @@ class RemoteWarehouse(Warehouse):
         if self._instance is not None:
             self._instance.close()
             self._instance = None
+
+
+@contextmanager
+def interrupted_queries() -> Iterator[None]:
+    """DuckDB tells of a query that a signal ended as of one that failed: call it what it is.
+
+    Raises:
+        KeyboardInterrupt: A query was interrupted.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if type(error) is RuntimeError and str(error) == "Query interrupted":
+            raise KeyboardInterrupt("A query was interrupted.") from error
+        raise
 
 
 def sql_literal(text: str) -> str:

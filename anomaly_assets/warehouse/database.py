@@ -36,6 +36,7 @@ from anomaly_assets.warehouse.base import (
     Warehouse,
     WarehouseBusyError,
     WarehouseError,
+    interrupted_queries,
     sql_literal,
 )
 
@@ -159,7 +160,7 @@ class FileWarehouse(Warehouse):
         with self.locked():
             if wide_rows:
                 self._stop()  # it keeps what the catalogue took, which tensors need now
-                with start_duckdb() as instance:
+                with start_duckdb() as instance, interrupted_queries():
                     set_for_wide_rows(instance)
                     self._attach(instance)
                     yield instance
@@ -167,11 +168,15 @@ class FileWarehouse(Warehouse):
             instance = self._instance = self._instance or start_duckdb()
             connection = instance.cursor()
             try:
-                self._attach(connection)
-                yield connection
-            finally:
+                with interrupted_queries():
+                    self._attach(connection)
+                    yield connection
+            except BaseException:
                 connection.close()
-                self._detach(instance)
+                self._stop()  # whatever is still attached, set or open in it
+                raise
+            connection.close()
+            self._detach(instance)
 
     @contextmanager
     def loading(self) -> Iterator[LoadTarget]:
@@ -182,6 +187,7 @@ class FileWarehouse(Warehouse):
         """
         with self.connect() as connection:
             yield LoadTarget(connection, (f"search_path='{CATALOG}.main'",))
+            connection.execute("RESET GLOBAL checkpoint_threshold")  # which dlt sets
 
     def _detach(self, instance: duckdb.DuckDBPyConnection) -> None:
         try:

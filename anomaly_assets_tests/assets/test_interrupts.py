@@ -6,15 +6,16 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
+from types import FrameType, SimpleNamespace
 
 import dagster as dg
 import pytest
 
+from anomaly_assets.assets import interrupts
 from anomaly_assets.assets.interrupts import (
     Interrupts,
     hearing_interrupts,
-    import_pandas,
+    import_what_duckdb_imports,
     interrupts_later,
 )
 from anomaly_assets.assets.resources import WarehouseResource
@@ -39,44 +40,76 @@ def keeping_to_itself(number: signal.Signals) -> Iterator[None]:
 
 @pytest.mark.parametrize("number", SIGNALS)
 def test_a_signal_is_heard_of_that_somebody_else_handled(number: signal.Signals) -> None:
-    with hearing_interrupts() as interrupts:
-        interrupts.refuse_to_go_on()
+    with hearing_interrupts() as heard:
+        heard.refuse_to_go_on()
         with keeping_to_itself(number):
             signal.raise_signal(number)
         for _ in range(2):
             with pytest.raises(dg.DagsterExecutionInterruptedError, match="asked to stop"):
-                interrupts.refuse_to_go_on()
+                heard.refuse_to_go_on()
 
 
 def test_other_signals_and_those_from_before_are_no_reason_to_stop() -> None:
     with keeping_to_itself(signal.SIGINT):
         signal.raise_signal(signal.SIGINT)
-    with hearing_interrupts() as interrupts, keeping_to_itself(signal.SIGUSR1):
+    with hearing_interrupts() as heard, keeping_to_itself(signal.SIGUSR1):
         signal.raise_signal(signal.SIGUSR1)
-        interrupts.refuse_to_go_on()
+        heard.refuse_to_go_on()
 
 
 def test_in_another_thread_nothing_is_heard_and_nothing_fails() -> None:
-    heard: list[Interrupts] = []
+    listening: list[Interrupts] = []
 
     def hear() -> None:
-        with hearing_interrupts() as interrupts:
-            interrupts.refuse_to_go_on()
-            heard.append(interrupts)
+        with hearing_interrupts() as heard:
+            heard.refuse_to_go_on()
+            listening.append(heard)
 
     thread = threading.Thread(target=hear)
     thread.start()
     thread.join()
-    assert heard == [Interrupts()]
+    assert listening == [Interrupts()]
 
 
-def test_whoever_listened_before_listens_again() -> None:
+def test_whoever_listens_already_goes_on_listening() -> None:
     with hearing_interrupts() as outer, keeping_to_itself(signal.SIGINT):
-        with hearing_interrupts():
-            pass
-        signal.raise_signal(signal.SIGINT)
+        with hearing_interrupts() as inner:
+            signal.raise_signal(signal.SIGINT)
+            inner.refuse_to_go_on()
         with pytest.raises(dg.DagsterExecutionInterruptedError):
             outer.refuse_to_go_on()
+    assert signal.set_wakeup_fd(-1) == -1
+
+
+def test_a_signal_after_thousands_of_others_is_heard() -> None:
+    with hearing_interrupts() as heard, keeping_to_itself(signal.SIGUSR1):
+        for _ in range(20):
+            for _ in range(200):
+                signal.raise_signal(signal.SIGUSR1)
+            heard.refuse_to_go_on()
+        with keeping_to_itself(signal.SIGTERM):
+            signal.raise_signal(signal.SIGTERM)
+        with pytest.raises(dg.DagsterExecutionInterruptedError):
+            heard.refuse_to_go_on()
+
+
+def test_a_run_imports_first_what_duckdb_would_import(
+    tiny: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("pandas", "pyarrow.dataset"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    imported: list[set[str]] = []
+
+    @dg.asset
+    def looks(warehouse: WarehouseResource) -> None:
+        imported.append({"pandas", "pyarrow.dataset"} & {*sys.modules})
+
+    imports = SimpleNamespace(import_module=lambda name: sys.modules.setdefault(name, sys))
+    monkeypatch.setattr(interrupts, "importlib", imports)
+    dg.materialize([looks], resources={"warehouse": WarehouseResource()})
+    for name in ("pandas", "pyarrow.dataset"):
+        del sys.modules[name]
+    assert imported == [{"pandas", "pyarrow.dataset"}]
 
 
 @pytest.mark.parametrize("number", SIGNALS)
@@ -125,7 +158,7 @@ def test_a_signal_waits_until_an_import_is_whole_and_is_handled_then(
     handled: list[int] = []
     before = signal.signal(number, lambda number, _: handled.append(number))
     try:
-        import_pandas()
+        import_what_duckdb_imports()
     finally:
         signal.signal(number, before)
         imported = sys.modules.pop("pandas")
@@ -141,7 +174,7 @@ def test_pandas_that_is_damaged_is_done_without(
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "pandas", raising=False)
     before = {number: signal.getsignal(number) for number in SIGNALS}
-    import_pandas()
+    import_what_duckdb_imports()
     assert before == {number: signal.getsignal(number) for number in SIGNALS}
 
 

@@ -82,7 +82,7 @@ def test_a_worker_that_hangs_while_its_tensors_are_read_is_done_without(
 
     async def gather_from_stopped(who_has: Mapping[Any, Collection[str]], **options: Any) -> Any:
         if not stopped:
-            [stopped[:]] = {tuple(addresses) for addresses in who_has.values()}
+            stopped.extend(next(iter(who_has.values())))
             os.kill(processes[stopped[0]], signal.SIGSTOP)
         return await gather(who_has, **options)
 

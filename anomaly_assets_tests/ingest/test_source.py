@@ -48,6 +48,16 @@ def test_the_first_load_brings_every_row_in_one_load(
     assert changes(warehouse, MVTEC) == {"images": [10, 0, 0], "stray_files": [1, 0, 0]}
 
 
+def test_a_load_leaves_the_settings_as_they_were(tmp_path: Path, warehouse: FileWarehouse) -> None:
+    """dlt sets some for all connections."""
+    settings = "SELECT name, value FROM duckdb_settings() ORDER BY ALL"
+    root = write(tmp_path / "root", "bottle/train/good/000.png")
+    with warehouse.locked():
+        before = query(warehouse, settings)
+        assert load(MVTEC, str(root), warehouse).any_change
+        assert query(warehouse, settings) == before
+
+
 def test_both_tables_are_there_after_a_first_load_without_strays(
     tmp_path: Path, warehouse: FileWarehouse
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import time
 from pathlib import Path
 
@@ -32,6 +33,17 @@ def path(tmp_path: Path) -> Path:
     with duckdb.connect(str(path)) as connection:
         connection.execute("CREATE TABLE kept AS SELECT 7 AS number")
     return path
+
+
+def settings(warehouse: FileWarehouse) -> list[tuple[str, str]]:
+    """All settings of the DuckDB that connections are made of, and what is attached in it."""
+    with warehouse.connect() as connection:
+        return connection.execute(
+            """
+            SELECT name, value FROM duckdb_settings()
+            UNION ALL SELECT 'attached', database_name FROM duckdb_databases() ORDER BY ALL
+            """
+        ).fetchall()
 
 
 def kept(warehouse: FileWarehouse) -> list[tuple[int]]:
@@ -143,6 +155,39 @@ def test_an_error_lets_go_of_the_lock_and_of_the_database(path: Path) -> None:
     with pytest.raises(duckdb.ConnectionException):
         connection.execute("SELECT 1")
     assert kept(FileWarehouse(path, 0.0)) == [(7,)]
+
+
+def test_a_duckdb_in_which_something_failed_is_not_used_again(path: Path) -> None:
+    warehouse = FileWarehouse(path, 0.0)
+    with warehouse.locked():
+        before = settings(warehouse)
+        with pytest.raises(duckdb.Error), warehouse.connect() as connection:
+            connection.execute(
+                "SET threads = 1; ATTACH ':memory:' AS left_behind; SELECT error('')"
+            )
+        assert settings(warehouse) == before
+
+
+def test_a_query_that_a_signal_ended_is_not_told_of_as_a_failure(path: Path) -> None:
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    signal.setitimer(signal.ITIMER_REAL, 0.5)
+    warehouse = FileWarehouse(path, 0.0)
+    try:
+        with pytest.raises(KeyboardInterrupt), warehouse.connect() as connection:
+            connection.execute(
+                "SELECT count(*) FROM range(10_000_000) AS a, range(10_000_000) AS b"
+            )
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert kept(warehouse) == [(7,)]
+
+
+@pytest.mark.parametrize("error", [RuntimeError("Query"), NotImplementedError("Query interrupted")])
+def test_other_errors_stay_what_they_are(path: Path, error: RuntimeError) -> None:
+    with pytest.raises(type(error)) as raised, FileWarehouse(path, 0.0).connect():
+        raise error
+    assert raised.value is error
 
 
 def test_a_second_connection_in_the_same_process_is_told_to_close_the_first(path: Path) -> None:

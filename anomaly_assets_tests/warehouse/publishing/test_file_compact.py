@@ -22,6 +22,10 @@ COMMENTS = """
     SELECT schema_name, view_name, comment FROM duckdb_views() WHERE NOT internal
     ORDER BY ALL
 """
+SETTINGS = """
+    SELECT name, value FROM duckdb_settings()
+    UNION ALL SELECT 'attached', database_name FROM duckdb_databases() ORDER BY ALL
+"""
 
 
 @pytest.fixture
@@ -71,6 +75,24 @@ def test_a_bloated_warehouse_is_published_and_replaced_without_its_dead_rows(
             connection.execute("FROM anomaly.image_tensors ORDER BY image_id").fetchall() == tensors
         )
     assert differences(bloated.warehouse, target) == []
+
+
+@pytest.mark.usefixtures("no_allowance")
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_rewrite_leaves_no_trace_in_the_duckdb_that_others_go_on_with(
+    bloated: Project, target: Path, monkeypatch: pytest.MonkeyPatch, fails: bool
+) -> None:
+    with bloated.warehouse.locked():
+        before = bloated.rows(SETTINGS)
+        if fails:
+            target.parent.mkdir()
+            publishing.unfinished_copy(target).mkdir()  # in the way of the copy
+            monkeypatch.setattr(Path, "unlink", lambda *_, **__: None)
+            with pytest.raises(duckdb.IOException):
+                publish(bloated.warehouse, target, SPEC)
+        else:
+            publish(bloated.warehouse, target, SPEC)
+        assert bloated.rows(SETTINGS) == before
 
 
 @pytest.mark.usefixtures("no_allowance")
