@@ -167,7 +167,7 @@ class RemoteWarehouse(Warehouse):
         with self.locked():
             connection = self._started().cursor()
             try:
-                with interrupted_queries():
+                with interrupted_queries(connection):
                     connection.execute(f"USE {self.catalog}.main")
                     yield connection
             finally:
@@ -195,8 +195,10 @@ class RemoteWarehouse(Warehouse):
 
 
 @contextmanager
-def interrupted_queries() -> Iterator[None]:
-    """DuckDB tells of a query that a signal ended as of one that failed: call it what it is.
+def interrupted_queries(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """Call a query that a signal ended what it is: DuckDB tells of it as of one that failed.
+
+    Its threads go on with it, and closing the connection would wait for them; so they are told, too.
 
     Raises:
         KeyboardInterrupt: A query was interrupted.
@@ -205,6 +207,7 @@ def interrupted_queries() -> Iterator[None]:
         yield
     except RuntimeError as error:
         if type(error) is RuntimeError and str(error) == "Query interrupted":
+            connection.interrupt()
             raise KeyboardInterrupt("A query was interrupted.") from error
         raise
 

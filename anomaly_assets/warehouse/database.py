@@ -160,7 +160,7 @@ class FileWarehouse(Warehouse):
         with self.locked():
             if wide_rows:
                 self._stop()  # it keeps what the catalogue took, which tensors need now
-                with start_duckdb() as instance, interrupted_queries():
+                with start_duckdb() as instance, interrupted_queries(instance):
                     set_for_wide_rows(instance)
                     self._attach(instance)
                     yield instance
@@ -168,7 +168,7 @@ class FileWarehouse(Warehouse):
             instance = self._instance = self._instance or start_duckdb()
             connection = instance.cursor()
             try:
-                with interrupted_queries():
+                with interrupted_queries(connection):
                     self._attach(connection)
                     yield connection
             except BaseException:

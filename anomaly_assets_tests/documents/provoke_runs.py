@@ -5,15 +5,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import shutil
+import signal
 import socket
 import sys
 import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
+import dagster as dg
 import duckdb
 import pytest
 from click.testing import CliRunner
 
+from anomaly_assets.assets.interrupts import hearing_interrupts
 from anomaly_assets.tensors.spec import TensorSpec
 from anomaly_assets.warehouse.database import FileWarehouse
 from anomaly_assets.warehouse.publish import publish
@@ -144,6 +150,25 @@ def _(scene: Scene) -> object:
         return found
 
 
+@saying("The run was asked to stop")
+def _(scene: Scene) -> object:
+    with hearing_interrupts() as heard, _handled(signal.SIGTERM, lambda *_: None):
+        signal.raise_signal(signal.SIGTERM)
+        with pytest.raises(dg.DagsterExecutionInterruptedError) as interrupted:
+            heard.refuse_to_go_on()
+    return interrupted.value
+
+
+@saying("KeyboardInterrupt: A query")
+def _(scene: Scene) -> object:
+    endless = "SELECT count(*) FROM range(10_000_000) AS a, range(10_000_000) AS b"
+    with _handled(signal.SIGALRM, signal.default_int_handler):
+        signal.setitimer(signal.ITIMER_REAL, 0.5)
+        with pytest.raises(KeyboardInterrupt) as interrupted:
+            scene.project.rows(endless)
+    return f"{interrupted.typename}: {interrupted.value}"
+
+
 @saying("Nothing was published")
 def _(scene: Scene) -> object:
     return publish(scene.project.warehouse, scene.folder / "new.duckdb", TensorSpec(16, 16, 3))
@@ -152,6 +177,17 @@ def _(scene: Scene) -> object:
 @saying("Asset check 'counts_equal_the_official_ones'")
 def _(scene: Scene) -> object:
     return scene.checkout.first_run
+
+
+@contextmanager
+def _handled(
+    number: signal.Signals, handler: Callable[[int, FrameType | None], object]
+) -> Iterator[None]:
+    before = signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
 
 
 def _elsewhere_open(scene: Scene) -> Ended:
