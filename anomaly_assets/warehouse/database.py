@@ -39,6 +39,7 @@ from anomaly_assets.warehouse.base import (
     interrupted_queries,
     sql_literal,
 )
+from anomaly_assets.warehouse.instance import set_for_wide_rows, start_duckdb
 
 __all__ = ["CATALOG", "ROW_GROUP_SIZE", "Warehouse", "WarehouseBusyError", "WarehouseError"]
 
@@ -227,37 +228,6 @@ class FileWarehouse(Warehouse):
                     self.log(f"Waiting for {self.path}, which is open in {who}.")
                     remind_at = time.monotonic() + _REMIND_SECONDS
                 time.sleep(_RETRY_SECONDS)
-
-
-_SETTINGS = (
-    "SET GLOBAL TimeZone = 'UTC'",
-    # Nobody relies on the order of rows, and keeping it costs buffers.
-    "SET preserve_insertion_order = false",
-    # Filling up row groups that lost a row writes hundreds of megabytes again. Publishing compacts
-    # the file when there is enough to gain.
-    "SET max_vacuum_tasks = 0",
-)
-_WIDE_ROWS = {"threads": 1, "wal_autocheckpoint": "1KB", "auto_checkpoint_skip_wal_threshold": 0}
-
-
-def start_duckdb() -> duckdb.DuckDBPyConnection:
-    """DuckDB with no database yet, with the settings that every writer of ours needs."""
-    instance = duckdb.connect(":memory:")
-    for setting in _SETTINGS:
-        instance.execute(setting)
-    return instance
-
-
-def set_for_wide_rows(connection: duckdb.DuckDBPyConnection) -> None:
-    """Let a DuckDB write tensors as `FileWarehouse.connect` describes it."""
-    for name, value in _WIDE_ROWS.items():
-        connection.execute(f"SET {name} = '{value}'")
-
-
-def reset_from_wide_rows(connection: duckdb.DuckDBPyConnection) -> None:
-    """Undo `set_for_wide_rows`."""
-    for name in _WIDE_ROWS:
-        connection.execute(f"RESET {name}")
 
 
 def refuse_ambiguous_name(path: Path) -> None:

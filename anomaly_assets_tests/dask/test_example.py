@@ -27,7 +27,7 @@ def test_the_example_publishes_what_threads_publish_and_ends_what_it_started(
 
     on_cluster = tmp_path / "cluster"
     script = str(project_root / "examples" / "dask" / "run.py")
-    example = _start([sys.executable, script, "--work", str(on_cluster)], tmp_path, clean)
+    example = _start([sys.executable, script, "--data", str(on_cluster)], tmp_path, clean)
 
     on_threads = tmp_path / "threads"
     (on_threads / "home").mkdir(parents=True)

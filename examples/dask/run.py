@@ -1,7 +1,7 @@
 """Materialize the whole graph with decoding on a Dask cluster of this machine, and end the cluster.
 
 `make run` here, or `python examples/dask/run.py` with the project's Python. Everything it writes is below
-`examples/dask/work`; the roots are those of the environment, the samples by default.
+`examples/dask/data`; the roots are those of the environment, the samples by default.
 """
 
 from __future__ import annotations
@@ -90,11 +90,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--workers", type=int, default=2, help="processes")
     parser.add_argument("--threads", type=int, default=1, help="threads of each")
-    parser.add_argument("--work", type=Path, default=HERE / "work", help="where to write")
+    parser.add_argument("--data", type=Path, default=HERE / "data", help="where to write")
     options = parser.parse_args()
-    folder = options.work.resolve()
+    folder = options.data.resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    with cluster(folder, options.workers, options.threads) as address:
+    with cluster(folder, options.dataers, options.threads) as address:
         code = materialize(folder, f"dask://{address}")
     raise SystemExit(code)
 

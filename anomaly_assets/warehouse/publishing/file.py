@@ -24,9 +24,8 @@ from anomaly_assets.warehouse.database import (
     FileWarehouse,
     catalog_name,
     refuse_ambiguous_name,
-    reset_from_wide_rows,
-    set_for_wide_rows,
 )
+from anomaly_assets.warehouse.instance import reset_from_wide_rows, set_for_wide_rows
 from anomaly_assets.warehouse.publishing.content import (
     Content,
     Differences,
