@@ -94,7 +94,7 @@ def main() -> None:
     options = parser.parse_args()
     folder = options.data.resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    with cluster(folder, options.dataers, options.threads) as address:
+    with cluster(folder, options.workers, options.threads) as address:
         code = materialize(folder, f"dask://{address}")
     raise SystemExit(code)
 
