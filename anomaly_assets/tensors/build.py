@@ -19,7 +19,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import AbstractContextManager, closing
+from contextlib import AbstractContextManager, closing, suppress
 from dataclasses import asdict
 from datetime import datetime, timezone
 from itertools import chain, islice
@@ -241,7 +241,8 @@ def _write(
         connection.commit()
         return len(known & written), len(known - written)
     except BaseException:
-        connection.rollback()
+        with suppress(duckdb.TransactionException):  # a commit that a signal ended has ended it
+            connection.rollback()
         if failures:  # DuckDB puts its own words, and a second traceback, around what went wrong
             raise failures[0] from None
         raise

@@ -186,3 +186,32 @@ def test_no_more_batches_wait_in_memory_than_the_window_allows(
     )
     assert len(ahead) == 5
     assert max(ahead) < 2
+
+
+class CommitEndedBySignal:
+    """A connection whose commits are carried out, and told of as DuckDB tells of interrupted ones."""
+
+    def __init__(self, connection: Any) -> None:
+        self.connection = connection
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.connection, name)
+
+    def commit(self) -> None:
+        self.connection.commit()
+        raise RuntimeError("Query interrupted")
+
+
+def test_a_signal_during_a_commit_is_told_of_as_an_interruption(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = build._write
+
+    def interrupted(connection: Any, *arguments: Any) -> Any:
+        return write(CommitEndedBySignal(connection), *arguments)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(build, "_write", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            project.build(WIDER)
+    assert project.build(WIDER).decoded == 0
