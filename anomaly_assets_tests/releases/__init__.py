@@ -1,0 +1,42 @@
+"""Databases that the first release wrote, kept as test inputs.
+
+Both were made with `ANOMALY_IMAGE_SIZE=8` from copies of `data/samples`, whose files all have the
+modification time `SAMPLES_MODIFIED_AT`; a copy of the samples with the same times needs no decoding.
+
+- `first_named_roots.zip`: the roots were named (`/data/mvtec_ad` and `/data/dagm_2007`). Two publications:
+  61 samples (without `bolt/test/good/002.png`), which is kept beside the published file, then 62.
+- `first_sample_roots.zip`: no root was named, so the samples of the repository were loaded. One publication.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import zipfile
+from pathlib import Path
+
+SAMPLES_MODIFIED_AT = 1_700_000_000
+"""Modification time of every file that was loaded, in seconds since 1970."""
+
+_FOLDER = Path(__file__).parent
+_SAMPLES = _FOLDER.parents[1] / "data" / "samples"
+
+
+def unpack_release(name: str, folder: Path) -> Path:
+    """Unpack `warehouse.duckdb` and `anomaly.duckdb` (and kept snapshots) into a folder.
+
+    Args:
+        name: `first_named_roots` or `first_sample_roots`.
+        folder: Made where it is missing.
+    """
+    with zipfile.ZipFile(_FOLDER / f"{name}.zip") as archive:
+        archive.extractall(folder)
+    return folder
+
+
+def copy_samples(folder: Path) -> Path:
+    """Copy the sample roots into a folder, with the modification times that the releases recorded."""
+    shutil.copytree(_SAMPLES, folder)
+    for path in folder.rglob("*"):
+        os.utime(path, (SAMPLES_MODIFIED_AT, SAMPLES_MODIFIED_AT))
+    return folder
