@@ -43,6 +43,8 @@ def publish(
     *,
     run_id: str | None = None,
     keep_snapshots: int = 0,
+    adopt: bool = False,
+    allow_shrink: bool = False,
 ) -> Publication:
     """Publish what a warehouse holds, unless it already is.
 
@@ -52,23 +54,33 @@ def publish(
         spec: Shape that all tensors must have.
         run_id: Noted with the snapshot.
         keep_snapshots: How many older published files stay beside the target.
+        adopt: Replace a target that this warehouse does not own, and own it from then on.
+        allow_shrink: Accept fewer than 80 % of the samples that were published before, and record that.
 
     Raises:
-        PublishRefusedError: A blocking check fails, or a file that holds samples would be replaced by
-            one without any.
+        PublishRefusedError: A blocking check fails, the target belongs to something else, or a source
+            dataset would lose more than a fifth of its samples.
         WarehouseError: The assets upstream were never materialized.
         OSError: The snapshot cannot be written, for instance because the disk is full; the target is
             as it was.
     """
     if isinstance(warehouse, FileWarehouse):
-        return publish_file(warehouse, target, spec, run_id=run_id, keep_snapshots=keep_snapshots)
+        return publish_file(
+            warehouse,
+            target,
+            spec,
+            run_id=run_id,
+            keep_snapshots=keep_snapshots,
+            adopt=adopt,
+            allow_shrink=allow_shrink,
+        )
     if isinstance(warehouse, MotherDuckWarehouse):
-        return publish_clone(warehouse, spec, run_id=run_id)
+        return publish_clone(warehouse, spec, run_id=run_id, allow_shrink=allow_shrink)
     from anomaly_assets.warehouse.lake.publish import publish_version
     from anomaly_assets.warehouse.lake.warehouse import LakeWarehouse
 
     assert isinstance(warehouse, LakeWarehouse)
-    return publish_version(warehouse, spec, run_id=run_id)
+    return publish_version(warehouse, spec, run_id=run_id, allow_shrink=allow_shrink)
 
 
 def differences(warehouse: Warehouse, target: Path) -> Differences:

@@ -40,6 +40,7 @@ class Snapshot:
         tensors: Usable images.
         transform: Recipe of the tensors.
         code_version: Version of this package that made it; None where it was not noted.
+        warehouse_id: Identity of the warehouse that published it; None where it was not noted.
     """
 
     snapshot_id: str
@@ -49,6 +50,7 @@ class Snapshot:
     tensors: int
     transform: str | None
     code_version: str | None
+    warehouse_id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -183,8 +185,8 @@ def newest_noted(connection: duckdb.DuckDBPyConnection, path: Path) -> Snapshot 
     row = connection.execute(_NEWEST).fetchone()
     if row is None:
         return None
-    snapshot_id, published_at, images, tensors, transform, code_version = row
-    return Snapshot(snapshot_id, published_at, path, images, tensors, transform, code_version)
+    snapshot_id, published_at, *facts = row
+    return Snapshot(snapshot_id, published_at, path, *facts)
 
 
 @contextmanager
@@ -199,9 +201,9 @@ def attached(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
 
 # Columns that a file of an older version does not have are null.
 _NEWEST = """
-SELECT snapshot_id, published_at, images, tensors, transform, code_version
+SELECT snapshot_id, published_at, images, tensors, transform, code_version, warehouse_id
 FROM (
-    SELECT NULL::VARCHAR AS code_version WHERE false
+    SELECT NULL::VARCHAR AS code_version, NULL::VARCHAR AS warehouse_id WHERE false
     UNION ALL BY NAME
     FROM snapshots
 )
