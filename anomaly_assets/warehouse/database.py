@@ -25,7 +25,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 import duckdb
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.warehouse.base import (
@@ -39,11 +39,13 @@ from anomaly_assets.warehouse.base import (
     interrupted_queries,
     sql_literal,
 )
-from anomaly_assets.warehouse.identity import refuse_foreign_database
 from anomaly_assets.warehouse.instance import set_for_wide_rows, start_duckdb
-from anomaly_assets.warehouse.waiting import POLL_SECONDS, REPORT_SECONDS, acquire
 
 __all__ = ["CATALOG", "ROW_GROUP_SIZE", "Warehouse", "WarehouseBusyError", "WarehouseError"]
+
+_RETRY_SECONDS = 0.25
+_TELL_SECONDS = 1.0
+_REMIND_SECONDS = 30.0
 
 
 @dataclass
@@ -61,7 +63,6 @@ class FileWarehouse(Warehouse):
     log: Log = print
     _lock: FileLock = field(init=False, repr=False)
     _instance: duckdb.DuckDBPyConnection | None = field(init=False, repr=False, default=None)
-    _recognised: bool = field(init=False, repr=False, default=False)
 
     def __post_init__(self) -> None:
         self.path = Path(os.path.abspath(self.path))
@@ -103,8 +104,26 @@ class FileWarehouse(Warehouse):
             self._lock.release()
 
     def _acquire(self) -> None:
-        acquire(self._lock, str(self.path), self.wait_seconds, self.log, self._holder)
-        self._note_holder()
+        deadline = time.monotonic() + self.wait_seconds
+        patience = _TELL_SECONDS
+        while True:
+            remaining = deadline - time.monotonic()
+            try:
+                self._lock.acquire(
+                    timeout=max(0.0, min(remaining, patience)), poll_interval=_RETRY_SECONDS
+                )
+            except Timeout:
+                holder = self._holder()
+                if deadline - time.monotonic() <= 0:
+                    raise WarehouseBusyError(
+                        f"{self.path} was held for more than {self.wait_seconds:.0f} s by {holder}. "
+                        "Wait for that run to end or stop it, then run again."
+                    ) from None
+                self.log(f"Waiting for {self.path}, held by {holder}.")
+                patience = _REMIND_SECONDS
+            else:
+                self._note_holder()
+                return
 
     def _note_holder(self) -> None:
         note = {"pid": os.getpid(), "since": datetime.now(timezone.utc).isoformat("T", "seconds")}
@@ -192,7 +211,7 @@ class FileWarehouse(Warehouse):
             try:
                 connection.execute(statement)
                 connection.execute(f"USE {CATALOG}.main")
-                break
+                return
             except duckdb.Error as error:
                 holder = re.search(
                     r"lock is held in (?P<program>.+?) \(PID (?P<pid>\d+)\)", str(error)
@@ -207,11 +226,8 @@ class FileWarehouse(Warehouse):
                     ) from error
                 if time.monotonic() >= remind_at:
                     self.log(f"Waiting for {self.path}, which is open in {who}.")
-                    remind_at = time.monotonic() + REPORT_SECONDS
-                time.sleep(POLL_SECONDS)
-        if not self._recognised:
-            refuse_foreign_database(connection, str(self.path))
-            self._recognised = True
+                    remind_at = time.monotonic() + _REMIND_SECONDS
+                time.sleep(_RETRY_SECONDS)
 
 
 def refuse_ambiguous_name(path: Path) -> None:

@@ -25,13 +25,18 @@ _MOST_NAMED = 5
 
 
 def ensure_identity(connection: duckdb.DuckDBPyConnection) -> str:
-    """Return the identity of the warehouse; make one if it has none yet."""
+    """Return the identity of the warehouse; make one if it has none yet.
+
+    Raises:
+        WarehouseError: The database is not empty and was not made by this project.
+    """
     try:
         found = connection.execute(f"SELECT warehouse_id FROM {IDENTITY}").fetchone()  # noqa: S608
     except duckdb.CatalogException:
         found = None
     if found:
         return str(found[0])
+    _refuse_foreign_database(connection)
     made = uuid.uuid4().hex
     connection.begin()
     connection.execute(f"CREATE TABLE IF NOT EXISTS {IDENTITY} {_IDENTITY_COLUMNS}")
@@ -62,16 +67,7 @@ def make_publication(connection: duckdb.DuckDBPyConnection, owned_by: Iterable[s
         connection.execute(f"INSERT INTO {OWNERS} VALUES (?, ?)", [warehouse_id, now])  # noqa: S608
 
 
-def refuse_foreign_database(connection: duckdb.DuckDBPyConnection, name: str) -> None:
-    """Refuse to use a database as a warehouse that is not empty and was not made by this project.
-
-    Args:
-        connection: A DuckDB whose current database it is.
-        name: How messages call the database.
-
-    Raises:
-        WarehouseError: It is a published file, or holds tables of something else.
-    """
+def _refuse_foreign_database(connection: duckdb.DuckDBPyConnection) -> None:
     tables = connection.execute(
         """
         SELECT CASE WHEN schema_name = 'main' THEN '' ELSE schema_name || '.' END || table_name
@@ -81,13 +77,13 @@ def refuse_foreign_database(connection: duckdb.DuckDBPyConnection, name: str) ->
     named = {table for (table,) in tables}
     if OWNERS in named:
         raise WarehouseError(
-            f"{name} is a published database, which people read: it cannot be a warehouse. Name another "
-            "file in ANOMALY_WAREHOUSE. `python -m anomaly_assets.warehouse copy` makes a warehouse of it."
+            "ANOMALY_WAREHOUSE names a published database, which people read: it cannot be the warehouse. "
+            "Name another place. `python -m anomaly_assets.warehouse copy` makes a warehouse of it."
         )
-    ours = {IDENTITY, "image_tensors", "snapshots", "unfinished_copy"}
+    ours = {"image_tensors", "snapshots", "unfinished_copy"}
     if named and not named & ours and not any(table.endswith("._dlt_loads") for table in named):
         shown = ", ".join(sorted(named)[:_MOST_NAMED])
         raise WarehouseError(
-            f"{name} holds tables of something else ({shown}), and is left as it is. Name another file in "
-            "ANOMALY_WAREHOUSE."
+            f"ANOMALY_WAREHOUSE names a database with tables of something else ({shown}). It is left as it "
+            "is. Name another place."
         )

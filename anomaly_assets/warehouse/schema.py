@@ -154,11 +154,11 @@ def ensure_tables(connection: duckdb.DuckDBPyConnection) -> None:
     A warehouse of an older release gets the tables and columns that were added since, its identity, and a row
     for every source dataset that it holds.
     """
+    ensure_identity(connection)  # first: it refuses a database of something else
     missing = [name for name in _KEPT_TABLES if not table_exists(connection, "main", name)]
     refresh(connection, *missing)
     if "snapshots" not in missing:
         _add_columns(connection, "snapshots")
-    ensure_identity(connection)
     register_loaded(connection)
 
 

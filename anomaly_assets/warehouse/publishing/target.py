@@ -14,16 +14,16 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 import duckdb
-from filelock import FileLock
 
-from anomaly_assets.warehouse.base import Log
+from anomaly_assets.atomic import TargetBusyError, only_writer
+from anomaly_assets.warehouse.base import Log, WarehouseBusyError
 from anomaly_assets.warehouse.identity import PUBLISHED_FILES, ensure_identity, read_owners
 from anomaly_assets.warehouse.publishing.content import PublishRefusedError, consent
 from anomaly_assets.warehouse.publishing.snapshots import Snapshot, attached, newest_noted
 from anomaly_assets.warehouse.schema import row_count
 from anomaly_assets.warehouse.source_datasets import published_marks, read_consents
-from anomaly_assets.warehouse.waiting import acquire
 
+_SILENT_SECONDS = 1.0
 _MAGIC_BYTES = slice(8, 12)
 _MAGIC = b"DUCK"
 
@@ -88,12 +88,19 @@ def target_lock(path: Path, wait_seconds: float, log: Log) -> Iterator[None]:
     Raises:
         WarehouseBusyError: Another run held the lock for longer than `wait_seconds`.
     """
-    lock = FileLock(str(path.with_name(f".{path.name}.lock")), thread_local=False)
-    acquire(lock, str(path), wait_seconds, log, "another run that publishes to it")
-    try:
+    with ExitStack() as held:
+        try:
+            try:
+                held.enter_context(only_writer(path, min(wait_seconds, _SILENT_SECONDS)))
+            except TargetBusyError:
+                log(f"Waiting for {path}, to which another run is publishing.")
+                held.enter_context(only_writer(path, wait_seconds))
+        except TargetBusyError:
+            raise WarehouseBusyError(
+                f"{path} was held for more than {wait_seconds:.0f} s by another run that publishes to it. "
+                "Wait for that run to end or stop it, then run again."
+            ) from None
         yield
-    finally:
-        lock.release()
 
 
 @contextmanager
