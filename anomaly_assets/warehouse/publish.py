@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
 
+from anomaly_assets.atomic import newest_unfinished
 from anomaly_assets.tensors.spec import TensorSpec
 from anomaly_assets.warehouse.base import Warehouse
 from anomaly_assets.warehouse.database import FileWarehouse
@@ -18,11 +20,7 @@ from anomaly_assets.warehouse.publishing.content import (
     Publication,
     PublishRefusedError,
 )
-from anomaly_assets.warehouse.publishing.file import (
-    differing_file,
-    publish_file,
-    unfinished_copy,
-)
+from anomaly_assets.warehouse.publishing.file import differing_file, publish_file
 from anomaly_assets.warehouse.publishing.file_copy import copied_bytes
 from anomaly_assets.warehouse.publishing.snapshots import attached
 
@@ -129,12 +127,12 @@ def opened_publication(
 
 
 def size_of_copy(warehouse: Warehouse, target: Path) -> tuple[Callable[[], int], int] | None:
-    """What tells how much of a copy is written and how much there will be, in MB; None for no copy."""
+    """Return a function for the MB copied so far, and the MB in all; None if publishing does not copy."""
     if not isinstance(warehouse, FileWarehouse):
         return None
-    unfinished = unfinished_copy(target)
-    return (lambda: _megabytes(unfinished)), max(1, _megabytes(warehouse.path))
+    target = Path(os.path.realpath(target))
+    return (lambda: _megabytes(newest_unfinished(target))), max(1, _megabytes(warehouse.path))
 
 
-def _megabytes(path: Path) -> int:
-    return copied_bytes(path) // 1_000_000
+def _megabytes(path: Path | None) -> int:
+    return 0 if path is None else copied_bytes(path) // 1_000_000

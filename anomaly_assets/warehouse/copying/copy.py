@@ -8,7 +8,6 @@ included. Until then nobody opens the target: a file has another name, and a lak
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -17,6 +16,7 @@ from pathlib import Path
 
 import duckdb
 
+from anomaly_assets.atomic import TargetError, put_file, resolved
 from anomaly_assets.warehouse.base import Log, Warehouse
 from anomaly_assets.warehouse.copying.digests import TableDigest, digest, same
 from anomaly_assets.warehouse.copying.source import SOURCE, attach_source
@@ -91,9 +91,14 @@ def copy_database(
         attach_source(connection, source)  # before anything is made
     final = parse_location(target)
     if isinstance(final, Path):
+        try:
+            final = resolved(final)
+        except TargetError as error:
+            raise CopyError(str(error)) from None
         refuse_ambiguous_name(final)
         if final.exists():
             raise CopyError(f"{final} exists: name a new file, or delete it first.")
+        # A name that the next attempt finds, because it goes on with what is there.
         unfinished = final.with_name(f"{final.name}.unfinished")
         warehouse = open_warehouse(unfinished, wait_seconds, log)
     else:
@@ -105,7 +110,8 @@ def copy_database(
             _release(connection, warehouse, final if isinstance(final, Path) else None)
     if isinstance(final, Path):
         assert isinstance(warehouse, FileWarehouse)
-        os.replace(warehouse.path, final)
+        # A log without its file, which DuckDB would replay into the new one, is of no use to anybody.
+        put_file(warehouse.path, final, stale=[final.with_name(f"{final.name}.wal")])
         for name in ("lock", "holder"):
             Path(f"{warehouse.path}.{name}").unlink(missing_ok=True)
     return Copy(tables, written, time.monotonic() - started)

@@ -9,14 +9,14 @@ instead, which drops them; when they are many, the warehouse itself is replaced 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
+from anomaly_assets.atomic import replaced_file, resolved
 from anomaly_assets.tensors.spec import TensorSpec
 from anomaly_assets.warehouse.base import CATALOG, ROW_GROUP_SIZE, sql_literal
 from anomaly_assets.warehouse.database import (
@@ -73,7 +73,7 @@ def publish_file(
     allow_shrink: bool = False,
 ) -> Publication:
     """Make `target` a snapshot of the warehouse, unless it already is; see `warehouse.publish.publish`."""
-    target = Path(os.path.realpath(target))
+    target = resolved(target)
     refuse_ambiguous_name(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     with warehouse.locked(), target_lock(target, warehouse.wait_seconds, warehouse.log):
@@ -111,7 +111,7 @@ def publish_file(
 
 def differing_file(warehouse: FileWarehouse, target: Path) -> Differences:
     """What differs between a warehouse and its published file."""
-    target = Path(os.path.realpath(target))
+    target = resolved(target)
     with warehouse.connect() as connection, opened_target(target) as published:
         return differences(connection, published)
 
@@ -240,25 +240,7 @@ def _finish(
     _let_go(connection)
 
 
-def unfinished_copy(target: Path) -> Path:
-    """Where a snapshot is while it is being written."""
-    return target.with_name(f".{target.name}.unfinished")
-
-
-@contextmanager
-def _beside(target: Path) -> Iterator[Path]:
-    """A path to write to, on the target's file system; renamed over the target when all went well."""
-    unfinished = unfinished_copy(target)
-    log = unfinished.with_name(f"{unfinished.name}.wal")
-    for leftover in (unfinished, log):
-        leftover.unlink(missing_ok=True)
-    try:
-        yield unfinished
-        with open(unfinished, "rb") as file:
-            os.fsync(file.fileno())
-        # The log of somebody who wrote to the old file and was killed would be replayed into the new.
-        target.with_name(f"{target.name}.wal").unlink(missing_ok=True)
-        os.replace(unfinished, target)
-    finally:
-        for leftover in (unfinished, log):
-            leftover.unlink(missing_ok=True)
+def _beside(target: Path) -> AbstractContextManager[Path]:
+    """Yield a path to write to; the file takes the place of the target when all went well."""
+    # The log of a process that wrote to the old file and was killed would be replayed into the new one.
+    return replaced_file(target, stale=[target.with_name(f"{target.name}.wal")])

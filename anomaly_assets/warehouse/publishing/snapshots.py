@@ -9,6 +9,7 @@ Light on purpose: DuckDB alone, as for whoever reads.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -80,12 +81,14 @@ class SnapshotDifference:
 
 
 def kept_path(database: Path, snapshot_id: str) -> Path:
-    """Where an older snapshot of a published database lies."""
+    """Return the path of an older snapshot: beside the file, also where `database` is a link to it."""
+    database = Path(os.path.realpath(database))
     return database.with_name(f"{database.stem}.{snapshot_id[:ID_DIGITS]}{database.suffix}")
 
 
 def kept_paths(database: Path) -> list[Path]:
-    """The older snapshots beside a published database, newest first."""
+    """List the older snapshots beside a published database, or the file that it links to, newest first."""
+    database = Path(os.path.realpath(database))
     name = re.compile(
         rf"{re.escape(database.stem)}\.[0-9a-f]{{{ID_DIGITS}}}{re.escape(database.suffix)}"
     )
