@@ -81,7 +81,8 @@ def _refuse_foreign_database(connection: duckdb.DuckDBPyConnection) -> None:
             "Name another place. `python -m anomaly_assets.warehouse copy` makes a warehouse of it."
         )
     ours = {"image_tensors", "snapshots", "unfinished_copy"}
-    if named and not named & ours and not any(table.endswith("._dlt_loads") for table in named):
+    loaded = (".stray_files", "._dlt_loads")  # by a first load that was killed
+    if named and not named & ours and not any(table.endswith(loaded) for table in named):
         shown = ", ".join(sorted(named)[:_MOST_NAMED])
         raise WarehouseError(
             f"ANOMALY_WAREHOUSE names a database with tables of something else ({shown}). It is left as it "

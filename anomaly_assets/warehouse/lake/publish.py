@@ -26,7 +26,6 @@ from anomaly_assets.warehouse.publishing.content import (
     Publication,
     checked_content,
     differences,
-    refuse_emptying,
 )
 from anomaly_assets.warehouse.publishing.provenance import note_snapshot, provenance
 from anomaly_assets.warehouse.schema import sql_text
@@ -44,7 +43,6 @@ def publish_version(
     with warehouse.finishing(), warehouse.connect() as connection:
         published = _newest(connection, warehouse)
         _discard_unpublished(connection)
-        refuse_emptying(connection, published)
         content = checked_content(connection, spec, published, run_id, allow_shrink=allow_shrink)
         if content.written:
             note_snapshot(connection, content.row)

@@ -13,7 +13,6 @@ from anomaly_assets.warehouse.publishing.content import (
     Publication,
     checked_content,
     differences,
-    refuse_emptying,
 )
 from anomaly_assets.warehouse.publishing.provenance import note_snapshot, provenance
 from anomaly_assets.warehouse.schema import row_count
@@ -30,7 +29,6 @@ def publish_clone(
     """Publish what a database of MotherDuck holds; see `warehouse.publish.publish`."""
     with warehouse.finishing(), warehouse.connect() as connection:
         clone = _Clone(connection, warehouse)
-        refuse_emptying(connection, clone)
         content = checked_content(connection, spec, clone, run_id, allow_shrink=allow_shrink)
         if content.written:
             note_snapshot(connection, content.row)

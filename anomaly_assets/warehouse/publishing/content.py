@@ -145,6 +145,8 @@ def checked_content(
         WarehouseError: The assets upstream were never materialized.
     """
     ensure_tables(connection)
+    if not allow_shrink:
+        _refuse_emptying(connection, published)
     summaries = refresh_outdated(connection, *_SUMMARIES)
     _refuse_what_is_wrong(connection, spec)
     marks = _accepted_marks(connection, published, run_id, allow_shrink=allow_shrink)
@@ -162,20 +164,15 @@ def checked_content(
     return Content(snapshot_id, written, counts["samples"], row, summaries)
 
 
-def refuse_emptying(connection: duckdb.DuckDBPyConnection, published: Published) -> None:
-    """Refuse to replace samples by none, unless the loss was consented to.
-
-    Raises:
-        PublishRefusedError: Samples are published, and the warehouse has none.
-    """
+def _refuse_emptying(connection: duckdb.DuckDBPyConnection, published: Published) -> None:
+    """Refuse to replace samples by none, also those of the repository, which have no marks."""
     if published.snapshot_id() is None or row_count(connection, "samples"):
         return
     samples = published.row_count("samples")
     if samples and not read_consents(connection) - published.consents():
         raise PublishRefusedError(
             f"Nothing was published: {published.location} holds {samples} samples, and the warehouse has "
-            "none. Materialize all assets, then publish again. If nothing is meant to be published, "
-            f"delete {published.location} first."
+            f"none. Materialize all assets, then publish again. If they are meant to be gone, {consent('allow_shrink')}"
         )
 
 

@@ -32,7 +32,6 @@ from anomaly_assets.warehouse.publishing.content import (
     Publication,
     checked_content,
     differences,
-    refuse_emptying,
 )
 from anomaly_assets.warehouse.publishing.file_copy import copy_file
 from anomaly_assets.warehouse.publishing.keep import discard_older, keep
@@ -81,7 +80,6 @@ def publish_file(
             ensure_tables(connection)
             published = recognised(found, connection, adopt=adopt)
             _import_history(connection, found)
-            refuse_emptying(connection, published)
             content = checked_content(
                 connection, spec, published, run_id, allow_shrink=allow_shrink
             )
@@ -94,7 +92,7 @@ def publish_file(
         with warehouse.connect() as connection:
             if content.written:
                 note_snapshot(connection, content.row)
-                record_publication(connection, target, content.snapshot_id)
+            record_publication(connection, target, content.snapshot_id)
             origin = provenance(connection, content.snapshot_id)
         discard_older(target, content.snapshot_id, keep_snapshots)
         return Publication(

@@ -176,7 +176,9 @@ def recognised(found: Target, connection: duckdb.DuckDBPyConnection, *, adopt: b
 
 
 def record_publication(connection: duckdb.DuckDBPyConnection, path: Path, snapshot_id: str) -> None:
-    """Record which file was just published, so that it is recognised when it cannot be opened."""
+    """Record which file is published now, so that it is recognised when it cannot be opened."""
+    if _unchanged_since_publication(connection, path) == snapshot_id:
+        return
     connection.execute(_FILES)
     connection.begin()
     connection.execute(f"DELETE FROM {PUBLISHED_FILES} WHERE path = ?", [str(path)])  # noqa: S608
