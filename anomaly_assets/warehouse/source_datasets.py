@@ -89,7 +89,7 @@ def stored_datasets(
         rows = connection.execute(f"SELECT {columns} FROM {table}").fetchall()  # noqa: S608
     except duckdb.CatalogException:
         return loaded_datasets(connection, database)
-    return {row[0]: StoredDataset(*row) for row in rows}
+    return {row[0]: StoredDataset(*row) for row in sorted(rows)}
 
 
 def loaded_datasets(
