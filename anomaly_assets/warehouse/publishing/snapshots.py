@@ -9,6 +9,7 @@ Light on purpose: DuckDB alone, as for whoever reads.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,6 +41,7 @@ class Snapshot:
         tensors: Usable images.
         transform: Recipe of the tensors.
         code_version: Version of this package that made it; None where it was not noted.
+        warehouse_id: Identity of the warehouse that published it; None where it was not noted.
     """
 
     snapshot_id: str
@@ -49,6 +51,7 @@ class Snapshot:
     tensors: int
     transform: str | None
     code_version: str | None
+    warehouse_id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -78,12 +81,14 @@ class SnapshotDifference:
 
 
 def kept_path(database: Path, snapshot_id: str) -> Path:
-    """Where an older snapshot of a published database lies."""
+    """Return the path of an older snapshot: beside the file, also where `database` is a link to it."""
+    database = Path(os.path.realpath(database))
     return database.with_name(f"{database.stem}.{snapshot_id[:ID_DIGITS]}{database.suffix}")
 
 
 def kept_paths(database: Path) -> list[Path]:
-    """The older snapshots beside a published database, newest first."""
+    """List the older snapshots beside a published database, or the file that it links to, newest first."""
+    database = Path(os.path.realpath(database))
     name = re.compile(
         rf"{re.escape(database.stem)}\.[0-9a-f]{{{ID_DIGITS}}}{re.escape(database.suffix)}"
     )
@@ -183,8 +188,8 @@ def newest_noted(connection: duckdb.DuckDBPyConnection, path: Path) -> Snapshot 
     row = connection.execute(_NEWEST).fetchone()
     if row is None:
         return None
-    snapshot_id, published_at, images, tensors, transform, code_version = row
-    return Snapshot(snapshot_id, published_at, path, images, tensors, transform, code_version)
+    snapshot_id, published_at, *facts = row
+    return Snapshot(snapshot_id, published_at, path, *facts)
 
 
 @contextmanager
@@ -199,9 +204,9 @@ def attached(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
 
 # Columns that a file of an older version does not have are null.
 _NEWEST = """
-SELECT snapshot_id, published_at, images, tensors, transform, code_version
+SELECT snapshot_id, published_at, images, tensors, transform, code_version, warehouse_id
 FROM (
-    SELECT NULL::VARCHAR AS code_version WHERE false
+    SELECT NULL::VARCHAR AS code_version, NULL::VARCHAR AS warehouse_id WHERE false
     UNION ALL BY NAME
     FROM snapshots
 )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import duckdb
@@ -110,6 +112,40 @@ def test_a_file_system_without_hard_links_gets_a_copy(
     project.rows(CHANGE.format("later"))
     give(project)
     assert find_snapshot(project.folder / "shared/anomaly.duckdb", first.snapshot_id).exists()
+
+
+def test_what_a_killed_run_left_of_a_kept_snapshot_is_removed_by_the_next(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = project.folder / "shared"
+    first = give(project)
+    kept = f"anomaly.{first.snapshot_id[:12]}.duckdb"
+    (folder / f".{kept}.unfinished").write_bytes(b"of the first release")
+    (folder / ".anomaly.backup.duckdb.unfinished").write_bytes(b"somebody's own")
+    give(project)
+    assert f".{kept}.unfinished" in os.listdir(folder)  # its writer may be alive
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 25 * 3600)
+    give(project)
+    assert set(os.listdir(folder)) == {"anomaly.duckdb", ".anomaly.backup.duckdb.unfinished"}
+
+
+def test_a_kept_snapshot_is_named_like_its_database_while_it_is_written(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that the next run finds what a killed one left, though it keeps another snapshot."""
+    give(project)
+    seen: list[str] = []
+    link = os.link
+
+    def watched(source: Path, unfinished: Path) -> None:
+        seen.append(unfinished.parent.name)
+        link(source, unfinished)
+
+    monkeypatch.setattr(keeping.os, "link", watched)
+    project.rows(CHANGE.format("later"))
+    give(project)
+    assert re.fullmatch(r"\.anomaly\.duckdb\.[0-9a-f]{32}\.unfinished", seen[0])
 
 
 def test_content_that_comes_back_is_not_kept_twice(project: Project) -> None:
