@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import dagster as dg
 import duckdb
 
-from anomaly_assets.assets.reports import bytes_within, picture, table
+from anomaly_assets.assets.reports import bytes_within, new_pictures_of_check, picture, table
 from anomaly_assets.assets.resources import WarehouseResource
 from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.settings import Settings
@@ -44,7 +44,9 @@ def asset_checks(
                         source_dataset=source_dataset,
                         spec=warehouse.settings.tensor_spec,
                     )
-                    pictures = _pictures(check, finding, connection, warehouse.settings)
+                    pictures = _pictures(
+                        context.instance, asset, check, finding, connection, warehouse.settings
+                    )
                     yield _result(asset, check, finding, pictures)
 
     return run_checks
@@ -94,6 +96,8 @@ def _result(
 
 
 def _pictures(
+    instance: dg.DagsterInstance,
+    asset: dg.AssetKey,
     check: quality.Check,
     finding: quality.Finding,
     connection: duckdb.DuckDBPyConnection,
@@ -111,7 +115,11 @@ def _pictures(
     path = folder / f"{check.name}.jpg"
     path.write_bytes(as_jpeg(sheet))
     return {
-        "pictures": picture(check.name, small_sheet(sheet, _MOST_BYTES)),
+        **new_pictures_of_check(
+            instance,
+            dg.AssetCheckKey(asset, check.name),
+            {"pictures": picture(check.name, small_sheet(sheet, _MOST_BYTES))},
+        ),
         "pictures_file": dg.MetadataValue.path(str(path)),
     }
 
