@@ -1,15 +1,24 @@
 """Data quality in the UI: one Dagster check per property of `warehouse/checks.py`."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import dagster as dg
 import duckdb
 
-from anomaly_assets.assets.reports import bytes_within, new_pictures_of_check, picture, table
+from anomaly_assets.assets.reports import (
+    Pictures,
+    bounded,
+    bytes_within,
+    new_pictures_of_check,
+    picture,
+    table,
+)
 from anomaly_assets.assets.resources import WarehouseResource
 from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.settings import Settings
 from anomaly_assets.warehouse import checks as quality
+from anomaly_assets.warehouse.base import interrupted_queries
 from anomaly_assets.warehouse.publish import differences
 from anomaly_assets.warehouse.schema import ensure_tables
 
@@ -45,7 +54,7 @@ def asset_checks(
                         spec=warehouse.settings.tensor_spec,
                     )
                     pictures = _pictures(
-                        context.instance, asset, check, finding, connection, warehouse.settings
+                        context, asset, check, finding, connection, warehouse.settings
                     )
                     yield _result(asset, check, finding, pictures)
 
@@ -75,7 +84,7 @@ def _result(
     asset: dg.AssetKey,
     check: quality.Check,
     finding: quality.Finding,
-    pictures: Mapping[str, dg.MetadataValue] | None = None,
+    pictures: Mapping[str, Any] | None = None,
 ) -> dg.AssetCheckResult:
     if finding.passed:  # the number plots over time, whether or not there is somebody to name
         return dg.AssetCheckResult(
@@ -87,41 +96,41 @@ def _result(
         passed=False,
         severity=dg.AssetCheckSeverity.ERROR if check.blocking else dg.AssetCheckSeverity.WARN,
         description=check.verdict(finding),
-        metadata={
-            "count": finding.count,
-            "offenders": table(("offender", "detail"), finding.shown),
-            **(pictures or {}),
-        },
+        metadata=bounded(
+            {
+                "count": finding.count,
+                "offenders": table(("offender", "detail"), finding.shown),
+                **(pictures or {}),
+            }
+        ),
     )
 
 
 def _pictures(
-    instance: dg.DagsterInstance,
+    context: dg.AssetCheckExecutionContext,
     asset: dg.AssetKey,
     check: quality.Check,
     finding: quality.Finding,
     connection: duckdb.DuckDBPyConnection,
     settings: Settings,
-) -> dict[str, dg.MetadataValue]:
+) -> dict[str, Any]:
     """A sheet of the offenders, and where a larger one lies; nothing where there is nothing to see."""
     if finding.passed or not check.of_images:
         return {}
     from anomaly_assets.previews.drawing import as_jpeg
     from anomaly_assets.previews.offenders import offender_sheet, small_sheet
 
-    sheet = offender_sheet(connection, check.name, finding, settings)
-    folder = settings.database.absolute().parent / "contact_sheets" / "checks"
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{check.name}.jpg"
-    path.write_bytes(as_jpeg(sheet))
-    return {
-        **new_pictures_of_check(
-            instance,
-            dg.AssetCheckKey(asset, check.name),
-            {"pictures": picture(check.name, small_sheet(sheet, _MOST_BYTES))},
-        ),
-        "pictures_file": dg.MetadataValue.path(str(path)),
-    }
+    path = settings.database.absolute().parent / "contact_sheets" / "checks" / f"{check.name}.jpg"
+
+    def draw() -> Pictures:
+        with interrupted_queries(connection):
+            sheet = offender_sheet(connection, check.name, finding, settings)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(as_jpeg(sheet))
+        return {"pictures": picture(check.name, small_sheet(sheet, _MOST_BYTES))}
+
+    pictures = new_pictures_of_check(context, dg.AssetCheckKey(asset, check.name), draw)
+    return {**pictures, "pictures_file": dg.MetadataValue.path(str(path))}
 
 
 checks = [

@@ -1,9 +1,12 @@
 """Pictures of the data, in the UI and as files."""
 
+from typing import Any
+
 import dagster as dg
 
 from anomaly_assets.assets.reports import (
     MOST_PICTURE_CHARACTERS,
+    Pictures,
     bytes_within,
     materialized,
     new_pictures,
@@ -12,6 +15,7 @@ from anomaly_assets.assets.reports import (
 from anomaly_assets.assets.resources import WarehouseResource
 from anomaly_assets.assets.specs import FRESHNESS, OWNERS, code_references
 from anomaly_assets.datasets import SOURCE_DATASETS
+from anomaly_assets.warehouse.base import interrupted_queries
 
 _MOST_BYTES = bytes_within(MOST_PICTURE_CHARACTERS - 200 * len(SOURCE_DATASETS))
 
@@ -41,19 +45,21 @@ def contact_sheets(
     from anomaly_assets.previews.kept import current_sheets
 
     folder = warehouse.settings.database.absolute().parent / "contact_sheets"
+    facts: dict[str, Any] = {}
+
+    def draw() -> Pictures:
+        with interrupted_queries(connection):
+            sheets = current_sheets(connection, folder, SOURCE_DATASETS, _MOST_BYTES)
+        facts["files"] = len(sheets.files)
+        facts["images_drawn"] = sheets.images
+        facts["drawn_again"] = sheets.drawn
+        return {
+            name: picture(f"{SOURCE_DATASETS[name].title}: good beside anomalous", content)
+            for name, content in sheets.small.items()
+        }
+
     with warehouse.warehouse.connect() as connection:
-        sheets = current_sheets(connection, folder, SOURCE_DATASETS, _MOST_BYTES)
-    pictures = {
-        name: picture(f"{SOURCE_DATASETS[name].title}: good beside anomalous", content)
-        for name, content in sheets.small.items()
-    }
+        pictures = new_pictures(context, dg.AssetKey("contact_sheets"), draw)
     return materialized(
-        context,
-        {
-            **new_pictures(context, dg.AssetKey("contact_sheets"), pictures),
-            "folder": dg.MetadataValue.path(str(folder)),
-            "files": len(sheets.files),
-            "images_drawn": sheets.images,
-            "drawn_again": sheets.drawn,
-        },
+        context, {**pictures, "folder": dg.MetadataValue.path(str(folder)), **facts}
     )

@@ -1,26 +1,31 @@
 """Metadata of materializations: the same words for the same facts, numbers that plot over time.
 
 Dagster keeps every event for ever, and most runs change nothing. So metadata are attached to the
-materialization alone, a picture is stored when it changes, and one event stays below `MOST_CHARACTERS`.
+materialization alone, a picture is stored when it changes, and one event stays below 100 kB.
 """
 
 import base64
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, cast
 
 import dagster as dg
+from dagster._core.definitions.metadata import normalize_metadata_value
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
+from dagster_shared.serdes import serialize_value
 
 from anomaly_assets.warehouse.changes import RowChanges
-from anomaly_assets.warehouse.shown import Shown
+from anomaly_assets.warehouse.shown import Shown, as_cell, fitting
 
 ROW_COUNTS = ("rows_added", "rows_changed", "rows_removed", "rows_unchanged")
 """Metadata of every asset that has rows: what this run did to them."""
 
-MOST_PICTURE_CHARACTERS = 80_000
-"""Most characters of all pictures in one event, which leaves the fifth of it to tables and numbers."""
+MOST_PICTURE_CHARACTERS = 75_000
+"""Most characters of all pictures in one event; the rest is for tables and numbers."""
+
+_MOST_CHARACTERS = 95_000
+"""Most characters of all metadata of one event, as they are stored; 5 kB are left for the event itself."""
 
 _ROWS_IF_UNCHANGED = 5
 PICTURES_IN_RUN = "pictures_in_run"
@@ -41,42 +46,60 @@ def materialized(
         metadata: Numbers, tables, pictures.
         key: The asset, if the step has several.
     """
-    context.add_asset_metadata(metadata, asset_key=key)
+    context.add_asset_metadata(bounded(metadata), asset_key=key)
     return dg.MaterializeResult(asset_key=key)
 
 
+def bounded(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Return metadata that one event has room for: the largest are replaced by a sentence."""
+    kept = dict(metadata)
+    sizes = {
+        name: len(serialize_value(cast(Any, normalize_metadata_value(value))))
+        for name, value in kept.items()
+    }
+    while sum(sizes.values()) > _MOST_CHARACTERS:
+        name = max(sizes, key=lambda name: sizes[name])
+        kept[name] = f"Left out: {sizes[name]:,} characters are too many for the event log."
+        sizes[name] = 200
+    return kept
+
+
+def _stored_characters(value: Any) -> int:
+    return len(serialize_value(cast(Any, normalize_metadata_value(value))))
+
+
+Pictures = Mapping[str, dg.MarkdownMetadataValue]
+
+
 def new_pictures(
-    context: dg.AssetExecutionContext,
-    key: dg.AssetKey,
-    pictures: Mapping[str, dg.MarkdownMetadataValue],
+    context: dg.AssetExecutionContext, key: dg.AssetKey, draw: Callable[[], Pictures]
 ) -> dict[str, Any]:
     """Return metadata of pictures, without those that the latest materialization has, or links to, already.
 
     Args:
         context: The run.
         key: The asset.
-        pictures: Their names and Markdown.
+        draw: Makes the pictures. A query in it that a signal ended has to raise `KeyboardInterrupt`, as
+            `interrupted_queries` makes it do.
 
     Returns:
-        The pictures, or a link to the run that stored the same ones and is still in the history.
+        The pictures, or a link to the run that stored the same ones and is still in the history. A text if
+        they cannot be drawn for any reason, which is logged and fails nothing.
     """
-    if not pictures:
-        return {}
     event = context.instance.get_latest_materialization_event(key)
     stored = event.asset_materialization if event else None
-    return _not_stored(
-        context.instance, stored.metadata if stored else {}, event.run_id if event else "", pictures
-    )
+    found = stored.metadata if stored else {}
+    run_id = event.run_id if event else ""
+    return _not_stored(context.instance, found, run_id, draw, context.log.warning)
 
 
 def new_pictures_of_check(
-    instance: dg.DagsterInstance,
-    key: dg.AssetCheckKey,
-    pictures: Mapping[str, dg.MarkdownMetadataValue],
+    context: dg.AssetCheckExecutionContext, key: dg.AssetCheckKey, draw: Callable[[], Pictures]
 ) -> dict[str, Any]:
     """Return metadata of a failed check's pictures in the same way."""
-    run_id, evaluation = latest_evaluation(instance, key)
-    return _not_stored(instance, evaluation.metadata if evaluation else {}, run_id, pictures)
+    run_id, evaluation = latest_evaluation(context.instance, key)
+    found = evaluation.metadata if evaluation else {}
+    return _not_stored(context.instance, found, run_id, draw, context.log.warning)
 
 
 def latest_evaluation(
@@ -95,8 +118,17 @@ def _not_stored(
     instance: dg.DagsterInstance,
     stored: Mapping[str, dg.MetadataValue],
     run_id: str,
-    pictures: Mapping[str, dg.MarkdownMetadataValue],
+    draw: Callable[[], Pictures],
+    warn: Callable[[str], None],
 ) -> dict[str, Any]:
+    try:
+        pictures = draw()
+    except Exception as error:
+        reason = as_cell(f"{type(error).__name__}: {error}")
+        warn(f"Pictures could not be drawn; nothing else is affected. {reason}")
+        return {"pictures": f"Not drawn. {reason}"}
+    if not pictures:
+        return {}
     texts = {name: value.md_str for name, value in pictures.items()}
     digest = hashlib.sha256(json.dumps(texts, sort_keys=True).encode()).hexdigest()[:16]
     if _DIGEST in stored and stored[_DIGEST].value == digest:
@@ -150,13 +182,8 @@ def table(columns: Sequence[str], rows: Iterable[Iterable[object]]) -> dg.TableM
     """A table that the UI shows as one; values are shown as text."""
     schema = dg.TableSchema(columns=[dg.TableColumn(name) for name in columns])
     records = [
-        dg.TableRecord(
-            {
-                name: "" if value is None else str(value)
-                for name, value in zip(columns, row, strict=True)
-            }
-        )
-        for row in rows
+        dg.TableRecord(dict(zip(columns, row, strict=True)))
+        for row in fitting([as_cell(value) for value in row] for row in rows)
     ]
     return dg.MetadataValue.table(records, schema=schema)
 

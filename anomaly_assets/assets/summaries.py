@@ -1,6 +1,7 @@
 """Summary tables: one SQL file each."""
 
 from collections.abc import Mapping
+from functools import partial
 
 import dagster as dg
 import duckdb
@@ -18,6 +19,7 @@ from anomaly_assets.assets.reports import (
 from anomaly_assets.assets.resources import WarehouseResource
 from anomaly_assets.assets.specs import table_spec
 from anomaly_assets.datasets import SOURCE_DATASETS
+from anomaly_assets.warehouse.base import interrupted_queries
 from anomaly_assets.warehouse.changes import KEY_COLUMNS, RowChanges, compare, keyed_rows
 from anomaly_assets.warehouse.schema import refresh, row_count
 from anomaly_assets.warehouse.shown import first_rows
@@ -64,13 +66,13 @@ def summary_asset(name: str) -> dg.AssetsDefinition:
             else:
                 changes = _loads_in_this_run(context, rows)
             shown = first_rows(connection, name, _ROWS_SHOWN)
-            chart = _chart(connection, name)
+            chart = new_pictures(context, dg.AssetKey(name), partial(_chart, connection, name))
         return materialized(
             context,
             {
                 **row_metadata(rows, changes),
                 "rows": rows_shown(shown, changes),
-                **new_pictures(context, dg.AssetKey(name), chart),
+                **chart,
             },
         )
 
@@ -95,10 +97,11 @@ def _chart(connection: duckdb.DuckDBPyConnection, name: str) -> dict[str, dg.Mar
     from anomaly_assets.previews.drawing import as_webp
 
     draw = {"dataset_summary": charts.image_counts, "defect_summary": charts.defect_areas}[name]
-    drawn = draw(connection)
-    if drawn is None:
+    with interrupted_queries(connection):
+        chart = draw(connection)
+    if chart is None:
         return {}
-    content = as_webp(drawn, bytes_within(MOST_PICTURE_CHARACTERS), lossless=True)
+    content = as_webp(chart, bytes_within(MOST_PICTURE_CHARACTERS), lossless=True)
     return {"chart": picture(_CHARTS[name], content)}
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 import duckdb
 from PIL import Image, ImageDraw
@@ -33,6 +33,11 @@ _TITLE = 26
 _AXIS = 22
 _LEGEND = 24
 _MOST_TICKS = 8
+_MORE = 18
+_MOST_CATEGORIES = 60
+_MOST_DEFECT_TYPES = 120
+"""Of all panels together; the others are counted below their panel. WebP ends at 16,383 pixels."""
+
 _RANGE = (190, 196, 206)
 
 
@@ -48,18 +53,19 @@ def image_counts(connection: duckdb.DuckDBPyConnection) -> Image.Image | None:
     rows = connection.execute(_COUNTS).fetchall()
     if not rows:
         return None
-    panels = [(name, list(members)) for name, members in groupby(rows, key=lambda row: row[0])]
-    bars = sum(len(members) for _, members in panels)
-    categories = len({row[:2] for row in rows})
-    height = len(panels) * (_TITLE + _AXIS) + bars * (_BAR + 3) + categories * 8 + _LEGEND + MARGIN
+    panels = _panels(rows, _MOST_CATEGORIES, lambda row: row[1])
+    bars = sum(len(panel.rows) for panel in panels)
+    categories = len({row[:2] for panel in panels for row in panel.rows})
+    height = sum(map(_around, panels)) + bars * (_BAR + 3) + categories * 8 + _LEGEND + MARGIN
     chart = blank(height)
     _legend(chart, [("good", GOOD), ("anomalous", ANOMALOUS)])
     top = float(_LEGEND)
-    for name, members in panels:
+    for panel in panels:
+        members = panel.rows
         most = max(good + anomalous for *_, good, anomalous in members)
         scale = _Linear(most)
         bottom = top + _TITLE + len(members) * (_BAR + 3) + len({row[1] for row in members}) * 8
-        _frame(chart, f"{name}: images", top, bottom, scale.ticks())
+        _frame(chart, f"{panel.name}: images", top, bottom, scale.ticks())
         top += _TITLE
         last = None
         for _, category, split, good, anomalous in members:
@@ -75,7 +81,7 @@ def image_counts(connection: duckdb.DuckDBPyConnection) -> Image.Image | None:
             text = f"{good:,} + {anomalous:,}" if anomalous and good else f"{good + anomalous:,}"
             write(chart, (end + 5, top + 1), text)
             top += _BAR + 3
-        top = bottom + _AXIS
+        top = _more(chart, panel, "category", "categories", bottom + _AXIS)
     return chart
 
 
@@ -91,18 +97,20 @@ def defect_areas(connection: duckdb.DuckDBPyConnection) -> Image.Image | None:
     rows = connection.execute(_AREAS).fetchall()
     if not rows:
         return None
-    panels = [(name, list(members)) for name, members in groupby(rows, key=lambda row: row[0])]
+    panels = _panels(rows, _MOST_DEFECT_TYPES, lambda row: row[1:3])
+    rows = [row for panel in panels for row in panel.rows]
     step = _BAR + 6
     categories = len({row[:2] for row in rows})
-    height = len(panels) * (_TITLE + _AXIS) + (len(rows) + categories) * step + _LEGEND + MARGIN
+    height = sum(map(_around, panels)) + (len(rows) + categories) * step + _LEGEND + MARGIN
     chart = blank(height)
     _legend(chart, [("smallest to largest", _RANGE), ("middle half", ANOMALOUS), ("median", INK)])
     scale = _Logarithmic(min(row[4] for row in rows), max(row[8] for row in rows))
     draw, top = ImageDraw.Draw(chart), float(_LEGEND)
-    for name, members in panels:
+    for panel in panels:
+        members = panel.rows
         categories = len({row[1] for row in members})
         bottom = top + _TITLE + (len(members) + categories) * step
-        _frame(chart, f"{name}: defect area, % of the image", top, bottom, scale.ticks())
+        _frame(chart, f"{panel.name}: defect area, % of the image", top, bottom, scale.ticks())
         top += _TITLE
         last = None
         for _, category, defect_type, images, least, low, median, high, largest in members:
@@ -122,8 +130,60 @@ def defect_areas(connection: duckdb.DuckDBPyConnection) -> Image.Image | None:
             write(chart, (_RIGHT + 50, top), _percent(median), anchor="ra")
             write(chart, (_RIGHT + 56, top), f"n={images:,}", ink=FAINT_INK)
             top += step
-        top = bottom + _AXIS
+        top = _more(chart, panel, "defect type", "defect types", bottom + _AXIS)
     return chart
+
+
+class _Panel(NamedTuple):
+    """The part of a chart that shows one source dataset.
+
+    Attributes:
+        name: Its name.
+        rows: What is drawn of it.
+        left_out: Number of its units that are not.
+    """
+
+    name: str
+    rows: list[tuple[Any, ...]]
+    left_out: int
+
+
+def _panels(
+    rows: Sequence[tuple[Any, ...]], most: int, unit: Callable[[tuple[Any, ...]], object]
+) -> list[_Panel]:
+    """Share a number of units, such as categories, between source datasets: small ones are drawn whole.
+
+    Args:
+        rows: Rows of the chart, ordered, with the source dataset first.
+        most: Units that are drawn of all together; each source dataset has one at least.
+        unit: What rows of one unit have in common.
+    """
+    members = {name: list(of) for name, of in groupby(rows, key=lambda row: row[0])}
+    units = {name: list(dict.fromkeys(map(unit, of))) for name, of in members.items()}
+    left, shares = most, {}
+    for place, name in enumerate(sorted(units, key=lambda name: len(units[name]))):
+        shares[name] = min(len(units[name]), max(1, left // (len(units) - place)))
+        left -= shares[name]
+    panels = []
+    for name, of in members.items():
+        drawn = set(units[name][: shares[name]])
+        kept = [row for row in of if unit(row) in drawn]
+        panels.append(_Panel(name, kept, len(units[name]) - len(drawn)))
+    return panels
+
+
+def _around(panel: _Panel) -> int:
+    """Return the height of what surrounds the rows of a panel."""
+    return _TITLE + _AXIS + (_MORE if panel.left_out else 0)
+
+
+def _more(chart: Image.Image, panel: _Panel, one: str, several: str, top: float) -> float:
+    """Write how much of a panel is not drawn; returns where the next one begins."""
+    if not panel.left_out:
+        return top
+    what = f"and {panel.left_out:,} more {one if panel.left_out == 1 else several}"
+    write(chart, (MARGIN, top), what, size=12, ink=FAINT_INK)
+    return top + _MORE
 
 
 class _Linear:

@@ -25,6 +25,8 @@ OUTLINE = (230, 30, 60)
 GOOD = (76, 132, 196)
 ANOMALOUS = (226, 102, 64)
 _MISSING = (238, 240, 243)
+_MOST_CHARACTERS = 400
+"""Of a line: no line of a sheet has room for more."""
 
 Font: TypeAlias = ImageFont.FreeTypeFont | ImageFont.ImageFont
 Colour: TypeAlias = tuple[int, int, int]
@@ -105,6 +107,8 @@ def thumbnail(pixels: Pixels | None, side: int) -> Image.Image:
 
 def fitted(text: str, width: int, size: int) -> str:
     """The text, with its middle left out if it is wider than `width` pixels."""
+    if len(text) > _MOST_CHARACTERS:  # every length is tried below
+        text = f"{text[: _MOST_CHARACTERS // 2]}…{text[-_MOST_CHARACTERS // 2 :]}"
     if font(size).getlength(text) <= width:
         return text
     for kept in range(len(text) - 1, 1, -1):
@@ -117,7 +121,7 @@ def fitted(text: str, width: int, size: int) -> str:
 def wrapped(text: str, width: int, size: int, most_lines: int) -> list[str]:
     """The text in lines of at most `width` pixels, broken between words; the last one is shortened."""
     lines = [""]
-    for word in text.split():
+    for word in text[: _MOST_CHARACTERS * most_lines].split():
         longer = f"{lines[-1]} {word}".strip()
         if not lines[-1] or len(lines) == most_lines or font(size).getlength(longer) <= width:
             lines[-1] = longer

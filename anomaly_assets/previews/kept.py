@@ -15,7 +15,7 @@ import duckdb
 
 from anomaly_assets.previews import sheets
 
-_DRAWING = 1
+_DRAWING = 2
 """To be raised with any change to how sheets look: what lies on disk is then drawn again."""
 
 
@@ -60,13 +60,12 @@ def current_sheets(
         return ContactSheets(small, files, images, drawn=False)
     note = folder / "drawn.json"
     note.unlink(missing_ok=True)
-    picked = {name: sheets.picked_samples(connection, name, *_PICKED) for name in names}
-    files = [
-        path
-        for name, samples in picked.items()
-        for path in sheets.write_full_sheets(samples, folder, name)
-    ]
-    small = sheets.small_sheets(picked, most_bytes)
+    drawn = {
+        name: sheets.write_full_sheets(sheets.picked_samples(connection, found), folder, name)
+        for name, found in keys.items()
+    }
+    files = [path for sheet in drawn.values() for path in sheet.files]
+    small = sheets.small_sheets({name: sheet.overview for name, sheet in drawn.items()}, most_bytes)
     for name in names:
         (folder / f"{name}.webp").unlink(missing_ok=True)
     for name, content in small.items():

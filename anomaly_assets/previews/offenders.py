@@ -107,10 +107,11 @@ def _chosen(
             yield _Shown(image_id, detail or "")
         return
     first_copies = [offender for offender, _ in finding.shown]
-    copies = connection.execute(_COPIES, {"first_copies": first_copies}).fetchall()
+    parameters = {"first_copies": first_copies, "most_copies": _MOST_COPIES}
+    copies = connection.execute(_COPIES, parameters).fetchall()
     room = MOST_IMAGES
     for image_ids, categories, splits in copies:
-        for position, image_id in enumerate(image_ids[: min(room, _MOST_COPIES)]):
+        for position, image_id in enumerate(image_ids[:room]):
             yield _Shown(image_id, f"{categories[position]}, {splits[position]}", position == 0)
             room -= 1
         if room <= 0:
@@ -161,13 +162,18 @@ def _opened(locations: Mapping[str, str | None]) -> dict[str, Root]:
 
 
 _COPIES = """
+WITH copies AS (
+    -- All copies of one content can be all images, and each is compared with each below.
+    SELECT image_ids[1:$most_copies] AS image_ids
+    FROM duplicate_images
+    WHERE list_contains($first_copies, image_ids[1])
+)
 SELECT
     copies.image_ids,
     list(images.category ORDER BY images.image_id),
     list(images.split ORDER BY images.image_id)
-FROM duplicate_images AS copies
+FROM copies
 JOIN images ON list_contains(copies.image_ids, images.image_id)
-WHERE list_contains($first_copies, copies.image_ids[1])
 GROUP BY ALL
 ORDER BY copies.image_ids
 """

@@ -5,9 +5,11 @@ Pictures are made from the stored tensors, so they show exactly what a model wil
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import quote
 
 import duckdb
@@ -37,12 +39,16 @@ MOST_PER_KIND = 12
 PER_DEFECT_TYPE = 3
 """On the sheet of a category: good images, and anomalous ones; and how many of one defect type."""
 
+MOST_CATEGORIES = 40
+"""Rows on the sheet of a source dataset; the others are counted below. WebP ends at 16,383 pixels."""
+
 _GAP = 4
 _GUTTER = 16
 _CAPTION = 16
 _TITLE = 24
 _HEADING = 22
 _LARGE = 160
+_FEW_CATEGORIES = 10
 _COLUMNS = 6
 _AT_ONCE = 32
 _LONGEST_NAME = 200
@@ -65,8 +71,32 @@ class Sample:
     pixels: Pixels
 
 
+class Overview(NamedTuple):
+    """What the sheet of a source dataset shows.
+
+    Attributes:
+        samples: Up to `PER_KIND` good ones and as many anomalous ones of each category.
+        left_out: Number of further categories.
+    """
+
+    samples: list[Sample]
+    left_out: int = 0
+
+
+class FullSheets(NamedTuple):
+    """What was written.
+
+    Attributes:
+        files: The sheet of every category, and the one of the source dataset.
+        overview: What the latter shows.
+    """
+
+    files: list[Path]
+    overview: Overview
+
+
 def contact_sheet(connection: duckdb.DuckDBPyConnection, source_dataset: str) -> Image.Image | None:
-    """A sheet as wide as the UI shows it: one row per category, good images left, anomalous right.
+    """Draw a sheet as wide as the UI shows it: one row per category, good images left, anomalous right.
 
     Args:
         connection: A database with `images` and `image_tensors`.
@@ -75,55 +105,72 @@ def contact_sheet(connection: duckdb.DuckDBPyConnection, source_dataset: str) ->
     Returns:
         An RGB picture; None where the source dataset has no sample.
     """
-    samples = picked_samples(connection, source_dataset, PER_KIND, PER_KIND)
-    return _overview(samples, PER_KIND) if samples else None
+    keys = picked_keys(connection, source_dataset, PER_KIND, PER_KIND)
+    shown = {key[0] for key in _first_categories(keys)}
+    samples = list(picked_samples(connection, [key for key in keys if key[0] in shown]))
+    left_out = len({key[0] for key in keys}) - len(shown)
+    return _overview(Overview(samples, left_out), PER_KIND) if samples else None
 
 
 def picked_samples(
+    connection: duckdb.DuckDBPyConnection, keys: Sequence[tuple[str, ...]]
+) -> Iterator[Sample]:
+    """Yield the samples of some keys, in their order, a few read at a time and each made small at once.
+
+    Args:
+        connection: A database with `image_tensors`.
+        keys: Results of `picked_keys`.
+    """
+    for start in range(0, len(keys), _AT_ONCE):
+        chunk = keys[start : start + _AT_ONCE]
+        rows = connection.execute(_PIXELS, {"image_ids": [key[3] for key in chunk]}).fetchall()
+        pixels = {
+            image_id: Pixels.from_bytes(shape, *content).within(_LARGE)
+            for image_id, shape, *content in rows
+        }
+        del rows
+        for category, label, caption, image_id, *_ in chunk:
+            yield Sample(category, label, caption, pixels[image_id])
+
+
+def _first_categories(keys: Iterable[tuple[str, ...]]) -> Iterator[tuple[str, ...]]:
+    """Yield one key of each of the first categories."""
+    for _, (_, members) in zip(
+        range(MOST_CATEGORIES), groupby(keys, key=lambda key: key[0]), strict=False
+    ):
+        yield next(members)
+
+
+def picked_keys(
     connection: duckdb.DuckDBPyConnection, source_dataset: str, per_kind: int, per_defect_type: int
-) -> list[Sample]:
-    """Images of every category, always the same for the same data: one of each defect type first.
+) -> list[tuple[str, ...]]:
+    """Pick images of every category, always the same for the same data: one of each defect type first.
 
     Args:
         connection: A database with `images` and `image_tensors`.
         source_dataset: Which one.
         per_kind: How many good ones for training, and how many anomalous ones.
         per_defect_type: How many of one defect type at most.
+
+    Returns:
+        Category, label, caption, id and versions of each, ordered by category; no pixel is read.
     """
-    parameters = _parameters(source_dataset, per_kind, per_defect_type)
-    result = connection.execute(_PICKED + _PIXELS, parameters)
-    samples = []
-    while rows := result.fetchmany(_AT_ONCE):
-        samples += [
-            Sample(category, label, caption, Pixels.from_bytes(shape, *content).within(_LARGE))
-            for category, label, caption, shape, *content in rows
-        ]
-    return samples
-
-
-def picked_keys(
-    connection: duckdb.DuckDBPyConnection, source_dataset: str, per_kind: int, per_defect_type: int
-) -> list[tuple[str, ...]]:
-    """What tells the pictures of `picked_samples` apart, without reading one; takes the same arguments."""
-    parameters = _parameters(source_dataset, per_kind, per_defect_type)
-    return connection.execute(_PICKED + _KEYS, parameters).fetchall()
-
-
-def _parameters(source_dataset: str, per_kind: int, per_defect_type: int) -> dict[str, object]:
-    return {
+    parameters = {
         "source_dataset": source_dataset,
         "per_kind": per_kind,
         "per_defect_type": per_defect_type,
     }
+    return connection.execute(_KEYS, parameters).fetchall()
 
 
-def _overview(samples: Sequence[Sample], per_kind: int) -> Image.Image:
-    """One row per category, with so many good and so many anomalous images."""
+def _overview(overview: Overview, per_kind: int) -> Image.Image:
+    """Draw one row per category, with so many good and so many anomalous images."""
+    samples, left_out = overview
     categories = list(dict.fromkeys(sample.category for sample in samples))
     half = (WIDTH - 2 * MARGIN - _GUTTER) // 2
     side = (half - (PER_KIND - 1) * _GAP) // PER_KIND
     row_height = _TITLE + side + _CAPTION + MARGIN
-    sheet = blank(_HEADING + len(categories) * row_height + MARGIN)
+    sheet = blank(_HEADING + len(categories) * row_height + (_TITLE if left_out else 0) + MARGIN)
     lefts = {"good": MARGIN, "anomalous": MARGIN + half + _GUTTER}
     headings = {"good": ("good, for training", GOOD), "anomalous": ("anomalous", ANOMALOUS)}
     for label, left in lefts.items():
@@ -136,6 +183,10 @@ def _overview(samples: Sequence[Sample], per_kind: int) -> Image.Image:
         for label, left in lefts.items():
             chosen = [s for s in samples if (s.category, s.label) == (category, label)][:per_kind]
             _paste(sheet, chosen, left, top + _TITLE, side, PER_KIND)
+    if left_out:
+        top = _HEADING + len(categories) * row_height
+        more = f"and {left_out:,} more categor{'y' if left_out == 1 else 'ies'}"
+        write(sheet, (MARGIN, top + 4), more, size=13, ink=FAINT_INK)
     return sheet
 
 
@@ -171,67 +222,82 @@ def _paste(
             write(sheet, (x, y + side + 2), fitted(sample.caption, side, 11), ink=FAINT_INK)
 
 
-def small_sheets(picked: Mapping[str, Sequence[Sample]], most_bytes: int) -> dict[str, bytes]:
-    """The overviews as WebP that fit into so many bytes together, shared out by number of categories.
+def small_sheets(overviews: Mapping[str, Overview], most_bytes: int) -> dict[str, bytes]:
+    """Draw the overviews as WebP that fit into so many bytes together, shared out by number of categories.
 
     Args:
-        picked: Source dataset to its samples.
+        overviews: Source dataset to what its sheet shows.
         most_bytes: Of all sheets together.
 
     Returns:
         Source dataset to its sheet; one without samples has none.
     """
     rows = {
-        name: len({sample.category for sample in samples})
-        for name, samples in picked.items()
-        if samples
+        name: len({sample.category for sample in overview.samples})
+        for name, overview in overviews.items()
+        if overview.samples
     }
     return {
-        name: _small_sheet(picked[name], most_bytes * count // sum(rows.values()))
+        name: _small_sheet(overviews[name], most_bytes * count // sum(rows.values()))
         for name, count in rows.items()
     }
 
 
-def _small_sheet(samples: Sequence[Sample], most_bytes: int) -> bytes:
-    """An overview within so many bytes: with fewer images sooner than with unreadable ones."""
-    for per_kind in range(PER_KIND, 0, -1):
-        sheet = _overview(samples, per_kind)
+def _small_sheet(overview: Overview, most_bytes: int) -> bytes:
+    """Draw an overview within so many bytes: fewer images, then fewer categories."""
+    per_kind, samples, left_out = PER_KIND, *overview
+    while True:
+        sheet = _overview(Overview(samples, left_out), per_kind)
         if (content := webp_of_this_size(sheet, most_bytes)) is not None:
             return content
-    return as_webp(sheet, most_bytes)
+        categories = list(dict.fromkeys(sample.category for sample in samples))
+        if per_kind > 1:
+            per_kind -= 1
+        elif len(categories) > _FEW_CATEGORIES:
+            kept = set(categories[: len(categories) // 2])
+            samples = [sample for sample in samples if sample.category in kept]
+            left_out += len(categories) - len(kept)
+        else:
+            return as_webp(sheet, most_bytes)
 
 
-def write_full_sheets(samples: Sequence[Sample], folder: Path, source_dataset: str) -> list[Path]:
+def write_full_sheets(samples: Iterable[Sample], folder: Path, source_dataset: str) -> FullSheets:
     """Write `<source_dataset>.jpg` and `<source_dataset>/<category>.jpg`, and remove older ones.
 
+    One category is held at a time, and a few images of the first ones.
+
     Args:
-        samples: Of this source dataset.
+        samples: Of this source dataset, ordered by category.
         folder: Where the sheets of all source datasets lie.
         source_dataset: Name of this one.
-
-    Returns:
-        What was written.
     """
-    by_category: dict[str, list[Sample]] = {}
-    for sample in samples:
-        by_category.setdefault(sample.category, []).append(sample)
     below = folder / source_dataset
-    sheets = {
-        below / f"{quote(category, safe=' ')[:_LONGEST_NAME]}.jpg": _category_sheet(chosen)
-        for category, chosen in by_category.items()
-    }
-    if samples:
-        sheets[folder / f"{source_dataset}.jpg"] = _overview(samples, PER_KIND)
-    for path, sheet in sheets.items():
+    shown: list[Sample] = []
+    categories = 0
+    files: list[Path] = []
+
+    def keep(path: Path, sheet: Image.Image) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(as_jpeg(sheet))
+        files.append(path)
+
+    for category, members in groupby(samples, key=lambda sample: sample.category):
+        chosen = list(members)
+        keep(below / f"{quote(category, safe=' ')[:_LONGEST_NAME]}.jpg", _category_sheet(chosen))
+        if categories < MOST_CATEGORIES:
+            for label in ("good", "anomalous"):
+                shown += [sample for sample in chosen if sample.label == label][:PER_KIND]
+        categories += 1
+    overview = Overview(shown, max(0, categories - MOST_CATEGORIES))
+    if shown:
+        keep(folder / f"{source_dataset}.jpg", _overview(overview, PER_KIND))
     for path in [folder / f"{source_dataset}.jpg", *below.glob("*.jpg")]:
-        if path not in sheets:
+        if path not in files:
             path.unlink(missing_ok=True)
-    return list(sheets)
+    return FullSheets(files, overview)
 
 
-_PICKED = """
+_KEYS = """
 WITH candidates AS (
     SELECT
         images.image_id,
@@ -256,20 +322,6 @@ picked AS (
         PARTITION BY category, label ORDER BY without_mask, place, caption
     ) <= $per_kind
 )
-"""
-_PIXELS = """
-SELECT
-    picked.category,
-    picked.label,
-    picked.caption,
-    (tensors.height, tensors.width, tensors.channels),
-    tensors.image_tensor,
-    tensors.mask_tensor
-FROM picked
-JOIN image_tensors AS tensors ON tensors.image_id = picked.image_id
-ORDER BY picked.category, picked.label DESC, picked.place, picked.caption
-"""
-_KEYS = """
 SELECT
     picked.category,
     picked.label,
@@ -281,4 +333,11 @@ SELECT
 FROM picked
 JOIN image_tensors AS tensors ON tensors.image_id = picked.image_id
 ORDER BY picked.category, picked.label DESC, picked.place, picked.caption
+"""
+
+_PIXELS = """
+-- Not a join: with more than a few ids it reads the pixels of all images.
+SELECT image_id, (height, width, channels), image_tensor, mask_tensor
+FROM image_tensors
+WHERE list_contains($image_ids, image_id)
 """

@@ -1,13 +1,24 @@
-"""A few rows of a table for people to look at: without pixels, and no more than a page of them."""
+"""A few rows of a table for people to look at: without pixels, and no more than a page of them.
+
+Whatever a table holds, its text stays small, because Dagster keeps it: cells and lists are cut, and rows
+are left out and counted.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import duckdb
 
 from anomaly_assets.warehouse.schema import statement
+
+MOST_CELL_CHARACTERS = 200
+MOST_TABLE_CHARACTERS = 12_000
+"""Of all cells of a table, as JSON has them, which is how they are stored."""
+
+_MOST_LISTED = 5
 
 
 @dataclass(frozen=True)
@@ -29,7 +40,8 @@ class Shown:
     def markdown(self) -> str:
         """As a Markdown table."""
         lines = [" | ".join(self.columns), " | ".join("---" for _ in self.columns)]
-        lines += [" | ".join(map(_cell, row)) for row in self.rows]
+        rows = fitting([[_escaped(as_cell(value)) for value in row] for row in self.rows])
+        lines += [" | ".join(row) for row in rows]
         return "\n".join(f"| {line} |" for line in lines)
 
 
@@ -62,9 +74,37 @@ def _shown(
     return Shown([column[0] for column in result.description or []], result.fetchall())
 
 
-def _cell(value: object) -> str:
+def as_cell(value: object) -> str:
+    """Show a value as text of at most `MOST_CELL_CHARACTERS` characters."""
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, list):
-        return ", ".join(map(_cell, value))
-    return "" if value is None else str(value).replace("|", "\\|").replace("\n", " ")
+        # One text per item, so that the number of those left out is never cut off.
+        more = f" and {len(value) - _MOST_LISTED:,} more" if len(value) > _MOST_LISTED else ""
+        items = ", ".join(_cut(as_cell(item), 60) for item in value[:_MOST_LISTED])
+        return _cut(items, MOST_CELL_CHARACTERS - len(more)) + more
+    return "" if value is None else _cut(str(value), MOST_CELL_CHARACTERS)
+
+
+def fitting(rows: Iterable[list[str]]) -> list[list[str]]:
+    """Return as many rows as `MOST_TABLE_CHARACTERS` hold, and a last one that counts the others."""
+    kept: list[list[str]] = []
+    left_out, room = 0, MOST_TABLE_CHARACTERS
+    for row in rows:
+        room -= len(json.dumps(row))
+        if room >= 0:
+            kept.append(row)
+        else:
+            left_out, width = left_out + 1, len(row)
+    if left_out:
+        kept.append([f"… and {left_out:,} more rows" if left_out > 1 else "… and 1 more row"])
+        kept[-1] += [""] * (width - 1)
+    return kept
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")

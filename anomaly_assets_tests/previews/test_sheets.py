@@ -213,13 +213,14 @@ def samples_of(categories: int, seed: int = 0) -> list[sheets.Sample]:
 @pytest.mark.parametrize(("mvtec", "dagm"), [(1, 1), (2, 0), (15, 10)])
 def test_small_sheets_share_what_they_may_take(mvtec: int, dagm: int) -> None:
     picked = {"mvtec_ad": samples_of(mvtec), "dagm_2007": samples_of(dagm)}
-    small = sheets.small_sheets(picked, 70_000)
+    overviews = {name: sheets.Overview(samples) for name, samples in picked.items()}
+    small = sheets.small_sheets(overviews, 70_000)
     assert small.keys() == {name for name, samples in picked.items() if samples}
     assert sum(map(len, small.values())) <= 70_000
 
 
 def test_a_small_sheet_has_fewer_pictures_sooner_than_smaller_ones() -> None:
-    [content] = sheets.small_sheets({"mvtec_ad": samples_of(4)}, 45_000).values()
+    [content] = sheets.small_sheets({"mvtec_ad": sheets.Overview(samples_of(4))}, 45_000).values()
     with Image.open(io.BytesIO(content)) as sheet:
         assert sheet.width == 600
         third = part(sheet.convert("RGB"), GOOD[2], HEADING + TITLE)
@@ -230,7 +231,7 @@ def test_full_sheets_are_files_and_those_of_categories_that_are_gone_are_removed
     tmp_path: Path,
 ) -> None:
     folder = tmp_path / "contact_sheets"
-    written = sheets.write_full_sheets(samples_of(2), folder, "mvtec_ad")
+    written = sheets.write_full_sheets(samples_of(2), folder, "mvtec_ad").files
     assert {path.relative_to(folder).as_posix() for path in written} == {
         "mvtec_ad.jpg",
         "mvtec_ad/category 0.jpg",
@@ -241,7 +242,7 @@ def test_full_sheets_are_files_and_those_of_categories_that_are_gone_are_removed
             assert sheet.format == "JPEG"
     sheets.write_full_sheets(samples_of(1), folder, "mvtec_ad")
     assert [path.name for path in (folder / "mvtec_ad").iterdir()] == ["category 0.jpg"]
-    assert sheets.write_full_sheets([], folder, "mvtec_ad") == []
+    assert sheets.write_full_sheets([], folder, "mvtec_ad").files == []
     assert list(folder.rglob("*.jpg")) == []
 
 
@@ -251,6 +252,6 @@ def test_a_category_whose_name_is_no_file_name_has_a_sheet_inside_the_folder(
     [sample, *_] = samples_of(1)
     for category in ("../../outside", "a/b", "ü" * 90, "..", "con: ?"):
         named = sheets.Sample(category, sample.label, sample.caption, sample.pixels)
-        written = sheets.write_full_sheets([named], tmp_path / "sheets", "mvtec_ad")
+        written = sheets.write_full_sheets([named], tmp_path / "sheets", "mvtec_ad").files
         assert all(path.is_file() for path in written)
     assert [path.name for path in tmp_path.iterdir()] == ["sheets"]
