@@ -151,13 +151,13 @@ def checked_content(
     _refuse_what_is_wrong(connection, spec)
     marks = _accepted_marks(connection, published, run_id, allow_shrink=allow_shrink)
     snapshot_id = _snapshot_id(connection)
+    counts = {name: row_count(connection, name) for name in TABLES}
     written = (
         published.adopted
         or published.snapshot_id() != snapshot_id
-        or bool(differences(connection, published))
+        or bool(_differing(counts, published))
     )
-    # Without the table of snapshots, which this very row changes.
-    counts = {name: row_count(connection, name) for name in TABLES if name != "snapshots"}
+    counts.pop("snapshots")  # this very publication adds a row
     row = SnapshotRow(snapshot_id, run_id, ensure_identity(connection), counts)
     if written:
         set_sample_marks(connection, marks)  # before it is copied: the copy carries them
@@ -231,11 +231,15 @@ def differences(connection: duckdb.DuckDBPyConnection, published: Published) -> 
         return [(published.location, "nothing is published")]
     if published.warehouse_id() not in (None, ensure_identity(connection)):
         return []
-    counts = ((name, published.row_count(name), row_count(connection, name)) for name in TABLES)
+    return _differing({name: row_count(connection, name) for name in TABLES}, published)
+
+
+def _differing(counts: Mapping[str, int], published: Published) -> Differences:
+    found = {name: published.row_count(name) for name in counts}
     return [
-        (name, f"{found} published, {expected} in the warehouse")
-        for name, found, expected in counts
-        if found != expected
+        (name, f"{found[name]} published, {expected} in the warehouse")
+        for name, expected in counts.items()
+        if found[name] != expected
     ]
 
 
