@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
+from anomaly_assets import atomic
+
 Call = tuple[str, ...]
 
 
 def record_calls(monkeypatch: pytest.MonkeyPatch) -> list[Call]:
-    """Note every `fsync` with the name of the file or folder, and every rename with both names."""
+    """Note every `fsync` and `syncfs` with a name, and every rename and exchange with both names."""
     made: list[Call] = []
 
     def record(name: str, told: Callable[..., Call]) -> None:
@@ -27,7 +29,23 @@ def record_calls(monkeypatch: pytest.MonkeyPatch) -> list[Call]:
     def names(*paths: Any) -> Call:
         return tuple(os.path.basename(path) for path in paths)
 
-    record("fsync", lambda descriptor: names(os.readlink(f"/proc/self/fd/{descriptor}")))
+    def opened(descriptor: int) -> Call:
+        return names(os.readlink(f"/proc/self/fd/{descriptor}"))
+
+    class Libc:
+        @staticmethod
+        def syncfs(descriptor: int) -> int:
+            made.append(("syncfs", *opened(descriptor)))
+            return int(libc.syncfs(descriptor))
+
+        @staticmethod
+        def renameat2(*arguments: Any) -> int:
+            made.append(("exchange", *names(os.fsdecode(arguments[1]), os.fsdecode(arguments[3]))))
+            return int(libc.renameat2(*arguments))
+
+    libc = atomic._libc()
+    monkeypatch.setattr(atomic, "_libc", lambda: Libc)
+    record("fsync", opened)
     record("replace", names)
     record("rename", names)
     return made

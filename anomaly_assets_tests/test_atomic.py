@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
+import fcntl
 import os
+import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,7 +25,10 @@ from anomaly_assets.atomic import (
     only_writer,
     remove_leftovers,
     replaced_file,
+    replaced_folder,
     resolved,
+    sync,
+    sync_file_system,
     write_file,
 )
 from anomaly_assets_tests.disk import Call, record_calls
@@ -138,6 +145,169 @@ class TestFiles:
             for seconds, watched in ((1, unfinished.parent), (10**10, other)):
                 os.utime(other, (seconds, seconds))
                 assert newest_unfinished(tmp_path / "file") == watched / "content"
+
+
+class TestFilesThatCanBeMadeAgain:
+    def test_they_are_there_as_a_whole_and_not_brought_to_the_disk_one_by_one(
+        self, tmp_path: Path, calls: list[Call]
+    ) -> None:
+        write_file(tmp_path / "file", b"new")
+        assert (tmp_path / "file").read_bytes() == b"new"
+        assert names(tmp_path) == ["file"]
+        assert calls == [("replace", "content", "file")]
+
+
+def make(target: Path, content: str, **options: Any) -> None:
+    """Replace a folder, and bring the whole file system to the disk only where that is asked for."""
+    with replaced_folder(target, **{"make_durable": sync, **options}) as folder:
+        (folder / "deep").mkdir()
+        (folder / "deep" / "file").write_text(content)
+
+
+def content_of(target: Path) -> str:
+    assert names(target) == ["deep"]
+    return (target / "deep" / "file").read_text()
+
+
+def without_exchange(monkeypatch: pytest.MonkeyPatch, answer: int | None = None) -> None:
+    """A C library without the calls of Linux, or a file system that cannot exchange two names."""
+
+    class Libc:
+        pass
+
+    def refuse(*_: object) -> int:
+        ctypes.set_errno(answer or 0)
+        return -1
+
+    if answer is not None:
+        Libc.renameat2 = staticmethod(refuse)  # type: ignore[attr-defined]
+    monkeypatch.setattr(atomic, "_libc", lambda: Libc)
+
+
+class TestFolders:
+    def test_one_is_on_the_disk_before_it_is_renamed_and_its_name_is_before_success(
+        self, tmp_path: Path, calls: list[Call]
+    ) -> None:
+        make(tmp_path / "folder", "old", make_durable=sync_file_system)
+        renamed = ("rename", "content", "folder")
+        assert calls == [("syncfs", "content"), renamed, ("fsync", tmp_path.name)]
+        calls.clear()
+        make(tmp_path / "folder", "new", make_durable=sync_file_system)
+        exchanged = ("exchange", "content", "folder")
+        assert calls == [("syncfs", "content"), renamed, exchanged, ("fsync", tmp_path.name)]
+        assert content_of(tmp_path / "folder") == "new"
+        assert names(tmp_path) == ["folder"]
+
+    def test_one_whose_files_are_on_the_disk_needs_its_names_alone_to_be_brought_there(
+        self, tmp_path: Path, calls: list[Call]
+    ) -> None:
+        make(tmp_path / "folder", "new", make_durable=sync)
+        renamed = ("rename", "content", "folder")
+        assert calls == [("fsync", "content"), renamed, ("fsync", tmp_path.name)]
+
+    def test_every_file_and_folder_is_brought_to_the_disk_where_no_call_does_it_at_once(
+        self, tmp_path: Path, calls: list[Call], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        without_exchange(monkeypatch)
+        make(tmp_path / "folder", "new", make_durable=sync_file_system)
+        renamed = ("rename", "content", "folder")
+        synced = [("fsync", name) for name in ("content", "deep", "file")]
+        assert calls == [*synced, renamed, ("fsync", tmp_path.name)]
+
+    def test_a_disk_that_refuses_leaves_the_old_one(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        make(tmp_path / "folder", "old")
+
+        class Libc:
+            @staticmethod
+            def syncfs(_: int) -> int:
+                ctypes.set_errno(errno.EIO)
+                return -1
+
+        monkeypatch.setattr(atomic, "_libc", lambda: Libc)
+        with pytest.raises(OSError, match="Input/output error"):
+            make(tmp_path / "folder", "new", make_durable=sync_file_system)
+        assert content_of(tmp_path / "folder") == "old"
+        assert names(tmp_path) == ["folder"]
+
+    @pytest.mark.parametrize("answer", [None, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP])
+    def test_one_is_replaced_where_names_cannot_be_exchanged(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: int | None
+    ) -> None:
+        without_exchange(monkeypatch, answer)
+        for content in ("old", "new"):
+            make(tmp_path / "folder", content)
+        assert content_of(tmp_path / "folder") == "new"
+        assert names(tmp_path) == ["folder"]
+
+    def test_an_exchange_that_fails_for_another_reason_leaves_the_old_one(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        make(tmp_path / "folder", "old")
+        without_exchange(monkeypatch, errno.EACCES)
+        with pytest.raises(OSError, match="Permission denied"):
+            make(tmp_path / "folder", "new")
+        assert content_of(tmp_path / "folder") == "old"
+        assert names(tmp_path) == ["folder"]
+
+    @pytest.mark.parametrize("trouble", [OSError, KeyboardInterrupt])
+    def test_the_old_one_is_there_again_when_the_second_rename_fails(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trouble: type[BaseException]
+    ) -> None:
+        make(tmp_path / "folder", "old")
+        without_exchange(monkeypatch)
+        rename = os.rename
+
+        def fails_without_the_old_one(one: Path, other: Path) -> None:
+            if one.name == "content" and not (tmp_path / "folder").exists():
+                raise trouble
+            rename(one, other)
+
+        monkeypatch.setattr(os, "rename", fails_without_the_old_one)
+        with pytest.raises(trouble):
+            make(tmp_path / "folder", "new")
+        assert content_of(tmp_path / "folder") == "old"
+        assert names(tmp_path) == ["folder"]
+
+    @pytest.mark.parametrize("exchanges", [True, False])
+    def test_one_that_goes_away_just_before_it_is_replaced_is_no_trouble(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exchanges: bool
+    ) -> None:
+        make(tmp_path / "folder", "old")
+        if not exchanges:
+            without_exchange(monkeypatch)
+        exchanged = atomic._exchanged
+
+        def too_late(one: Path, other: Path) -> bool:
+            if other.exists():
+                shutil.rmtree(other)
+            return exchanged(one, other)
+
+        monkeypatch.setattr(atomic, "_exchanged", too_late)
+        make(tmp_path / "folder", "new")
+        assert content_of(tmp_path / "folder") == "new"
+        assert names(tmp_path) == ["folder"]
+
+    def test_the_first_of_two_writers_of_the_same_content_is_kept(self, tmp_path: Path) -> None:
+        target = tmp_path / "folder"
+        with replaced_folder(target, keep_existing=True) as second:
+            (second / "half").write_text("second")
+            make(target, "first", keep_existing=True)
+        assert content_of(target) == "first"
+        assert names(tmp_path) == ["folder"]
+
+    def test_what_another_writer_writes_is_not_touched(self, tmp_path: Path) -> None:
+        """As where there are no locks, and nothing keeps a second writer out."""
+        target = tmp_path / "folder"
+        make(target, "old")
+        with replaced_folder(target) as folder:
+            (folder / "deep").mkdir()
+            (folder / "deep" / "file").write_text("first")
+            make(target, "second")
+            assert content_of(target) == "second"
+        assert content_of(target) == "first"
+        assert names(tmp_path) == ["folder"]
 
 
 class TestLinks:
@@ -311,6 +481,56 @@ class TestLeftovers:
         with pytest.raises(OSError, match="No space left"):
             write_file(tmp_path / "file", b"new")
         assert names(tmp_path) == []
+
+    def test_the_old_folder_of_a_writer_that_was_killed_between_two_renames_is_there_again(
+        self, tmp_path: Path
+    ) -> None:
+        left = leave(tmp_path / f".folder.{DEAD}", "lock")
+        make(left / "superseded", "old")
+        (left / "content").mkdir()
+        remove_leftovers(tmp_path / "folder")
+        assert content_of(tmp_path / "folder") == "old"
+        assert names(tmp_path) == ["folder"]
+
+    def test_the_old_folder_of_a_writer_that_was_killed_after_two_renames_is_removed(
+        self, tmp_path: Path
+    ) -> None:
+        make(leave(tmp_path / f".folder.{DEAD}", "lock") / "superseded", "old")
+        make(tmp_path / "folder", "new")
+        assert content_of(tmp_path / "folder") == "new"
+        assert names(tmp_path) == ["folder"]
+
+    def test_an_old_folder_that_cannot_get_its_name_back_is_not_removed(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        left = leave(tmp_path / f".folder.{DEAD}", "lock")
+        make(left / "superseded", "old")
+
+        def refuse(*_: object) -> None:
+            raise PermissionError(errno.EACCES, "Permission denied")
+
+        monkeypatch.setattr(os, "rename", refuse)
+        remove_leftovers(tmp_path / "folder")
+        assert content_of(left / "superseded") == "old"
+
+    @pytest.mark.parametrize("there_is_a_new_one", [False, True])
+    def test_folders_of_the_first_release_are_taken_up_when_their_writer_is_dead(
+        self, tmp_path: Path, there_is_a_new_one: bool
+    ) -> None:
+        make(tmp_path / ".folder.superseded", "old")
+        make(tmp_path / ".folder.unfinished", "half")
+        if there_is_a_new_one:
+            (tmp_path / ".folder.unfinished").rename(tmp_path / "folder")
+            (tmp_path / ".folder.unfinished").mkdir()
+        descriptor = os.open(tmp_path / ".folder.unfinished", os.O_RDONLY)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        before = names(tmp_path)
+        remove_leftovers(tmp_path / "folder")
+        assert names(tmp_path) == before  # as long as its writer is alive
+        os.close(descriptor)
+        remove_leftovers(tmp_path / "folder")
+        assert names(tmp_path) == ["folder"]
+        assert content_of(tmp_path / "folder") == ("half" if there_is_a_new_one else "old")
 
     def test_the_names_of_the_first_release_are_removed_when_they_are_old(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
