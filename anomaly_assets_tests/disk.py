@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from anomaly_assets import atomic
+from anomaly_assets import linux
 
 Call = tuple[str, ...]
 
@@ -20,9 +20,9 @@ def record_calls(monkeypatch: pytest.MonkeyPatch) -> list[Call]:
     def record(name: str, told: Callable[..., Call]) -> None:
         call = getattr(os, name)
 
-        def noted(*arguments: Any) -> None:
+        def noted(*arguments: Any, **options: Any) -> None:
             made.append((name, *told(*arguments)))
-            call(*arguments)
+            call(*arguments, **options)
 
         monkeypatch.setattr(os, name, noted)
 
@@ -43,8 +43,8 @@ def record_calls(monkeypatch: pytest.MonkeyPatch) -> list[Call]:
             made.append(("exchange", *names(os.fsdecode(arguments[1]), os.fsdecode(arguments[3]))))
             return int(libc.renameat2(*arguments))
 
-    libc = atomic._libc()
-    monkeypatch.setattr(atomic, "_libc", lambda: Libc)
+    libc = linux._libc()
+    monkeypatch.setattr(linux, "_libc", lambda: Libc)
     record("fsync", opened)
     record("replace", names)
     record("rename", names)

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from anomaly_assets import atomic
+from anomaly_assets import atomic, linux, lock_file
 from anomaly_assets.atomic import (
     TargetBusyError,
     TargetError,
@@ -28,7 +28,7 @@ from anomaly_assets.atomic import (
     replaced_folder,
     resolved,
     sync,
-    sync_file_system,
+    sync_tree,
     write_file,
 )
 from anomaly_assets_tests.disk import Call, record_calls
@@ -181,18 +181,18 @@ def without_exchange(monkeypatch: pytest.MonkeyPatch, answer: int | None = None)
 
     if answer is not None:
         Libc.renameat2 = staticmethod(refuse)  # type: ignore[attr-defined]
-    monkeypatch.setattr(atomic, "_libc", lambda: Libc)
+    monkeypatch.setattr(linux, "_libc", lambda: Libc)
 
 
 class TestFolders:
     def test_one_is_on_the_disk_before_it_is_renamed_and_its_name_is_before_success(
         self, tmp_path: Path, calls: list[Call]
     ) -> None:
-        make(tmp_path / "folder", "old", make_durable=sync_file_system)
+        make(tmp_path / "folder", "old", make_durable=sync_tree)
         renamed = ("rename", "content", "folder")
         assert calls == [("syncfs", "content"), renamed, ("fsync", tmp_path.name)]
         calls.clear()
-        make(tmp_path / "folder", "new", make_durable=sync_file_system)
+        make(tmp_path / "folder", "new", make_durable=sync_tree)
         exchanged = ("exchange", "content", "folder")
         assert calls == [("syncfs", "content"), renamed, exchanged, ("fsync", tmp_path.name)]
         assert content_of(tmp_path / "folder") == "new"
@@ -209,7 +209,7 @@ class TestFolders:
         self, tmp_path: Path, calls: list[Call], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         without_exchange(monkeypatch)
-        make(tmp_path / "folder", "new", make_durable=sync_file_system)
+        make(tmp_path / "folder", "new", make_durable=sync_tree)
         renamed = ("rename", "content", "folder")
         synced = [("fsync", name) for name in ("content", "deep", "file")]
         assert calls == [*synced, renamed, ("fsync", tmp_path.name)]
@@ -225,9 +225,9 @@ class TestFolders:
                 ctypes.set_errno(errno.EIO)
                 return -1
 
-        monkeypatch.setattr(atomic, "_libc", lambda: Libc)
+        monkeypatch.setattr(linux, "_libc", lambda: Libc)
         with pytest.raises(OSError, match="Input/output error"):
-            make(tmp_path / "folder", "new", make_durable=sync_file_system)
+            make(tmp_path / "folder", "new", make_durable=sync_tree)
         assert content_of(tmp_path / "folder") == "old"
         assert names(tmp_path) == ["folder"]
 
@@ -277,14 +277,14 @@ class TestFolders:
         make(tmp_path / "folder", "old")
         if not exchanges:
             without_exchange(monkeypatch)
-        exchanged = atomic._exchanged
+        exchanged = linux.exchange_names
 
         def too_late(one: Path, other: Path) -> bool:
             if other.exists():
                 shutil.rmtree(other)
             return exchanged(one, other)
 
-        monkeypatch.setattr(atomic, "_exchanged", too_late)
+        monkeypatch.setattr(atomic, "exchange_names", too_late)
         make(tmp_path / "folder", "new")
         assert content_of(tmp_path / "folder") == "new"
         assert names(tmp_path) == ["folder"]
@@ -459,7 +459,7 @@ class TestLeftovers:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """The other one has the lock when ours is made, and removes its file before ours is asked for."""
-        target, flock, between = tmp_path / "file", atomic._flock, [True]
+        target, flock, between = tmp_path / "file", lock_file._flock, [True]
 
         def flock_late(descriptor: int) -> bool | None:
             if between and between.pop():
@@ -467,9 +467,26 @@ class TestLeftovers:
                 assert names(tmp_path) == []
             return flock(descriptor)
 
-        monkeypatch.setattr(atomic, "_flock", flock_late)
+        monkeypatch.setattr(lock_file, "_flock", flock_late)
         write_file(target, b"new")
         assert names(tmp_path) == ["file"]
+
+    def test_a_folder_that_has_just_got_a_new_writer_is_not_removed(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The writer comes when the lock of the one that removes it is gone, and its folder is not."""
+        left = leave(tmp_path / f".file.{DEAD}", "lock", "content")
+        unlock, locks = lock_file.unlock_file, list[int | None]()
+
+        def unlock_and_be_interrupted(descriptor: int, path: Path) -> None:
+            unlock(descriptor, path)
+            locks.append(lock_file.lock_file(path))
+
+        monkeypatch.setattr(atomic, "unlock_file", unlock_and_be_interrupted)
+        remove_leftovers(tmp_path / "file")
+        assert names(left) == ["lock"]
+        assert locks[0] is not None
+        os.close(locks[0])
 
     def test_a_full_disk_leaves_no_empty_folder(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -558,7 +575,7 @@ class TestWithoutLocks:
             def flock(*_: object) -> None:
                 raise OSError(errno.ENOSYS, "Function not implemented")
 
-        monkeypatch.setattr(atomic, "fcntl", None if missing == "fcntl" else Refusing)
+        monkeypatch.setattr(lock_file, "fcntl", None if missing == "fcntl" else Refusing)
 
     def test_a_file_is_written_and_what_is_left_is_removed_a_day_later(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -615,7 +632,7 @@ class TestOnlyWriter:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Its holder ends between the opening of the file and the lock, and a third one comes."""
-        target, flock = tmp_path / "file", atomic._flock
+        target, flock = tmp_path / "file", lock_file._flock
         first, third = only_writer(target), only_writer(target)
         first.__enter__()
         between = [True]
@@ -626,7 +643,7 @@ class TestOnlyWriter:
                 third.__enter__()
             return flock(descriptor)
 
-        monkeypatch.setattr(atomic, "_flock", flock_late)
+        monkeypatch.setattr(lock_file, "_flock", flock_late)
         with pytest.raises(TargetBusyError):
             only_writer(target).__enter__()
         third.__exit__(None, None, None)
@@ -645,7 +662,7 @@ def test_it_can_be_imported_where_the_calls_of_linux_are_missing() -> None:
         "import sys, ctypes; sys.modules['fcntl'] = None\n"
         "def none(name, **_): raise TypeError('LoadLibrary() argument 1 must be str, not None')\n"
         "ctypes.CDLL = none\n"
-        "from anomaly_assets import atomic; print(atomic.fcntl, atomic._libc())\n"
+        "from anomaly_assets import atomic, linux, lock_file; print(lock_file.fcntl, linux._libc())\n"
         "print({'duckdb', 'dagster', 'dlt', 'fsspec', 'numpy'} & {*sys.modules})"
     )
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import duckdb
 
-from anomaly_assets.atomic import sync_file_system, write_file
+from anomaly_assets.atomic import sync_tree, write_file
 from anomaly_assets.previews import sheets
 
 _DRAWING = 1
@@ -76,7 +76,7 @@ def current_sheets(
         lying = [path.relative_to(folder).as_posix() for path in files]
         noted = json.dumps({"digest": digest, "files": lying, "small": [*small]})
         # Else a power cut could leave the note, and sheets that are empty and never drawn again.
-        sync_file_system(folder)
+        sync_tree(folder)
         write_file(note, noted.encode())
     return ContactSheets(small, files, images, drawn=True)
 
