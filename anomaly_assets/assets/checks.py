@@ -7,6 +7,7 @@ import duckdb
 
 from anomaly_assets.assets.reports import bytes_within, picture, table
 from anomaly_assets.assets.resources import WarehouseResource
+from anomaly_assets.atomic import write_file
 from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.settings import Settings
 from anomaly_assets.warehouse import checks as quality
@@ -109,7 +110,7 @@ def _pictures(
     folder = settings.database.absolute().parent / "contact_sheets" / "checks"
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{check.name}.jpg"
-    path.write_bytes(as_jpeg(sheet))
+    write_file(path, as_jpeg(sheet))
     return {
         "pictures": picture(check.name, small_sheet(sheet, _MOST_BYTES)),
         "pictures_file": dg.MetadataValue.path(str(path)),
