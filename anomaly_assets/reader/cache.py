@@ -19,7 +19,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -68,11 +68,22 @@ class CachedSelection:
 
 
 def cached_selections(directory: str | Path) -> list[CachedSelection]:
-    """What `Samples.cache` left in a directory, the oldest first: of every snapshot, half-written too."""
-    folders = [path for path in Path(directory).iterdir() if path.is_dir()]
-    return sorted(
-        (_entry(folder) for folder in folders if _is_ours(folder)), key=lambda e: e.changed_at
-    )
+    """What `Samples.cache` left in a directory, the oldest first: of every snapshot, half-written too.
+
+    Raises:
+        FileNotFoundError: There is no such directory.
+    """
+    try:
+        folders = [path for path in Path(directory).iterdir() if path.is_dir()]
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f"{directory} does not exist: name the directory that Samples.cache was given."
+        ) from None
+    found = []
+    for folder in filter(_is_ours, folders):
+        with suppress(FileNotFoundError):  # finished, or removed, since the directory was listed
+            found.append(_entry(folder))
+    return sorted(found, key=lambda entry: entry.changed_at)
 
 
 def _is_ours(folder: Path) -> bool:
@@ -157,11 +168,15 @@ def read(folder: Path) -> tuple[Selection, CachedPixels]:
         pixels = CachedPixels(folder, selection.mask_from_file)
         pixels.check(selection.shape)
     except (OSError, ValueError, KeyError, TypeError, EOFError, pa.ArrowInvalid) as error:
-        raise CacheError(
-            f"{folder} is no cached selection, or is damaged: {error}. Delete it; Samples.cache "
-            "writes it again."
-        ) from error
+        raise _unreadable(folder, error) from error
     return selection, pixels
+
+
+def _unreadable(folder: Path, error: Exception) -> CacheError:
+    return CacheError(
+        f"{folder} is no cached selection, or is damaged: {error}. Delete it; Samples.cache "
+        "writes it again."
+    )
 
 
 class CachedPixels:
@@ -215,7 +230,10 @@ class CachedPixels:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._open()
+        try:
+            self._open()
+        except (OSError, ValueError, EOFError) as error:
+            raise _unreadable(self._folder, error) from error
 
 
 def _copied(mapped: UInt8Array, positions: IntArray) -> UInt8Array:
