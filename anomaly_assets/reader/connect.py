@@ -28,7 +28,8 @@ __all__ = ["Database", "DatabaseError", "connect", "explained"]
 
 _NEWEST_SNAPSHOT = "SELECT snapshot_id FROM snapshots ORDER BY published_at DESC LIMIT 1"
 
-_LAYOUT = "SELECT count(*), bit_xor(hash(image_id, rowid)) FROM image_tensors"
+# Of one text, because DuckDB combines hashes of several values by exclusive or, in which order is lost.
+_LAYOUT = "SELECT count(*), bit_xor(hash(image_id || ' ' || rowid)) FROM image_tensors"
 
 _MEMORY_BYTES = 512 * 1024 * 1024
 """Of what was read, DuckDB keeps so much for the next time; by default it would keep up to 80 % of the
@@ -77,6 +78,8 @@ class Database:
         else:
             found, opened = open_snapshot(location, snapshot)
             self._open_with(opened, str(found.path), found.snapshot_id)
+        if self._held is None or not self._held.has_address():
+            self._note_layout()  # a fork has nothing else to compare
 
     def _open_with(self, opened: Opened, location: str, snapshot_id: str | None = None) -> None:
         self.location = location
@@ -180,7 +183,7 @@ class Database:
     def _is_same(self, opened: Opened) -> bool:
         """Return whether rows that were found before are the same in what is open now."""
         held, file = self._held, opened.file
-        if held is not None and file is not None and held.state == file.state:
+        if held and file and file.has_address() and held.state == file.state:
             return True
         # A file with the same content can have it in other rows, for instance after it was compacted.
         return (
@@ -195,11 +198,14 @@ class Database:
             "again, keep older snapshots (ANOMALY_KEEP_SNAPSHOTS), or read from `Samples.cache`."
         )
 
-    def __getstate__(self) -> dict[str, Any]:
+    def _note_layout(self) -> None:
         process, opened = self._state
         if self._layout is None and process == os.getpid() and opened is not None:
             with explained(self.location), opened.cursor() as cursor:
                 self._layout = _layout(cursor)
+
+    def __getstate__(self) -> dict[str, Any]:
+        self._note_layout()
         return {**self.__dict__, "_state": (None, None)}
 
 

@@ -86,7 +86,7 @@ class Swapped:
 
     def hook(self, patch: pytest.MonkeyPatch, swap: Callable[[], None]) -> None:
         """Call `swap` between the steps of every reader."""
-        patch.setattr(opened, "HeldFile", _around(opened.HeldFile, swap))
+        patch.setattr(opened, "HeldFile", around(opened.HeldFile, swap))
         # DuckDB resolves an address to a name, and opens what has that name a moment later.
         literal = opened.sql_literal
 
@@ -104,14 +104,16 @@ class Swapped:
             (selection, "_statistics"),
             (stored, "find_blobs"),
         ):
-            patch.setattr(module, name, _around(getattr(module, name), swap))
+            patch.setattr(module, name, around(getattr(module, name), swap))
 
 
-def _around(function: Callable[..., Any], swap: Callable[[], None]) -> Callable[..., Any]:
+def around(function: Callable[..., Any], step: Callable[[], object]) -> Callable[..., Any]:
+    """Return a function that calls `step` before and after another one."""
+
     def called(*arguments: Any, **named: Any) -> Any:
-        swap()
+        step()
         result = function(*arguments, **named)
-        swap()
+        step()
         return result
 
     return called

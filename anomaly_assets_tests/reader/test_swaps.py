@@ -62,7 +62,7 @@ def test_where_each_attempt_opens_another_file_duckdb_reads_the_one_that_it_has(
         patch.setattr(opened, "_has_opened", lambda *_: False)
         samples = open_samples(both.database)
     with samples:
-        assert samples._pixels.threads == 1  # type: ignore[attr-defined]
+        assert samples._pixels.threads == 1
         assert both.is_right(samples)
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 import duckdb
 
 from anomaly_assets.warehouse.base import sql_literal
+from anomaly_assets.warehouse.locations import is_file
 from anomaly_assets.warehouse.publishing.held import HeldFile, identity
 
 _CATALOG = "published"
@@ -223,10 +224,14 @@ def _meaning(location: str, error: duckdb.Error) -> str:
             f"{location} is no published database of this project: {said}. "
             "`make materialize` makes one."
         )
-    return f"{location} cannot be read: {said}. {_DAMAGED}"
+    return f"{location} cannot be read: {said}. {_DAMAGED if is_file(location) else _GONE}"
 
 
 _DAMAGED = "If the file is damaged, delete it and run `make materialize`, which publishes it again."
+
+_GONE = (
+    "Open it again; if that fails too, look whether its server runs and its files are still there."
+)
 
 _ADVICE = (
     ("Could not set lock", "Close it in the program that has it open for writing, then open it."),
