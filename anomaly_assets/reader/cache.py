@@ -74,14 +74,21 @@ class CachedSelection:
 
 
 def cached_selections(directory: str | Path) -> list[CachedSelection]:
-    """What `Samples.cache` left in a directory, the oldest first: of every snapshot, half-written too."""
+    """What `Samples.cache` left in a directory, the oldest first: of every snapshot, half-written too.
+
+    Raises:
+        FileNotFoundError: There is no such directory.
+    """
+    try:
+        folders = [path for path in Path(directory).iterdir() if path.is_dir()]
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f"{directory} does not exist: name the directory that Samples.cache was given."
+        ) from None
     found = []
-    for folder in Path(directory).iterdir():
-        if folder.is_dir() and _is_ours(folder):
-            with suppress(
-                FileNotFoundError
-            ):  # its writer has just given it its name, or it was removed
-                found.append(_entry(folder))
+    for folder in filter(_is_ours, folders):
+        with suppress(FileNotFoundError):  # finished, or removed, since the directory was listed
+            found.append(_entry(folder))
     return sorted(found, key=lambda entry: entry.changed_at)
 
 
@@ -159,11 +166,15 @@ def read(folder: Path) -> tuple[Selection, CachedPixels]:
         pixels = CachedPixels(folder, selection.mask_from_file)
         pixels.check(selection.shape)
     except (OSError, ValueError, KeyError, TypeError, EOFError, pa.ArrowInvalid) as error:
-        raise CacheError(
-            f"{folder} is no cached selection, or is damaged: {error}. Delete it; Samples.cache "
-            "writes it again."
-        ) from error
+        raise _unreadable(folder, error) from error
     return selection, pixels
+
+
+def _unreadable(folder: Path, error: Exception) -> CacheError:
+    return CacheError(
+        f"{folder} is no cached selection, or is damaged: {error}. Delete it; Samples.cache "
+        "writes it again."
+    )
 
 
 class CachedPixels:
@@ -217,7 +228,10 @@ class CachedPixels:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._open()
+        try:
+            self._open()
+        except (OSError, ValueError, EOFError) as error:
+            raise _unreadable(self._folder, error) from error
 
 
 def _copied(mapped: UInt8Array, positions: IntArray) -> UInt8Array:

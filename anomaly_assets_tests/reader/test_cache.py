@@ -18,6 +18,7 @@ from anomaly_assets.reader import (
     CachedSelection,
     CacheError,
     Samples,
+    cache,
     cached_selections,
     open_cache,
     open_samples,
@@ -25,6 +26,7 @@ from anomaly_assets.reader import (
 from anomaly_assets.reader import cache as caching
 from anomaly_assets_tests.disk import record_calls
 from anomaly_assets_tests.reader.published import publish_rows
+from anomaly_assets_tests.reader.swapping import around
 from anomaly_assets_tests.reader.test_connect import replace_published
 from anomaly_assets_tests.warehouse.project import Project
 
@@ -260,6 +262,33 @@ def test_a_damaged_cache_is_named_with_what_to_do(
     (entry.folder / name).write_bytes(content[: len(content) // 2])
     with pytest.raises(CacheError, match=rf"{entry.folder.name} is no cached .* Delete it"):
         open_samples(database).cache(tmp_path)
+
+
+def test_a_cache_that_is_removed_while_others_are_listed_is_left_out(
+    database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    samples = open_samples(database)
+    samples.cache(tmp_path)
+    samples[:2].cache(tmp_path)
+    first, second = cached_selections(tmp_path)
+    monkeypatch.setattr(
+        cache,
+        "_description",
+        around(cache._description, lambda: shutil.rmtree(second.folder, True)),
+    )
+    assert cached_selections(tmp_path) == [first]
+    with pytest.raises(
+        FileNotFoundError, match=r"none does not exist: name the directory that Sampl"
+    ):
+        cached_selections(tmp_path / "none")
+
+
+def test_a_process_whose_cache_was_removed_says_so(database: Path, tmp_path: Path) -> None:
+    pickled = pickle.dumps(open_samples(database).cache(tmp_path))
+    (entry,) = cached_selections(tmp_path)
+    entry.remove()
+    with pytest.raises(CacheError, match=rf"{entry.folder.name} is no cached .* Delete it"):
+        pickle.loads(pickled)
 
 
 def test_nothing_is_not_cached(database: Path, tmp_path: Path) -> None:
