@@ -309,3 +309,19 @@ def test_a_run_ends_with_a_line_for_each_source_dataset(
         unknown,
         f"mvtec_ad: 9 images from {tiny.mvtec_ad.as_uri()}, refreshed",
     ]
+
+
+def test_a_run_whose_publication_is_refused_leaves_the_pictures_of_others_alone(
+    bolts: Environment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sheets = bolts.database.parent / "contact_sheets"
+    before = {path: path.read_bytes() for path in sheets.rglob("*") if path.is_file()}
+    assert before
+    other = tmp_path / "other"
+    monkeypatch.setenv("ANOMALY_WAREHOUSE", str(other / "warehouse.duckdb"))
+    monkeypatch.setenv("MVTEC_AD_ROOT", str(other / "root"))
+    write_pictures(other / "root", *(f"nut/train/scratch/{n:03}.png" for n in range(3)))
+    assert run_job().failures.keys() == {"published_database"}
+    assert {path: path.read_bytes() for path in sheets.rglob("*") if path.is_file()} == before
+    assert (other / "contact_sheets" / "mvtec_ad" / "nut.jpg").exists()
+    assert [*(other / "contact_sheets" / "checks").iterdir()]
