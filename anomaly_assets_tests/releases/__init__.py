@@ -5,7 +5,8 @@ modification time `SAMPLES_MODIFIED_AT`; a copy of the samples with the same tim
 
 - `first_named_roots.zip`: the roots were named (`/data/mvtec_ad` and `/data/dagm_2007`). Two publications:
   61 samples (without `bolt/test/good/002.png`), which are kept beside the published file, then 62.
-- `first_sample_roots.zip`: no root was named, so the samples of the repository were loaded. One publication.
+- `first_sample_roots.zip`: no root was named, so the samples of the repository were loaded. One
+  publication.
 """
 
 from __future__ import annotations
