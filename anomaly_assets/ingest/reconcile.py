@@ -125,7 +125,7 @@ def reconcile(
     """List a root and compare it with what is loaded.
 
     Changes no rows of the dataset but what a killed load left. If there is something to load, the row of
-    the dataset in `source_datasets` is written, so that the warehouse lists it before its first row arrives.
+    the dataset in `source_datasets` is written, so that the warehouse lists it before a row is there.
 
     Args:
         dataset: The source dataset.
