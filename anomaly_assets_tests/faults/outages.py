@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from anomaly_assets_tests.faults.command import Command, Fault, Skip, Workspace
-from anomaly_assets_tests.faults.content import healed
+from anomaly_assets_tests.faults.content import healed, publications
 from anomaly_assets_tests.faults.scene import ROOT_VARIABLES, Scenario, Scene, discard, roots_below
 from anomaly_assets_tests.faults.trials import Facts, Trial
 
@@ -42,6 +42,8 @@ def trials(scene: Scene, scenarios: dict[str, Scenario], quick: bool) -> Iterato
         return
     yield Trial("disk full", "first load, tensors", partial(_full_disk, scene, load, "tensors"))
     yield Trial("disk full", "first load, publish", partial(_full_disk, scene, load, "publish"))
+    run = partial(_full_three_times, scene, load)
+    yield Trial("disk full", "first load, publish, three times", run)
     run = partial(_no_permission, scene, remake, "image_tensors", "mvtec_ad")
     yield Trial("no permission", "remake, whole root while decoding", run)
     run = partial(_no_permission, scene, scenarios["refresh"], "", "mvtec_ad/bolt")
@@ -109,6 +111,22 @@ def _on_small_disk(scene: Scene, scenario: Scenario, room: int) -> Facts:
         rows = healed(workspace, scenario.after)
     discard(workspace)
     return {**facts, "how": "a small tmpfs", "rows_compared": rows}
+
+
+def _full_three_times(scene: Scene, scenario: Scenario) -> Facts:
+    """The list of snapshots must be what was published: here one, after three that failed."""
+    workspace = scene.workspace_for(scenario)
+    size = scenario.made.warehouse.stat().st_size
+    with small_disk(workspace.data, size + size // 2) as grow:
+        for _ in range(3):
+            facts = must_fail(workspace, _FULL)
+        grow()
+        rows = healed(workspace, scenario.after)
+        noted = publications(workspace.database)
+    if noted != 1:
+        raise Fault(f"snapshots lists {noted} publications, of which {noted - 1} failed")
+    discard(workspace)
+    return {**facts, "snapshots": noted, "rows_compared": rows}
 
 
 def _with_small_files(scene: Scene, scenario: Scenario, largest: int) -> Facts:
