@@ -16,9 +16,8 @@ when its version or the transform changes; a file that could not be *read* is tr
 from __future__ import annotations
 
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, suppress
 from dataclasses import asdict
 from datetime import datetime, timezone
@@ -29,11 +28,11 @@ import pyarrow as pa
 
 from anomaly_assets.ingest.roots import Root
 from anomaly_assets.tensors.batches import cut, stale_images, tasks_of, transactions_of
-from anomaly_assets.tensors.compute import Compute
+from anomaly_assets.tensors.compute import Compute, decode_in_order
 from anomaly_assets.tensors.decode import (
     IMAGE_COLUMNS,
     TENSORS_SCHEMA,
-    UNREADABLE,
+    TRANSIENT,
     DecodedBatch,
     Rejection,
 )
@@ -63,7 +62,16 @@ REJECTIONS_SCHEMA = pa.schema(
 )
 """Exactly the columns of `rejected_images`."""
 
-_KNOWN = "SELECT image_id FROM image_tensors WHERE image_id IN (FROM stale)"
+_KNOWN = """
+SELECT
+    image_id,
+    -- One whose mask came or went goes with another label than it had.
+    CASE WHEN (known.mask_file_version IS NULL) = (stale.mask_file_version IS NULL) THEN known.transform END
+FROM image_tensors AS known JOIN stale USING (image_id)
+"""
+
+_KEPT_AT_ONCE = 16
+"""Tensors that are kept and read at once, so that few are in memory."""
 
 Progress = Callable[[int, int], None]
 """Called with the number of images done and the number to do."""
@@ -134,7 +142,8 @@ def _build_part(
     transactions = transactions_of(stale.num_rows, rows)
     with compute() as opened:
         tasks = tasks_of(transactions, opened)
-        decoded = _decode_in_order(opened, cut(stale, chain(*tasks)), roots, spec)
+        images = (stale_images(rows.to_pylist()) for rows in cut(stale, chain(*tasks)))
+        decoded = decode_in_order(opened, images, roots, spec)
         noted = _noted(decoded, stale.num_rows, report, progress)
         started, waited = time.monotonic(), report.wait_seconds
         for transaction, batches in zip(cut(stale, transactions), tasks, strict=True):
@@ -142,28 +151,12 @@ def _build_part(
             if warehouse.decodes_first:
                 ready = iter(list(ready))
             with warehouse.writing(), warehouse.connect(wide_rows=True) as connection:
-                replaced, lost = _write(connection, transaction, ready, run_id)
+                replaced, lost, kept = _write(connection, transaction, ready, run_id)
                 report.changed += replaced
                 report.removed += lost
+                report.decoded -= kept
                 report.unchanged = row_count(connection, "image_tensors") - report.decoded
         report.write_seconds += time.monotonic() - started - (report.wait_seconds - waited)
-
-
-def _decode_in_order(
-    compute: Compute,
-    batches: Iterable[pa.Table],
-    roots: Mapping[str, Root],
-    spec: TensorSpec,
-) -> Iterator[DecodedBatch]:
-    """Decode batches, some of them at once, and yield them in order."""
-    pending: deque[Future[DecodedBatch]] = deque()
-    for batch in batches:
-        if len(pending) >= compute.window:
-            yield compute.result(pending.popleft())
-        images = stale_images(batch)
-        pending.append(compute.executor.submit(compute.task, images, roots, spec))
-    while pending:
-        yield compute.result(pending.popleft())
 
 
 def _noted(
@@ -181,7 +174,7 @@ def _noted(
         report.decoded += batch.tensors.num_rows
         reasons = Counter(rejection.reason for rejection in batch.rejections)
         report.rejections.update(reasons)
-        unreadable += reasons[UNREADABLE]
+        unreadable += sum(reasons[reason] for reason in TRANSIENT)
         _refuse_unreadable(unreadable, total, batch)
         if progress:
             progress(tried, total)
@@ -190,11 +183,12 @@ def _noted(
 
 def _refuse_unreadable(count: int, total: int, batch: DecodedBatch) -> None:
     if count >= _FEW_UNREADABLE and count > MOST_UNREADABLE * total:
-        unreadable = (rejected for rejected in batch.rejections if rejected.reason == UNREADABLE)
-        last = next((f" The last one: {rejected.detail}" for rejected in unreadable), "")
+        unreadable = (rejected for rejected in batch.rejections if rejected.reason in TRANSIENT)
+        last = next((f" The last one: {rejected.detail}." for rejected in unreadable), "")
         raise TooManyUnreadableError(
-            f"{count} of {total} files to decode cannot be read.{last} Nothing is lost: what was "
-            "decoded stays, and the next run goes on from there. Check the root and its permissions."
+            f"{count} of {total} files to decode cannot be read as they were listed.{last} Nothing is "
+            "lost: what was decoded stays, and the next run goes on from there. Check the root and its "
+            "permissions, and whether it is the same one everywhere and at rest."
         )
 
 
@@ -203,43 +197,55 @@ def _write(
     images: pa.Table,
     batches: Iterator[DecodedBatch],
     run_id: str | None,
-) -> tuple[int, int]:
+) -> tuple[int, int, int]:
     """Replace all that is known about some images by what was decoded, in one transaction.
 
+    Where a file or its mask could not be read as it was listed, the tensor that there is stays.
+
     Returns:
-        How many tensors were replaced, and how many are gone because nothing took their place.
+        How many tensors were replaced, how many are gone because nothing took their place, and how many
+        were decoded without their mask and given up for the one that there was.
     """
     rejections: list[Rejection] = []
     failures: list[Exception] = []
+    known: dict[str, str | None] = {}
     written: set[str] = set()
+    kept: set[str] = set()
+    given_up = 0
 
     def tensors() -> Iterator[pa.RecordBatch]:
+        nonlocal given_up
         try:
             for batch in batches:
                 rejections.extend(batch.rejections)
-                written.update(batch.tensors["image_id"].to_pylist())
-                yield batch.tensors
+                kept.update(_with_good_tensors(batch.rejections, known))
+                usable = _without(batch.tensors, kept)
+                given_up += batch.tensors.num_rows - usable.num_rows
+                written.update(usable["image_id"].to_pylist())
+                yield usable
         except Exception as error:
             failures.append(error)
             raise
 
-    connection.register("stale", images.select(["image_id"]))
+    connection.register("stale", images.select(["image_id", "mask_file_version"]))
     connection.register("decoded", pa.RecordBatchReader.from_batches(TENSORS_SCHEMA, tensors()))
     connection.begin()
     try:
-        known = {image_id for (image_id,) in connection.execute(_KNOWN).fetchall()}
-        connection.execute("DELETE FROM image_tensors WHERE image_id IN (FROM stale)")
-        connection.execute("DELETE FROM rejected_images WHERE image_id IN (FROM stale)")
+        known.update(connection.execute(_KNOWN).fetchall())
+        of_these = "image_id IN (SELECT image_id FROM stale)"
+        connection.execute(f"DELETE FROM image_tensors WHERE {of_these}")  # noqa: S608
+        connection.execute(f"DELETE FROM rejected_images WHERE {of_these}")  # noqa: S608
         connection.execute(
             "INSERT INTO image_tensors SELECT * REPLACE ($run_id AS run_id) FROM decoded",
             {"run_id": run_id},
         )
+        _put_back(connection, sorted(kept))
         rejected_at = datetime.now(timezone.utc)
         rejected = [{**asdict(rejection), "rejected_at": rejected_at} for rejection in rejections]
         connection.register("rejected", pa.Table.from_pylist(rejected, REJECTIONS_SCHEMA))
         connection.execute("INSERT INTO rejected_images FROM rejected")
         connection.commit()
-        return len(known & written), len(known - written)
+        return len(known.keys() & written), len(known.keys() - written - kept), given_up
     except BaseException:
         with suppress(duckdb.TransactionException):  # a commit that a signal ended has ended it
             connection.rollback()
@@ -249,6 +255,43 @@ def _write(
     finally:
         for name in ("stale", "decoded", "rejected"):
             connection.unregister(name)
+
+
+def _with_good_tensors(
+    rejections: Sequence[Rejection], known: Mapping[str, str | None]
+) -> set[str]:
+    """Return images of which a file could not be read as it was listed, and whose tensor can stay.
+
+    Args:
+        rejections: What could not be used.
+        known: Image to the transform of the tensor that it has; None where that cannot stay.
+    """
+    return {
+        rejected.image_id
+        for rejected in rejections
+        if rejected.reason in TRANSIENT and known.get(rejected.image_id) == rejected.transform
+    }
+
+
+def _without(tensors: pa.RecordBatch, image_ids: set[str]) -> pa.RecordBatch:
+    if image_ids.isdisjoint(ids := tensors["image_id"].to_pylist()):
+        return tensors
+    return tensors.filter(pa.array([image_id not in image_ids for image_id in ids]))
+
+
+def _put_back(connection: duckdb.DuckDBPyConnection, image_ids: Sequence[str]) -> None:
+    """Insert tensors that the open transaction has deleted, as another connection still sees them."""
+    if not image_ids:
+        return
+    [place] = connection.execute("SELECT current_database()").fetchall()
+    with connection.cursor() as before:
+        before.execute(f"USE {place[0]}.main")
+        for start in range(0, len(image_ids), _KEPT_AT_ONCE):
+            some = {"image_ids": image_ids[start : start + _KEPT_AT_ONCE]}
+            query = "FROM image_tensors WHERE image_id IN (SELECT unnest($image_ids))"
+            connection.register("kept", before.execute(query, some).to_arrow_table())
+            connection.execute("INSERT INTO image_tensors FROM kept")
+            connection.unregister("kept")
 
 
 def _remove_gone(connection: duckdb.DuckDBPyConnection) -> int:
@@ -271,6 +314,6 @@ def find_stale(
         "columns": IMAGE_COLUMNS,
         "source_datasets": list(source_datasets),
         "transform": spec.transform,
-        "unreadable": UNREADABLE,
+        "transient": list(TRANSIENT),
     }
     return connection.execute(sql_text("stale_images"), parameters).to_arrow_table()
