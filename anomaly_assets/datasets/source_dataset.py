@@ -33,6 +33,8 @@ class SourceDataset:
         licence: Under which terms the images may be used.
         classify: Relative path to what the file is; pure, never raises.
         parse_labels: Content of a labels file to what it declares, where the dataset has such files.
+        max_labels_bytes: The largest labels file that is given to `parse_labels`; a larger one is a
+            stray. A row of DAGM's takes 30 bytes, and parsing up to 30 times as much memory as the file.
         formats: What images and masks may be encoded as, in Pillow's names; nothing else is decoded.
         training_is_good: Whether the authors say that no training image is anomalous; it is checked.
         official_counts: How many images the authors published; what is there is compared with it.
@@ -47,6 +49,7 @@ class SourceDataset:
     licence: str
     classify: Callable[[str], Record]
     parse_labels: Callable[[bytes], DeclaredLabels] | None = None
+    max_labels_bytes: int = 4 * 1024 * 1024
     formats: tuple[str, ...] = ("PNG",)
     training_is_good: bool = False
     official_counts: Callable[[], Counts] | None = None

@@ -20,8 +20,11 @@ from anomaly_assets.ingest.roots import (
     MAX_FILE_BYTES,
     TOO_LARGE,
     FileEntry,
+    FileUnreadableError,
     Root,
     RootError,
+    changed,
+    too_large,
     unreadable,
 )
 
@@ -106,7 +109,7 @@ class ZipRoot(Root):
                     info.filename,
                     info.file_size,
                     _modified_at(info),
-                    f"crc32-{info.CRC:08x}-{info.file_size}",
+                    _version(info),
                     self._problem(info),
                 )
 
@@ -119,17 +122,23 @@ class ZipRoot(Root):
             return "unsupported_compression"
         return TOO_LARGE if max(info.file_size, info.compress_size) > MAX_FILE_BYTES else None
 
-    def read(self, path: str) -> bytes:
-        """Read one member; its length and its CRC are verified."""
+    def read(
+        self, path: str, version: str | None = None, most_bytes: int = MAX_FILE_BYTES
+    ) -> bytes:
+        """Read one member; its length and its CRC are verified; see `Root`."""
         try:
             info = self._by_name[path]
             problem = self._problem(info)
             if problem:
                 raise ValueError(problem.replace("_", " "))
+            if version not in (None, _version(info)):
+                raise changed(path)
+            if info.file_size > most_bytes:
+                raise too_large(path, most_bytes)
             content = self._decompressed(info)
             if len(content) != info.file_size or zlib.crc32(content) != info.CRC:
                 raise ValueError("damaged in its archive: length or CRC differ")
-        except RootError:
+        except (RootError, FileUnreadableError):
             raise
         except (OSError, LookupError, ValueError, struct.error, zlib.error) as error:
             raise unreadable(path, error) from error
@@ -148,6 +157,10 @@ class ZipRoot(Root):
             return bytes(compressed)
         # One byte more than announced tells a member that unpacks to more, and no more is made of it.
         return zlib.decompressobj(-zlib.MAX_WBITS).decompress(compressed, info.file_size + 1)
+
+
+def _version(info: zipfile.ZipInfo) -> str:
+    return f"crc32-{info.CRC:08x}-{info.file_size}"
 
 
 def _modified_at(info: zipfile.ZipInfo) -> datetime | None:

@@ -26,7 +26,15 @@ from anomaly_assets.datasets.record import (
     PairKey,
     Stray,
 )
-from anomaly_assets.ingest.roots import FileEntry, FileUnreadableError, Root, as_text
+from anomaly_assets.ingest.roots import (
+    TOO_LARGE,
+    FileEntry,
+    FileTooLargeError,
+    FileUnreadableError,
+    Root,
+    as_text,
+    too_large,
+)
 
 IMAGES_SCHEMA = pa.schema(
     [
@@ -189,8 +197,14 @@ class _Listing:
         for record, entry in self.labels:
             if dataset.parse_labels is None:
                 continue
+            most_bytes = dataset.max_labels_bytes
             try:
-                labels = dataset.parse_labels(root.read(entry.path))
+                if entry.size_bytes > most_bytes:
+                    raise too_large(entry.path, most_bytes)
+                labels = dataset.parse_labels(root.read(entry.path, entry.version, most_bytes))
+            except FileTooLargeError as error:
+                self.stray(record.relative_path, TOO_LARGE, str(error))
+                continue
             except FileUnreadableError as error:
                 self.stray(record.relative_path, "unreadable_labels", str(error))
                 continue

@@ -18,7 +18,8 @@ import fsspec
 import tenacity
 
 from anomaly_assets.ingest.clients import open_client
-from anomaly_assets.ingest.roots import FileUnreadableError, RootError, as_text
+from anomaly_assets.ingest.downloads import Accept, Part, TooManyBytesError, download
+from anomaly_assets.ingest.roots import FileUnreadableError, RootError, as_text, too_large
 
 ATTEMPTS = 4
 """How often a request is made before the store counts as down."""
@@ -95,6 +96,39 @@ class Store:
     def __reduce__(self) -> tuple[type[Store], tuple[str]]:
         return Store, (self._location,)
 
+    def read(
+        self,
+        path: str,
+        shown: str,
+        most_bytes: int,
+        *,
+        part: Part | None = None,
+        accept: Accept | None = None,
+    ) -> bytes:
+        """Fetch an object, or a part of it, with one request; bytes are counted as they come.
+
+        Args:
+            path: As the client takes it.
+            shown: What messages call it.
+            most_bytes: Refuse what has more.
+            part: First byte, and the one behind the last; None for all.
+            accept: Called with what the answer says of the object, before its bytes are read; raises
+                where they are not wanted.
+
+        Raises:
+            FileTooLargeError: More than `most_bytes` came.
+            RootError: The store did not answer, however often it was asked.
+            FileUnreadableError: It answered that this cannot be had.
+        """
+
+        def fetch() -> bytes:
+            try:
+                return download(self.filesystem, self.scheme, path, most_bytes, part, accept)
+            except TooManyBytesError:
+                raise too_large(shown, most_bytes) from None
+
+        return self.request(fetch, shown)
+
     def request(self, call: Callable[[], _Result], path: str) -> _Result:
         """Make a request; `path` names what it is about.
 
@@ -112,7 +146,7 @@ class Store:
                 with attempt:
                     return call()
             raise AssertionError("not reached: the last attempt returns or raises")
-        except (RootError, FileUnreadableError):
+        except (RootError, FileUnreadableError, MemoryError):
             raise
         except Exception as error:
             # Not chained: the original message may hold what must not be printed.

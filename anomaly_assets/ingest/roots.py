@@ -7,6 +7,7 @@ without reading any content, and reads one file's bytes at a time from any threa
 
 from __future__ import annotations
 
+import errno
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -18,10 +19,10 @@ from urllib.parse import quote, unquote
 from anomaly_assets.datasets import SourceDataset
 
 MAX_FILE_BYTES = 256 * 1024 * 1024
-"""No image, mask or `Labels.txt` of these datasets comes near; larger files are not read."""
+"""No image or mask of these datasets comes near; larger files are not read."""
 
 TOO_LARGE = "file_too_large"
-"""Problem of a file above `MAX_FILE_BYTES`."""
+"""Problem of a file above `MAX_FILE_BYTES`, and of a labels file above what its parser takes."""
 
 _UNPACK_FIRST = (".tar", ".tgz", ".tar.gz", ".tar.xz", ".tar.bz2", ".7z", ".rar")
 
@@ -32,6 +33,14 @@ class RootError(RuntimeError):
 
 class FileUnreadableError(OSError):
     """One file below a root could not be read; the root as a whole may be fine."""
+
+
+class FileChangedError(FileUnreadableError):
+    """A file is not the one that was listed: its bytes must not be stored under the listed version."""
+
+
+class FileTooLargeError(FileUnreadableError):
+    """A file has more bytes than may be read of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +80,21 @@ class Root(ABC):
         """
 
     @abstractmethod
-    def read(self, path: str) -> bytes:
-        """Read one file whole.
+    def read(
+        self, path: str, version: str | None = None, most_bytes: int = MAX_FILE_BYTES
+    ) -> bytes:
+        """Read one file whole; bytes are counted as they come, and no more than `most_bytes` are kept.
+
+        Args:
+            path: Relative to the root, as it was listed.
+            version: The version that was listed; None takes whatever is there now.
+            most_bytes: Refuse a file that has more.
 
         Raises:
-            FileUnreadableError: It is gone, not permitted, damaged in its archive, or too large.
+            FileChangedError: The file has another version than `version`, or got one while it was read.
+            FileTooLargeError: It has more than `most_bytes` bytes.
+            FileUnreadableError: It is gone, not permitted, or damaged in its archive.
+            RootError: The root is gone, or its store does not answer.
         """
 
     def uri_of(self, path: str) -> str:
@@ -162,18 +181,29 @@ def as_text(path: str) -> str:
     return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
-def bounded(content: bytes) -> bytes:
-    """The content, unless it is larger than `MAX_FILE_BYTES`.
+def too_large(path: str, most_bytes: int) -> FileTooLargeError:
+    """Make the error for a file that has more bytes than may be read of it."""
+    return FileTooLargeError(f"{as_text(path)}: larger than {most_bytes} bytes")
 
-    Raises:
-        ValueError: It is.
-    """
-    if len(content) > MAX_FILE_BYTES:
-        raise ValueError(f"larger than {MAX_FILE_BYTES} bytes")
-    return content
+
+def changed(path: str) -> FileChangedError:
+    """Make the error for a file that has another version than the listed one."""
+    return FileChangedError(
+        f"{as_text(path)}: not the file that was listed, because it was changed or replaced since"
+    )
+
+
+_OF_THE_MACHINE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
+"""Error numbers that tell of missing memory or descriptors, whichever file is opened."""
 
 
 def unreadable(path: str, error: Exception) -> FileUnreadableError:
-    """The error for one file, with a reason that people can read."""
+    """Make the error for one file, with a reason that people can read.
+
+    Raises:
+        OSError: `error` itself, where it is about the machine and not about the file.
+    """
+    if getattr(error, "errno", None) in _OF_THE_MACHINE:
+        raise error
     reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return FileUnreadableError(f"{as_text(path)}: {as_text(reason)}")

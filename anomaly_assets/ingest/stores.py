@@ -6,12 +6,13 @@ have, or does not give, is a file that cannot be read.
 
 from __future__ import annotations
 
+import io
+import re
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
-from functools import partial
 from typing import IO, Any
 from urllib.parse import quote, unquote, urlsplit
 
@@ -21,13 +22,18 @@ from anomaly_assets.ingest.roots import (
     MAX_FILE_BYTES,
     TOO_LARGE,
     FileEntry,
+    FileTooLargeError,
     FileUnreadableError,
     Root,
     RootError,
+    changed,
 )
 
 _HEADS_AT_ONCE = 16
 _BLOCK_BYTES = 1024 * 1024
+
+MAX_PAGE_BYTES = 32 * 1024 * 1024
+"""Bytes of one page that lists a web folder; 200,000 names take about as many."""
 
 
 def open_store(location: str) -> Root:
@@ -64,29 +70,59 @@ class StoredArchive:
     def open(self) -> IO[bytes]:
         """Open it for its directory, which lies at the end."""
         try:
-            opened = self.store.request(
-                lambda: self.store.filesystem.open(
-                    self._path, "rb", block_size=_BLOCK_BYTES, cache_type="bytes"
-                ),
-                self.uri,
-            )
+            info = self.store.request(lambda: self.store.filesystem.info(self._path), self.uri)
         except FileUnreadableError as error:
             raise RootError(f"{self.uri} cannot be opened: {error}") from None
-        if not opened.seekable():
+        if not info.get("size") or not info.get("partial", True):
             raise RootError(
                 f"{self.uri}: the server does not give parts of a file (no ranges). Download the "
                 "archive and give its path."
             )
-        return opened
+        return io.BufferedReader(_Ranges(self, int(info["size"])), _BLOCK_BYTES)
 
     def read(self, start: int, end: int) -> bytes:
         """Read a range."""
-        read = self.store.filesystem.cat_file
-        return self.store.request(lambda: bytes(read(self._path, start=start, end=end)), self.uri)
+        return self.store.read(self._path, self.uri, end - start, part=(start, end))
 
     @property
     def _path(self) -> str:
         return f"{self.store.path}?{self.store.query}" if self.store.query else self.store.path
+
+
+class _Ranges(io.RawIOBase):
+    """An archive as a file that can seek: each read is one range, as long as what is asked for."""
+
+    def __init__(self, archive: StoredArchive, size_bytes: int) -> None:
+        self._archive = archive
+        self._size_bytes = size_bytes
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size_bytes}[whence]
+        if base + offset < 0:
+            raise OSError("a position before the beginning of the archive")
+        self._position = base + offset
+        return self._position
+
+    def readinto(self, buffer: Any) -> int:
+        end = min(self._position + len(buffer), self._size_bytes)
+        if end <= self._position:
+            return 0
+        try:
+            content = self._archive.read(self._position, end)
+        except (
+            FileUnreadableError
+        ) as error:  # zipfile would say of any OSError that it is no archive
+            raise RootError(f"The directory of an archive cannot be read: {error}") from None
+        buffer[: len(content)] = content
+        self._position += len(content)
+        return len(content)
 
 
 class StoreRoot(Root):
@@ -105,14 +141,12 @@ class StoreRoot(Root):
         if not found:
             raise RootError(f"{self.uri} does not exist, or is empty.")
         for path, info in found.items():
-            etag = str(info.get("ETag") or info.get("etag") or "").strip('"')
             size_bytes = int(info.get("size") or 0)
-            modified_at = _modified_at(info)
             yield FileEntry(
                 path,
                 size_bytes,
-                modified_at,
-                f"etag-{etag}" if etag else f"{size_bytes}-{modified_at}",
+                _modified_at(info),
+                _version(info),
                 TOO_LARGE if size_bytes > MAX_FILE_BYTES else info.get("problem"),
             )
 
@@ -127,10 +161,19 @@ class StoreRoot(Root):
             if len(name) > start and not name.endswith("/")
         }
 
-    def read(self, path: str) -> bytes:
-        """Read one object."""
-        read = self._store.filesystem.cat_file
-        return self._store.request(lambda: bytes(read(self._name(path))), path)
+    def read(
+        self, path: str, version: str | None = None, most_bytes: int = MAX_FILE_BYTES
+    ) -> bytes:
+        """Read one object, with one request; see `Root`."""
+
+        def refuse_another(info: Mapping[str, Any]) -> None:
+            if version is not None and _is_another(version, info):
+                raise changed(path)
+
+        content = self._store.read(self._name(path), path, most_bytes, accept=refuse_another)
+        if version is not None and _is_another(version, {"size": len(content)}):
+            raise changed(path)
+        return content
 
     def _name(self, path: str) -> str:
         return f"{self._store.path}/{path}"
@@ -157,11 +200,10 @@ class WebRoot(StoreRoot):
 
     def _linked(self, folder: str) -> Iterator[str]:
         """Addresses of the files and folders below a folder."""
-        listed = self._store.filesystem.ls
         pending, seen = [folder], {folder}
         while pending:
             current = pending.pop()
-            for name in self._store.request(partial(listed, current, detail=False), current):
+            for name in self._addresses(current) or self._addresses(current.rstrip("/")):
                 # Servers offer other orders by queries, and the way up as dots.
                 address = name.split("?")[0].split("#")[0]
                 below = address[len(current) :]
@@ -172,8 +214,83 @@ class WebRoot(StoreRoot):
                 if address.endswith("/"):
                     pending.append(address)
 
+    def _addresses(self, folder: str) -> list[str]:
+        """Addresses that the page of one folder links to, sorted.
+
+        Raises:
+            RootError: The page has more than `MAX_PAGE_BYTES` bytes, or the server does not answer.
+            FileUnreadableError: The server does not give it.
+        """
+        try:
+            page = self._store.read(folder, folder, MAX_PAGE_BYTES)
+        except FileTooLargeError as error:
+            raise RootError(
+                f"{error}, which is no list of files. Point the root at a folder that the server lists."
+            ) from None
+        base = folder.rstrip("/") + "/"
+        return sorted({_absolute(link, base) for link in _links(page.decode("utf-8", "ignore"))})
+
     def _name(self, path: str) -> str:
         return f"{self.uri}/{quote(path)}"
+
+
+def _links(page: str) -> Iterator[str]:
+    """Targets of the links of an HTML page, in time proportional to its length."""
+    for tag in page.split("<")[1:]:
+        if (
+            tag[:1] in "aA"
+            and tag[1:2].isspace()
+            and (found := _TARGET.search(tag.partition(">")[0]))
+        ):
+            yield found["link"]
+    yield from _ADDRESS.findall(page)
+
+
+_ADDRESS = re.compile(r"https?://[-a-zA-Z0-9@:%_+.~#?&/=]+")
+_TARGET = re.compile(r"""\shref\s*=\s*["'](?P<link>[^"']+)""", re.IGNORECASE)
+
+
+def _absolute(link: str, base: str) -> str:
+    if link.startswith(("http://", "https://")):
+        return link
+    if link.startswith("/"):
+        scheme, netloc, *_ = urlsplit(base)
+        return f"{scheme}://{netloc}{link}"
+    return base + link
+
+
+def _version(info: Mapping[str, Any]) -> str:
+    """What a store says of an object, as a version: its etag, or size and time."""
+    etag = _etag(info)
+    return f"etag-{etag}" if etag else f"{int(info.get('size') or 0)}-{_modified_at(info)}"
+
+
+def _is_another(version: str, info: Mapping[str, Any]) -> bool:
+    """Whether what came is known to be of another version than the listed one.
+
+    Only what was listed and came with the answer, too, can be compared: there are servers that tell the
+    size of a file in one answer and not in the next.
+    """
+    if version.startswith(_ETAG):
+        etag = _etag(info)
+        return bool(etag) and _opaque(etag) != _opaque(version.removeprefix(_ETAG))
+    size, _, modified_at = version.partition("-")
+    listed = ((size, "0", info.get("size")), (modified_at, "None", _modified_at(info)))
+    return any(
+        known != unknown and now is not None and known != str(now) for known, unknown, now in listed
+    )
+
+
+_ETAG = "etag-"
+
+
+def _etag(info: Mapping[str, Any]) -> str:
+    return str(info.get("ETag") or info.get("etag") or "").strip('"')
+
+
+def _opaque(etag: str) -> str:
+    """An etag without its mark of weakness, which some servers give in one answer and not in the next."""
+    return etag.removeprefix("W/").strip('"')
 
 
 def _modified_at(info: Mapping[str, Any]) -> datetime | None:
