@@ -203,7 +203,7 @@ def test_a_tensor_with_another_transform_does_not_stay(good_and_defect: Project)
     put(good_and_defect, GOOD, 3)
     good_and_defect.list_files()
     put(good_and_defect, GOOD, 4)
-    good_and_defect.build()
+    good_and_defect.build(allow_shrink=True)  # one of two is lost
     assert outcome_of(good_and_defect) == Outcome({DEFECT: BOTH[DEFECT]}, CHANGED, {})
 
 
@@ -214,7 +214,7 @@ def test_a_mask_does_not_stay_with_an_image_that_has_none_any_more(
     good_and_defect.path(f"mvtec_ad/{DEFECTS_MASK}").unlink()
     good_and_defect.list_files()
     good_and_defect.path(f"mvtec_ad/{DEFECT}").write_bytes(png(noise(9)))
-    good_and_defect.build()
+    good_and_defect.build(allow_shrink=True)  # one of two is lost
     assert outcome_of(good_and_defect) == Outcome(
         {GOOD: None}, {DEFECT: "changed_while_reading"}, {}
     )
