@@ -99,6 +99,7 @@ class Swapped:
         for module, name in (
             (opened, "_has_opened"),
             (snapshots, "kept_paths"),
+            (snapshots, "hold"),
             (snapshots, "open_file"),
             (snapshots, "newest_noted"),
             (selection, "_statistics"),

@@ -16,7 +16,7 @@ from anomaly_assets.reader import (
 )
 from anomaly_assets.warehouse.publishing import opened, snapshots
 from anomaly_assets.warehouse.publishing.snapshots import kept_path
-from anomaly_assets_tests.reader.swapping import Swapped, open_by_id, swapped
+from anomaly_assets_tests.reader.swapping import Swapped, around, open_by_id, swapped
 
 
 @pytest.fixture(scope="module")
@@ -117,17 +117,16 @@ def test_an_older_file_that_is_removed_meanwhile_hides_no_other(
 ) -> None:
     newest, older = list_snapshots(both.database)
     kept = kept_path(both.database, older.snapshot_id)
-    for module, name in ((snapshots, "open_file"), (snapshots, "kept_paths")):
-        function = getattr(module, name)
 
-        def removed(*arguments: Any, function: Any = function) -> Any:
-            result = function(*arguments)
-            kept.unlink(missing_ok=True)
-            return result
+    def remove() -> None:
+        kept.unlink(missing_ok=True)
 
+    # One that is open already is read though its name is gone.
+    for name, expected in (("kept_paths", [newest]), ("open_file", [newest, older])):
         with monkeypatch.context() as patch:
-            patch.setattr(module, name, removed)
-            assert list_snapshots(both.database) == [newest]
+            patch.setattr(snapshots, name, around(getattr(snapshots, name), remove))
+            assert list_snapshots(both.database) == expected
+        assert list_snapshots(both.database) == [newest]
         both.swap()
         both.swap()
         assert list_snapshots(both.database) == [newest, older]
