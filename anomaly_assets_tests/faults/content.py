@@ -65,7 +65,10 @@ SELECT schema_name || '.' || name FROM (
     SELECT database_name, schema_name, view_name FROM duckdb_views() WHERE NOT internal
 )
 WHERE database_name = 'published'
-AND (schema_name = 'main' AND list_contains($compared, name) OR name IN ('images', 'stray_files') AND NOT schema_name LIKE 'anomaly%')
+AND (
+    schema_name = 'main' AND list_contains($compared, name)
+    OR schema_name <> 'main' AND name IN ('images', 'stray_files') AND NOT schema_name LIKE 'anomaly%'
+)
 ORDER BY ALL
 """
 _OURS = {"warehouse.duckdb", "anomaly.duckdb", "contact_sheets"}

@@ -27,7 +27,10 @@ def trials(scene: Scene, quick: bool) -> Iterator[Trial]:
     """With slow disks, as network drives are, and with quick ones."""
     if quick:
         return
-    for name, seconds, slowed_by in (("sync slowed", 60.0, SLOWED_BY_SECONDS), ("as it is", 20.0, 0.0)):
+    for name, seconds, slowed_by in (
+        ("sync slowed", 60.0, SLOWED_BY_SECONDS),
+        ("as it is", 20.0, 0.0),
+    ):
         run = partial(_exporters, scene, seconds, slowed_by)
         yield Trial("exporters", f"eight with --overwrite, {name}", run, alone=True)
 

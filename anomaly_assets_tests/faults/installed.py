@@ -125,7 +125,8 @@ def expect_told(printed: str, names: Sequence[str], count: int | None, states: s
     words = [states, *([str(count)] if count is not None else [])]
     if not any(all(_has(word, line) for word in words) for line in named):
         raise Fault(
-            f"no line of the run says of {names[0]} that {count} images are {states}", printed[-3000:]
+            f"no line of the run says of {names[0]} that {count} images are {states}",
+            printed[-3000:],
         )
 
 

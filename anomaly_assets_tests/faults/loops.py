@@ -60,7 +60,13 @@ def said(loop: Command) -> list[dict[str, Any]]:
 
 def main(kind: str, *arguments: str) -> None:
     """Run one of the loops."""
-    {"publish": publish, "export": export, "swap": swap, "open": open_by_id}[kind](*arguments)
+    loops: dict[str, Callable[..., None]] = {
+        "publish": publish,
+        "export": export,
+        "swap": swap,
+        "open": open_by_id,
+    }
+    loops[kind](*arguments)
 
 
 def told_to_go_on(stop: str) -> Iterator[None]:
@@ -91,7 +97,9 @@ def publish(stop: str, go: str, states: str, seconds: str) -> None:
 
     selection = dg.AssetSelection.assets("published_database").without_checks()
     job = dg.define_asset_job("publishing", selection=selection)
-    publishing = dg.Definitions.merge(defs, dg.Definitions(jobs=[job])).resolve_job_def("publishing")
+    publishing = dg.Definitions.merge(defs, dg.Definitions(jobs=[job])).resolve_job_def(
+        "publishing"
+    )
     warehouse = os.environ["ANOMALY_WAREHOUSE"]
     turns = itertools.cycle(sorted(Path(states).iterdir()))
     for _, state in zip(told_to_go_on(stop), turns, strict=False):
@@ -152,7 +160,7 @@ def slow_syncs(seconds: float) -> None:
 
     class SlowLibrary(ctypes.CDLL):
         def __getattr__(self, name: str) -> Any:
-            found = super().__getattr__(name)
+            found: Any = super().__getattr__(name)
             if name == "syncfs":
                 found = slowed(found)
                 setattr(self, name, found)
@@ -168,9 +176,10 @@ def files_of_export(out: Path) -> int:
     """
     for _ in range(_TRIES):
         try:
-            before = out.stat().st_ino
+            before = out.stat()
             count = sum(len(names) for _, _, names in os.walk(out))
-            if out.stat().st_ino == before:
+            after = out.stat()
+            if (after.st_ino, after.st_ctime_ns) == (before.st_ino, before.st_ctime_ns):
                 return count
         except FileNotFoundError:
             return 0
@@ -188,7 +197,7 @@ def swap(stop: str, folder: str) -> None:
     for count, (_, (old, new)) in enumerate(zip(told_to_go_on(stop), turns, strict=False)):
         for source, target in ((old, database.with_name(old.name)), (new, database)):
             unfinished = target.with_name(f".{target.name}.swapping")
-            shutil.copyfile(source, unfinished)
+            os.link(source, unfinished)
             unfinished.replace(target)
         database.with_name(new.name).unlink(missing_ok=True)
         if count % 100 == 0:
@@ -225,7 +234,10 @@ def open_by_id(database: str, opens: str, digests: str) -> None:
             try:
                 say(listed=len(list_snapshots(database)))
             except Exception as error:
-                say(listed_error=f"{type(error).__name__}: {error}"[:300], ours=isinstance(error, ours))
+                say(
+                    listed_error=f"{type(error).__name__}: {error}"[:300],
+                    ours=isinstance(error, ours),
+                )
 
 
 def digest(samples: Any) -> str:

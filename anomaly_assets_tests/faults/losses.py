@@ -1,10 +1,11 @@
-"""Samples that would be lost: a lost warehouse, a checkout without Git LFS, a root that shrinks day by day."""
+"""Samples that would be lost: with the warehouse, without Git LFS, or a few every day."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 
 from anomaly_assets_tests.faults import trees
 from anomaly_assets_tests.faults.command import Fault, Workspace
@@ -32,7 +33,7 @@ _CATALOGUE = "mvtec_ad/images,mvtec_ad/stray_files"
 
 
 def trials(scene: Scene, quick: bool) -> Iterator[Trial]:
-    """Three ways to lose samples without a word; a consent, and a repair, for each."""
+    """Lose samples in three ways; repair the cause, or consent."""
     run = partial(_pointers, scene, quick)
     yield Trial("samples lost", "every picture of a root is a pointer of Git LFS", run)
     if quick:
@@ -45,7 +46,6 @@ def trials(scene: Scene, quick: bool) -> Iterator[Trial]:
 
 def _pointers(scene: Scene, quick: bool) -> Facts:
     workspace = installed(scene)
-    workspace.run()  # which notes where the copied roots are
     before, decoded = rows_of_samples(workspace.database), decoded_at(workspace.warehouse)
     root, away = tree_of(workspace) / "mvtec_ad", tree_of(workspace) / "away"
     shutil.copytree(root, away)
@@ -71,7 +71,7 @@ def _pointers(scene: Scene, quick: bool) -> Facts:
     return {"rows_compared": len(before)}
 
 
-def _put_back(away: shutil.StrPath, root: shutil.StrPath) -> None:
+def _put_back(away: Path, root: Path) -> None:
     shutil.rmtree(root)
     shutil.move(away, root)
 

@@ -104,7 +104,9 @@ def _foreign(scene: Scene, make: Callable[[Path], None]) -> Facts:
 def _database_with_log(path: Path) -> None:
     connection = duckdb.connect(str(path))
     connection.execute("PRAGMA disable_checkpoint_on_shutdown")
-    connection.execute("CREATE TABLE measured AS SELECT range AS hour, 21.5 AS degrees FROM range(9)")
+    connection.execute(
+        "CREATE TABLE measured AS SELECT range AS hour, 21.5 AS degrees FROM range(9)"
+    )
     connection.execute("CHECKPOINT")
     connection.execute("INSERT INTO measured SELECT 9 + range, 22.5 FROM range(9)")
     connection.close()

@@ -218,6 +218,4 @@ def _expect_agreement(workspace: Workspace, command: Command) -> None:
 
 
 def _summaries(workspace: Workspace) -> dict[str, list[tuple[object, ...]]]:
-    return {
-        name: query(workspace.database, f"FROM {name} ORDER BY ALL") for name in _SUMMARIES
-    }
+    return {name: query(workspace.database, f"FROM {name} ORDER BY ALL") for name in _SUMMARIES}

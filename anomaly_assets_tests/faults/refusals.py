@@ -46,9 +46,7 @@ def refused(
         code = command.end()
     after = files_beside(workspace.database)
     if code != 1 or after != before:
-        changed = sorted(
-            name for name in {*before, *after} if before.get(name) != after.get(name)
-        )
+        changed = sorted(name for name in {*before, *after} if before.get(name) != after.get(name))
         raise Fault(
             f"not refused: exit {code}, changed files: {', '.join(changed) or 'none'}; published "
             f"before: {published}; afterwards: {described(workspace.database)}",
@@ -79,7 +77,9 @@ def described(database: Path) -> str:
     if not database.exists():
         return "nothing"
     try:
-        rows = query(database, "SELECT source_dataset, count(*) FROM samples GROUP BY ALL ORDER BY ALL")
+        rows = query(
+            database, "SELECT source_dataset, count(*) FROM samples GROUP BY ALL ORDER BY ALL"
+        )
     except Fault:
         return "a file that is no published database"
     return ", ".join(f"{count} samples of {name}" for name, count in rows) or "no sample"
