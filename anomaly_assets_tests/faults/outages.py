@@ -24,7 +24,7 @@ _MEGABYTE = 1024 * 1024
 FULL = (
     r"No space left|[Nn]ot enough space|disk.{0,20}full|Disk quota|File too large|Could not write"
 )
-"""What a run may say where a disk is full."""
+"""Matches the errors of a full disk."""
 
 _GONE = r"does not exist|is gone|cannot be (listed|read)|No such file"
 _DENIED = r"[Pp]ermission denied|cannot be (listed|read)"

@@ -1,4 +1,4 @@
-"""Readers that ask for a snapshot by its id while others are published: that one, or an error."""
+"""Snapshots: opened by id while others are published, and listed after publications that failed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SECONDS = 900.0
 
 
 def trials(scene: Scene, quick: bool) -> Iterator[Trial]:
-    """Opens under a swap every 20 ms."""
+    """Plan the opens under swaps, and the full disks."""
     opens = 200 if quick else 2000
     run = partial(_opens, scene, opens)
     yield Trial("snapshots", f"{opens} opens by id under a swap every 20 ms", run)
@@ -67,7 +67,7 @@ def _opens(scene: Scene, opens: int) -> Facts:
 
 
 def _full_disks(scene: Scene) -> Facts:
-    """Fail to publish three times, each time something else: only what was published is listed."""
+    """Fail to publish three different contents: `snapshots` must list none of them."""
     workspace = installed(scene)
     before = publications(workspace.database)
     share = workspace.folder / "share"
