@@ -27,7 +27,8 @@ class Settings:
     """What the environment says, with defaults that make the sample run.
 
     Attributes:
-        roots: Source dataset to its root (folder, zip or URL); None where it is left out.
+        roots: Source dataset to its root (folder, zip or URL); None where it is not refreshed.
+        sample_roots: Whether no variable names a root, so that the roots are the samples of the repository.
         warehouse: Location of the working database, written by the asset graph: a path,
             `ducklake:postgres:…` or `md:NAME`.
         lake_data: Where the files of a new lake go; None for one that exists.
@@ -55,6 +56,7 @@ class Settings:
     sensor_seconds: int
     lock_wait_seconds: float
     lake_data: str | None = None
+    sample_roots: bool = False
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
@@ -67,9 +69,16 @@ class Settings:
             SettingsError: A value cannot be used.
         """
         values = os.environ if environment is None else environment
+        datasets = SOURCE_DATASETS.values()
+        # An empty variable is a decision as well: whoever sets one has data of their own in mind.
+        sample_roots = not any(dataset.root_variable in values for dataset in datasets)
         roots = {
-            name: values.get(dataset.root_variable, dataset.default_root or "").strip() or None
-            for name, dataset in SOURCE_DATASETS.items()
+            dataset.name: (
+                dataset.default_root
+                if sample_roots
+                else values.get(dataset.root_variable, "").strip() or None
+            )
+            for dataset in datasets
         }
         height, width = _image_size(values.get("ANOMALY_IMAGE_SIZE") or "256")
         channels = values.get("ANOMALY_CHANNELS") or "3"
@@ -84,6 +93,7 @@ class Settings:
             )
         return cls(
             roots=roots,
+            sample_roots=sample_roots,
             warehouse=warehouse,
             database=database,
             keep_snapshots=_whole_number(values, "ANOMALY_KEEP_SNAPSHOTS", 1, least=0),

@@ -25,6 +25,7 @@ def test_nothing_set_makes_the_samples_run() -> None:
         refresh_cron="0 3 * * *",
         sensor_seconds=60,
         lock_wait_seconds=3600.0,
+        sample_roots=True,
     )
 
 
@@ -67,10 +68,11 @@ def test_the_environment_of_the_process_is_read(monkeypatch: pytest.MonkeyPatch)
     assert settings.roots["mvtec_ad"] == "/srv/mvtec"
 
 
-@pytest.mark.parametrize("empty", ["", "  "])
-def test_an_empty_root_leaves_its_source_dataset_out(empty: str) -> None:
-    roots = Settings.from_environment({"DAGM_2007_ROOT": empty}).roots
-    assert roots == {"mvtec_ad": "data/samples/mvtec_ad", "dagm_2007": None}
+@pytest.mark.parametrize("named", ["", "  ", "/srv/dagm"])
+def test_the_samples_are_used_only_where_no_variable_of_a_root_is_set(named: str) -> None:
+    settings = Settings.from_environment({"DAGM_2007_ROOT": named})
+    assert settings.roots == {"mvtec_ad": None, "dagm_2007": named.strip() or None}
+    assert not settings.sample_roots
 
 
 @pytest.mark.parametrize(

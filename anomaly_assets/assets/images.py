@@ -19,7 +19,7 @@ from anomaly_assets.assets.specs import (
     table_spec,
 )
 from anomaly_assets.datasets import SOURCE_DATASETS, SourceDataset
-from anomaly_assets.ingest.source import catalog_source, loading_pipeline
+from anomaly_assets.ingest.source import catalog_source, loading_pipeline, why_not_listed
 from anomaly_assets.warehouse.base import CATALOG
 from anomaly_assets.warehouse.changes import RowChanges
 from anomaly_assets.warehouse.schema import (
@@ -46,7 +46,8 @@ class ReloadConfig(dg.Config):
 
     Attributes:
         categories: Reload only these categories; empty means all.
-        allow_shrink: Accept a root that lists fewer than 80 % of the images already loaded.
+        allow_shrink: Accept a root that lists fewer than 80 % of the images that were accepted so far. The
+            consent is recorded, and holds for the publication of this change.
     """
 
     categories: list[str] = []
@@ -120,20 +121,24 @@ def catalogue_assets(dataset: SourceDataset) -> dg.AssetsDefinition:
     ) -> Iterator[dg.MaterializeResult]:
         """List the root, compare, and let dlt load what differs."""
         from anomaly_assets.ingest.reconcile import reconcile
+        from anomaly_assets.warehouse.removal import remove_samples
 
-        location = warehouse.settings.roots[dataset.name]
-        if location is None:
-            yield from _left_out(context, dataset)
+        settings = warehouse.settings
+        reason = why_not_listed(dataset, settings, warehouse.warehouse)
+        if reason is not None:
+            yield from _left_out(context, dataset, warehouse, reason)
             return
         progress, listed = Progress(context.log.info, f"files of {dataset.title} listed"), Count()
         with warehouse.warehouse.refreshing(dataset.name):
             with watched(progress, listed.read):
                 found = reconcile(
                     dataset,
-                    location,
+                    str(settings.roots[dataset.name]),
                     warehouse.warehouse,
                     categories=config.categories,
                     allow_shrink=config.allow_shrink,
+                    from_samples=settings.sample_roots,
+                    run_id=context.run.run_id,
                     progress=listed.note,
                 )
             if found.any_change:
@@ -147,6 +152,9 @@ def catalogue_assets(dataset: SourceDataset) -> dg.AssetsDefinition:
                     loads = {event.asset_key: _load_metadata(event) for event in load}
             else:
                 loads = {}
+            if not settings.sample_roots:
+                warehouse.removed.update(remove_samples(warehouse.warehouse))
+            warehouse.refreshed.add(dataset.name)
             with warehouse.warehouse.connect() as connection:
                 if found.any_change or not has_comments(connection, dataset.name):
                     comment_on_catalogue(connection, dataset.name)
@@ -198,9 +206,13 @@ def images(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> d
 
 
 def _left_out(
-    context: dg.AssetExecutionContext, dataset: SourceDataset
+    context: dg.AssetExecutionContext,
+    dataset: SourceDataset,
+    warehouse: WarehouseResource,
+    reason: str,
 ) -> Iterator[dg.MaterializeResult]:
-    message = f"{dataset.title} is left out, because {dataset.root_variable} is empty."
+    warehouse.kept[dataset.name] = reason
+    message = f"{dataset.title} not refreshed ({reason})."
     context.log.info(message)
     for key in sorted(context.selected_asset_keys):
         yield dg.MaterializeResult(asset_key=key, metadata={"left_out": message})

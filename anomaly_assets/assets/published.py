@@ -26,6 +26,20 @@ _UPSTREAM: list[str | dg.AssetKey] = [
 ]
 
 
+class PublishConfig(dg.Config):
+    """Run config of the published database.
+
+    Attributes:
+        adopt: Replace what is in the place of the published database, though this warehouse did not make
+            it, and own it from then on.
+        allow_shrink: Accept fewer than 80 % of the samples that a source dataset had, for instance because
+            most of its files can no longer be decoded. The consent is recorded.
+    """
+
+    adopt: bool = False
+    allow_shrink: bool = False
+
+
 @dg.asset(
     deps=_UPSTREAM,
     group_name="shared",
@@ -47,7 +61,7 @@ _UPSTREAM: list[str | dg.AssetKey] = [
     ),
 )
 def published_database(
-    context: dg.AssetExecutionContext, warehouse: WarehouseResource
+    context: dg.AssetExecutionContext, config: PublishConfig, warehouse: WarehouseResource
 ) -> dg.MaterializeResult:
     """Write a snapshot of the warehouse, unless its content is already published."""
     settings = warehouse.settings
@@ -62,6 +76,12 @@ def published_database(
             settings.tensor_spec,
             run_id=context.run.run_id,
             keep_snapshots=settings.keep_snapshots,
+            adopt=config.adopt,
+            allow_shrink=config.allow_shrink,
+        )
+    if published.summaries:
+        context.log.warning(
+            f"Rebuilt {', '.join(published.summaries)}: the run that changed the samples had left them out."
         )
     origin = published.provenance
     return dg.MaterializeResult(

@@ -1,9 +1,11 @@
 """What assets get from a run: its settings, and the warehouse, held against other runs."""
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 
 import dagster as dg
+import duckdb
 from pydantic import PrivateAttr
 
 from anomaly_assets.assets.interrupts import (
@@ -16,6 +18,8 @@ from anomaly_assets.ingest.roots import RootError, refuse_bad_root
 from anomaly_assets.settings import Settings
 from anomaly_assets.warehouse.base import Warehouse, WarehouseBusyError
 from anomaly_assets.warehouse.opening import open_warehouse
+from anomaly_assets.warehouse.publish import pictures_folder
+from anomaly_assets.warehouse.source_datasets import dataset_lines
 
 
 class WarehouseResource(dg.ConfigurableResource):
@@ -30,6 +34,11 @@ class WarehouseResource(dg.ConfigurableResource):
     _settings: Settings = PrivateAttr()
     _warehouse: Warehouse = PrivateAttr()
     _interrupts: Interrupts = PrivateAttr(default_factory=Interrupts)
+    _pictures_folder: Path | None = PrivateAttr(default=None)
+    _used: bool = PrivateAttr(default=False)
+    _refreshed: set[str] = PrivateAttr(default_factory=set)
+    _kept: dict[str, str] = PrivateAttr(default_factory=dict)
+    _removed: dict[str, int] = PrivateAttr(default_factory=dict)
 
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["WarehouseResource"]:
@@ -54,7 +63,25 @@ class WarehouseResource(dg.ConfigurableResource):
                     raise refused[0] from busy
                 raise
             self._interrupts = held.enter_context(hearing_interrupts())
-            yield self
+            try:
+                yield self
+            finally:
+                self._report(log)
+
+    def _report(self, log: Callable[[str], None]) -> None:
+        """End the run with a line per source dataset; never the reason why a run fails."""
+        with suppress(dg.DagsterExecutionInterruptedError, duckdb.Error, RuntimeError):
+            self._interrupts.refuse_to_go_on()
+            if self._used:
+                with self._warehouse.connect() as connection:
+                    lines = dataset_lines(
+                        connection,
+                        refreshed=self._refreshed,
+                        kept=self._kept,
+                        removed=self._removed,
+                    )
+                for line in lines:
+                    log(line)
 
     @property
     def settings(self) -> Settings:
@@ -69,7 +96,30 @@ class WarehouseResource(dg.ConfigurableResource):
             DagsterExecutionInterruptedError: The run was asked to stop.
         """
         self._interrupts.refuse_to_go_on()
+        self._used = True
         return self._warehouse
+
+    @property
+    def pictures_folder(self) -> Path:
+        """The folder for contact sheets; asked of the published database once in a run."""
+        if self._pictures_folder is None:
+            self._pictures_folder = pictures_folder(self.warehouse, self._settings.database)
+        return self._pictures_folder
+
+    @property
+    def refreshed(self) -> set[str]:
+        """Source datasets whose root was loaded in this run; assets add theirs."""
+        return self._refreshed
+
+    @property
+    def kept(self) -> dict[str, str]:
+        """Source datasets that this run leaves as they are, with the reason; assets add theirs."""
+        return self._kept
+
+    @property
+    def removed(self) -> dict[str, int]:
+        """Source datasets that this run removed, with their number of images."""
+        return self._removed
 
 
 def _bad_roots(context: dg.InitResourceContext, settings: Settings) -> Iterator[RootError]:

@@ -1,6 +1,6 @@
 """From catalogue to pixels: uniform tensors, and the images that could not be used."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -71,6 +71,7 @@ def image_tensors(
         ),
         run_id=context.run.run_id,
         progress=Progress(context.log.info, "images"),
+        allow_shrink=_allows_shrink(context.run.run_config),
     )
     with warehouse.warehouse.connect() as connection:
         tensors = row_count(connection, "image_tensors")
@@ -95,6 +96,12 @@ def image_tensors(
             yield dg.MaterializeResult(asset_key=name, metadata=metadata)
         else:
             context.log_event(dg.AssetMaterialization(name, metadata=metadata))
+
+
+def _allows_shrink(run_config: Mapping[str, Any]) -> bool:
+    """Return whether this run may publish fewer samples: the consent is given to `published_database`."""
+    publishing = run_config.get("ops", {}).get("published_database", {})
+    return bool(publishing.get("config", {}).get("allow_shrink", False))
 
 
 def _tensor_changes(report: BuildReport) -> RowChanges:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import inspect
 import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from importlib import resources
+from pathlib import Path
 from typing import Any, TypeAlias
 
 from anomaly_assets.datasets.record import DeclaredLabels, Record, Split
@@ -55,6 +58,15 @@ class SourceDataset:
                 f"{self.name!r} cannot be the name of a source dataset: use lower-case words joined by "
                 f"single underscores, none of {', '.join(sorted(_TAKEN))}, and no _staging at the end."
             )
+
+    @cached_property
+    def definition_digest(self) -> str:
+        """SHA-256 of what defines this source dataset: its module and the facts given here."""
+        module = inspect.getsourcefile(self.classify)
+        facts = (self.name, self.title, self.licence, self.formats, self.training_is_good)
+        digest = hashlib.sha256(repr(facts).encode())
+        digest.update(Path(module).read_bytes() if module else b"")
+        return digest.hexdigest()
 
     @property
     def root_variable(self) -> str:

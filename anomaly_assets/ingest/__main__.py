@@ -8,7 +8,7 @@ import sys
 from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.ingest.reconcile import ShrunkRootError, UnknownCategoryError
 from anomaly_assets.ingest.roots import RootError
-from anomaly_assets.ingest.source import load
+from anomaly_assets.ingest.source import load, why_not_listed
 from anomaly_assets.settings import Settings, SettingsError
 from anomaly_assets.warehouse.base import WarehouseBusyError, WarehouseError
 from anomaly_assets.warehouse.locations import LocationError
@@ -25,18 +25,20 @@ def main(arguments: list[str] | None = None) -> int:
     dataset = SOURCE_DATASETS[options.source_dataset]
     try:
         settings = Settings.from_environment()
-        location = settings.roots[dataset.name]
-        if location is None:
-            print(f"{dataset.title} is left out: {dataset.root_variable} is empty.")
+        warehouse = open_warehouse(
+            settings.warehouse, settings.lock_wait_seconds, lake_data=settings.lake_data
+        )
+        reason = why_not_listed(dataset, settings, warehouse)
+        if reason is not None:
+            print(f"{dataset.title} not refreshed ({reason}).")
             return 0
         found = load(
             dataset,
-            location,
-            open_warehouse(
-                settings.warehouse, settings.lock_wait_seconds, lake_data=settings.lake_data
-            ),
+            str(settings.roots[dataset.name]),
+            warehouse,
             categories=options.category,
             allow_shrink=options.allow_shrink,
+            from_samples=settings.sample_roots,
         )
     except (
         LocationError,

@@ -21,7 +21,14 @@ from anomaly_assets.ingest.roots import RootError, open_root, root_error
 from anomaly_assets.warehouse.base import Warehouse
 from anomaly_assets.warehouse.database import table_exists
 from anomaly_assets.warehouse.interrupted import settle_interrupted
-from anomaly_assets.warehouse.schema import discard_staged
+from anomaly_assets.warehouse.schema import discard_staged, ensure_tables
+from anomaly_assets.warehouse.source_datasets import (
+    StoredDataset,
+    is_loss,
+    note_consent,
+    record_listing,
+    stored_datasets,
+)
 
 LOAD_CHANGES_SCHEMA = pa.schema(
     [
@@ -34,15 +41,12 @@ LOAD_CHANGES_SCHEMA = pa.schema(
 )
 """One row per load and table, carried in the same dlt load as the rows it counts."""
 
-SHRINK_LIMIT = 0.8
-"""A listing below this share of the rows already loaded is taken for a fault, not for a wish."""
-
 _MOST_NAMED = 20
 """Categories below a root that a message names."""
 
 
 class ShrunkRootError(RuntimeError):
-    """The root lists far fewer images than are loaded; nothing was touched."""
+    """The root lists far fewer images than were accepted before; nothing was changed."""
 
 
 class UnknownCategoryError(ValueError):
@@ -114,26 +118,36 @@ def reconcile(
     *,
     categories: Sequence[str] = (),
     allow_shrink: bool = False,
+    from_samples: bool = False,
+    run_id: str | None = None,
     progress: Progress | None = None,
 ) -> Reconciliation:
-    """List a root and compare it with what is loaded; changes nothing but what a killed load left.
+    """List a root and compare it with what is loaded.
+
+    Changes no rows of the dataset but what a killed load left. If there is something to load, the row of
+    the dataset in `source_datasets` is written, so that the warehouse lists it before a row is there.
 
     Args:
         dataset: The source dataset.
         location: Its root.
         warehouse: Where its tables are.
         categories: Only these categories are compared; empty means all of them.
-        allow_shrink: Accept a listing of fewer than 80 % of the rows already loaded.
+        allow_shrink: Accept a listing of fewer than 80 % of the images accepted so far; the consent is
+            recorded, and holds for the publication of this change.
+        from_samples: Whether the root is the samples of the repository, because none was named.
+        run_id: Recorded with a consent.
         progress: Called with the number of files listed so far.
 
     Raises:
         RootError: The root is missing or cannot be listed.
-        ShrunkRootError: It is empty, or lists fewer than 80 % of the rows already loaded.
-        UnknownCategoryError: One of `categories` exists nowhere.
+        ShrunkRootError: It is empty, or lists fewer than 80 % of the images that were accepted.
+        UnknownCategoryError: One of `categories` exists nowhere, or only samples are loaded.
     """
     with warehouse.connect() as connection:
+        ensure_tables(connection)
         discard_staged(connection, dataset.name)
         settle_interrupted(connection, dataset.name)
+        stored = stored_datasets(connection).get(dataset.name)
         loaded = _loaded_categories(connection, dataset)
         started = time.monotonic()
         try:
@@ -144,8 +158,11 @@ def reconcile(
             raise root_error(dataset, error, counts) from error
         seconds = time.monotonic() - started
         _refuse_unknown_categories(dataset, catalog, loaded, categories)
+        size = _Size.of(catalog, loaded, categories, stored)
+        if stored and stored.from_samples and not from_samples:
+            _refuse_part_of_samples(dataset, categories)
         if not allow_shrink:
-            _refuse_shrinking(dataset, root.uri, catalog, loaded, categories)
+            _refuse_shrinking(dataset, root.uri, catalog, size)
         tables = {
             "images": _changes(connection, dataset, "images", catalog.images, categories),
             "stray_files": _changes(
@@ -153,7 +170,88 @@ def reconcile(
             ),
         }
         digest = None if categories else listing_digest(catalog)
-        return Reconciliation(root.uri, catalog.ignored, tables, digest, seconds)
+        found = Reconciliation(root.uri, catalog.ignored, tables, digest, seconds)
+        if found.any_change or stored is None or stored.from_samples != from_samples:
+            with warehouse.writing():
+                _record(connection, dataset, found, size, catalog, from_samples, run_id)
+        return found
+
+
+@dataclass(frozen=True)
+class _Size:
+    """Numbers of images that the rule against losses compares.
+
+    Attributes:
+        listed: Listed now, in the categories that are reloaded.
+        loaded: Loaded so far, in the same categories.
+        after: In all categories, if the listing is accepted.
+        before: In all categories, as loaded so far.
+        mark: Largest number accepted since the last consent; 0 if only samples are loaded.
+    """
+
+    listed: int
+    loaded: int
+    after: int
+    before: int
+    mark: int
+
+    @classmethod
+    def of(
+        cls,
+        catalog: Catalog,
+        loaded: dict[str, int],
+        categories: Sequence[str],
+        stored: StoredDataset | None,
+    ) -> _Size:
+        listed = _in_categories(catalog.images, categories).num_rows
+        in_categories = sum(
+            count for name, count in loaded.items() if not categories or name in categories
+        )
+        before = sum(loaded.values())
+        after = before - in_categories + listed
+        if stored is not None and stored.from_samples:
+            return cls(listed, 0, after, 0, 0)
+        return cls(
+            listed, in_categories, after, before, max(before, stored.most_images if stored else 0)
+        )
+
+    @property
+    def is_loss(self) -> bool:
+        return is_loss(self.loaded, self.listed) or is_loss(self.mark, self.after)
+
+
+def _record(
+    connection: duckdb.DuckDBPyConnection,
+    dataset: SourceDataset,
+    found: Reconciliation,
+    size: _Size,
+    catalog: Catalog,
+    from_samples: bool,
+    run_id: str | None,
+) -> None:
+    most_images, most_samples = size.mark, None
+    if size.is_loss:  # which was allowed, or it would have been refused
+        most_images = size.after
+        most_samples = _decoded(connection, catalog)
+        note_consent(connection, dataset.name, "shrunk_root", size.after, run_id)
+    record_listing(
+        connection,
+        dataset,
+        root_uri=found.root_uri,
+        from_samples=from_samples,
+        most_images=0 if from_samples else most_images,
+        most_samples=0 if from_samples else most_samples,
+    )
+
+
+def _decoded(connection: duckdb.DuckDBPyConnection, catalog: Catalog) -> int:
+    """Count the listed images that have a tensor: those that stay samples."""
+    connection.register("listed", catalog.images.select(["image_id"]))
+    try:
+        query = "SELECT count(*) FROM listed SEMI JOIN image_tensors USING (image_id)"
+        return int(connection.execute(query).fetchall()[0][0])
+    finally:
+        connection.unregister("listed")
 
 
 def category_scope(categories: Sequence[str]) -> str:
@@ -190,25 +288,26 @@ def _refuse_unknown_categories(
         )
 
 
-def _refuse_shrinking(
-    dataset: SourceDataset,
-    root_uri: str,
-    catalog: Catalog,
-    loaded: dict[str, int],
-    categories: Sequence[str],
-) -> None:
-    listed = _in_categories(catalog.images, categories).num_rows
-    before = sum(count for name, count in loaded.items() if not categories or name in categories)
-    if listed >= SHRINK_LIMIT * before and not catalog.empty_because:
+def _refuse_part_of_samples(dataset: SourceDataset, categories: Sequence[str]) -> None:
+    if categories:
+        raise UnknownCategoryError(
+            f"Only the samples of the repository are loaded for {dataset.title}, and one category alone "
+            "would mix with them. Reload all categories first (leave `categories` out)."
+        )
+
+
+def _refuse_shrinking(dataset: SourceDataset, root_uri: str, catalog: Catalog, size: _Size) -> None:
+    if not size.is_loss and not catalog.empty_because:
         return
     why = f"{catalog.empty_because} " if catalog.empty_because else ""
+    accepted = f" ({size.mark} were accepted before)" if size.mark > size.before else ""
     remedy = (
         " If the images are meant to be gone, run again with this run config: "
         f"{{ops: {{{dataset.name}: {{config: {{allow_shrink: true}}}}}}}}"
     )
     raise ShrunkRootError(
-        f"{why}{root_uri} lists {listed} images of {dataset.title}, {before} are loaded; "
-        f"nothing was changed.{remedy if before else ''}"
+        f"{why}{root_uri} lists {size.listed} images of {dataset.title}, {size.loaded} are loaded"
+        f"{accepted}; nothing was changed.{remedy if size.mark else ''}"
     )
 
 

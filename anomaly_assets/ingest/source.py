@@ -27,7 +27,9 @@ from dlt.pipeline.pipeline import Pipeline
 from anomaly_assets.datasets import SourceDataset
 from anomaly_assets.ingest.dlt_settings import only_our_settings
 from anomaly_assets.ingest.roots import refuse_bad_root
+from anomaly_assets.settings import Settings
 from anomaly_assets.warehouse.base import Warehouse
+from anomaly_assets.warehouse.source_datasets import stored_datasets
 
 if TYPE_CHECKING:
     from anomaly_assets.ingest.reconcile import Reconciliation
@@ -80,23 +82,54 @@ def load(
     *,
     categories: Sequence[str] = (),
     allow_shrink: bool = False,
+    from_samples: bool = False,
 ) -> Reconciliation:
     """Make the tables of one source dataset equal to its root, without Dagster.
 
     Takes the arguments, and raises the errors, of `reconcile`. A root that is not there is refused before
-    anything is waited for.
+    anything is waited for. Samples of the repository are removed once a root that was named is loaded.
     """
     refuse_bad_root(dataset, location)
     from anomaly_assets.ingest.reconcile import reconcile
+    from anomaly_assets.warehouse.removal import remove_samples
 
     with warehouse.refreshing(dataset.name):
         found = reconcile(
-            dataset, location, warehouse, categories=categories, allow_shrink=allow_shrink
+            dataset,
+            location,
+            warehouse,
+            categories=categories,
+            allow_shrink=allow_shrink,
+            from_samples=from_samples,
         )
         if found.any_change:
             with loading_pipeline(dataset, warehouse) as pipeline:
                 pipeline.run(catalog_source(dataset, found))
+        if not from_samples:
+            remove_samples(warehouse)
         return found
+
+
+def why_not_listed(dataset: SourceDataset, settings: Settings, warehouse: Warehouse) -> str | None:
+    """Return why a run does not list the root of a source dataset; None if it does.
+
+    Samples of the repository never join data that somebody named a root for: not in a warehouse that holds
+    such data, either.
+    """
+    if settings.roots[dataset.name] is None:
+        return f"{dataset.root_variable} is empty"
+    if not settings.sample_roots:
+        return None
+    with warehouse.connect() as connection:
+        named = [
+            name for name, held in stored_datasets(connection).items() if not held.from_samples
+        ]
+    if not named:
+        return None
+    return (
+        f"no root is named, and the warehouse holds data from named roots ({', '.join(named)}), which "
+        f"samples of the repository never join: set {dataset.root_variable}"
+    )
 
 
 def _resource(name: str, found: Reconciliation | None) -> DltResource:

@@ -13,6 +13,7 @@ from urllib.parse import quote
 import duckdb
 from PIL import Image, ImageDraw
 
+from anomaly_assets.atomic import write_file
 from anomaly_assets.previews.drawing import (
     ANOMALOUS,
     FAINT_INK,
@@ -224,7 +225,7 @@ def write_full_sheets(samples: Sequence[Sample], folder: Path, source_dataset: s
         sheets[folder / f"{source_dataset}.jpg"] = _overview(samples, PER_KIND)
     for path, sheet in sheets.items():
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(as_jpeg(sheet))
+        write_file(path, as_jpeg(sheet))
     for path in [folder / f"{source_dataset}.jpg", *below.glob("*.jpg")]:
         if path not in sheets:
             path.unlink(missing_ok=True)

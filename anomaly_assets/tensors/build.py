@@ -20,8 +20,6 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, closing, suppress
-from dataclasses import asdict
-from datetime import datetime, timezone
 from itertools import chain, islice
 
 import duckdb
@@ -37,6 +35,7 @@ from anomaly_assets.tensors.decode import (
     DecodedBatch,
     Rejection,
 )
+from anomaly_assets.tensors.rejections import insert_rejections, replace_by_rejections
 from anomaly_assets.tensors.report import BuildReport
 from anomaly_assets.tensors.spec import TensorSpec
 from anomaly_assets.warehouse.base import ROW_GROUP_SIZE, Warehouse
@@ -49,19 +48,6 @@ MOST_UNREADABLE = 0.2
 """Share of the files tried from which unreadable ones are a fault of the root, not of the files."""
 
 _FEW_UNREADABLE = 5
-
-REJECTIONS_SCHEMA = pa.schema(
-    [
-        ("image_id", pa.string()),
-        ("relative_path", pa.string()),
-        ("file_version", pa.string()),
-        ("transform", pa.string()),
-        ("reason", pa.string()),
-        ("detail", pa.string()),
-        ("rejected_at", pa.timestamp("us", tz="UTC")),
-    ]
-)
-"""Exactly the columns of `rejected_images`."""
 
 _KNOWN = "SELECT image_id FROM image_tensors WHERE image_id IN (FROM stale)"
 
@@ -81,6 +67,7 @@ def build_tensors(
     compute: Callable[[], AbstractContextManager[Compute]],
     run_id: str | None = None,
     progress: Progress | None = None,
+    allow_shrink: bool = False,
 ) -> BuildReport:
     """Make `image_tensors` and `rejected_images` equal to what the catalogue and the files say.
 
@@ -91,12 +78,15 @@ def build_tensors(
         compute: Makes ready what runs the decoding tasks; not called where there is nothing to decode.
         run_id: Noted with every row.
         progress: Called as batches arrive.
+        allow_shrink: Accept that a source dataset keeps fewer than 80 % of its samples.
 
     Returns:
         Counts for people and for metadata.
 
     Raises:
         RootError: A root is gone, or its store does not answer.
+        SamplesLostError: More than a fifth of the samples of a source dataset would be replaced by
+            rejections; their tensors stay, so that a repair of the files costs no decoding.
         TooManyUnreadableError: More than a fifth of the files, and at least 5, cannot be read.
         WarehouseError: There is no catalogue yet.
         ComputeError: What should decode cannot; transactions that were complete stay.
@@ -107,7 +97,7 @@ def build_tensors(
     with closing(warehouse.turns(list(roots))) as turns:
         for names in turns:
             part = {name: roots[name] for name in names}
-            _build_part(warehouse, part, spec, compute, run_id, progress, report)
+            _build_part(warehouse, part, spec, compute, run_id, progress, report, allow_shrink)
     report.seconds = time.monotonic() - started
     return report
 
@@ -120,8 +110,10 @@ def _build_part(
     run_id: str | None,
     progress: Progress | None,
     report: BuildReport,
+    allow_shrink: bool,
 ) -> None:
     """Build the tensors of source datasets that nobody else is at, and add to the report."""
+    held_back: list[Rejection] = []
     with warehouse.writing(), warehouse.connect() as connection:
         ensure_tables(connection)
         with upstream_needed():
@@ -142,11 +134,13 @@ def _build_part(
             if warehouse.decodes_first:
                 ready = iter(list(ready))
             with warehouse.writing(), warehouse.connect(wide_rows=True) as connection:
-                replaced, lost = _write(connection, transaction, ready, run_id)
-                report.changed += replaced
-                report.removed += lost
+                report.changed += _write(connection, transaction, ready, run_id, held_back)
                 report.unchanged = row_count(connection, "image_tensors") - report.decoded
         report.write_seconds += time.monotonic() - started - (report.wait_seconds - waited)
+    if held_back:
+        with warehouse.writing(), warehouse.connect(wide_rows=True) as connection:
+            report.removed += replace_by_rejections(connection, held_back, allow_shrink)
+            report.unchanged = row_count(connection, "image_tensors") - report.decoded
 
 
 def _decode_in_order(
@@ -203,21 +197,23 @@ def _write(
     images: pa.Table,
     batches: Iterator[DecodedBatch],
     run_id: str | None,
-) -> tuple[int, int]:
-    """Replace all that is known about some images by what was decoded, in one transaction.
+    held_back: list[Rejection],
+) -> int:
+    """Replace what is stored for some images by what was decoded, in one transaction.
+
+    Rejections of images that have a tensor are not written but added to `held_back`: whether so many may be
+    lost is decided when all are known.
 
     Returns:
-        How many tensors were replaced, and how many are gone because nothing took their place.
+        How many tensors were replaced.
     """
     rejections: list[Rejection] = []
     failures: list[Exception] = []
-    written: set[str] = set()
 
     def tensors() -> Iterator[pa.RecordBatch]:
         try:
             for batch in batches:
                 rejections.extend(batch.rejections)
-                written.update(batch.tensors["image_id"].to_pylist())
                 yield batch.tensors
         except Exception as error:
             failures.append(error)
@@ -227,19 +223,27 @@ def _write(
     connection.register("decoded", pa.RecordBatchReader.from_batches(TENSORS_SCHEMA, tensors()))
     connection.begin()
     try:
+        # Rows of this transaction get larger row ids than all that are committed.
+        [(last_row,)] = connection.execute("SELECT max(rowid) FROM image_tensors").fetchall()
         known = {image_id for (image_id,) in connection.execute(_KNOWN).fetchall()}
-        connection.execute("DELETE FROM image_tensors WHERE image_id IN (FROM stale)")
-        connection.execute("DELETE FROM rejected_images WHERE image_id IN (FROM stale)")
         connection.execute(
             "INSERT INTO image_tensors SELECT * REPLACE ($run_id AS run_id) FROM decoded",
             {"run_id": run_id},
         )
-        rejected_at = datetime.now(timezone.utc)
-        rejected = [{**asdict(rejection), "rejected_at": rejected_at} for rejection in rejections]
-        connection.register("rejected", pa.Table.from_pylist(rejected, REJECTIONS_SCHEMA))
-        connection.execute("INSERT INTO rejected_images FROM rejected")
+        unusable = {each.image_id for each in rejections if not each.of_mask}
+        kept = unusable & known
+        held_back.extend(each for each in rejections if each.image_id in kept)
+        connection.register("kept", pa.table({"image_id": pa.array(sorted(kept), pa.string())}))
+        replaced = "image_id IN (FROM stale) AND image_id NOT IN (FROM kept)"
+        if known:
+            connection.execute(
+                f"DELETE FROM image_tensors WHERE rowid <= ? AND {replaced}",  # noqa: S608
+                [last_row],
+            )
+        connection.execute(f"DELETE FROM rejected_images WHERE {replaced}")  # noqa: S608
+        insert_rejections(connection, [each for each in rejections if each.image_id not in kept])
         connection.commit()
-        return len(known & written), len(known - written)
+        return len(known - kept)
     except BaseException:
         with suppress(duckdb.TransactionException):  # a commit that a signal ended has ended it
             connection.rollback()
@@ -247,7 +251,7 @@ def _write(
             raise failures[0] from None
         raise
     finally:
-        for name in ("stale", "decoded", "rejected"):
+        for name in ("stale", "decoded", "kept"):
             connection.unregister(name)
 
 

@@ -83,7 +83,11 @@ IMAGE_COLUMNS = [column.name for column in fields(StaleImage)]
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """A file that could not be used, and why."""
+    """A file that could not be used, and why: a row of `rejected_images`, but for `of_mask`.
+
+    Attributes:
+        of_mask: Whether it is the mask: the image itself has a tensor then.
+    """
 
     image_id: str
     relative_path: str
@@ -91,6 +95,11 @@ class Rejection:
     transform: str
     reason: str
     detail: str
+    of_mask: bool = False
+
+    def columns(self) -> dict[str, str]:
+        """Return the values of the columns of `rejected_images`."""
+        return {name: getattr(self, name) for name in self.__slots__ if name != "of_mask"}
 
 
 @dataclass(frozen=True)
@@ -164,6 +173,7 @@ def _rejection(
         transform=spec.transform,
         reason=error.reason if isinstance(error, UnusableImageError) else UNREADABLE,
         detail=str(error),
+        of_mask=of_mask,
     )
 
 

@@ -27,6 +27,7 @@ from pathlib import Path
 import duckdb
 from filelock import FileLock, Timeout
 
+from anomaly_assets.atomic import TargetError, remove_leftovers, resolved
 from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.warehouse.base import (
     CATALOG,
@@ -53,9 +54,12 @@ class FileWarehouse(Warehouse):
     """A DuckDB file.
 
     Attributes:
-        path: The DuckDB file.
+        path: The DuckDB file; where it was given as a symbolic link, what that points to.
         wait_seconds: How long to wait for another run, or for a person who has the file open.
         log: Called with a sentence while waiting.
+
+    Raises:
+        WarehouseError: The path is a symbolic link into a folder that does not exist.
     """
 
     path: Path
@@ -65,7 +69,11 @@ class FileWarehouse(Warehouse):
     _instance: duckdb.DuckDBPyConnection | None = field(init=False, repr=False, default=None)
 
     def __post_init__(self) -> None:
-        self.path = Path(os.path.abspath(self.path))
+        # Locks, dlt's folder and the copy that replaces a bloated file lie beside the file itself.
+        try:
+            self.path = resolved(self.path)
+        except TargetError as error:
+            raise WarehouseError(str(error)) from None
         self._lock = FileLock(f"{self.path}.lock", thread_local=False)
 
     @property
@@ -96,6 +104,7 @@ class FileWarehouse(Warehouse):
         if self._lock.lock_counter == 1:
             # Nobody else loads now, so this is of a load that was killed.
             shutil.rmtree(self.pipelines_folder, ignore_errors=True)
+            remove_leftovers(self.path)
         try:
             yield self
         finally:

@@ -6,6 +6,8 @@ import duckdb
 
 _SETTINGS = (
     "SET GLOBAL TimeZone = 'UTC'",
+    # A table that is not there yet is no Python variable of that name.
+    "SET GLOBAL python_enable_replacements = false",
     # Nobody relies on the order of rows, and keeping it costs buffers.
     "SET preserve_insertion_order = false",
     # Filling up row groups that lost a row writes hundreds of megabytes again. Publishing compacts

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
 
+from anomaly_assets.atomic import newest_unfinished
 from anomaly_assets.tensors.spec import TensorSpec
 from anomaly_assets.warehouse.base import Warehouse
 from anomaly_assets.warehouse.database import FileWarehouse
@@ -18,19 +20,18 @@ from anomaly_assets.warehouse.publishing.content import (
     Publication,
     PublishRefusedError,
 )
-from anomaly_assets.warehouse.publishing.file import (
-    differing_file,
-    publish_file,
-    unfinished_copy,
-)
+from anomaly_assets.warehouse.publishing.file import differing_file, publish_file
 from anomaly_assets.warehouse.publishing.file_copy import copied_bytes
 from anomaly_assets.warehouse.publishing.snapshots import attached
+from anomaly_assets.warehouse.publishing.target import may_replace
+from anomaly_assets.warehouse.schema import ensure_tables
 
 __all__ = [
     "Publication",
     "PublishRefusedError",
     "differences",
     "opened_publication",
+    "pictures_folder",
     "publish",
     "size_of_copy",
 ]
@@ -43,6 +44,8 @@ def publish(
     *,
     run_id: str | None = None,
     keep_snapshots: int = 0,
+    adopt: bool = False,
+    allow_shrink: bool = False,
 ) -> Publication:
     """Publish what a warehouse holds, unless it already is.
 
@@ -52,23 +55,33 @@ def publish(
         spec: Shape that all tensors must have.
         run_id: Noted with the snapshot.
         keep_snapshots: How many older published files stay beside the target.
+        adopt: Replace a target that this warehouse does not own, and own it from then on.
+        allow_shrink: Accept fewer than 80 % of the samples that were published before, and record that.
 
     Raises:
-        PublishRefusedError: A blocking check fails, or a file that holds samples would be replaced by
-            one without any.
+        PublishRefusedError: A blocking check fails, the target belongs to something else, or a source
+            dataset would lose more than a fifth of its samples.
         WarehouseError: The assets upstream were never materialized.
         OSError: The snapshot cannot be written, for instance because the disk is full; the target is
             as it was.
     """
     if isinstance(warehouse, FileWarehouse):
-        return publish_file(warehouse, target, spec, run_id=run_id, keep_snapshots=keep_snapshots)
+        return publish_file(
+            warehouse,
+            target,
+            spec,
+            run_id=run_id,
+            keep_snapshots=keep_snapshots,
+            adopt=adopt,
+            allow_shrink=allow_shrink,
+        )
     if isinstance(warehouse, MotherDuckWarehouse):
-        return publish_clone(warehouse, spec, run_id=run_id)
+        return publish_clone(warehouse, spec, run_id=run_id, allow_shrink=allow_shrink)
     from anomaly_assets.warehouse.lake.publish import publish_version
     from anomaly_assets.warehouse.lake.warehouse import LakeWarehouse
 
     assert isinstance(warehouse, LakeWarehouse)
-    return publish_version(warehouse, spec, run_id=run_id)
+    return publish_version(warehouse, spec, run_id=run_id, allow_shrink=allow_shrink)
 
 
 def differences(warehouse: Warehouse, target: Path) -> Differences:
@@ -116,13 +129,27 @@ def opened_publication(
         yield connection
 
 
+def pictures_folder(warehouse: Warehouse, target: Path) -> Path:
+    """Return the folder for contact sheets: beside the published database, unless that is not ours.
+
+    Pictures of this warehouse must not replace those of the one that publishes there.
+    """
+    place = target.absolute()
+    if isinstance(warehouse, FileWarehouse):
+        with warehouse.connect() as connection:
+            ensure_tables(connection)
+            if not may_replace(connection, Path(os.path.realpath(target))):
+                place = warehouse.path
+    return place.parent / "contact_sheets"
+
+
 def size_of_copy(warehouse: Warehouse, target: Path) -> tuple[Callable[[], int], int] | None:
-    """What tells how much of a copy is written and how much there will be, in MB; None for no copy."""
+    """Return a function for the MB copied so far, and the MB in all; None if publishing does not copy."""
     if not isinstance(warehouse, FileWarehouse):
         return None
-    unfinished = unfinished_copy(target)
-    return (lambda: _megabytes(unfinished)), max(1, _megabytes(warehouse.path))
+    target = Path(os.path.realpath(target))
+    return (lambda: _megabytes(newest_unfinished(target))), max(1, _megabytes(warehouse.path))
 
 
-def _megabytes(path: Path) -> int:
-    return copied_bytes(path) // 1_000_000
+def _megabytes(path: Path | None) -> int:
+    return 0 if path is None else copied_bytes(path) // 1_000_000

@@ -10,15 +10,19 @@ from importlib import resources
 
 import duckdb
 
-from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.warehouse.base import WarehouseError, sql_literal
 from anomaly_assets.warehouse.database import table_exists
+from anomaly_assets.warehouse.identity import ensure_identity
+from anomaly_assets.warehouse.source_datasets import register_loaded, stored_names
 from anomaly_assets.warehouse.tables import CATALOGUE_TABLES, TABLES, Columns, Table
 
 ALIAS_SCHEMA = "anomaly"
 """Schema of views that give every harmonised table its contract name, `anomaly.<table>`."""
 
 _CREATE = "CREATE OR REPLACE TABLE {} AS"
+_KEPT_TABLES = ("image_tensors", "rejected_images", "snapshots", "source_datasets", "consents")
+"""Tables whose rows cannot be made from other tables."""
+
 _COMPRESSION = " USING COMPRESSION uncompressed"
 _DLT_LOADS: Columns = {"load_id": ("VARCHAR", "")}
 
@@ -133,16 +137,29 @@ def _is_as_it_would_be(connection: duckdb.DuckDBPyConnection, name: str) -> bool
     return differing == (0,)
 
 
-def ensure_tables(connection: duckdb.DuckDBPyConnection) -> None:
-    """Make what an asset may read before it was ever materialized, empty, where it is missing."""
-    missing = [
+def refresh_outdated(connection: duckdb.DuckDBPyConnection, *names: str) -> list[str]:
+    """Rebuild those tables that exist and are not what their SQL file makes now; return their names."""
+    outdated = [
         name
-        for name in ("image_tensors", "rejected_images", "snapshots")
-        if not table_exists(connection, "main", name)
+        for name in names
+        if table_exists(connection, "main", name) and not _is_as_it_would_be(connection, name)
     ]
+    refresh(connection, *outdated)
+    return outdated
+
+
+def ensure_tables(connection: duckdb.DuckDBPyConnection) -> None:
+    """Create the tables that an asset may read before anything was materialized, where they are missing.
+
+    A warehouse of an older release gets the tables and columns that were added since, its identity, and a
+    row for every source dataset that it holds.
+    """
+    ensure_identity(connection)  # first: it refuses a database of something else
+    missing = [name for name in _KEPT_TABLES if not table_exists(connection, "main", name)]
     refresh(connection, *missing)
     if "snapshots" not in missing:
         _add_columns(connection, "snapshots")
+    register_loaded(connection)
 
 
 def _add_columns(connection: duckdb.DuckDBPyConnection, name: str) -> None:
@@ -218,13 +235,14 @@ def statement(connection: duckdb.DuckDBPyConnection, name: str) -> str:
 
 
 def _union(connection: duckdb.DuckDBPyConnection, table: str, columns: Columns) -> str:
-    """The rows of this dlt table in every source dataset that has it, as a subquery.
+    """Return the rows of this dlt table in every source dataset that has it, as a subquery.
 
-    Names come from the registry and from `tables.py`, never from files or users.
+    The source datasets are those of the warehouse, whether or not this process defines them. Names come
+    from it and from `tables.py`, never from files.
     """
     origin = "" if "source_dataset" in columns else "'{}' AS source_dataset, "
     parts = []
-    for source_dataset in SOURCE_DATASETS:
+    for source_dataset in stored_names(connection):
         if existing := _column_names(connection, source_dataset, table):
             selected = origin.format(source_dataset) + _selected(columns, existing)
             parts.append(f"SELECT {selected} FROM {source_dataset}.{table}")  # noqa: S608

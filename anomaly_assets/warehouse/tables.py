@@ -255,6 +255,45 @@ TABLES: Mapping[str, Table] = {
             "roots": ("MAP(VARCHAR, VARCHAR)", "source dataset to the root of its newest load"),
             "load_ids": ("MAP(VARCHAR, VARCHAR)", "source dataset to its newest load"),
             "row_counts": ("MAP(VARCHAR, BIGINT)", "table to its number of rows"),
+            "warehouse_id": (
+                "VARCHAR",
+                "identity of the warehouse that published it; null for releases before 0.2",
+            ),
+        },
+    ),
+    "source_datasets": Table(
+        "One row per source dataset that is loaded. Views and publishing range over this table.",
+        {
+            "source_dataset": ("VARCHAR", "key: schema of its tables, and prefix of its image ids"),
+            "title": ("VARCHAR", "name for people"),
+            "licence": ("VARCHAR", "terms of use of the images"),
+            "definition_digest": (
+                "VARCHAR",
+                "SHA-256 of what defines the dataset; null where it was loaded by a release before 0.2",
+            ),
+            "root_uri": ("VARCHAR", "root that was listed last, without credentials"),
+            "from_samples": (
+                "BOOLEAN",
+                "true if no root was named and the samples of the repository were loaded",
+            ),
+            "most_images": (
+                "BIGINT",
+                "largest number of images accepted since the last consent to fewer",
+            ),
+            "most_samples": (
+                "BIGINT",
+                "largest number of samples published since the last consent to fewer",
+            ),
+        },
+    ),
+    "consents": Table(
+        "One row per consent to fewer images or samples of a source dataset.",
+        {
+            "source_dataset": ("VARCHAR", "the source dataset, which may be gone"),
+            "consented_at": ("TIMESTAMP WITH TIME ZONE", "when it was given"),
+            "kind": ("VARCHAR", "shrunk_root, fewer_samples or forgotten"),
+            "images": ("BIGINT", "number of images, or of samples, that was accepted"),
+            "run_id": ("VARCHAR", "run that it was given to; null for a command"),
         },
     ),
 }

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import pickle
 import re
 import shutil
+import subprocess
 import sys
 
 import duckdb
@@ -82,6 +84,41 @@ def _(scene: Scene) -> object:
     other = scene.folder / "other.duckdb"
     duckdb.connect(str(other)).close()
     return open_samples(other)
+
+
+@saying("No single snapshot '…'")
+def _(scene: Scene) -> object:
+    return open_samples(scene.published, snapshot="0123456789ab")
+
+
+@saying("… was replaced since these samples were opened")
+def _(scene: Scene) -> object:
+    with open_samples(scene.published) as samples:
+        pickled = pickle.dumps(samples)
+    with duckdb.connect(str(scene.published)) as connection:
+        connection.execute("UPDATE snapshots SET snapshot_id = 'another'")
+    return pickle.loads(pickled).images[:]
+
+
+@saying("where='…' is no SQL condition")
+def _(scene: Scene) -> object:
+    return open_samples(scene.published, where="lenght(filename) > 3")
+
+
+@saying("… cannot be read: Binder Error: Unique")
+def _(scene: Scene) -> object:
+    with duckdb.connect(str(scene.published)):
+        return open_samples(scene.published)
+
+
+@saying("Required module 'pytz'")
+def _(scene: Scene) -> object:
+    query = "SELECT published_at FROM snapshots"
+    program = (
+        "import duckdb, sys; sys.modules['pytz'] = None; "
+        f"duckdb.connect({str(scene.published)!r}, read_only=True).execute({query!r}).fetchall()"
+    )
+    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stderr
 
 
 @saying("Trying to read a database file with version")

@@ -99,6 +99,13 @@ def _(scene: Scene) -> object:
     return _instance(scene, str(scene.folder / "none"))
 
 
+@saying("Couldn't import module anomaly_assets.assets.home")
+def _(scene: Scene) -> object:
+    shutil.copy(PROJECT / "dagster.yaml", scene.folder)
+    scene.patch.setitem(sys.modules, "anomaly_assets.assets.home", None)
+    return _instance(scene, str(scene.folder))
+
+
 @saying("[Errno …] error while attempting to bind")
 def _(scene: Scene) -> object:
     # What the web server of Dagster is served by.

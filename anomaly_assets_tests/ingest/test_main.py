@@ -88,7 +88,7 @@ def test_a_dataset_with_an_empty_root_variable_is_left_out(
     monkeypatch.setenv("MVTEC_AD_ROOT", "")
     before = warehouse.path.read_bytes()
     assert main(["mvtec_ad"]) == 0
-    assert capsys.readouterr() == ("MVTec AD is left out: MVTEC_AD_ROOT is empty.\n", "")
+    assert capsys.readouterr() == ("MVTec AD not refreshed (MVTEC_AD_ROOT is empty).\n", "")
     assert warehouse.path.read_bytes() == before
 
 

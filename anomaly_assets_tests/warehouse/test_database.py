@@ -272,6 +272,47 @@ def test_a_relative_path_means_the_folder_it_was_given_in(
     assert kept(warehouse) == [(7,)]
 
 
+@pytest.mark.parametrize("link", ["file", "folder"])
+def test_a_warehouse_behind_a_link_is_held_and_kept_beside_the_file_itself(
+    tmp_path: Path, link: str
+) -> None:
+    (tmp_path / "disk").mkdir()
+    real = tmp_path / "disk" / "warehouse.duckdb"
+    (tmp_path / "link").symlink_to("disk" if link == "folder" else "disk/warehouse.duckdb")
+    named = tmp_path / "link" / "warehouse.duckdb" if link == "folder" else tmp_path / "link"
+    warehouse = FileWarehouse(named, 0.0)
+    with warehouse.connect() as connection:
+        connection.execute("CREATE TABLE kept AS SELECT 7 AS number")
+        with pytest.raises(WarehouseBusyError), FileWarehouse(real, 0.0).locked():
+            pytest.fail("it was held twice, under two names")
+    assert warehouse.path == real
+    assert warehouse.pipelines_folder.parent == real.parent
+    assert kept(FileWarehouse(real)) == [(7,)]
+    assert sorted(os.listdir(tmp_path)) == ["disk", "link"]
+    assert (tmp_path / "link").is_symlink()
+
+
+def test_a_warehouse_on_a_share_that_is_not_mounted_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("share")
+    with pytest.raises(
+        WarehouseError, match=r"link is a symbolic link to .*share.*: mount or make"
+    ):
+        FileWarehouse(tmp_path / "link" / "warehouse.duckdb")
+    assert os.listdir(tmp_path) == ["link"]
+
+
+def test_a_run_removes_what_a_killed_one_left_of_a_compact_copy_of_the_warehouse(
+    path: Path,
+) -> None:
+    path.with_name(f".{path.name}.{'0' * 32}.unfinished").mkdir()
+    with FileWarehouse(path).locked():
+        assert sorted(os.listdir(path.parent)) == [
+            path.name,
+            f"{path.name}.holder",
+            f"{path.name}.lock",
+        ]
+
+
 def test_what_a_killed_load_left_is_gone_for_whoever_comes_next_and_nested_locks_leave_it(
     tmp_path: Path,
 ) -> None:

@@ -13,15 +13,20 @@ import duckdb
 import pytest
 
 from anomaly_assets.tensors.spec import TensorSpec
+from anomaly_assets.warehouse import publish as publishing_anywhere
 from anomaly_assets.warehouse.database import WarehouseError
 from anomaly_assets.warehouse.publish import (
     Publication,
     PublishRefusedError,
     differences,
     publish,
+    size_of_copy,
 )
 from anomaly_assets.warehouse.publishing import file as publishing
+from anomaly_assets.warehouse.publishing.file_copy import copied_bytes
+from anomaly_assets.warehouse.publishing.snapshots import find_snapshot, list_snapshots
 from anomaly_assets.warehouse.tables import TABLES
+from anomaly_assets_tests.disk import record_calls
 from anomaly_assets_tests.warehouse.other_process import HAS_IT_OPEN, other_process
 from anomaly_assets_tests.warehouse.project import SPEC, Project
 
@@ -53,6 +58,7 @@ def everything(project: Project, target: Path) -> list[list[tuple[Any, ...]]]:
                 """
                 SELECT schema_name || '.' || table_name FROM duckdb_tables()
                 WHERE database_name = 'warehouse' AND NOT ends_with(schema_name, '_staging')
+                AND table_name NOT IN ('identity', 'published_files')
                 UNION ALL
                 SELECT 'main.' || view_name FROM duckdb_views()
                 WHERE database_name = 'warehouse' AND schema_name = 'main' AND NOT internal
@@ -136,7 +142,7 @@ def test_a_published_file_of_any_name_is_refused_or_has_the_contract_name(
         assert ask(target, "SELECT count(*) FROM anomaly.samples") == [(9,)]
 
 
-def test_an_empty_warehouse_does_not_replace_samples_unless_the_file_is_deleted(
+def test_an_empty_warehouse_does_not_replace_samples_without_consent(
     published: Project, target: Path
 ) -> None:
     with published.warehouse.connect() as connection:
@@ -147,11 +153,11 @@ def test_an_empty_warehouse_does_not_replace_samples_unless_the_file_is_deleted(
         give(published, target)
     assert str(caught.value) == (
         f"Nothing was published: {target} holds 9 samples, and the warehouse has none. Materialize all "
-        f"assets, then publish again. If nothing is meant to be published, delete {target} first."
+        "assets, then publish again. If they are meant to be gone, run once with this run config: "
+        "{ops: {published_database: {config: {allow_shrink: true}}}}"
     )
     assert identity(target) == before
-    target.unlink()
-    assert give(published, target).samples == 0
+    assert publish(published.warehouse, target, SPEC, allow_shrink=True).samples == 0
     assert give(published, target).written is False  # nothing over nothing is no loss
 
 
@@ -208,10 +214,10 @@ def test_a_changed_row_is_published(
 
 
 def test_a_removed_image_leaves_what_is_published(published: Project, target: Path) -> None:
-    published.rows("DELETE FROM mvtec_ad.images WHERE category = 'carpet'")
+    published.rows("DELETE FROM mvtec_ad.images WHERE relative_path LIKE 'carpet/test/%'")
     published.build()
-    assert give(published, target).samples == 7
-    assert ask(target, "SELECT count(*) FROM anomaly.samples") == [(7,)]
+    assert give(published, target).samples == 8
+    assert ask(target, "SELECT count(*) FROM anomaly.samples") == [(8,)]
 
 
 @pytest.mark.parametrize(
@@ -249,6 +255,8 @@ def test_a_reader_that_has_the_old_snapshot_open_keeps_reading_it(
 def test_a_person_who_has_it_open_for_writing_is_no_hindrance(
     published: Project, target: Path
 ) -> None:
+    published.rows(CHANGE.format("first"))
+    give(published, target)
     published.rows(CHANGE.format("second"))
     with other_process(HAS_IT_OPEN, str(target), "read_write"):
         assert give(published, target).written
@@ -340,17 +348,102 @@ def test_nothing_of_the_pipeline_is_published(project: Project, target: Path) ->
 
 def test_nothing_is_left_beside_the_published_file(project: Project, target: Path) -> None:
     target.parent.mkdir()
-    (target.parent / ".anomaly.duckdb.unfinished").write_bytes(b"of a run that was killed")
-    (target.parent / ".anomaly.duckdb.unfinished.wal").write_bytes(b"of a run that was killed")
+    left = target.with_name(f".anomaly.duckdb.{'0' * 32}.unfinished")
+    left.mkdir()
+    for name in ("lock", "content", "content.wal"):
+        (left / name).write_bytes(b"of a run that was killed")
     give(project, target)
     assert os.listdir(target.parent) == ["anomaly.duckdb"]
 
 
-def test_a_published_file_that_is_no_database_is_replaced(project: Project, target: Path) -> None:
-    target.parent.mkdir()
-    target.write_bytes(b"no database" * 1000)
-    assert give(project, target).written
-    assert ask(target, "SELECT count(*) FROM anomaly.samples") == [(9,)]
+def test_a_run_that_has_nothing_to_publish_removes_what_a_killed_one_left(
+    published: Project, target: Path
+) -> None:
+    """As when the kill came between the rename and the end."""
+    target.with_name(f".anomaly.duckdb.{'0' * 32}.unfinished").mkdir()
+    assert not give(published, target).written
+    assert os.listdir(target.parent) == ["anomaly.duckdb"]
+
+
+def test_a_snapshot_is_on_the_disk_before_it_has_its_name_and_its_name_is_before_success(
+    published: Project, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    published.rows(CHANGE.format("second"))
+    calls = record_calls(monkeypatch)
+    publish(published.warehouse, target, SPEC, keep_snapshots=1)
+    kept = target.with_name(next(name for name in os.listdir(target.parent) if name != target.name))
+    assert calls == [
+        ("fsync", "content"),  # as the end of the copy, before DuckDB writes to it
+        *[("fsync", "content"), ("replace", "content", kept.name), ("fsync", "shared")],
+        *[("fsync", "content"), ("replace", "content", "anomaly.duckdb"), ("fsync", "shared")],
+    ]
+
+
+def published_by_way_of(folder: Path, kind: str) -> Path:
+    """A path of the target in which something is a link."""
+    (folder / "share").mkdir()
+    if kind == "folder":
+        (folder / "link").symlink_to("share")
+        return folder / "link" / "team.duckdb"
+    (folder / "anomaly.duckdb").symlink_to("share/team.duckdb")
+    return folder / "anomaly.duckdb"
+
+
+@pytest.mark.parametrize("kind", ["folder", "file"])
+def test_what_a_link_points_to_is_published_and_the_link_stays(
+    project: Project, tmp_path: Path, kind: str
+) -> None:
+    named, real = published_by_way_of(tmp_path, kind), tmp_path / "share" / "team.duckdb"
+    first = publish(project.warehouse, named, SPEC, keep_snapshots=1)
+    project.rows(CHANGE.format("second"))
+    second = publish(project.warehouse, named, SPEC, keep_snapshots=1)
+    kept = f"team.{first.snapshot_id[:12]}.duckdb"
+    assert sorted(os.listdir(real.parent)) == sorted(["team.duckdb", kept])
+    assert not real.is_symlink()
+    assert (tmp_path / ("link" if kind == "folder" else "anomaly.duckdb")).is_symlink()
+    assert ask(real, IDENTITY) == ask(named, IDENTITY) == [(["second"],)]
+    assert not (real.parent / kept).is_symlink()
+    assert ask(real.parent / kept, IDENTITY) == [(["first"],)]
+    assert differences(project.warehouse, named) == []
+    assert find_snapshot(named, first.snapshot_id) == real.parent / kept
+    assert [each.snapshot_id for each in list_snapshots(named)] == [
+        second.snapshot_id,
+        first.snapshot_id,
+    ]
+
+
+def test_a_link_into_a_share_that_is_not_mounted_is_refused_and_no_folder_is_made(
+    project: Project, tmp_path: Path
+) -> None:
+    (tmp_path / "anomaly.duckdb").symlink_to("share/team.duckdb")
+    with pytest.raises(OSError, match=r"anomaly\.duckdb is a symbolic link to .*: mount or make"):
+        give(project, tmp_path / "anomaly.duckdb")
+    assert not (tmp_path / "share").exists()
+    assert (tmp_path / "anomaly.duckdb").is_symlink()
+
+
+@pytest.mark.parametrize("kind", ["folder", "file"])
+def test_progress_is_that_of_the_copy_that_is_being_written(
+    project: Project, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named = published_by_way_of(tmp_path, kind)
+    monkeypatch.setattr(publishing_anywhere, "copied_bytes", lambda path: copied_bytes(path) * 1000)
+    copied = size_of_copy(project.warehouse, named)
+    assert copied is not None
+    size = project.warehouse.path.stat().st_size
+    seen: list[int] = []
+    whole = publishing.copy_file
+
+    def watched(source: Path, unfinished: Path) -> None:
+        seen.append(copied[0]())
+        whole(source, unfinished)
+        seen.append(copied[0]())
+
+    monkeypatch.setattr(publishing, "copy_file", watched)
+    give(project, named)
+    assert seen == [0, size // 1000]
+    assert copied[1] == size // 1000
+    assert copied[0]() == 0
 
 
 def test_every_publication_is_noted_in_the_warehouse_and_in_the_file(

@@ -8,7 +8,6 @@ included. Until then nobody opens the target: a file has another name, and a lak
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -17,11 +16,12 @@ from pathlib import Path
 
 import duckdb
 
-from anomaly_assets.datasets import SOURCE_DATASETS
+from anomaly_assets.atomic import TargetError, put_file, resolved
 from anomaly_assets.warehouse.base import Log, Warehouse
 from anomaly_assets.warehouse.copying.digests import TableDigest, digest, same
 from anomaly_assets.warehouse.copying.source import SOURCE, attach_source
 from anomaly_assets.warehouse.database import FileWarehouse, catalog_name, refuse_ambiguous_name
+from anomaly_assets.warehouse.identity import IDENTITY, OWNERS, PUBLISHED_FILES
 from anomaly_assets.warehouse.lake.connection import PUBLISHED_VERSIONS
 from anomaly_assets.warehouse.lake.publish import publish_current_version
 from anomaly_assets.warehouse.locations import parse_location
@@ -33,10 +33,15 @@ from anomaly_assets.warehouse.schema import (
     ensure_tables,
     refresh,
 )
+from anomaly_assets.warehouse.source_datasets import stored_names
 from anomaly_assets.warehouse.tables import TABLES
 
 _UNFINISHED = "unfinished_copy"
 """Table of a target that is being copied to."""
+
+
+_OF_ONE_PLACE = frozenset({PUBLISHED_VERSIONS, IDENTITY, OWNERS, PUBLISHED_FILES})
+"""Tables that are not copied: a copy is another warehouse, and published elsewhere."""
 
 
 class CopyError(RuntimeError):
@@ -86,9 +91,14 @@ def copy_database(
         attach_source(connection, source)  # before anything is made
     final = parse_location(target)
     if isinstance(final, Path):
+        try:
+            final = resolved(final)
+        except TargetError as error:
+            raise CopyError(str(error)) from None
         refuse_ambiguous_name(final)
         if final.exists():
             raise CopyError(f"{final} exists: name a new file, or delete it first.")
+        # A name that the next attempt finds, because it goes on with what is there.
         unfinished = final.with_name(f"{final.name}.unfinished")
         warehouse = open_warehouse(unfinished, wait_seconds, log)
     else:
@@ -100,7 +110,8 @@ def copy_database(
             _release(connection, warehouse, final if isinstance(final, Path) else None)
     if isinstance(final, Path):
         assert isinstance(warehouse, FileWarehouse)
-        os.replace(warehouse.path, final)
+        # A log without its file, which DuckDB would replay into the new one, is of no use to anybody.
+        put_file(warehouse.path, final, stale=[final.with_name(f"{final.name}.wal")])
         for name in ("lock", "holder"):
             Path(f"{warehouse.path}.{name}").unlink(missing_ok=True)
     return Copy(tables, written, time.monotonic() - started)
@@ -120,7 +131,7 @@ def _both(source: str, warehouse: Warehouse) -> Iterator[duckdb.DuckDBPyConnecti
 def _copy_all(source: str, warehouse: Warehouse, log: Log) -> int:
     with _both(source, warehouse) as connection:
         _refuse_what_is_there(connection, warehouse)
-        for name in SOURCE_DATASETS:
+        for name in stored_names(connection, SOURCE):
             _copy_catalogue(connection, name)
         ensure_tables(connection)
         chunks = _chunks(connection, warehouse.transaction_rows)
@@ -156,7 +167,7 @@ def _refuse_what_is_there(connection: duckdb.DuckDBPyConnection, warehouse: Ware
 
 
 def _copy_catalogue(connection: duckdb.DuckDBPyConnection, source_dataset: str) -> None:
-    """The tables that dlt made, with those by which it knows them again."""
+    """Copy dlt's tables, including its bookkeeping (`_dlt_loads`, `_dlt_version`)."""
     names = [name for schema, name in _tables(connection, SOURCE) if schema == source_dataset]
     if not names:
         return
@@ -242,19 +253,20 @@ def _verified(connection: duckdb.DuckDBPyConnection) -> dict[str, TableDigest]:
 
 
 def _tables(connection: duckdb.DuckDBPyConnection, database: str) -> list[tuple[str, str]]:
-    """Schema and name of the tables that are copied."""
+    """Return schema and name of the tables that are copied: all but what belongs to one place alone."""
+    schemas = ["main", *stored_names(connection, SOURCE)]
     rows = connection.execute(
         """
         SELECT schema_name, table_name FROM duckdb_tables()
         WHERE database_name = $database AND list_contains($schemas, schema_name)
         ORDER BY ALL
         """,
-        {"database": database, "schemas": ["main", *SOURCE_DATASETS]},
+        {"database": database, "schemas": schemas},
     ).fetchall()
     return [
         (schema, name)
         for schema, name in rows
-        if name != PUBLISHED_VERSIONS and (name != _UNFINISHED or database != SOURCE)
+        if name not in _OF_ONE_PLACE and (name != _UNFINISHED or database != SOURCE)
     ]
 
 

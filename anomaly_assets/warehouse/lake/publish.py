@@ -27,24 +27,49 @@ from anomaly_assets.warehouse.publishing.content import (
     checked_content,
     differences,
 )
+from anomaly_assets.warehouse.publishing.provenance import note_snapshot, provenance
 from anomaly_assets.warehouse.schema import sql_text
+from anomaly_assets.warehouse.source_datasets import are_samples, read_consents
 
 
 def publish_version(
-    warehouse: LakeWarehouse, spec: TensorSpec, *, run_id: str | None = None
+    warehouse: LakeWarehouse,
+    spec: TensorSpec,
+    *,
+    run_id: str | None = None,
+    allow_shrink: bool = False,
 ) -> Publication:
     """Publish the newest version of a lake; see `warehouse.publish.publish`."""
     with warehouse.finishing(), warehouse.connect() as connection:
-        content = checked_content(connection, spec, _newest(connection, warehouse), run_id)
+        published = _newest(connection, warehouse)
+        _discard_unpublished(connection)
+        content = checked_content(connection, spec, published, run_id, allow_shrink=allow_shrink)
         if content.written:
+            note_snapshot(connection, content.row)
             publish_current_version(connection, content.snapshot_id)
         history = published_versions(connection, CATALOG)
+        origin = provenance(connection, content.snapshot_id)
     return Publication(
-        **vars(content),
+        snapshot_id=content.snapshot_id,
+        written=content.written,
+        samples=content.samples,
+        provenance=origin,
         location=warehouse.name,
         history=[{"snapshot_id": each.snapshot_id, "version": each.version} for each in history],
         details={"lake_version": history[0].version},
+        summaries=content.summaries,
     )
+
+
+def _discard_unpublished(connection: duckdb.DuckDBPyConnection) -> None:
+    """Delete rows of `snapshots` from runs that were killed before their version was published."""
+    newer = f"published_at > (SELECT max(published_at) FROM {PUBLISHED_VERSIONS})"  # noqa: S608
+    try:
+        found = connection.execute(f"SELECT 1 FROM snapshots WHERE {newer}").fetchall()  # noqa: S608
+    except duckdb.CatalogException:
+        return  # nothing was ever published
+    if found:
+        connection.execute(f"DELETE FROM snapshots WHERE {newer}")  # noqa: S608
 
 
 def publish_current_version(connection: duckdb.DuckDBPyConnection, snapshot_id: str) -> None:
@@ -65,12 +90,44 @@ def differing_version(warehouse: LakeWarehouse) -> Differences:
 
 @dataclass(frozen=True)
 class _Newest:
+    """The version of a lake that is published; a lake is its own target, so it is never adopted."""
+
     connection: duckdb.DuckDBPyConnection
     location: str
     published: PublishedVersion | None
+    adopted: bool = False
 
     def snapshot_id(self) -> str | None:
         return self.published.snapshot_id if self.published else None
+
+    def warehouse_id(self) -> str | None:
+        return None
+
+    def marks(self) -> dict[str, int]:
+        """Count the tensors of the published version: the stored marks of a first release are all 0."""
+        if self.published is None:
+            return {}
+        version = self.published.version
+        rows = self.connection.execute(
+            f"""
+            SELECT split_part(image_id, '/', 1), count(*), list(DISTINCT split_part(image_id, '/', 2))
+            FROM image_tensors AT (VERSION => {version}) GROUP BY ALL
+            """  # noqa: S608
+        ).fetchall()
+        roots = self.connection.execute(
+            f"SELECT roots FROM snapshots AT (VERSION => {version}) ORDER BY published_at DESC LIMIT 1"  # noqa: S608
+        ).fetchone()
+        root_of = (roots[0] if roots else None) or {}
+        return {
+            name: count
+            for name, count, categories in rows
+            if not are_samples(name, root_of.get(name), categories)
+        }
+
+    def consents(self) -> set[tuple[str, int]]:
+        if self.published is None:
+            return set()
+        return read_consents(self.connection, f"consents AT (VERSION => {self.published.version})")
 
     def row_count(self, name: str) -> int:
         assert self.published is not None

@@ -14,19 +14,34 @@ from anomaly_assets.warehouse.publishing.content import (
     checked_content,
     differences,
 )
+from anomaly_assets.warehouse.publishing.provenance import note_snapshot, provenance
 from anomaly_assets.warehouse.schema import row_count
+from anomaly_assets.warehouse.source_datasets import published_marks, read_consents
 
 
 def publish_clone(
-    warehouse: MotherDuckWarehouse, spec: TensorSpec, *, run_id: str | None = None
+    warehouse: MotherDuckWarehouse,
+    spec: TensorSpec,
+    *,
+    run_id: str | None = None,
+    allow_shrink: bool = False,
 ) -> Publication:
     """Publish what a database of MotherDuck holds; see `warehouse.publish.publish`."""
     with warehouse.finishing(), warehouse.connect() as connection:
         clone = _Clone(connection, warehouse)
-        content = checked_content(connection, spec, clone, run_id)
+        content = checked_content(connection, spec, clone, run_id, allow_shrink=allow_shrink)
         if content.written:
+            note_snapshot(connection, content.row)
             warehouse.clone(connection)
-    return Publication(**vars(content), location=clone.location)
+        origin = provenance(connection, content.snapshot_id)
+    return Publication(
+        snapshot_id=content.snapshot_id,
+        written=content.written,
+        samples=content.samples,
+        provenance=origin,
+        location=clone.location,
+        summaries=content.summaries,
+    )
 
 
 def differing_clone(warehouse: MotherDuckWarehouse) -> Differences:
@@ -39,6 +54,7 @@ def differing_clone(warehouse: MotherDuckWarehouse) -> Differences:
 class _Clone:
     connection: duckdb.DuckDBPyConnection
     warehouse: MotherDuckWarehouse
+    adopted: bool = False
 
     @property
     def location(self) -> str:
@@ -54,6 +70,17 @@ class _Clone:
         except (duckdb.CatalogException, duckdb.BinderException):
             return None
         return str(found[0]) if found else None
+
+    def warehouse_id(self) -> str | None:
+        return None
+
+    def marks(self) -> dict[str, int]:
+        if self.snapshot_id() is None:
+            return {}
+        return published_marks(self.connection, self.warehouse.published.database)
+
+    def consents(self) -> set[tuple[str, int]]:
+        return read_consents(self.connection, f"{self.warehouse.published.database}.main.consents")
 
     def row_count(self, name: str) -> int:
         return row_count(self.connection, f"{self.warehouse.published.database}.main.{name}")

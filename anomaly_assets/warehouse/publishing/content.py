@@ -15,8 +15,24 @@ import duckdb
 from anomaly_assets.tensors.spec import TensorSpec
 from anomaly_assets.warehouse.checks import blocking_findings
 from anomaly_assets.warehouse.database import table_exists
-from anomaly_assets.warehouse.publishing.provenance import note_snapshot, provenance
-from anomaly_assets.warehouse.schema import ensure_tables, row_count, statement, upstream_needed
+from anomaly_assets.warehouse.identity import ensure_identity
+from anomaly_assets.warehouse.publishing.provenance import SnapshotRow
+from anomaly_assets.warehouse.schema import (
+    ensure_tables,
+    refresh_outdated,
+    row_count,
+    statement,
+    upstream_needed,
+)
+from anomaly_assets.warehouse.source_datasets import (
+    Loss,
+    is_loss,
+    note_consent,
+    read_consents,
+    sample_counts,
+    set_sample_marks,
+    stored_datasets,
+)
 from anomaly_assets.warehouse.tables import TABLES
 
 _SUMMARIES = ("dataset_summary", "pixel_statistics", "defect_summary", "duplicate_images")
@@ -26,21 +42,38 @@ Differences = list[tuple[str, str | None]]
 
 
 class PublishRefusedError(RuntimeError):
-    """The warehouse does not pass a blocking check, or is empty; what is published stays as it is."""
+    """The warehouse may not be published, or not there; what is published stays as it is."""
 
 
 class Published(Protocol):
-    """What people open now."""
+    """What people open now.
+
+    Attributes:
+        adopted: Whether this publication takes it over from another warehouse, on request.
+    """
+
+    @property
+    def adopted(self) -> bool:
+        """See above."""
 
     @property
     def location(self) -> str:
         """Where it is."""
 
     def snapshot_id(self) -> str | None:
-        """Digest of its content; None where there is nothing that can be read."""
+        """Return the digest of its content; None where there is nothing that can be read."""
+
+    def warehouse_id(self) -> str | None:
+        """Return the identity of the warehouse that published it; None where that was not recorded."""
 
     def row_count(self, name: str) -> int:
-        """Number of rows of a table or view; 0 where it does not exist."""
+        """Return the number of rows of a table or view; 0 where it does not exist."""
+
+    def marks(self) -> Mapping[str, int]:
+        """Return the marks of samples by source dataset; see `source_datasets`."""
+
+    def consents(self) -> set[tuple[str, int]]:
+        """Return the consents that it carries."""
 
 
 @dataclass(frozen=True)
@@ -51,28 +84,40 @@ class Content:
         snapshot_id: Digest of the content.
         written: False where this content was already published.
         samples: Number of rows of `samples`.
+        row: The row of `snapshots` that records this publication once it is made.
+        summaries: Summary tables that were rebuilt, because a partial run had left them outdated.
+    """
+
+    snapshot_id: str
+    written: bool
+    samples: int
+    row: SnapshotRow
+    summaries: list[str]
+
+
+@dataclass(frozen=True)
+class Publication:
+    """What publishing did.
+
+    Attributes:
+        snapshot_id: Digest of the content.
+        written: False where this content was already published.
+        samples: Number of rows of `samples`.
         provenance: Its row of `snapshots`, by column.
+        location: What people open.
+        history: The publications that can be opened by their id, newest first.
+        details: Further facts by name.
+        summaries: Summary tables that were rebuilt, because a partial run had left them outdated.
     """
 
     snapshot_id: str
     written: bool
     samples: int
     provenance: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Publication(Content):
-    """What publishing did, beside the attributes of its content.
-
-    Attributes:
-        location: What people open.
-        history: The publications that can be opened by their id, newest first.
-        details: What there is to tell beside that, by name.
-    """
-
     location: str
     history: list[dict[str, str | int]] = field(default_factory=list)
     details: dict[str, int] = field(default_factory=dict)
+    summaries: list[str] = field(default_factory=list)
 
 
 @upstream_needed()
@@ -81,42 +126,121 @@ def checked_content(
     spec: TensorSpec,
     published: Published,
     run_id: str | None,
+    *,
+    allow_shrink: bool = False,
 ) -> Content:
-    """Check what is about to be published, and note it unless it already is.
+    """Check what is about to be published, and name it.
+
+    Summaries that a partial run left outdated are rebuilt first, so that they agree with the samples.
 
     Args:
-        connection: The warehouse; nobody else writes to it.
+        connection: The warehouse; nothing else writes to it.
         spec: Shape that all tensors must have.
         published: What people open now.
-        run_id: Noted with the snapshot.
+        run_id: Recorded with the snapshot.
+        allow_shrink: Accept fewer than 80 % of the samples that were published before, and record that.
 
     Raises:
-        PublishRefusedError: A blocking check fails.
+        PublishRefusedError: A blocking check fails, or a source dataset would lose samples.
         WarehouseError: The assets upstream were never materialized.
     """
     ensure_tables(connection)
+    if not allow_shrink:
+        _refuse_emptying(connection, published)
+    summaries = refresh_outdated(connection, *_SUMMARIES)
     _refuse_what_is_wrong(connection, spec)
+    marks = _accepted_marks(connection, published, run_id, allow_shrink=allow_shrink)
     snapshot_id = _snapshot_id(connection)
-    written = published.snapshot_id() != snapshot_id or bool(differences(connection, published))
+    counts = {name: row_count(connection, name) for name in TABLES}
+    written = (
+        published.adopted
+        or published.snapshot_id() != snapshot_id
+        or bool(_differing(counts, published))
+    )
+    counts.pop("snapshots")  # this very publication adds a row
+    row = SnapshotRow(snapshot_id, run_id, ensure_identity(connection), counts)
     if written:
-        # Without the table of snapshots, which this very row changes.
-        counts = {name: row_count(connection, name) for name in TABLES if name != "snapshots"}
-        note_snapshot(connection, snapshot_id, run_id, counts)
-        samples = counts["samples"]
-    else:
-        samples = row_count(connection, "samples")
-    return Content(snapshot_id, written, samples, provenance(connection, snapshot_id))
+        set_sample_marks(connection, marks)  # before it is copied: the copy carries them
+    return Content(snapshot_id, written, counts["samples"], row, summaries)
+
+
+def _refuse_emptying(connection: duckdb.DuckDBPyConnection, published: Published) -> None:
+    """Refuse to replace samples by none, also those of the repository, which have no marks."""
+    if published.snapshot_id() is None or row_count(connection, "samples"):
+        return
+    samples = published.row_count("samples")
+    if samples and not read_consents(connection) - published.consents():
+        raise PublishRefusedError(
+            f"Nothing was published: {published.location} holds {samples} samples, and the warehouse has "
+            "none. Materialize all assets, then publish again. If they are meant to be gone, "
+            f"{consent('allow_shrink')}"
+        )
+
+
+def _accepted_marks(
+    connection: duckdb.DuckDBPyConnection,
+    published: Published,
+    run_id: str | None,
+    *,
+    allow_shrink: bool,
+) -> dict[str, int]:
+    """Return the marks of samples that hold from this publication on.
+
+    A consent that is not in the published database yet lifts the mark that it carries. One that takes over
+    the database of another warehouse brings no consents along.
+    """
+    counts = sample_counts(connection)
+    stored = stored_datasets(connection)
+    marks = {name: held.most_samples for name, held in stored.items() if not held.from_samples}
+    lifted: set[str] = set()
+    if not published.adopted:
+        lifted = {name for name, _ in read_consents(connection) - published.consents()}
+    for name, mark in published.marks().items():
+        if name not in lifted:
+            marks[name] = max(mark, marks.get(name, 0))
+    losses = [
+        Loss(name, mark, counts.get(name, 0))
+        for name, mark in sorted(marks.items())
+        if is_loss(mark, counts.get(name, 0))
+    ]
+    if losses and not allow_shrink:
+        raise PublishRefusedError(
+            f"Nothing was published, because samples would be lost: {'; '.join(map(str, losses))}. Repair "
+            f"the roots, then run again. If the samples are meant to be gone, {consent('allow_shrink')}"
+        )
+    for loss in losses:
+        note_consent(connection, loss.source_dataset, "fewer_samples", loss.left, run_id)
+    lost = {loss.source_dataset for loss in losses}
+    return {
+        name: counts.get(name, 0) if name in lost else max(mark, counts.get(name, 0))
+        for name, mark in marks.items()
+    }
+
+
+def consent(option: str) -> str:
+    """Return how to consent, as the end of a sentence."""
+    config = f"{{ops: {{published_database: {{config: {{{option}: true}}}}}}}}"
+    return f"run once with this run config: {config}"
 
 
 def differences(connection: duckdb.DuckDBPyConnection, published: Published) -> Differences:
-    """Tables whose row counts differ between the warehouse and what is published, and how."""
+    """Return tables whose row counts differ between the warehouse and what is published, and how.
+
+    What another owner of the same place has published since is not compared: it comes from its warehouse.
+    """
     if published.snapshot_id() is None:
         return [(published.location, "nothing is published")]
-    counts = ((name, published.row_count(name), row_count(connection, name)) for name in TABLES)
+    if published.warehouse_id() not in (None, ensure_identity(connection)):
+        return []
+    return _differing({name: row_count(connection, name) for name in TABLES}, published)
+
+
+def _differing(counts: Mapping[str, int], published: Published) -> Differences:
+    found = {name: published.row_count(name) for name in counts}
     return [
-        (name, f"{found} published, {expected} in the warehouse")
-        for name, found, expected in counts
-        if found != expected
+        (name, f"{found[name]} published, {expected} in the warehouse")
+        for name, expected in counts.items()
+        if found[name] != expected
     ]
 
 

@@ -9,15 +9,14 @@ instead, which drops them; when they are many, the warehouse itself is replaced 
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
-from anomaly_assets.datasets import SOURCE_DATASETS
+from anomaly_assets.atomic import replaced_file, resolved
 from anomaly_assets.tensors.spec import TensorSpec
 from anomaly_assets.warehouse.base import CATALOG, ROW_GROUP_SIZE, sql_literal
 from anomaly_assets.warehouse.database import (
@@ -25,26 +24,32 @@ from anomaly_assets.warehouse.database import (
     catalog_name,
     refuse_ambiguous_name,
 )
+from anomaly_assets.warehouse.identity import ensure_identity, make_publication
 from anomaly_assets.warehouse.instance import reset_from_wide_rows, set_for_wide_rows
 from anomaly_assets.warehouse.publishing.content import (
     Content,
     Differences,
     Publication,
-    PublishRefusedError,
     checked_content,
     differences,
 )
 from anomaly_assets.warehouse.publishing.file_copy import copy_file
 from anomaly_assets.warehouse.publishing.keep import discard_older, keep
+from anomaly_assets.warehouse.publishing.provenance import SnapshotRow, note_snapshot, provenance
 from anomaly_assets.warehouse.publishing.snapshots import (
-    Snapshot,
-    attached,
     kept_paths,
     list_snapshots,
-    newest_noted,
     newest_snapshot,
 )
-from anomaly_assets.warehouse.schema import ALIAS_SCHEMA, row_count
+from anomaly_assets.warehouse.publishing.target import (
+    Target,
+    opened_target,
+    recognised,
+    record_publication,
+    target_lock,
+)
+from anomaly_assets.warehouse.schema import ALIAS_SCHEMA, ensure_tables
+from anomaly_assets.warehouse.source_datasets import stored_names
 
 COMPACT_RATIO = 1.05
 """Up to this size, relative to its live content, a warehouse is copied as it is."""
@@ -63,81 +68,76 @@ def publish_file(
     *,
     run_id: str | None = None,
     keep_snapshots: int = 0,
+    adopt: bool = False,
+    allow_shrink: bool = False,
 ) -> Publication:
     """Make `target` a snapshot of the warehouse, unless it already is; see `warehouse.publish.publish`."""
-    target = Path(os.path.abspath(target))
+    target = resolved(target)
     refuse_ambiguous_name(target)
     target.parent.mkdir(parents=True, exist_ok=True)
-    with warehouse.locked():
-        with warehouse.connect() as connection, _opened(target) as published:
-            published_id = published.snapshot_id()
-            _refuse_emptying(connection, published)
-            content = checked_content(connection, spec, published, run_id)
+    with warehouse.locked(), target_lock(target, warehouse.wait_seconds, warehouse.log):
+        with warehouse.connect() as connection, opened_target(target) as found:
+            ensure_tables(connection)
+            published = recognised(found, connection, adopt=adopt)
+            _import_history(connection, found)
+            content = checked_content(
+                connection, spec, published, run_id, allow_shrink=allow_shrink
+            )
             if content.written:
-                with _copied(connection, warehouse.path, target):
-                    if published_id != content.snapshot_id and keep_snapshots:
-                        keep(target, published_id)
+                owned_by = {ensure_identity(connection), *(published.owners or ())}
+                with _copied(connection, warehouse.path, target, content.row, owned_by):
+                    replaced_id = published.snapshot_id()
+                    if replaced_id != content.snapshot_id and keep_snapshots:
+                        keep(target, replaced_id)
+        with warehouse.connect() as connection:
+            if content.written:
+                note_snapshot(connection, content.row)
+            record_publication(connection, target, content.snapshot_id)
+            origin = provenance(connection, content.snapshot_id)
         discard_older(target, content.snapshot_id, keep_snapshots)
-    return Publication(
-        **vars(content),
-        location=str(target),
-        history=_history(target, content),
-        details={"file_bytes": target.stat().st_size},
-    )
+        return Publication(
+            snapshot_id=content.snapshot_id,
+            written=content.written,
+            samples=content.samples,
+            provenance=origin,
+            location=str(target),
+            history=_history(target, content, origin),
+            details={"file_bytes": target.stat().st_size},
+            summaries=content.summaries,
+        )
 
 
 def differing_file(warehouse: FileWarehouse, target: Path) -> Differences:
     """What differs between a warehouse and its published file."""
-    with warehouse.connect() as connection, _opened(target) as published:
+    target = resolved(target)
+    with warehouse.connect() as connection, opened_target(target) as published:
         return differences(connection, published)
 
 
-@dataclass(frozen=True)
-class _File:
-    path: Path
-    connection: duckdb.DuckDBPyConnection | None
-    snapshot: Snapshot | None
+def _import_history(connection: duckdb.DuckDBPyConnection, found: Target) -> None:
+    """Take over rows of `snapshots` that the target has and the warehouse lacks.
 
-    @property
-    def location(self) -> str:
-        return str(self.path)
-
-    def snapshot_id(self) -> str | None:
-        return self.snapshot.snapshot_id if self.snapshot else None
-
-    def row_count(self, name: str) -> int:
-        assert self.connection is not None
-        return row_count(self.connection, name)
-
-
-def _refuse_emptying(connection: duckdb.DuckDBPyConnection, published: _File) -> None:
-    if published.connection is None or row_count(connection, "samples"):
+    They come from another owner of the target, or from a run that was killed between the swap and its note.
+    """
+    known = {row[0] for row in connection.execute("SELECT snapshot_id FROM snapshots").fetchall()}
+    if found.snapshot_ids <= known:
         return
-    if samples := published.row_count("samples"):
-        raise PublishRefusedError(
-            f"Nothing was published: {published.location} holds {samples} samples, and the warehouse has "
-            "none. Materialize all assets, then publish again. If nothing is meant to be published, "
-            f"delete {published.location} first."
+    connection.execute(f"ATTACH {sql_literal(str(found.path))} AS target (READ_ONLY)")
+    try:
+        connection.execute(
+            "INSERT INTO snapshots BY NAME FROM target.main.snapshots AS published "
+            "WHERE snapshot_id NOT IN (SELECT snapshot_id FROM snapshots)"
         )
+    finally:
+        connection.execute("DETACH target")
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[_File]:
-    """What is published; one that cannot be opened counts as nothing."""
-    with ExitStack() as opened:
-        connection, snapshot = None, None
-        if path.exists():
-            with suppress(duckdb.Error):
-                connection = opened.enter_context(attached(path))
-                snapshot = newest_noted(connection, path)
-        yield _File(path, connection, snapshot)
-
-
-def _history(target: Path, content: Content) -> list[dict[str, str | int]]:
+def _history(
+    target: Path, content: Content, origin: Mapping[str, Any]
+) -> list[dict[str, str | int]]:
     if content.written:
         # As it was just noted: to open the file for it would start another DuckDB.
-        noted = content.provenance
-        first = [(content.snapshot_id, noted["published_at"], noted["tensors"], target.name)]
+        first = [(content.snapshot_id, origin["published_at"], origin["tensors"], target.name)]
         snapshots = [newest_snapshot(path) for path in kept_paths(target)]
     else:
         first, snapshots = [], [*list_snapshots(target)]
@@ -154,7 +154,13 @@ def _history(target: Path, content: Content) -> list[dict[str, str | int]]:
 
 
 @contextmanager
-def _copied(connection: duckdb.DuckDBPyConnection, source: Path, target: Path) -> Iterator[None]:
+def _copied(
+    connection: duckdb.DuckDBPyConnection,
+    source: Path,
+    target: Path,
+    row: SnapshotRow,
+    owned_by: Collection[str],
+) -> Iterator[None]:
     """A copy of the warehouse takes the place of `target` when the block ends.
 
     The warehouse is closed meanwhile, in a DuckDB that goes on: to start another one takes longer.
@@ -173,7 +179,7 @@ def _copied(connection: duckdb.DuckDBPyConnection, source: Path, target: Path) -
             if size > REWRITE_RATIO * live_bytes + _SMALL_BYTES:
                 with _beside(source) as compact:
                     copy_file(unfinished, compact)
-        _finish(connection, unfinished, catalog=catalog_name(target))
+        _finish(connection, unfinished, catalog_name(target), row, owned_by)
         yield
 
 
@@ -204,15 +210,27 @@ def _let_go(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute(f"DETACH {CATALOG}")
 
 
-def _finish(connection: duckdb.DuckDBPyConnection, copy: Path, catalog: str) -> None:
-    """Leave out what only the pipeline needs, and names that would be ambiguous in this file."""
+def _finish(
+    connection: duckdb.DuckDBPyConnection,
+    copy: Path,
+    catalog: str,
+    row: SnapshotRow,
+    owned_by: Collection[str],
+) -> None:
+    """Turn a copy of the warehouse into a publication.
+
+    It gets its row of `snapshots` and its owners; it loses what only the pipeline needs, and names that
+    would be ambiguous in this file.
+    """
     connection.execute(
         f"ATTACH {sql_literal(str(copy))} AS {CATALOG} (ROW_GROUP_SIZE {ROW_GROUP_SIZE})"
     )
     connection.execute(f"USE {CATALOG}.main")
+    note_snapshot(connection, row)
     connection.begin()
-    for name in SOURCE_DATASETS:
-        connection.execute(f"DROP SCHEMA IF EXISTS {name}_staging CASCADE")
+    make_publication(connection, owned_by)
+    for name in stored_names(connection):
+        connection.execute(f'DROP SCHEMA IF EXISTS "{name}_staging" CASCADE')
     if catalog == ALIAS_SCHEMA:
         connection.execute(f"DROP SCHEMA IF EXISTS {ALIAS_SCHEMA} CASCADE")
     connection.commit()
@@ -220,25 +238,7 @@ def _finish(connection: duckdb.DuckDBPyConnection, copy: Path, catalog: str) -> 
     _let_go(connection)
 
 
-def unfinished_copy(target: Path) -> Path:
-    """Where a snapshot is while it is being written."""
-    return target.with_name(f".{target.name}.unfinished")
-
-
-@contextmanager
-def _beside(target: Path) -> Iterator[Path]:
-    """A path to write to, on the target's file system; renamed over the target when all went well."""
-    unfinished = unfinished_copy(target)
-    log = unfinished.with_name(f"{unfinished.name}.wal")
-    for leftover in (unfinished, log):
-        leftover.unlink(missing_ok=True)
-    try:
-        yield unfinished
-        with open(unfinished, "rb") as file:
-            os.fsync(file.fileno())
-        # The log of somebody who wrote to the old file and was killed would be replayed into the new.
-        target.with_name(f"{target.name}.wal").unlink(missing_ok=True)
-        os.replace(unfinished, target)
-    finally:
-        for leftover in (unfinished, log):
-            leftover.unlink(missing_ok=True)
+def _beside(target: Path) -> AbstractContextManager[Path]:
+    """Yield a path to write to; the file takes the place of the target when all went well."""
+    # The log of a process that wrote to the old file and was killed would be replayed into the new one.
+    return replaced_file(target, stale=[target.with_name(f"{target.name}.wal")])

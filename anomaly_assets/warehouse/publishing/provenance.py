@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
 
@@ -12,31 +13,44 @@ from anomaly_assets.version import code_version
 from anomaly_assets.warehouse.schema import sql_text
 
 
-def note_snapshot(
-    connection: duckdb.DuckDBPyConnection,
-    snapshot_id: str,
-    run_id: str | None,
-    row_counts: Mapping[str, int],
-) -> None:
-    """Write the row of a snapshot that is about to be published, anew if it is there.
+@dataclass(frozen=True)
+class SnapshotRow:
+    """What the row of `snapshots` records, beside what its SQL file counts.
 
-    Args:
-        connection: The warehouse.
+    Attributes:
         snapshot_id: Digest of the content.
         run_id: The run that publishes it.
+        warehouse_id: Identity of the warehouse.
         row_counts: Table to its number of rows.
+        published_at: When it is published, in UTC.
+    """
+
+    snapshot_id: str
+    run_id: str | None
+    warehouse_id: str
+    row_counts: Mapping[str, int]
+    published_at: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
+
+
+def note_snapshot(connection: duckdb.DuckDBPyConnection, row: SnapshotRow) -> None:
+    """Write the row of a snapshot, or replace it: content that is published again has one row.
+
+    Args:
+        connection: The copy that is about to be published; the warehouse, once it is.
+        row: What to record.
     """
     connection.begin()
-    connection.execute("DELETE FROM snapshots WHERE snapshot_id = ?", [snapshot_id])
+    connection.execute("DELETE FROM snapshots WHERE snapshot_id = ?", [row.snapshot_id])
     connection.execute(
         sql_text("note_snapshot"),
         {
-            "snapshot_id": snapshot_id,
-            "published_at": datetime.now(timezone.utc),
-            "run_id": run_id,
+            "snapshot_id": row.snapshot_id,
+            "published_at": row.published_at,
+            "run_id": row.run_id,
             "code_version": code_version(),
-            "tables": list(row_counts),
-            "rows": list(row_counts.values()),
+            "tables": list(row.row_counts),
+            "rows": list(row.row_counts.values()),
+            "warehouse_id": row.warehouse_id,
         },
     )
     connection.commit()

@@ -11,7 +11,8 @@ SELECT
     $code_version AS code_version,
     map(list(source_dataset), list(root_uri)) AS roots,
     map(list(source_dataset), list(load_id)) AS load_ids,
-    map($tables::VARCHAR[], $rows::BIGINT[]) AS row_counts
+    map($tables::VARCHAR[], $rows::BIGINT[]) AS row_counts,
+    $warehouse_id AS warehouse_id
 FROM (
     SELECT source_dataset, arg_max(root_uri, loaded_at) AS root_uri, arg_max(load_id, loaded_at) AS load_id
     FROM load_history

@@ -10,5 +10,6 @@ CREATE TABLE IF NOT EXISTS snapshots (
     code_version VARCHAR,
     roots MAP(VARCHAR, VARCHAR),
     load_ids MAP(VARCHAR, VARCHAR),
-    row_counts MAP(VARCHAR, BIGINT)
+    row_counts MAP(VARCHAR, BIGINT),
+    warehouse_id VARCHAR
 );

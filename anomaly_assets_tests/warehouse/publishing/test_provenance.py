@@ -31,7 +31,7 @@ def test_a_snapshot_names_roots_loads_transform_version_and_rows(project: Projec
     assert origin["row_counts"] == {
         **{"images": 9, "image_tensors": 9, "rejected_images": 0, "samples": 9},
         **{"dataset_summary": 8, "pixel_statistics": 3, "defect_summary": 3},
-        **{"duplicate_images": 0, "load_history": 2},
+        **{"duplicate_images": 0, "load_history": 2, "source_datasets": 2, "consents": 0},
     }
     with project.warehouse.connect() as connection:
         assert provenance(connection, publication.snapshot_id) == origin

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import duckdb
@@ -18,6 +20,7 @@ from anomaly_assets.warehouse.publishing.snapshots import (
     diff_snapshots,
     find_snapshot,
     kept_path,
+    kept_paths,
     list_snapshots,
 )
 from anomaly_assets_tests.warehouse.project import SPEC, Project, mask, noise
@@ -110,6 +113,56 @@ def test_a_file_system_without_hard_links_gets_a_copy(
     project.rows(CHANGE.format("later"))
     give(project)
     assert find_snapshot(project.folder / "shared/anomaly.duckdb", first.snapshot_id).exists()
+
+
+def test_what_a_killed_run_left_of_a_kept_snapshot_is_removed_by_the_next(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = project.folder / "shared"
+    first = give(project)
+    kept = f"anomaly.{first.snapshot_id[:12]}.duckdb"
+    (folder / f".{kept}.unfinished").write_bytes(b"of the first release")
+    (folder / ".anomaly.backup.duckdb.unfinished").write_bytes(b"somebody's own")
+    give(project)
+    assert f".{kept}.unfinished" in os.listdir(folder)  # its writer may be alive
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 25 * 3600)
+    give(project)
+    assert set(os.listdir(folder)) == {"anomaly.duckdb", ".anomaly.backup.duckdb.unfinished"}
+
+
+def test_a_kept_snapshot_is_named_like_its_database_while_it_is_written(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that the next run finds what a killed one left, though it keeps another snapshot."""
+    give(project)
+    seen: list[str] = []
+    link = os.link
+
+    def watched(source: Path, unfinished: Path) -> None:
+        seen.append(unfinished.parent.name)
+        link(source, unfinished)
+
+    monkeypatch.setattr(keeping.os, "link", watched)
+    project.rows(CHANGE.format("later"))
+    give(project)
+    assert re.fullmatch(r"\.anomaly\.duckdb\.[0-9a-f]{32}\.unfinished", seen[0])
+
+
+def test_a_kept_snapshot_is_the_content_and_lies_beside_it_though_the_database_is_a_link(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "share").mkdir()
+    (tmp_path / "share" / "team.duckdb").write_bytes(b"content")
+    link, snapshot_id = tmp_path / "anomaly.duckdb", "0123456789abcdef"
+    link.symlink_to("share/team.duckdb")
+    keeping.keep(link, snapshot_id)
+    kept = tmp_path / "share" / "team.0123456789ab.duckdb"
+    assert kept_path(link, snapshot_id) == kept
+    assert kept_paths(link) == [kept]
+    assert not kept.is_symlink()
+    (tmp_path / "share" / "team.duckdb").unlink()
+    assert kept.read_bytes() == b"content"
 
 
 def test_content_that_comes_back_is_not_kept_twice(project: Project) -> None:

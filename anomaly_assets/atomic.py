@@ -1,0 +1,340 @@
+"""Write beside, sync, swap: how a file or a folder gets its name whole, or not at all.
+
+A writer makes a hidden folder beside its target, on the same file system:
+
+    .NAME.<32 hexadecimal digits>.unfinished/
+        lock        locked with flock while the writer is alive
+        content     the file or folder that becomes NAME; DuckDB puts content.wal beside it
+        superseded  the old folder, where the system cannot exchange two names in one step
+
+The content is brought to the disk, takes the name of the target, and the hidden folder is removed. What a
+killed writer left is removed by the next writer of the same target. The system drops the lock of a process
+that dies, so a folder whose lock can be had belongs to no process any more.
+
+The lock has a file of its own. DuckDB holds fcntl locks on the files that it has open; closing any other
+descriptor of such a file drops them, and a file system in the network treats flock and fcntl locks as one.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import re
+import shutil
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from anomaly_assets.linux import exchange_names, sync_file_system
+from anomaly_assets.lock_file import is_old, lock_file, may_remove, unlock_file
+
+_SUFFIX = ".unfinished"
+_LOCK, _CONTENT, _SUPERSEDED = "lock", "content", "superseded"
+
+_LONGEST_NAME_BYTES = 200
+"""A longer name is hashed: file systems take 255 bytes, and a temporary name is 45 longer."""
+
+_RETRY_SECONDS = 0.1
+_NOT_EMPTY = (errno.ENOTEMPTY, errno.EEXIST)
+
+
+class TargetError(OSError):
+    """A file or folder cannot be written at this path; the message says what to do."""
+
+
+class TargetBusyError(RuntimeError):
+    """Another process is writing the same target."""
+
+
+def resolved(target: str | Path) -> Path:
+    """Resolve symbolic links, so that what they point to is replaced and the links stay.
+
+    Raises:
+        TargetError: One of the links leads into a folder that does not exist, such as an unmounted share.
+            A folder made there would hide the share, and the team would keep the old data.
+    """
+    named, real = Path(target).absolute(), Path(os.path.realpath(target))
+    for link in (named, *named.parents):
+        if link.is_symlink() and not link.exists():
+            folder = real.parent if link == named else Path(os.path.realpath(link))
+            if not folder.is_dir() or real.is_symlink():
+                raise TargetError(
+                    f"{link} is a symbolic link to {os.path.realpath(link)}, which cannot be reached: "
+                    f"mount or make the folder {folder}, or correct the link, then try again."
+                )
+    return real
+
+
+def sync_tree(folder: Path) -> None:
+    """Bring everything below a folder to the disk.
+
+    In one call for its whole file system where there is one: asked file by file, tens of thousands of
+    files take minutes.
+    """
+    if not sync_file_system(folder):
+        for path in (folder, *folder.rglob("*")):
+            sync(path)
+
+
+def sync(path: Path) -> None:
+    """Bring a file, or the names in a folder, to the disk."""
+    if os.name == "nt" and path.is_dir():
+        return  # Windows has no call for it, and its file system keeps a journal of names
+    descriptor = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def replaced_file(
+    target: Path, *, stale: Iterable[Path] = (), named_after: Path | None = None
+) -> Iterator[Path]:
+    """Replace a file, or make it, when the block ends without an error.
+
+    Args:
+        target: The file; what a symbolic link points to is replaced, and the link stays.
+        stale: Files that belong to the old file and must not meet the new one.
+        named_after: A file in the same folder whose next writer removes what this one leaves when it is
+            killed, for a target that nobody may write again; by default the target.
+
+    Yields:
+        A path to write the new file to; nothing is there yet.
+
+    Raises:
+        OSError: It cannot be written. The target is as it was, unless the sync of its folder failed.
+    """
+    target = resolved(target)
+    with _beside(named_after or target) as content:
+        yield content
+        put_file(content, target, stale)
+
+
+def put_file(content: Path, target: Path, stale: Iterable[Path] = ()) -> None:
+    """Give a complete file the name of `target`, durably; see `replaced_file`."""
+    # Before the rename: else a power cut could leave the name with a file whose blocks were never written.
+    sync(content)
+    for path in stale:
+        path.unlink(missing_ok=True)
+    os.replace(content, target)
+    sync(target.parent)
+
+
+def write_file(target: Path, content: bytes) -> None:
+    """Replace a file, or make it, with this content; readers see the old content or the new one.
+
+    For files that can be made again, such as pictures: a power cut may lose the content. An `fsync` for
+    each of 100 pictures takes more than a second; `sync_tree` brings them to the disk together.
+
+    Raises:
+        OSError: It cannot be written; the target is as it was.
+    """
+    target = resolved(target)
+    with _beside(target) as unfinished:
+        unfinished.write_bytes(content)
+        os.replace(unfinished, target)
+
+
+@contextmanager
+def replaced_folder(
+    target: Path,
+    *,
+    keep_existing: bool = False,
+    make_durable: Callable[[Path], None] = sync_tree,
+) -> Iterator[Path]:
+    """Replace a folder, or make it, when the block ends without an error.
+
+    On Linux readers see the old folder or the new one. Elsewhere two renames are needed; the next writer
+    gives the old folder its name back where a process was killed between them.
+
+    Args:
+        target: The folder, without symbolic links in its path (see `resolved`).
+        keep_existing: Leave a folder that is there and not empty, as one with the same content.
+        make_durable: Called with the new folder; `sync` is enough where its files are on the disk.
+
+    Yields:
+        An empty folder.
+
+    Raises:
+        OSError: It cannot be written. The target is as it was, unless the sync of its parent failed.
+    """
+    with _beside(target) as content:
+        content.mkdir()
+        yield content
+        make_durable(content)
+        _put_folder(content, target, keep_existing)
+        sync(target.parent)
+
+
+@contextmanager
+def only_writer(target: Path, wait_seconds: float = 0.0) -> Iterator[None]:
+    """Keep other processes, and other threads, that ask for this too from writing a target.
+
+    Where the file system has no locks, nobody is kept out: each writer replaces the target as a whole, and
+    the last one wins.
+
+    Args:
+        target: A file or folder, without symbolic links in its path (see `resolved`).
+        wait_seconds: How long to wait for another writer.
+
+    Raises:
+        TargetBusyError: Another writer held it for longer than that.
+    """
+    path = target.with_name(f"{_prefix(target)}{_LOCK}")
+    deadline = time.monotonic() + wait_seconds
+    while (lock := lock_file(path)) is None:
+        if time.monotonic() >= deadline:
+            raise TargetBusyError(f"{target} is being written by another process. Try again later.")
+        time.sleep(_RETRY_SECONDS)
+    try:
+        yield
+    finally:
+        unlock_file(lock, path)
+
+
+def newest_unfinished(target: Path) -> Path | None:
+    """Return what the latest writer of a target is writing to; None where nobody writes it."""
+    found: list[tuple[int, Path]] = []
+    for folder in _temporary_folders(target):
+        with suppress(OSError):  # it was removed since
+            found.append((folder.stat().st_mtime_ns, folder / _CONTENT))
+    return max(found)[1] if found else None
+
+
+def remove_leftovers(target: Path) -> None:
+    """Remove what killed writers of a target left behind, and nothing of a writer that is alive.
+
+    What another user left and this one may not remove stays.
+    """
+    for folder in _temporary_folders(target):
+        with suppress(OSError):
+            lock = lock_file(folder / _LOCK, of_a_dead_writer=True)
+            if lock is not None:
+                _discard(folder, lock, target)
+    with suppress(OSError):
+        _remove_what_the_first_release_left(target)
+
+
+@contextmanager
+def _beside(target: Path) -> Iterator[Path]:
+    """Make a temporary folder beside a target, and remove it at the end; yields a path in it."""
+    remove_leftovers(target)
+    folder, lock = _temporary_folder(target)
+    try:
+        yield folder / _CONTENT
+    finally:
+        with suppress(OSError):
+            _discard(folder, lock, target)
+
+
+def _prefix(target: Path) -> str:
+    return f".{_short_name(target)}."
+
+
+def _short_name(target: Path) -> str:
+    name = os.fsencode(target.name)
+    return target.name if len(name) <= _LONGEST_NAME_BYTES else hashlib.sha256(name).hexdigest()
+
+
+def _temporary_folder(target: Path) -> tuple[Path, int]:
+    """Make a temporary folder of this target, and return it with the descriptor of its lock."""
+    while True:
+        folder = target.with_name(f"{_prefix(target)}{uuid.uuid4().hex}{_SUFFIX}")
+        folder.mkdir()
+        try:
+            lock = lock_file(folder / _LOCK)
+        except FileNotFoundError:
+            lock = None
+        except BaseException:  # a full disk, for instance
+            with suppress(OSError):
+                folder.rmdir()
+            raise
+        if lock is not None:
+            return folder, lock
+        # Another writer came between the two calls, took the folder for a leftover and removes it.
+
+
+def _temporary_folders(target: Path) -> list[Path]:
+    pattern = re.compile(rf"{re.escape(_prefix(target))}[0-9a-f]{{32}}{re.escape(_SUFFIX)}")
+    try:
+        with os.scandir(target.parent) as entries:
+            return [
+                Path(entry.path)
+                for entry in entries
+                if pattern.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False)
+            ]
+    except FileNotFoundError:
+        return []
+
+
+def _discard(folder: Path, lock: int, target: Path) -> None:
+    """Remove a temporary folder whose lock is held, and give the lock back."""
+    try:
+        _put_back(folder / _SUPERSEDED, target)
+        for path in folder.iterdir():
+            if path.name != _LOCK:
+                _remove(path)
+    finally:
+        unlock_file(lock, folder / _LOCK)
+    # Not with what is in it: a writer that has just made this folder may have a new lock in it by now.
+    folder.rmdir()
+
+
+def _put_back(superseded: Path, target: Path) -> None:
+    """Give a folder its name back whose writer ended between two renames."""
+    if superseded.is_dir() and not os.path.lexists(target):
+        os.rename(superseded, target)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _remove_what_the_first_release_left(target: Path) -> None:
+    """Remove the fixed temporary names of the first release.
+
+    It held a lock on the folder of an export, and none on a file, which goes by its age.
+    """
+    unfinished = target.with_name(f".{_short_name(target)}{_SUFFIX}")
+    superseded = target.with_name(f".{_short_name(target)}.{_SUPERSEDED}")
+    log = unfinished.with_name(f"{unfinished.name}.wal")
+    if unfinished.is_symlink():
+        return
+    if unfinished.is_dir():
+        descriptor = os.open(unfinished, os.O_RDONLY)
+        try:
+            if not may_remove(descriptor):
+                return
+            _remove(unfinished)
+        finally:
+            os.close(descriptor)
+    elif unfinished.is_file() and is_old(unfinished.stat()):
+        for path in (unfinished, log):
+            _remove(path)
+    _put_back(superseded, target)
+    if superseded.is_dir():
+        _remove(superseded)
+
+
+def _put_folder(content: Path, target: Path, keep_existing: bool) -> None:
+    superseded = content.with_name(_SUPERSEDED)
+    while True:
+        try:
+            os.rename(content, target)  # over an empty folder, too
+            return
+        except OSError as error:
+            if error.errno not in _NOT_EMPTY:
+                raise
+        if keep_existing:
+            return
+        with suppress(FileNotFoundError):  # the old folder went away meanwhile
+            if exchange_names(content, target):
+                return
+            os.rename(target, superseded)

@@ -1,0 +1,74 @@
+"""Remove source datasets from a warehouse: on request, or because they were samples of the repository."""
+
+from __future__ import annotations
+
+import duckdb
+
+from anomaly_assets.warehouse.base import Warehouse
+from anomaly_assets.warehouse.database import table_exists
+from anomaly_assets.warehouse.schema import ensure_tables, refresh
+from anomaly_assets.warehouse.source_datasets import note_consent, stored_datasets
+
+_VIEWS_OVER_DATASETS = ("images", "load_history")
+
+
+def forget(warehouse: Warehouse, source_dataset: str) -> int:
+    """Remove a source dataset on request, which is a consent to publishing without it.
+
+    Args:
+        warehouse: Where it is loaded.
+        source_dataset: Its name.
+
+    Returns:
+        The number of images that were removed.
+
+    Raises:
+        LookupError: The warehouse does not hold it; the message names those that it holds.
+        WarehouseBusyError: Another run held the warehouse for too long.
+    """
+    with warehouse.finishing(), warehouse.connect() as connection:
+        ensure_tables(connection)
+        held = stored_datasets(connection)
+        if source_dataset not in held:
+            raise LookupError(
+                f"{warehouse.name} holds no source dataset {source_dataset!r}. It holds: "
+                f"{', '.join(held) or 'none'}."
+            )
+        note_consent(connection, source_dataset, "forgotten", 0, None)
+        return _remove(connection, source_dataset)
+
+
+def remove_samples(warehouse: Warehouse) -> dict[str, int]:
+    """Remove the samples of the repository, because a root that somebody named was listed.
+
+    Returns:
+        Source dataset to the number of images that were removed.
+    """
+    with warehouse.connect() as connection:
+        found = [name for name, held in stored_datasets(connection).items() if held.from_samples]
+        if not found:
+            return {}
+        with warehouse.writing():
+            return {name: _remove(connection, name) for name in found}
+
+
+def _remove(connection: duckdb.DuckDBPyConnection, name: str) -> int:
+    """Remove the row first: a schema without a row is registered again if this is interrupted."""
+    images = 0
+    if table_exists(connection, name, "images"):
+        images = connection.execute(f'SELECT count(*) FROM "{name}".images').fetchall()[0][0]  # noqa: S608
+    connection.execute("DELETE FROM source_datasets WHERE source_dataset = ?", [name])
+    views = connection.execute(
+        "SELECT view_name FROM duckdb_views() WHERE database_name = current_database()"
+    ).fetchall()
+    connection.begin()
+    for schema in (name, f"{name}_staging"):
+        connection.execute(f'DROP SCHEMA IF EXISTS "{schema}" CASCADE')
+    for table in ("image_tensors", "rejected_images"):
+        connection.execute(
+            f"DELETE FROM {table} WHERE starts_with(image_id, ?)",  # noqa: S608
+            [f"{name}/"],
+        )
+    connection.commit()
+    refresh(connection, *(view for view in _VIEWS_OVER_DATASETS if (view,) in views))
+    return int(images)

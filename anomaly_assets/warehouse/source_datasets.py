@@ -1,0 +1,314 @@
+"""Read and write what a warehouse holds: its source datasets, and consents to losing some of them.
+
+Views, deletion, copying and publishing range over the table `source_datasets`, never over the datasets that
+the running process defines: a checkout that does not define a dataset would delete it otherwise.
+
+A mark is the largest number of images (or samples) that was accepted since the last consent to fewer. The
+stored marks may lag behind what is loaded, because a load only writes them when they matter: the mark
+that counts is the larger one of the stored mark and of the present number of rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timezone
+
+import duckdb
+
+from anomaly_assets.datasets import SOURCE_DATASETS, SourceDataset
+
+MIN_KEPT_SHARE = 0.8
+"""Below this share of a mark, fewer images or samples are taken for a fault until somebody consents."""
+
+_SAMPLES_FOLDER = "/data/samples/"
+_SAMPLE_CATEGORIES = frozenset({"bolt", "woven", "Class1", "Class2"})
+_RESERVED = ("main", "anomaly")
+
+
+@dataclass(frozen=True)
+class StoredDataset:
+    """A row of `source_datasets`; `tables.py` describes the columns."""
+
+    source_dataset: str
+    title: str
+    licence: str
+    definition_digest: str | None
+    root_uri: str | None
+    from_samples: bool
+    most_images: int = 0
+    most_samples: int = 0
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A source dataset that would lose more than a fifth of what was accepted.
+
+    Attributes:
+        source_dataset: Its name.
+        mark: Largest number accepted since the last consent.
+        left: Number that would be left.
+    """
+
+    source_dataset: str
+    mark: int
+    left: int
+
+    def __str__(self) -> str:
+        return f"{self.source_dataset} would have {self.left} of {self.mark}"
+
+
+def is_loss(mark: int, left: int) -> bool:
+    """Return whether so few are left of a mark that a consent is needed."""
+    return left < MIN_KEPT_SHARE * mark
+
+
+def are_samples(source_dataset: str, root_uri: str | None, categories: Iterable[str]) -> bool:
+    """Return whether an older release, which did not record it, loaded the samples of the repository.
+
+    The address of the root alone would not do: a team may keep its data in a folder `/data/samples`.
+    """
+    at_home = bool(root_uri and root_uri.endswith(f"{_SAMPLES_FOLDER}{source_dataset}"))
+    return at_home and _SAMPLE_CATEGORIES.issuperset(categories)
+
+
+def stored_names(connection: duckdb.DuckDBPyConnection, database: str | None = None) -> list[str]:
+    """Return the names of the source datasets in a database, sorted.
+
+    A database of the first release has no table `source_datasets`: there they are found by their schemas.
+
+    Args:
+        connection: A DuckDB in which the database is attached.
+        database: Name under which it is attached; None for the current one.
+    """
+    return sorted(stored_datasets(connection, database))
+
+
+def stored_datasets(
+    connection: duckdb.DuckDBPyConnection, database: str | None = None
+) -> dict[str, StoredDataset]:
+    """Return the source datasets in a database by name; see `stored_names`."""
+    table = "source_datasets" if database is None else f"{database}.main.source_datasets"
+    columns = ", ".join(StoredDataset.__dataclass_fields__)
+    try:
+        rows = connection.execute(f"SELECT {columns} FROM {table}").fetchall()  # noqa: S608
+    except duckdb.CatalogException:
+        return loaded_datasets(connection, database)
+    return {row[0]: StoredDataset(*row) for row in sorted(rows)}
+
+
+def loaded_datasets(
+    connection: duckdb.DuckDBPyConnection,
+    database: str | None = None,
+    *,
+    known: Collection[str] = (),
+) -> dict[str, StoredDataset]:
+    """Find source datasets by their schemas: those with a table `images` as dlt loads it.
+
+    Args:
+        connection: A DuckDB in which the database is attached.
+        database: Name under which it is attached; None for the current one.
+        known: Schemas to pass over.
+    """
+    rows = connection.execute(
+        """
+        SELECT schema_name FROM duckdb_tables()
+        WHERE database_name = coalesce(?, current_database()) AND table_name = 'images'
+        AND schema_name NOT LIKE '%\\_staging' ESCAPE '\\'
+        ORDER BY ALL
+        """,
+        [database],
+    ).fetchall()
+    found = {}
+    for (name,) in rows:
+        if name in _RESERVED or name in known:
+            continue
+        columns = _columns(connection, f"{_qualified(database, name)}.images")
+        if {"image_id", "source_dataset", "_dlt_load_id"} <= columns:
+            schema = _qualified(database, name)
+            root_uri = _newest_root(connection, schema)
+            categories = connection.execute(f"SELECT DISTINCT category FROM {schema}.images")  # noqa: S608
+            from_samples = are_samples(name, root_uri, (row[0] for row in categories.fetchall()))
+            found[name] = _described(name, root_uri, from_samples)
+    return found
+
+
+def register_loaded(connection: duckdb.DuckDBPyConnection) -> None:
+    """Add rows for datasets that a release without `source_datasets` has loaded."""
+    for dataset in loaded_datasets(connection, known=stored_datasets(connection)).values():
+        _write(connection, dataset)
+
+
+def record_listing(
+    connection: duckdb.DuckDBPyConnection,
+    dataset: SourceDataset,
+    *,
+    root_uri: str,
+    from_samples: bool,
+    most_images: int,
+    most_samples: int | None = None,
+) -> None:
+    """Record what is about to be loaded for a source dataset; write nothing if nothing differs.
+
+    Args:
+        connection: The warehouse.
+        dataset: The source dataset.
+        root_uri: The root that was listed.
+        from_samples: Whether the root is the samples of the repository, because none was named.
+        most_images: The mark of images from now on.
+        most_samples: The mark of samples from now on; None leaves it.
+    """
+    before = stored_datasets(connection).get(dataset.name)
+    row = StoredDataset(
+        dataset.name,
+        dataset.title,
+        dataset.licence,
+        dataset.definition_digest,
+        root_uri,
+        from_samples,
+        most_images,
+        (before.most_samples if before else 0) if most_samples is None else most_samples,
+    )
+    if row != before:
+        _write(connection, row)
+
+
+def set_sample_marks(connection: duckdb.DuckDBPyConnection, marks: Mapping[str, int]) -> None:
+    """Set the marks of samples; write nothing where they are the same."""
+    for name, stored in stored_datasets(connection).items():
+        if name in marks and marks[name] != stored.most_samples:
+            _write(connection, replace(stored, most_samples=marks[name]))
+
+
+def note_consent(
+    connection: duckdb.DuckDBPyConnection,
+    source_dataset: str,
+    kind: str,
+    images: int,
+    run_id: str | None,
+) -> None:
+    """Record that somebody accepted so few images (or samples) of a source dataset."""
+    connection.execute(
+        "INSERT INTO consents (source_dataset, consented_at, kind, images, run_id) VALUES (?, ?, ?, ?, ?)",
+        [source_dataset, datetime.now(timezone.utc), kind, images, run_id],
+    )
+
+
+def read_consents(
+    connection: duckdb.DuckDBPyConnection, table: str = "consents"
+) -> set[tuple[str, int]]:
+    """Return every consent as the name of its source dataset and its time in microseconds since 1970."""
+    query = f"SELECT source_dataset, epoch_us(consented_at) FROM {table}"  # noqa: S608
+    try:
+        rows = connection.execute(query).fetchall()
+    except (duckdb.CatalogException, duckdb.BinderException):  # an older release published it
+        return set()
+    return {(name, microseconds) for name, microseconds in rows}
+
+
+def sample_counts(
+    connection: duckdb.DuckDBPyConnection, database: str | None = None
+) -> dict[str, int]:
+    """Return the number of samples of each source dataset that has some."""
+    place = "" if database is None else f"{database}.main."
+    query = (
+        f"SELECT source_dataset, count(*) FROM {place}images "  # noqa: S608
+        f"JOIN {place}image_tensors USING (image_id) GROUP BY ALL"
+    )
+    try:
+        return dict(connection.execute(query).fetchall())
+    except duckdb.CatalogException:
+        return {}
+
+
+def published_marks(
+    connection: duckdb.DuckDBPyConnection, database: str | None = None
+) -> dict[str, int]:
+    """Return the marks that a published database carries; samples of the repository have none."""
+    counts = sample_counts(connection, database)
+    return {
+        name: max(stored.most_samples, counts.get(name, 0))
+        for name, stored in stored_datasets(connection, database).items()
+        if not stored.from_samples
+    }
+
+
+def dataset_lines(
+    connection: duckdb.DuckDBPyConnection,
+    *,
+    refreshed: Collection[str] = (),
+    kept: Mapping[str, str] | None = None,
+    removed: Mapping[str, int] | None = None,
+) -> list[str]:
+    """Describe each source dataset after a run: number of images, root, and what the run did to it.
+
+    Args:
+        connection: The warehouse.
+        refreshed: Datasets whose root was listed and loaded.
+        kept: Datasets that were left as they are, with the reason.
+        removed: Datasets that were removed, with their number of images.
+    """
+    lines = []
+    for name, stored in stored_datasets(connection).items():
+        query = f'SELECT count(*) FROM "{name}".images'  # noqa: S608
+        loaded = "images" if _columns(connection, f'"{name}".images') else ""
+        images = connection.execute(query).fetchall()[0][0] if loaded else 0
+        samples = " (samples of the repository)" if stored.from_samples else ""
+        if name in refreshed:
+            state = "refreshed"
+        elif name not in SOURCE_DATASETS:
+            state = "kept: this project does not define it; `python -m anomaly_assets.forget` removes it"
+        else:
+            state = f"kept: {(kept or {}).get(name, 'its root was not loaded in this run')}"
+        lines.append(f"{name}: {images:,} images from {stored.root_uri}{samples}, {state}")
+    for name, images in (removed or {}).items():
+        if name not in refreshed:
+            lines.append(f"{name}: removed; its {images:,} images were samples of the repository")
+    return lines
+
+
+def _described(name: str, root_uri: str | None, from_samples: bool) -> StoredDataset:
+    """Describe a dataset that was loaded without a row: with what this process defines, if it does."""
+    dataset = SOURCE_DATASETS.get(name)
+    return StoredDataset(
+        name,
+        dataset.title if dataset else name,
+        dataset.licence if dataset else "unknown",
+        None,
+        root_uri,
+        from_samples,
+    )
+
+
+def _newest_root(connection: duckdb.DuckDBPyConnection, schema: str) -> str | None:
+    if "root_uri" not in _columns(connection, f"{schema}.load_changes"):
+        return None
+    query = f"SELECT arg_max(root_uri, _dlt_load_id) FROM {schema}.load_changes"  # noqa: S608
+    found = connection.execute(query).fetchone()
+    return found[0] if found else None
+
+
+def _write(connection: duckdb.DuckDBPyConnection, row: StoredDataset) -> None:
+    values = asdict(row)
+    connection.begin()
+    connection.execute("DELETE FROM source_datasets WHERE source_dataset = ?", [row.source_dataset])
+    columns = ", ".join(values)
+    places = ", ".join("?" * len(values))
+    connection.execute(
+        f"INSERT INTO source_datasets ({columns}) VALUES ({places})",  # noqa: S608
+        list(values.values()),
+    )
+    connection.commit()
+
+
+def _qualified(database: str | None, schema: str) -> str:
+    return f'"{schema}"' if database is None else f'{database}."{schema}"'
+
+
+def _columns(connection: duckdb.DuckDBPyConnection, table: str) -> set[str]:
+    """Return the columns of a table; none where it does not exist."""
+    try:
+        found = connection.execute(f"FROM {table} LIMIT 0")
+    except duckdb.CatalogException:
+        return set()
+    return {column[0] for column in found.description or ()}

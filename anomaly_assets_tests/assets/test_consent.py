@@ -1,0 +1,330 @@
+"""Losing samples needs consent; samples of the repository never mix with data; nothing unknown is lost."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from anomaly_assets import forget
+from anomaly_assets.datasets import SOURCE_DATASETS, SourceDataset
+from anomaly_assets.datasets.mvtec_ad import classify
+from anomaly_assets.ingest.source import load
+from anomaly_assets.warehouse.database import FileWarehouse
+from anomaly_assets_tests.assets.environment import Environment
+from anomaly_assets_tests.assets.runs import run_job, run_selection
+from anomaly_assets_tests.assets.trees import write_image
+
+LFS_POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:%s\nsize 12345\n" % (
+    b"0" * 64
+)
+ALLOW_SHRINK = {"ops": {"published_database": {"config": {"allow_shrink": True}}}}
+SAMPLES = "SELECT source_dataset, count(*) FROM anomaly.samples GROUP BY ALL ORDER BY ALL"
+COUNT = "SELECT count(*) FROM anomaly.samples"
+
+
+def write_pictures(root: Path, *paths: str) -> None:
+    for path in paths:
+        write_image(root, path)
+
+
+def shrink_config(name: str) -> dict[str, Any]:
+    return {"ops": {name: {"config": {"allow_shrink": True}}}}
+
+
+def published(environment: Environment) -> int:
+    return int(environment.query(COUNT)[0][0])
+
+
+@pytest.fixture
+def bolts(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> Environment:
+    """One category of twenty good images, loaded and published; DAGM 2007 is left out."""
+    write_pictures(environment.mvtec_ad, *(f"bolt/train/good/{n:03}.png" for n in range(20)))
+    monkeypatch.setenv("DAGM_2007_ROOT", "")
+    assert run_job().success
+    assert published(environment) == 20
+    return environment
+
+
+def images(environment: Environment) -> list[Path]:
+    return sorted(environment.mvtec_ad.rglob("*.png"))
+
+
+def test_files_that_turn_into_pointers_lose_no_sample_and_a_repair_decodes_nothing(
+    bolts: Environment,
+) -> None:
+    kept = bolts.mvtec_ad.with_name("kept")
+    shutil.copytree(bolts.mvtec_ad, kept)
+    for path in images(bolts)[:17]:
+        path.write_bytes(LFS_POINTER)
+    before = bolts.database.read_bytes()
+    for _ in range(2):
+        run = run_job()
+        assert run.failures.keys() == {"image_tensors"}
+        assert "mvtec_ad would have 3 of 20" in run.failures["image_tensors"]
+        assert "mvtec_ad/bolt/train/good/000.png" in run.failures["image_tensors"]
+        assert bolts.database.read_bytes() == before
+    shutil.rmtree(bolts.mvtec_ad)
+    shutil.copytree(kept, bolts.mvtec_ad)  # with the old times
+    run = run_job()
+    assert run.success
+    made = run.materialized["image_tensors"]
+    assert (made["rows_added"], made["rows_changed"], made["rows_unchanged"]) == (0, 0, 20)
+    assert published(bolts) == 20
+
+
+def test_few_files_that_turn_into_pointers_are_rejected(bolts: Environment) -> None:
+    for path in images(bolts)[:4]:
+        path.write_bytes(LFS_POINTER)
+    run = run_job()
+    assert run.success
+    assert run.materialized["image_tensors"]["rows_removed"] == 4
+    assert published(bolts) == 16
+
+
+def test_many_rejections_are_published_with_consent_which_is_recorded(bolts: Environment) -> None:
+    for path in images(bolts)[:17]:
+        path.write_bytes(LFS_POINTER)
+    assert not run_job().success
+    run = run_job(run_config=ALLOW_SHRINK)
+    assert run.success
+    assert published(bolts) == 3
+    assert bolts.query("SELECT source_dataset, kind, images, run_id FROM anomaly.consents") == [
+        ("mvtec_ad", "fewer_samples", 3, run.result.run_id)
+    ]
+    assert run_job().success
+
+
+def test_a_root_that_loses_a_little_every_day_is_refused_once_a_fifth_is_gone(
+    bolts: Environment,
+) -> None:
+    accepted = []
+    for _ in range(9):
+        for path in images(bolts)[:2]:
+            path.unlink()
+        if run_job().success:
+            accepted.append(published(bolts))
+    assert accepted == [18, 16]
+    assert published(bolts) == 16
+
+
+def test_a_consent_to_a_shrunk_root_holds_for_its_publication_and_sets_the_mark(
+    bolts: Environment,
+) -> None:
+    for path in images(bolts)[:15]:
+        path.unlink()
+    run = run_job()
+    assert "lists 5 images of MVTec AD, 20 are loaded" in run.failures["mvtec_ad"]
+    assert run_job(run_config=shrink_config("mvtec_ad")).success
+    assert published(bolts) == 5
+    assert bolts.query("SELECT kind, images FROM anomaly.consents") == [("shrunk_root", 5)]
+    images(bolts)[0].unlink()
+    assert run_job().success  # 4 of 5
+    images(bolts)[0].unlink()
+    assert (
+        "lists 3 images of MVTec AD, 4 are loaded (5 were accepted before)"
+        in (run_job().failures["mvtec_ad"])
+    )
+
+
+def test_a_consent_that_could_not_be_published_at_once_holds_for_the_next_run(
+    bolts: Environment,
+) -> None:
+    for path in images(bolts)[:15]:
+        path.unlink()
+    catalogue = dg.AssetSelection.assets(["mvtec_ad", "images"], ["mvtec_ad", "stray_files"])
+    assert run_selection(catalogue.without_checks(), run_config=shrink_config("mvtec_ad")).success
+    assert run_job().success
+    assert published(bolts) == 5
+
+
+def test_a_lost_warehouse_does_not_publish_one_image_over_twenty(bolts: Environment) -> None:
+    bolts.warehouse.unlink()
+    for path in images(bolts)[1:]:
+        path.unlink()
+    before = bolts.database.read_bytes()
+    run = run_job()
+    assert "was published by another warehouse" in run.failures["published_database"]
+    adopt = {"ops": {"published_database": {"config": {"adopt": True}}}}
+    run = run_job(run_config=adopt)
+    assert "mvtec_ad would have 1 of 20" in run.failures["published_database"]
+    assert bolts.database.read_bytes() == before
+    both = {"ops": {"published_database": {"config": {"adopt": True, "allow_shrink": True}}}}
+    assert run_job(run_config=both).success
+    assert published(bolts) == 1
+
+
+@pytest.fixture
+def shipped(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> Environment:
+    """No root is named, and the samples of the repository are tiny."""
+    for dataset in SOURCE_DATASETS.values():
+        monkeypatch.delenv(dataset.root_variable)
+    folder = environment.warehouse.parents[1] / "data" / "samples"
+    write_pictures(folder / "mvtec_ad", *(f"bolt/train/good/{n:03}.png" for n in range(6)))
+    write_pictures(folder / "dagm_2007", *(f"Class1/Train/{n:04}.PNG" for n in range(5)))
+    monkeypatch.chdir(environment.warehouse.parents[1])
+    return environment
+
+
+def test_samples_leave_with_the_first_run_that_lists_a_named_root(
+    shipped: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run_job().success
+    assert shipped.query(SAMPLES) == [("dagm_2007", 5), ("mvtec_ad", 6)]
+    flags = "SELECT source_dataset, from_samples FROM anomaly.source_datasets ORDER BY ALL"
+    assert shipped.query(flags) == [("dagm_2007", True), ("mvtec_ad", True)]
+    # One image of one's own, with another size of the tensors, and the other dataset left out.
+    write_pictures(shipped.mvtec_ad, "nut/train/good/000.png")
+    monkeypatch.setenv("MVTEC_AD_ROOT", str(shipped.mvtec_ad))
+    monkeypatch.setenv("DAGM_2007_ROOT", "")
+    monkeypatch.setenv("ANOMALY_IMAGE_SIZE", "16")
+    assert run_job().success
+    assert shipped.query(SAMPLES) == [("mvtec_ad", 1)]
+    assert shipped.query(flags) == [("mvtec_ad", False)]
+    tables = "SELECT count(*) FROM duckdb_tables() WHERE schema_name LIKE 'dagm%'"
+    assert shipped.query(tables, database=shipped.warehouse) == [(0,)]
+
+
+def test_samples_stay_where_no_named_root_could_be_listed(
+    shipped: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run_job().success
+    monkeypatch.setenv("MVTEC_AD_ROOT", str(shipped.mvtec_ad))  # does not exist
+    assert not run_job().success
+    assert shipped.query(SAMPLES) == [("dagm_2007", 5), ("mvtec_ad", 6)]
+    monkeypatch.setenv("MVTEC_AD_ROOT", "")
+    assert run_job().success
+    assert shipped.query(SAMPLES) == [("dagm_2007", 5), ("mvtec_ad", 6)]
+
+
+def test_samples_never_join_data_of_a_named_root(
+    shipped: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_pictures(shipped.mvtec_ad, "nut/train/good/000.png")
+    with monkeypatch.context() as patch:
+        patch.setenv("MVTEC_AD_ROOT", str(shipped.mvtec_ad))
+        assert run_job().success
+    run = run_job()  # as after a variable was lost
+    assert run.success
+    assert shipped.query(SAMPLES) == [("mvtec_ad", 1)]
+    assert (
+        "which samples of the repository never join"
+        in (run.materialized["mvtec_ad/images"]["left_out"])
+    )
+
+
+@pytest.fixture
+def third(environment: Environment) -> SourceDataset:
+    """A dataset that this project does not define, loaded by a colleague's version of it."""
+    dataset = SourceDataset("line4", "Line 4", "own", classify)
+    root = environment.warehouse.parents[1] / "line4"
+    write_pictures(root, *(f"nut/train/good/{n:03}.png" for n in range(3)))
+    load(dataset, str(root), FileWarehouse(environment.warehouse, 5.0))
+    with FileWarehouse(environment.warehouse, 5.0).connect() as connection:
+        connection.execute(
+            """
+            INSERT INTO image_tensors BY NAME
+            SELECT image_id, file_version, 'lanczos-32x32x3' AS transform,
+                md5(image_id) AS content_sha256, 32 AS original_width, 32 AS original_height,
+                'RGB' AS original_mode, 32 AS height, 32 AS width,
+                3 AS channels, repeat(chr(0), 3072)::BLOB AS image_tensor, [0, 0, 0] AS channel_sums,
+                [0, 0, 0] AS channel_square_sums, now() AS loaded_at
+            FROM line4.images
+            """
+        )
+    return dataset
+
+
+def test_a_dataset_that_a_run_does_not_define_keeps_its_rows_and_its_publication(
+    tiny: Environment, third: SourceDataset
+) -> None:
+    for _ in range(2):
+        assert run_job().success
+        assert tiny.query(SAMPLES) == [("dagm_2007", 4), ("line4", 3), ("mvtec_ad", 9)]
+    assert tiny.query("SELECT title, licence FROM anomaly.source_datasets ORDER BY ALL")[1] == (
+        "Line 4", "own",
+    )  # fmt: skip
+
+
+def test_forgetting_a_dataset_is_the_one_way_to_remove_it(
+    tiny: Environment, third: SourceDataset, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_job().success
+    assert forget.main(["line5"]) == 1
+    assert "It holds: dagm_2007, line4, mvtec_ad." in capsys.readouterr().err
+    assert forget.main(["line4"]) == 0
+    assert capsys.readouterr().out == (
+        f"line4: 3 images removed from {tiny.warehouse}. The published database keeps them until the next "
+        "run.\n"
+    )
+    assert run_job().success
+    assert tiny.query(SAMPLES) == [("dagm_2007", 4), ("mvtec_ad", 9)]
+    assert forget.main(["mvtec_ad"]) == 0
+    assert "Its root would bring it back (MVTEC_AD_ROOT names it)" in capsys.readouterr().out
+
+
+def test_publishing_a_part_of_the_graph_rebuilds_summaries_that_would_disagree(
+    bolts: Environment,
+) -> None:
+    for path in images(bolts)[:3]:
+        path.unlink()
+    part = dg.AssetSelection.assets(
+        ["mvtec_ad", "images"], "images", "image_tensors", "samples", "published_database"
+    )
+    assert run_selection(part).success
+    assert published(bolts) == 17
+    assert bolts.query("SELECT sum(images), sum(tensors) FROM anomaly.dataset_summary") == [
+        (17, 17)
+    ]
+    assert bolts.query("SELECT images FROM anomaly.pixel_statistics") == [(17,)]
+
+
+def test_a_run_ends_with_a_line_for_each_source_dataset(
+    tiny: Environment, third: SourceDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from anomaly_assets.assets import resources
+
+    lines: list[str] = []
+    real = resources.dataset_lines
+
+    def noted(*arguments: Any, **named: Any) -> list[str]:
+        found = real(*arguments, **named)
+        lines.extend(found)
+        return found
+
+    monkeypatch.setattr(resources, "dataset_lines", noted)
+    assert run_job().success
+    monkeypatch.setenv("DAGM_2007_ROOT", "")
+    assert run_job().success
+    root = tiny.warehouse.parents[1] / "line4"
+    unknown = (
+        f"line4: 3 images from {root.as_uri()}, kept: this project does not define it; "
+        "`python -m anomaly_assets.forget` removes it"
+    )
+    assert lines == [
+        f"dagm_2007: 4 images from {tiny.dagm_2007.as_uri()}, refreshed",
+        unknown,
+        f"mvtec_ad: 9 images from {tiny.mvtec_ad.as_uri()}, refreshed",
+        f"dagm_2007: 4 images from {tiny.dagm_2007.as_uri()}, kept: DAGM_2007_ROOT is empty",
+        unknown,
+        f"mvtec_ad: 9 images from {tiny.mvtec_ad.as_uri()}, refreshed",
+    ]
+
+
+def test_a_run_whose_publication_is_refused_leaves_the_pictures_of_others_alone(
+    bolts: Environment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sheets = bolts.database.parent / "contact_sheets"
+    before = {path: path.read_bytes() for path in sheets.rglob("*") if path.is_file()}
+    assert before
+    other = tmp_path / "other"
+    monkeypatch.setenv("ANOMALY_WAREHOUSE", str(other / "warehouse.duckdb"))
+    monkeypatch.setenv("MVTEC_AD_ROOT", str(other / "root"))
+    write_pictures(other / "root", *(f"nut/train/scratch/{n:03}.png" for n in range(3)))
+    assert run_job().failures.keys() == {"published_database"}
+    assert {path: path.read_bytes() for path in sheets.rglob("*") if path.is_file()} == before
+    assert (other / "contact_sheets" / "mvtec_ad" / "nut.jpg").exists()
+    assert [*(other / "contact_sheets" / "checks").iterdir()]

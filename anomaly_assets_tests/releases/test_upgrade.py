@@ -1,0 +1,105 @@
+"""Databases of the first release are opened, read, refreshed and replaced; nothing is decoded again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from anomaly_assets.datasets import SOURCE_DATASETS
+from anomaly_assets.reader import list_snapshots, open_samples
+from anomaly_assets_tests.assets.environment import Environment
+from anomaly_assets_tests.assets.runs import run_job
+from anomaly_assets_tests.releases import copy_samples, unpack_release
+
+# Columns that hold the address of the root, and therefore change when it moves.
+_ADDRESSES = ("source_uri",)
+_ROWS = f"SELECT * EXCLUDE ({', '.join(_ADDRESSES)}) FROM anomaly.samples ORDER BY image_id"
+
+
+def rows(path: Path, query: str) -> list[tuple]:
+    with duckdb.connect(str(path), read_only=True) as connection:
+        return connection.execute(query).fetchall()
+
+
+@pytest.fixture
+def upgraded(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> Environment:
+    """The files of the first release in the places that the settings name."""
+    monkeypatch.setenv("ANOMALY_IMAGE_SIZE", "8")
+    environment.warehouse.parent.mkdir()
+    return environment
+
+
+def unpack(environment: Environment, name: str) -> None:
+    folder = unpack_release(name, environment.warehouse.parent)
+    environment.database.parent.mkdir()
+    for path in folder.glob("anomaly*.duckdb"):
+        path.rename(environment.database.parent / path.name)
+
+
+def test_published_files_of_the_first_release_are_read(upgraded: Environment) -> None:
+    unpack(upgraded, "first_named_roots")
+    newest, older = list_snapshots(upgraded.database)
+    with open_samples(upgraded.database) as samples:
+        assert (len(samples), samples.snapshot_id) == (62, newest.snapshot_id)
+        assert samples.images[:].any()
+    with open_samples(upgraded.database, snapshot=older.snapshot_id) as samples:
+        assert len(samples) == 61
+
+
+def test_a_refresh_after_the_upgrade_decodes_nothing_and_replaces_its_own_file(
+    upgraded: Environment,
+) -> None:
+    unpack(upgraded, "first_named_roots")
+    copy_samples(upgraded.mvtec_ad.parent)
+    before = rows(upgraded.database, _ROWS)
+    ids = rows(upgraded.database, "SELECT snapshot_id FROM snapshots ORDER BY published_at")
+    run = run_job()
+    assert run.success, run.failures
+    tensors = run.materialized["image_tensors"]
+    assert (tensors["rows_added"], tensors["rows_changed"], tensors["rows_unchanged"]) == (0, 0, 62)
+    assert rows(upgraded.database, _ROWS) == before
+    after = rows(upgraded.database, "SELECT snapshot_id FROM snapshots ORDER BY published_at")
+    assert after[:2] == ids
+    assert len(after) == 3  # the roots have another address
+    held = "SELECT source_dataset, from_samples, root_uri FROM anomaly.source_datasets ORDER BY ALL"
+    assert rows(upgraded.database, held) == [
+        ("dagm_2007", False, upgraded.dagm_2007.as_uri()),
+        ("mvtec_ad", False, upgraded.mvtec_ad.as_uri()),
+    ]
+    run = run_job()
+    assert run.success
+    assert not run.materialized["published_database"]["written"]
+
+
+def test_a_refresh_of_a_part_keeps_the_rest(
+    upgraded: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unpack(upgraded, "first_named_roots")
+    copy_samples(upgraded.mvtec_ad.parent)
+    monkeypatch.setenv("DAGM_2007_ROOT", "")
+    assert run_job().success
+    held = "SELECT source_dataset, root_uri FROM anomaly.source_datasets ORDER BY ALL"
+    assert rows(upgraded.database, held) == [
+        ("dagm_2007", "file:///data/dagm_2007"),
+        ("mvtec_ad", upgraded.mvtec_ad.as_uri()),
+    ]
+    assert len(rows(upgraded.database, _ROWS)) == 62
+
+
+def test_samples_that_the_first_release_loaded_are_recognised_and_leave(
+    upgraded: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unpack(upgraded, "first_sample_roots")
+    copy_samples(upgraded.mvtec_ad.parent)
+    for path in upgraded.mvtec_ad.rglob("test/*"):
+        if path.is_dir() and path.name != "good":
+            for file in path.iterdir():
+                file.unlink()
+    monkeypatch.setenv(SOURCE_DATASETS["dagm_2007"].root_variable, "")
+    run = run_job()
+    assert run.success, run.failures
+    counts = "SELECT source_dataset, count(*) FROM anomaly.samples GROUP BY ALL"
+    assert rows(upgraded.database, counts) == [("mvtec_ad", 22)]
+    assert run.materialized["image_tensors"]["rows_added"] == 0

@@ -1,0 +1,280 @@
+"""A file is replaced only where it is the warehouse's own, or on request."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import zipfile
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from anomaly_assets.warehouse.base import WarehouseBusyError, WarehouseError
+from anomaly_assets.warehouse.database import FileWarehouse
+from anomaly_assets.warehouse.publish import PublishRefusedError, publish
+from anomaly_assets.warehouse.publishing import file as publishing
+from anomaly_assets.warehouse.publishing.target import target_lock
+from anomaly_assets.warehouse.schema import ensure_tables
+from anomaly_assets_tests.warehouse.project import SPEC, Project
+
+CHANGE = "UPDATE image_tensors SET run_id = '{}'"
+ADOPT = "{ops: {published_database: {config: {adopt: true}}}}"
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Path:
+    folder = tmp_path / "shared"
+    folder.mkdir()
+    return folder / "anomaly.duckdb"
+
+
+@pytest.fixture
+def other(loaded_once: Project, tmp_path: Path) -> Project:
+    """Another warehouse with the same images."""
+    folder = tmp_path / "other"
+    folder.mkdir()
+    shutil.copyfile(loaded_once.warehouse.path, folder / "warehouse.duckdb")
+    other = Project.at(folder, loaded_once.roots_folder)
+    with other.warehouse.connect() as connection:
+        connection.execute("UPDATE identity SET warehouse_id = 'another'")
+        connection.execute("UPDATE mvtec_ad.images SET modified_at = now()")
+    other.refresh_all()
+    return other
+
+
+def give(project: Project, target: Path, *, adopt: bool = False) -> bool:
+    return publish(project.warehouse, target, SPEC, adopt=adopt).written
+
+
+def ask(path: Path, query: str) -> list[tuple]:
+    with duckdb.connect(str(path), read_only=True) as connection:
+        return connection.execute(query).fetchall()
+
+
+def state(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def write_word_document(path: Path) -> str:
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("word/document.xml", "<w:document/>")
+    return "is no DuckDB database"
+
+
+def write_text(path: Path) -> str:
+    path.write_text("minutes of a meeting, which nobody has twice\n" * 50)
+    return "is no DuckDB database"
+
+
+def write_damaged_database(path: Path) -> str:
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("CREATE TABLE t AS FROM range(100000)")
+    content = bytearray(path.read_bytes())
+    content[5000:20000] = bytes(15000)
+    content[20:200] = b"\xff" * 180
+    path.write_bytes(content)
+    return "cannot be opened"
+
+
+def write_other_database_with_its_log(path: Path) -> str:
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("CREATE TABLE customers AS SELECT 1 AS id")
+    connection = duckdb.connect(str(path))
+    connection.execute("SET checkpoint_threshold = '1 GB'")
+    connection.execute("INSERT INTO customers VALUES (2)")
+    for name in (path.name, f"{path.name}.wal"):
+        shutil.copyfile(path.with_name(name), path.with_name(f"copy-{name}"))
+    connection.close()
+    for name in (path.name, f"{path.name}.wal"):
+        os.replace(path.with_name(f"copy-{name}"), path.with_name(name))
+    return "is a DuckDB database of something else (its tables: customers)"
+
+
+def make_folder(path: Path) -> str:
+    path.mkdir()
+    return "is no file"
+
+
+@pytest.mark.parametrize(
+    "write",
+    [write_word_document, write_text, write_damaged_database, write_other_database_with_its_log],
+)
+def test_what_is_not_ours_is_left_as_it_is_until_it_is_adopted(
+    project: Project, target: Path, write: object
+) -> None:
+    assert callable(write)
+    what = write(target)
+    before = state(target.parent)
+    for _ in range(2):
+        with pytest.raises(PublishRefusedError) as caught:
+            give(project, target)
+        assert str(caught.value).startswith(f"Nothing was published: {target} {what}")
+        assert str(caught.value).endswith(f"run once with this run config: {ADOPT}")
+        assert state(target.parent) == before
+    assert give(project, target, adopt=True)
+    assert ask(target, "SELECT count(*) FROM anomaly.samples") == [(9,)]
+    assert os.listdir(target.parent) == ["anomaly.duckdb"]
+    assert give(project, target) is False
+
+
+def test_a_folder_in_the_place_of_the_file_is_refused(project: Project, target: Path) -> None:
+    what = make_folder(target)
+    with pytest.raises(PublishRefusedError, match=what):
+        give(project, target)
+
+
+def test_an_empty_file_is_nothing_that_could_be_lost(project: Project, target: Path) -> None:
+    target.touch()
+    assert give(project, target)
+
+
+def test_a_file_of_another_warehouse_is_named_and_left_as_it_is_with_its_kept_snapshots(
+    project: Project, other: Project, target: Path
+) -> None:
+    publish(project.warehouse, target, SPEC, keep_snapshots=1)
+    project.rows(CHANGE.format("second"))
+    publish(project.warehouse, target, SPEC, keep_snapshots=1)
+    before = state(target.parent)
+    assert len(before) == 2
+    [(published_at, maker)] = ask(
+        target,
+        "SELECT strftime(published_at, '%Y-%m-%d %H:%M UTC'), warehouse_id FROM snapshots "
+        "ORDER BY published_at DESC LIMIT 1",
+    )
+    with pytest.raises(PublishRefusedError) as caught:
+        publish(other.warehouse, target, SPEC, keep_snapshots=1)
+    assert str(caught.value) == (
+        f"Nothing was published: {target} was published by another warehouse ({maker[:12]}) on "
+        f"{published_at}, with 9 samples. It is left as it is. Name another file in ANOMALY_DATABASE, or, "
+        f"to replace it on purpose, run once with this run config: {ADOPT}"
+    )
+    assert state(target.parent) == before
+
+
+def test_both_owners_publish_after_an_adoption_and_the_history_is_that_of_the_file(
+    project: Project, other: Project, target: Path
+) -> None:
+    assert give(project, target)
+    assert give(other, target, adopt=True)
+    assert len(ask(target, "FROM owners")) == 2
+    for number in range(2):
+        for each in (project, other):
+            each.rows(CHANGE.format(f"{number} of {each.folder.name}"))
+            assert give(each, target)
+            assert len(ask(target, "FROM owners")) == 2
+    makers = ask(target, "SELECT warehouse_id = 'another' FROM snapshots ORDER BY published_at")
+    assert makers == [(False,), (True,), (False,), (True,), (False,), (True,)]
+
+
+def test_a_file_of_the_first_release_is_recognised_by_a_snapshot_that_both_record(
+    project: Project, other: Project, target: Path
+) -> None:
+    give(project, target)
+    with duckdb.connect(str(target)) as connection:
+        for name in ("owners", "source_datasets", "consents"):
+            connection.execute(f"DROP TABLE main.{name}")
+    with pytest.raises(PublishRefusedError, match="was published by another warehouse"):
+        give(other, target)
+    project.rows(CHANGE.format("second"))
+    assert give(project, target)
+    assert len(ask(target, "FROM owners")) == 1
+
+
+def test_a_kill_between_the_swap_and_its_note_is_made_good_by_the_next_run(
+    project: Project, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    give(project, target)
+    project.rows(CHANGE.format("second"))
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(publishing, "record_publication", killed)
+        patch.setattr(publishing, "_history", killed)
+        real = publishing.note_snapshot
+        notes: list[int] = []
+
+        def only_in_the_copy(*arguments: object) -> None:
+            notes.append(1)
+            real(*arguments) if len(notes) == 1 else killed()  # type: ignore[arg-type]
+
+        patch.setattr(publishing, "note_snapshot", only_in_the_copy)
+        with pytest.raises(KeyboardInterrupt):
+            give(project, target)
+    assert len(ask(target, "FROM snapshots")) == 2
+    assert len(project.rows("FROM snapshots")) == 1
+    assert give(project, target) is False
+    assert project.rows("SELECT snapshot_id FROM snapshots ORDER BY ALL") == ask(
+        target, "SELECT snapshot_id FROM snapshots ORDER BY ALL"
+    )
+
+
+def test_publications_that_fail_on_the_way_are_not_listed(
+    project: Project, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    give(project, target)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    for number in range(3):
+        project.rows(CHANGE.format(f"change {number}"))
+        with monkeypatch.context() as patch:
+            patch.setattr(publishing, "copy_file", full)
+            with pytest.raises(OSError, match="No space left"):
+                give(project, target)
+    assert len(project.rows("FROM snapshots")) == 1
+    assert give(project, target)
+    assert len(project.rows("FROM snapshots")) == len(ask(target, "FROM snapshots")) == 2
+
+
+def test_a_backup_whose_name_looks_like_that_of_a_kept_snapshot_stays(
+    project: Project, target: Path
+) -> None:
+    backup = target.with_name("anomaly.202611280530.duckdb")
+    publish(project.warehouse, target, SPEC, keep_snapshots=1)
+    shutil.copyfile(target, backup)
+    os.utime(backup, (0, 0))
+    for number in range(3):
+        project.rows(CHANGE.format(number))
+        publish(project.warehouse, target, SPEC, keep_snapshots=1)
+    assert backup.exists()
+    assert len(os.listdir(target.parent)) == 3  # with the newest and the one before
+
+
+def test_two_publishers_of_one_file_wait_for_each_other(target: Path) -> None:
+    told: list[str] = []
+    with (
+        target_lock(target, 0.0, told.append),
+        pytest.raises(WarehouseBusyError, match="another run that publishes to it"),
+        target_lock(target, 0.0, told.append),
+    ):
+        pass
+    assert told == [f"Waiting for {target}, to which another run is publishing."]
+    assert os.listdir(target.parent) == []
+
+
+def test_a_published_file_is_no_warehouse(project: Project, target: Path) -> None:
+    give(project, target)
+    before = target.read_bytes()
+    with (
+        pytest.raises(WarehouseError, match="names a published database, which people read"),
+        FileWarehouse(target).connect() as connection,
+    ):
+        ensure_tables(connection)
+    assert target.read_bytes() == before
+
+
+def test_a_database_of_something_else_is_no_warehouse(tmp_path: Path) -> None:
+    path = tmp_path / "customers.duckdb"
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("CREATE TABLE customers AS SELECT 1 AS id")
+    before = path.read_bytes()
+    with (
+        pytest.raises(WarehouseError, match=r"tables of something else \(customers\)"),
+        FileWarehouse(path).connect() as connection,
+    ):
+        ensure_tables(connection)
+    assert path.read_bytes() == before
