@@ -128,6 +128,8 @@ def swapped(folder: Path) -> Swapped:
         written = publish_rows(folder / "written", 62, 64, snapshot_id=snapshot_id, letter=letter)
         os.replace(written, made.database)
         made.add()
+    for _ in made.files:
+        made.swap()  # so that the other one is beside it
     return made
 
 

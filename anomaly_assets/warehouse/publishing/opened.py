@@ -128,11 +128,8 @@ def hold(path: Path, held: HeldFile | None = None) -> HeldFile:
     """
     try:
         return HeldFile(path, held.address() if held else None)
-    except (
-        FileNotFoundError,
-        NotADirectoryError,
-        ValueError,
-    ):  # ValueError: a null byte in the name
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        # ValueError is raised for a name with a null byte.
         raise FileNotFoundError(
             f"{path} does not exist: run `make materialize`, or name the published file "
             "(in the call, or in ANOMALY_DATABASE)."
