@@ -265,7 +265,7 @@ class Workspace:
         return self.module(*MATERIALIZE, select, *configured, **variables)
 
     def module(self, *arguments: str, **variables: str) -> Command:
-        """Start a module of Python with arguments."""
+        """Start `python -m` with a module and its arguments."""
         with self._naming:
             self._runs += 1
             printed = self.folder / "printed" / f"{self._runs}.txt"

@@ -49,7 +49,7 @@ def _at_once(
         allowed.append(scene.content_without(scenario, "mvtec_ad"))
     workspace = scene.workspace_for(scenario)
     with readers(workspace, reader_count) as read, ExitStack() as stack:
-        commands = [stack.enter_context(workspace.start(**run)) for run in runs]
+        commands = [stack.enter_context(workspace.start("*", None, **run)) for run in runs]
         for command in commands:
             command.succeed()
     facts = served(read, allowed)

@@ -48,7 +48,7 @@ _SUMMED_UP = {
         ) USING (source_dataset, load_id)
         GROUP BY ALL
     """,
-    # Roots, and what was accepted before, depend on what a warehouse has been through.
+    # Other columns depend on the history of a warehouse: its roots, and the numbers it accepted.
     "source_datasets": "SELECT source_dataset, title, licence, from_samples FROM source_datasets",
 }
 _COMPARED = [
@@ -56,7 +56,7 @@ _COMPARED = [
     *("pixel_statistics", "defect_summary", "duplicate_images", "load_history", "snapshots"),
     "source_datasets",
 ]
-"""Tables of the schema `main` that hold content. Others say to which warehouse a file belongs."""
+"""Tables of the schema `main` that are compared. Others depend on the warehouse, not on the roots."""
 
 _TABLES = """
 SELECT schema_name || '.' || name FROM (
@@ -65,12 +65,15 @@ SELECT schema_name || '.' || name FROM (
     SELECT database_name, schema_name, view_name FROM duckdb_views() WHERE NOT internal
 )
 WHERE database_name = 'published'
-AND (schema_name = 'main' AND list_contains($compared, name) OR name IN ('images', 'stray_files') AND NOT schema_name LIKE 'anomaly%')
+AND (
+    schema_name = 'main' AND list_contains($compared, name)
+    OR schema_name <> 'main' AND name IN ('images', 'stray_files') AND NOT schema_name LIKE 'anomaly%'
+)
 ORDER BY ALL
 """
 _OURS = {"warehouse.duckdb", "anomaly.duckdb", "contact_sheets"}
 LOCK = re.compile(r".*\.(lock|holder)")
-"""Name of a file that stays beside a database and holds nothing."""
+"""Matches names of lock files, which stay beside a database and hold no data."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +134,7 @@ def read_content(database: Path, ignoring: frozenset[str] = frozenset()) -> Cont
 
 
 def publications(database: Path) -> int:
-    """How many publications are listed in a database."""
+    """Count the publications that a database lists."""
     with opened(database) as connection:
         [(count,)] = connection.execute("SELECT count(*) FROM snapshots").fetchall()
     return int(count)

@@ -1,4 +1,4 @@
-"""Exporters that replace each other's export: what reports success is complete under its name."""
+"""Exporters with `--overwrite` on one target: each success is complete under its name."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from anomaly_assets_tests.faults.trials import Facts, Trial
 
 EXPORTERS = 8
 SLOWED_BY_SECONDS = 0.3
-"""How much longer each call takes that brings files to the disk."""
+"""Mean delay of each call that writes files to the disk."""
 
 _FURTHER_IMAGES = 900
-"""With so many, an export takes about as long as what is slowed."""
+"""With so many images, an export takes about as long as a delayed call."""
 
 _REFUSED = "Another export is writing"
 
 
 def trials(scene: Scene, quick: bool) -> Iterator[Trial]:
-    """With slow disks, as network drives are, and with quick ones."""
+    """Plan a trial with delayed calls, as on a network drive, and one without."""
     if quick:
         return
     for name, seconds, slowed_by in (
@@ -71,7 +71,7 @@ def _exporters(scene: Scene, seconds: float, slowed_by: float) -> Facts:
 
 
 def _files_of_one(workspace: Workspace) -> int:
-    """Number of files of an export that nobody disturbs."""
+    """Count the files of an undisturbed export."""
     out = workspace.folder / "alone"
     with workspace.module(
         "anomaly_assets.export",

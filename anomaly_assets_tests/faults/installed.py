@@ -1,4 +1,4 @@
-"""Small installations: what a team has after its first run, made once and copied for each trial."""
+"""Small installations after a first run, made once and copied for each trial."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import duckdb
 
 from anomaly_assets_tests.faults import trees
-from anomaly_assets_tests.faults.command import Fault, Workspace
+from anomaly_assets_tests.faults.command import Command, Fault, Workspace
 from anomaly_assets_tests.faults.content import opened
 from anomaly_assets_tests.faults.scene import Scene, roots_below
 
@@ -22,38 +22,40 @@ SAMPLES = {"mvtec_ad": 34, "dagm_2007": 28}
 """Number of sample images of each source dataset, all of which are usable."""
 
 
-def installed(
-    scene: Scene, *, publish: bool = True, roots: Mapping[str, str] | None = None
-) -> Workspace:
-    """Copy an installation whose roots are copies of the samples and are named.
+def without_roots(scene: Scene, side: int = SIDE, state: Path | None = None) -> Workspace:
+    """Make a workspace in whose environment no root is named."""
+    return scene.workspace(Path(), side, state, roots={})
+
+
+def installed(scene: Scene, *, publish: bool = True) -> Workspace:
+    """Copy an installation whose roots are named, and are copies of the samples.
 
     Args:
         scene: Where it is made.
         publish: Whether its published database is copied too.
-        roots: Environment variables of its roots; by default those of `tree_of`.
     """
     state = scene.once("installed", lambda: _first_run(scene, named=True))
-    workspace = scene.workspace(Path(), SIDE, state.data if publish else None, roots={})
+    workspace = without_roots(scene, state=state.data if publish else None)
     if not publish:
         shutil.copyfile(state.warehouse, workspace.warehouse)
-    shutil.copytree(state.folder / "roots", tree_of(workspace))
-    workspace.roots = roots_below(tree_of(workspace)) if roots is None else roots
+    shutil.copytree(tree_of(state), tree_of(workspace))
+    workspace.roots = roots_below(tree_of(workspace))
     return workspace
 
 
 def quick_started(scene: Scene) -> Workspace:
-    """Copy an installation in which nobody has named a root yet."""
+    """Copy an installation after its first run, for which no root was named."""
     state = scene.once("quick start", lambda: _first_run(scene, named=False))
-    return scene.workspace(Path(), SIDE, state.data, roots={})
+    return without_roots(scene, state=state.data)
 
 
 def tree_of(workspace: Workspace) -> Path:
-    """The folder of the roots of an installation."""
+    """Name the folder of the roots of an installation."""
     return workspace.folder / "roots"
 
 
 def _first_run(scene: Scene, *, named: bool) -> Workspace:
-    workspace = scene.workspace(Path(), SIDE, roots={})
+    workspace = without_roots(scene)
     if named:
         for name in SAMPLES:
             shutil.copytree(trees.SAMPLES / name, tree_of(workspace) / name)
@@ -64,12 +66,12 @@ def _first_run(scene: Scene, *, named: bool) -> Workspace:
 
 
 def config(step: str, **values: bool) -> dict[str, Any]:
-    """The run config that gives some values to a step."""
+    """Build the run config that gives some values to a step."""
     return {"ops": {step: {"config": values}}}
 
 
 def query(database: Path, statement: str) -> list[tuple[Any, ...]]:
-    """Rows of a query on a database, which is opened read-only.
+    """Query a database, opened read-only.
 
     Raises:
         Fault: It cannot be answered.
@@ -82,7 +84,7 @@ def query(database: Path, statement: str) -> list[tuple[Any, ...]]:
 
 
 def samples_of(database: Path) -> dict[str, int]:
-    """Number of samples by source dataset."""
+    """Count the samples by source dataset."""
     counted = "SELECT source_dataset, count(*) FROM samples GROUP BY ALL ORDER BY ALL"
     return dict(query(database, counted))
 
@@ -91,7 +93,7 @@ def expect_samples(workspace: Workspace, expected: Mapping[str, int], printed: s
     """Compare the published samples with a number for each source dataset.
 
     Raises:
-        Fault: They are others.
+        Fault: They differ.
     """
     found = samples_of(workspace.database)
     if found != dict(expected):
@@ -99,35 +101,33 @@ def expect_samples(workspace: Workspace, expected: Mapping[str, int], printed: s
 
 
 def rows_of_samples(database: Path) -> list[tuple[Any, ...]]:
-    """Every sample with its pixels, without its address and the time of its load."""
+    """Read every sample with its pixels, without its address and the time of its load."""
     columns = "COLUMNS(* EXCLUDE (source_uri, loaded_at))"
     return query(database, f"SELECT {columns} FROM samples ORDER BY image_id")
 
 
 def decoded_at(database: Path) -> dict[str, str]:
-    """Image id to the moment at which its tensor was written."""
+    """Read when the tensor of each image was written."""
     return dict(query(database, "SELECT image_id, loaded_at::VARCHAR FROM image_tensors"))
 
 
-def expect_told(printed: str, names: Sequence[str], count: int | None, states: str) -> None:
+def expect_logged(command: Command, names: Sequence[str], count: int | None, states: str) -> None:
     """Look for the line about one source dataset with which every run ends.
 
     Args:
-        printed: What the run printed.
-        names: Name and title of the source dataset; one must be there.
-        count: Number of its images; None for a dataset that is removed.
-        states: What may be said of it, as alternatives of a regular expression.
+        command: The run.
+        names: Name and title of the source dataset; one of them must be in the line.
+        count: Number of its images, also in the line; None for a dataset that was removed.
+        states: What the line must say, as alternatives of a regular expression.
 
     Raises:
         Fault: There is no such line.
     """
-    named = [line for line in printed.splitlines() if any(name in line for name in names)]
     words = [states, *([str(count)] if count is not None else [])]
-    if not any(all(_has(word, line) for word in words) for line in named):
-        raise Fault(
-            f"no line of the run says of {names[0]} that {count} images are {states}",
-            printed[-3000:],
-        )
+    lines = [line for line in command.output().splitlines() if any(name in line for name in names)]
+    if not any(all(_has(word, line) for word in words) for line in lines):
+        wanted = ", ".join([names[0], *words])
+        raise Fault(f"no line of the log has all of: {wanted}", command.tail(40))
 
 
 def _has(word: str, line: str) -> bool:

@@ -1,11 +1,11 @@
-"""What runs beside a trial in a process of its own, again and again until a file tells it to stop.
+"""Loops that run beside a trial, each in a process of its own, until a file asks them to stop.
 
     python -m anomaly_assets_tests.faults.loops publish STOP GO STATES SECONDS
     python -m anomaly_assets_tests.faults.loops export STOP OUT DATABASE SECONDS
     python -m anomaly_assets_tests.faults.loops swap STOP FOLDER
     python -m anomaly_assets_tests.faults.loops open DATABASE OPENS DIGESTS
 
-Each time is a line of JSON.
+Each turn prints a line of JSON.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from anomaly_assets_tests.faults.command import Command, Fault, Workspace
 SWAP_SECONDS = 0.02
 
 _PAUSE_SECONDS = 0.1
-"""After a refusal, so that those that are refused leave the processor to the one that works."""
+"""Pause after a refusal, which leaves the processor to the process that is not refused."""
 
 _TRIES = 50
 
@@ -41,7 +41,7 @@ def started(workspace: Workspace, *arguments: str) -> Command:
 
 
 def ended(loop: Command, seconds: float = 120.0) -> list[dict[str, Any]]:
-    """Wait until a loop has ended. Returns what it said.
+    """Wait until a loop has ended. Returns its lines.
 
     Raises:
         Fault: It broke down.
@@ -52,19 +52,25 @@ def ended(loop: Command, seconds: float = 120.0) -> list[dict[str, Any]]:
 
 
 def said(loop: Command) -> list[dict[str, Any]]:
-    """What a loop said so far, line by line; warnings of libraries are left out."""
+    """Read the lines of a loop so far, without warnings of libraries."""
     lines = [line for line in loop.output().splitlines() if line.startswith("{")]
-    # A process that was killed may have been writing its last line.
+    # The last line of a killed process may be incomplete.
     return [json.loads(line) for line in lines if line.endswith("}")]
 
 
 def main(kind: str, *arguments: str) -> None:
     """Run one of the loops."""
-    {"publish": publish, "export": export, "swap": swap, "open": open_by_id}[kind](*arguments)
+    loops: dict[str, Callable[..., None]] = {
+        "publish": publish,
+        "export": export,
+        "swap": swap,
+        "open": open_by_id,
+    }
+    loops[kind](*arguments)
 
 
-def told_to_go_on(stop: str) -> Iterator[None]:
-    """Yield until the file is there, or the parent is gone."""
+def until_stopped(stop: str) -> Iterator[None]:
+    """Yield until the file exists, or the parent process has ended."""
     parent = os.getppid()
     while not os.path.exists(stop) and os.getppid() == parent:
         yield
@@ -76,11 +82,11 @@ def say(**facts: Any) -> None:
 
 
 def publish(stop: str, go: str, states: str, seconds: str) -> None:
-    """Put one of two states in the place of the warehouse, and publish it when told to.
+    """Replace the warehouse by one of two states, and publish it when a file asks for it.
 
     Args:
-        stop: See `told_to_go_on`.
-        go: File that says so; it is removed.
+        stop: See `until_stopped`.
+        go: The file that asks; it is removed.
         states: Folder with the states, copies of the warehouse that the environment names.
         seconds: How much syncs are slowed.
     """
@@ -96,7 +102,7 @@ def publish(stop: str, go: str, states: str, seconds: str) -> None:
     )
     warehouse = os.environ["ANOMALY_WAREHOUSE"]
     turns = itertools.cycle(sorted(Path(states).iterdir()))
-    for _, state in zip(told_to_go_on(stop), turns, strict=False):
+    for _, state in zip(until_stopped(stop), turns, strict=False):
         shutil.copyfile(state, f"{warehouse}.next")
         os.replace(f"{warehouse}.next", warehouse)
         say(ready=True)
@@ -124,7 +130,7 @@ def export(stop: str, out: str, database: str, seconds: str) -> None:
     from anomaly_assets.export.__main__ import main as run
 
     options = ("--format", "imagefolder", "--out", out, "--database", database)
-    for _ in told_to_go_on(stop):
+    for _ in until_stopped(stop):
         printed = io.StringIO()
         with contextlib.redirect_stderr(printed):
             code = run([*options, "--overwrite", "--quiet"])
@@ -136,10 +142,11 @@ def export(stop: str, out: str, database: str, seconds: str) -> None:
 
 
 def slow_syncs(seconds: float) -> None:
-    """Make `os.fsync` and `os.sync`, and libc's `syncfs`, take longer, as on a drive in a network.
+    """Delay `os.fsync`, `os.sync` and libc's `syncfs`, as a network drive does.
 
     Args:
-        seconds: How much longer on average; each time another number, so that everything meets in the end.
+        seconds: Mean delay. Each one is random, so that in time every step of one process meets every
+            step of another.
     """
     if not seconds:
         return
@@ -154,7 +161,7 @@ def slow_syncs(seconds: float) -> None:
 
     class SlowLibrary(ctypes.CDLL):
         def __getattr__(self, name: str) -> Any:
-            found = super().__getattr__(name)
+            found: Any = super().__getattr__(name)
             if name == "syncfs":
                 found = slowed(found)
                 setattr(self, name, found)
@@ -164,15 +171,16 @@ def slow_syncs(seconds: float) -> None:
 
 
 def files_of_export(out: Path) -> int:
-    """Count the files below a folder that others replace meanwhile.
+    """Count the files below a folder that other processes replace meanwhile.
 
-    A count holds if the folder was the same one before and after it; -1 where it never was.
+    A count is valid if the folder was the same one before and after; -1 if it never was.
     """
     for _ in range(_TRIES):
         try:
-            before = out.stat().st_ino
+            before = out.stat()
             count = sum(len(names) for _, _, names in os.walk(out))
-            if out.stat().st_ino == before:
+            after = out.stat()
+            if (after.st_ino, after.st_ctime_ns) == (before.st_ino, before.st_ctime_ns):
                 return count
         except FileNotFoundError:
             return 0
@@ -180,17 +188,17 @@ def files_of_export(out: Path) -> int:
 
 
 def swap(stop: str, folder: str) -> None:
-    """Let the published database of a folder be one snapshot, then the other, as publishing does.
+    """Alternate between two snapshots in a folder, by the same steps as publishing.
 
-    Beside `anomaly.duckdb` lies the other snapshot under its own name. Both are taken from `FOLDER/whole`.
+    `anomaly.duckdb` is one of them; the other one is kept beside it. Both come from `FOLDER/whole`.
     """
     database = Path(folder, "anomaly.duckdb")
     whole = sorted(Path(folder, "whole").iterdir())
     turns = itertools.cycle([whole, whole[::-1]])
-    for count, (_, (old, new)) in enumerate(zip(told_to_go_on(stop), turns, strict=False)):
+    for count, (_, (old, new)) in enumerate(zip(until_stopped(stop), turns, strict=False)):
         for source, target in ((old, database.with_name(old.name)), (new, database)):
             unfinished = target.with_name(f".{target.name}.swapping")
-            shutil.copyfile(source, unfinished)
+            os.link(source, unfinished)
             unfinished.replace(target)
         database.with_name(new.name).unlink(missing_ok=True)
         if count % 100 == 0:
@@ -199,7 +207,7 @@ def swap(stop: str, folder: str) -> None:
 
 
 def open_by_id(database: str, opens: str, digests: str) -> None:
-    """Open snapshots by their ids, and the newest one every fourth time, and look at all pixels.
+    """Open snapshots by id, and the newest one every fourth time, and read all pixels.
 
     Args:
         database: The published database.
@@ -234,7 +242,7 @@ def open_by_id(database: str, opens: str, digests: str) -> None:
 
 
 def digest(samples: Any) -> str:
-    """Digest of ids, labels and all pixels of some samples."""
+    """Compute a digest of the ids, labels and pixels of some samples."""
     found = hashlib.sha256()
     for batch in samples.batches(64):
         found.update(repr(batch.image_ids).encode())

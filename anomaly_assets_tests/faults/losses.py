@@ -1,10 +1,11 @@
-"""Samples that would be lost: a lost warehouse, a checkout without Git LFS, a root that shrinks day by day."""
+"""Lost samples: a deleted warehouse, a checkout without Git LFS, a root that shrinks day by day."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 
 from anomaly_assets_tests.faults import trees
 from anomaly_assets_tests.faults.command import Fault, Workspace
@@ -12,8 +13,8 @@ from anomaly_assets_tests.faults.installed import (
     SAMPLES,
     config,
     decoded_at,
+    expect_logged,
     expect_samples,
-    expect_told,
     installed,
     query,
     rows_of_samples,
@@ -24,7 +25,7 @@ from anomaly_assets_tests.faults.scene import ROOT_VARIABLES, Scene, discard, ro
 from anomaly_assets_tests.faults.trials import Facts, Trial
 
 LEFT_EACH_DAY = (28, 23, 19, 16, 13, 11, 9, 8)
-"""Images of a root that has 34 at first and loses 18 % a day."""
+"""Images left in a root of 34 that loses 18 % a day."""
 
 _MVTEC_AD = ("mvtec_ad", "MVTec AD")
 _NAMED = "|".join(_MVTEC_AD)
@@ -32,7 +33,7 @@ _CATALOGUE = "mvtec_ad/images,mvtec_ad/stray_files"
 
 
 def trials(scene: Scene, quick: bool) -> Iterator[Trial]:
-    """Three ways to lose samples without a word; a consent, and a repair, for each."""
+    """Plan trials that lose samples, repair the cause, or consent."""
     run = partial(_pointers, scene, quick)
     yield Trial("samples lost", "every picture of a root is a pointer of Git LFS", run)
     if quick:
@@ -45,7 +46,6 @@ def trials(scene: Scene, quick: bool) -> Iterator[Trial]:
 
 def _pointers(scene: Scene, quick: bool) -> Facts:
     workspace = installed(scene)
-    workspace.run()  # which notes where the copied roots are
     before, decoded = rows_of_samples(workspace.database), decoded_at(workspace.warehouse)
     root, away = tree_of(workspace) / "mvtec_ad", tree_of(workspace) / "away"
     shutil.copytree(root, away)
@@ -57,7 +57,7 @@ def _pointers(scene: Scene, quick: bool) -> Facts:
     command = workspace.run()
     _expect_decoded(workspace, decoded, command.tail())
     if rows_of_samples(workspace.database) != before:
-        raise Fault("the samples are others than before the damage", command.tail())
+        raise Fault("the samples differ from those before the damage", command.tail())
     if not quick:
         shutil.copytree(root, away)
         trees.replace_by_pointers(root)
@@ -66,12 +66,12 @@ def _pointers(scene: Scene, quick: bool) -> Facts:
         _put_back(away, root)
         workspace.run()
         if rows_of_samples(workspace.database) != before:
-            raise Fault("the samples do not come back", command.tail())
+            raise Fault("the samples are not back after the repair", command.tail())
     discard(workspace)
     return {"rows_compared": len(before)}
 
 
-def _put_back(away: shutil.StrPath, root: shutil.StrPath) -> None:
+def _put_back(away: Path, root: Path) -> None:
     shutil.rmtree(root)
     shutil.move(away, root)
 
@@ -94,7 +94,7 @@ def _lost_warehouse(scene: Scene) -> Facts:
     workspace.roots = roots_below(damaged, "dagm_2007")
     for path in workspace.data.glob("warehouse.duckdb*"):
         path.unlink()
-    # It is another warehouse now. To adopt the file is no consent to lose what is in it.
+    # The next run makes another warehouse. To adopt a file is no consent to lose the samples in it.
     refused(workspace, rf"{ADOPT}|{consent('published_database')}")
     adopt = config("published_database", adopt=True)
     refused(workspace, consent("published_database"), _NAMED, config=adopt)
@@ -102,7 +102,7 @@ def _lost_warehouse(scene: Scene) -> Facts:
     workspace.roots = roots_below(whole)
     command = workspace.run(config=adopt)
     if rows_of_samples(workspace.database) != before:
-        raise Fault("the samples are others than before", command.tail())
+        raise Fault("the samples differ from those before", command.tail())
     discard(workspace)
     return {"rows_compared": len(before)}
 
@@ -118,13 +118,13 @@ def _ratchet(scene: Scene) -> Facts:
         trees.keep_images(root, left)
         refused(workspace, consent("mvtec_ad"), _NAMED)
 
-    # Consent is given where the root is listed, and holds when the change is published later.
+    # Consent is given with the listing; it also holds for the later run that publishes the change.
     workspace.run(_CATALOGUE, config("mvtec_ad", allow_shrink=True))
     command = workspace.run()
     expect_samples(workspace, {**SAMPLES, "mvtec_ad": left}, command.tail())
-    expect_told(command.output(), _MVTEC_AD, left, "refreshed")
+    expect_logged(command, _MVTEC_AD, left, "refreshed")
     [(rejected,)] = query(workspace.database, "SELECT count(*) FROM rejected_images")
-    # From here on 80 % of what was consented to are counted.
+    # From here on the limit is 80 % of the number that was consented to.
     for fewer, enough in ((left - 1, True), (left - 2, False)):
         trees.keep_images(root, fewer)
         if enough:

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from anomaly_assets_tests.faults.command import Command, Fault, Skip, Workspace
-from anomaly_assets_tests.faults.content import healed, publications
+from anomaly_assets_tests.faults.content import healed
 from anomaly_assets_tests.faults.scene import ROOT_VARIABLES, Scenario, Scene, discard, roots_below
 from anomaly_assets_tests.faults.trials import Facts, Trial
 
@@ -21,9 +21,11 @@ LONGEST_FAILURE_SECONDS = 120.0
 """How long a run may take to give up."""
 
 _MEGABYTE = 1024 * 1024
-_FULL = (
+FULL = (
     r"No space left|[Nn]ot enough space|disk.{0,20}full|Disk quota|File too large|Could not write"
 )
+"""Matches the errors of a full disk."""
+
 _GONE = r"does not exist|is gone|cannot be (listed|read)|No such file"
 _DENIED = r"[Pp]ermission denied|cannot be (listed|read)"
 
@@ -42,8 +44,6 @@ def trials(scene: Scene, scenarios: dict[str, Scenario], quick: bool) -> Iterato
         return
     yield Trial("disk full", "first load, tensors", partial(_full_disk, scene, load, "tensors"))
     yield Trial("disk full", "first load, publish", partial(_full_disk, scene, load, "publish"))
-    run = partial(_full_three_times, scene, load)
-    yield Trial("disk full", "first load, publish, three times", run)
     run = partial(_no_permission, scene, remake, "image_tensors", "mvtec_ad")
     yield Trial("no permission", "remake, whole root while decoding", run)
     run = partial(_no_permission, scene, scenarios["refresh"], "", "mvtec_ad/bolt")
@@ -59,7 +59,7 @@ def must_fail(
 ) -> Facts:
     """Run while something happens: it must end in time with a message, and publish nothing."""
     before = fingerprint(workspace.database)
-    with workspace.start(**variables) as command:
+    with workspace.start("*", None, **variables) as command:
         during(command)
         code = command.end(seconds)
     if code == 0:
@@ -106,33 +106,17 @@ def _on_small_disk(scene: Scene, scenario: Scenario, room: int) -> Facts:
         if scenario.state:
             for path in (workspace.warehouse, workspace.database):
                 shutil.copyfile(scenario.state / path.name, path)
-        facts = must_fail(workspace, _FULL)
+        facts = must_fail(workspace, FULL)
         grow()
         rows = healed(workspace, scenario.after)
     discard(workspace)
     return {**facts, "how": "a small tmpfs", "rows_compared": rows}
 
 
-def _full_three_times(scene: Scene, scenario: Scenario) -> Facts:
-    """The list of snapshots must be what was published: here one, after three that failed."""
-    workspace = scene.workspace_for(scenario)
-    size = scenario.made.warehouse.stat().st_size
-    with small_disk(workspace.data, size + size // 2) as grow:
-        for _ in range(3):
-            facts = must_fail(workspace, _FULL)
-        grow()
-        rows = healed(workspace, scenario.after)
-        noted = publications(workspace.database)
-    if noted != 1:
-        raise Fault(f"snapshots lists {noted} publications, of which {noted - 1} failed")
-    discard(workspace)
-    return {**facts, "snapshots": noted, "rows_compared": rows}
-
-
 def _with_small_files(scene: Scene, scenario: Scenario, largest: int) -> Facts:
     limited = f'ulimit -f {largest // 1024}; exec "$@"'
     workspace = scene.workspace_for(scenario, wrapper=("bash", "-c", limited, "bash"))
-    facts = must_fail(workspace, _FULL)
+    facts = must_fail(workspace, FULL)
     workspace.wrapper = ()
     rows = healed(workspace, scenario.after)
     discard(workspace)

@@ -1,4 +1,4 @@
-"""What is published is whole: two warehouses at one target, and a part of the graph alone."""
+"""Publishing: two warehouses that own one target, and a selection without the summaries."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from anomaly_assets_tests.faults.concurrency import readers, served
 from anomaly_assets_tests.faults.content import LOCK, kept_paths, read_content
 from anomaly_assets_tests.faults.installed import (
     SAMPLES,
-    SIDE,
     config,
     expect_samples,
     installed,
     query,
     tree_of,
+    without_roots,
 )
 from anomaly_assets_tests.faults.loops import ended, said, started
 from anomaly_assets_tests.faults.refusals import ADOPT, files_beside
@@ -32,7 +32,7 @@ from anomaly_assets_tests.faults.scene import Scene, discard, roots_below
 from anomaly_assets_tests.faults.trials import Facts, Trial
 
 SLOWED_BY_SECONDS = 0.1
-"""How much longer each call takes that brings files to the disk."""
+"""Mean delay of each call that writes a file to the disk."""
 
 _READERS = 2
 _LONGEST_WAIT_SECONDS = 120.0
@@ -42,7 +42,7 @@ _WITHOUT_SUMMARIES = "image_tensors,samples,published_database"
 
 
 def trials(scene: Scene, quick: bool, seed: int) -> Iterator[Trial]:
-    """Two publishers, alone because they are timed, and a partial selection."""
+    """Plan both trials. That of two publishers runs alone, because it is timed."""
     if quick:
         return
     run = partial(_two_publishers, scene, 60.0, seed)
@@ -52,7 +52,7 @@ def trials(scene: Scene, quick: bool, seed: int) -> Iterator[Trial]:
 
 
 def _two_publishers(scene: Scene, seconds: float, seed: int) -> Facts:
-    one, other = installed(scene, publish=False), scene.workspace(Path(), SIDE, roots={})
+    one, other = installed(scene, publish=False), without_roots(scene)
     shutil.copytree(tree_of(one), tree_of(other))
     other.roots = roots_below(tree_of(other))
     trees.add(tree_of(other) / "mvtec_ad" / "woven" / "train" / "good", 5)
@@ -77,7 +77,7 @@ def _two_publishers(scene: Scene, seconds: float, seed: int) -> Facts:
     if failures:
         counted = f"{facts['publications']} publications, {len(failures)} kinds of failures"
         raise Fault(f"{counted}: {'; '.join(failures)}"[:3000], "\n".join(failures))
-    # Who publishes next clears up what those left that were killed.
+    # The next publication removes what killed ones left.
     for workspace in (one, other):
         workspace.run()
     if left_behind := _leftovers(one.target):
@@ -88,17 +88,17 @@ def _two_publishers(scene: Scene, seconds: float, seed: int) -> Facts:
 
 
 def _states(workspace: Workspace) -> Path:
-    """Copies of the warehouse before and after an image was removed."""
+    """Name the folder with copies of the warehouse before and after an image was removed."""
     return workspace.folder / "states"
 
 
 def _publish_at_once(
     workspaces: Sequence[Workspace], seconds: float, chance: random.Random
 ) -> tuple[Facts, list[str]]:
-    """Publish from several warehouses at the same moments; every eighth time one of them is killed.
+    """Publish from several warehouses at the same moments; one of them is killed every eighth time.
 
     Returns:
-        How often, and the errors of those that failed.
+        How often something was published, and the errors of publications that failed.
     """
     stop = workspaces[0].folder / "stop publishing"
     loops = [_publishing(workspace, stop) for workspace in workspaces]
@@ -132,7 +132,7 @@ def _publish_at_once(
 
 
 def _last_line(error: str) -> str:
-    """The cause; what comes before it is where Dagster met it."""
+    """Return the line with the cause of an error of Dagster."""
     lines = [line for line in error.splitlines() if re.match(r"\w[\w.]*(Error|Exception)", line)]
     return re.sub(r"\(PID \d+\)", "(PID)", lines[-1] if lines else error)[:300]
 
@@ -150,17 +150,17 @@ def _wait_until_ready(loop: Command, times: int) -> None:
     deadline = time.monotonic() + _LONGEST_WAIT_SECONDS
     while sum("ready" in line for line in said(loop)) < times:
         if time.monotonic() > deadline or loop.process.poll() is not None:
-            raise Fault("a publisher does not get on", loop.tail())
+            raise Fault("a publisher hangs or ended", loop.tail())
         time.sleep(0.01)
 
 
 def _publish_or_adopt(workspace: Workspace) -> None:
-    """Publish to a target that another warehouse owns alone, as the refusal says."""
+    """Publish, and adopt the target where a refusal asks for it."""
     with workspace.start() as command:
         if command.end() == 0:
             return
     if re.search(ADOPT, command.output()) is None:
-        raise Fault("a run fails, and not because the target is another's", command.tail(60))
+        raise Fault("a run fails, and does not ask to adopt the target", command.tail(60))
     workspace.run(config=config("published_database", adopt=True))
 
 
@@ -195,7 +195,7 @@ def _partial_selection(scene: Scene) -> Facts:
     expect_samples(workspace, {**SAMPLES, "mvtec_ad": 29}, command.tail())
     _expect_agreement(workspace, command)
     if not refused and _summaries(workspace) != partly:
-        raise Fault("the summaries were others than those of a whole run", command.tail())
+        raise Fault("the summaries differed from those of a whole run", command.tail())
     discard(workspace)
     return {"refused": refused}
 

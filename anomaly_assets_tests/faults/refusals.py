@@ -1,4 +1,4 @@
-"""Runs that must be refused: exit 1, a message with a way out, and every byte as it was."""
+"""Refused runs: exit 1, a message with the run config that helps, and every byte as before."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from anomaly_assets_tests.faults.installed import query
 from anomaly_assets_tests.faults.outages import fingerprint
 
 ADOPT = r"published_database\W+config\W(?s:.{0,60}?)adopt\W+true"
-"""The run config with which a file is adopted, in YAML or JSON."""
+"""Pattern for the run config that adopts a file, in YAML or JSON."""
 
 
 def consent(step: str) -> str:
-    """A pattern for the run config that accepts a loss, in YAML or JSON."""
+    """Build a pattern for the run config that accepts a loss, in YAML or JSON."""
     return rf"{step}\W+config\W(?s:.{{0,60}}?)allow_shrink\W+true"
 
 
@@ -29,7 +29,7 @@ def refused(
     config: Mapping[str, Any] | None = None,
     **variables: str,
 ) -> Command:
-    """Run; it must be refused.
+    """Run, and check that the run is refused.
 
     Args:
         workspace: Where.
@@ -39,7 +39,7 @@ def refused(
         variables: Further environment variables.
 
     Raises:
-        Fault: The run ends otherwise, does not say why, or changes something that people read.
+        Fault: The run ends otherwise, lacks one of the messages, or changes a published file.
     """
     before, published = files_beside(workspace.database), described(workspace.database)
     with workspace.start(select, config, **variables) as command:
@@ -59,9 +59,9 @@ def refused(
 
 
 def files_beside(database: Path) -> dict[str, str | None]:
-    """Digests of the files in the folder of a published database that people may read.
+    """Compute digests of the files in the folder of a published database.
 
-    A symbolic link counts as what it points to by name. Left out are warehouses and locks.
+    For a symbolic link it is the name that it points to. Warehouses and locks are left out.
     """
     return {
         path.name: os.readlink(path) if path.is_symlink() else fingerprint(path)
@@ -73,7 +73,7 @@ def files_beside(database: Path) -> dict[str, str | None]:
 
 
 def described(database: Path) -> str:
-    """What a published database holds, in a few words."""
+    """Describe what a published database holds."""
     if not database.exists():
         return "nothing"
     try:

@@ -153,7 +153,7 @@ class Scene:
         return folder
 
     def once(self, name: str, make: Callable[[], Workspace]) -> Workspace:
-        """Make what several trials begin with, when the first of them needs it."""
+        """Make a workspace that several trials start from, when the first of them needs it."""
         with self._sharing:
             if name not in self._shared:
                 self._shared[name] = make()

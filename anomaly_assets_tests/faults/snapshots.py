@@ -1,4 +1,4 @@
-"""Readers that ask for a snapshot by its id while others are published: that one, or an error."""
+"""Snapshots: opened by id while others are published, and listed after publications that failed."""
 
 from __future__ import annotations
 
@@ -11,20 +11,25 @@ from functools import partial
 from anomaly_assets.reader import list_snapshots, open_samples
 from anomaly_assets_tests.faults import trees
 from anomaly_assets_tests.faults.command import Fault
-from anomaly_assets_tests.faults.installed import installed, tree_of
+from anomaly_assets_tests.faults.content import publications
+from anomaly_assets_tests.faults.installed import SAMPLES, expect_samples, installed, tree_of
 from anomaly_assets_tests.faults.loops import digest, ended, started
+from anomaly_assets_tests.faults.outages import FULL, must_fail, small_disk
 from anomaly_assets_tests.faults.scene import Scene, discard
 from anomaly_assets_tests.faults.trials import Facts, Trial
 
 _READERS = 2
-_SECONDS = 300.0
+_SECONDS = 900.0
 
 
 def trials(scene: Scene, quick: bool) -> Iterator[Trial]:
-    """Opens under a swap every 20 ms."""
+    """Plan the opens under swaps, and the full disks."""
     opens = 200 if quick else 2000
     run = partial(_opens, scene, opens)
     yield Trial("snapshots", f"{opens} opens by id under a swap every 20 ms", run)
+    if not quick:
+        run = partial(_full_disks, scene)
+        yield Trial("snapshots", "the target's disk is full three times", run)
 
 
 def _opens(scene: Scene, opens: int) -> Facts:
@@ -59,6 +64,32 @@ def _opens(scene: Scene, opens: int) -> Facts:
     swaps = ended(swapping)[-1]["swaps"]
     discard(workspace)
     return {**_counted(lines), "swaps": swaps}
+
+
+def _full_disks(scene: Scene) -> Facts:
+    """Fail to publish three different contents: `snapshots` must list none of them."""
+    workspace = installed(scene)
+    before = publications(workspace.database)
+    share = workspace.folder / "share"
+    share.mkdir()
+    published = workspace.database
+    workspace.target = share / "anomaly.duckdb"
+    size = published.stat().st_size
+    with small_disk(share, size + size // 2) as grow:
+        shutil.copyfile(published, workspace.target)
+        for number in range(3):
+            trees.add(tree_of(workspace) / "mvtec_ad" / "bolt" / "train" / "good", number + 1)
+            facts = must_fail(workspace, FULL)
+        grow()
+        command = workspace.run()
+        expect_samples(workspace, {**SAMPLES, "mvtec_ad": 37}, command.tail())
+        listed = {path.name: publications(path) for path in (workspace.warehouse, workspace.target)}
+    if {*listed.values()} != {before + 1}:
+        raise Fault(
+            f"publications listed: {before} before, {listed} after one and three that failed"
+        )
+    discard(workspace)
+    return {**facts, "publications": before + 1}
 
 
 def _counted(lines: list[dict[str, object]]) -> Facts:

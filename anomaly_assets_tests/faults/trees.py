@@ -67,7 +67,7 @@ def add(folder: Path, count: int) -> None:
 
 
 def images(root: Path) -> list[Path]:
-    """The pictures below a root that are no masks."""
+    """List the pictures below a root that are no masks."""
     masks = ("ground_truth", "Label")
     return [path for path in _pictures(root) if not set(masks) & {*path.relative_to(root).parts}]
 
@@ -79,7 +79,7 @@ def keep_images(root: Path, count: int) -> None:
 
 
 def replace_by_pointers(root: Path) -> None:
-    """Put what Git has without LFS in the place of every picture: a short text."""
+    """Replace every picture by a pointer, as in a checkout without Git LFS."""
     for path in _pictures(root):
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         size = path.stat().st_size

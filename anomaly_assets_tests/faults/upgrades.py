@@ -1,4 +1,4 @@
-"""A warehouse and a published file of the first release: opened, refreshed and published by this one."""
+"""Upgrades: databases of the first release, opened, refreshed and published by this one."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from anomaly_assets_tests.faults.content import kept_paths
 from anomaly_assets_tests.faults.installed import (
     SAMPLES,
     decoded_at,
+    expect_logged,
     expect_samples,
-    expect_told,
     rows_of_samples,
     tree_of,
+    without_roots,
 )
 from anomaly_assets_tests.faults.named_roots import expect_origin
 from anomaly_assets_tests.faults.scene import ROOT_VARIABLES, Scene, discard, roots_below
@@ -32,14 +33,14 @@ SIDE = 8
 
 
 def trials(scene: Scene, quick: bool) -> Iterator[Trial]:
-    """With roots that were named, and with samples."""
+    """Plan trials with named roots, and with samples."""
     if quick:
         return
     kind = "first release"
     yield Trial(kind, "its databases, whose roots are named", partial(_named_roots, scene))
     yield Trial(kind, "its databases, of the samples", partial(_samples, scene))
     run = partial(_samples_and_own_root, scene)
-    yield Trial(kind, "its databases, of the samples, and a root of one's own", run)
+    yield Trial(kind, "its databases, of the samples, and a root that is named", run)
 
 
 def _named_roots(scene: Scene) -> Facts:
@@ -57,7 +58,7 @@ def _named_roots(scene: Scene) -> Facts:
     expect_samples(workspace, {**SAMPLES, "mvtec_ad": 35}, command.tail())
     again = decoded_at(workspace.warehouse)
     if len(again.items() - decoded.items()) != 1:
-        raise Fault("more than the picture that was added was decoded", command.tail())
+        raise Fault("more than the added picture was decoded", command.tail())
     numbers = [snapshot.tensors for snapshot in list_snapshots(workspace.database)]
     if numbers[:2] != [63, 62]:
         raise Fault(f"snapshots that can be opened have {numbers} samples", command.tail())
@@ -83,23 +84,23 @@ def _samples_and_own_root(scene: Scene) -> Facts:
     workspace.roots = {ROOT_VARIABLES["mvtec_ad"]: str(own), ROOT_VARIABLES["dagm_2007"]: ""}
     command = workspace.run()
     expect_samples(workspace, {"mvtec_ad": count}, command.tail())
-    expect_told(command.output(), ("dagm_2007", "DAGM 2007"), None, "removed")
+    expect_logged(command, ("dagm_2007", "DAGM 2007"), None, "removed")
     expect_origin(workspace.database, {"mvtec_ad": False})
     discard(workspace)
     return {"images": count}
 
 
 def _of_release(scene: Scene, name: str) -> Workspace:
-    """An installation of the first release, whose files have the times with which they were loaded."""
-    workspace = scene.workspace(Path(), SIDE, roots={})
+    """Unpack an installation of the first release; files have the times that it loaded."""
+    workspace = without_roots(scene, SIDE)
     unpack_release(name, workspace.data)
     if name == "first_named_roots":
-        # Unpacked files are as old as their unpacking; the kept snapshot is older than the other file.
+        # Unpacking sets the time of both files; the kept snapshot has to be the older one.
         for kept in kept_paths(workspace.database):
             os.utime(kept, (SAMPLES_MODIFIED_AT, SAMPLES_MODIFIED_AT))
         copy_samples(tree_of(workspace))
         return workspace
-    # A checkout that was updated where it is: its samples lie where they were loaded from.
+    # A checkout that was updated in place: its samples are still where they were loaded from.
     workspace.project = workspace.folder / "checkout"
     shutil.copytree(PROJECT / "anomaly_assets", workspace.project / "anomaly_assets")
     (workspace.project / "data").mkdir()
@@ -135,7 +136,7 @@ def _expect_the_same(
     workspace: Workspace, rows: list[tuple[object, ...]], decoded: dict[str, str], command: Command
 ) -> None:
     if rows_of_samples(workspace.database) != rows:
-        raise Fault("the samples are others than those of the first release", command.tail())
+        raise Fault("the samples differ from those of the first release", command.tail())
     if decoded_at(workspace.warehouse) != decoded:
         raise Fault("images were decoded again", command.tail())
 

@@ -1,7 +1,7 @@
-"""The file that is about to be replaced: what it is, whose it is, and a lock on it.
+"""Inspect and lock the file that a publication replaces.
 
-`ANOMALY_DATABASE` names both what people read and what a run replaces, so a wrong name must never cost
-somebody a file. Only a file that this warehouse has published, or has adopted on request, is replaced.
+`ANOMALY_DATABASE` names both what people read and what a run replaces, so a wrong value must not destroy a
+file. Only a file that this warehouse has published, or has adopted on request, is replaced.
 """
 
 from __future__ import annotations
