@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from anomaly_assets.datasets import SOURCE_DATASETS
+from anomaly_assets.datasets.names import shown
 from anomaly_assets.ingest.roots import FileUnreadableError, Root
 from anomaly_assets.tensors.memory import keep_freed_memory
 from anomaly_assets.tensors.spec import TensorSpec
@@ -159,7 +160,9 @@ def _read(roots: Mapping[str, Root], image: StaleImage, uri: str) -> bytes:
     root = roots[image.source_dataset]
     path = root.path_of(uri)
     if path is None:
-        raise FileUnreadableError(f"{uri} does not lie below {root.uri}; reload its category.")
+        raise FileUnreadableError(
+            f"{shown(uri)} does not lie below {root.uri}; reload its category."
+        )
     return root.read(path)
 
 
@@ -172,7 +175,7 @@ def _rejection(
         file_version=str(image.mask_file_version if of_mask else image.file_version),
         transform=spec.transform,
         reason=error.reason if isinstance(error, UnusableImageError) else UNREADABLE,
-        detail=str(error),
+        detail=shown(error),
         of_mask=of_mask,
     )
 
