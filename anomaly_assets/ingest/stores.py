@@ -11,9 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
-from functools import partial
+from html.parser import HTMLParser
 from typing import IO, Any
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote, urljoin, urlsplit
 
 from anomaly_assets.ingest.archives import ZipRoot
 from anomaly_assets.ingest.requests import WEB_SCHEMES, Store
@@ -40,9 +40,9 @@ def open_store(location: str) -> Root:
         RootError: The scheme is unknown, its extra is not installed, or an archive cannot be read.
     """
     store = Store(location)
-    if urlsplit(store.uri).path.lower().endswith(".zip"):
+    if store.path.lower().endswith(".zip"):
         return ZipRoot(StoredArchive(store))
-    if store.query:
+    if store.scheme in WEB_SCHEMES and "?" in location:
         raise RootError(
             f"{store.uri}: an address with a query can only be that of a zip archive, because every "
             "file of a folder would need a query of its own."
@@ -140,40 +140,73 @@ class WebRoot(StoreRoot):
     """A web folder whose server lists it in HTML; versions are etags, asked for file by file."""
 
     def _find(self) -> dict[str, dict[str, Any]]:
-        names = [name for name in self._linked(f"{self.uri}/") if not name.endswith("/")]
-        paths = [unquote(name[len(self.uri) + 1 :]) for name in names]
+        paths = [path for path in self._linked() if not path.endswith("/")]
         pool = ThreadPoolExecutor(_HEADS_AT_ONCE, thread_name_prefix="head")
         try:
-            return dict(zip(paths, pool.map(self._info, names), strict=True))
+            return dict(zip(paths, pool.map(self._info, paths), strict=True))
         finally:
             pool.shutdown(cancel_futures=True)
 
-    def _info(self, name: str) -> dict[str, Any]:
+    def _info(self, path: str) -> dict[str, Any]:
         info = self._store.filesystem.info
         try:
-            return dict(self._store.request(lambda: info(name), name))
+            return dict(self._store.request(lambda: info(self._name(path)), path))
         except FileUnreadableError:
             return {"problem": "broken_link"}
 
-    def _linked(self, folder: str) -> Iterator[str]:
-        """Addresses of the files and folders below a folder."""
-        listed = self._store.filesystem.ls
-        pending, seen = [folder], {folder}
+    def _linked(self) -> Iterator[str]:
+        """Paths of the files and folders below the root; those of folders end with `/`."""
+        pending, seen = [""], {""}
         while pending:
-            current = pending.pop()
-            for name in self._store.request(partial(listed, current, detail=False), current):
-                # Servers offer other orders by queries, and the way up as dots.
-                address = name.split("?")[0].split("#")[0]
-                below = address[len(current) :]
-                if address in seen or not address.startswith(current) or ".." in below.split("/"):
+            folder = pending.pop()
+            for path in self._links_of(folder):
+                # Besides what is in it, a page links to itself in other orders, and to folders above it.
+                if path in seen or not path.startswith(folder) or ".." in path.split("/"):
                     continue
-                seen.add(address)
-                yield address
-                if address.endswith("/"):
-                    pending.append(address)
+                seen.add(path)
+                yield path
+                if path.endswith("/"):
+                    pending.append(path)
+
+    def _links_of(self, folder: str) -> Iterator[str]:
+        """Paths that the page of a folder links to, as far as they are below the root."""
+        address = self._name(folder)
+        read = self._store.filesystem.cat_file
+        page = self._store.request(lambda: bytes(read(address)), address)
+        root = urlsplit(f"{self.uri}/")
+        for link in _Links.of(page):
+            try:
+                told = urlsplit(urljoin(address, link))
+            except ValueError:
+                continue
+            path, above = unquote(told.path), unquote(root.path)
+            if told.netloc.lower() == root.netloc.lower() and path.startswith(above):
+                yield path[len(above) :]
 
     def _name(self, path: str) -> str:
         return f"{self.uri}/{quote(path)}"
+
+
+class _Links(HTMLParser):
+    """Collects where a page links to, in order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: dict[str, None] = {}
+
+    @classmethod
+    def of(cls, page: bytes) -> list[str]:
+        """Read a page."""
+        links = cls()
+        links.feed(page.decode("utf-8", "replace"))
+        links.close()
+        return list(links.found)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note the link of an `<a>`."""
+        link = dict(attrs).get("href") if tag == "a" else None
+        if link:
+            self.found[link] = None
 
 
 def _modified_at(info: Mapping[str, Any]) -> datetime | None:
