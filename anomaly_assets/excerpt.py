@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from anomaly_assets.datasets import SOURCE_DATASETS, SourceDataset
+from anomaly_assets.datasets.names import normalized
 from anomaly_assets.datasets.record import LabelsFile
 from anomaly_assets.ingest.catalog import list_catalog
 from anomaly_assets.ingest.roots import (
@@ -115,7 +116,7 @@ def _cut_labels(dataset: SourceDataset, root: Root, out: Path, chosen: set[str])
     """Copy each labels file with the lines of chosen images only, byte for byte."""
     written = 0
     for entry in root.files():
-        record = dataset.classify(entry.path)
+        record = dataset.classify(entry.canonical_path)
         if not isinstance(record, LabelsFile):
             continue
         folder = record.relative_path.rsplit("/", 2)[0]
@@ -137,7 +138,7 @@ def _cut_labels(dataset: SourceDataset, root: Root, out: Path, chosen: set[str])
 
 def _image(line: bytes) -> str:
     fields = line.decode("utf-8-sig", "replace").split("\t")
-    return fields[2].strip() if len(fields) > 2 else ""
+    return normalized(fields[2].strip()) if len(fields) > 2 else ""
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -141,6 +141,8 @@ def catalogue_assets(dataset: SourceDataset) -> dg.AssetsDefinition:
                     run_id=context.run.run_id,
                     progress=listed.note,
                 )
+            if found.renaming:
+                context.log.info(found.renaming)
             if found.any_change:
                 with loading_pipeline(dataset, warehouse.warehouse) as pipeline:
                     load = dlt.run(
@@ -230,6 +232,7 @@ def _metadata(found: "Reconciliation", name: str, rows: int, shown: Shown) -> di
         "rows": table(shown.columns, shown.rows)
         if is_table
         else dg.MetadataValue.md(shown.markdown()),
+        **({"renamed_images": found.renaming} if found.renaming and not is_table else {}),
         **({LISTING_DIGEST: found.listing_digest} if found.listing_digest else {}),
     }
 

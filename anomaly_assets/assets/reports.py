@@ -6,6 +6,7 @@ from typing import Any
 
 import dagster as dg
 
+from anomaly_assets.datasets.names import shown
 from anomaly_assets.warehouse.changes import RowChanges
 
 ROW_COUNTS = ("rows_added", "rows_changed", "rows_removed", "rows_unchanged")
@@ -49,12 +50,12 @@ def changes_of_view(
 
 
 def table(columns: Sequence[str], rows: Iterable[Iterable[object]]) -> dg.TableMetadataValue:
-    """A table that the UI shows as one; values are shown as text."""
+    """A table that the UI shows as one; values are shown as text, names in them as in a message."""
     schema = dg.TableSchema(columns=[dg.TableColumn(name) for name in columns])
     records = [
         dg.TableRecord(
             {
-                name: "" if value is None else str(value)
+                name: "" if value is None else shown(value)
                 for name, value in zip(columns, row, strict=True)
             }
         )

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 
+from anomaly_assets.datasets.names import shown
 from anomaly_assets.ingest.roots import (
     MAX_FILE_BYTES,
     TOO_LARGE,
@@ -38,7 +39,7 @@ class FolderRoot(Root):
                 entries = os.scandir(os.path.join(self._folder, prefix))
             except OSError as error:
                 raise RootError(
-                    f"{os.path.join(self._folder, prefix)!r} cannot be listed: {error.strerror}. "
+                    f"'{shown(os.path.join(self._folder, prefix))}' cannot be listed: {error.strerror}. "
                     "Nothing was changed, because an unlisted folder would look like deleted files."
                 ) from error
             with entries:
@@ -103,7 +104,7 @@ class FolderRoot(Root):
         except (OSError, ValueError) as error:
             if not os.path.isdir(self._folder):
                 raise RootError(
-                    f"{self._folder} was there when this run began, and is gone."
+                    f"{shown(self._folder)} was there when this run began, and is gone."
                 ) from error
             raise unreadable(path, error) from error
         if len(content) > most_bytes:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from pathlib import Path
 from urllib.parse import quote, unquote
 
 from anomaly_assets.datasets import SourceDataset
+from anomaly_assets.datasets.names import canonical_path, shown
+from anomaly_assets.warehouse.locations import is_file, shown_scheme
 
 MAX_FILE_BYTES = 256 * 1024 * 1024
 """No image or mask of these datasets comes near; larger files are not read."""
@@ -48,11 +51,12 @@ class FileEntry:
     """A file below a root.
 
     Attributes:
-        path: Relative to the root, `/` between parts, as the store spells it.
+        path: Relative to the root, `/` between parts, as the store spells it; what `Root.read` takes.
         size_bytes: Size of the (uncompressed) content.
         modified_at: When the store says it was last modified, in UTC.
         version: Changes when the content may have changed: etag, crc, or size and mtime.
         problem: Why the file cannot be used at all, else None.
+        name: What the path means, where the root has evidence that its spelling needs decoding, else None.
     """
 
     path: str
@@ -60,6 +64,17 @@ class FileEntry:
     modified_at: datetime | None
     version: str
     problem: str | None = None
+    name: str | None = None
+
+    @property
+    def meant_path(self) -> str:
+        """The path as text: `name` where there is one, else `path`."""
+        return self.path if self.name is None else self.name
+
+    @property
+    def canonical_path(self) -> str:
+        """The path in the spelling of ids and pairs; never for reading."""
+        return canonical_path(self.meant_path)
 
 
 class Root(ABC):
@@ -130,16 +145,27 @@ def open_root(location: str) -> Root:
 
         _refuse_other_archives(safe_address(location))
         return open_store(location)
-    _refuse_other_archives(location)
-    path = Path(unquote(location.removeprefix("file://")) if "://" in location else location)
-    path = Path(os.path.abspath(path.expanduser()))
+    path = _local_path(location)
     if path.is_dir():
         return FolderRoot(path)
     if not path.exists():
-        raise RootError(f"{path} does not exist.")
+        if not is_file(location):  # it was meant to be an address, which may hold a password
+            raise RootError(
+                f"{shown_scheme(location)}: this is neither a path that exists nor an address. An address "
+                "has two slashes, such as s3://bucket/prefix or https://host/folder/."
+            )
+        _refuse_other_archives(shown(path))
+        raise RootError(f"{shown(path)} does not exist.")
+    _refuse_other_archives(shown(path))
     if path.suffix.lower() == ".zip":
         return ZipRoot(LocalArchive(str(path)))
-    raise RootError(f"{path} is neither a folder nor a .zip archive.")
+    raise RootError(f"{shown(path)} is neither a folder nor a .zip archive.")
+
+
+def _local_path(location: str) -> Path:
+    if location[:7].lower() == "file://":
+        location = unquote(re.sub("^localhost/", "/", location[7:]), errors="surrogateescape")
+    return Path(os.path.abspath(Path(location).expanduser()))
 
 
 def refuse_bad_root(dataset: SourceDataset, location: str) -> None:
@@ -165,7 +191,9 @@ def root_error(dataset: SourceDataset, error: RootError, consequence: str = "") 
 
 
 def _is_remote(location: str) -> bool:
-    return "://" in location and not location.startswith("file://")
+    """Return whether a location is an address; `://` further on is part of a path."""
+    scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", location)
+    return scheme is not None and scheme[1].lower() != "file"
 
 
 def _refuse_other_archives(address: str) -> None:
@@ -176,20 +204,15 @@ def _refuse_other_archives(address: str) -> None:
         )
 
 
-def as_text(path: str) -> str:
-    """The path as valid Unicode: bytes that are not UTF-8 are shown in hexadecimal."""
-    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-
-
 def too_large(path: str, most_bytes: int) -> FileTooLargeError:
     """Make the error for a file that has more bytes than may be read of it."""
-    return FileTooLargeError(f"{as_text(path)}: larger than {most_bytes} bytes")
+    return FileTooLargeError(f"{shown(path)}: larger than {most_bytes} bytes")
 
 
 def changed(path: str) -> FileChangedError:
     """Make the error for a file that has another version than the listed one."""
     return FileChangedError(
-        f"{as_text(path)}: not the file that was listed, because it was changed or replaced since"
+        f"{shown(path)}: not the file that was listed, because it was changed or replaced since"
     )
 
 
@@ -206,4 +229,4 @@ def unreadable(path: str, error: Exception) -> FileUnreadableError:
     if getattr(error, "errno", None) in _OF_THE_MACHINE:
         raise error
     reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return FileUnreadableError(f"{as_text(path)}: {as_text(reason)}")
+    return FileUnreadableError(f"{shown(path)}: {shown(reason)}")

@@ -10,11 +10,13 @@ import io
 import re
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
+from html import unescape
 from typing import IO, Any
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote, urljoin, urlsplit
 
 from anomaly_assets.ingest.archives import ZipRoot
 from anomaly_assets.ingest.requests import WEB_SCHEMES, Store
@@ -46,9 +48,9 @@ def open_store(location: str) -> Root:
         RootError: The scheme is unknown, its extra is not installed, or an archive cannot be read.
     """
     store = Store(location)
-    if urlsplit(store.uri).path.lower().endswith(".zip"):
+    if store.path.lower().endswith(".zip"):
         return ZipRoot(StoredArchive(store))
-    if store.query:
+    if store.scheme in WEB_SCHEMES and "?" in location:
         raise RootError(
             f"{store.uri}: an address with a query can only be that of a zip archive, because every "
             "file of a folder would need a query of its own."
@@ -183,80 +185,79 @@ class WebRoot(StoreRoot):
     """A web folder whose server lists it in HTML; versions are etags, asked for file by file."""
 
     def _find(self) -> dict[str, dict[str, Any]]:
-        names = [name for name in self._linked(f"{self.uri}/") if not name.endswith("/")]
-        paths = [unquote(name[len(self.uri) + 1 :]) for name in names]
+        paths = [path for path in self._linked() if not path.endswith("/")]
         pool = ThreadPoolExecutor(_HEADS_AT_ONCE, thread_name_prefix="head")
         try:
-            return dict(zip(paths, pool.map(self._info, names), strict=True))
+            return dict(zip(paths, pool.map(self._info, paths), strict=True))
         finally:
             pool.shutdown(cancel_futures=True)
 
-    def _info(self, name: str) -> dict[str, Any]:
+    def _info(self, path: str) -> dict[str, Any]:
         info = self._store.filesystem.info
         try:
-            return dict(self._store.request(lambda: info(name), name))
+            return dict(self._store.request(lambda: info(self._name(path)), path))
         except FileUnreadableError:
             return {"problem": "broken_link"}
 
-    def _linked(self, folder: str) -> Iterator[str]:
-        """Addresses of the files and folders below a folder."""
-        pending, seen = [folder], {folder}
+    def _linked(self) -> Iterator[str]:
+        """Paths of the files and folders below the root; those of folders end with `/`."""
+        pending, seen = [""], {""}
         while pending:
-            current = pending.pop()
-            for name in self._addresses(current) or self._addresses(current.rstrip("/")):
-                # Servers offer other orders by queries, and the way up as dots.
-                address = name.split("?")[0].split("#")[0]
-                below = address[len(current) :]
-                if address in seen or not address.startswith(current) or ".." in below.split("/"):
+            folder = pending.pop()
+            for path in self._links_of(folder):
+                # Besides what is in it, a page links to itself in other orders, and to folders above it.
+                if path in seen or not path.startswith(folder) or ".." in path.split("/"):
                     continue
-                seen.add(address)
-                yield address
-                if address.endswith("/"):
-                    pending.append(address)
+                seen.add(path)
+                yield path
+                if path.endswith("/"):
+                    pending.append(path)
 
-    def _addresses(self, folder: str) -> list[str]:
-        """Addresses that the page of one folder links to, sorted.
+    def _links_of(self, folder: str) -> Iterator[str]:
+        """Paths that the page of a folder links to, as far as they are below the root.
 
         Raises:
             RootError: The page has more than `MAX_PAGE_BYTES` bytes, or the server does not answer.
             FileUnreadableError: The server does not give it.
         """
+        address = self._name(folder)
         try:
-            page = self._store.read(folder, folder, MAX_PAGE_BYTES)
+            page = self._store.read(address, address, MAX_PAGE_BYTES)
         except FileTooLargeError as error:
             raise RootError(
                 f"{error}, which is no list of files. Point the root at a folder that the server lists."
             ) from None
-        base = folder.rstrip("/") + "/"
-        return sorted({_absolute(link, base) for link in _links(page.decode("utf-8", "ignore"))})
+        root = urlsplit(f"{self.uri}/")
+        above = unquote(root.path)
+        for link in _links(page.decode("utf-8", "replace")):
+            try:
+                told = urlsplit(urljoin(address, link))
+            except ValueError:
+                continue
+            path = unquote(told.path)
+            if told.netloc.lower() == root.netloc.lower() and path.startswith(above):
+                yield path[len(above) :]
 
     def _name(self, path: str) -> str:
         return f"{self.uri}/{quote(path)}"
 
 
-def _links(page: str) -> Iterator[str]:
-    """Targets of the links of an HTML page, in time proportional to its length."""
-    for tag in page.split("<")[1:]:
-        if (
-            tag[:1] in "aA"
-            and tag[1:2].isspace()
-            and (found := _TARGET.search(tag.partition(">")[0]))
-        ):
-            yield found["link"]
-    yield from _ADDRESS.findall(page)
+def _links(page: str) -> list[str]:
+    """List what an HTML page links to, in time proportional to its length; of plain text, its addresses."""
+    found: dict[str, None] = {}
+    for tag in _LINK.finditer(page):
+        if link := _TARGET.search(tag[0]):
+            with suppress(ValueError):  # an entity of thousands of digits, which is no letter
+                found[unescape(link["quoted"] or link["plain"])] = None
+    return list(found) or _ADDRESS.findall(page)
 
 
+_LINK = re.compile(r"<a\s[^<>]*", re.IGNORECASE)
+_TARGET = re.compile(
+    r"""\shref\s*=\s*(?:(?P<quote>["'])(?P<quoted>[^"']+)(?P=quote)|(?P<plain>[^\s"'>]+))""",
+    re.IGNORECASE,
+)
 _ADDRESS = re.compile(r"https?://[-a-zA-Z0-9@:%_+.~#?&/=]+")
-_TARGET = re.compile(r"""\shref\s*=\s*["'](?P<link>[^"']+)""", re.IGNORECASE)
-
-
-def _absolute(link: str, base: str) -> str:
-    if link.startswith(("http://", "https://")):
-        return link
-    if link.startswith("/"):
-        scheme, netloc, *_ = urlsplit(base)
-        return f"{scheme}://{netloc}{link}"
-    return base + link
 
 
 def _version(info: Mapping[str, Any]) -> str:

@@ -11,6 +11,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
+from anomaly_assets.datasets.names import shown
 from anomaly_assets.reader.batch import BoolArray, IntArray
 from anomaly_assets.reader.connect import Database, explained
 from anomaly_assets.reader.normalise import Statistics
@@ -160,9 +161,11 @@ def _refuse_unknown(wanted: Wanted, existing: list[dict[str, str]], location: st
             if value in known:
                 continue
             close = difflib.get_close_matches(value, known, n=1, cutoff=0.5)
-            meant = f" Did you mean {close[0]!r}?" if close else ""
+            meant = f" Did you mean '{shown(close[0])}'?" if close else ""
             listed = (
-                _categories(existing) if column == "category" else f"There is {', '.join(known)}."
+                _categories(existing)
+                if column == "category"
+                else f"There is {', '.join(map(shown, known))}."
             )
             raise LookupError(f"{column}={value!r} does not exist.{meant} {listed}")
 
@@ -171,7 +174,10 @@ def _categories(existing: list[dict[str, str]]) -> str:
     by_dataset: dict[str, set[str]] = {}
     for row in existing:
         by_dataset.setdefault(row["source_dataset"], set()).add(row["category"])
-    named = (f"{name}: {', '.join(sorted(found))}" for name, found in sorted(by_dataset.items()))
+    named = (
+        f"{name}: {', '.join(map(shown, sorted(found)))}"
+        for name, found in sorted(by_dataset.items())
+    )
     return f"Categories: {'; '.join(named)}."
 
 

@@ -16,6 +16,7 @@ from datetime import datetime, timezone
 import numpy as np
 import pyarrow as pa
 
+from anomaly_assets.datasets.names import shown
 from anomaly_assets.ingest.roots import (
     MAX_FILE_BYTES,
     FileChangedError,
@@ -181,7 +182,7 @@ def _decode_batch(
         except RootError:
             raise
         except Exception as error:
-            raise DecodingError(_what_to_do(image.image_id, error)) from error
+            raise DecodingError(_what_to_do(shown(image.image_id), error)) from error
         pixels[len(rows)] = decoded.pixels
         masks.append(mask.pixels.tobytes() if mask else None)
         rows.append(_row(image, decoded, mask, spec))
@@ -218,7 +219,9 @@ def _read(
     root = roots[image.source_dataset]
     path = root.path_of(uri)
     if path is None:
-        raise FileUnreadableError(f"{uri} does not lie below {root.uri}; reload its category.")
+        raise FileUnreadableError(
+            f"{shown(uri)} does not lie below {root.uri}; reload its category."
+        )
     return root.read(path, version, min(most_bytes, MAX_FILE_BYTES))
 
 
@@ -234,8 +237,8 @@ def _what_to_do(what: str, error: Exception) -> str:
         )
     said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     return (
-        f"Decoding {what} failed, and no file is the cause ({said[:500]}). What was written stays, and "
-        f"the next run goes on from there. {remedy}"
+        f"Decoding {what} failed, and no file is the cause ({shown(said)[:500]}). What was written stays, "
+        f"and the next run goes on from there. {remedy}"
     )
 
 
@@ -248,7 +251,7 @@ def _rejection(
         file_version=str(image.mask_file_version if of_mask else image.file_version),
         transform=spec.transform,
         reason=_reason(error),
-        detail=str(error),
+        detail=shown(error),
         of_mask=of_mask,
     )
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import duckdb
 
+from anomaly_assets.datasets.names import shown
 from anomaly_assets.warehouse.schema import statement
 
 
@@ -63,4 +64,4 @@ def _cell(value: object) -> str:
         return f"{value:.4g}"
     if isinstance(value, list):
         return ", ".join(map(_cell, value))
-    return "" if value is None else str(value).replace("|", "\\|").replace("\n", " ")
+    return "" if value is None else shown(value).replace("|", "\\|")

@@ -54,17 +54,24 @@ def project(tmp_path: Path) -> Project:
     return made
 
 
-def labelled(project: Project, content: bytes | None) -> Outcome:
+BY_MASKS = [("good", 0), ("anomalous", 1)]
+"""Labels of both images, where `Labels.txt` says nothing else about them than their masks."""
+
+
+def labelled(
+    project: Project, content: bytes | None, expected: list[tuple[str, int]] = BY_MASKS
+) -> Outcome:
     if content is not None:
         project.path(f"dagm_2007/{LABELS}").write_bytes(content)
     outcome = decode_all(project, "dagm_2007")
     assert outcome.samples == {GOOD: None, DEFECT: bytes([1] * 48)}
     assert outcome.rejected == {}
+    assert labels(project) == expected
     return outcome
 
 
-def labels(project: Project) -> list[str]:
-    return project.column("SELECT label FROM anomaly.samples ORDER BY image_id")
+def labels(project: Project) -> list[tuple[str, int]]:
+    return project.rows("SELECT label, label_index FROM anomaly.samples ORDER BY image_id")
 
 
 def test_labels_that_agree_with_the_masks_are_nobodys_problem(project: Project) -> None:
@@ -78,7 +85,6 @@ def test_without_labels_the_masks_say_what_is_anomalous(
     project: Project, content: bytes | None
 ) -> None:
     assert labelled(project, content).strays == {}
-    assert labels(project) == ["good", "anomalous"]
     assert finding(project, DISAGREE, "dagm_2007").passed
 
 
@@ -97,7 +103,6 @@ def test_binary_labels_declare_nothing_and_are_named_in_one_short_row(
     project: Project, content: bytes
 ) -> None:
     assert labelled(project, content).strays == {LABELS: "malformed_labels"}
-    assert labels(project) == ["good", "anomalous"]
     (detail,) = offenders(project, "files_are_recognised", "dagm_2007").values()
     count = len(parse_labels(content).malformed_lines)
     assert (detail or "").startswith(f"malformed_labels: {count} lines not understood: 1")
@@ -116,8 +121,7 @@ def test_unknown_ids_are_named_each_and_change_no_image(project: Project) -> Non
 
 def test_labels_that_contradict_the_masks_are_named_image_by_image(project: Project) -> None:
     content = b"1\n1\t1\t0001.PNG\n2\t0\t0002.PNG\n"
-    assert labelled(project, content).strays == {}
-    assert labels(project) == ["anomalous", "anomalous"]
+    assert labelled(project, content, [("anomalous", 1)] * 2).strays == {}
     assert offenders(project, DISAGREE, "dagm_2007") == {
         f"dagm_2007/{GOOD}": "Labels.txt says 1, there is no mask",
         f"dagm_2007/{DEFECT}": "Labels.txt says 0, there is a mask",
@@ -128,8 +132,7 @@ def test_labels_that_contradict_the_masks_are_named_image_by_image(project: Proj
 
 
 def test_labels_that_contradict_themselves_count_as_anomalous(project: Project) -> None:
-    labelled(project, DECLARED + b"1\t1\t0001.PNG\n")
-    assert labels(project) == ["anomalous", "anomalous"]
+    labelled(project, DECLARED + b"1\t1\t0001.PNG\n", [("anomalous", 1)] * 2)
     assert offenders(project, DISAGREE, "dagm_2007").keys() == {f"dagm_2007/{GOOD}"}
 
 
@@ -151,6 +154,7 @@ def test_hostile_names_in_labels_are_only_names(project: Project) -> None:
     missing = [f"Class1/Train/{name}.PNG" for name in names]
     assert outcome.strays == dict.fromkeys(missing, "declared_but_missing")
     assert outcome.samples.keys() == {GOOD, DEFECT}
+    assert labels(project) == BY_MASKS
 
 
 @pytest.mark.parametrize(
@@ -175,6 +179,7 @@ def test_the_largest_labels_are_read_in_seconds_and_told_in_few_words(
     assert time.monotonic() - started < 60
 
     assert outcome.samples == {GOOD: None, DEFECT: bytes([1] * 48)}
+    assert labels(project) == BY_MASKS
     found = finding(project, "files_are_recognised", "dagm_2007")
     if check_detail is None:
         shown = ", ".join(map(str, range(4, 24)))
@@ -189,7 +194,7 @@ def test_the_largest_labels_are_read_in_seconds_and_told_in_few_words(
 def test_larger_labels_are_a_stray_and_the_masks_say_what_is_anomalous(project: Project) -> None:
     content = b"1\n1\t1\t0001.PNG\n" + b"\n" * MOST_BYTES
     assert labelled(project, content).strays == {LABELS: "file_too_large"}
-    assert labels(project) == ["good", "anomalous"]
+    assert labels(project) == [("good", 0), ("anomalous", 1)]
     assert offenders(project, "files_are_recognised", "dagm_2007") == {
         LABELS: f"file_too_large: {LABELS}: larger than {MOST_BYTES} bytes"
     }

@@ -125,8 +125,21 @@ def test_a_page_that_lists_files_has_a_bound(
         "<a href='" + "x" * 3_000_000,
         "<" * 3_000_000,
         "<a " + "href " * 600_000,
+        "<!--" * 700_000,
+        "<script>" + "</scrip" * 400_000,
+        "<a href='" + "&" * 3_000_000 + "'>",
     ],
-    ids=["blanks", "tags", "targets", "one target", "brackets", "attributes"],
+    ids=[
+        "blanks",
+        "tags",
+        "targets",
+        "one target",
+        "brackets",
+        "attributes",
+        "comments",
+        "scripts",
+        "entities",
+    ],
 )
 def test_a_page_is_searched_for_links_in_time_proportional_to_its_length(page: str) -> None:
     assert len(list(_links(page))) <= 1
@@ -134,8 +147,14 @@ def test_a_page_is_searched_for_links_in_time_proportional_to_its_length(page: s
 
 def test_links_of_a_page_are_found_as_servers_write_them() -> None:
     page = """<html><A HREF="a.png">a</A> <a class='x' href='b/'>b</a><a\nhref="/c.png" >c</a>
-        <abbr href="no"> <b href="no"> <a name="no"> https://host/d.png <a href="e.png?C=N">"""
-    assert list(_links(page)) == ["a.png", "b/", "/c.png", "e.png?C=N", "https://host/d.png"]
+        <abbr href="no"> <b href="no"> <a name="no"> https://host/no <a href="e.png?C=N"> <a href=f.png>
+        <a data-href="no" href = 'h&amp;&quot;.png'> <a href=""> <a href>"""
+    expected = ["a.png", "b/", "/c.png", "e.png?C=N", "f.png", 'h&".png']
+    assert _links(page) == expected
+
+
+def test_an_entity_that_is_no_letter_is_no_reason_to_refuse_a_page() -> None:
+    assert _links(f"<a href='&#{'9' * 5000};'> <a href='a.png'>") == ["a.png"]
 
 
 def test_a_file_that_is_packed_for_the_way_may_have_more_bytes_than_were_listed(

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import duckdb
 
+from anomaly_assets.datasets.names import shown
 from anomaly_assets.tensors.spec import TensorSpec
 from anomaly_assets.warehouse.checks import blocking_findings
 from anomaly_assets.warehouse.database import table_exists
@@ -248,7 +249,7 @@ def _refuse_what_is_wrong(connection: duckdb.DuckDBPyConnection, spec: TensorSpe
     failing = blocking_findings(connection, spec)
     if failing:
         named = "; ".join(
-            f"{name} ({finding.count}, first {finding.shown[0][0]})"
+            f"{name} ({finding.count}, first {shown(finding.shown[0][0])})"
             for name, finding in failing.items()
         )
         raise PublishRefusedError(
