@@ -75,7 +75,7 @@ class Settings:
         """
         values = os.environ if environment is None else environment
         datasets = SOURCE_DATASETS.values()
-        # An empty variable is a decision as well: whoever sets one has data of their own in mind.
+        # An empty variable counts as well: it is set by people who have data of their own.
         sample_roots = not any(dataset.root_variable in values for dataset in datasets)
         roots = {
             dataset.name: (

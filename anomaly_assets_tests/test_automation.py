@@ -2,18 +2,21 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 
 import dagster as dg
 import pytest
 
 from anomaly_assets.definitions import defs
+from anomaly_assets.ingest.roots import RootError
 from anomaly_assets_tests.assets.environment import Environment
-from anomaly_assets_tests.assets.runs import Run, catalogue, run_job, run_selection
+from anomaly_assets_tests.assets.runs import catalogue, run_job, run_selection
 from anomaly_assets_tests.assets.trees import write_image
+from anomaly_assets_tests.watch import NO_CHANGE, Watch
 
-NO_CHANGE = "No file was added, changed or removed."
+WatchOf = Callable[[str], Watch]
+
 FIRST_IMAGE = {"mvtec_ad": "bolt/train/good/000.png", "dagm_2007": "Class1/Test/0001.PNG"}
 SOURCE_DATASETS = sorted(FIRST_IMAGE)
 
@@ -24,41 +27,10 @@ def instance() -> Iterator[dg.DagsterInstance]:
         yield instance
 
 
-class Watch:
-    """A sensor and the cursor that the daemon keeps for it."""
-
-    def __init__(self, source_dataset: str, instance: dg.DagsterInstance) -> None:
-        self.sensor = defs.resolve_sensor_def(f"{source_dataset}_files_changed")
-        self.instance = instance
-        self.cursor: str | None = None
-
-    def tick(self) -> dg.RunRequest | str:
-        """Evaluate once. Returns the one request, or the reason why there is none."""
-        context = dg.build_sensor_context(instance=self.instance, cursor=self.cursor)
-        evaluated = self.sensor.evaluate_tick(context)
-        self.cursor = evaluated.cursor
-        requests = evaluated.run_requests or []
-        if not requests:
-            assert evaluated.skip_message is not None
-            return evaluated.skip_message
-        [request] = requests
-        return request
-
-    def ask(self) -> dg.RunRequest:
-        """Evaluate once, which has to give a request with a key."""
-        request = self.tick()
-        assert isinstance(request, dg.RunRequest), request
-        assert request.run_key
-        return request
-
-    def carry_out(self, request: dg.RunRequest) -> Run:
-        """Run the job as the daemon would."""
-        return run_job(
-            str(self.sensor.job_name),
-            instance=self.instance,
-            run_config=request.run_config,
-            tags=request.tags,
-        )
+@pytest.fixture
+def watch_of(instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> WatchOf:
+    """Gives the sensor of a source dataset."""
+    return lambda name: Watch(name, instance, monkeypatch)
 
 
 def test_the_schedule_refreshes_everything_at_the_time_that_is_set(
@@ -82,13 +54,11 @@ def test_the_schedule_refreshes_everything_at_the_time_that_is_set(
 
 
 @pytest.mark.parametrize("name", SOURCE_DATASETS)
-def test_a_sensor_asks_once_for_what_was_never_loaded_and_its_run_loads_it(
-    tiny: Environment, instance: dg.DagsterInstance, name: str
+def test_a_sensor_asks_for_what_was_never_loaded_and_its_run_loads_it(
+    tiny: Environment, watch_of: WatchOf, name: str
 ) -> None:
-    watch = Watch(name, instance)
-    request = watch.ask()
-    assert watch.tick() == NO_CHANGE
-    run = watch.carry_out(request)
+    watch = watch_of(name)
+    run = watch.carry_out(watch.asks_when_two_looks_agree())
     assert run.success
     assert watch.sensor.job_name == f"refresh_{name}"
     assert tiny.query("SELECT DISTINCT source_dataset FROM samples") == [(name,)]
@@ -96,10 +66,10 @@ def test_a_sensor_asks_once_for_what_was_never_loaded_and_its_run_loads_it(
 
 
 @pytest.mark.parametrize("name", SOURCE_DATASETS)
-def test_a_sensor_asks_once_per_change_and_not_for_what_was_loaded_by_hand(
-    tiny: Environment, instance: dg.DagsterInstance, name: str
+def test_every_kind_of_change_is_asked_for_and_what_was_loaded_by_hand_is_not(
+    tiny: Environment, instance: dg.DagsterInstance, watch_of: WatchOf, name: str
 ) -> None:
-    watch = Watch(name, instance)
+    watch = watch_of(name)
     assert run_selection(catalogue(name), instance=instance).success
     assert watch.tick() == NO_CHANGE
     path = tiny.roots[name] / FIRST_IMAGE[name]
@@ -113,8 +83,7 @@ def test_a_sensor_asks_once_per_change_and_not_for_what_was_loaded_by_hand(
         lambda: (path.parent / "notes.csv").write_text("what is this?"),
     ):
         change()
-        run_keys.append(watch.ask().run_key)
-        assert watch.tick() == NO_CHANGE
+        run_keys.append(watch.asks_when_two_looks_agree().run_key)
     assert len(set(run_keys)) == 4
 
     # Loaded by hand, or by the schedule, before the sensor looked.
@@ -124,43 +93,39 @@ def test_a_sensor_asks_once_per_change_and_not_for_what_was_loaded_by_hand(
 
 
 def test_a_sensor_of_one_source_dataset_does_not_ask_for_the_other(
-    tiny: Environment, instance: dg.DagsterInstance
+    tiny: Environment, instance: dg.DagsterInstance, watch_of: WatchOf
 ) -> None:
-    watches = [Watch(name, instance) for name in SOURCE_DATASETS]
-    for watch in watches:
-        watch.ask()
+    assert run_selection(catalogue(*SOURCE_DATASETS), instance=instance).success
     write_image(tiny.mvtec_ad, "bolt/train/good/003.png")
-    dagm, mvtec = watches
-    assert dagm.tick() == NO_CHANGE
-    mvtec.ask()
+    assert watch_of("dagm_2007").tick() == NO_CHANGE
+    watch_of("mvtec_ad").asks_when_two_looks_agree()
 
 
 def test_files_that_every_copy_may_carry_are_no_change(
-    tiny: Environment, instance: dg.DagsterInstance
+    tiny: Environment, instance: dg.DagsterInstance, watch_of: WatchOf
 ) -> None:
-    watch = Watch("dagm_2007", instance)
-    watch.ask()
+    assert run_selection(catalogue("dagm_2007"), instance=instance).success
     (tiny.dagm_2007 / "Class1/Train/Thumbs.db").write_bytes(b"thumbs")
-    assert watch.tick() == NO_CHANGE
+    assert watch_of("dagm_2007").tick() == NO_CHANGE
 
 
 def test_labels_that_say_something_else_are_a_change(
-    tiny: Environment, instance: dg.DagsterInstance
+    tiny: Environment, instance: dg.DagsterInstance, watch_of: WatchOf
 ) -> None:
     labels = tiny.dagm_2007 / "Class1/Test/Label/Labels.txt"
     labels.write_bytes(b"1\n1\t0\t0001.PNG\t0\t0\t\n")
-    watch = Watch("dagm_2007", instance)
-    watch.ask()
+    assert run_selection(catalogue("dagm_2007"), instance=instance).success
+    watch = watch_of("dagm_2007")
     labels.write_bytes(b"1\r\n1\t0\t0001.PNG\t0\t0\r\n")
     assert watch.tick() == NO_CHANGE
     labels.write_bytes(b"1\n1\t1\t0001.PNG\t0\t0\t\n")
-    watch.ask()
+    watch.asks_when_two_looks_agree()
 
 
 def test_a_listing_that_changes_back_is_asked_for_with_another_key(
-    tiny: Environment, instance: dg.DagsterInstance
+    tiny: Environment, instance: dg.DagsterInstance, watch_of: WatchOf
 ) -> None:
-    watch = Watch("mvtec_ad", instance)
+    watch = watch_of("mvtec_ad")
     assert run_selection(catalogue("mvtec_ad"), instance=instance).success
     assert watch.tick() == NO_CHANGE
     path = tiny.mvtec_ad / FIRST_IMAGE["mvtec_ad"]
@@ -168,34 +133,16 @@ def test_a_listing_that_changes_back_is_asked_for_with_another_key(
     run_keys = []
     for source, target in ((path, elsewhere), (elsewhere, path), (path, elsewhere)):
         source.rename(target)
-        run_keys.append(watch.ask().run_key)
-        assert watch.tick() == NO_CHANGE
+        run_keys.append(watch.asks_when_two_looks_agree().run_key)
         assert run_selection(catalogue("mvtec_ad"), instance=instance).success
         assert watch.tick() == NO_CHANGE
     assert len(set(run_keys)) == 3
 
 
-def test_a_listing_that_changes_back_while_the_run_it_asked_for_is_under_way_is_asked_for(
-    tiny: Environment, instance: dg.DagsterInstance
-) -> None:
-    watch = Watch("mvtec_ad", instance)
-    assert run_selection(catalogue("mvtec_ad"), instance=instance).success
-    assert watch.tick() == NO_CHANGE
-    path = tiny.mvtec_ad / FIRST_IMAGE["mvtec_ad"]
-    elsewhere = tiny.mvtec_ad.parent / "kept.png"
-    path.rename(elsewhere)
-    first = watch.ask()
-    # That run has listed the root and is still loading when the file comes back.
-    elsewhere.rename(path)
-    second = watch.ask()
-    assert second.run_key != first.run_key
-    assert watch.tick() == NO_CHANGE
-
-
 def test_a_reload_of_one_category_does_not_hide_changes_in_another(
-    tiny: Environment, instance: dg.DagsterInstance
+    tiny: Environment, instance: dg.DagsterInstance, watch_of: WatchOf
 ) -> None:
-    watch = Watch("mvtec_ad", instance)
+    watch = watch_of("mvtec_ad")
     assert run_selection(catalogue("mvtec_ad"), instance=instance).success
     assert watch.tick() == NO_CHANGE
     for category in ("bolt", "woven"):
@@ -203,39 +150,50 @@ def test_a_reload_of_one_category_does_not_hide_changes_in_another(
     only_bolt = {"ops": {"mvtec_ad": {"config": {"categories": ["bolt"]}}}}
     assert run_selection(catalogue("mvtec_ad"), instance=instance, run_config=only_bolt).success
     assert tiny.query("SELECT count(*) FROM mvtec_ad.images", database=tiny.warehouse) == [(10,)]
-    watch.ask()
+    watch.asks_when_two_looks_agree()
 
 
-def test_a_sensor_waits_for_a_root_that_is_missing_and_remembers_what_it_held(
-    tiny: Environment, instance: dg.DagsterInstance
+def test_a_root_that_is_gone_fails_the_tick_and_the_sensor_remembers_what_it_held(
+    tiny: Environment, instance: dg.DagsterInstance, watch_of: WatchOf
 ) -> None:
-    watch = Watch("mvtec_ad", instance)
-    watch.ask()
+    watch = watch_of("mvtec_ad")
+    assert run_selection(catalogue("mvtec_ad"), instance=instance).success
+    assert watch.tick() == NO_CHANGE
     unplugged = tiny.mvtec_ad.with_name("unplugged")
     tiny.mvtec_ad.rename(unplugged)
-    assert watch.tick() == f"The root cannot be listed: {tiny.mvtec_ad} does not exist."
+    with pytest.raises(RootError) as failed:
+        watch.tick()
+    assert str(failed.value) == (
+        f"MVTec AD (MVTEC_AD_ROOT): {tiny.mvtec_ad} does not exist. To leave this dataset out, set "
+        "MVTEC_AD_ROOT to the empty string."
+    )
     unplugged.rename(tiny.mvtec_ad)
     assert watch.tick() == NO_CHANGE
 
 
 def test_a_sensor_of_a_source_dataset_that_is_left_out_skips_until_there_is_a_root(
-    tiny: Environment, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+    tiny: Environment,
+    instance: dg.DagsterInstance,
+    watch_of: WatchOf,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("DAGM_2007_ROOT", "")
     assert run_selection(catalogue("dagm_2007"), instance=instance).success
-    watch = Watch("dagm_2007", instance)
+    watch = watch_of("dagm_2007")
     assert watch.tick() == "DAGM_2007_ROOT is empty: left out."
     monkeypatch.setenv("DAGM_2007_ROOT", str(tiny.dagm_2007))
-    watch.ask()
-    assert watch.tick() == NO_CHANGE
+    watch.asks_when_two_looks_agree()
 
 
 def test_the_same_files_at_another_root_are_a_change_because_addresses_are_columns(
-    tiny: Environment, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+    tiny: Environment,
+    instance: dg.DagsterInstance,
+    watch_of: WatchOf,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    watch = Watch("dagm_2007", instance)
+    watch = watch_of("dagm_2007")
     assert run_selection(catalogue("dagm_2007"), instance=instance).success
     assert watch.tick() == NO_CHANGE
     copy = shutil.copytree(tiny.dagm_2007, tiny.dagm_2007.with_name("copy"))
     monkeypatch.setenv("DAGM_2007_ROOT", str(copy))
-    watch.ask()
+    watch.asks_when_two_looks_agree()

@@ -1,6 +1,7 @@
 """Data quality in the UI: one Dagster check per property of `warehouse/checks.py`."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 import dagster as dg
 import duckdb
@@ -9,7 +10,6 @@ from anomaly_assets.assets.reports import bytes_within, picture, table
 from anomaly_assets.assets.resources import WarehouseResource
 from anomaly_assets.atomic import write_file
 from anomaly_assets.datasets import SOURCE_DATASETS
-from anomaly_assets.settings import Settings
 from anomaly_assets.warehouse import checks as quality
 from anomaly_assets.warehouse.publish import differences
 from anomaly_assets.warehouse.schema import ensure_tables
@@ -35,6 +35,7 @@ def asset_checks(
         selected = {key.name for key in context.selected_asset_check_keys}
         # While images are there whose tensors are being made, tensors cannot be judged.
         alone = warehouse.warehouse.finishing if of_tensors else warehouse.warehouse.locked
+        folder = warehouse.pictures_folder / "checks"
         with alone(), warehouse.warehouse.connect() as connection:
             ensure_tables(connection)
             for check in checks:
@@ -45,7 +46,7 @@ def asset_checks(
                         source_dataset=source_dataset,
                         spec=warehouse.settings.tensor_spec,
                     )
-                    pictures = _pictures(check, finding, connection, warehouse.settings)
+                    pictures = _pictures(check, finding, connection, warehouse, folder)
                     yield _result(asset, check, finding, pictures)
 
     return run_checks
@@ -98,7 +99,8 @@ def _pictures(
     check: quality.Check,
     finding: quality.Finding,
     connection: duckdb.DuckDBPyConnection,
-    settings: Settings,
+    warehouse: WarehouseResource,
+    folder: Path,
 ) -> dict[str, dg.MetadataValue]:
     """A sheet of the offenders, and where a larger one lies; nothing where there is nothing to see."""
     if finding.passed or not check.of_images:
@@ -106,8 +108,7 @@ def _pictures(
     from anomaly_assets.previews.drawing import as_jpeg
     from anomaly_assets.previews.offenders import offender_sheet, small_sheet
 
-    sheet = offender_sheet(connection, check.name, finding, settings)
-    folder = settings.database.absolute().parent / "contact_sheets" / "checks"
+    sheet = offender_sheet(connection, check.name, finding, warehouse.settings)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{check.name}.jpg"
     write_file(path, as_jpeg(sheet))

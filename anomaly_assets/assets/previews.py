@@ -32,7 +32,7 @@ def contact_sheets(warehouse: WarehouseResource) -> dg.MaterializeResult:
     """Draw the sheets from the stored tensors, unless the same ones lie there."""
     from anomaly_assets.previews.kept import current_sheets
 
-    folder = warehouse.settings.database.absolute().parent / "contact_sheets"
+    folder = warehouse.pictures_folder
     with warehouse.warehouse.connect() as connection:
         sheets = current_sheets(connection, folder, SOURCE_DATASETS, _MOST_BYTES)
     pictures = {

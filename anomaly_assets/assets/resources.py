@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 
 import dagster as dg
 import duckdb
@@ -17,6 +18,7 @@ from anomaly_assets.ingest.roots import RootError, refuse_bad_root
 from anomaly_assets.settings import Settings
 from anomaly_assets.warehouse.base import Warehouse, WarehouseBusyError
 from anomaly_assets.warehouse.opening import open_warehouse
+from anomaly_assets.warehouse.publish import pictures_folder
 from anomaly_assets.warehouse.source_datasets import dataset_lines
 
 
@@ -32,6 +34,7 @@ class WarehouseResource(dg.ConfigurableResource):
     _settings: Settings = PrivateAttr()
     _warehouse: Warehouse = PrivateAttr()
     _interrupts: Interrupts = PrivateAttr(default_factory=Interrupts)
+    _pictures_folder: Path | None = PrivateAttr(default=None)
     _used: bool = PrivateAttr(default=False)
     _refreshed: set[str] = PrivateAttr(default_factory=set)
     _kept: dict[str, str] = PrivateAttr(default_factory=dict)
@@ -95,6 +98,13 @@ class WarehouseResource(dg.ConfigurableResource):
         self._interrupts.refuse_to_go_on()
         self._used = True
         return self._warehouse
+
+    @property
+    def pictures_folder(self) -> Path:
+        """The folder for contact sheets; asked of the published database once in a run."""
+        if self._pictures_folder is None:
+            self._pictures_folder = pictures_folder(self.warehouse, self._settings.database)
+        return self._pictures_folder
 
     @property
     def refreshed(self) -> set[str]:

@@ -138,8 +138,8 @@ def reconcile(
 ) -> Reconciliation:
     """List a root and compare it with what is loaded.
 
-    Changes no rows of the dataset but what a killed load left. If there is something to load, the row of the
-    dataset in `source_datasets` is written, so that the warehouse lists it before its first row arrives.
+    Changes no rows of the dataset but what a killed load left. If there is something to load, the row of
+    the dataset in `source_datasets` is written, so that the warehouse lists it before a row is there.
 
     Args:
         dataset: The source dataset.
@@ -360,8 +360,8 @@ def _refuse_shrinking(dataset: SourceDataset, root_uri: str, catalog: Catalog, s
         f"{{ops: {{{dataset.name}: {{config: {{allow_shrink: true}}}}}}}}"
     )
     raise ShrunkRootError(
-        f"{why}{root_uri} lists {size.listed} images of {dataset.title}, {size.loaded} are loaded{accepted}; "
-        f"nothing was changed.{remedy if size.mark else ''}"
+        f"{why}{root_uri} lists {size.listed} images of {dataset.title}, {size.loaded} are loaded"
+        f"{accepted}; nothing was changed.{remedy if size.mark else ''}"
     )
 
 

@@ -157,7 +157,7 @@ class DatabasePixels:
                 while (found := cursor.fetchone()) is not None:
                     fetched[np.searchsorted(rows, found[0])] = pixels_of(found[1], (height, width))
                     count += 1
-                self._refuse_missing(len(rows) - count)
+                refuse_missing(len(rows) - count, self._database.location)
                 masks[some] = fetched if place is None else fetched[place]
         return masks
 
@@ -183,15 +183,7 @@ class DatabasePixels:
             statement = " UNION ALL ".join([_IMAGES] * len(runs))
             bounds = [bound for run in runs for bound in run]
             filled += _fill(images[filled:], cursor.execute(statement, bounds))
-        self._refuse_missing(len(rows) - filled)
-
-    def _refuse_missing(self, count: int) -> None:
-        """Raise if rows that were there when the samples were selected are there no more."""
-        if count:
-            raise DatabaseError(
-                f"{self._database.location} has {count} rows less than when these samples were opened: "
-                "open them again."
-            )
+        refuse_missing(len(rows) - filled, self._database.location)
 
 
 def _sorted(rows: IntArray) -> tuple[IntArray, IntArray | None]:
@@ -212,6 +204,22 @@ def _fill(arrays: UInt8Array, result: duckdb.DuckDBPyConnection) -> int:
         arrays[count] = pixels_of(row[0], arrays.shape[1:])
         count += 1
     return count
+
+
+def refuse_missing(count: int, location: str) -> None:
+    """Raise if rows were not found: their arrays would hold whatever was in memory.
+
+    Args:
+        count: How many.
+        location: Where they were when the samples were opened.
+
+    Raises:
+        DatabaseError: There are some.
+    """
+    if count:
+        raise DatabaseError(
+            f"{location} has {count} rows less than when these samples were opened: open them again."
+        )
 
 
 def pixels_of(blob: bytes, shape: tuple[int, ...]) -> UInt8Array:

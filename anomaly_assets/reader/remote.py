@@ -14,7 +14,7 @@ import numpy as np
 
 from anomaly_assets.reader.batch import BoolArray, IntArray, UInt8Array
 from anomaly_assets.reader.connect import Database, DatabaseError, explained, newest_id
-from anomaly_assets.reader.fetch import pixels_of
+from anomaly_assets.reader.fetch import pixels_of, refuse_missing
 from anomaly_assets.warehouse.base import WarehouseError
 from anomaly_assets.warehouse.lake.connection import open_published
 from anomaly_assets.warehouse.locations import LakeLocation, MotherDuckLocation, parse_location
@@ -168,10 +168,13 @@ class RemotePixels:
                 marks = ", ".join("?" * len(places))
                 ids = [min(places), max(places), *places]
                 cursor.execute(statement.replace("<ids>", marks), ids)
+                missing = len(places)
                 while (row := cursor.fetchone()) is not None:
+                    missing -= 1
                     pixels = pixels_of(row[1], arrays.shape[1:])
                     for place in places[row[0]]:
                         arrays[place] = pixels
+                refuse_missing(missing, self._database.location)
 
 
 _IMAGES = """

@@ -85,8 +85,8 @@ def build_tensors(
 
     Raises:
         RootError: A root is gone, or its store does not answer.
-        SamplesLostError: More than a fifth of the samples of a source dataset would be replaced by rejections;
-            their tensors stay, so that a repair of the files costs no decoding.
+        SamplesLostError: More than a fifth of the samples of a source dataset would be replaced by
+            rejections; their tensors stay, so that a repair of the files costs no decoding.
         TooManyUnreadableError: More than a fifth of the files, and at least 5, cannot be read.
         WarehouseError: There is no catalogue yet.
         ComputeError: What should decode cannot; transactions that were complete stay.

@@ -19,7 +19,7 @@ import duckdb
 from anomaly_assets.datasets import SOURCE_DATASETS, SourceDataset
 
 MIN_KEPT_SHARE = 0.8
-"""Below this share of a mark, fewer images or samples are taken for a fault until somebody consents."""
+"""Below this share of a mark, fewer images or samples need consent: they may be a fault of the root."""
 
 _SAMPLES_FOLDER = "/data/samples/"
 _SAMPLE_CATEGORIES = frozenset({"bolt", "woven", "Class1", "Class2"})
@@ -187,7 +187,7 @@ def note_consent(
     images: int,
     run_id: str | None,
 ) -> None:
-    """Record that somebody accepted so few images (or samples) of a source dataset."""
+    """Record a consent to this number of images (or samples) of a source dataset."""
     connection.execute(
         "INSERT INTO consents (source_dataset, consented_at, kind, images, run_id) VALUES (?, ?, ?, ?, ?)",
         [source_dataset, datetime.now(timezone.utc), kind, images, run_id],

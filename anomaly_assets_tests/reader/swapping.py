@@ -99,6 +99,7 @@ class Swapped:
         for module, name in (
             (opened, "_has_opened"),
             (snapshots, "kept_paths"),
+            (snapshots, "hold"),
             (snapshots, "open_file"),
             (snapshots, "newest_noted"),
             (selection, "_statistics"),
@@ -127,6 +128,8 @@ def swapped(folder: Path) -> Swapped:
         written = publish_rows(folder / "written", 62, 64, snapshot_id=snapshot_id, letter=letter)
         os.replace(written, made.database)
         made.add()
+    for _ in made.files:
+        made.swap()  # so that the other one is beside it
     return made
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 from unittest import mock
 
@@ -14,9 +15,10 @@ from anomaly_assets.reader import (
     list_snapshots,
     open_samples,
 )
+from anomaly_assets.warehouse.base import sql_literal
 from anomaly_assets.warehouse.publishing import opened, snapshots
 from anomaly_assets.warehouse.publishing.snapshots import kept_path
-from anomaly_assets_tests.reader.swapping import Swapped, open_by_id, swapped
+from anomaly_assets_tests.reader.swapping import Swapped, around, open_by_id, swapped
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +72,7 @@ def test_another_database_that_is_opened_at_the_same_moment_is_not_taken_for_our
     both: Swapped,
 ) -> None:
     """Another thread opens the file that we hold, in the moment in which DuckDB opens the other one."""
-    has_opened, sql_literal = opened._has_opened, opened.sql_literal
+    has_opened = opened._has_opened
     elsewhere: list[duckdb.DuckDBPyConnection] = []
     found = []
 
@@ -117,17 +119,26 @@ def test_an_older_file_that_is_removed_meanwhile_hides_no_other(
 ) -> None:
     newest, older = list_snapshots(both.database)
     kept = kept_path(both.database, older.snapshot_id)
-    for module, name in ((snapshots, "open_file"), (snapshots, "kept_paths")):
-        function = getattr(module, name)
 
-        def removed(*arguments: Any, function: Any = function) -> Any:
-            result = function(*arguments)
-            kept.unlink(missing_ok=True)
-            return result
+    def remove() -> None:
+        kept.unlink(missing_ok=True)
 
+    def resolved(address: str) -> str:
+        if (name := os.path.realpath(address)) != str(kept):
+            return sql_literal(address)
+        remove()
+        return sql_literal(name)
+
+    # One that is open already is read though its name is gone.
+    for module, name, function, expected in (
+        (snapshots, "kept_paths", around(snapshots.kept_paths, remove), [newest]),
+        (snapshots, "open_file", around(snapshots.open_file, remove), [newest, older]),
+        (opened, "sql_literal", resolved, [newest, older]),
+    ):
         with monkeypatch.context() as patch:
-            patch.setattr(module, name, removed)
-            assert list_snapshots(both.database) == [newest]
+            patch.setattr(module, name, function)
+            assert list_snapshots(both.database) == expected
+        assert list_snapshots(both.database) == [newest]
         both.swap()
         both.swap()
         assert list_snapshots(both.database) == [newest, older]

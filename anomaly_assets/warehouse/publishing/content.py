@@ -17,7 +17,7 @@ from anomaly_assets.tensors.spec import TensorSpec
 from anomaly_assets.warehouse.checks import blocking_findings
 from anomaly_assets.warehouse.database import table_exists
 from anomaly_assets.warehouse.identity import ensure_identity
-from anomaly_assets.warehouse.publishing.provenance import SnapshotRow, provenance
+from anomaly_assets.warehouse.publishing.provenance import SnapshotRow
 from anomaly_assets.warehouse.schema import (
     ensure_tables,
     refresh_outdated,
@@ -132,7 +132,7 @@ def checked_content(
 ) -> Content:
     """Check what is about to be published, and name it.
 
-    Summaries that a partial run left outdated are rebuilt first, so that they never disagree with the samples.
+    Summaries that a partial run left outdated are rebuilt first, so that they agree with the samples.
 
     Args:
         connection: The warehouse; nothing else writes to it.
@@ -173,7 +173,8 @@ def _refuse_emptying(connection: duckdb.DuckDBPyConnection, published: Published
     if samples and not read_consents(connection) - published.consents():
         raise PublishRefusedError(
             f"Nothing was published: {published.location} holds {samples} samples, and the warehouse has "
-            f"none. Materialize all assets, then publish again. If they are meant to be gone, {consent('allow_shrink')}"
+            "none. Materialize all assets, then publish again. If they are meant to be gone, "
+            f"{consent('allow_shrink')}"
         )
 
 

@@ -70,7 +70,8 @@ def open_file(path: Path, held: HeldFile | None = None) -> Opened:
 
     Args:
         path: Its name.
-        held: The file of another process, to be opened by its descriptor instead of by name.
+        held: A file that is held, here or in another process, to be opened by its descriptor
+            instead of by its name.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -100,7 +101,7 @@ def _attach(
     for remaining in reversed(range(_ATTEMPTS)):
         # One at a time, because files that other threads open meanwhile cannot be told from DuckDB's.
         with _one_at_a_time:
-            file = _hold(path, held)
+            file = hold(path, held)
             before = _regular_files()
             address = sql_literal(str(file.address()))
             try:
@@ -118,14 +119,17 @@ def _attach(
     return None
 
 
-def _hold(path: Path, held: HeldFile | None) -> HeldFile:
+def hold(path: Path, held: HeldFile | None = None) -> HeldFile:
+    """Open a file by its name, or by its descriptor where another process or object holds it.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        DatabaseError: It cannot be opened.
+    """
     try:
         return HeldFile(path, held.address() if held else None)
-    except (
-        FileNotFoundError,
-        NotADirectoryError,
-        ValueError,
-    ):  # ValueError: a null byte in the name
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        # ValueError is raised for a name with a null byte.
         raise FileNotFoundError(
             f"{path} does not exist: run `make materialize`, or name the published file "
             "(in the call, or in ANOMALY_DATABASE)."

@@ -22,7 +22,14 @@ import duckdb
 from anomaly_assets.settings import published_database
 from anomaly_assets.warehouse.base import sql_literal
 from anomaly_assets.warehouse.locations import is_file, parse_location
-from anomaly_assets.warehouse.publishing.opened import DatabaseError, Opened, explained, open_file
+from anomaly_assets.warehouse.publishing.held import HeldFile
+from anomaly_assets.warehouse.publishing.opened import (
+    DatabaseError,
+    Opened,
+    explained,
+    hold,
+    open_file,
+)
 
 ID_DIGITS = 12
 """Digits of a snapshot id in a file name."""
@@ -125,17 +132,14 @@ def list_snapshots(database: str | Path | None = None) -> list[Snapshot]:
         DatabaseError: It cannot be read, or was never published.
     """
     path = _published_file(database)
-    found: dict[str, Snapshot] = {}
-    unreadable: dict[Path, DatabaseError] = {}
-    for _ in _looks(path):
-        found.clear()
-        unreadable.clear()
-        for snapshot, opened in _opened_snapshots(path, unreadable):
+    for look in _looks(path):
+        found: dict[str, Snapshot] = {}
+        for snapshot, opened in look.opened():
             opened.close()
             # A run killed just before the swap leaves the current one under both names.
             found.setdefault(snapshot.snapshot_id, snapshot)
-    if path in unreadable:
-        raise unreadable[path]
+    if path in look.unreadable:
+        raise look.unreadable[path]
     return list(found.values())
 
 
@@ -177,14 +181,11 @@ def open_snapshot(database: str | Path, snapshot: str) -> tuple[Snapshot, Opened
         DatabaseError: The snapshot cannot be read.
     """
     path, wanted = Path(database), snapshot.strip().lower()
-    known: dict[str, Snapshot] = {}
-    unreadable: dict[Path, DatabaseError] = {}
-    for _ in _looks(path):
-        known.clear()
-        unreadable.clear()
+    for look in _looks(path):
+        known: dict[str, Snapshot] = {}
         matching: dict[str, tuple[Snapshot, Opened]] = {}
         try:
-            for found, opened in _opened_snapshots(path, unreadable):
+            for found, opened in look.opened():
                 snapshot_id = found.snapshot_id
                 is_wanted = len(wanted) >= _FEWEST_DIGITS and snapshot_id.startswith(wanted)
                 if not is_wanted or snapshot_id in known:
@@ -199,7 +200,7 @@ def open_snapshot(database: str | Path, snapshot: str) -> tuple[Snapshot, Opened
         finally:
             for _, opened in matching.values():
                 opened.close()
-    for each, error in unreadable.items():
+    for each, error in look.unreadable.items():
         if each == path or (wanted and f".{wanted[:ID_DIGITS]}" in each.name):
             raise error
     listed = "; ".join(
@@ -212,12 +213,86 @@ def open_snapshot(database: str | Path, snapshot: str) -> tuple[Snapshot, Opened
     )
 
 
-def _looks(path: Path) -> Iterator[int]:
-    """Yield once, and again while files were replaced, added or removed since the last time."""
-    for look in range(_LOOKS):
-        before = _files(path)
+class _Look:
+    """One look at a published database and the older ones beside it.
+
+    All files are opened before the first one is read, so that a publication meanwhile changes none of them.
+
+    Attributes:
+        unreadable: Files that cannot be read, with the reason.
+        is_settled: Whether each file that was read was under its name when all were opened.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.unreadable: dict[Path, DatabaseError] = {}
+        self.is_settled = True
+        self._path = path
+
+    def opened(self) -> Iterator[tuple[Snapshot, Opened]]:
+        """Open one after the other, the published one first; the caller closes each.
+
+        Raises:
+            FileNotFoundError: There is no such database.
+        """
+        before = _files(self._path)
+        # In this order, because a snapshot gets its second name before it loses the first one.
+        held = [(self._path, self._held(self._path))]
+        held += [(path, self._held(path)) for path in self._kept()]
+        self.is_settled = _files(self._path) == before
+        for path, file in held:
+            if file is not None:
+                yield from self._read(path, file)
+
+    def _kept(self) -> list[Path]:
+        try:
+            return kept_paths(self._path)
+        except OSError as error:
+            cause = f"{self._path.parent} cannot be listed: {error.strerror}"
+            told = DatabaseError(f"{cause}. Ask its owner for the right to list it.")
+            self.unreadable.setdefault(self._path, told)
+            return []
+
+    def _held(self, path: Path) -> HeldFile | None:
+        try:
+            return hold(path)
+        except DatabaseError as error:
+            self.unreadable[path] = error
+        except FileNotFoundError:
+            if path == self._path:
+                raise
+        return None
+
+    def _read(self, path: Path, file: HeldFile) -> Iterator[tuple[Snapshot, Opened]]:
+        with ExitStack() as stack:
+            stack.callback(file.close)
+            try:
+                opened = open_file(path, file)
+                stack.callback(opened.close)
+                with explained(str(path)):
+                    snapshot = newest_noted(opened.connection, path)
+                if snapshot is None:
+                    raise DatabaseError(
+                        f"{path} was never published: run `make materialize`, or name the published file."
+                    )
+            except FileNotFoundError:  # removed, on a system that opens files by name alone
+                self.is_settled = False
+                return
+            except DatabaseError as error:
+                self.unreadable[path] = error
+                return
+            if opened.file is None or opened.file.identity != file.identity:
+                self.is_settled = False
+            stack.pop_all()
+            file.close()
+        yield snapshot, opened
+
+
+def _looks(path: Path) -> Iterator[_Look]:
+    """Yield one look, and further ones while files were replaced, added or removed during it."""
+    for _ in range(_LOOKS):
+        look = _Look(path)
         yield look
-        if _files(path) == before:
+        if look.is_settled:
             return
 
 
@@ -230,56 +305,6 @@ def _files(path: Path) -> list[tuple[Path, int, int, int]]:
                 status = each.stat()
                 found.append((each, status.st_dev, status.st_ino, status.st_ctime_ns))
     return found
-
-
-def _opened_snapshots(
-    path: Path, unreadable: dict[Path, DatabaseError]
-) -> Iterator[tuple[Snapshot, Opened]]:
-    """Open the published database, then the older ones; the caller closes each.
-
-    The older ones are listed after the published one was opened: a snapshot gets its second name before it
-    loses the first one, so it is found under one of them.
-
-    Args:
-        path: The published database.
-        unreadable: Gets the files that cannot be read.
-
-    Raises:
-        FileNotFoundError: There is no such database.
-    """
-    yield from _opened_snapshot(path, unreadable)
-    try:
-        kept = kept_paths(path)
-    except OSError as error:
-        cause = f"{path.parent} cannot be listed: {error.strerror}"
-        unreadable.setdefault(
-            path, DatabaseError(f"{cause}. Ask its owner for the right to list it.")
-        )
-        return
-    for each in kept:
-        with suppress(FileNotFoundError):  # removed since the folder was listed
-            yield from _opened_snapshot(each, unreadable)
-
-
-def _opened_snapshot(
-    path: Path, unreadable: dict[Path, DatabaseError]
-) -> Iterator[tuple[Snapshot, Opened]]:
-    with ExitStack() as stack:
-        try:
-            opened = open_file(path)
-            stack.callback(opened.close)
-            with explained(str(path)):
-                snapshot = newest_noted(opened.connection, path)
-        except DatabaseError as error:
-            unreadable[path] = error
-            return
-        if snapshot is None:
-            unreadable[path] = DatabaseError(
-                f"{path} was never published: run `make materialize`, or name the published file."
-            )
-            return
-        stack.pop_all()
-        yield snapshot, opened
 
 
 def diff_snapshots(a: str, b: str, database: str | Path | None = None) -> SnapshotDifference:
