@@ -61,14 +61,14 @@ class SourceDataset:
         taken = taken_names().get(self.name)
         if taken is not None:
             raise ValueError(
-                f"{self.name!r} cannot be the name of a source dataset, because it is {taken}: choose another "
-                "one."
+                f"{self.name!r} cannot be the name of a source dataset, because it is {taken}: choose "
+                "another one."
             )
         is_name = _NAME.fullmatch(self.name) and len(self.name) <= _MOST_CHARACTERS
         if not is_name or self.name.endswith("_staging"):
             raise ValueError(
-                f"{self.name[: 2 * _MOST_CHARACTERS]!r} cannot be the name of a source dataset: use lower-case "
-                "words joined by single underscores, such as pill_inspection, with at most "
+                f"{self.name[: 2 * _MOST_CHARACTERS]!r} cannot be the name of a source dataset: use "
+                "lower-case words joined by single underscores, such as pill_inspection, with at most "
                 f"{_MOST_CHARACTERS} characters and no _staging at the end."
             )
 
