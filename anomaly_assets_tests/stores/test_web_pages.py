@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
@@ -66,10 +67,29 @@ def test_names_of_any_kind_are_found_as_apache_writes_them(site: Site) -> None:
     links = [link(quote(name, safe="&ß").replace("&", "&amp;")) for name in names]
     other_orders = [link("?C=N;O=D"), link("/data/?C=S;O=A"), link("/"), link("../"), link("#top")]
     site.pages["/data/"] = "<table>" + "".join([*other_orders, *links, link("sub%20dir/")])
-    site.pages["/data/sub dir/"] = "<A HREF='ä.png'>ä</A><a>no link</a>" + link("/data/")
-    files = {**{name: name.encode() for name in names}, "sub dir/ä.png": b"1"}
+    written = (
+        "<A class=x\nHREF = 'ä.png'>ä</A><a href=plain.png>p</a><a>none</a><area href='z.png'>"
+    )
+    site.pages["/data/sub dir/"] = written + link("/data/")
+    files = {name: name.encode() for name in [*names, "sub dir/ä.png", "sub dir/plain.png"]}
     site.files |= {f"/data/{name}": content for name, content in files.items()}
     assert listed(site.location("/data/")) == files
+
+
+def test_a_list_of_addresses_is_taken_for_a_page_of_links(site: Site) -> None:
+    site.pages["/data/"] = (
+        f"all: {site.location('/data/1%202.png')} http://other.example/data/2.png"
+    )
+    site.files["/data/1 2.png"] = b"content"
+    assert listed(site.location("/data")) == {"1 2.png": b"content"}
+
+
+def test_a_page_of_broken_tags_is_read_in_time_proportional_to_its_length(site: Site) -> None:
+    site.pages["/data/"] = "<a href='" * 200_000 + "<!--" * 200_000 + link("1.png")
+    site.files["/data/1.png"] = b"1"
+    started = time.process_time()
+    assert listed(site.location("/data")) == {"1.png": b"1"}
+    assert time.process_time() - started < 20
 
 
 @pytest.mark.parametrize("folder", ["/größe (1)", "/gr%C3%B6%C3%9Fe%20%281%29"])
