@@ -20,7 +20,7 @@ debian = apt-get update -qq && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive \
   apt-get install -qq --yes --no-install-recommends $(1) >/dev/null
 
 .DEFAULT_GOAL := help
-.PHONY: help materialize ui test test-lake test-ui screenshots chromium lint types bench bench-quick bench-dask faults faults-quick stores postgresql torch notebooks slides docs docs-serve lock tables clean dagster-home
+.PHONY: help materialize ui test test-lake test-ui screenshots chromium lint types bench bench-quick bench-dask faults faults-quick stores postgresql torch notebooks slides docs docs-serve lock tables purge clean dagster-home
 
 help: ## List the targets
 	@echo "make TARGET [ARGS='further arguments'] [PYTHON=python3.12] [PORT=3000]"
@@ -127,6 +127,9 @@ lock: $(INSTALLED) ## Resolve requirements.lock again; ARGS=--upgrade takes newe
 
 tables: $(INSTALLED) ## Write docs/tables.md, and the table in the README, from the comments in the database
 	$(RUN) anomaly_assets.reference
+
+purge: $(INSTALLED) dagster-home ## Delete runs older than 90 days from the Dagster home; ARGS=--keep-days=30
+	$(RUN) anomaly_assets.assets.purge $(ARGS)
 
 clean: ## Remove the environment and caches; data/ stays
 	rm -rf .venv .mypy_cache .pytest_cache .hypothesis build *.egg-info .tmp_dagster_home*

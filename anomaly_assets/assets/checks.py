@@ -6,7 +6,7 @@ from pathlib import Path
 import dagster as dg
 import duckdb
 
-from anomaly_assets.assets.reports import bytes_within, picture, table
+from anomaly_assets.assets.reports import bytes_within, new_pictures_of_check, picture, table
 from anomaly_assets.assets.resources import WarehouseResource
 from anomaly_assets.atomic import write_file
 from anomaly_assets.datasets import SOURCE_DATASETS
@@ -46,7 +46,9 @@ def asset_checks(
                         source_dataset=source_dataset,
                         spec=warehouse.settings.tensor_spec,
                     )
-                    pictures = _pictures(check, finding, connection, warehouse, folder)
+                    pictures = _pictures(
+                        context.instance, asset, check, finding, connection, warehouse, folder
+                    )
                     yield _result(asset, check, finding, pictures)
 
     return run_checks
@@ -96,6 +98,8 @@ def _result(
 
 
 def _pictures(
+    instance: dg.DagsterInstance,
+    asset: dg.AssetKey,
     check: quality.Check,
     finding: quality.Finding,
     connection: duckdb.DuckDBPyConnection,
@@ -113,7 +117,11 @@ def _pictures(
     path = folder / f"{check.name}.jpg"
     write_file(path, as_jpeg(sheet))
     return {
-        "pictures": picture(check.name, small_sheet(sheet, _MOST_BYTES)),
+        **new_pictures_of_check(
+            instance,
+            dg.AssetCheckKey(asset, check.name),
+            {"pictures": picture(check.name, small_sheet(sheet, _MOST_BYTES))},
+        ),
         "pictures_file": dg.MetadataValue.path(str(path)),
     }
 

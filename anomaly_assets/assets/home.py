@@ -1,28 +1,48 @@
-"""The Dagster home, whose databases one process at a time creates.
+"""The Dagster home: created by one process at a time, and kept small.
 
-Dagster creates its SQLite databases when a command opens the home, before it imports any code location. Two
-commands that open an empty home together both find no table and both create them; one of them ends with
-`table runs already exists`. The class below is the `instance_class` of `dagster.yaml`: Dagster asks it for
-defaults before it opens the databases.
+The class below is the `instance_class` of `dagster.yaml`. Dagster asks it for the defaults of a home before
+it opens the databases there, which it does before it imports any code location.
+
+- Two commands that open an empty home together both find no table and both create them; one of them ends
+  with `table runs already exists`. Here they take turns.
+- By default each run has a database of its own for its events, and those about assets and checks are in a
+  second one as well. A home that is created here has one database for the events of all runs, with small
+  pages. A home that Dagster created keeps its form, and its history.
+- Events are stored without what Dagster fills in again, and without what nothing reads.
 """
 
+import glob
 import os
-from contextlib import suppress
+import shutil
+import sqlite3
+import tempfile
+from contextlib import closing, suppress
 from typing import Any
 
 import dagster as dg
+import yaml
+from dagster._core.execution.plan.handle import StepHandle
 from dagster._core.instance.ref import InstanceRef
-from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
+from dagster._core.storage.event_log import ConsolidatedSqliteEventLogStorage
+from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
+from dagster._core.storage.legacy_storage import CompositeStorage
+from dagster._serdes import ConfigurableClassData
 from filelock import FileLock
 
-LOCK_NAME = ".creating.lock"
+LOCK_NAME = ".lock"
 
-_LAST_DATABASE = os.path.join("schedules", "schedules.db")
 _LOCK_SECONDS = 60.0  # creating takes one; a timeout is an OSError
+_PAGE_BYTES = 1024  # most events have 1 kB: the 4 kB pages of SQLite's default are a quarter empty
+_EVENTS = os.path.join("history", "event_log.db")
+_EVENTS_OF_DAGSTER = os.path.join("history", "runs", "index.db")
+_OTHERS = (os.path.join("history", "runs.db"), os.path.join("schedules", "schedules.db"))
 
 
 class DagsterHome(dg.DagsterInstance):
-    """A Dagster instance like any other, whose databases are created under a lock."""
+    """A Dagster instance in a home that stays small.
+
+    Its storage is a default: a `dagster.yaml` that names another one, such as PostgreSQL, gets that one.
+    """
 
     @classmethod
     def config_schema(cls) -> dict[str, Any]:
@@ -30,8 +50,8 @@ class DagsterHome(dg.DagsterInstance):
         return {}
 
     @classmethod
-    def config_defaults(cls, base_dir: str) -> dict[str, Any]:
-        """Create the databases in a home that has none, and return Dagster's own defaults.
+    def config_defaults(cls, base_dir: str) -> dict[str, ConfigurableClassData | None]:
+        """Create the databases in a home that has none, and return its defaults.
 
         Args:
             base_dir: The home: DAGSTER_HOME, or the temporary folder of a command that has none.
@@ -41,6 +61,94 @@ class DagsterHome(dg.DagsterInstance):
             suppress(OSError, NotImplementedError),
             FileLock(os.path.join(base_dir, LOCK_NAME), _LOCK_SECONDS),
         ):
-            if not os.path.exists(os.path.join(base_dir, _LAST_DATABASE)):
-                DagsterSqliteStorage(base_dir).dispose()
-        return dict(InstanceRef.config_defaults(base_dir))
+            if not _exists(base_dir, _EVENTS) and not _exists(base_dir, _EVENTS_OF_DAGSTER):
+                _create(base_dir)
+        defaults = dict(InstanceRef.config_defaults(base_dir))
+        return {**defaults, **(_one_file(base_dir) if _exists(base_dir, _EVENTS) else {})}
+
+    def handle_new_event(self, event: dg.EventLogEntry, **options: Any) -> None:
+        """Store an event without its second message, the tags of its log line, and the handle of its step.
+
+        Dagster takes the message from the event inside, and makes the handle of the step from that of the
+        node. Once a run has succeeded, what it planned to check is deleted, because it was checked.
+        """
+        told = event.dagster_event
+        if told is not None:
+            in_handle = told.node_handle is not None and told.step_handle == StepHandle(
+                told.node_handle
+            )
+            handle = None if in_handle else told.step_handle
+            told = told._replace(logging_tags={}, step_handle=handle)
+            event = event._replace(user_message="", dagster_event=told)
+        super().handle_new_event(event, **options)
+        if told is not None and told.event_type == dg.DagsterEventType.RUN_SUCCESS:
+            self._forget_planned_checks(event.run_id)
+
+    def _forget_planned_checks(self, run_id: str) -> None:
+        storage = self.event_log_storage
+        if isinstance(storage, ConsolidatedSqliteEventLogStorage):
+            planned = dg.DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED.value
+            columns = SqlEventLogStorageTable.c
+            with storage.run_connection(run_id) as connection:
+                connection.execute(
+                    SqlEventLogStorageTable.delete().where(
+                        columns.run_id == run_id, columns.dagster_event_type == planned
+                    )
+                )
+
+
+def _exists(base_dir: str, name: str) -> bool:
+    return os.path.exists(os.path.join(base_dir, name))
+
+
+def _one_file(base_dir: str) -> dict[str, ConfigurableClassData]:
+    """Return the storages of a home whose events are in one database."""
+    history = yaml.dump({"base_dir": os.path.join(base_dir, "history", "")})
+    schedules = yaml.dump({"base_dir": os.path.join(base_dir, "schedules")})
+    storages = {
+        "run_storage": ("dagster._core.storage.runs", "SqliteRunStorage", history),
+        "event_log_storage": (
+            "dagster._core.storage.event_log",
+            "ConsolidatedSqliteEventLogStorage",
+            history,
+        ),
+        "schedule_storage": (
+            "dagster._core.storage.schedules",
+            "SqliteScheduleStorage",
+            schedules,
+        ),
+    }
+    names = ("module_name", "class_name", "config_yaml")
+    together = yaml.dump({key: dict(zip(names, of, strict=True)) for key, of in storages.items()})
+    return {
+        "storage": ConfigurableClassData(
+            "dagster._core.storage.legacy_storage", "CompositeStorage", together
+        ),
+        **{key: ConfigurableClassData(*of) for key, of in storages.items()},
+    }
+
+
+def _create(base_dir: str) -> None:
+    """Create the databases elsewhere and move them in; the one with the events comes last.
+
+    Dagster takes a file of that name for a complete database, and a killed command may leave half of one.
+    """
+    for left in glob.glob(os.path.join(glob.escape(base_dir), ".creating-*")):
+        shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=".creating-", dir=base_dir) as folder:
+        _one_file(folder)["storage"].rehydrate(as_type=CompositeStorage)
+        for name in (*_OTHERS, _EVENTS):
+            new, path = os.path.join(folder, name), os.path.join(base_dir, name)
+            if not os.path.exists(path):
+                _make_pages_small(new)
+                os.makedirs(os.path.dirname(path), exist_ok=True)
+                os.replace(new, path)
+
+
+def _make_pages_small(path: str) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        # Write-ahead logging, which is on and has to be, fixes the size of pages.
+        connection.execute("PRAGMA journal_mode = DELETE")
+        connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
+        connection.execute("VACUUM")
+        connection.execute("PRAGMA journal_mode = WAL")

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from anomaly_assets.assets.progress import Count, Progress, watched
-from anomaly_assets.assets.reports import changes_of_view, row_metadata, table
+from anomaly_assets.assets.reports import (
+    changes_of_view,
+    materialized,
+    row_metadata,
+    rows_shown,
+    table,
+)
 from anomaly_assets.assets.resources import WarehouseResource
 from anomaly_assets.assets.specs import (
     FRESHNESS,
@@ -169,9 +175,7 @@ def catalogue_assets(dataset: SourceDataset) -> dg.AssetsDefinition:
                         source_dataset=dataset.name,
                     )
                     metadata = _metadata(found, key.path[-1], rows, shown)
-                    yield dg.MaterializeResult(
-                        asset_key=key, metadata={**metadata, **loads.get(key, {})}
-                    )
+                    yield materialized(context, {**metadata, **loads.get(key, {})}, key)
 
     return catalogue
 
@@ -198,12 +202,14 @@ def images(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> d
         shown = chosen_rows(connection, "images", _ROWS_SHOWN)
     rows = sum(count for _, count in per_dataset)
     catalogues = [dg.AssetKey([name, "images"]) for name in SOURCE_DATASETS]
-    return dg.MaterializeResult(
-        metadata={
-            **row_metadata(rows, changes_of_view(context, rows, catalogues)),
+    changes = changes_of_view(context, rows, catalogues)
+    return materialized(
+        context,
+        {
+            **row_metadata(rows, changes),
             **{f"images_{name}": count for name, count in per_dataset},
-            "rows": dg.MetadataValue.md(shown.markdown()),
-        }
+            "rows": rows_shown(shown, changes),
+        },
     )
 
 
@@ -217,7 +223,7 @@ def _left_out(
     message = f"{dataset.title} not refreshed ({reason})."
     context.log.info(message)
     for key in sorted(context.selected_asset_keys):
-        yield dg.MaterializeResult(asset_key=key, metadata={"left_out": message})
+        yield materialized(context, {"left_out": message}, key)
 
 
 def _metadata(found: "Reconciliation", name: str, rows: int, shown: Shown) -> dict[str, Any]:
@@ -229,9 +235,7 @@ def _metadata(found: "Reconciliation", name: str, rows: int, shown: Shown) -> di
         "root": found.root_uri,
         "ignored_files": found.ignored,
         "listing_seconds": round(found.listing_seconds, 3),
-        "rows": table(shown.columns, shown.rows)
-        if is_table
-        else dg.MetadataValue.md(shown.markdown()),
+        "rows": table(shown.columns, shown.rows) if is_table else rows_shown(shown, changes),
         **({"renamed_images": found.renaming} if found.renaming and not is_table else {}),
         **({LISTING_DIGEST: found.listing_digest} if found.listing_digest else {}),
     }

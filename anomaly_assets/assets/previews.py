@@ -2,7 +2,13 @@
 
 import dagster as dg
 
-from anomaly_assets.assets.reports import MOST_PICTURE_CHARACTERS, bytes_within, picture
+from anomaly_assets.assets.reports import (
+    MOST_PICTURE_CHARACTERS,
+    bytes_within,
+    materialized,
+    new_pictures,
+    picture,
+)
 from anomaly_assets.assets.resources import WarehouseResource
 from anomaly_assets.assets.specs import FRESHNESS, OWNERS, code_references
 from anomaly_assets.datasets import SOURCE_DATASETS
@@ -28,7 +34,9 @@ _MOST_BYTES = bytes_within(MOST_PICTURE_CHARACTERS - 200 * len(SOURCE_DATASETS))
         "beside the published database, `contact_sheets/<source_dataset>/<category>.jpg`."
     ),
 )
-def contact_sheets(warehouse: WarehouseResource) -> dg.MaterializeResult:
+def contact_sheets(
+    context: dg.AssetExecutionContext, warehouse: WarehouseResource
+) -> dg.MaterializeResult:
     """Draw the sheets from the stored tensors, unless the same ones lie there."""
     from anomaly_assets.previews.kept import current_sheets
 
@@ -39,12 +47,13 @@ def contact_sheets(warehouse: WarehouseResource) -> dg.MaterializeResult:
         name: picture(f"{SOURCE_DATASETS[name].title}: good beside anomalous", content)
         for name, content in sheets.small.items()
     }
-    return dg.MaterializeResult(
-        metadata={
-            **pictures,
+    return materialized(
+        context,
+        {
+            **new_pictures(context, dg.AssetKey("contact_sheets"), pictures),
             "folder": dg.MetadataValue.path(str(folder)),
             "files": len(sheets.files),
             "images_drawn": sheets.images,
             "drawn_again": sheets.drawn,
-        }
+        },
     )

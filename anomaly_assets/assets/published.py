@@ -7,7 +7,7 @@ from contextlib import nullcontext
 import dagster as dg
 
 from anomaly_assets.assets.progress import Progress, watched
-from anomaly_assets.assets.reports import row_metadata, table
+from anomaly_assets.assets.reports import materialized, row_metadata, table
 from anomaly_assets.assets.resources import WarehouseResource
 from anomaly_assets.assets.specs import FRESHNESS, OWNERS, code_references
 from anomaly_assets.datasets import SOURCE_DATASETS
@@ -84,8 +84,9 @@ def published_database(
             f"Rebuilt {', '.join(published.summaries)}: the run that changed the samples had left them out."
         )
     origin = published.provenance
-    return dg.MaterializeResult(
-        metadata={
+    return materialized(
+        context,
+        {
             **row_metadata(published.samples, changes),
             "path": dg.MetadataValue.path(published.location),
             **published.details,
@@ -95,7 +96,7 @@ def published_database(
             "snapshots": _table(published.history),
             **{name: dg.MetadataValue.json(origin[name]) for name in _MAPS if origin.get(name)},
             **{name: str(origin[name]) for name in _FACTS if origin.get(name)},
-        }
+        },
     )
 
 

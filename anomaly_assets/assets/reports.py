@@ -1,19 +1,110 @@
-"""What every materialization tells: the same words for the same facts, numbers that plot over time."""
+"""Metadata of materializations: the same words for the same facts, numbers that plot over time.
+
+Dagster keeps every event for ever, and most runs change nothing. So metadata are attached to the
+materialization alone, a picture is stored when it changes, and one event stays below `MOST_CHARACTERS`.
+"""
 
 import base64
-from collections.abc import Iterable, Sequence
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
 from anomaly_assets.datasets.names import shown
 from anomaly_assets.warehouse.changes import RowChanges
+from anomaly_assets.warehouse.shown import Shown
 
 ROW_COUNTS = ("rows_added", "rows_changed", "rows_removed", "rows_unchanged")
 """Metadata of every asset that has rows: what this run did to them."""
 
-MOST_PICTURE_CHARACTERS = 100_000
-"""Pictures of one materialization, as text, all together: they stay in the event log for ever."""
+MOST_PICTURE_CHARACTERS = 80_000
+"""Most characters of all pictures in one event, which leaves the fifth of it to tables and numbers."""
+
+_ROWS_IF_UNCHANGED = 5
+PICTURES_IN_RUN = "pictures_in_run"
+"""Metadata that links to the run which stored the same pictures."""
+
+_DIGEST = "pictures_digest"
+
+
+def materialized(
+    context: dg.AssetExecutionContext, metadata: Mapping[str, Any], key: dg.AssetKey | None = None
+) -> dg.MaterializeResult:
+    """Return the result of an asset with these metadata.
+
+    Metadata of a `MaterializeResult` are stored twice, because its step's output gets them as well.
+
+    Args:
+        context: The run.
+        metadata: Numbers, tables, pictures.
+        key: The asset, if the step has several.
+    """
+    context.add_asset_metadata(metadata, asset_key=key)
+    return dg.MaterializeResult(asset_key=key)
+
+
+def new_pictures(
+    context: dg.AssetExecutionContext,
+    key: dg.AssetKey,
+    pictures: Mapping[str, dg.MarkdownMetadataValue],
+) -> dict[str, Any]:
+    """Return metadata of pictures, without those that the latest materialization has, or links to, already.
+
+    Args:
+        context: The run.
+        key: The asset.
+        pictures: Their names and Markdown.
+
+    Returns:
+        The pictures, or a link to the run that stored the same ones and is still in the history.
+    """
+    if not pictures:
+        return {}
+    event = context.instance.get_latest_materialization_event(key)
+    stored = event.asset_materialization if event else None
+    return _not_stored(
+        context.instance, stored.metadata if stored else {}, event.run_id if event else "", pictures
+    )
+
+
+def new_pictures_of_check(
+    instance: dg.DagsterInstance,
+    key: dg.AssetCheckKey,
+    pictures: Mapping[str, dg.MarkdownMetadataValue],
+) -> dict[str, Any]:
+    """Return metadata of a failed check's pictures in the same way."""
+    run_id, evaluation = latest_evaluation(instance, key)
+    return _not_stored(instance, evaluation.metadata if evaluation else {}, run_id, pictures)
+
+
+def latest_evaluation(
+    instance: dg.DagsterInstance, key: dg.AssetCheckKey
+) -> tuple[str, dg.AssetCheckEvaluation | None]:
+    """Return the latest result of a check and its run; the latest record may be one that is planned."""
+    history = instance.event_log_storage.get_asset_check_execution_history(
+        key,
+        limit=1,
+        status={AssetCheckExecutionRecordStatus.SUCCEEDED, AssetCheckExecutionRecordStatus.FAILED},
+    )
+    return (history[0].run_id, history[0].evaluation) if history else ("", None)
+
+
+def _not_stored(
+    instance: dg.DagsterInstance,
+    stored: Mapping[str, dg.MetadataValue],
+    run_id: str,
+    pictures: Mapping[str, dg.MarkdownMetadataValue],
+) -> dict[str, Any]:
+    texts = {name: value.md_str for name, value in pictures.items()}
+    digest = hashlib.sha256(json.dumps(texts, sort_keys=True).encode()).hexdigest()[:16]
+    if _DIGEST in stored and stored[_DIGEST].value == digest:
+        shown_in = str(stored[PICTURES_IN_RUN].value) if PICTURES_IN_RUN in stored else run_id
+        if instance.has_run(shown_in):
+            return {_DIGEST: digest, PICTURES_IN_RUN: dg.MetadataValue.dagster_run(shown_in)}
+    return {**pictures, _DIGEST: digest}
 
 
 def row_metadata(rows: int, changes: RowChanges) -> dict[str, Any]:
@@ -47,6 +138,13 @@ def changes_of_view(
     added, changed = (sum(c.added for c in changes), sum(c.changed for c in changes))
     removed = sum(c.removed for c in changes)
     return RowChanges(added, changed, removed, max(0, rows - added - changed))
+
+
+def rows_shown(shown: Shown, changes: RowChanges) -> dg.MarkdownMetadataValue:
+    """Show rows: all that were chosen after a change, else the first few."""
+    return dg.MetadataValue.md(
+        (shown if changes.any else shown.first(_ROWS_IF_UNCHANGED)).markdown()
+    )
 
 
 def table(columns: Sequence[str], rows: Iterable[Iterable[object]]) -> dg.TableMetadataValue:

@@ -1,7 +1,6 @@
 """Summary tables: one SQL file each."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import dagster as dg
 import duckdb
@@ -10,8 +9,11 @@ from anomaly_assets.assets.reports import (
     MOST_PICTURE_CHARACTERS,
     bytes_within,
     changes_in_this_run,
+    materialized,
+    new_pictures,
     picture,
     row_metadata,
+    rows_shown,
 )
 from anomaly_assets.assets.resources import WarehouseResource
 from anomaly_assets.assets.specs import table_spec
@@ -63,12 +65,13 @@ def summary_asset(name: str) -> dg.AssetsDefinition:
                 changes = _loads_in_this_run(context, rows)
             shown = first_rows(connection, name, _ROWS_SHOWN)
             chart = _chart(connection, name)
-        return dg.MaterializeResult(
-            metadata={
+        return materialized(
+            context,
+            {
                 **row_metadata(rows, changes),
-                "rows": dg.MetadataValue.md(shown.markdown()),
-                **chart,
-            }
+                "rows": rows_shown(shown, changes),
+                **new_pictures(context, dg.AssetKey(name), chart),
+            },
         )
 
     return summary
@@ -84,7 +87,7 @@ def _loads_in_this_run(context: dg.AssetExecutionContext, rows: int) -> RowChang
     return RowChanges(added=added, unchanged=rows - added)
 
 
-def _chart(connection: duckdb.DuckDBPyConnection, name: str) -> dict[str, Any]:
+def _chart(connection: duckdb.DuckDBPyConnection, name: str) -> dict[str, dg.MarkdownMetadataValue]:
     """The chart of a summary that has one."""
     if name not in _CHARTS:
         return {}

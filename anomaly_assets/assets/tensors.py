@@ -7,7 +7,13 @@ from typing import Any
 import dagster as dg
 
 from anomaly_assets.assets.progress import Progress
-from anomaly_assets.assets.reports import changes_of_view, row_metadata, table
+from anomaly_assets.assets.reports import (
+    changes_of_view,
+    materialized,
+    row_metadata,
+    rows_shown,
+    table,
+)
 from anomaly_assets.assets.resources import WarehouseResource
 from anomaly_assets.assets.specs import table_spec
 from anomaly_assets.datasets import SOURCE_DATASETS
@@ -83,7 +89,7 @@ def image_tensors(
             **row_metadata(tensors, _tensor_changes(report)),
             **_speed(report),
             "transform": settings.tensor_spec.transform,
-            "rows": dg.MetadataValue.md(shown.markdown()),
+            "rows": rows_shown(shown, _tensor_changes(report)),
         },
         "rejected_images": {
             **row_metadata(len(rejected), compare(rejected_before, rejected)),
@@ -93,7 +99,7 @@ def image_tensors(
     }
     for name, metadata in made.items():
         if dg.AssetKey(name) in context.selected_asset_keys:
-            yield dg.MaterializeResult(asset_key=name, metadata=metadata)
+            yield materialized(context, metadata, dg.AssetKey(name))
         else:
             context.log_event(dg.AssetMaterialization(name, metadata=metadata))
 
@@ -140,8 +146,8 @@ def samples(
         rows = row_count(connection, "samples")
         shown = chosen_rows(connection, "samples", _ROWS_SHOWN)
     changes = changes_of_view(context, rows, [dg.AssetKey("image_tensors")])
-    return dg.MaterializeResult(
-        metadata={**row_metadata(rows, changes), "rows": dg.MetadataValue.md(shown.markdown())}
+    return materialized(
+        context, {**row_metadata(rows, changes), "rows": rows_shown(shown, changes)}
     )
 
 

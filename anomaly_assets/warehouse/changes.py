@@ -33,6 +33,11 @@ class RowChanges:
     removed: int = 0
     unchanged: int = 0
 
+    @property
+    def any(self) -> bool:
+        """Whether a row was added, changed or removed."""
+        return bool(self.added or self.changed or self.removed)
+
 
 Rows = Mapping[Hashable, Any]
 """Key to the rest of the row."""

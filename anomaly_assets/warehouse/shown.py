@@ -23,6 +23,10 @@ class Shown:
     columns: Sequence[str]
     rows: Sequence[Sequence[object]]
 
+    def first(self, limit: int) -> Shown:
+        """The first of them."""
+        return Shown(self.columns, self.rows[:limit])
+
     def markdown(self) -> str:
         """As a Markdown table."""
         lines = [" | ".join(self.columns), " | ".join("---" for _ in self.columns)]

@@ -1,7 +1,10 @@
-"""The Dagster home of several first runs."""
+"""The Dagster home: several first runs, its form, and what a run adds to it."""
 
-import shutil
+import os
+import sqlite3
 import threading
+from contextlib import closing
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -9,23 +12,31 @@ import dagster as dg
 import filelock
 import pytest
 import sqlalchemy as db
+from dagster._core.storage.event_log import (
+    ConsolidatedSqliteEventLogStorage,
+    SqliteEventLogStorage,
+)
 from dagster._core.storage.event_log.schema import SqlEventLogStorageMetadata
 from dagster._core.storage.runs.schema import RunStorageSqlMetadata
 from dagster._core.storage.schedules.schema import ScheduleStorageSqlMetadata
 
+from anomaly_assets.assets import home as home_module
 from anomaly_assets.assets.home import DagsterHome
+from anomaly_assets_tests.assets.environment import Environment
+from anomaly_assets_tests.assets.homes import new_home, opened, size
+from anomaly_assets_tests.assets.runs import run_job
+
+DATABASES = ["history/event_log.db", "history/runs.db", "schedules/schedules.db"]
 
 
 @pytest.fixture
-def home(tmp_path: Path, project_root: Path) -> Path:
+def home(tmp_path: Path) -> Path:
     """An empty Dagster home with the configuration of the project."""
-    shutil.copy(project_root / "dagster.yaml", tmp_path)
-    return tmp_path
+    return new_home(tmp_path / "dagster_home")
 
 
-def opened(home: Path) -> dg.DagsterInstance:
-    """Open a home as commands do that have it in DAGSTER_HOME."""
-    return dg.DagsterInstance.from_config(str(home))
+def databases(home: Path) -> list[str]:
+    return sorted(path.relative_to(home).as_posix() for path in home.rglob("*.db"))
 
 
 @pytest.mark.parametrize(
@@ -77,21 +88,57 @@ def test_two_commands_that_open_an_empty_home_at_the_same_moment_both_can(
         assert instance.get_runs() == []
 
 
-def test_the_home_is_what_dagster_makes_of_one_without_our_class(
-    home: Path, tmp_path: Path
+def test_a_new_home_has_one_database_for_the_events_of_all_runs_with_small_pages(
+    home: Path,
 ) -> None:
-    plain = tmp_path / "plain"
-    plain.mkdir()
+    with opened(home) as instance:
+        assert type(instance) is DagsterHome
+        assert type(instance.event_log_storage) is ConsolidatedSqliteEventLogStorage
+    assert databases(home) == DATABASES
+    for name in DATABASES:
+        with closing(sqlite3.connect(home / name)) as connection:
+            assert connection.execute("PRAGMA page_size").fetchone() == (1024,)
+            assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert sorted(path.name for path in home.iterdir()) == [
+        ".lock", "dagster.yaml", "history", "schedules",
+    ]  # fmt: skip
 
-    def files(folder: Path) -> set[str]:
-        return {path.relative_to(folder).as_posix() for path in folder.rglob("*.db")}
 
-    with opened(home) as ours, dg.DagsterInstance.local_temp(str(plain)) as theirs:
-        assert type(ours) is DagsterHome
-        assert type(ours.run_storage) is type(theirs.run_storage)
-        assert type(ours.event_log_storage) is type(theirs.event_log_storage)
-        assert type(ours.run_coordinator) is type(theirs.run_coordinator)
-        assert files(plain) == {name for name in files(home) if not name.startswith("plain/")}
+def test_a_home_that_dagster_created_keeps_its_form_and_its_history(home: Path) -> None:
+    (home / "dagster.yaml").rename(home.parent / "dagster.yaml")
+    with dg.DagsterInstance.from_config(str(home)) as instance:
+        assert type(instance) is dg.DagsterInstance
+        run = instance.create_run_for_job(_job())
+    before = databases(home)
+    (home.parent / "dagster.yaml").rename(home / "dagster.yaml")
+    with opened(home) as instance:
+        assert type(instance) is DagsterHome
+        assert type(instance.event_log_storage) is SqliteEventLogStorage
+        assert [found.run_id for found in instance.get_runs()] == [run.run_id]
+    assert databases(home) == before
+
+
+def test_a_command_that_is_killed_while_it_creates_a_home_leaves_nothing_that_stops_the_next(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replace = os.replace
+    for killed_at in ("history/runs.db", "schedules/schedules.db", "history/event_log.db"):
+        with monkeypatch.context() as killing:
+
+            def killed(source: str, target: str, at: str = killed_at) -> None:
+                if target.endswith(at):
+                    raise KeyboardInterrupt
+                replace(source, target)
+
+            killing.setattr(home_module.os, "replace", killed)
+            with pytest.raises(KeyboardInterrupt):
+                opened(home)
+        (home / f".creating-{killed_at[:7]}").mkdir()
+        assert not (home / "history/event_log.db").exists()
+    with opened(home) as instance:
+        assert instance.get_runs() == []
+    assert databases(home) == DATABASES
+    assert not [*home.glob(".creating-*")]
 
 
 def test_a_home_in_which_nothing_can_be_locked_is_opened_without_a_lock(
@@ -109,10 +156,8 @@ def test_a_home_that_was_created_before_is_opened_without_creating_anything(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened(home).dispose()
-    created: list[object] = []
-    monkeypatch.setattr(
-        "anomaly_assets.assets.home.DagsterSqliteStorage", lambda path: created.append(path)
-    )
+    created: list[str] = []
+    monkeypatch.setattr(home_module, "_create", created.append)
     opened(home).dispose()
     assert created == []
 
@@ -126,3 +171,76 @@ def test_what_dagster_does_about_limits_is_what_the_configuration_says(home: Pat
         assert instance.run_monitoring_enabled
         assert instance.run_monitoring_max_runtime_seconds == 21_600
         assert not instance.run_launcher.supports_check_run_worker_health
+
+
+def test_events_are_read_as_dagster_made_them(home: Path) -> None:
+    live: list[dg.EventLogEntry] = []
+    with opened(home) as instance:
+        handle = dg.DagsterInstance.handle_new_event
+
+        def kept(self: dg.DagsterInstance, event: dg.EventLogEntry, **options: Any) -> None:
+            live.append(event)
+            handle(self, event, **options)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(dg.DagsterInstance, "handle_new_event", kept)
+            with dg.DagsterInstance.ephemeral() as usual:
+                _job().execute_in_process(instance=usual)
+        as_usual = [_facts(event) for event in live]
+        run = _job().execute_in_process(instance=instance)
+        stored = [_facts(event) for event in instance.all_logs(run.run_id)]
+        [record] = instance.get_run_records()
+        assert record.dagster_run.is_success
+    planned = [facts for facts in as_usual if facts[0] == "ASSET_CHECK_EVALUATION_PLANNED"]
+    assert planned
+    assert stored == [facts for facts in as_usual if facts not in planned]
+    assert {kind for kind, *_ in stored} > {"STEP_START", "STEP_OUTPUT", "ASSET_MATERIALIZATION"}
+
+
+def test_what_a_run_that_fails_had_planned_to_check_stays(home: Path) -> None:
+    with opened(home) as instance:
+        run = _job(fails=True).execute_in_process(instance=instance, raise_on_error=False)
+        assert not run.success
+        kinds = [event.dagster_event_type for event in instance.all_logs(run.run_id)]
+    assert kinds.count(dg.DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED) == 1
+
+
+def test_an_unchanged_refresh_adds_at_most_300_kilobytes_to_the_home(
+    samples: Environment, home: Path
+) -> None:
+    sizes = []
+    with opened(home) as instance:
+        for _ in range(3):
+            assert run_job(instance=instance).success
+            sizes.append(size(home))
+    grown = [after - before for before, after in pairwise(sizes)]
+    assert max(grown) <= 300_000, grown
+
+
+def _job(fails: bool = False) -> dg.JobDefinition:
+    @dg.asset(check_specs=[dg.AssetCheckSpec("is_there", asset="thing")])
+    def thing() -> dg.MaterializeResult:
+        if fails:
+            raise RuntimeError("no")
+        return dg.MaterializeResult(
+            metadata={"rows": 3}, check_results=[dg.AssetCheckResult(passed=True)]
+        )
+
+    job = dg.define_asset_job("making", selection=dg.AssetSelection.all())
+    return dg.Definitions(assets=[thing], jobs=[job]).resolve_job_def("making")
+
+
+def _facts(event: dg.EventLogEntry) -> tuple[object, ...]:
+    """What people and Dagster read of an event; times, process and run differ."""
+    inside = event.dagster_event
+    if inside is None:
+        return (None, event.message, event.step_key)
+    return (
+        inside.event_type_value,
+        event.message.partition(" in ")[0].partition("(pid")[0],
+        event.step_key,
+        inside.step_key,
+        inside.step_handle,
+        inside.node_handle,
+        type(inside.event_specific_data),
+    )

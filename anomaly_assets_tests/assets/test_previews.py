@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from anomaly_assets_tests.assets.environment import Environment
-from anomaly_assets_tests.assets.runs import run_job, run_selection
+from anomaly_assets_tests.assets.runs import Run, offenders, run_job, run_selection
 from anomaly_assets_tests.assets.trees import write_image
 from anomaly_assets_tests.disk import record_calls
 
@@ -55,7 +55,7 @@ def test_a_source_dataset_without_images_has_no_sheet(
     run = run_selection(SHEETS)
     assert run.success
     assert run.materialized["contact_sheets"].keys() == {
-        "mvtec_ad", "folder", "files", "images_drawn", "drawn_again",
+        "mvtec_ad", "pictures_digest", "folder", "files", "images_drawn", "drawn_again",
     }  # fmt: skip
     folder = tiny.database.parent / "contact_sheets"
     assert {path.name for path in folder.iterdir()} == {
@@ -87,3 +87,75 @@ def test_a_failed_check_shows_its_offenders_before_and_after_they_are_decoded(
     assert all(("replace", "content", path.name) in calls for path in folder.iterdir())
     passed = run.checks["image_tensors:masks_are_binary"].metadata
     assert {name: value.value for name, value in passed.items()} == {"count": 0}
+
+
+def shown(run: Run, asset: str) -> set[str]:
+    return {name for name, value in run.materialized[asset].items() if "base64," in str(value)}
+
+
+def linked(run: Run, asset: str) -> str | None:
+    return run.materialized[asset].get("pictures_in_run")
+
+
+def test_pictures_are_stored_when_they_change_and_else_the_run_that_has_them_is_linked(
+    tiny: Environment,
+) -> None:
+    assets = ("contact_sheets", "dataset_summary", "defect_summary")
+    with dg.DagsterInstance.ephemeral() as instance:
+        first, second, third = (run_job(instance=instance) for _ in range(3))
+        for asset, pictures in zip(assets, (2, 1, 1), strict=True):
+            assert (len(shown(first, asset)), linked(first, asset)) == (pictures, None)
+            for unchanged in (second, third):
+                assert shown(unchanged, asset) == set()
+                assert linked(unchanged, asset) == first.result.run_id
+        write_image(tiny.mvtec_ad, "bolt/train/good/003.png")
+        fourth = run_job(instance=instance)
+        assert len(shown(fourth, "contact_sheets")) == 2
+        assert len(shown(fourth, "dataset_summary")) == 1
+        assert linked(fourth, "defect_summary") == first.result.run_id
+        # A link to a run that was deleted would show nothing.
+        instance.delete_run(first.result.run_id)
+        instance.delete_run(fourth.result.run_id)
+        fifth = run_job(instance=instance)
+        assert [len(shown(fifth, asset)) for asset in assets] == [2, 1, 1]
+
+
+def test_pictures_of_a_failed_check_are_stored_when_they_change(tiny: Environment) -> None:
+    (tiny.mvtec_ad / "bolt/ground_truth/scratch/000_mask.png").unlink()
+    name = "images:anomalous_images_have_masks"
+    with dg.DagsterInstance.ephemeral() as instance:
+        runs = [run_job(instance=instance) for _ in range(3)]
+        (tiny.mvtec_ad / "woven/ground_truth/tear/000_mask.png").unlink()
+        runs.append(run_job(instance=instance))
+    found = [run.checks[name] for run in runs]
+    assert [check.passed for check in found] == [False] * 4
+    assert [len(offenders(check)) for check in found] == [1, 1, 1, 2]
+    assert ["pictures" in check.metadata for check in found] == [True, False, False, True]
+    first = runs[0].result.run_id
+    links = [check.metadata.get("pictures_in_run") for check in found]
+    assert [link and link.value for link in links] == [None, first, first, None]
+
+
+def test_metadata_are_stored_with_the_materialization_and_not_with_the_output_of_its_step(
+    tiny: Environment,
+) -> None:
+    run = run_job()
+    outputs = [
+        event.step_output_data
+        for event in run.result.all_events
+        if event.event_type == dg.DagsterEventType.STEP_OUTPUT
+    ]
+    assert len(outputs) == 34
+    assert {name for output in outputs for name in output.metadata} == set()
+    assert len(run.materialized) == 15
+    assert all(run.materialized.values())
+
+
+def test_an_unchanged_table_shows_a_few_rows(samples: Environment) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        first, second = run_job(instance=instance), run_job(instance=instance)
+    rows = [
+        str(run.materialized["dataset_summary"]["rows"]).splitlines() for run in (first, second)
+    ]
+    assert [len(lines) - 2 for lines in rows] == [15, 5]
+    assert rows[1] == rows[0][:7]
