@@ -17,7 +17,6 @@ descriptor of such a file drops them, and a file system in the network treats fl
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import hashlib
 import os
@@ -27,16 +26,10 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from functools import cache
 from pathlib import Path
-from types import ModuleType
-from typing import Any
 
-fcntl: ModuleType | None
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None
+from anomaly_assets.linux import exchange_names, sync_file_system
+from anomaly_assets.lock_file import is_old, lock_file, may_remove, unlock_file
 
 _SUFFIX = ".unfinished"
 _LOCK, _CONTENT, _SUPERSEDED = "lock", "content", "superseded"
@@ -44,14 +37,8 @@ _LOCK, _CONTENT, _SUPERSEDED = "lock", "content", "superseded"
 _LONGEST_NAME_BYTES = 200
 """A longer name is hashed: file systems take 255 bytes, and a temporary name is 45 longer."""
 
-_LONGEST_WRITE_SECONDS = 24 * 3600.0
-"""Where no lock shows whether a writer is alive, what it wrote is removed when it is older than this."""
-
 _RETRY_SECONDS = 0.1
-_NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
-_NO_EXCHANGE = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
 _NOT_EMPTY = (errno.ENOTEMPTY, errno.EEXIST)
-_HERE, _RENAME_EXCHANGE = -100, 2
 
 
 class TargetError(OSError):
@@ -81,22 +68,15 @@ def resolved(target: str | Path) -> Path:
     return real
 
 
-def sync_file_system(folder: Path) -> None:
+def sync_tree(folder: Path) -> None:
     """Bring everything below a folder to the disk.
 
-    Linux does it in one call for the whole file system. Asked file by file, tens of thousands of files
-    take minutes.
+    In one call for its whole file system where there is one: asked file by file, tens of thousands of
+    files take minutes.
     """
-    flush = getattr(_libc(), "syncfs", None)
-    if flush is None:
+    if not sync_file_system(folder):
         for path in (folder, *folder.rglob("*")):
             sync(path)
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        _check(flush(descriptor), folder)
-    finally:
-        os.close(descriptor)
 
 
 def sync(path: Path) -> None:
@@ -145,9 +125,18 @@ def put_file(content: Path, target: Path, stale: Iterable[Path] = ()) -> None:
 
 
 def write_file(target: Path, content: bytes) -> None:
-    """Replace a file, or make it, with this content; see `replaced_file`."""
-    with replaced_file(target) as unfinished:
+    """Replace a file, or make it, with this content; readers see the old content or the new one.
+
+    For files that can be made again, such as pictures: a power cut may lose the content. An `fsync` for
+    each of 100 pictures takes more than a second; `sync_tree` brings them to the disk together.
+
+    Raises:
+        OSError: It cannot be written; the target is as it was.
+    """
+    target = resolved(target)
+    with _beside(target) as unfinished:
         unfinished.write_bytes(content)
+        os.replace(unfinished, target)
 
 
 @contextmanager
@@ -155,7 +144,7 @@ def replaced_folder(
     target: Path,
     *,
     keep_existing: bool = False,
-    make_durable: Callable[[Path], None] = sync_file_system,
+    make_durable: Callable[[Path], None] = sync_tree,
 ) -> Iterator[Path]:
     """Replace a folder, or make it, when the block ends without an error.
 
@@ -197,14 +186,14 @@ def only_writer(target: Path, wait_seconds: float = 0.0) -> Iterator[None]:
     """
     path = target.with_name(f"{_prefix(target)}{_LOCK}")
     deadline = time.monotonic() + wait_seconds
-    while (lock := _lock(path)) is None:
+    while (lock := lock_file(path)) is None:
         if time.monotonic() >= deadline:
             raise TargetBusyError(f"{target} is being written by another process. Try again later.")
         time.sleep(_RETRY_SECONDS)
     try:
         yield
     finally:
-        _unlock(lock, path)
+        unlock_file(lock, path)
 
 
 def newest_unfinished(target: Path) -> Path | None:
@@ -223,7 +212,7 @@ def remove_leftovers(target: Path) -> None:
     """
     for folder in _temporary_folders(target):
         with suppress(OSError):
-            lock = _lock(folder / _LOCK, of_a_dead_writer=True)
+            lock = lock_file(folder / _LOCK, of_a_dead_writer=True)
             if lock is not None:
                 _discard(folder, lock, target)
     with suppress(OSError):
@@ -257,7 +246,7 @@ def _temporary_folder(target: Path) -> tuple[Path, int]:
         folder = target.with_name(f"{_prefix(target)}{uuid.uuid4().hex}{_SUFFIX}")
         folder.mkdir()
         try:
-            lock = _lock(folder / _LOCK)
+            lock = lock_file(folder / _LOCK)
         except FileNotFoundError:
             lock = None
         except BaseException:  # a full disk, for instance
@@ -290,7 +279,7 @@ def _discard(folder: Path, lock: int, target: Path) -> None:
             if path.name != _LOCK:
                 _remove(path)
     finally:
-        _unlock(lock, folder / _LOCK)
+        unlock_file(lock, folder / _LOCK)
     # Not with what is in it: a writer that has just made this folder may have a new lock in it by now.
     folder.rmdir()
 
@@ -316,91 +305,22 @@ def _remove_what_the_first_release_left(target: Path) -> None:
     unfinished = target.with_name(f".{_short_name(target)}{_SUFFIX}")
     superseded = target.with_name(f".{_short_name(target)}.{_SUPERSEDED}")
     log = unfinished.with_name(f"{unfinished.name}.wal")
-    if unfinished.is_dir() and not unfinished.is_symlink():
+    if unfinished.is_symlink():
+        return
+    if unfinished.is_dir():
         descriptor = os.open(unfinished, os.O_RDONLY)
         try:
-            if not _may_remove(descriptor):
+            if not may_remove(descriptor):
                 return
             _remove(unfinished)
         finally:
             os.close(descriptor)
-    elif unfinished.is_file() and _is_old(unfinished.lstat()):
+    elif unfinished.is_file() and is_old(unfinished.stat()):
         for path in (unfinished, log):
             _remove(path)
     _put_back(superseded, target)
     if superseded.is_dir():
         _remove(superseded)
-
-
-def _lock(path: Path, *, of_a_dead_writer: bool = False) -> int | None:
-    """Lock a file, made where it is missing, for as long as its descriptor is open.
-
-    Args:
-        path: The file.
-        of_a_dead_writer: Whether it is a leftover, which has to be old where there are no locks.
-
-    Returns:
-        The descriptor; None while another process, or another descriptor of this one, holds the lock.
-
-    Raises:
-        FileNotFoundError: Its folder does not exist.
-    """
-    while True:
-        try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        except PermissionError:  # the file of another user
-            descriptor = os.open(path, os.O_RDONLY)
-        locked = current = False
-        try:
-            locked = (
-                _may_remove(descriptor) if of_a_dead_writer else _flock(descriptor) is not False
-            )
-            # A lock on a file that its last holder has removed meanwhile excludes nobody.
-            with suppress(FileNotFoundError):
-                current = os.path.samestat(os.fstat(descriptor), os.stat(path))
-            if not locked:
-                return None
-            if current:
-                return descriptor
-        finally:
-            if not (locked and current):
-                os.close(descriptor)
-
-
-def _unlock(descriptor: int, path: Path) -> None:
-    """Give a lock back and remove its file, first the file: nobody may lock one that is about to go."""
-    with suppress(OSError):  # Windows removes no file that is open
-        os.unlink(path)
-    os.close(descriptor)
-    if os.name == "nt":
-        with suppress(OSError):
-            os.unlink(path)
-
-
-def _flock(descriptor: int) -> bool | None:
-    """Lock a file or folder: whether that went well; None where the system has no such lock."""
-    if fcntl is None:
-        return None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError as error:
-        if error.errno in _NO_LOCKS:
-            return None
-        raise
-    return True
-
-
-def _may_remove(descriptor: int) -> bool:
-    """Whether the writer of what is open here is dead, and nobody else is removing it."""
-    locked = _flock(descriptor)
-    return _is_old(os.fstat(descriptor)) if locked is None else locked
-
-
-def _is_old(status: os.stat_result) -> bool:
-    # The second of the two is new for another name of an old file, too.
-    return time.time() - max(status.st_mtime, status.st_ctime) > _LONGEST_WRITE_SECONDS
 
 
 def _put_folder(content: Path, target: Path, keep_existing: bool) -> None:
@@ -415,32 +335,6 @@ def _put_folder(content: Path, target: Path, keep_existing: bool) -> None:
         if keep_existing:
             return
         with suppress(FileNotFoundError):  # the old folder went away meanwhile
-            if _exchanged(content, target):
+            if exchange_names(content, target):
                 return
             os.rename(target, superseded)
-
-
-def _exchanged(one: Path, other: Path) -> bool:
-    """Exchange two names in one step; False where the system has no such step."""
-    exchange = getattr(_libc(), "renameat2", None)
-    if exchange is None:
-        return False
-    failed = exchange(_HERE, os.fsencode(one), _HERE, os.fsencode(other), _RENAME_EXCHANGE)
-    if failed and ctypes.get_errno() in _NO_EXCHANGE:
-        return False
-    _check(failed, other)
-    return True
-
-
-@cache
-def _libc() -> Any:
-    """Load the C library, for two calls that Python does not have; None where there is none to load."""
-    try:
-        return ctypes.CDLL(None, use_errno=True)
-    except (OSError, TypeError):  # Windows
-        return None
-
-
-def _check(failed: int, path: Path) -> None:
-    if failed:
-        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), str(path))

@@ -19,9 +19,16 @@ from pathlib import Path
 from typing import Any
 
 from anomaly_assets.datasets import SOURCE_DATASETS, SourceDataset
+from anomaly_assets.datasets.names import normalized
 from anomaly_assets.datasets.record import LabelsFile
 from anomaly_assets.ingest.catalog import list_catalog
-from anomaly_assets.ingest.roots import FileUnreadableError, Root, RootError, open_root
+from anomaly_assets.ingest.roots import (
+    FileTooLargeError,
+    FileUnreadableError,
+    Root,
+    RootError,
+    open_root,
+)
 
 
 class ExcerptError(RuntimeError):
@@ -59,10 +66,17 @@ def make_excerpt(root: Root, out: Path, per_kind: int, seed: int) -> Excerpt:
     chosen = _chosen(rows, per_kind, seed)
     images = masks = file_bytes = 0
     for row in chosen:
-        file_bytes += _copy(root, row["source_uri"], out / row["relative_path"])
+        file_bytes += _copy(
+            root, row["source_uri"], row["file_version"], out / row["relative_path"]
+        )
         images += 1
         if row["mask_source_uri"]:
-            file_bytes += _copy(root, row["mask_source_uri"], out / row["mask_relative_path"])
+            file_bytes += _copy(
+                root,
+                row["mask_source_uri"],
+                row["mask_file_version"],
+                out / row["mask_relative_path"],
+            )
             masks += 1
     labels_files = _cut_labels(dataset, root, out, {row["relative_path"] for row in chosen})
     return Excerpt(dataset.name, images, masks, labels_files, file_bytes)
@@ -90,10 +104,10 @@ def _chosen(rows: Iterable[dict[str, Any]], per_kind: int, seed: int) -> list[di
     return sorted(chosen, key=lambda row: str(row["image_id"]))
 
 
-def _copy(root: Root, uri: str, target: Path) -> int:
+def _copy(root: Root, uri: str, version: str, target: Path) -> int:
     path = root.path_of(uri)
     assert path is not None, f"{uri} was listed below {root.uri}"
-    content = root.read(path)
+    content = root.read(path, version)
     target.parent.mkdir(parents=True, exist_ok=True)
     return target.write_bytes(content)
 
@@ -102,14 +116,18 @@ def _cut_labels(dataset: SourceDataset, root: Root, out: Path, chosen: set[str])
     """Copy each labels file with the lines of chosen images only, byte for byte."""
     written = 0
     for entry in root.files():
-        record = dataset.classify(entry.path)
+        record = dataset.classify(entry.canonical_path)
         if not isinstance(record, LabelsFile):
             continue
         folder = record.relative_path.rsplit("/", 2)[0]
         if not (out / folder).is_dir():
             continue
         names = {path.rpartition("/")[2] for path in chosen if path.rpartition("/")[0] == folder}
-        lines = root.read(entry.path).splitlines(keepends=True)
+        try:
+            content = root.read(entry.path, entry.version, dataset.max_labels_bytes)
+        except FileTooLargeError:  # a stray, from which no label was read
+            continue
+        lines = content.splitlines(keepends=True)
         kept = [line for number, line in enumerate(lines) if not number or _image(line) in names]
         target = out / record.relative_path
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -120,7 +138,7 @@ def _cut_labels(dataset: SourceDataset, root: Root, out: Path, chosen: set[str])
 
 def _image(line: bytes) -> str:
     fields = line.decode("utf-8-sig", "replace").split("\t")
-    return fields[2].strip() if len(fields) > 2 else ""
+    return normalized(fields[2].strip()) if len(fields) > 2 else ""
 
 
 def main(arguments: list[str] | None = None) -> int:

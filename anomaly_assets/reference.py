@@ -44,6 +44,8 @@ _LEADING = (
     "duplicate_images",
     "load_history",
     "snapshots",
+    "source_datasets",
+    "consents",
 )
 _MADE_OF = {"images": ("images",), "samples": ("images", "image_tensors")}
 """Views whose columns are those of other tables, and are null where these are."""

@@ -10,7 +10,12 @@ from pathlib import Path
 
 from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.tensors.spec import TensorSpec
-from anomaly_assets.warehouse.locations import LAKE_PREFIX, MOTHERDUCK_PREFIXES, is_file
+from anomaly_assets.warehouse.locations import (
+    LAKE_PREFIX,
+    MOTHERDUCK_PREFIXES,
+    is_file,
+    shown_scheme,
+)
 
 _MOST_DIGITS = 9
 """Of a number: a wait of thirty years, and nothing that overflows."""
@@ -70,7 +75,7 @@ class Settings:
         """
         values = os.environ if environment is None else environment
         datasets = SOURCE_DATASETS.values()
-        # An empty variable is a decision as well: whoever sets one has data of their own in mind.
+        # An empty variable counts as well: it is set by people who have data of their own.
         sample_roots = not any(dataset.root_variable in values for dataset in datasets)
         roots = {
             dataset.name: (
@@ -104,15 +109,15 @@ class Settings:
             refresh_cron=_cron(values.get("ANOMALY_REFRESH_CRON") or "0 3 * * *"),
             sensor_seconds=_whole_number(values, "ANOMALY_SENSOR_SECONDS", 60),
             lock_wait_seconds=float(_whole_number(values, "ANOMALY_LOCK_WAIT_SECONDS", 3600)),
-            lake_data=values.get("ANOMALY_LAKE_DATA") or None,
+            lake_data=_lake_data(values.get("ANOMALY_LAKE_DATA") or None),
         )
 
 
 def _warehouse(text: str) -> str:
     if not is_file(text) and not text.startswith((LAKE_PREFIX, *MOTHERDUCK_PREFIXES)):
-        kind = text.partition("://")[0]  # what follows may hold a password
         raise SettingsError(
-            f"ANOMALY_WAREHOUSE={kind}://…: use the path of a DuckDB file, ducklake:postgres:…, or md:NAME."
+            f"ANOMALY_WAREHOUSE={shown_scheme(text)}: use the path of a DuckDB file, ducklake:postgres:…, "
+            "or md:NAME."
         )
     return text
 
@@ -129,11 +134,23 @@ def _database(values: Mapping[str, str], name: str, default: str) -> Path:
     return Path(text)
 
 
+def _lake_data(text: str | None) -> str | None:
+    """Return where a new lake has its files; a slip in an address would become a folder of that name."""
+    address = text is not None and re.fullmatch(r"[a-z0-9]+://[^/@]+(/.*)?", text)
+    if text is not None and not is_file(text) and not address:
+        raise SettingsError(
+            f"ANOMALY_LAKE_DATA={shown_scheme(text)}: use a folder, or s3://bucket/prefix. Keys belong "
+            "into the environment, as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
+        )
+    return text
+
+
 def _compute(text: str) -> str:
     dask = re.fullmatch(r"dask://[^\s/@]+:([0-9]{1,5})", text)
     if text != "threads" and not (dask and 1 <= int(dask[1]) <= _MOST_PORT):
+        value = shown_scheme(text) if "@" in text else repr(text)  # a password is before the @
         raise SettingsError(
-            f"ANOMALY_COMPUTE={text!r}: use threads, or dask://HOST:PORT with a port from 1 to "
+            f"ANOMALY_COMPUTE={value}: use threads, or dask://HOST:PORT with a port from 1 to "
             f"{_MOST_PORT}."
         )
     return text

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
+import fcntl
 import os
+import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from anomaly_assets import atomic
+from anomaly_assets import atomic, linux, lock_file
 from anomaly_assets.atomic import (
     TargetBusyError,
     TargetError,
@@ -21,7 +25,10 @@ from anomaly_assets.atomic import (
     only_writer,
     remove_leftovers,
     replaced_file,
+    replaced_folder,
     resolved,
+    sync,
+    sync_tree,
     write_file,
 )
 from anomaly_assets_tests.disk import Call, record_calls
@@ -138,6 +145,169 @@ class TestFiles:
             for seconds, watched in ((1, unfinished.parent), (10**10, other)):
                 os.utime(other, (seconds, seconds))
                 assert newest_unfinished(tmp_path / "file") == watched / "content"
+
+
+class TestFilesThatCanBeMadeAgain:
+    def test_they_are_there_as_a_whole_and_not_brought_to_the_disk_one_by_one(
+        self, tmp_path: Path, calls: list[Call]
+    ) -> None:
+        write_file(tmp_path / "file", b"new")
+        assert (tmp_path / "file").read_bytes() == b"new"
+        assert names(tmp_path) == ["file"]
+        assert calls == [("replace", "content", "file")]
+
+
+def make(target: Path, content: str, **options: Any) -> None:
+    """Replace a folder, and bring the whole file system to the disk only where that is asked for."""
+    with replaced_folder(target, **{"make_durable": sync, **options}) as folder:
+        (folder / "deep").mkdir()
+        (folder / "deep" / "file").write_text(content)
+
+
+def content_of(target: Path) -> str:
+    assert names(target) == ["deep"]
+    return (target / "deep" / "file").read_text()
+
+
+def without_exchange(monkeypatch: pytest.MonkeyPatch, answer: int | None = None) -> None:
+    """A C library without the calls of Linux, or a file system that cannot exchange two names."""
+
+    class Libc:
+        pass
+
+    def refuse(*_: object) -> int:
+        ctypes.set_errno(answer or 0)
+        return -1
+
+    if answer is not None:
+        Libc.renameat2 = staticmethod(refuse)  # type: ignore[attr-defined]
+    monkeypatch.setattr(linux, "_libc", lambda: Libc)
+
+
+class TestFolders:
+    def test_one_is_on_the_disk_before_it_is_renamed_and_its_name_is_before_success(
+        self, tmp_path: Path, calls: list[Call]
+    ) -> None:
+        make(tmp_path / "folder", "old", make_durable=sync_tree)
+        renamed = ("rename", "content", "folder")
+        assert calls == [("syncfs", "content"), renamed, ("fsync", tmp_path.name)]
+        calls.clear()
+        make(tmp_path / "folder", "new", make_durable=sync_tree)
+        exchanged = ("exchange", "content", "folder")
+        assert calls == [("syncfs", "content"), renamed, exchanged, ("fsync", tmp_path.name)]
+        assert content_of(tmp_path / "folder") == "new"
+        assert names(tmp_path) == ["folder"]
+
+    def test_one_whose_files_are_on_the_disk_needs_its_names_alone_to_be_brought_there(
+        self, tmp_path: Path, calls: list[Call]
+    ) -> None:
+        make(tmp_path / "folder", "new", make_durable=sync)
+        renamed = ("rename", "content", "folder")
+        assert calls == [("fsync", "content"), renamed, ("fsync", tmp_path.name)]
+
+    def test_every_file_and_folder_is_brought_to_the_disk_where_no_call_does_it_at_once(
+        self, tmp_path: Path, calls: list[Call], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        without_exchange(monkeypatch)
+        make(tmp_path / "folder", "new", make_durable=sync_tree)
+        renamed = ("rename", "content", "folder")
+        synced = [("fsync", name) for name in ("content", "deep", "file")]
+        assert calls == [*synced, renamed, ("fsync", tmp_path.name)]
+
+    def test_a_disk_that_refuses_leaves_the_old_one(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        make(tmp_path / "folder", "old")
+
+        class Libc:
+            @staticmethod
+            def syncfs(_: int) -> int:
+                ctypes.set_errno(errno.EIO)
+                return -1
+
+        monkeypatch.setattr(linux, "_libc", lambda: Libc)
+        with pytest.raises(OSError, match="Input/output error"):
+            make(tmp_path / "folder", "new", make_durable=sync_tree)
+        assert content_of(tmp_path / "folder") == "old"
+        assert names(tmp_path) == ["folder"]
+
+    @pytest.mark.parametrize("answer", [None, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP])
+    def test_one_is_replaced_where_names_cannot_be_exchanged(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: int | None
+    ) -> None:
+        without_exchange(monkeypatch, answer)
+        for content in ("old", "new"):
+            make(tmp_path / "folder", content)
+        assert content_of(tmp_path / "folder") == "new"
+        assert names(tmp_path) == ["folder"]
+
+    def test_an_exchange_that_fails_for_another_reason_leaves_the_old_one(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        make(tmp_path / "folder", "old")
+        without_exchange(monkeypatch, errno.EACCES)
+        with pytest.raises(OSError, match="Permission denied"):
+            make(tmp_path / "folder", "new")
+        assert content_of(tmp_path / "folder") == "old"
+        assert names(tmp_path) == ["folder"]
+
+    @pytest.mark.parametrize("trouble", [OSError, KeyboardInterrupt])
+    def test_the_old_one_is_there_again_when_the_second_rename_fails(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trouble: type[BaseException]
+    ) -> None:
+        make(tmp_path / "folder", "old")
+        without_exchange(monkeypatch)
+        rename = os.rename
+
+        def fails_without_the_old_one(one: Path, other: Path) -> None:
+            if one.name == "content" and not (tmp_path / "folder").exists():
+                raise trouble
+            rename(one, other)
+
+        monkeypatch.setattr(os, "rename", fails_without_the_old_one)
+        with pytest.raises(trouble):
+            make(tmp_path / "folder", "new")
+        assert content_of(tmp_path / "folder") == "old"
+        assert names(tmp_path) == ["folder"]
+
+    @pytest.mark.parametrize("exchanges", [True, False])
+    def test_one_that_goes_away_just_before_it_is_replaced_is_no_trouble(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exchanges: bool
+    ) -> None:
+        make(tmp_path / "folder", "old")
+        if not exchanges:
+            without_exchange(monkeypatch)
+        exchanged = linux.exchange_names
+
+        def too_late(one: Path, other: Path) -> bool:
+            if other.exists():
+                shutil.rmtree(other)
+            return exchanged(one, other)
+
+        monkeypatch.setattr(atomic, "exchange_names", too_late)
+        make(tmp_path / "folder", "new")
+        assert content_of(tmp_path / "folder") == "new"
+        assert names(tmp_path) == ["folder"]
+
+    def test_the_first_of_two_writers_of_the_same_content_is_kept(self, tmp_path: Path) -> None:
+        target = tmp_path / "folder"
+        with replaced_folder(target, keep_existing=True) as second:
+            (second / "half").write_text("second")
+            make(target, "first", keep_existing=True)
+        assert content_of(target) == "first"
+        assert names(tmp_path) == ["folder"]
+
+    def test_what_another_writer_writes_is_not_touched(self, tmp_path: Path) -> None:
+        """As where there are no locks, and nothing keeps a second writer out."""
+        target = tmp_path / "folder"
+        make(target, "old")
+        with replaced_folder(target) as folder:
+            (folder / "deep").mkdir()
+            (folder / "deep" / "file").write_text("first")
+            make(target, "second")
+            assert content_of(target) == "second"
+        assert content_of(target) == "first"
+        assert names(tmp_path) == ["folder"]
 
 
 class TestLinks:
@@ -289,7 +459,7 @@ class TestLeftovers:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """The other one has the lock when ours is made, and removes its file before ours is asked for."""
-        target, flock, between = tmp_path / "file", atomic._flock, [True]
+        target, flock, between = tmp_path / "file", lock_file._flock, [True]
 
         def flock_late(descriptor: int) -> bool | None:
             if between and between.pop():
@@ -297,9 +467,26 @@ class TestLeftovers:
                 assert names(tmp_path) == []
             return flock(descriptor)
 
-        monkeypatch.setattr(atomic, "_flock", flock_late)
+        monkeypatch.setattr(lock_file, "_flock", flock_late)
         write_file(target, b"new")
         assert names(tmp_path) == ["file"]
+
+    def test_a_folder_that_has_just_got_a_new_writer_is_not_removed(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The writer comes when the lock of the one that removes it is gone, and its folder is not."""
+        left = leave(tmp_path / f".file.{DEAD}", "lock", "content")
+        unlock, locks = lock_file.unlock_file, list[int | None]()
+
+        def unlock_and_be_interrupted(descriptor: int, path: Path) -> None:
+            unlock(descriptor, path)
+            locks.append(lock_file.lock_file(path))
+
+        monkeypatch.setattr(atomic, "unlock_file", unlock_and_be_interrupted)
+        remove_leftovers(tmp_path / "file")
+        assert names(left) == ["lock"]
+        assert locks[0] is not None
+        os.close(locks[0])
 
     def test_a_full_disk_leaves_no_empty_folder(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -311,6 +498,56 @@ class TestLeftovers:
         with pytest.raises(OSError, match="No space left"):
             write_file(tmp_path / "file", b"new")
         assert names(tmp_path) == []
+
+    def test_the_old_folder_of_a_writer_that_was_killed_between_two_renames_is_there_again(
+        self, tmp_path: Path
+    ) -> None:
+        left = leave(tmp_path / f".folder.{DEAD}", "lock")
+        make(left / "superseded", "old")
+        (left / "content").mkdir()
+        remove_leftovers(tmp_path / "folder")
+        assert content_of(tmp_path / "folder") == "old"
+        assert names(tmp_path) == ["folder"]
+
+    def test_the_old_folder_of_a_writer_that_was_killed_after_two_renames_is_removed(
+        self, tmp_path: Path
+    ) -> None:
+        make(leave(tmp_path / f".folder.{DEAD}", "lock") / "superseded", "old")
+        make(tmp_path / "folder", "new")
+        assert content_of(tmp_path / "folder") == "new"
+        assert names(tmp_path) == ["folder"]
+
+    def test_an_old_folder_that_cannot_get_its_name_back_is_not_removed(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        left = leave(tmp_path / f".folder.{DEAD}", "lock")
+        make(left / "superseded", "old")
+
+        def refuse(*_: object) -> None:
+            raise PermissionError(errno.EACCES, "Permission denied")
+
+        monkeypatch.setattr(os, "rename", refuse)
+        remove_leftovers(tmp_path / "folder")
+        assert content_of(left / "superseded") == "old"
+
+    @pytest.mark.parametrize("there_is_a_new_one", [False, True])
+    def test_folders_of_the_first_release_are_taken_up_when_their_writer_is_dead(
+        self, tmp_path: Path, there_is_a_new_one: bool
+    ) -> None:
+        make(tmp_path / ".folder.superseded", "old")
+        make(tmp_path / ".folder.unfinished", "half")
+        if there_is_a_new_one:
+            (tmp_path / ".folder.unfinished").rename(tmp_path / "folder")
+            (tmp_path / ".folder.unfinished").mkdir()
+        descriptor = os.open(tmp_path / ".folder.unfinished", os.O_RDONLY)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        before = names(tmp_path)
+        remove_leftovers(tmp_path / "folder")
+        assert names(tmp_path) == before  # as long as its writer is alive
+        os.close(descriptor)
+        remove_leftovers(tmp_path / "folder")
+        assert names(tmp_path) == ["folder"]
+        assert content_of(tmp_path / "folder") == ("half" if there_is_a_new_one else "old")
 
     def test_the_names_of_the_first_release_are_removed_when_they_are_old(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -338,7 +575,7 @@ class TestWithoutLocks:
             def flock(*_: object) -> None:
                 raise OSError(errno.ENOSYS, "Function not implemented")
 
-        monkeypatch.setattr(atomic, "fcntl", None if missing == "fcntl" else Refusing)
+        monkeypatch.setattr(lock_file, "fcntl", None if missing == "fcntl" else Refusing)
 
     def test_a_file_is_written_and_what_is_left_is_removed_a_day_later(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -395,7 +632,7 @@ class TestOnlyWriter:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Its holder ends between the opening of the file and the lock, and a third one comes."""
-        target, flock = tmp_path / "file", atomic._flock
+        target, flock = tmp_path / "file", lock_file._flock
         first, third = only_writer(target), only_writer(target)
         first.__enter__()
         between = [True]
@@ -406,7 +643,7 @@ class TestOnlyWriter:
                 third.__enter__()
             return flock(descriptor)
 
-        monkeypatch.setattr(atomic, "_flock", flock_late)
+        monkeypatch.setattr(lock_file, "_flock", flock_late)
         with pytest.raises(TargetBusyError):
             only_writer(target).__enter__()
         third.__exit__(None, None, None)
@@ -425,7 +662,7 @@ def test_it_can_be_imported_where_the_calls_of_linux_are_missing() -> None:
         "import sys, ctypes; sys.modules['fcntl'] = None\n"
         "def none(name, **_): raise TypeError('LoadLibrary() argument 1 must be str, not None')\n"
         "ctypes.CDLL = none\n"
-        "from anomaly_assets import atomic; print(atomic.fcntl, atomic._libc())\n"
+        "from anomaly_assets import atomic, linux, lock_file; print(lock_file.fcntl, linux._libc())\n"
         "print({'duckdb', 'dagster', 'dlt', 'fsspec', 'numpy'} & {*sys.modules})"
     )
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)

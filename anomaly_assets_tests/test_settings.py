@@ -194,6 +194,32 @@ def test_a_warehouse_that_is_no_place_to_write_to_is_refused_with_what_it_may_be
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "shown"),
+    [
+        ("ANOMALY_WAREHOUSE", "postgres:password=hidden sslrootcert=file://x", "postgres:…"),
+        ("ANOMALY_WAREHOUSE", "me:hidden@host://x", "…"),
+        ("ANOMALY_COMPUTE", "dask://me:hidden@scheduler:8786", "dask://…"),
+        ("ANOMALY_COMPUTE", "tcp://me:hidden@scheduler:8786", "…"),
+        ("ANOMALY_LAKE_DATA", "s3:/bucket/hidden", "s3:/…"),
+        ("ANOMALY_LAKE_DATA", "S3://bucket/hidden", "S3://…"),
+        ("ANOMALY_LAKE_DATA", "s3://me:hidden@bucket/lake", "s3://…"),
+    ],
+)
+def test_a_slip_in_an_address_is_refused_by_its_beginning_alone(
+    name: str, text: str, shown: str
+) -> None:
+    with pytest.raises(SettingsError) as raised:
+        Settings.from_environment({name: text})
+    assert str(raised.value).startswith(f"{name}={shown}: use ")
+    assert "hidden" not in str(raised.value)
+
+
+@pytest.mark.parametrize("text", ["data/lake", "/share/lake:1", "s3://bucket/lake", "gs://bucket"])
+def test_files_of_a_lake_are_in_a_folder_or_a_store(text: str) -> None:
+    assert Settings.from_environment({"ANOMALY_LAKE_DATA": text}).lake_data == text
+
+
 def test_a_published_database_that_is_a_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SettingsError) as raised:
         Settings.from_environment({"ANOMALY_DATABASE": str(tmp_path)})

@@ -14,7 +14,7 @@ from anomaly_assets.ingest.catalog import list_catalog
 from anomaly_assets.ingest.roots import open_root
 from anomaly_assets.tensors.cluster import decode_on_worker
 from anomaly_assets.tensors.spec import TensorSpec
-from anomaly_assets.version import code_version
+from anomaly_assets.tensors.versions import what_decides_pixels
 from anomaly_assets_tests.dask.cluster import Cluster
 from benchmarks.bench import Bench, seconds
 from benchmarks.dask import cluster_of, decode_only, load_on, to_decode
@@ -125,7 +125,9 @@ def _run_empty(executor: Executor, tasks: int) -> None:
     for _ in range(tasks):
         if len(pending) >= _WINDOW:
             pending.popleft().result()
-        pending.append(executor.submit(decode_on_worker, code_version(), [], {}, TensorSpec()))
+        pending.append(
+            executor.submit(decode_on_worker, what_decides_pixels(), [], {}, TensorSpec())
+        )
     while pending:
         pending.popleft().result()
 

@@ -118,7 +118,7 @@ def _insert(lake: Warehouse, files: list[_File]) -> tuple[float, float]:
     cpu, started = time.process_time(), time.perf_counter()
     for file in files:
         with lake.writing(), lake.connect(wide_rows=True) as connection:
-            _write(connection, file.images, iter(file.batches), None)
+            _write(connection, file.images, iter(file.batches), None, [])
     return time.process_time() - cpu, time.perf_counter() - started
 
 

@@ -1,6 +1,7 @@
 """Data quality in the UI: one Dagster check per property of `warehouse/checks.py`."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -15,8 +16,8 @@ from anomaly_assets.assets.reports import (
     table,
 )
 from anomaly_assets.assets.resources import WarehouseResource
+from anomaly_assets.atomic import write_file
 from anomaly_assets.datasets import SOURCE_DATASETS
-from anomaly_assets.settings import Settings
 from anomaly_assets.warehouse import checks as quality
 from anomaly_assets.warehouse.base import interrupted_queries
 from anomaly_assets.warehouse.publish import differences
@@ -43,6 +44,7 @@ def asset_checks(
         selected = {key.name for key in context.selected_asset_check_keys}
         # While images are there whose tensors are being made, tensors cannot be judged.
         alone = warehouse.warehouse.finishing if of_tensors else warehouse.warehouse.locked
+        folder = warehouse.pictures_folder / "checks"
         with alone(), warehouse.warehouse.connect() as connection:
             ensure_tables(connection)
             for check in checks:
@@ -54,7 +56,7 @@ def asset_checks(
                         spec=warehouse.settings.tensor_spec,
                     )
                     pictures = _pictures(
-                        context, asset, check, finding, connection, warehouse.settings
+                        context, asset, check, finding, connection, warehouse, folder
                     )
                     yield _result(asset, check, finding, pictures)
 
@@ -112,7 +114,8 @@ def _pictures(
     check: quality.Check,
     finding: quality.Finding,
     connection: duckdb.DuckDBPyConnection,
-    settings: Settings,
+    warehouse: WarehouseResource,
+    folder: Path,
 ) -> dict[str, Any]:
     """A sheet of the offenders, and where a larger one lies; nothing where there is nothing to see."""
     if finding.passed or not check.of_images:
@@ -120,13 +123,13 @@ def _pictures(
     from anomaly_assets.previews.drawing import as_jpeg
     from anomaly_assets.previews.offenders import offender_sheet, small_sheet
 
-    path = settings.database.absolute().parent / "contact_sheets" / "checks" / f"{check.name}.jpg"
+    path = folder / f"{check.name}.jpg"
 
     def draw() -> Pictures:
         with interrupted_queries(connection):
-            sheet = offender_sheet(connection, check.name, finding, settings)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(as_jpeg(sheet))
+            sheet = offender_sheet(connection, check.name, finding, warehouse.settings)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_file(path, as_jpeg(sheet))
         return {"pictures": picture(check.name, small_sheet(sheet, _MOST_BYTES))}
 
     pictures = new_pictures_of_check(context, dg.AssetCheckKey(asset, check.name), draw)

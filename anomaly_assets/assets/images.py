@@ -147,6 +147,8 @@ def catalogue_assets(dataset: SourceDataset) -> dg.AssetsDefinition:
                     run_id=context.run.run_id,
                     progress=listed.note,
                 )
+            if found.renaming:
+                context.log.info(found.renaming)
             if found.any_change:
                 with loading_pipeline(dataset, warehouse.warehouse) as pipeline:
                     load = dlt.run(
@@ -234,6 +236,7 @@ def _metadata(found: "Reconciliation", name: str, rows: int, shown: Shown) -> di
         "ignored_files": found.ignored,
         "listing_seconds": round(found.listing_seconds, 3),
         "rows": table(shown.columns, shown.rows) if is_table else rows_shown(shown, changes),
+        **({"renamed_images": found.renaming} if found.renaming and not is_table else {}),
         **({LISTING_DIGEST: found.listing_digest} if found.listing_digest else {}),
     }
 

@@ -44,7 +44,7 @@ def contact_sheets(
     """Draw the sheets from the stored tensors, unless the same ones lie there."""
     from anomaly_assets.previews.kept import current_sheets
 
-    folder = warehouse.settings.database.absolute().parent / "contact_sheets"
+    folder = warehouse.pictures_folder
     facts: dict[str, Any] = {}
 
     def draw() -> Pictures:

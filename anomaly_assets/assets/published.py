@@ -30,8 +30,8 @@ class PublishConfig(dg.Config):
     """Run config of the published database.
 
     Attributes:
-        adopt: Replace what is in the place of the published database, though this warehouse did not make it,
-            and own it from then on.
+        adopt: Replace what is in the place of the published database, though this warehouse did not make
+            it, and own it from then on.
         allow_shrink: Accept fewer than 80 % of the samples that a source dataset had, for instance because
             most of its files can no longer be decoded. The consent is recorded.
     """

@@ -179,7 +179,7 @@ def rows_shown(shown: Shown, changes: RowChanges) -> dg.MarkdownMetadataValue:
 
 
 def table(columns: Sequence[str], rows: Iterable[Iterable[object]]) -> dg.TableMetadataValue:
-    """A table that the UI shows as one; values are shown as text."""
+    """A table that the UI shows as one; values are shown as text, names in them as in a message."""
     schema = dg.TableSchema(columns=[dg.TableColumn(name) for name in columns])
     records = [
         dg.TableRecord(dict(zip(columns, row, strict=True)))

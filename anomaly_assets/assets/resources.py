@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 
 import dagster as dg
 import duckdb
@@ -15,8 +16,10 @@ from anomaly_assets.assets.interrupts import (
 from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.ingest.roots import RootError, refuse_bad_root
 from anomaly_assets.settings import Settings
+from anomaly_assets.version import code_version
 from anomaly_assets.warehouse.base import Warehouse, WarehouseBusyError
 from anomaly_assets.warehouse.opening import open_warehouse
+from anomaly_assets.warehouse.publish import pictures_folder
 from anomaly_assets.warehouse.source_datasets import dataset_lines
 
 
@@ -32,6 +35,7 @@ class WarehouseResource(dg.ConfigurableResource):
     _settings: Settings = PrivateAttr()
     _warehouse: Warehouse = PrivateAttr()
     _interrupts: Interrupts = PrivateAttr(default_factory=Interrupts)
+    _pictures_folder: Path | None = PrivateAttr(default=None)
     _used: bool = PrivateAttr(default=False)
     _refreshed: set[str] = PrivateAttr(default_factory=set)
     _kept: dict[str, str] = PrivateAttr(default_factory=dict)
@@ -39,7 +43,9 @@ class WarehouseResource(dg.ConfigurableResource):
 
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["WarehouseResource"]:
-        """Read the settings and hold the warehouse while the run lasts."""
+        """Read the settings, note which code runs, and hold the warehouse while the run lasts."""
+        _load_what_decodes()
+        code_version()  # of the code that runs; that on the disk may be another when it is published
         self._settings = Settings.from_environment()
         import_what_duckdb_imports()
         log = context.log.info if context.log else print
@@ -97,6 +103,13 @@ class WarehouseResource(dg.ConfigurableResource):
         return self._warehouse
 
     @property
+    def pictures_folder(self) -> Path:
+        """The folder for contact sheets; asked of the published database once in a run."""
+        if self._pictures_folder is None:
+            self._pictures_folder = pictures_folder(self.warehouse, self._settings.database)
+        return self._pictures_folder
+
+    @property
     def refreshed(self) -> set[str]:
         """Source datasets whose root was loaded in this run; assets add theirs."""
         return self._refreshed
@@ -110,6 +123,12 @@ class WarehouseResource(dg.ConfigurableResource):
     def removed(self) -> dict[str, int]:
         """Source datasets that this run removed, with their number of images."""
         return self._removed
+
+
+def _load_what_decodes() -> None:
+    """Import what steps import later, so that a checkout that is changed meanwhile changes nothing."""
+    import anomaly_assets.ingest.reconcile
+    import anomaly_assets.tensors.build  # noqa: F401
 
 
 def _bad_roots(context: dg.InitResourceContext, settings: Settings) -> Iterator[RootError]:

@@ -105,9 +105,9 @@ def parse_labels(content: bytes) -> DeclaredLabels:
     declared: dict[str, int] = {}
     malformed: list[int] = []
     for number, line in enumerate(content.decode("utf-8-sig", "replace").splitlines(), start=1):
-        fields = [field.strip() for field in line.split("\t")]
-        if not any(fields) or (number == 1 and [*filter(None, fields)] == ["1"]):
+        if not (text := line.strip()) or (number == 1 and text == "1"):
             continue
+        fields = [field.strip() for field in line.split("\t")]
         if (
             len(fields) < 3
             or fields[1] not in ("0", "1")

@@ -19,7 +19,12 @@ Counts: TypeAlias = Mapping[str, Mapping[Split, tuple[int, int]]]
 """Category and split to the number of good and of anomalous images."""
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
-_TAKEN = frozenset({"anomaly", "harmonised", "main", "shared", "summaries", "system", "temp"})
+_MOST_CHARACTERS = 40
+
+TAKEN_NAMES_FILE = "taken_names.json"
+"""Names that stand for something else; `anomaly_assets_tests/datasets/taken.py` writes it."""
+
+_TABLES_FOLDER = Path(__file__).parents[1] / "warehouse" / "sql"
 
 
 @dataclass(frozen=True)
@@ -33,13 +38,15 @@ class SourceDataset:
         licence: Under which terms the images may be used.
         classify: Relative path to what the file is; pure, never raises.
         parse_labels: Content of a labels file to what it declares, where the dataset has such files.
+        max_labels_bytes: The largest labels file that is given to `parse_labels`; a larger one is a
+            stray. A row of DAGM's takes 30 bytes, and parsing up to 30 times as much memory as the file.
         formats: What images and masks may be encoded as, in Pillow's names; nothing else is decoded.
         training_is_good: Whether the authors say that no training image is anomalous; it is checked.
         official_counts: How many images the authors published; what is there is compared with it.
         default_root: The root when the environment names none; without it, the dataset is left out.
 
     Raises:
-        ValueError: The name cannot be that of a schema, or already is one.
+        ValueError: The name is too long, is no name of a schema, or stands for something else already.
     """
 
     name: str
@@ -47,16 +54,25 @@ class SourceDataset:
     licence: str
     classify: Callable[[str], Record]
     parse_labels: Callable[[bytes], DeclaredLabels] | None = None
+    max_labels_bytes: int = 4 * 1024 * 1024
     formats: tuple[str, ...] = ("PNG",)
     training_is_good: bool = False
     official_counts: Callable[[], Counts] | None = None
     default_root: str | None = None
 
     def __post_init__(self) -> None:
-        if not _NAME.fullmatch(self.name) or self.name in _TAKEN or self.name.endswith("_staging"):
+        taken = taken_names().get(self.name)
+        if taken is not None:
             raise ValueError(
-                f"{self.name!r} cannot be the name of a source dataset: use lower-case words joined by "
-                f"single underscores, none of {', '.join(sorted(_TAKEN))}, and no _staging at the end."
+                f"{self.name!r} cannot be the name of a source dataset, because it is {taken}: choose "
+                "another one."
+            )
+        is_name = _NAME.fullmatch(self.name) and len(self.name) <= _MOST_CHARACTERS
+        if not is_name or self.name.endswith("_staging"):
+            raise ValueError(
+                f"{self.name[: 2 * _MOST_CHARACTERS]!r} cannot be the name of a source dataset: use "
+                "lower-case words joined by single underscores, such as pill_inspection, with at most "
+                f"{_MOST_CHARACTERS} characters and no _staging at the end."
             )
 
     @cached_property
@@ -72,6 +88,23 @@ class SourceDataset:
     def root_variable(self) -> str:
         """Environment variable that names the root of this source dataset."""
         return f"{self.name.upper()}_ROOT"
+
+
+@cache
+def taken_names() -> Mapping[str, str]:
+    """Return names that no source dataset can have, each with what it stands for.
+
+    They are the words of SQL, the schemas of DuckDB, what Dagster keeps for itself, and the tables, assets,
+    groups and databases of this project: as a schema, an op or a group they would be ambiguous.
+    """
+    names = dict.fromkeys(table_names(), "a table of this project")
+    listed = json.loads(resources.files(__package__).joinpath(TAKEN_NAMES_FILE).read_text("utf-8"))
+    return {**names, **{name: what for what, each in listed.items() for name in each}}
+
+
+def table_names() -> frozenset[str]:
+    """Return the names of the tables of this project: each has an SQL file, so that none is left out."""
+    return frozenset(path.stem for path in _TABLES_FOLDER.glob("*.sql"))
 
 
 @cache

@@ -51,6 +51,8 @@ def main(arguments: list[str] | None = None) -> int:
     ) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    if found.renaming:
+        print(found.renaming)
     for table, changes in found.tables.items():
         print(
             f"{dataset.name}.{table}: {changes.inserted} inserted, {changes.updated} updated, "

@@ -1,6 +1,8 @@
 """Listing plus layout gives the catalogue: one row per image, one row per stray file.
 
-Masks and images are paired by name, one to one, within their category, split and defect folder.
+Masks and images are paired by name, one to one, within their category, split and defect folder. Names are
+compared in one spelling (`FileEntry.canonical_path`), and files are read by their own: an image has the
+same id in a folder, in an archive of Windows or of a Mac, and in a store.
 Nothing that lies below the root disappears without a row: an image, a mask named by its image, a
 stray with a reason, or junk that every copy may carry.
 """
@@ -17,6 +19,7 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 
 from anomaly_assets.datasets import SOURCE_DATASETS, SourceDataset
+from anomaly_assets.datasets.names import as_text, canonical_path, normalized, shown, spelled
 from anomaly_assets.datasets.record import (
     UNSPECIFIED,
     DeclaredLabels,
@@ -26,7 +29,14 @@ from anomaly_assets.datasets.record import (
     PairKey,
     Stray,
 )
-from anomaly_assets.ingest.roots import FileEntry, FileUnreadableError, Root, as_text
+from anomaly_assets.ingest.roots import (
+    TOO_LARGE,
+    FileEntry,
+    FileTooLargeError,
+    FileUnreadableError,
+    Root,
+    too_large,
+)
 
 IMAGES_SCHEMA = pa.schema(
     [
@@ -98,7 +108,7 @@ def list_catalog(dataset: SourceDataset, root: Root, progress: Progress | None =
     listing = _Listing()
     with _no_garbage_collection():
         files = _counted(root.files(), progress)
-        for entry in sorted(files, key=lambda entry: (entry.path.count("/"), entry.path)):
+        for entry in sorted(files, key=_shallow_first):
             listing.add(dataset, entry)
         declared = listing.read_declared_labels(dataset, root)
         images = _image_rows(dataset, root, listing, declared)
@@ -122,6 +132,12 @@ def _no_garbage_collection() -> Iterator[None]:
     finally:
         if collected:
             gc.enable()
+
+
+def _shallow_first(entry: FileEntry) -> tuple[int, str, bool, str]:
+    """Order files by depth and name; of two with one canonical path, that spelling comes first."""
+    path = entry.canonical_path
+    return path.count("/"), path, entry.path != path, entry.path
 
 
 def _counted(files: Iterator[FileEntry], progress: Progress | None) -> Iterator[FileEntry]:
@@ -152,27 +168,37 @@ class _Listing:
     labels: list[tuple[LabelsFile, FileEntry]] = field(default_factory=list)
     strays: dict[str, tuple[str, str | None]] = field(default_factory=dict)
     ignored: int = 0
-    _seen: set[str] = field(default_factory=set)
+    _seen: dict[str, FileEntry] = field(default_factory=dict)
 
     def add(self, dataset: SourceDataset, entry: FileEntry) -> None:
-        record = dataset.classify(entry.path)
+        """Note what a file is; of two files with one canonical path, the first one counts."""
+        path, own = entry.canonical_path, entry.meant_path
+        record = dataset.classify(path)
         if isinstance(record, Stray):
-            self.stray(record.relative_path, entry.problem or record.reason)
+            # It has no id and no counterpart, so that it is named as it is found.
+            as_found = record if own == path else dataset.classify(own)
+            named = as_found if isinstance(as_found, Stray) else record
+            self.stray(named.relative_path, entry.problem or named.reason)
         elif not isinstance(record, (ImageFile, MaskFile, LabelsFile)):
             self.ignored += 1
         elif entry.problem:
-            self.stray(entry.path, entry.problem)
+            self.stray(own, entry.problem)
         elif as_text(record.relative_path) in self._seen:
-            self.stray(entry.path, "duplicate_path", f"also found as {record.relative_path}")
+            first = self._seen[as_text(record.relative_path)]
+            if first.canonical_path == path:
+                detail = f"the same name as {spelled(first.meant_path)}, which is taken"
+                self.stray(own, "ambiguous_name", detail)
+            else:
+                self.stray(own, "duplicate_path", f"also found as {shown(record.relative_path)}")
         else:
-            self._seen.add(as_text(record.relative_path))
+            self._seen[as_text(record.relative_path)] = entry
             if isinstance(record, ImageFile):
                 self.images.setdefault(record.pair_key, []).append((record, entry))
             elif isinstance(record, LabelsFile):
                 self.labels.append((record, entry))
             elif record.pair_key in self.masks:
-                first = self.masks[record.pair_key][0].relative_path
-                self.stray(record.relative_path, "duplicate_mask", f"the image has {first}")
+                mask = self.masks[record.pair_key][0].relative_path
+                self.stray(record.relative_path, "duplicate_mask", f"the image has {shown(mask)}")
             else:
                 self.masks[record.pair_key] = (record, entry)
 
@@ -180,7 +206,7 @@ class _Listing:
         path = as_text(path)
         if path in self.strays and detail is None:
             detail = "listed more than once"
-        self.strays[path] = (reason, as_text(detail) if detail else None)
+        self.strays[path] = (reason, detail)
 
     def read_declared_labels(
         self, dataset: SourceDataset, root: Root
@@ -189,18 +215,24 @@ class _Listing:
         for record, entry in self.labels:
             if dataset.parse_labels is None:
                 continue
+            most_bytes = dataset.max_labels_bytes
             try:
-                labels = dataset.parse_labels(root.read(entry.path))
+                if entry.size_bytes > most_bytes:
+                    raise too_large(entry.path, most_bytes)
+                labels = dataset.parse_labels(root.read(entry.path, entry.version, most_bytes))
+            except FileTooLargeError as error:
+                self.stray(record.relative_path, TOO_LARGE, str(error))
+                continue
             except FileUnreadableError as error:
                 self.stray(record.relative_path, "unreadable_labels", str(error))
                 continue
             declared[record.category, record.split] = labels
             if labels.malformed_lines:
-                shown = ", ".join(map(str, labels.malformed_lines[:20]))
+                numbers = ", ".join(map(str, labels.malformed_lines[:20]))
                 self.stray(
                     record.relative_path,
                     "malformed_labels",
-                    f"{len(labels.malformed_lines)} lines not understood: {shown}",
+                    f"{len(labels.malformed_lines)} lines not understood: {numbers}",
                 )
         return declared
 
@@ -209,14 +241,15 @@ class _Listing:
         for key, (mask, _) in self.masks.items():
             if key not in self.images:
                 self.stray(mask.relative_path, "orphan_mask")
-        listed = {path.casefold() for path in (*self._seen, *self.strays)}
+        listed = {canonical_path(path).casefold() for path in (*self._seen, *self.strays)}
         for record, _ in self.labels:
             labels = declared.get((record.category, record.split))
             folder = record.relative_path.rsplit("/", 2)[0]
             for name in labels.label_index_of if labels else ():
-                path = f"{folder}/{name}"
+                path = f"{folder}/{normalized(name)}"
                 if path.casefold() not in listed:
-                    self.stray(path, "declared_but_missing", f"named in {record.relative_path}")
+                    detail = f"named in {shown(record.relative_path)}"
+                    self.stray(path, "declared_but_missing", detail)
 
 
 def _image_rows(
@@ -227,14 +260,14 @@ def _image_rows(
 ) -> pa.Table:
     rows = []
     label_index_of = {
-        (*where, name.casefold()): index
+        (*where, normalized(name).casefold()): index
         for where, labels in declared.items()
         for name, index in labels.label_index_of.items()
     }
     for key, images in listing.images.items():
         for position, (image, entry) in enumerate(images):
             mask = listing.masks.get(key) if position == 0 else None
-            filename = entry.path.rpartition("/")[2]
+            filename = image.relative_path.rpartition("/")[2]
             declared_index = label_index_of.get((image.category, image.split, filename.casefold()))
             anomalous = image.label == "anomalous" or (
                 image.label is None and (mask is not None or declared_index == 1)
@@ -288,5 +321,5 @@ def _no_images(dataset: SourceDataset, root: Root, listing: _Listing) -> str:
     return (
         f"{root.uri} holds no image in the layout of {dataset.title} ({counted}).{hint} "
         f"Point {dataset.root_variable} at the folder that holds the category folders, for example "
-        f"above {next(iter(listing.strays))!r}."
+        f"above '{shown(next(iter(listing.strays)))}'."
     )

@@ -8,13 +8,16 @@ from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 
+from anomaly_assets.datasets.names import shown
 from anomaly_assets.ingest.roots import (
     MAX_FILE_BYTES,
     TOO_LARGE,
     FileEntry,
+    FileUnreadableError,
     Root,
     RootError,
-    bounded,
+    changed,
+    too_large,
     unreadable,
 )
 
@@ -36,7 +39,7 @@ class FolderRoot(Root):
                 entries = os.scandir(os.path.join(self._folder, prefix))
             except OSError as error:
                 raise RootError(
-                    f"{os.path.join(self._folder, prefix)!r} cannot be listed: {error.strerror}. "
+                    f"'{shown(os.path.join(self._folder, prefix))}' cannot be listed: {error.strerror}. "
                     "Nothing was changed, because an unlisted folder would look like deleted files."
                 ) from error
             with entries:
@@ -63,7 +66,7 @@ class FolderRoot(Root):
             path,
             status.st_size,
             _modified_at(status),
-            f"{status.st_size}-{status.st_mtime_ns}",
+            _version(status),
             problem,
         )
 
@@ -71,10 +74,14 @@ class FolderRoot(Root):
         real = os.path.realpath(os.path.join(self._folder, path))
         return real.startswith(self._real_prefix)
 
-    def read(self, path: str) -> bytes:
-        """Read one file, as long as it is one and lies below the folder.
+    def read(
+        self, path: str, version: str | None = None, most_bytes: int = MAX_FILE_BYTES
+    ) -> bytes:
+        """Read one file, as long as it is one and lies below the folder; see `Root`.
 
-        What a listing found may be something else by now; a pipe must not be waited for.
+        What a listing found may be something else by now; a pipe must not be waited for. The version is
+        compared before and after reading, on the descriptor: the bytes are then those of that version,
+        although the file was written to or its name given to another file meanwhile.
         """
         try:
             descriptor = os.open(
@@ -86,14 +93,27 @@ class FolderRoot(Root):
                     raise ValueError("not a regular file")
                 if not self._stays_inside(path):
                     raise ValueError("a link that leads out of the root")
+                if version not in (None, _version(status)):
+                    raise changed(path)
                 # Python makes room for as many bytes as are asked for, so no more than that.
-                return bounded(file.read(min(status.st_size, MAX_FILE_BYTES) + 1))
+                content = file.read(min(status.st_size, most_bytes) + 1)
+                if version not in (None, _version(os.fstat(descriptor))):
+                    raise changed(path)
+        except FileUnreadableError:
+            raise
         except (OSError, ValueError) as error:
             if not os.path.isdir(self._folder):
                 raise RootError(
-                    f"{self._folder} was there when this run began, and is gone."
+                    f"{shown(self._folder)} was there when this run began, and is gone."
                 ) from error
             raise unreadable(path, error) from error
+        if len(content) > most_bytes:
+            raise too_large(path, most_bytes)
+        return content
+
+
+def _version(status: os.stat_result) -> str:
+    return f"{status.st_size}-{status.st_mtime_ns}"
 
 
 def _modified_at(status: os.stat_result) -> datetime | None:

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from anomaly_assets.datasets import SourceDataset
+from anomaly_assets.datasets.names import normalized, normalized_forms_of, shown
 from anomaly_assets.ingest.catalog import Catalog, Progress, list_catalog, listing_digest
 from anomaly_assets.ingest.roots import RootError, open_root, root_error
 from anomaly_assets.warehouse.base import Warehouse
@@ -97,6 +98,7 @@ class Reconciliation:
         listing_digest: Changes exactly when the listing does; None where only some categories were
             compared, because then it says nothing about what is loaded.
         listing_seconds: How long listing the root took.
+        renamed: Images that are loaded under an id in which their name was not normalised.
     """
 
     root_uri: str
@@ -104,11 +106,23 @@ class Reconciliation:
     tables: dict[str, TableChanges]
     listing_digest: str | None
     listing_seconds: float = 0.0
+    renamed: int = 0
 
     @property
     def any_change(self) -> bool:
         """Whether there is something to load."""
         return any(changes.any for changes in self.tables.values())
+
+    @property
+    def renaming(self) -> str | None:
+        """A sentence about images that get another id by this load; None where there are none."""
+        if not self.renamed:
+            return None
+        return (
+            f"{self.renamed} images have a new image_id, because names are now normalised: accents are one "
+            "letter each (NFC), and names in zip archives are read as UTF-8 where they are. Their files "
+            "are the same, and are decoded again."
+        )
 
 
 def reconcile(
@@ -124,8 +138,8 @@ def reconcile(
 ) -> Reconciliation:
     """List a root and compare it with what is loaded.
 
-    Changes no rows of the dataset but what a killed load left. If there is something to load, the row of the
-    dataset in `source_datasets` is written, so that the warehouse lists it before its first row arrives.
+    Changes no rows of the dataset but what a killed load left. If there is something to load, the row of
+    the dataset in `source_datasets` is written, so that the warehouse lists it before a row is there.
 
     Args:
         dataset: The source dataset.
@@ -158,6 +172,8 @@ def reconcile(
             raise root_error(dataset, error, counts) from error
         seconds = time.monotonic() - started
         _refuse_unknown_categories(dataset, catalog, loaded, categories)
+        if categories:
+            categories = _spellings(connection, dataset, catalog, categories)
         size = _Size.of(catalog, loaded, categories, stored)
         if stored and stored.from_samples and not from_samples:
             _refuse_part_of_samples(dataset, categories)
@@ -170,7 +186,9 @@ def reconcile(
             ),
         }
         digest = None if categories else listing_digest(catalog)
-        found = Reconciliation(root.uri, catalog.ignored, tables, digest, seconds)
+        listed = _in_categories(catalog.images, categories)
+        renamed = _renamed(connection, dataset, listed) if tables["images"].deleted else 0
+        found = Reconciliation(root.uri, catalog.ignored, tables, digest, seconds, renamed)
         if found.any_change or stored is None or stored.from_samples != from_samples:
             with warehouse.writing():
                 _record(connection, dataset, found, size, catalog, from_samples, run_id)
@@ -278,14 +296,50 @@ def _refuse_unknown_categories(
     dataset: SourceDataset, catalog: Catalog, loaded: dict[str, int], categories: Sequence[str]
 ) -> None:
     listed = set(catalog.images["category"].unique().to_pylist())
-    unknown = sorted(set(categories) - listed - set(loaded))
+    known = listed | set().union(*map(normalized_forms_of, loaded))
+    unknown = sorted(
+        name for name in categories if name not in loaded and normalized(name) not in known
+    )
     if unknown:
-        named = ", ".join(sorted(listed)[:_MOST_NAMED]) or "none"
+        asked = ", ".join(f"'{shown(name)}'" for name in unknown)
+        named = ", ".join(map(shown, sorted(listed)[:_MOST_NAMED])) or "none"
         more = f" and {len(listed) - _MOST_NAMED} more" if len(listed) > _MOST_NAMED else ""
         raise UnknownCategoryError(
-            f"{dataset.title} has no category {', '.join(map(repr, unknown))}. "
-            f"Below the root: {named}{more}."
+            f"{dataset.title} has no category {asked}. Below the root: {named}{more}."
         )
+
+
+def _spellings(
+    connection: duckdb.DuckDBPyConnection,
+    dataset: SourceDataset,
+    catalog: Catalog,
+    categories: Sequence[str],
+) -> list[str]:
+    """Return categories in all spellings with which rows of theirs begin, listed or loaded.
+
+    Stray files keep their own spelling, and rows of the first release all do.
+    """
+    folders: set[str] = set()
+    for table, listed in (("images", catalog.images), ("stray_files", catalog.stray_files)):
+        folders.update(_first_folders(listed).unique().to_pylist())
+        if table_exists(connection, dataset.name, table):
+            query = "SELECT DISTINCT split_part(relative_path, '/', 1) FROM query_table($table)"
+            rows = connection.execute(query, {"table": f"{dataset.name}.{table}"}).fetchall()
+            folders.update(folder for (folder,) in rows)
+    asked = set().union(*map(normalized_forms_of, categories))
+    return sorted(folder for folder in folders if normalized_forms_of(folder) & asked)
+
+
+def _renamed(
+    connection: duckdb.DuckDBPyConnection, dataset: SourceDataset, listed: pa.Table
+) -> int:
+    """Count the loaded images that are listed under a normalised name instead of their old one."""
+    connection.register("listed", listed.select(["relative_path"]))
+    parameters = {"table": f"{dataset.name}.images"}
+    new = {path for (path,) in connection.execute(_NEW, parameters).fetchall()}
+    gone = [path for (path,) in connection.execute(_GONE, parameters).fetchall()]
+    connection.unregister("listed")
+    return sum(not new.isdisjoint(normalized_forms_of(path)) for path in gone)
 
 
 def _refuse_part_of_samples(dataset: SourceDataset, categories: Sequence[str]) -> None:
@@ -306,16 +360,19 @@ def _refuse_shrinking(dataset: SourceDataset, root_uri: str, catalog: Catalog, s
         f"{{ops: {{{dataset.name}: {{config: {{allow_shrink: true}}}}}}}}"
     )
     raise ShrunkRootError(
-        f"{why}{root_uri} lists {size.listed} images of {dataset.title}, {size.loaded} are loaded{accepted}; "
-        f"nothing was changed.{remedy if size.mark else ''}"
+        f"{why}{root_uri} lists {size.listed} images of {dataset.title}, {size.loaded} are loaded"
+        f"{accepted}; nothing was changed.{remedy if size.mark else ''}"
     )
 
 
 def _in_categories(table: pa.Table, categories: Sequence[str]) -> pa.Table:
     if not categories:
         return table
-    first_folders = pc.list_element(pc.split_pattern(table["relative_path"], "/", max_splits=1), 0)
-    return table.filter(pc.is_in(first_folders, pa.array(categories, pa.string())))
+    return table.filter(pc.is_in(_first_folders(table), pa.array(categories, pa.string())))
+
+
+def _first_folders(table: pa.Table) -> pa.ChunkedArray:
+    return pc.list_element(pc.split_pattern(table["relative_path"], "/", max_splits=1), 0)
 
 
 def _changes(
@@ -337,6 +394,13 @@ def _changes(
     changed = [category for category, *counts, _ in rows if any(counts)]
     return TableChanges(_in_categories(listed, changed), category_scope(changed), *totals)
 
+
+_NEW = "SELECT relative_path FROM listed ANTI JOIN query_table($table) USING (relative_path)"
+
+_GONE = """
+SELECT relative_path FROM query_table($table) ANTI JOIN listed USING (relative_path)
+WHERE regexp_matches(relative_path, '[^\\x00-\\x7F]')
+"""
 
 _COMPARE = """
 SELECT

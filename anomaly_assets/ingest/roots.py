@@ -7,7 +7,9 @@ without reading any content, and reads one file's bytes at a time from any threa
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,12 +18,14 @@ from pathlib import Path
 from urllib.parse import quote, unquote
 
 from anomaly_assets.datasets import SourceDataset
+from anomaly_assets.datasets.names import canonical_path, shown
+from anomaly_assets.warehouse.locations import is_file, shown_scheme
 
 MAX_FILE_BYTES = 256 * 1024 * 1024
-"""No image, mask or `Labels.txt` of these datasets comes near; larger files are not read."""
+"""No image or mask of these datasets comes near; larger files are not read."""
 
 TOO_LARGE = "file_too_large"
-"""Problem of a file above `MAX_FILE_BYTES`."""
+"""Problem of a file above `MAX_FILE_BYTES`, and of a labels file above what its parser takes."""
 
 _UNPACK_FIRST = (".tar", ".tgz", ".tar.gz", ".tar.xz", ".tar.bz2", ".7z", ".rar")
 
@@ -34,16 +38,25 @@ class FileUnreadableError(OSError):
     """One file below a root could not be read; the root as a whole may be fine."""
 
 
+class FileChangedError(FileUnreadableError):
+    """A file is not the one that was listed: its bytes must not be stored under the listed version."""
+
+
+class FileTooLargeError(FileUnreadableError):
+    """A file has more bytes than may be read of it."""
+
+
 @dataclass(frozen=True, slots=True)
 class FileEntry:
     """A file below a root.
 
     Attributes:
-        path: Relative to the root, `/` between parts, as the store spells it.
+        path: Relative to the root, `/` between parts, as the store spells it; what `Root.read` takes.
         size_bytes: Size of the (uncompressed) content.
         modified_at: When the store says it was last modified, in UTC.
         version: Changes when the content may have changed: etag, crc, or size and mtime.
         problem: Why the file cannot be used at all, else None.
+        name: What the path means, where the root has evidence that its spelling needs decoding, else None.
     """
 
     path: str
@@ -51,6 +64,17 @@ class FileEntry:
     modified_at: datetime | None
     version: str
     problem: str | None = None
+    name: str | None = None
+
+    @property
+    def meant_path(self) -> str:
+        """The path as text: `name` where there is one, else `path`."""
+        return self.path if self.name is None else self.name
+
+    @property
+    def canonical_path(self) -> str:
+        """The path in the spelling of ids and pairs; never for reading."""
+        return canonical_path(self.meant_path)
 
 
 class Root(ABC):
@@ -71,11 +95,21 @@ class Root(ABC):
         """
 
     @abstractmethod
-    def read(self, path: str) -> bytes:
-        """Read one file whole.
+    def read(
+        self, path: str, version: str | None = None, most_bytes: int = MAX_FILE_BYTES
+    ) -> bytes:
+        """Read one file whole; bytes are counted as they come, and no more than `most_bytes` are kept.
+
+        Args:
+            path: Relative to the root, as it was listed.
+            version: The version that was listed; None takes whatever is there now.
+            most_bytes: Refuse a file that has more.
 
         Raises:
-            FileUnreadableError: It is gone, not permitted, damaged in its archive, or too large.
+            FileChangedError: The file has another version than `version`, or got one while it was read.
+            FileTooLargeError: It has more than `most_bytes` bytes.
+            FileUnreadableError: It is gone, not permitted, or damaged in its archive.
+            RootError: The root is gone, or its store does not answer.
         """
 
     def uri_of(self, path: str) -> str:
@@ -111,16 +145,27 @@ def open_root(location: str) -> Root:
 
         _refuse_other_archives(safe_address(location))
         return open_store(location)
-    _refuse_other_archives(location)
-    path = Path(unquote(location.removeprefix("file://")) if "://" in location else location)
-    path = Path(os.path.abspath(path.expanduser()))
+    path = _local_path(location)
     if path.is_dir():
         return FolderRoot(path)
     if not path.exists():
-        raise RootError(f"{path} does not exist.")
+        if not is_file(location):  # it was meant to be an address, which may hold a password
+            raise RootError(
+                f"{shown_scheme(location)}: this is neither a path that exists nor an address. An address "
+                "has two slashes, such as s3://bucket/prefix or https://host/folder/."
+            )
+        _refuse_other_archives(shown(path))
+        raise RootError(f"{shown(path)} does not exist.")
+    _refuse_other_archives(shown(path))
     if path.suffix.lower() == ".zip":
         return ZipRoot(LocalArchive(str(path)))
-    raise RootError(f"{path} is neither a folder nor a .zip archive.")
+    raise RootError(f"{shown(path)} is neither a folder nor a .zip archive.")
+
+
+def _local_path(location: str) -> Path:
+    if location[:7].lower() == "file://":
+        location = unquote(re.sub("^localhost/", "/", location[7:]), errors="surrogateescape")
+    return Path(os.path.abspath(Path(location).expanduser()))
 
 
 def refuse_bad_root(dataset: SourceDataset, location: str) -> None:
@@ -146,7 +191,9 @@ def root_error(dataset: SourceDataset, error: RootError, consequence: str = "") 
 
 
 def _is_remote(location: str) -> bool:
-    return "://" in location and not location.startswith("file://")
+    """Return whether a location is an address; `://` further on is part of a path."""
+    scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", location)
+    return scheme is not None and scheme[1].lower() != "file"
 
 
 def _refuse_other_archives(address: str) -> None:
@@ -157,23 +204,29 @@ def _refuse_other_archives(address: str) -> None:
         )
 
 
-def as_text(path: str) -> str:
-    """The path as valid Unicode: bytes that are not UTF-8 are shown in hexadecimal."""
-    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+def too_large(path: str, most_bytes: int) -> FileTooLargeError:
+    """Make the error for a file that has more bytes than may be read of it."""
+    return FileTooLargeError(f"{shown(path)}: larger than {most_bytes} bytes")
 
 
-def bounded(content: bytes) -> bytes:
-    """The content, unless it is larger than `MAX_FILE_BYTES`.
+def changed(path: str) -> FileChangedError:
+    """Make the error for a file that has another version than the listed one."""
+    return FileChangedError(
+        f"{shown(path)}: not the file that was listed, because it was changed or replaced since"
+    )
 
-    Raises:
-        ValueError: It is.
-    """
-    if len(content) > MAX_FILE_BYTES:
-        raise ValueError(f"larger than {MAX_FILE_BYTES} bytes")
-    return content
+
+_OF_THE_MACHINE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
+"""Error numbers that tell of missing memory or descriptors, whichever file is opened."""
 
 
 def unreadable(path: str, error: Exception) -> FileUnreadableError:
-    """The error for one file, with a reason that people can read."""
+    """Make the error for one file, with a reason that people can read.
+
+    Raises:
+        OSError: `error` itself, where it is about the machine and not about the file.
+    """
+    if getattr(error, "errno", None) in _OF_THE_MACHINE:
+        raise error
     reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return FileUnreadableError(f"{as_text(path)}: {as_text(reason)}")
+    return FileUnreadableError(f"{shown(path)}: {shown(reason)}")

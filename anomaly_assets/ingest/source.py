@@ -113,8 +113,8 @@ def load(
 def why_not_listed(dataset: SourceDataset, settings: Settings, warehouse: Warehouse) -> str | None:
     """Return why a run does not list the root of a source dataset; None if it does.
 
-    Samples of the repository never join data that somebody named a root for: not in a warehouse that holds
-    such data, either.
+    Samples of the repository are never mixed with data from a named root, so they are not listed for a
+    warehouse that holds such data either.
     """
     if settings.roots[dataset.name] is None:
         return f"{dataset.root_variable} is empty"

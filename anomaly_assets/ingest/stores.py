@@ -6,14 +6,17 @@ have, or does not give, is a file that cannot be read.
 
 from __future__ import annotations
 
+import io
+import re
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
-from functools import partial
+from html import unescape
 from typing import IO, Any
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote, urljoin, urlsplit
 
 from anomaly_assets.ingest.archives import ZipRoot
 from anomaly_assets.ingest.requests import WEB_SCHEMES, Store
@@ -21,13 +24,18 @@ from anomaly_assets.ingest.roots import (
     MAX_FILE_BYTES,
     TOO_LARGE,
     FileEntry,
+    FileTooLargeError,
     FileUnreadableError,
     Root,
     RootError,
+    changed,
 )
 
 _HEADS_AT_ONCE = 16
 _BLOCK_BYTES = 1024 * 1024
+
+MAX_PAGE_BYTES = 32 * 1024 * 1024
+"""Bytes of one page that lists a web folder; 200,000 names take about as many."""
 
 
 def open_store(location: str) -> Root:
@@ -40,9 +48,9 @@ def open_store(location: str) -> Root:
         RootError: The scheme is unknown, its extra is not installed, or an archive cannot be read.
     """
     store = Store(location)
-    if urlsplit(store.uri).path.lower().endswith(".zip"):
+    if store.path.lower().endswith(".zip"):
         return ZipRoot(StoredArchive(store))
-    if store.query:
+    if store.scheme in WEB_SCHEMES and "?" in location:
         raise RootError(
             f"{store.uri}: an address with a query can only be that of a zip archive, because every "
             "file of a folder would need a query of its own."
@@ -64,29 +72,59 @@ class StoredArchive:
     def open(self) -> IO[bytes]:
         """Open it for its directory, which lies at the end."""
         try:
-            opened = self.store.request(
-                lambda: self.store.filesystem.open(
-                    self._path, "rb", block_size=_BLOCK_BYTES, cache_type="bytes"
-                ),
-                self.uri,
-            )
+            info = self.store.request(lambda: self.store.filesystem.info(self._path), self.uri)
         except FileUnreadableError as error:
             raise RootError(f"{self.uri} cannot be opened: {error}") from None
-        if not opened.seekable():
+        if not info.get("size") or not info.get("partial", True):
             raise RootError(
                 f"{self.uri}: the server does not give parts of a file (no ranges). Download the "
                 "archive and give its path."
             )
-        return opened
+        return io.BufferedReader(_Ranges(self, int(info["size"])), _BLOCK_BYTES)
 
     def read(self, start: int, end: int) -> bytes:
         """Read a range."""
-        read = self.store.filesystem.cat_file
-        return self.store.request(lambda: bytes(read(self._path, start=start, end=end)), self.uri)
+        return self.store.read(self._path, self.uri, end - start, part=(start, end))
 
     @property
     def _path(self) -> str:
         return f"{self.store.path}?{self.store.query}" if self.store.query else self.store.path
+
+
+class _Ranges(io.RawIOBase):
+    """An archive as a file that can seek: each read is one range, as long as what is asked for."""
+
+    def __init__(self, archive: StoredArchive, size_bytes: int) -> None:
+        self._archive = archive
+        self._size_bytes = size_bytes
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size_bytes}[whence]
+        if base + offset < 0:
+            raise OSError("a position before the beginning of the archive")
+        self._position = base + offset
+        return self._position
+
+    def readinto(self, buffer: Any) -> int:
+        end = min(self._position + len(buffer), self._size_bytes)
+        if end <= self._position:
+            return 0
+        try:
+            content = self._archive.read(self._position, end)
+        except (
+            FileUnreadableError
+        ) as error:  # zipfile would say of any OSError that it is no archive
+            raise RootError(f"The directory of an archive cannot be read: {error}") from None
+        buffer[: len(content)] = content
+        self._position += len(content)
+        return len(content)
 
 
 class StoreRoot(Root):
@@ -105,14 +143,12 @@ class StoreRoot(Root):
         if not found:
             raise RootError(f"{self.uri} does not exist, or is empty.")
         for path, info in found.items():
-            etag = str(info.get("ETag") or info.get("etag") or "").strip('"')
             size_bytes = int(info.get("size") or 0)
-            modified_at = _modified_at(info)
             yield FileEntry(
                 path,
                 size_bytes,
-                modified_at,
-                f"etag-{etag}" if etag else f"{size_bytes}-{modified_at}",
+                _modified_at(info),
+                _version(info),
                 TOO_LARGE if size_bytes > MAX_FILE_BYTES else info.get("problem"),
             )
 
@@ -127,10 +163,19 @@ class StoreRoot(Root):
             if len(name) > start and not name.endswith("/")
         }
 
-    def read(self, path: str) -> bytes:
-        """Read one object."""
-        read = self._store.filesystem.cat_file
-        return self._store.request(lambda: bytes(read(self._name(path))), path)
+    def read(
+        self, path: str, version: str | None = None, most_bytes: int = MAX_FILE_BYTES
+    ) -> bytes:
+        """Read one object, with one request; see `Root`."""
+
+        def refuse_another(info: Mapping[str, Any]) -> None:
+            if version is not None and _is_another(version, info):
+                raise changed(path)
+
+        content = self._store.read(self._name(path), path, most_bytes, accept=refuse_another)
+        if version is not None and _is_another(version, {"size": len(content)}):
+            raise changed(path)
+        return content
 
     def _name(self, path: str) -> str:
         return f"{self._store.path}/{path}"
@@ -140,40 +185,113 @@ class WebRoot(StoreRoot):
     """A web folder whose server lists it in HTML; versions are etags, asked for file by file."""
 
     def _find(self) -> dict[str, dict[str, Any]]:
-        names = [name for name in self._linked(f"{self.uri}/") if not name.endswith("/")]
-        paths = [unquote(name[len(self.uri) + 1 :]) for name in names]
+        paths = [path for path in self._linked() if not path.endswith("/")]
         pool = ThreadPoolExecutor(_HEADS_AT_ONCE, thread_name_prefix="head")
         try:
-            return dict(zip(paths, pool.map(self._info, names), strict=True))
+            return dict(zip(paths, pool.map(self._info, paths), strict=True))
         finally:
             pool.shutdown(cancel_futures=True)
 
-    def _info(self, name: str) -> dict[str, Any]:
+    def _info(self, path: str) -> dict[str, Any]:
         info = self._store.filesystem.info
         try:
-            return dict(self._store.request(lambda: info(name), name))
+            return dict(self._store.request(lambda: info(self._name(path)), path))
         except FileUnreadableError:
             return {"problem": "broken_link"}
 
-    def _linked(self, folder: str) -> Iterator[str]:
-        """Addresses of the files and folders below a folder."""
-        listed = self._store.filesystem.ls
-        pending, seen = [folder], {folder}
+    def _linked(self) -> Iterator[str]:
+        """Paths of the files and folders below the root; those of folders end with `/`."""
+        pending, seen = [""], {""}
         while pending:
-            current = pending.pop()
-            for name in self._store.request(partial(listed, current, detail=False), current):
-                # Servers offer other orders by queries, and the way up as dots.
-                address = name.split("?")[0].split("#")[0]
-                below = address[len(current) :]
-                if address in seen or not address.startswith(current) or ".." in below.split("/"):
+            folder = pending.pop()
+            for path in self._links_of(folder):
+                # Besides what is in it, a page links to itself in other orders, and to folders above it.
+                if path in seen or not path.startswith(folder) or ".." in path.split("/"):
                     continue
-                seen.add(address)
-                yield address
-                if address.endswith("/"):
-                    pending.append(address)
+                seen.add(path)
+                yield path
+                if path.endswith("/"):
+                    pending.append(path)
+
+    def _links_of(self, folder: str) -> Iterator[str]:
+        """Paths that the page of a folder links to, as far as they are below the root.
+
+        Raises:
+            RootError: The page has more than `MAX_PAGE_BYTES` bytes, or the server does not answer.
+            FileUnreadableError: The server does not give it.
+        """
+        address = self._name(folder)
+        try:
+            page = self._store.read(address, address, MAX_PAGE_BYTES)
+        except FileTooLargeError as error:
+            raise RootError(
+                f"{error}, which is no list of files. Point the root at a folder that the server lists."
+            ) from None
+        root = urlsplit(f"{self.uri}/")
+        above = unquote(root.path)
+        for link in _links(page.decode("utf-8", "replace")):
+            try:
+                told = urlsplit(urljoin(address, link))
+            except ValueError:
+                continue
+            path = unquote(told.path)
+            if told.netloc.lower() == root.netloc.lower() and path.startswith(above):
+                yield path[len(above) :]
 
     def _name(self, path: str) -> str:
         return f"{self.uri}/{quote(path)}"
+
+
+def _links(page: str) -> list[str]:
+    """List what an HTML page links to, in time proportional to its length; of plain text, its addresses."""
+    found: dict[str, None] = {}
+    for tag in _LINK.finditer(page):
+        if link := _TARGET.search(tag[0]):
+            with suppress(ValueError):  # an entity of thousands of digits, which is no letter
+                found[unescape(link["quoted"] or link["plain"])] = None
+    return list(found) or _ADDRESS.findall(page)
+
+
+_LINK = re.compile(r"<a\s[^<>]*", re.IGNORECASE)
+_TARGET = re.compile(
+    r"""\shref\s*=\s*(?:(?P<quote>["'])(?P<quoted>[^"']+)(?P=quote)|(?P<plain>[^\s"'>]+))""",
+    re.IGNORECASE,
+)
+_ADDRESS = re.compile(r"https?://[-a-zA-Z0-9@:%_+.~#?&/=]+")
+
+
+def _version(info: Mapping[str, Any]) -> str:
+    """What a store says of an object, as a version: its etag, or size and time."""
+    etag = _etag(info)
+    return f"etag-{etag}" if etag else f"{int(info.get('size') or 0)}-{_modified_at(info)}"
+
+
+def _is_another(version: str, info: Mapping[str, Any]) -> bool:
+    """Whether what came is known to be of another version than the listed one.
+
+    Only what was listed and came with the answer, too, can be compared: there are servers that tell the
+    size of a file in one answer and not in the next.
+    """
+    if version.startswith(_ETAG):
+        etag = _etag(info)
+        return bool(etag) and _opaque(etag) != _opaque(version.removeprefix(_ETAG))
+    size, _, modified_at = version.partition("-")
+    listed = ((size, "0", info.get("size")), (modified_at, "None", _modified_at(info)))
+    return any(
+        known != unknown and now is not None and known != str(now) for known, unknown, now in listed
+    )
+
+
+_ETAG = "etag-"
+
+
+def _etag(info: Mapping[str, Any]) -> str:
+    return str(info.get("ETag") or info.get("etag") or "").strip('"')
+
+
+def _opaque(etag: str) -> str:
+    """An etag without its mark of weakness, which some servers give in one answer and not in the next."""
+    return etag.removeprefix("W/").strip('"')
 
 
 def _modified_at(info: Mapping[str, Any]) -> datetime | None:

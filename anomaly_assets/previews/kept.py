@@ -13,6 +13,7 @@ from pathlib import Path
 
 import duckdb
 
+from anomaly_assets.atomic import sync_tree, write_file
 from anomaly_assets.previews import sheets
 
 _DRAWING = 2
@@ -69,10 +70,13 @@ def current_sheets(
     for name in names:
         (folder / f"{name}.webp").unlink(missing_ok=True)
     for name, content in small.items():
-        (folder / f"{name}.webp").write_bytes(content)
+        write_file(folder / f"{name}.webp", content)
     if files:
         lying = [path.relative_to(folder).as_posix() for path in files]
-        note.write_text(json.dumps({"digest": digest, "files": lying, "small": [*small]}), "utf-8")
+        noted = json.dumps({"digest": digest, "files": lying, "small": [*small]})
+        # Else a power cut could leave the note, and sheets that are empty and never drawn again.
+        sync_tree(folder)
+        write_file(note, noted.encode())
     return ContactSheets(small, files, images, drawn=True)
 
 

@@ -30,7 +30,8 @@ from anomaly_assets.previews.drawing import (
     write,
 )
 from anomaly_assets.settings import Settings
-from anomaly_assets.tensors.decode import IMAGE_COLUMNS, StaleImage, decode_batch
+from anomaly_assets.tensors.batches import stale_images
+from anomaly_assets.tensors.decode import IMAGE_COLUMNS, DecodingError, StaleImage, decode_batch
 from anomaly_assets.tensors.spec import TensorSpec
 from anomaly_assets.warehouse.checks import Finding
 from anomaly_assets.warehouse.schema import statement
@@ -129,7 +130,7 @@ def _pixels(
     parameters = {"columns": IMAGE_COLUMNS, "image_ids": image_ids}
     for shape, tensor, mask, image in connection.execute(query, parameters).fetchall():
         if tensor is None:
-            missing.append(StaleImage(**image))
+            missing += stale_images([image])
         else:
             found[image["image_id"]] = Pixels.from_bytes(shape, tensor, mask)
     return found | _decoded(missing, settings)
@@ -142,7 +143,7 @@ def _decoded(images: Iterable[StaleImage], settings: Settings) -> dict[str, Pixe
         return {}
     try:
         rows = decode_batch(readable, roots, spec).tensors.to_pylist()
-    except RootError:  # it went away; whoever needs it for more than a picture says so
+    except (DecodingError, RootError):  # what needs more than a picture of it ends in a message
         return {}
     return {row["image_id"]: _from_row(row, spec) for row in rows}
 

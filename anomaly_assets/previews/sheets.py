@@ -15,6 +15,7 @@ from urllib.parse import quote
 import duckdb
 from PIL import Image, ImageDraw
 
+from anomaly_assets.atomic import write_file
 from anomaly_assets.previews.drawing import (
     ANOMALOUS,
     FAINT_INK,
@@ -278,7 +279,7 @@ def write_full_sheets(samples: Iterable[Sample], folder: Path, source_dataset: s
 
     def keep(path: Path, sheet: Image.Image) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(as_jpeg(sheet))
+        write_file(path, as_jpeg(sheet))
         files.append(path)
 
     for category, members in groupby(samples, key=lambda sample: sample.category):

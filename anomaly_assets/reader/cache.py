@@ -6,8 +6,10 @@
         samples.arrow  the metadata
         about.json     which snapshot and selection it is; the statistics for `normalised()`
 
-A folder gets that name when everything in it is on disk, so what has it is complete. Until then it is
-called `.unfinished-…`, and stays so when its writer is killed.
+A folder gets that name when everything in it is on disk, so what has it is complete. Until then it lies in
+a hidden folder, `.<name>.….unfinished`, which the next writer of the same selection removes if its writer
+was killed. Several processes may write the same selection at once: the first one that is ready gives it
+its name.
 """
 
 from __future__ import annotations
@@ -16,22 +18,26 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
-import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
+from stat import S_ISDIR
 from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
 
+from anomaly_assets.atomic import replaced_folder, resolved, sync
 from anomaly_assets.reader.batch import Batch, BoolArray, IntArray, UInt8Array
 from anomaly_assets.reader.selection import Selection
 
-_UNFINISHED = ".unfinished-"
+_UNFINISHED = re.compile(r"\..+\.unfinished|\.unfinished-.+")
+"""A hidden folder, as this release names it or the first one did."""
+
 _FORMAT = 1
 """Part of the name, so that no version of this module opens what another one wrote differently."""
 
@@ -68,15 +74,26 @@ class CachedSelection:
 
 
 def cached_selections(directory: str | Path) -> list[CachedSelection]:
-    """What `Samples.cache` left in a directory, the oldest first: of every snapshot, half-written too."""
-    folders = [path for path in Path(directory).iterdir() if path.is_dir()]
-    return sorted(
-        (_entry(folder) for folder in folders if _is_ours(folder)), key=lambda e: e.changed_at
-    )
+    """What `Samples.cache` left in a directory, the oldest first: of every snapshot, half-written too.
+
+    Raises:
+        FileNotFoundError: There is no such directory.
+    """
+    try:
+        folders = [path for path in Path(directory).iterdir() if path.is_dir()]
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f"{directory} does not exist: name the directory that Samples.cache was given."
+        ) from None
+    found = []
+    for folder in filter(_is_ours, folders):
+        with suppress(FileNotFoundError):  # finished, or removed, since the directory was listed
+            found.append(_entry(folder))
+    return sorted(found, key=lambda entry: entry.changed_at)
 
 
 def _is_ours(folder: Path) -> bool:
-    return folder.name.startswith(_UNFINISHED) or (folder / "about.json").exists()
+    return bool(_UNFINISHED.fullmatch(folder.name)) or (folder / "about.json").exists()
 
 
 def _description(folder: Path) -> dict[str, Any]:
@@ -89,15 +106,15 @@ def _description(folder: Path) -> dict[str, Any]:
 
 
 def _entry(folder: Path) -> CachedSelection:
-    about = {} if folder.name.startswith(_UNFINISHED) else _description(folder)
+    about = {} if _UNFINISHED.fullmatch(folder.name) else _description(folder)
     complete = bool(about)
-    stats = [path.stat() for path in (folder, *folder.iterdir())]
+    stats = [path.stat() for path in (folder, *folder.rglob("*"))]
     return CachedSelection(
         folder=folder,
         snapshot_id=about.get("snapshot_id"),
         asked_for=about.get("asked_for"),
         samples=about.get("samples", 0),
-        size_bytes=sum(stat.st_size for stat in stats[1:]),
+        size_bytes=sum(stat.st_size for stat in stats if not S_ISDIR(stat.st_mode)),
         changed_at=datetime.fromtimestamp(max(stat.st_mtime for stat in stats), timezone.utc),
         complete=complete,
     )
@@ -120,22 +137,14 @@ def keep(directory: Path, selection: Selection, batches: Iterable[Batch]) -> Pat
         raise ValueError("There are no samples to cache.")
     if selection.snapshot_id is None:
         raise ValueError("Only a published database can be cached: run `make materialize` first.")
+    directory = resolved(directory)
     folder = directory / f"{selection.snapshot_id[:16]}-{_digest(selection)}"
     if folder.is_dir():
         return folder
     directory.mkdir(parents=True, exist_ok=True)
     _refuse_full_disk(directory, selection)
-    unfinished = directory / f"{_UNFINISHED}{uuid.uuid4().hex}"
-    unfinished.mkdir()
-    try:
+    with replaced_folder(folder, keep_existing=True, make_durable=sync) as unfinished:
         _write(unfinished, selection, batches)
-        try:
-            os.rename(unfinished, folder)
-        except OSError:
-            if not folder.is_dir():  # else somebody wrote the same meanwhile
-                raise
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
     return folder
 
 
@@ -157,11 +166,15 @@ def read(folder: Path) -> tuple[Selection, CachedPixels]:
         pixels = CachedPixels(folder, selection.mask_from_file)
         pixels.check(selection.shape)
     except (OSError, ValueError, KeyError, TypeError, EOFError, pa.ArrowInvalid) as error:
-        raise CacheError(
-            f"{folder} is no cached selection, or is damaged: {error}. Delete it; Samples.cache "
-            "writes it again."
-        ) from error
+        raise _unreadable(folder, error) from error
     return selection, pixels
+
+
+def _unreadable(folder: Path, error: Exception) -> CacheError:
+    return CacheError(
+        f"{folder} is no cached selection, or is damaged: {error}. Delete it; Samples.cache "
+        "writes it again."
+    )
 
 
 class CachedPixels:
@@ -215,7 +228,10 @@ class CachedPixels:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._open()
+        try:
+            self._open()
+        except (OSError, ValueError, EOFError) as error:
+            raise _unreadable(self._folder, error) from error
 
 
 def _copied(mapped: UInt8Array, positions: IntArray) -> UInt8Array:

@@ -8,31 +8,35 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
-from anomaly_assets.reader.held import HeldFile
-from anomaly_assets.warehouse.base import sql_literal
 from anomaly_assets.warehouse.locations import is_file
-from anomaly_assets.warehouse.publishing.snapshots import find_snapshot
+from anomaly_assets.warehouse.publishing.held import OpenFile
+from anomaly_assets.warehouse.publishing.opened import (
+    DatabaseError,
+    Opened,
+    explained,
+    open_file,
+)
+from anomaly_assets.warehouse.publishing.snapshots import open_snapshot
 
-_CATALOG = "published"
+__all__ = ["Database", "DatabaseError", "connect", "explained"]
 
 _NEWEST_SNAPSHOT = "SELECT snapshot_id FROM snapshots ORDER BY published_at DESC LIMIT 1"
+
+# Of one text, because DuckDB combines hashes of several values by exclusive or, in which order is lost.
+_LAYOUT = "SELECT count(*), bit_xor(hash(image_id || ' ' || rowid)) FROM image_tensors"
 
 _MEMORY_BYTES = 512 * 1024 * 1024
 """Of what was read, DuckDB keeps so much for the next time; by default it would keep up to 80 % of the
 machine's memory, in each worker."""
 
-_inherited: list[duckdb.DuckDBPyConnection] = []
+_inherited: list[Opened] = []
 """Connections of the parent of a forked process: using them, or ending them, would hang."""
-
-
-class DatabaseError(RuntimeError):
-    """What was opened cannot be read, or is no published database; the message says what to do."""
 
 
 def connect(location: str, *, snapshot: str | None = None) -> duckdb.DuckDBPyConnection:
@@ -50,73 +54,17 @@ def connect(location: str, *, snapshot: str | None = None) -> duckdb.DuckDBPyCon
     if not is_file(location):
         from anomaly_assets.reader.remote import connect_remote
 
-        return connect_remote(location, snapshot=snapshot)
-    return _connect_file(locate(location, snapshot))
-
-
-def locate(location: str, snapshot: str | None = None) -> Path:
-    """The file that holds a snapshot; see `connect` for arguments and errors."""
-    if not is_file(location):
-        raise DatabaseError("Only what is published as a file has a path.")
-    path = Path(location)
-    if snapshot is not None:
-        path = find_snapshot(path, snapshot)
-    if not path.exists():
-        raise FileNotFoundError(
-            f"{path} does not exist: run `make materialize`, or name the published file "
-            "(in the call, or in ANOMALY_DATABASE)."
-        )
-    if path.is_dir():
-        raise DatabaseError(f"{path} is a folder: name the published file in it.")
-    return path
-
-
-def _connect_file(path: Path, name: Path | None = None) -> duckdb.DuckDBPyConnection:
-    # A DuckDB of our own, so that settings and connections of the caller's do not meet ours.
-    connection = duckdb.connect(":memory:")
-    try:
-        with explained(str(name or path)):
-            # Blobs are copied by the thread that asks for them; more would only take its memory.
-            connection.execute("SET threads = 1")
-            connection.execute("SET TimeZone = 'UTC'")
-            connection.execute(f"ATTACH {sql_literal(str(path))} AS {_CATALOG} (READ_ONLY)")
-            connection.execute(f"USE {_CATALOG}.main")
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-@contextmanager
-def explained(location: str) -> Iterator[None]:
-    """Turn what DuckDB says about a file into an error that says what to do.
-
-    Raises:
-        DatabaseError: DuckDB could not read it.
-    """
-    try:
-        yield
-    except duckdb.CatalogException as error:
-        raise DatabaseError(
-            f"{location} is no published database of this project: {_first_line(error)}. "
-            "`make materialize` makes one."
-        ) from error
-    except (duckdb.IOException, duckdb.SerializationException, duckdb.InternalException) as error:
-        raise DatabaseError(
-            f"{location} cannot be read: {_first_line(error)}. If the file is damaged, delete it and run "
-            "`make materialize`, which publishes it again."
-        ) from error
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0].rstrip(".")
+        return connect_remote(location, snapshot=snapshot)[0].connection
+    if snapshot is None:
+        return open_file(Path(location)).connection
+    return open_snapshot(location, snapshot)[1].connection
 
 
 class Database:
     """One snapshot of a published database, open in every process that reads from it.
 
-    It can be pickled. A process that got it by a fork or a pickle opens the same snapshot for itself
-    when it first reads, even after another one was published under the same name.
+    It can be pickled, and used by several threads. A process that got it by a fork or a pickle opens the
+    same snapshot for itself when it first reads, even after another one was published under the same name.
 
     Attributes:
         location: What was opened, as it was named.
@@ -124,106 +72,154 @@ class Database:
     """
 
     def __init__(self, location: str, snapshot: str | None = None) -> None:
-        path = locate(location, snapshot)
-        self._file = HeldFile(path)
-        self._open_with(_connect_file(self._file.address(), path), str(path))
+        self._published = Path(os.path.abspath(location))
+        if snapshot is None:
+            self._open_with(open_file(Path(location)), location)
+        else:
+            found, opened = open_snapshot(location, snapshot)
+            self._open_with(opened, str(found.path), found.snapshot_id)
+        if self._held is None or not self._held.has_address():
+            self._note_layout()  # a fork has nothing else to compare
 
-    def _open_with(self, connection: duckdb.DuckDBPyConnection, location: str) -> None:
+    def _open_with(self, opened: Opened, location: str, snapshot_id: str | None = None) -> None:
         self.location = location
         self._memory_bytes = _MEMORY_BYTES
-        self._process = os.getpid()
-        self._connection: duckdb.DuckDBPyConnection | None = connection
+        # One attribute, because another thread may close it meanwhile.
+        self._state: tuple[int | None, Opened | None] = os.getpid(), opened
+        self._held = opened.file
+        self._layout: tuple[Any, ...] | None = None
         try:
             with explained(self.location):
-                self.snapshot_id = _snapshot_id(self._connection)
-            _limit_memory(self._connection, self._memory_bytes)
-            # A cursor does not inherit where its connection stands.
-            self._use = _use(self._connection)
+                self.snapshot_id = snapshot_id or newest_id(opened.connection)
+            _limit_memory(opened.connection, self._memory_bytes)
         except BaseException:
             self.close()
             raise
 
-    def cursor(self) -> duckdb.DuckDBPyConnection:
-        """A connection of this process, for one thread; close it after use.
+    def opened(self) -> Opened:
+        """Return what is open in this process; one that has not yet read opens it.
 
         Raises:
             DatabaseError: The samples were closed, or their snapshot is there no more.
         """
-        if self._process != os.getpid():
-            if self._connection is not None:
-                _inherited.append(self._connection)
-            self._connection, self._process = self._again(), os.getpid()
-            _limit_memory(self._connection, self._memory_bytes)
-        if self._connection is None:
+        process, opened = self._state
+        if process != os.getpid():
+            if opened is not None:
+                _inherited.append(opened)
+            opened = self._again()
+            _limit_memory(opened.connection, self._memory_bytes)
+            self._state, self._held = (os.getpid(), opened), opened.file
+        if opened is None:
             raise DatabaseError(f"{self.location} was closed: open the samples again.")
-        cursor = self._connection.cursor()
-        cursor.execute(self._use)
-        return cursor
+        return opened
 
-    def file(self) -> HeldFile:
-        """The file of the snapshot, held open in this process.
+    def cursor(self) -> duckdb.DuckDBPyConnection:
+        """Return a connection of this process, for one thread; close it after use.
 
         Raises:
-            DatabaseError: See `cursor`.
+            DatabaseError: See `opened`.
         """
-        if self._file.opened is None:
-            self.cursor().close()  # which opens it in a process that did not yet
-        return self._file
+        return self.opened().cursor()
+
+    @contextmanager
+    def unchanged(self) -> Iterator[Opened]:
+        """Give what is open in this process, and refuse what the block has read if it was changed by then.
+
+        Raises:
+            DatabaseError: The file was written to, or see `opened`.
+        """
+        opened = self.opened()
+        file = opened.file.opened if opened.file is not None else None
+        self._refuse_written(file)
+        try:
+            yield opened
+        finally:
+            self._refuse_written(file)
+
+    def _refuse_written(self, file: OpenFile | None) -> None:
+        """Raise if a file was written to. DuckDB goes by what it read of the file when it opened it."""
+        if file is not None and not file.is_as_opened():
+            raise DatabaseError(
+                f"{self.location} was written to since these samples were opened: open them "
+                "again. A published file that is in use is replaced by `mv`, not by `cp`."
+            )
 
     def allow_memory(self, further_bytes: int) -> None:
         """Let DuckDB take more memory, in each process: for who reads wide rows."""
         self._memory_bytes += further_bytes
-        if self._connection is not None:
-            _limit_memory(self._connection, self._memory_bytes)
+        process, opened = self._state
+        if process == os.getpid() and opened is not None:
+            _limit_memory(opened.connection, self._memory_bytes)
 
     def close(self) -> None:
-        """Close it in this process."""
-        if self._process == os.getpid() and self._connection is not None:
-            self._connection.close()
-            self._connection = None
-            self._file.close()
+        """Close it in this process, as soon as the last thread that reads from it is done."""
+        process, opened = self._state
+        if process == os.getpid() and opened is not None:
+            # connection.close() would end the queries of other threads with an error of DuckDB's. It closes
+            # by itself when nothing refers to it any more.
+            self._state = process, None
+            if opened.file is not None:
+                opened.file.close()
 
-    def _again(self) -> duckdb.DuckDBPyConnection:
-        name = Path(self.location)
-        for address in (self._file.address(), name):
-            try:
-                file = HeldFile(name, address)
-                connection = _connect_file(file.address(), name)
-                with explained(self.location):
-                    found = _snapshot_id(connection)
-            except (DatabaseError, OSError):
-                continue
-            if found == self.snapshot_id:
-                self._file = file
-                return connection
-            connection.close()
-        try:
-            file = HeldFile(locate(self.location, self.snapshot_id))
-            connection = _connect_file(file.address(), name)
-            self._file = file
-            return connection
-        except (ImportError, LookupError, OSError) as error:
-            raise DatabaseError(
-                f"{self.location} was replaced since these samples were opened (snapshot "
-                f"{self.snapshot_id}), and this process cannot get at the old file. Open the samples "
-                "again, keep older snapshots (ANOMALY_KEEP_SNAPSHOTS), or read from `Samples.cache`."
-            ) from error
+    def _again(self) -> Opened:
+        for opened in self._found_again():
+            with suppress(duckdb.Error):
+                if self._is_same(opened):
+                    return opened
+            opened.close()
+        raise self._replaced()
+
+    def _found_again(self) -> Iterator[Opened]:
+        """Open what may hold the snapshot: the file that was opened, what has its name now, older ones."""
+        if self._held is not None:
+            with suppress(DatabaseError, OSError):
+                yield open_file(self._published, self._held)
+        with suppress(DatabaseError, LookupError, OSError):
+            if self.snapshot_id is None:
+                yield open_file(self._published)
+            else:
+                yield open_snapshot(self._published, self.snapshot_id)[1]
+
+    def _is_same(self, opened: Opened) -> bool:
+        """Return whether rows that were found before are the same in what is open now."""
+        held, file = self._held, opened.file
+        if held and file and file.has_address() and held.state == file.state:
+            return True
+        # A file with the same content can have it in other rows, for instance after it was compacted.
+        return (
+            newest_id(opened.connection) == self.snapshot_id
+            and _layout(opened.connection) == self._layout
+        )
+
+    def _replaced(self) -> DatabaseError:
+        return DatabaseError(
+            f"{self.location} was replaced since these samples were opened (snapshot "
+            f"{self.snapshot_id}), and this process cannot get at the old file. Open the samples "
+            "again, keep older snapshots (ANOMALY_KEEP_SNAPSHOTS), or read from `Samples.cache`."
+        )
+
+    def _note_layout(self) -> None:
+        process, opened = self._state
+        if self._layout is None and process == os.getpid() and opened is not None:
+            with explained(self.location), opened.cursor() as cursor:
+                self._layout = _layout(cursor)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_connection": None, "_process": None}
+        self._note_layout()
+        return {**self.__dict__, "_state": (None, None)}
 
 
-def _snapshot_id(connection: duckdb.DuckDBPyConnection) -> str | None:
+def newest_id(connection: duckdb.DuckDBPyConnection) -> str | None:
+    """Return the id of the snapshot that an open database holds; None where nothing was ever published."""
     found = connection.execute(_NEWEST_SNAPSHOT).fetchone()
     return str(found[0]) if found else None
+
+
+def _layout(connection: duckdb.DuckDBPyConnection) -> tuple[Any, ...] | None:
+    """Return a digest of which image is in which row."""
+    return connection.execute(_LAYOUT).fetchone()
 
 
 def _limit_memory(connection: duckdb.DuckDBPyConnection, memory_bytes: int) -> None:
     # Not for every cursor: DuckDB empties what it holds for reuse, which made reading 3 times slower.
     connection.execute(f"SET memory_limit = '{memory_bytes} bytes'")
-
-
-def _use(connection: duckdb.DuckDBPyConnection) -> str:
-    query = "SELECT current_catalog(), current_schema()"
-    catalog, schema = connection.execute(query).fetchall()[0]
-    return f'USE "{catalog}"."{schema}"'

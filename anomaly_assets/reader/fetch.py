@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -12,7 +13,7 @@ import duckdb
 import numpy as np
 
 from anomaly_assets.reader.batch import BoolArray, IntArray, UInt8Array
-from anomaly_assets.reader.connect import Database, explained
+from anomaly_assets.reader.connect import Database, DatabaseError, explained
 
 _MOST_RUNS = 64
 """Runs per statement: planning takes longer than reading beyond that."""
@@ -152,9 +153,11 @@ class DatabasePixels:
                 bounds = [int(rows[0]), int(rows[-1]), rows.tolist()]
                 cursor.execute(_MASKS, bounds)
                 fetched = np.empty((len(rows), height, width), np.uint8)
+                count = 0
                 while (found := cursor.fetchone()) is not None:
-                    number = np.searchsorted(rows, found[0])
-                    fetched[number] = np.frombuffer(found[1], np.uint8).reshape(height, width)
+                    fetched[np.searchsorted(rows, found[0])] = pixels_of(found[1], (height, width))
+                    count += 1
+                refuse_missing(len(rows) - count, self._database.location)
                 masks[some] = fetched if place is None else fetched[place]
         return masks
 
@@ -180,6 +183,7 @@ class DatabasePixels:
             statement = " UNION ALL ".join([_IMAGES] * len(runs))
             bounds = [bound for run in runs for bound in run]
             filled += _fill(images[filled:], cursor.execute(statement, bounds))
+        refuse_missing(len(rows) - filled, self._database.location)
 
 
 def _sorted(rows: IntArray) -> tuple[IntArray, IntArray | None]:
@@ -197,9 +201,40 @@ def _fill(arrays: UInt8Array, result: duckdb.DuckDBPyConnection) -> int:
     """
     count = 0
     while (row := result.fetchone()) is not None:
-        arrays[count] = np.frombuffer(row[0], np.uint8).reshape(arrays.shape[1:])
+        arrays[count] = pixels_of(row[0], arrays.shape[1:])
         count += 1
     return count
+
+
+def refuse_missing(count: int, location: str) -> None:
+    """Raise if rows were not found: their arrays would hold whatever was in memory.
+
+    Args:
+        count: How many.
+        location: Where they were when the samples were opened.
+
+    Raises:
+        DatabaseError: There are some.
+    """
+    if count:
+        raise DatabaseError(
+            f"{location} has {count} rows less than when these samples were opened: open them again."
+        )
+
+
+def pixels_of(blob: bytes, shape: tuple[int, ...]) -> UInt8Array:
+    """Return a blob as an array.
+
+    Raises:
+        DatabaseError: It has another size.
+    """
+    try:
+        return np.frombuffer(blob, np.uint8).reshape(shape)
+    except ValueError:
+        raise DatabaseError(
+            f"A tensor has {len(blob)} bytes instead of {math.prod(shape)}: the database is damaged. "
+            "Delete it and run `make materialize`, which publishes it again."
+        ) from None
 
 
 # Runs of neighbours, because DuckDB skips what lies outside a range of rows, and looks at every row

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from anomaly_assets.datasets.names import shown
 from anomaly_assets.reader.batch import IntArray, UInt8Array
 
 Statistics = Mapping[tuple[str, str], tuple[Sequence[float], Sequence[float]]]
@@ -48,8 +49,9 @@ class Normalisation:
         ]
         if missing:
             raise LookupError(
-                f"No pixel statistics are stored for {', '.join(missing)}: they are made of good training "
-                "images, and there are none. Leave these categories out, or normalise them yourself."
+                f"No pixel statistics are stored for {', '.join(map(shown, missing))}: they are made of "
+                "good training images, and there are none. Leave these categories out, or normalise them "
+                "yourself."
             )
         numbers = {key: number for number, key in enumerate(categories)}
         means = np.array([statistics[key][0] for key in categories])

@@ -6,67 +6,102 @@ statement asks the catalogue, so that many samples are asked for at once (docs/d
 
 from __future__ import annotations
 
-import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-import duckdb
 import numpy as np
 
 from anomaly_assets.reader.batch import BoolArray, IntArray, UInt8Array
-from anomaly_assets.reader.connect import Database, DatabaseError, explained
+from anomaly_assets.reader.connect import Database, DatabaseError, explained, newest_id
+from anomaly_assets.reader.fetch import pixels_of, refuse_missing
 from anomaly_assets.warehouse.base import WarehouseError
-from anomaly_assets.warehouse.lake.connection import connect_lake
+from anomaly_assets.warehouse.lake.connection import open_published
 from anomaly_assets.warehouse.locations import LakeLocation, MotherDuckLocation, parse_location
+from anomaly_assets.warehouse.publishing.opened import Opened
 
 _FETCHED_BYTES = 64 * 1024 * 1024
 _PARQUET_BYTES = 1024 * 1024 * 1024
 
 
-def connect_remote(location: str, *, snapshot: str | None = None) -> duckdb.DuckDBPyConnection:
+def connect_remote(location: str, *, snapshot: str | None = None) -> tuple[Opened, str | None]:
     """Open what is published on a lake or in MotherDuck, read-only, with its tables current.
 
     Args:
         location: `ducklake:postgres:…` or `md:NAME`.
         snapshot: Id of the snapshot to open instead of the newest, or the beginning of one.
 
+    Returns:
+        The database, and the id of its snapshot, by which it can be opened again; None in MotherDuck.
+
     Raises:
         LookupError: Nothing is published, or not this snapshot; the message names those that exist.
         DatabaseError: It cannot be reached; the message has no password in it.
         LocationError: The location makes no sense.
     """
+    parsed = parse_location(location)
     try:
-        parsed = parse_location(location)
-        if isinstance(parsed, MotherDuckLocation):
+        if isinstance(parsed, LakeLocation):
+            connection, published = open_published(parsed, "published", snapshot=snapshot)
+            opened, snapshot_id = Opened(connection, None), published.snapshot_id
+        else:
+            assert isinstance(parsed, MotherDuckLocation)
             if snapshot is not None:
                 raise DatabaseError(f"{parsed.name}: snapshots are kept on lakes and beside files.")
             from anomaly_assets.warehouse.motherduck import connect_motherduck
 
-            return connect_motherduck(parsed)
-        connection = connect_lake(location, snapshot=snapshot)
+            opened, snapshot_id = Opened(connect_motherduck(parsed), None, parsed.database), None
     except WarehouseError as error:
         raise DatabaseError(str(error)) from None
-    connection.execute("SET threads = 1")  # others would only take its memory
-    return connection
+    opened.connection.execute("SET threads = 1")  # others would only take its memory
+    return opened, snapshot_id
 
 
 class RemoteDatabase(Database):
     """One snapshot of a lake, or a database of MotherDuck; see `Database`."""
 
     def __init__(self, location: str, snapshot: str | None = None) -> None:
-        parsed = parse_location(location)
-        assert isinstance(parsed, LakeLocation | MotherDuckLocation)
         self._address = location
-        self._is_lake = isinstance(parsed, LakeLocation)
-        self._open_with(connect_remote(location, snapshot=snapshot), parsed.name)
+        opened, self._version = connect_remote(location, snapshot=snapshot)
+        self._open_with(opened, _name(location), self._version)
 
-    def close(self) -> None:
-        """Close it in this process."""
-        if self._process == os.getpid() and self._connection is not None:
-            self._connection.close()
-            self._connection = None
+    @contextmanager
+    def unchanged(self) -> Iterator[Opened]:
+        """See `Database`. What is opened on a lake stays; a database of MotherDuck is replaced."""
+        opened = self.opened()
+        yield opened
+        if self._version is None:
+            with explained(self.location), opened.cursor() as cursor:
+                if newest_id(cursor) != self.snapshot_id:
+                    raise self._replaced()
 
-    def _again(self) -> duckdb.DuckDBPyConnection:
-        return connect_remote(self._address, snapshot=self.snapshot_id if self._is_lake else None)
+    def _again(self) -> Opened:
+        try:
+            opened, version = connect_remote(self._address, snapshot=self._version)
+        except LookupError as error:
+            raise DatabaseError(str(error)) from error
+        with explained(self.location):
+            found = version or newest_id(opened.connection)
+        if found != self.snapshot_id:
+            opened.close()
+            raise self._replaced()
+        return opened
+
+    def _replaced(self) -> DatabaseError:
+        return DatabaseError(
+            f"{self.location} was replaced since these samples were opened (snapshot "
+            f"{self.snapshot_id}), and the old one is there no more. Open the samples again, or read from "
+            "`Samples.cache`."
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_state": (None, None)}
+
+
+def _name(location: str) -> str:
+    parsed = parse_location(location)
+    assert isinstance(parsed, LakeLocation | MotherDuckLocation)
+    return parsed.name
 
 
 class RemotePixels:
@@ -120,7 +155,11 @@ class RemotePixels:
         self, statement: str, positions: IntArray, arrays: UInt8Array, wanted: IntArray
     ) -> None:
         """Fill those places of `arrays` that are wanted, whatever order the rows come in."""
-        with explained(self._database.location), self._database.cursor() as cursor:
+        with (
+            explained(self._database.location),
+            self._database.unchanged() as opened,
+            opened.cursor() as cursor,
+        ):
             for start in range(0, len(wanted), self.samples_at_once):
                 places: dict[str, list[int]] = {}
                 for place in wanted[start : start + self.samples_at_once].tolist():
@@ -129,10 +168,13 @@ class RemotePixels:
                 marks = ", ".join("?" * len(places))
                 ids = [min(places), max(places), *places]
                 cursor.execute(statement.replace("<ids>", marks), ids)
+                missing = len(places)
                 while (row := cursor.fetchone()) is not None:
-                    pixels = np.frombuffer(row[1], np.uint8).reshape(arrays.shape[1:])
+                    missing -= 1
+                    pixels = pixels_of(row[1], arrays.shape[1:])
                     for place in places[row[0]]:
                         arrays[place] = pixels
+                refuse_missing(missing, self._database.location)
 
 
 _IMAGES = """

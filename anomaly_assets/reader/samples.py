@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from anomaly_assets.datasets.names import shown
 from anomaly_assets.reader import cache
 from anomaly_assets.reader.arrays import FetchedArray, chosen_positions, ordered, whole_number
 from anomaly_assets.reader.batch import Batch, ImageArray, IntArray, Sample, UInt8Array
@@ -291,7 +292,7 @@ class Samples:
         try:
             return self._position_by_id[image_id]
         except KeyError:
-            first = f"; the first is {next(iter(self._position_by_id))}" if len(self) else ""
+            first = f"; the first is {shown(next(iter(self._position_by_id)))}" if len(self) else ""
             among = f"not among these {len(self)} samples ({self._selection.asked_for})"
             form = f"An image_id is <source_dataset>/<relative_path>{first}."
             raise KeyError(f"{image_id!r} is {among}. {form}") from None

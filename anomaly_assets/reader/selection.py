@@ -11,6 +11,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
+from anomaly_assets.datasets.names import shown
 from anomaly_assets.reader.batch import BoolArray, IntArray
 from anomaly_assets.reader.connect import Database, explained
 from anomaly_assets.reader.normalise import Statistics
@@ -95,7 +96,7 @@ def select(database: Database, wanted: Wanted, where: str | None) -> tuple[Selec
         LookupError: There are none; the message says what there is.
         ValueError: `where` is no condition over the columns of `samples`.
     """
-    with database.cursor() as cursor:
+    with database.unchanged() as opened, opened.cursor() as cursor:
         with explained(database.location):
             existing = _existing(cursor)
             _refuse_unknown(wanted, existing, database.location)
@@ -125,16 +126,25 @@ def _rows(
             duckdb.extract_statements(f"SELECT {where}")
         if len(duckdb.extract_statements(statement)) != 1:
             raise ValueError(f"where={where!r} is more than one SQL statement.")
+        return cursor.execute(statement, values).to_arrow_table()
+    except duckdb.InterruptException:
+        raise
+    except duckdb.Error as error:
         with explained(database.location):
-            return cursor.execute(statement, values).to_arrow_table()
-    except (duckdb.ProgrammingError, duckdb.DataError, duckdb.NotSupportedError) as error:
-        if where is None:
-            raise
-        columns = [row[0] for row in cursor.execute("DESCRIBE samples").fetchall()]
+            if where is None or any(part in str(error) for part in _NOT_OF_CONDITIONS):
+                raise
+            # What fails without the condition too is not the fault of the condition.
+            cursor.execute(_SELECTED.replace("<where>", "true"), values).fetchall()
+            columns = [row[0] for row in cursor.execute("DESCRIBE samples").fetchall()]
         raise ValueError(
             f"where={where!r} is no SQL condition over the columns of samples: "
-            f"{str(error).partition(chr(10))[0]} Columns: {', '.join(columns)}."
+            f"{_said(error)} Columns: {', '.join(columns)}."
         ) from error
+
+
+def _said(error: duckdb.Error) -> str:
+    """Return what DuckDB says before it repeats the statement, such as what may have been meant."""
+    return " ".join(str(error).partition("\n\n")[0].split())
 
 
 def _existing(cursor: duckdb.DuckDBPyConnection) -> list[dict[str, str]]:
@@ -151,9 +161,11 @@ def _refuse_unknown(wanted: Wanted, existing: list[dict[str, str]], location: st
             if value in known:
                 continue
             close = difflib.get_close_matches(value, known, n=1, cutoff=0.5)
-            meant = f" Did you mean {close[0]!r}?" if close else ""
+            meant = f" Did you mean '{shown(close[0])}'?" if close else ""
             listed = (
-                _categories(existing) if column == "category" else f"There is {', '.join(known)}."
+                _categories(existing)
+                if column == "category"
+                else f"There is {', '.join(map(shown, known))}."
             )
             raise LookupError(f"{column}={value!r} does not exist.{meant} {listed}")
 
@@ -162,7 +174,10 @@ def _categories(existing: list[dict[str, str]]) -> str:
     by_dataset: dict[str, set[str]] = {}
     for row in existing:
         by_dataset.setdefault(row["source_dataset"], set()).add(row["category"])
-    named = (f"{name}: {', '.join(sorted(found))}" for name, found in sorted(by_dataset.items()))
+    named = (
+        f"{name}: {', '.join(map(shown, sorted(found)))}"
+        for name, found in sorted(by_dataset.items())
+    )
     return f"Categories: {'; '.join(named)}."
 
 
@@ -181,6 +196,9 @@ def _asked_for(wanted: Wanted, where: str | None) -> str:
     ]
     return " and ".join([*parts, *([f"({where})"] if where else [])]) or "no filter"
 
+
+_NOT_OF_CONDITIONS = ("checksum", "Out of Memory")
+"""What errors say that are about the file or the machine, whatever the condition is."""
 
 _EXISTING = "SELECT DISTINCT source_dataset, category, split, label FROM samples"
 

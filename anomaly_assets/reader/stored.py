@@ -11,9 +11,10 @@ import numpy as np
 
 from anomaly_assets.reader.batch import BoolArray, IntArray, UInt8Array
 from anomaly_assets.reader.blobs import StoredBlobs, UnexpectedLayoutError, find_blobs
-from anomaly_assets.reader.connect import Database, DatabaseError
+from anomaly_assets.reader.connect import Database
 from anomaly_assets.reader.fetch import DatabasePixels
-from anomaly_assets.reader.held import HeldFile, OpenFile
+from anomaly_assets.warehouse.publishing.held import OpenFile
+from anomaly_assets.warehouse.publishing.opened import Opened
 
 
 class StoredPixels:
@@ -48,7 +49,7 @@ class StoredPixels:
     @property
     def threads(self) -> int:
         """See `Pixels`."""
-        found = self._places()
+        found = self._places(self._database.opened())
         known = (
             found is not None
             and found.images.have(self._rows)
@@ -62,36 +63,28 @@ class StoredPixels:
         Raises:
             DatabaseError: The database was closed, was written to, or cannot be read.
         """
-        self._refuse_written()
-        found, rows = self._places(), self._rows[positions]
-        images = np.empty((len(rows), *self._shape), np.uint8)
-        if found and self._read(found.file, found.images, rows, images, np.arange(len(rows))):
-            return images
-        return self._asked.images(positions)
+        with self._database.unchanged() as opened:
+            found, rows = self._places(opened), self._rows[positions]
+            images = np.empty((len(rows), *self._shape), np.uint8)
+            if found and self._read(found.file, found.images, rows, images, np.arange(len(rows))):
+                return images
+            return self._asked.images(positions)
 
     def masks(self, positions: IntArray) -> UInt8Array:
         """See `Pixels`; errors are those of `images`."""
-        self._refuse_written()
-        found, from_file = self._places(), np.flatnonzero(self._mask_from_file[positions])
-        rows = self._rows[positions[from_file]]
-        masks = np.zeros((len(positions), *self._shape[:2]), np.uint8)
-        if found and self._read(found.file, found.masks, rows, masks, from_file):
-            return masks
-        return self._asked.masks(positions)
+        with self._database.unchanged() as opened:
+            found = self._places(opened)
+            from_file = np.flatnonzero(self._mask_from_file[positions])
+            rows = self._rows[positions[from_file]]
+            masks = np.zeros((len(positions), *self._shape[:2]), np.uint8)
+            if found and self._read(found.file, found.masks, rows, masks, from_file):
+                return masks
+            return self._asked.masks(positions)
 
     def close(self) -> None:
         """Close the database, and the file as soon as nobody is reading from it."""
         self._database.close()
         self._found = None
-
-    def _refuse_written(self) -> None:
-        """DuckDB could not tell either: it goes by what it knew of the file when it opened it."""
-        opened = self._database.file().opened
-        if opened is not None and not opened.is_as_opened():
-            raise DatabaseError(
-                f"{self._database.location} was written to since these samples were opened: open them "
-                "again. A published file that is in use is replaced by `mv`, not by `cp`."
-            )
 
     def _read(
         self, file: OpenFile, blobs: StoredBlobs, rows: IntArray, into: UInt8Array, places: IntArray
@@ -105,27 +98,31 @@ class StoredPixels:
             self._trusted = False
         return self._trusted
 
-    def _places(self) -> _Found | None:
+    def _places(self, opened: Opened) -> _Found | None:
         """Where the blobs are; None where only DuckDB knows."""
-        held = self._database.file()
-        if self._trusted and (self._found is None or self._found.file is not held.opened):
-            self._found = self._find(held)
-            self._trusted = self._found is not None
-        return self._found if self._trusted else None
+        found = self._found  # another thread may close the samples meanwhile
+        if self._trusted and (found is None or found.opened is not opened):
+            found = self._found = self._find(opened)
+            self._trusted = found is not None
+        return found if self._trusted else None
 
-    def _find(self, held: HeldFile) -> _Found | None:
+    def _find(self, opened: Opened) -> _Found | None:
         height, width, channels = self._shape
-        # Without an address, DuckDB opened it by its name, which may stand for another file by now.
-        if held.opened is None or not held.has_address() or not hasattr(os, "preadv"):
+        held = opened.file
+        # Without an address, it could not be shown which file DuckDB has open.
+        if held is None or not held.has_address() or not hasattr(os, "preadv"):
             return None
-        descriptor = held.opened.descriptor
+        file = held.opened
+        if file is None:  # closed by another thread
+            return None
         try:
-            with self._database.cursor() as cursor:
-                images = find_blobs(cursor, descriptor, "image_tensor", height * width * channels)
-                masks = find_blobs(cursor, descriptor, "mask_tensor", height * width)
+            with opened.cursor() as cursor:
+                size = height * width * channels
+                images = find_blobs(cursor, file.descriptor, "image_tensor", size)
+                masks = find_blobs(cursor, file.descriptor, "mask_tensor", height * width)
         except (UnexpectedLayoutError, OSError, duckdb.Error):
             return None
-        return _Found(held.opened, images, masks)
+        return _Found(opened, file, images, masks)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_found": None}
@@ -133,6 +130,7 @@ class StoredPixels:
 
 @dataclass(frozen=True)
 class _Found:
+    opened: Opened
     file: OpenFile
     images: StoredBlobs
     masks: StoredBlobs

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 import pyarrow as pa
 
+from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.tensors.compute import Compute
 from anomaly_assets.tensors.decode import StaleImage
 
@@ -37,6 +39,8 @@ def cut(stale: pa.Table, sizes: Iterable[int]) -> Iterator[pa.Table]:
         start += size
 
 
-def stale_images(rows: pa.Table) -> list[StaleImage]:
-    """Some of what `find_stale` found, as decoding takes it."""
-    return [StaleImage(**row) for row in rows.to_pylist()]
+def stale_images(rows: Iterable[Mapping[str, Any]]) -> list[StaleImage]:
+    """Make objects of rows that hold `IMAGE_COLUMNS`, with the formats of their source datasets."""
+    return [
+        StaleImage(**row, formats=SOURCE_DATASETS[row["source_dataset"]].formats) for row in rows
+    ]

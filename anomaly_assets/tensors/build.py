@@ -16,9 +16,8 @@ when its version or the transform changes; a file that could not be *read* is tr
 from __future__ import annotations
 
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, suppress
 from itertools import chain, islice
 
@@ -27,11 +26,11 @@ import pyarrow as pa
 
 from anomaly_assets.ingest.roots import Root
 from anomaly_assets.tensors.batches import cut, stale_images, tasks_of, transactions_of
-from anomaly_assets.tensors.compute import Compute
+from anomaly_assets.tensors.compute import Compute, decode_in_order
 from anomaly_assets.tensors.decode import (
     IMAGE_COLUMNS,
     TENSORS_SCHEMA,
-    UNREADABLE,
+    TRANSIENT,
     DecodedBatch,
     Rejection,
 )
@@ -49,7 +48,13 @@ MOST_UNREADABLE = 0.2
 
 _FEW_UNREADABLE = 5
 
-_KNOWN = "SELECT image_id FROM image_tensors WHERE image_id IN (FROM stale)"
+_KNOWN = """
+SELECT
+    image_id,
+    -- One whose mask came or went goes with another label than it had.
+    CASE WHEN (known.mask_file_version IS NULL) = (stale.mask_file_version IS NULL) THEN known.transform END
+FROM image_tensors AS known JOIN stale USING (image_id)
+"""
 
 Progress = Callable[[int, int], None]
 """Called with the number of images done and the number to do."""
@@ -85,8 +90,8 @@ def build_tensors(
 
     Raises:
         RootError: A root is gone, or its store does not answer.
-        SamplesLostError: More than a fifth of the samples of a source dataset would be replaced by rejections;
-            their tensors stay, so that a repair of the files costs no decoding.
+        SamplesLostError: More than a fifth of the samples of a source dataset would be replaced by
+            rejections; their tensors stay, so that a repair of the files costs no decoding.
         TooManyUnreadableError: More than a fifth of the files, and at least 5, cannot be read.
         WarehouseError: There is no catalogue yet.
         ComputeError: What should decode cannot; transactions that were complete stay.
@@ -126,7 +131,8 @@ def _build_part(
     transactions = transactions_of(stale.num_rows, rows)
     with compute() as opened:
         tasks = tasks_of(transactions, opened)
-        decoded = _decode_in_order(opened, cut(stale, chain(*tasks)), roots, spec)
+        images = (stale_images(rows.to_pylist()) for rows in cut(stale, chain(*tasks)))
+        decoded = decode_in_order(opened, images, roots, spec)
         noted = _noted(decoded, stale.num_rows, report, progress)
         started, waited = time.monotonic(), report.wait_seconds
         for transaction, batches in zip(cut(stale, transactions), tasks, strict=True):
@@ -134,30 +140,15 @@ def _build_part(
             if warehouse.decodes_first:
                 ready = iter(list(ready))
             with warehouse.writing(), warehouse.connect(wide_rows=True) as connection:
-                report.changed += _write(connection, transaction, ready, run_id, held_back)
+                replaced, given_up = _write(connection, transaction, ready, run_id, held_back)
+                report.changed += replaced
+                report.decoded -= given_up
                 report.unchanged = row_count(connection, "image_tensors") - report.decoded
         report.write_seconds += time.monotonic() - started - (report.wait_seconds - waited)
     if held_back:
         with warehouse.writing(), warehouse.connect(wide_rows=True) as connection:
             report.removed += replace_by_rejections(connection, held_back, allow_shrink)
             report.unchanged = row_count(connection, "image_tensors") - report.decoded
-
-
-def _decode_in_order(
-    compute: Compute,
-    batches: Iterable[pa.Table],
-    roots: Mapping[str, Root],
-    spec: TensorSpec,
-) -> Iterator[DecodedBatch]:
-    """Decode batches, some of them at once, and yield them in order."""
-    pending: deque[Future[DecodedBatch]] = deque()
-    for batch in batches:
-        if len(pending) >= compute.window:
-            yield compute.result(pending.popleft())
-        images = stale_images(batch)
-        pending.append(compute.executor.submit(compute.task, images, roots, spec))
-    while pending:
-        yield compute.result(pending.popleft())
 
 
 def _noted(
@@ -175,7 +166,7 @@ def _noted(
         report.decoded += batch.tensors.num_rows
         reasons = Counter(rejection.reason for rejection in batch.rejections)
         report.rejections.update(reasons)
-        unreadable += reasons[UNREADABLE]
+        unreadable += sum(reasons[reason] for reason in TRANSIENT)
         _refuse_unreadable(unreadable, total, batch)
         if progress:
             progress(tried, total)
@@ -184,11 +175,12 @@ def _noted(
 
 def _refuse_unreadable(count: int, total: int, batch: DecodedBatch) -> None:
     if count >= _FEW_UNREADABLE and count > MOST_UNREADABLE * total:
-        unreadable = (rejected for rejected in batch.rejections if rejected.reason == UNREADABLE)
-        last = next((f" The last one: {rejected.detail}" for rejected in unreadable), "")
+        unreadable = (rejected for rejected in batch.rejections if rejected.reason in TRANSIENT)
+        last = next((f" The last one: {rejected.detail}." for rejected in unreadable), "")
         raise TooManyUnreadableError(
-            f"{count} of {total} files to decode cannot be read.{last} Nothing is lost: what was "
-            "decoded stays, and the next run goes on from there. Check the root and its permissions."
+            f"{count} of {total} files to decode cannot be read as they were listed.{last} Nothing is "
+            "lost: what was decoded stays, and the next run goes on from there. Check the root and its "
+            "permissions, and whether it is the same one everywhere and at rest."
         )
 
 
@@ -198,52 +190,66 @@ def _write(
     batches: Iterator[DecodedBatch],
     run_id: str | None,
     held_back: list[Rejection],
-) -> int:
+) -> tuple[int, int]:
     """Replace what is stored for some images by what was decoded, in one transaction.
 
-    Rejections of images that have a tensor are not written but added to `held_back`: whether so many may be
+    Where a file or its mask could not be read as it was listed, the tensor that there is stays. Other
+    rejections of images that have a tensor are not written but added to `held_back`: whether so many may be
     lost is decided when all are known.
 
     Returns:
-        How many tensors were replaced.
+        How many tensors were replaced, and how many were decoded without their mask and given up for the
+        one that there was.
     """
     rejections: list[Rejection] = []
     failures: list[Exception] = []
+    known: dict[str, str | None] = {}
+    kept: set[str] = set()
+    given_up = 0
 
     def tensors() -> Iterator[pa.RecordBatch]:
+        nonlocal given_up
         try:
             for batch in batches:
                 rejections.extend(batch.rejections)
-                yield batch.tensors
+                kept.update(_with_good_tensors(batch.rejections, known))
+                usable = _without(batch.tensors, kept)
+                given_up += batch.tensors.num_rows - usable.num_rows
+                yield usable
         except Exception as error:
             failures.append(error)
             raise
 
-    connection.register("stale", images.select(["image_id"]))
+    connection.register("stale", images.select(["image_id", "mask_file_version"]))
     connection.register("decoded", pa.RecordBatchReader.from_batches(TENSORS_SCHEMA, tensors()))
     connection.begin()
     try:
         # Rows of this transaction get larger row ids than all that are committed.
         [(last_row,)] = connection.execute("SELECT max(rowid) FROM image_tensors").fetchall()
-        known = {image_id for (image_id,) in connection.execute(_KNOWN).fetchall()}
+        known.update(connection.execute(_KNOWN).fetchall())
         connection.execute(
             "INSERT INTO image_tensors SELECT * REPLACE ($run_id AS run_id) FROM decoded",
             {"run_id": run_id},
         )
         unusable = {each.image_id for each in rejections if not each.of_mask}
-        kept = unusable & known
-        held_back.extend(each for each in rejections if each.image_id in kept)
-        connection.register("kept", pa.table({"image_id": pa.array(sorted(kept), pa.string())}))
-        replaced = "image_id IN (FROM stale) AND image_id NOT IN (FROM kept)"
+        held = (unusable & known.keys()) - kept
+        held_back.extend(each for each in rejections if each.image_id in held)
+        for name, image_ids in (("held", held), ("staying", held | kept)):
+            ids = pa.array(sorted(image_ids), pa.string())
+            connection.register(name, pa.table({"image_id": ids}))
+        of_these = "image_id IN (SELECT image_id FROM stale)"
         if known:
             connection.execute(
-                f"DELETE FROM image_tensors WHERE rowid <= ? AND {replaced}",  # noqa: S608
+                f"DELETE FROM image_tensors WHERE rowid <= ? AND {of_these} "  # noqa: S608
+                "AND image_id NOT IN (FROM staying)",
                 [last_row],
             )
-        connection.execute(f"DELETE FROM rejected_images WHERE {replaced}")  # noqa: S608
-        insert_rejections(connection, [each for each in rejections if each.image_id not in kept])
+        connection.execute(
+            f"DELETE FROM rejected_images WHERE {of_these} AND image_id NOT IN (FROM held)"  # noqa: S608
+        )
+        insert_rejections(connection, [each for each in rejections if each.image_id not in held])
         connection.commit()
-        return len(known - kept)
+        return len(known.keys() - held - kept), given_up
     except BaseException:
         with suppress(duckdb.TransactionException):  # a commit that a signal ended has ended it
             connection.rollback()
@@ -251,8 +257,30 @@ def _write(
             raise failures[0] from None
         raise
     finally:
-        for name in ("stale", "decoded", "kept"):
+        for name in ("stale", "decoded", "held", "staying"):
             connection.unregister(name)
+
+
+def _with_good_tensors(
+    rejections: Sequence[Rejection], known: Mapping[str, str | None]
+) -> set[str]:
+    """Return images of which a file could not be read as it was listed, and whose tensor can stay.
+
+    Args:
+        rejections: What could not be used.
+        known: Image to the transform of the tensor that it has; None where that cannot stay.
+    """
+    return {
+        rejected.image_id
+        for rejected in rejections
+        if rejected.reason in TRANSIENT and known.get(rejected.image_id) == rejected.transform
+    }
+
+
+def _without(tensors: pa.RecordBatch, image_ids: set[str]) -> pa.RecordBatch:
+    if image_ids.isdisjoint(ids := tensors["image_id"].to_pylist()):
+        return tensors
+    return tensors.filter(pa.array([image_id not in image_ids for image_id in ids]))
 
 
 def _remove_gone(connection: duckdb.DuckDBPyConnection) -> int:
@@ -275,6 +303,6 @@ def find_stale(
         "columns": IMAGE_COLUMNS,
         "source_datasets": list(source_datasets),
         "transform": spec.transform,
-        "unreadable": UNREADABLE,
+        "transient": list(TRANSIENT),
     }
     return connection.execute(sql_text("stale_images"), parameters).to_arrow_table()

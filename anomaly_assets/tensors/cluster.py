@@ -12,20 +12,23 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
 from concurrent.futures import TimeoutError as StillPending
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from anomaly_assets.ingest.roots import Root, RootError
 from anomaly_assets.tensors.compute import BATCHES_PER_WORKER, Compute, ComputeError
-from anomaly_assets.tensors.decode import DecodedBatch, StaleImage, decode_batch
+from anomaly_assets.tensors.decode import CHANGED, DecodedBatch, StaleImage, decode_batch
 from anomaly_assets.tensors.spec import TensorSpec
-from anomaly_assets.version import code_version
+from anomaly_assets.tensors.versions import how_it_differs, what_decides_pixels
 
 if TYPE_CHECKING:
     from distributed import Client
 
 DASK = "dask://"
+
+_VERSIONS = what_decides_pixels()
+"""Those of the code that this process has loaded, whatever is on the disk later."""
 
 BATCH_IMAGES = 32
 """Images per task: a task costs the driver and the scheduler some milliseconds, however small it is."""
@@ -84,7 +87,7 @@ def on_cluster(
             yield Compute(
                 executor,
                 *_batches(threads, spec),
-                partial(decode_on_worker, code_version()),
+                partial(decode_on_worker, _VERSIONS),
                 _Patience(client, location, patience_seconds).result,
             )
         except KilledWorker as error:
@@ -196,8 +199,7 @@ def _ready_workers(client: Client, location: str, roots: Mapping[str, Root]) -> 
             f"The scheduler at {location} has no worker. Start some (`dask worker`) where the roots "
             "can be read."
         ) from None
-    wanted = code_version()
-    answers = client.run(what_stands_in_the_way, wanted, dict(roots), on_error="return")
+    answers = client.run(what_stands_in_the_way, _VERSIONS, dict(roots), on_error="return")
     obstacles = [
         f"{worker}: {answer if isinstance(answer, str) else _told(answer)}"
         for worker, answer in answers.items()
@@ -217,11 +219,11 @@ def _told(error: Any) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def what_stands_in_the_way(wanted: str, roots: Mapping[str, Root]) -> str | None:
-    """Asked of every worker: why it cannot take part, in a sentence; None if it can."""
+def what_stands_in_the_way(wanted: dict[str, str], roots: Mapping[str, Root]) -> str | None:
+    """Return why this worker cannot take part, in a sentence; None if it can."""
     host = socket.gethostname()
-    if code_version() != wanted:
-        return f"{host} has anomaly_assets {code_version()}, the driver {wanted}: install the same."
+    if (difference := how_it_differs(wanted, host)) is not None:
+        return difference
     for name, root in roots.items():
         try:
             found = next(iter(root.files()), None)
@@ -233,20 +235,31 @@ def what_stands_in_the_way(wanted: str, roots: Mapping[str, Root]) -> str | None
 
 
 _can_take_part: set[tuple[str, ...]] = set()
-"""What this process was asked before and answered with yes: a version, and addresses of roots."""
+"""What this process was asked before and answered with yes: versions, and addresses of roots."""
 
 
 def decode_on_worker(
-    wanted: str, images: Sequence[StaleImage], roots: Mapping[str, Root], spec: TensorSpec
+    wanted: dict[str, str],
+    images: Sequence[StaleImage],
+    roots: Mapping[str, Root],
+    spec: TensorSpec,
 ) -> DecodedBatch:
-    """`decode_batch`, refused by a worker that came when the others had been asked, and cannot do it.
+    """Run `decode_batch`, unless this worker came when the others had been asked, and cannot take part.
 
-    Where a root is not mounted every file would look unreadable, and be rejected.
+    Where a root is not mounted every file would look unreadable, and be rejected. Where another copy of it
+    is mounted, files are not those that the driver listed, and the machine has to be found.
     """
-    asked = (wanted, *(root.uri for root in roots.values()))
+    asked = (*wanted.values(), *(root.uri for root in roots.values()))
     if asked not in _can_take_part:
         obstacle = what_stands_in_the_way(wanted, roots)
         if obstacle is not None:
             raise ComputeError(f"A worker that came later cannot take part: {obstacle}")
         _can_take_part.add(asked)
-    return decode_batch(images, roots, spec)
+    batch = decode_batch(images, roots, spec)
+    rejections = [
+        replace(rejected, detail=f"{rejected.detail} (read on {socket.gethostname()})")
+        if rejected.reason == CHANGED
+        else rejected
+        for rejected in batch.rejections
+    ]
+    return replace(batch, rejections=rejections)

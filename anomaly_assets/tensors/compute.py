@@ -6,13 +6,14 @@ ask of it at once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 from anomaly_assets.ingest.roots import Root
-from anomaly_assets.tensors.decode import DecodedBatch, StaleImage, decode_batch
+from anomaly_assets.tensors.decode import DecodedBatch, DecodingError, StaleImage, decode_batch
 from anomaly_assets.tensors.spec import TensorSpec
 
 THREADS = "threads"
@@ -40,6 +41,8 @@ class Compute:
         window: Tasks in flight or waiting to be written, at most.
         task: Decodes one batch; can be sent to other machines.
         result: Waits for one task.
+        retries_alone: Whether a task that failed is run once more while no other one runs, for which
+            memory may suffice. A cluster tries again by itself.
     """
 
     executor: Executor
@@ -47,6 +50,7 @@ class Compute:
     window: int
     task: Task = decode_batch
     result: Callable[[Future[DecodedBatch]], DecodedBatch] = Future.result
+    retries_alone: bool = False
 
 
 def open_compute(
@@ -82,6 +86,46 @@ def _threads(workers: int) -> Iterator[Compute]:
     """A pool that drops what has not begun when the build fails."""
     pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
     try:
-        yield Compute(pool, BATCH_IMAGES, BATCHES_PER_WORKER * workers)
+        yield Compute(pool, BATCH_IMAGES, BATCHES_PER_WORKER * workers, retries_alone=True)
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def decode_in_order(
+    compute: Compute,
+    batches: Iterable[Sequence[StaleImage]],
+    roots: Mapping[str, Root],
+    spec: TensorSpec,
+) -> Iterator[DecodedBatch]:
+    """Decode batches, some of them at once, and yield them in order.
+
+    Raises:
+        DecodingError: A batch failed for a reason that is not in its files, and again when it was tried
+            alone.
+        RootError: A root is gone, or its store does not answer.
+        ComputeError: The cluster cannot decode.
+    """
+    pending: deque[tuple[Sequence[StaleImage], Future[DecodedBatch]]] = deque()
+    for images in batches:
+        if len(pending) >= compute.window:
+            yield _first_result(compute, pending, roots, spec)
+        pending.append((images, compute.executor.submit(compute.task, images, roots, spec)))
+    while pending:
+        yield _first_result(compute, pending, roots, spec)
+
+
+def _first_result(
+    compute: Compute,
+    pending: deque[tuple[Sequence[StaleImage], Future[DecodedBatch]]],
+    roots: Mapping[str, Root],
+    spec: TensorSpec,
+) -> DecodedBatch:
+    images, task = pending.popleft()
+    try:
+        return compute.result(task)
+    except DecodingError:
+        if not compute.retries_alone:
+            raise
+    del task  # its error holds the frames of the failed task, and with them what was decoded in it
+    wait([other for _, other in pending])
+    return compute.result(compute.executor.submit(compute.task, images, roots, spec))

@@ -5,6 +5,7 @@ A task depends on nothing but its arguments, so any `concurrent.futures.Executor
 
 from __future__ import annotations
 
+import errno
 import math
 import mmap
 import time
@@ -15,8 +16,14 @@ from datetime import datetime, timezone
 import numpy as np
 import pyarrow as pa
 
-from anomaly_assets.datasets import SOURCE_DATASETS
-from anomaly_assets.ingest.roots import FileUnreadableError, Root
+from anomaly_assets.datasets.names import shown
+from anomaly_assets.ingest.roots import (
+    MAX_FILE_BYTES,
+    FileChangedError,
+    FileUnreadableError,
+    Root,
+    RootError,
+)
 from anomaly_assets.tensors.memory import keep_freed_memory
 from anomaly_assets.tensors.spec import TensorSpec
 from anomaly_assets.tensors.transform import (
@@ -57,7 +64,13 @@ TENSORS_SCHEMA = pa.schema(
 """Exactly the columns of `image_tensors`."""
 
 UNREADABLE = "unreadable"
-"""Reason of a file that could not be read at all; it is tried again at every run."""
+"""Reason of a file that could not be read at all."""
+
+CHANGED = "changed_while_reading"
+"""Reason of a file that is not the one that was listed: it was written to or replaced since."""
+
+TRANSIENT = (UNREADABLE, CHANGED)
+"""Reasons that prove nothing about the listed file: it is tried again at every run."""
 
 _TIMESTAMP = pa.timestamp("us", tz="UTC")
 _NOT_MEASURED = frozenset({"image_tensor", "mask_tensor", "loaded_at", "run_id"})
@@ -65,19 +78,25 @@ _NOT_MEASURED = frozenset({"image_tensor", "mask_tensor", "loaded_at", "run_id"}
 
 @dataclass(frozen=True, slots=True)
 class StaleImage:
-    """An image to decode: a row of the catalogue, as far as decoding needs it."""
+    """An image to decode: a row of the catalogue, as far as decoding needs it.
+
+    `formats` are what its source dataset allows, in Pillow's names. They come with the image, because a
+    worker of a cluster may not have the module that defines the source dataset.
+    """
 
     image_id: str
     source_dataset: str
     relative_path: str
     source_uri: str
+    file_size_bytes: int
     file_version: str
     mask_relative_path: str | None
     mask_source_uri: str | None
     mask_file_version: str | None
+    formats: tuple[str, ...]
 
 
-IMAGE_COLUMNS = [column.name for column in fields(StaleImage)]
+IMAGE_COLUMNS = [column.name for column in fields(StaleImage) if column.name != "formats"]
 """The columns of the catalogue that decoding needs."""
 
 
@@ -100,6 +119,10 @@ class Rejection:
     def columns(self) -> dict[str, str]:
         """Return the values of the columns of `rejected_images`."""
         return {name: getattr(self, name) for name in self.__slots__ if name != "of_mask"}
+
+
+class DecodingError(RuntimeError):
+    """An image could not be decoded for a reason that is not in its bytes; the message says what to do."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +149,22 @@ def decode_batch(
 
     Pixels go into one buffer, which Arrow takes over without a copy. It is mapped for itself, because
     an allocator that keeps such large pieces for later was measured to hold 200 MB more.
+
+    Raises:
+        DecodingError: Something is wrong with this machine or its packages, and not with a file.
+        RootError: A root is gone, or its store does not answer.
     """
+    try:
+        return _decode_batch(images, roots, spec)
+    except (DecodingError, RootError):
+        raise
+    except Exception as error:
+        raise DecodingError(_what_to_do("a batch of images", error)) from error
+
+
+def _decode_batch(
+    images: Sequence[StaleImage], roots: Mapping[str, Root], spec: TensorSpec
+) -> DecodedBatch:
     keep_freed_memory()
     started = time.monotonic()
     shape = (len(images), spec.height, spec.width, spec.channels)
@@ -136,18 +174,15 @@ def decode_batch(
     rows: list[tuple[object, ...]] = []
     rejections: list[Rejection] = []
     for image in images:
-        formats = SOURCE_DATASETS[image.source_dataset].formats
         try:
-            decoded = decode_image(_read(roots, image, image.source_uri), spec, formats)
+            decoded, mask = _decoded(image, roots, spec, rejections)
         except (UnusableImageError, FileUnreadableError) as error:
             rejections.append(_rejection(image, error, spec))
             continue
-        mask = None
-        if image.mask_source_uri is not None:
-            try:
-                mask = decode_mask(_read(roots, image, image.mask_source_uri), spec, formats)
-            except (UnusableImageError, FileUnreadableError) as error:
-                rejections.append(_rejection(image, error, spec, of_mask=True))
+        except RootError:
+            raise
+        except Exception as error:
+            raise DecodingError(_what_to_do(shown(image.image_id), error)) from error
         pixels[len(rows)] = decoded.pixels
         masks.append(mask.pixels.tobytes() if mask else None)
         rows.append(_row(image, decoded, mask, spec))
@@ -155,12 +190,56 @@ def decode_batch(
     return DecodedBatch(tensors, rejections, len(images), time.monotonic() - started)
 
 
-def _read(roots: Mapping[str, Root], image: StaleImage, uri: str) -> bytes:
+def _decoded(
+    image: StaleImage,
+    roots: Mapping[str, Root],
+    spec: TensorSpec,
+    rejections: list[Rejection],
+) -> tuple[DecodedImage, DecodedMask | None]:
+    """Read and decode an image and its mask; a mask that cannot be used is added to the rejections."""
+    content = _read(
+        roots, image, image.source_uri, image.file_version, image.file_size_bytes or MAX_FILE_BYTES
+    )
+    decoded = decode_image(content, spec, image.formats)
+    if image.mask_source_uri is None:
+        return decoded, None
+    try:
+        content = _read(
+            roots, image, image.mask_source_uri, image.mask_file_version, MAX_FILE_BYTES
+        )
+        return decoded, decode_mask(content, spec, image.formats)
+    except (UnusableImageError, FileUnreadableError) as error:
+        rejections.append(_rejection(image, error, spec, of_mask=True))
+        return decoded, None
+
+
+def _read(
+    roots: Mapping[str, Root], image: StaleImage, uri: str, version: str | None, most_bytes: int
+) -> bytes:
     root = roots[image.source_dataset]
     path = root.path_of(uri)
     if path is None:
-        raise FileUnreadableError(f"{uri} does not lie below {root.uri}; reload its category.")
-    return root.read(path)
+        raise FileUnreadableError(
+            f"{shown(uri)} does not lie below {root.uri}; reload its category."
+        )
+    return root.read(path, version, min(most_bytes, MAX_FILE_BYTES))
+
+
+def _what_to_do(what: str, error: Exception) -> str:
+    """A sentence for a fault that is not in a file, and what helps against it."""
+    if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
+        remedy = "There is too little memory: end other programs, or set ANOMALY_WORKERS=1, then run again."
+    elif isinstance(error, OSError):
+        remedy = "Mend what the error names on this machine, then run again."
+    else:
+        remedy = (
+            "Install the versions of requirements.lock; if they are, report this with the file."
+        )
+    said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return (
+        f"Decoding {what} failed, and no file is the cause ({shown(said)[:500]}). What was written stays, "
+        f"and the next run goes on from there. {remedy}"
+    )
 
 
 def _rejection(
@@ -171,10 +250,16 @@ def _rejection(
         relative_path=str(image.mask_relative_path if of_mask else image.relative_path),
         file_version=str(image.mask_file_version if of_mask else image.file_version),
         transform=spec.transform,
-        reason=error.reason if isinstance(error, UnusableImageError) else UNREADABLE,
-        detail=str(error),
+        reason=_reason(error),
+        detail=shown(error),
         of_mask=of_mask,
     )
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, UnusableImageError):
+        return error.reason
+    return CHANGED if isinstance(error, FileChangedError) else UNREADABLE
 
 
 def _row(

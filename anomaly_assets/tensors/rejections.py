@@ -1,8 +1,8 @@
 """Images that cannot be used: their rows, and the decision whether they may replace tensors.
 
-A file that was decoded before and cannot be decoded any more is often a fault of its root: a checkout without
-Git LFS, an interrupted copy, a full disk. So tensors are replaced by rejections only after all files were
-tried, and only if a source dataset keeps at least 80 % of the samples that were accepted.
+A file that was decoded before and cannot be decoded any more is often a fault of its root: a checkout
+without Git LFS, an interrupted copy, a full disk. So tensors are replaced by rejections only after all
+files were tried, and only if a source dataset keeps at least 80 % of the samples that were accepted.
 """
 
 from __future__ import annotations

@@ -19,6 +19,8 @@ from __future__ import annotations
 
 import hashlib
 import io
+import struct
+import zlib
 from dataclasses import dataclass
 from functools import reduce
 from typing import TypeAlias
@@ -158,7 +160,11 @@ _SQUARES = _VALUES * _VALUES
 
 
 class _opened:
-    """Open the bytes as one of the allowed formats; translate every failure."""
+    """Open the bytes as one of the allowed formats; translate what Pillow finds wrong with them.
+
+    Everything else is raised as it is, because it proves nothing about the file: missing memory, a codec
+    that is not installed, or an error in Pillow or here.
+    """
 
     def __init__(self, content: bytes, formats: tuple[str, ...]) -> None:
         self._content = content
@@ -169,8 +175,9 @@ class _opened:
             raise UnusableImageError("empty_file", "The file has no bytes.")
         try:
             self._image = Image.open(io.BytesIO(self._content), formats=self._formats)
-        except Exception as error:
-            raise _unusable(error, self._content, self._formats) from error
+        except _OF_THE_BYTES as error:
+            _refuse(error, self._content, self._formats)
+            raise
         width, height = self._image.size
         if width * height > MAX_PIXELS:
             raise UnusableImageError("too_many_pixels", f"{width}x{height}, above {MAX_PIXELS}.")
@@ -178,8 +185,8 @@ class _opened:
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         self._image.close()
-        if isinstance(error, Exception):
-            raise _unusable(error, self._content, self._formats) from error
+        if isinstance(error, _OF_THE_BYTES):
+            _refuse(error, self._content, self._formats)
 
 
 def _converted(image: Image.Image, content: bytes, mode: str) -> Image.Image:
@@ -198,23 +205,62 @@ def _resized(image: Image.Image, spec: TensorSpec, resample: Image.Resampling) -
     return image.resize((spec.width, spec.height), resample)
 
 
-def _unusable(error: Exception, content: bytes, formats: tuple[str, ...]) -> UnusableImageError:
+_OF_THE_BYTES = (
+    EOFError,
+    Image.DecompressionBombError,
+    IndexError,
+    OSError,
+    OverflowError,
+    SyntaxError,
+    ValueError,
+    struct.error,
+    zlib.error,
+)
+"""What Pillow raises for bytes that are no sound file; an OSError may be about something else."""
+
+_OF_THE_MACHINE = ("out of memory", "codec configuration error", "not available")
+"""What Pillow says, in an OSError without a number, where zlib gets no memory or a decoder is missing."""
+
+
+def _refuse(error: Exception, content: bytes, formats: tuple[str, ...]) -> None:
+    """Raise what an error proves about the bytes; return where it proves nothing.
+
+    Raises:
+        UnusableImageError: The bytes are not an image that can be used.
+        ImportError: Pillow was built without the library for their format.
+    """
     if isinstance(error, UnusableImageError):
-        return error
+        return
     if isinstance(error, Image.DecompressionBombError):
-        return UnusableImageError("too_many_pixels", f"More than {MAX_PIXELS} pixels.")
-    if isinstance(error, Image.UnidentifiedImageError) and not _starts_as(content, formats):
-        return UnusableImageError(
+        raise UnusableImageError("too_many_pixels", f"More than {MAX_PIXELS} pixels.") from error
+    if isinstance(error, Image.UnidentifiedImageError):
+        if _starts_as(content, formats):
+            # Pillow's own words hold an address in memory, another one at every try.
+            detail = "The header is damaged, or says 0 pixels."
+            raise UnusableImageError("damaged_image", detail) from error
+        raise UnusableImageError(
             f"not_a_{'_or_'.join(formats).lower()}",
             f"The file does not start as a {' or '.join(formats)} does: {content[:8].hex(' ')}.",
-        )
-    if isinstance(error, Image.UnidentifiedImageError):
-        # Pillow's own words hold an address in memory, another one at every try.
-        return UnusableImageError("damaged_image", "The header is damaged, or says 0 pixels.")
-    return UnusableImageError("damaged_image", f"{type(error).__name__}: {error}"[:500])
+        ) from error
+    if isinstance(error, OSError) and (
+        error.errno is not None or any(words in str(error) for words in _OF_THE_MACHINE)
+    ):
+        return
+    detail = f"{type(error).__name__}: {error}"[:500]
+    raise UnusableImageError("damaged_image", detail) from error
 
 
 def _starts_as(content: bytes, formats: tuple[str, ...]) -> bool:
-    """Whether the first bytes are those of one of the formats, by Pillow's own tests."""
-    tests = (Image.OPEN[name][1] for name in formats)
-    return any(starts and starts(content[:16]) is True for starts in tests)
+    """Whether the first bytes are those of one of the formats, by Pillow's own tests.
+
+    Raises:
+        ImportError: They are, and Pillow was built without what it needs for that format.
+    """
+    for name in formats:
+        starts = Image.OPEN[name][1]
+        answer = starts(content[:16]) if starts else False
+        if isinstance(answer, str):
+            raise ImportError(answer)
+        if answer is True:
+            return True
+    return False

@@ -6,6 +6,9 @@
 
 Whatever libpq understands may follow `ducklake:postgres:`, an address `postgresql://…` too. A password in
 it is taken out before anything is shown; `PGPASSWORD`, `~/.pgpass` and other ways of libpq work as well.
+
+What only resembles an address or a connection string is never taken for a path: DuckDB would make a file of
+that name, with the password in it, and messages would repeat it.
 """
 
 from __future__ import annotations
@@ -20,6 +23,25 @@ MOTHERDUCK_PREFIXES = ("md:", "motherduck:")
 _CONNECT_SECONDS = 10
 _EXAMPLE = "One is: host=db.example dbname=anomaly user=team, with the password in PGPASSWORD or ~/.pgpass."
 _SHOWN = ("service", "host", "hostaddr", "port", "dbname", "user")
+
+
+_SCHEMES = (
+    "abfs abfss az dask duckdb ducklake file ftp gcs gs hf http https md memory motherduck mysql postgres "
+    "postgresql r2 s3 s3a sqlite"
+)
+_BEFORE = r"[\s'\"]*"
+"""A space or a quotation mark that was pasted in front of a location."""
+
+_KNOWN_SCHEME = re.compile(
+    rf"{_BEFORE}((?:ducklake:)?(?:{'|'.join(_SCHEMES.split())}):(?://?)?)", re.IGNORECASE
+)
+_ADDRESS = re.compile(
+    rf"{_BEFORE}[A-Za-z0-9_]{{2,}}:"  # DuckDB's own prefixes; one letter is a drive of Windows
+    rf"|{_BEFORE}/{{0,2}}[^/\s:]{{2,}}:[^/]*@"  # user:password@host
+    rf"|{_BEFORE}(?:host|hostaddr|port|dbname|user|service|sslmode)\s*=\s*\S+\s+\w+\s*="
+    r"|.*(?:^|[\s;&?'\"])(?:pass|passwd|password|pwd|secret|token|motherduck_token)\s*=",
+    re.IGNORECASE | re.DOTALL,
+)
 
 
 class LocationError(ValueError):
@@ -63,8 +85,14 @@ class MotherDuckLocation:
 
 
 def is_file(location: str) -> bool:
-    """Whether a location is a path."""
-    return not location.startswith((LAKE_PREFIX, *MOTHERDUCK_PREFIXES)) and "://" not in location
+    """Return whether a location is a path, and neither an address nor what was meant to be one."""
+    return "://" not in location and not _ADDRESS.match(location)
+
+
+def shown_scheme(location: str) -> str:
+    """Return the beginning of a location that says what it was meant to be and holds no secret."""
+    known = _KNOWN_SCHEME.match(location)
+    return f"{known[1] if known else ''}…"
 
 
 def parse_location(location: str) -> Path | LakeLocation | MotherDuckLocation:
@@ -79,13 +107,13 @@ def parse_location(location: str) -> Path | LakeLocation | MotherDuckLocation:
         database = location.partition(":")[2]
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", database):
             raise LocationError(
-                f"{location.partition(':')[0]}:…: give the name of a database and nothing else, such as "
+                f"{shown_scheme(location)}: give the name of a database and nothing else, such as "
                 "md:anomaly. The token belongs into the environment, as motherduck_token."
             )
         return MotherDuckLocation(database)
     if not is_file(location):
         raise LocationError(
-            f"{_kind_of(location)}: use the path of a DuckDB file, ducklake:postgres:…, or md:NAME."
+            f"{shown_scheme(location)}: use the path of a DuckDB file, ducklake:postgres:…, or md:NAME."
         )
     return Path(location)
 
@@ -94,7 +122,7 @@ def _lake(location: str) -> LakeLocation:
     kind, _, conninfo = location.removeprefix(LAKE_PREFIX).partition(":")
     if kind != "postgres":
         raise LocationError(
-            f"{_kind_of(location)}: the catalogue of a lake that several machines write to is in "
+            f"{shown_scheme(location)}: the catalogue of a lake that several machines write to is in "
             "PostgreSQL: ducklake:postgres:host=… dbname=…"
         )
     try:
@@ -102,7 +130,7 @@ def _lake(location: str) -> LakeLocation:
         from psycopg.conninfo import conninfo_to_dict, make_conninfo
     except ImportError:
         raise LocationError(
-            f"{_kind_of(location)} needs psycopg, which is not installed: "
+            f"{shown_scheme(location)} needs psycopg, which is not installed: "
             "pip install 'anomaly_assets[lake]'."
         ) from None
     try:
@@ -110,22 +138,16 @@ def _lake(location: str) -> LakeLocation:
     except ProgrammingError:
         # Neither the text nor libpq's reason is shown: what did not parse may hold a password anywhere.
         raise LocationError(
-            f"{_kind_of(location)}: what follows ducklake:postgres: is no connection string of "
+            f"{shown_scheme(location)}: what follows ducklake:postgres: is no connection string of "
             f"PostgreSQL. {_EXAMPLE}"
         ) from None
     if any("@" in str(values.get(name, "")) for name in ("host", "hostaddr", "port", "dbname")):
         raise LocationError(
-            f"{_kind_of(location)}: there is an @ in its host, port or database, so its password was cut "
-            f"in two: write @, / and % in a password as %40, %2F and %25. {_EXAMPLE}"
+            f"{shown_scheme(location)}: there is an @ in its host, port or database, so its password was "
+            f"cut in two: write @, / and % in a password as %40, %2F and %25. {_EXAMPLE}"
         )
     password = values.pop("password", None)
     values.setdefault("connect_timeout", _CONNECT_SECONDS)
     told = {name: str(value) for name, value in values.items()}
     shown = make_conninfo(**{name: value for name, value in told.items() if name in _SHOWN})
     return LakeLocation(make_conninfo(**told), None if password is None else str(password), shown)
-
-
-def _kind_of(location: str) -> str:
-    """The beginning of a location, which says what it was meant to be and holds no secret."""
-    known = re.match(r"ducklake:(?:[a-z]+:)?|[a-z0-9+]{1,20}://", location)
-    return f"{known[0] if known else ''}…"

@@ -23,12 +23,15 @@ from anomaly_assets.warehouse.publishing.content import (
 from anomaly_assets.warehouse.publishing.file import differing_file, publish_file
 from anomaly_assets.warehouse.publishing.file_copy import copied_bytes
 from anomaly_assets.warehouse.publishing.snapshots import attached
+from anomaly_assets.warehouse.publishing.target import may_replace
+from anomaly_assets.warehouse.schema import ensure_tables
 
 __all__ = [
     "Publication",
     "PublishRefusedError",
     "differences",
     "opened_publication",
+    "pictures_folder",
     "publish",
     "size_of_copy",
 ]
@@ -124,6 +127,20 @@ def opened_publication(
             return
         connection.execute("USE published.main")
         yield connection
+
+
+def pictures_folder(warehouse: Warehouse, target: Path) -> Path:
+    """Return the folder for contact sheets: beside the published database, unless that is not ours.
+
+    Pictures of this warehouse must not replace those of the one that publishes there.
+    """
+    place = target.absolute()
+    if isinstance(warehouse, FileWarehouse):
+        with warehouse.connect() as connection:
+            ensure_tables(connection)
+            if not may_replace(connection, Path(os.path.realpath(target))):
+                place = warehouse.path
+    return place.parent / "contact_sheets"
 
 
 def size_of_copy(warehouse: Warehouse, target: Path) -> tuple[Callable[[], int], int] | None:

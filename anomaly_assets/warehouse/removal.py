@@ -39,7 +39,7 @@ def forget(warehouse: Warehouse, source_dataset: str) -> int:
 
 
 def remove_samples(warehouse: Warehouse) -> dict[str, int]:
-    """Remove the samples of the repository, because a root that somebody named was listed.
+    """Remove the samples of the repository, because a named root was listed.
 
     Returns:
         Source dataset to the number of images that were removed.

@@ -151,8 +151,8 @@ def refresh_outdated(connection: duckdb.DuckDBPyConnection, *names: str) -> list
 def ensure_tables(connection: duckdb.DuckDBPyConnection) -> None:
     """Create the tables that an asset may read before anything was materialized, where they are missing.
 
-    A warehouse of an older release gets the tables and columns that were added since, its identity, and a row
-    for every source dataset that it holds.
+    A warehouse of an older release gets the tables and columns that were added since, its identity, and a
+    row for every source dataset that it holds.
     """
     ensure_identity(connection)  # first: it refuses a database of something else
     missing = [name for name in _KEPT_TABLES if not table_exists(connection, "main", name)]
@@ -237,8 +237,8 @@ def statement(connection: duckdb.DuckDBPyConnection, name: str) -> str:
 def _union(connection: duckdb.DuckDBPyConnection, table: str, columns: Columns) -> str:
     """Return the rows of this dlt table in every source dataset that has it, as a subquery.
 
-    The source datasets are those of the warehouse, whether or not this process defines them. Names come from
-    it and from `tables.py`, never from files.
+    The source datasets are those of the warehouse, whether or not this process defines them. Names come
+    from it and from `tables.py`, never from files.
     """
     origin = "" if "source_dataset" in columns else "'{}' AS source_dataset, "
     parts = []

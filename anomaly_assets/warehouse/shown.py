@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import duckdb
 
+from anomaly_assets.datasets.names import shown
 from anomaly_assets.warehouse.schema import statement
 
 MOST_CELL_CHARACTERS = 200
@@ -75,7 +76,7 @@ def _shown(
 
 
 def as_cell(value: object) -> str:
-    """Show a value as text of at most `MOST_CELL_CHARACTERS` characters."""
+    """Show a value as text of at most `MOST_CELL_CHARACTERS` characters, names in it as in a message."""
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, list):
@@ -83,7 +84,10 @@ def as_cell(value: object) -> str:
         more = f" and {len(value) - _MOST_LISTED:,} more" if len(value) > _MOST_LISTED else ""
         items = ", ".join(_cut(as_cell(item), 60) for item in value[:_MOST_LISTED])
         return _cut(items, MOST_CELL_CHARACTERS - len(more)) + more
-    return "" if value is None else _cut(str(value), MOST_CELL_CHARACTERS)
+    if value is None:
+        return ""
+    # Cut before as well: a text can be megabytes.
+    return _cut(shown(str(value)[: MOST_CELL_CHARACTERS + 1]), MOST_CELL_CHARACTERS)
 
 
 def fitting(rows: Iterable[list[str]]) -> list[list[str]]:
@@ -107,4 +111,4 @@ def _cut(text: str, most: int) -> str:
 
 
 def _escaped(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+    return text.replace("|", "\\|")

@@ -10,7 +10,7 @@ that counts is the larger one of the stored mark and of the present number of ro
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 
@@ -19,9 +19,10 @@ import duckdb
 from anomaly_assets.datasets import SOURCE_DATASETS, SourceDataset
 
 MIN_KEPT_SHARE = 0.8
-"""Below this share of a mark, fewer images or samples are taken for a fault until somebody consents."""
+"""Below this share of a mark, fewer images or samples need consent: they may be a fault of the root."""
 
 _SAMPLES_FOLDER = "/data/samples/"
+_SAMPLE_CATEGORIES = frozenset({"bolt", "woven", "Class1", "Class2"})
 _RESERVED = ("main", "anomaly")
 
 
@@ -62,9 +63,13 @@ def is_loss(mark: int, left: int) -> bool:
     return left < MIN_KEPT_SHARE * mark
 
 
-def is_sample_root(source_dataset: str, root_uri: str | None) -> bool:
-    """Return whether a root is the samples of the repository, as older releases recorded it."""
-    return bool(root_uri and root_uri.endswith(f"{_SAMPLES_FOLDER}{source_dataset}"))
+def are_samples(source_dataset: str, root_uri: str | None, categories: Iterable[str]) -> bool:
+    """Return whether an older release, which did not record it, loaded the samples of the repository.
+
+    The address of the root alone would not do: a team may keep its data in a folder `/data/samples`.
+    """
+    at_home = bool(root_uri and root_uri.endswith(f"{_SAMPLES_FOLDER}{source_dataset}"))
+    return at_home and _SAMPLE_CATEGORIES.issuperset(categories)
 
 
 def stored_names(connection: duckdb.DuckDBPyConnection, database: str | None = None) -> list[str]:
@@ -93,9 +98,18 @@ def stored_datasets(
 
 
 def loaded_datasets(
-    connection: duckdb.DuckDBPyConnection, database: str | None = None
+    connection: duckdb.DuckDBPyConnection,
+    database: str | None = None,
+    *,
+    known: Collection[str] = (),
 ) -> dict[str, StoredDataset]:
-    """Find source datasets by their schemas: those with a table `images` as dlt loads it."""
+    """Find source datasets by their schemas: those with a table `images` as dlt loads it.
+
+    Args:
+        connection: A DuckDB in which the database is attached.
+        database: Name under which it is attached; None for the current one.
+        known: Schemas to pass over.
+    """
     rows = connection.execute(
         """
         SELECT schema_name FROM duckdb_tables()
@@ -107,21 +121,22 @@ def loaded_datasets(
     ).fetchall()
     found = {}
     for (name,) in rows:
-        if name in _RESERVED:
+        if name in _RESERVED or name in known:
             continue
         columns = _columns(connection, f"{_qualified(database, name)}.images")
         if {"image_id", "source_dataset", "_dlt_load_id"} <= columns:
-            root_uri = _newest_root(connection, _qualified(database, name))
-            found[name] = _described(name, root_uri)
+            schema = _qualified(database, name)
+            root_uri = _newest_root(connection, schema)
+            categories = connection.execute(f"SELECT DISTINCT category FROM {schema}.images")  # noqa: S608
+            from_samples = are_samples(name, root_uri, (row[0] for row in categories.fetchall()))
+            found[name] = _described(name, root_uri, from_samples)
     return found
 
 
 def register_loaded(connection: duckdb.DuckDBPyConnection) -> None:
     """Add rows for datasets that a release without `source_datasets` has loaded."""
-    known = stored_datasets(connection)
-    for name, dataset in loaded_datasets(connection).items():
-        if name not in known:
-            _write(connection, dataset)
+    for dataset in loaded_datasets(connection, known=stored_datasets(connection)).values():
+        _write(connection, dataset)
 
 
 def record_listing(
@@ -172,7 +187,7 @@ def note_consent(
     images: int,
     run_id: str | None,
 ) -> None:
-    """Record that somebody accepted so few images (or samples) of a source dataset."""
+    """Record a consent to this number of images (or samples) of a source dataset."""
     connection.execute(
         "INSERT INTO consents (source_dataset, consented_at, kind, images, run_id) VALUES (?, ?, ?, ?, ?)",
         [source_dataset, datetime.now(timezone.utc), kind, images, run_id],
@@ -252,7 +267,7 @@ def dataset_lines(
     return lines
 
 
-def _described(name: str, root_uri: str | None) -> StoredDataset:
+def _described(name: str, root_uri: str | None, from_samples: bool) -> StoredDataset:
     """Describe a dataset that was loaded without a row: with what this process defines, if it does."""
     dataset = SOURCE_DATASETS.get(name)
     return StoredDataset(
@@ -261,7 +276,7 @@ def _described(name: str, root_uri: str | None) -> StoredDataset:
         dataset.licence if dataset else "unknown",
         None,
         root_uri,
-        is_sample_root(name, root_uri),
+        from_samples,
     )
 
 

@@ -227,8 +227,9 @@ def third(environment: Environment) -> SourceDataset:
         connection.execute(
             """
             INSERT INTO image_tensors BY NAME
-            SELECT image_id, file_version, 'lanczos-32x32x3' AS transform, md5(image_id) AS content_sha256,
-                32 AS original_width, 32 AS original_height, 'RGB' AS original_mode, 32 AS height, 32 AS width,
+            SELECT image_id, file_version, 'lanczos-32x32x3' AS transform,
+                md5(image_id) AS content_sha256, 32 AS original_width, 32 AS original_height,
+                'RGB' AS original_mode, 32 AS height, 32 AS width,
                 3 AS channels, repeat(chr(0), 3072)::BLOB AS image_tensor, [0, 0, 0] AS channel_sums,
                 [0, 0, 0] AS channel_square_sums, now() AS loaded_at
             FROM line4.images
@@ -288,11 +289,13 @@ def test_a_run_ends_with_a_line_for_each_source_dataset(
 
     lines: list[str] = []
     real = resources.dataset_lines
-    monkeypatch.setattr(
-        resources,
-        "dataset_lines",
-        lambda *args, **named: lines.extend(real(*args, **named)) or lines,
-    )
+
+    def noted(*arguments: Any, **named: Any) -> list[str]:
+        found = real(*arguments, **named)
+        lines.extend(found)
+        return found
+
+    monkeypatch.setattr(resources, "dataset_lines", noted)
     assert run_job().success
     monkeypatch.setenv("DAGM_2007_ROOT", "")
     assert run_job().success
@@ -309,3 +312,19 @@ def test_a_run_ends_with_a_line_for_each_source_dataset(
         unknown,
         f"mvtec_ad: 9 images from {tiny.mvtec_ad.as_uri()}, refreshed",
     ]
+
+
+def test_a_run_whose_publication_is_refused_leaves_the_pictures_of_others_alone(
+    bolts: Environment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sheets = bolts.database.parent / "contact_sheets"
+    before = {path: path.read_bytes() for path in sheets.rglob("*") if path.is_file()}
+    assert before
+    other = tmp_path / "other"
+    monkeypatch.setenv("ANOMALY_WAREHOUSE", str(other / "warehouse.duckdb"))
+    monkeypatch.setenv("MVTEC_AD_ROOT", str(other / "root"))
+    write_pictures(other / "root", *(f"nut/train/scratch/{n:03}.png" for n in range(3)))
+    assert run_job().failures.keys() == {"published_database"}
+    assert {path: path.read_bytes() for path in sheets.rglob("*") if path.is_file()} == before
+    assert (other / "contact_sheets" / "mvtec_ad" / "nut.jpg").exists()
+    assert [*(other / "contact_sheets" / "checks").iterdir()]

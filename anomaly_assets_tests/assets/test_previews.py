@@ -10,6 +10,7 @@ from PIL import Image
 from anomaly_assets_tests.assets.environment import Environment
 from anomaly_assets_tests.assets.runs import Run, offenders, run_job, run_selection
 from anomaly_assets_tests.assets.trees import write_image
+from anomaly_assets_tests.disk import record_calls
 
 SHEETS = dg.AssetSelection.assets("contact_sheets", "rejected_images").upstream().without_checks()
 
@@ -63,11 +64,12 @@ def test_a_source_dataset_without_images_has_no_sheet(
 
 
 def test_a_failed_check_shows_its_offenders_before_and_after_they_are_decoded(
-    tiny: Environment,
+    tiny: Environment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tiny.mvtec_ad / "bolt/ground_truth/scratch/000_mask.png").unlink()
     copied = (tiny.mvtec_ad / "bolt/train/good/000.png").read_bytes()
     write_image(tiny.mvtec_ad, "bolt/test/good/001.png", copied)
+    calls = record_calls(monkeypatch)
     run = run_job()
     assert run.success
     files = set()
@@ -82,6 +84,7 @@ def test_a_failed_check_shows_its_offenders_before_and_after_they_are_decoded(
         files.add(str(metadata["pictures_file"].value))
     folder = tiny.database.parent / "contact_sheets" / "checks"
     assert files == {str(path) for path in folder.iterdir()}
+    assert all(("replace", "content", path.name) in calls for path in folder.iterdir())
     passed = run.checks["image_tensors:masks_are_binary"].metadata
     assert {name: value.value for name, value in passed.items()} == {"count": 0}
 

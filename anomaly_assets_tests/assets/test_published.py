@@ -1,9 +1,15 @@
 """Publishing in the graph: what the run reports, and the check that compares afterwards."""
 
+import shutil
+from pathlib import Path
+from typing import Any
+
 import dagster as dg
 import duckdb
 import pytest
 
+import anomaly_assets
+from anomaly_assets.tensors import build
 from anomaly_assets.warehouse.publishing.provenance import code_version
 from anomaly_assets_tests.assets.environment import Environment
 from anomaly_assets_tests.assets.runs import Run, offenders, run_job, run_selection
@@ -80,3 +86,27 @@ def test_a_published_database_that_somebody_wrote_to_is_noticed_and_replaced_as_
     assert again.failed_checks == set()
     assert again.materialized["published_database"]["written"] is True
     assert tiny.query("SELECT count(*) FROM samples") == [(13,)]
+
+
+def test_the_code_version_of_a_publication_is_that_of_the_code_that_ran(
+    tiny: Environment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A checkout may be updated while a run decodes."""
+    package = tmp_path / "checkout" / "anomaly_assets"
+    shutil.copytree(Path(anomaly_assets.__file__).parent, package)
+    monkeypatch.setattr(anomaly_assets, "__file__", str(package / "__init__.py"))
+    version_of_the_disk, build_tensors = code_version.__wrapped__, build.build_tensors
+    began = version_of_the_disk()
+
+    def update_first(*arguments: Any, **options: Any) -> Any:
+        (package / "newer.py").write_text("")
+        return build_tensors(*arguments, **options)
+
+    monkeypatch.setattr(build, "build_tensors", update_first)
+    code_version.cache_clear()
+    try:
+        run = run_job()
+    finally:
+        code_version.cache_clear()
+    assert run.materialized["published_database"]["code_version"] == began
+    assert version_of_the_disk() != began

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from anomaly_assets.datasets import SOURCE_DATASETS
-from anomaly_assets.ingest.roots import RootError, open_root
+from anomaly_assets.ingest.roots import FileUnreadableError, RootError, open_root
 from anomaly_assets.ingest.source import load
 from anomaly_assets_tests.bad_input.loading import (
     BOTH,
@@ -73,6 +73,31 @@ def test_links_out_of_the_root_and_loops_of_links_are_strays_and_never_followed(
     assert outcome.samples == BOTH
     assert outcome.rejected == {}
     assert outcome.strays == {path: reason for path, (_, reason) in links.items()}
+
+
+def test_a_folder_whose_name_only_begins_like_that_of_the_root_is_outside(
+    good_and_defect: Project,
+) -> None:
+    beside = {
+        "bottle/train/good/private.png": "mvtec_ad_private/000.png",
+        "bottle/train/good/plain.png": "mvtec_ad2/000.png",
+        "bottle/train/good/file.png": "mvtec_ad.png",
+    }
+    for path, target in beside.items():
+        place = good_and_defect.path(target)
+        place.write_bytes(png(noise(9)))
+        good_and_defect.path(f"mvtec_ad/{path}").symlink_to(place)
+    root = open_root(str(good_and_defect.folder / "mvtec_ad"))
+    assert {entry.path: entry.problem for entry in root.files() if entry.problem} == dict.fromkeys(
+        beside, "link_out_of_the_root"
+    )
+    for path in beside:
+        with pytest.raises(FileUnreadableError, match="a link that leads out of the root"):
+            root.read(path)
+    # Neither does the root itself have to be spelled without a link or a slash at its end.
+    linked = good_and_defect.folder / "linked"
+    linked.symlink_to("mvtec_ad")
+    assert open_root(f"{linked}/").read(GOOD) == root.read(GOOD)
 
 
 def test_a_pipe_or_socket_in_the_place_of_any_file_is_a_stray_and_nobody_waits_for_it(

@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 import time
+import tracemalloc
+import zipfile
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.datasets.dagm_2007 import parse_labels
+from anomaly_assets.ingest.archives import ZipRoot
+from anomaly_assets.ingest.catalog import list_catalog
+from anomaly_assets.ingest.roots import (
+    MAX_FILE_BYTES,
+    FileEntry,
+    FileTooLargeError,
+    Root,
+    open_root,
+)
 from anomaly_assets_tests.bad_input.loading import (
     Outcome,
     decode_all,
@@ -23,6 +37,7 @@ LABELS = "Class1/Train/Label/Labels.txt"
 GOOD, DEFECT = "Class1/Train/0001.PNG", "Class1/Train/0002.PNG"
 DECLARED = b"1\n1\t0\t0001.PNG\t0\t0\t\n2\t1\t0002.PNG\t0\t0002_label.PNG\n"
 DISAGREE = "declared_labels_agree_with_masks"
+MOST_BYTES = 4 * 1024 * 1024
 
 
 @pytest.fixture
@@ -39,17 +54,24 @@ def project(tmp_path: Path) -> Project:
     return made
 
 
-def labelled(project: Project, content: bytes | None) -> Outcome:
+BY_MASKS = [("good", 0), ("anomalous", 1)]
+"""Labels of both images, where `Labels.txt` says nothing else about them than their masks."""
+
+
+def labelled(
+    project: Project, content: bytes | None, expected: list[tuple[str, int]] = BY_MASKS
+) -> Outcome:
     if content is not None:
         project.path(f"dagm_2007/{LABELS}").write_bytes(content)
     outcome = decode_all(project, "dagm_2007")
     assert outcome.samples == {GOOD: None, DEFECT: bytes([1] * 48)}
     assert outcome.rejected == {}
+    assert labels(project) == expected
     return outcome
 
 
-def labels(project: Project) -> list[str]:
-    return project.column("SELECT label FROM anomaly.samples ORDER BY image_id")
+def labels(project: Project) -> list[tuple[str, int]]:
+    return project.rows("SELECT label, label_index FROM anomaly.samples ORDER BY image_id")
 
 
 def test_labels_that_agree_with_the_masks_are_nobodys_problem(project: Project) -> None:
@@ -63,7 +85,6 @@ def test_without_labels_the_masks_say_what_is_anomalous(
     project: Project, content: bytes | None
 ) -> None:
     assert labelled(project, content).strays == {}
-    assert labels(project) == ["good", "anomalous"]
     assert finding(project, DISAGREE, "dagm_2007").passed
 
 
@@ -82,7 +103,6 @@ def test_binary_labels_declare_nothing_and_are_named_in_one_short_row(
     project: Project, content: bytes
 ) -> None:
     assert labelled(project, content).strays == {LABELS: "malformed_labels"}
-    assert labels(project) == ["good", "anomalous"]
     (detail,) = offenders(project, "files_are_recognised", "dagm_2007").values()
     count = len(parse_labels(content).malformed_lines)
     assert (detail or "").startswith(f"malformed_labels: {count} lines not understood: 1")
@@ -101,8 +121,7 @@ def test_unknown_ids_are_named_each_and_change_no_image(project: Project) -> Non
 
 def test_labels_that_contradict_the_masks_are_named_image_by_image(project: Project) -> None:
     content = b"1\n1\t1\t0001.PNG\n2\t0\t0002.PNG\n"
-    assert labelled(project, content).strays == {}
-    assert labels(project) == ["anomalous", "anomalous"]
+    assert labelled(project, content, [("anomalous", 1)] * 2).strays == {}
     assert offenders(project, DISAGREE, "dagm_2007") == {
         f"dagm_2007/{GOOD}": "Labels.txt says 1, there is no mask",
         f"dagm_2007/{DEFECT}": "Labels.txt says 0, there is a mask",
@@ -113,15 +132,14 @@ def test_labels_that_contradict_the_masks_are_named_image_by_image(project: Proj
 
 
 def test_labels_that_contradict_themselves_count_as_anomalous(project: Project) -> None:
-    labelled(project, DECLARED + b"1\t1\t0001.PNG\n")
-    assert labels(project) == ["anomalous", "anomalous"]
+    labelled(project, DECLARED + b"1\t1\t0001.PNG\n", [("anomalous", 1)] * 2)
     assert offenders(project, DISAGREE, "dagm_2007").keys() == {f"dagm_2007/{GOOD}"}
 
 
 def test_a_name_too_long_for_a_file_is_a_malformed_line_and_no_row_of_its_length(
     project: Project,
 ) -> None:
-    content = DECLARED + b"3\t1\t" + b"x" * 10_000_000 + b".PNG\n"
+    content = DECLARED + b"3\t1\t" + b"x" * 3_000_000 + b".PNG\n"
     assert labelled(project, content).strays == {LABELS: "malformed_labels"}
     assert offenders(project, "files_are_recognised", "dagm_2007") == {
         LABELS: "malformed_labels: 1 lines not understood: 4"
@@ -136,6 +154,7 @@ def test_hostile_names_in_labels_are_only_names(project: Project) -> None:
     missing = [f"Class1/Train/{name}.PNG" for name in names]
     assert outcome.strays == dict.fromkeys(missing, "declared_but_missing")
     assert outcome.samples.keys() == {GOOD, DEFECT}
+    assert labels(project) == BY_MASKS
 
 
 @pytest.mark.parametrize(
@@ -146,12 +165,13 @@ def test_hostile_names_in_labels_are_only_names(project: Project) -> None:
     ],
     ids=["unknown ids", "malformed lines"],
 )
-def test_labels_of_10_mb_are_read_in_seconds_and_told_in_few_words(
+def test_the_largest_labels_are_read_in_seconds_and_told_in_few_words(
     project: Project, line: bytes, check_detail: str | None
 ) -> None:
-    lines = [line % (number, number, number) for number in range(1, 250_001)]
+    count = (MOST_BYTES - len(DECLARED)) // len(line % (1, 1, 1))
+    lines = [line % (number, number, number) for number in range(1, count + 1)]
     content = DECLARED + b"".join(lines)
-    assert len(content) > 10_000_000
+    assert 0 <= MOST_BYTES - len(content) < 60
     project.path(f"dagm_2007/{LABELS}").write_bytes(content)
 
     started = time.monotonic()
@@ -159,12 +179,97 @@ def test_labels_of_10_mb_are_read_in_seconds_and_told_in_few_words(
     assert time.monotonic() - started < 60
 
     assert outcome.samples == {GOOD: None, DEFECT: bytes([1] * 48)}
+    assert labels(project) == BY_MASKS
     found = finding(project, "files_are_recognised", "dagm_2007")
     if check_detail is None:
         shown = ", ".join(map(str, range(4, 24)))
-        detail = f"malformed_labels: 250000 lines not understood: {shown}"
+        detail = f"malformed_labels: {count} lines not understood: {shown}"
         assert found.shown == [(LABELS, detail)]
     else:
-        assert found.count == 250_000
+        assert found.count == count
         assert len(found.shown) == 20
         assert {detail for _, detail in found.shown} == {check_detail + LABELS}
+
+
+def test_larger_labels_are_a_stray_and_the_masks_say_what_is_anomalous(project: Project) -> None:
+    content = b"1\n1\t1\t0001.PNG\n" + b"\n" * MOST_BYTES
+    assert labelled(project, content).strays == {LABELS: "file_too_large"}
+    assert labels(project) == [("good", 0), ("anomalous", 1)]
+    assert offenders(project, "files_are_recognised", "dagm_2007") == {
+        LABELS: f"file_too_large: {LABELS}: larger than {MOST_BYTES} bytes"
+    }
+
+
+def test_labels_that_would_unpack_to_more_are_neither_unpacked_nor_parsed(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = project.folder / "dagm.zip"
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as target:
+        target.write(project.path(f"dagm_2007/{GOOD}"), GOOD)
+        target.writestr(LABELS, b"\n" * 64 * 1024 * 1024)
+    assert archive.stat().st_size < 120_000
+
+    def unpack(_: ZipRoot, info: zipfile.ZipInfo) -> bytes:
+        raise AssertionError(f"{info.filename} is unpacked")
+
+    monkeypatch.setattr(ZipRoot, "_decompressed", unpack)
+    catalog = list_catalog(SOURCE_DATASETS["dagm_2007"], open_root(str(archive)))
+    assert catalog.images["relative_path"].to_pylist() == [GOOD]
+    assert catalog.stray_files.to_pylist() == [
+        {
+            "relative_path": LABELS,
+            "reason": "file_too_large",
+            "detail": f"{LABELS}: larger than {MOST_BYTES} bytes",
+        }
+    ]
+
+
+@pytest.mark.parametrize("listed", [0, 11])
+def test_how_large_labels_may_be_is_a_property_of_their_source_dataset(listed: int) -> None:
+    """A web server may list a file without its size."""
+    dataset = replace(SOURCE_DATASETS["dagm_2007"], max_labels_bytes=10)
+
+    class OneFile(Root):
+        uri = "https://listed.example"
+
+        def files(self) -> Iterator[FileEntry]:
+            yield FileEntry(LABELS, listed, None, "etag-1")
+
+        def read(
+            self, path: str, version: str | None = None, most_bytes: int = MAX_FILE_BYTES
+        ) -> bytes:
+            assert (path, version, most_bytes, listed) == (LABELS, "etag-1", 10, 0)
+            raise FileTooLargeError(f"{path}: larger than {most_bytes} bytes")
+
+    strays = list_catalog(dataset, OneFile()).stray_files.to_pylist()
+    assert [(stray["reason"], stray["detail"]) for stray in strays] == [
+        ("file_too_large", f"{LABELS}: larger than 10 bytes")
+    ]
+
+
+PART_BYTES = MOST_BYTES // 8
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\n" * PART_BYTES,
+        b"\t" * PART_BYTES,
+        b"x\n" * (PART_BYTES // 2),
+        b"\t1\ta\n" * (PART_BYTES // 5),
+        b"x" * PART_BYTES,
+        b"\xff" * PART_BYTES,
+        "\u2028".encode() * (PART_BYTES // 3),
+    ],
+    ids=["lines", "tabs", "words", "rows", "one line", "no text", "separators"],
+)
+def test_parsing_labels_takes_memory_and_time_in_proportion_to_their_size(content: bytes) -> None:
+    started = time.process_time()
+    tracemalloc.start()
+    try:
+        parse_labels(content)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 30 * PART_BYTES
+    assert time.process_time() - started < 10

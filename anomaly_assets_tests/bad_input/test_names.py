@@ -1,8 +1,9 @@
-"""A file may be called anything: names reach the tables as they are, and do nothing on the way."""
+"""A file may be called anything: names reach the tables, normalised, and do nothing on the way."""
 
 from __future__ import annotations
 
 import os
+import unicodedata
 import zipfile
 from pathlib import Path
 
@@ -46,7 +47,7 @@ NAMES: list[bytes] = [
     b"\x01\x1b[31m\x7f",
     "\N{GRINNING FACE}\N{ZERO WIDTH JOINER}\N{CROCODILE}".encode(),
     "\N{RIGHT-TO-LEFT OVERRIDE}gnp".encode(),
-    "e\N{COMBINING ACUTE ACCENT}".encode(),
+    "u\N{COMBINING DIAERESIS}".encode(),
     "\N{LATIN SMALL LETTER E WITH ACUTE}".encode(),
     "\N{LATIN SMALL LETTER SHARP S}".encode(),
     b"caf\xe9",
@@ -62,11 +63,18 @@ NAMES: list[bytes] = [
 ]
 """Names of categories, defect types and stems of files, as bytes; none is longer than 246."""
 
+TWICE = "e\N{COMBINING ACUTE ACCENT}".encode()
+"""Another spelling of one of them."""
+
 WHOLE_MASK = bytes([1] * 48)
 
 
-def shown(name: bytes) -> str:
+def as_spelled(name: bytes) -> str:
     return name.decode("utf-8", "backslashreplace")
+
+
+def shown(name: bytes) -> str:
+    return unicodedata.normalize("NFC", as_spelled(name))
 
 
 def expected_samples() -> dict[str, bytes | None]:
@@ -85,7 +93,7 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, Outcome]:
     root = project.folder / "mvtec_ad"
     whole = png(mask((0, 0, *SIZE)))
     try:
-        for seed, name in enumerate(NAMES):
+        for seed, name in enumerate([*NAMES, TWICE]):
             write(root, b"%s/train/good/%s.png" % (name, name), content=png(noise(seed)))
             write(root, b"%s/test/%s/%s.PNG" % (name, name, name), content=png(noise(seed)))
             path = b"%s/ground_truth/%s/%s_mask.png" % (name, name, name)
@@ -97,7 +105,13 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, Outcome]:
 
 def test_every_name_is_loaded_with_its_image_and_its_mask(loaded: tuple[Project, Outcome]) -> None:
     _, outcome = loaded
-    assert (outcome.rejected, outcome.strays) == ({}, {})
+    name = TWICE.decode()
+    assert outcome.rejected == {}
+    assert outcome.strays == {
+        f"{name}/train/good/{name}.png": "ambiguous_name",
+        f"{name}/test/{name}/{name}.PNG": "ambiguous_name",
+        f"{name}/ground_truth/{name}/{name}_mask.png": "ambiguous_name",
+    }
     assert outcome.samples == expected_samples()
 
 
@@ -170,7 +184,7 @@ def test_strays_of_any_name_are_named_and_no_message_is_more_than_their_names(
         pytest.skip(f"this file system has no such names: {error}")
     outcome = load_all(project)
     assert outcome.samples.keys() == {"bottle/train/good/000.png"}
-    names = [f"{name}/{name}.png" for name in map(shown, NAMES)]
+    names = [f"{name}/{name}.png" for name in map(as_spelled, NAMES)]
     assert outcome.strays == dict.fromkeys(names, "unrecognised_path")
     found = finding(project, "files_are_recognised")
     assert (found.count, len(found.shown)) == (len(NAMES), 20)

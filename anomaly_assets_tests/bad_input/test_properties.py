@@ -12,9 +12,9 @@ from PIL import Image
 
 from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.datasets.dagm_2007 import parse_labels
+from anomaly_assets.datasets.names import as_text
 from anomaly_assets.datasets.record import Ignored, ImageFile, LabelsFile, MaskFile, Stray
 from anomaly_assets.ingest.catalog import list_catalog
-from anomaly_assets.ingest.roots import as_text
 from anomaly_assets.tensors.spec import TensorSpec
 from anomaly_assets.tensors.transform import (
     DecodedImage,

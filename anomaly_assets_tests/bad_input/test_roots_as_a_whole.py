@@ -11,7 +11,7 @@ import pytest
 from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.ingest import reconcile, source
 from anomaly_assets.ingest.reconcile import ShrunkRootError, UnknownCategoryError
-from anomaly_assets.ingest.roots import FileEntry, Root
+from anomaly_assets.ingest.roots import MAX_FILE_BYTES, FileEntry, Root
 from anomaly_assets.ingest.source import load
 from anomaly_assets_tests.bad_input.loading import Outcome, decode_all, finding, load_all
 from anomaly_assets_tests.ingest.trees import MVTEC_PATHS, write, write_dagm
@@ -34,7 +34,9 @@ class Listed(Root):
         for path in self._paths:
             yield FileEntry(path, 1, None, "1")
 
-    def read(self, path: str) -> bytes:
+    def read(
+        self, path: str, version: str | None = None, most_bytes: int = MAX_FILE_BYTES
+    ) -> bytes:
         return b"x"
 
 

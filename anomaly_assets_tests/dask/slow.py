@@ -21,11 +21,17 @@ def decode_image(*arguments: object, **options: object) -> decode.DecodedImage:
     return _decode_image(*arguments, **options)  # type: ignore[arg-type]
 
 
-def read(roots: Mapping[str, Root], image: decode.StaleImage, uri: str) -> bytes:
+def read(
+    roots: Mapping[str, Root],
+    image: decode.StaleImage,
+    uri: str,
+    version: str | None,
+    most_bytes: int,
+) -> bytes:
     """Read, or end the process."""
     if _DEADLY and uri.endswith(_DEADLY):
         os._exit(1)
-    return _read(roots, image, uri)
+    return _read(roots, image, uri, version, most_bytes)
 
 
 decode.decode_image = decode_image

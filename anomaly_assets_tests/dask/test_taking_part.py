@@ -3,21 +3,34 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
+import socket
 import subprocess
 import sys
 from functools import partial
 from pathlib import Path
 
+import PIL
 import pytest
 
 import anomaly_assets
 from anomaly_assets.tensors import cluster as cluster_module
+from anomaly_assets.tensors.build import TooManyUnreadableError
 from anomaly_assets.tensors.cluster import decode_on_worker
 from anomaly_assets.tensors.compute import ComputeError, open_compute
-from anomaly_assets_tests.dask.building import Content, build_on, heals, once, slow_cluster
+from anomaly_assets.tensors.versions import what_decides_pixels
+from anomaly_assets_tests.dask.building import (
+    Content,
+    build_on,
+    content,
+    heals,
+    once,
+    slow_cluster,
+)
 from anomaly_assets_tests.dask.cluster import Cluster, running_cluster
-from anomaly_assets_tests.warehouse.project import SPEC, Project
+from anomaly_assets_tests.tensors.pictures import png
+from anomaly_assets_tests.warehouse.project import SPEC, Project, noise
 
 pytest.importorskip("distributed", reason="needs the extra `dask`")
 pytestmark = [pytest.mark.timeout(120), pytest.mark.usefixtures("small_steps")]
@@ -25,8 +38,13 @@ pytestmark = [pytest.mark.timeout(120), pytest.mark.usefixtures("small_steps")]
 
 def start_worker_that_sees_nothing(cluster: Cluster, folder: Path, hidden: Path) -> None:
     """A worker with an empty folder where others have a root, as if it were not mounted there."""
+    start_worker_that_sees(cluster, folder, f"mount -t tmpfs tmpfs {hidden}")
+
+
+def start_worker_that_sees(cluster: Cluster, folder: Path, mount: str) -> None:
+    """A worker with something else mounted where others have a root."""
     worker = f"{sys.executable} -m distributed.cli.dask_worker tcp://{cluster.address}"
-    script = f"mount -t tmpfs tmpfs {hidden} && exec {worker} --host 127.0.0.1 --no-nanny"
+    script = f"{mount} && exec {worker} --host 127.0.0.1 --no-nanny"
     with open(folder / "log", "wb") as log:
         command = ["unshare", "--mount", "sh", "-c", f"{script} --no-dashboard"]
         cluster.workers.append(subprocess.Popen(command, stdout=log, stderr=log))
@@ -69,8 +87,62 @@ def test_a_worker_that_comes_later_and_cannot_see_the_root_rejects_no_image(
 
 
 def test_a_worker_that_comes_later_with_another_version_decodes_nothing() -> None:
-    with pytest.raises(ComputeError, match=r"came later .* the driver 0.0.1: install the same"):
-        decode_on_worker("0.0.1", [], {}, SPEC)
+    wanted = {**what_decides_pixels(), "anomaly_assets": "0.0.1"}
+    with pytest.raises(
+        ComputeError, match=r"came later .* the driver anomaly_assets 0.0.1: install the same"
+    ):
+        decode_on_worker(wanted, [], {}, SPEC)
+
+
+def test_a_worker_with_another_pillow_is_named_with_both_versions_before_anything_is_done(
+    project: Project, tmp_path: Path
+) -> None:
+    """One with Pillow 9.5 rejected every image, and the run succeeded."""
+    (tmp_path / "older.py").write_text("import PIL.Image\nPIL.__version__ = '9.5.0'\n")
+    with running_cluster(tmp_path / "cluster", workers=1) as cluster:
+        cluster.add_worker(options=("--preload", str(tmp_path / "older.py")))
+        cluster.wait_for_workers(2)
+        with pytest.raises(ComputeError) as raised:
+            build_on(cluster, project)
+    assert re.fullmatch(
+        rf"1 of 2 workers at {cluster.location} cannot take part\. tcp://127\.0\.0\.1:\d+: "
+        rf"{re.escape(socket.gethostname())} has Pillow 9\.5\.0, the driver Pillow {PIL.__version__}: "
+        r"install the same\.",
+        str(raised.value),
+    )
+    assert project.column("SELECT count(*) FROM image_tensors") == [0]
+    assert project.column("SELECT count(*) FROM rejected_images") == [0]
+
+
+def test_a_worker_without_the_module_of_a_source_dataset_decodes_its_images(
+    project: Project, tmp_path: Path, expected: Content
+) -> None:
+    (tmp_path / "fewer.py").write_text(
+        "from anomaly_assets import datasets\ndatasets.SOURCE_DATASETS.clear()\n"
+    )
+    with running_cluster(tmp_path / "cluster", workers=0) as cluster:
+        cluster.add_worker(options=("--preload", str(tmp_path / "fewer.py")))
+        cluster.wait_for_workers(1)
+        build_on(cluster, project)
+    assert content(project) == expected
+
+
+@needs_unshare
+def test_files_of_another_copy_under_the_same_path_are_refused_and_not_stored(
+    project: Project, tmp_path: Path, roots_folder: Path, expected: Content
+) -> None:
+    root, copy = roots_folder / "mvtec_ad", tmp_path / "copy"
+    shutil.copytree(root, copy, copy_function=shutil.copyfile)  # with times of its own
+    for number, place in enumerate(sorted(copy.rglob("*.png"))):
+        place.write_bytes(png(noise(1000 + number)))
+    with running_cluster(tmp_path / "cluster", workers=0) as cluster:
+        start_worker_that_sees(cluster, tmp_path, f"mount --bind {copy} {root}")
+        cluster.wait_for_workers(1)
+        with pytest.raises(TooManyUnreadableError) as raised:
+            build_on(cluster, project)
+    assert f"was changed or replaced since (read on {socket.gethostname()})." in str(raised.value)
+    assert project.column("SELECT count(*) FROM image_tensors") == [0]
+    heals(project, expected)
 
 
 def test_a_worker_with_another_version_is_named_before_anything_is_done(

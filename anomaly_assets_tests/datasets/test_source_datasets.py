@@ -2,9 +2,19 @@
 
 from collections import Counter
 
+import duckdb
 import pytest
 
-from anomaly_assets.datasets import SOURCE_DATASETS, OfficialCount, official_counts
+from anomaly_assets.datasets import (
+    SOURCE_DATASETS,
+    OfficialCount,
+    SourceDataset,
+    official_counts,
+)
+from anomaly_assets.datasets.record import Ignored
+from anomaly_assets.datasets.source_dataset import table_names, taken_names
+from anomaly_assets.warehouse.tables import CATALOGUE_TABLES, TABLES
+from anomaly_assets_tests.datasets import taken
 
 
 def images(source_dataset: str, split: str | None = None, label: str | None = None) -> int:
@@ -74,3 +84,77 @@ def test_one_category_has_the_counts_of_the_paper() -> None:
         OfficialCount("mvtec_ad", "leather", "test", "good", 32),
         OfficialCount("mvtec_ad", "leather", "test", "anomalous", 92),
     ]
+
+
+def called(name: str) -> SourceDataset:
+    return SourceDataset(name, "Title", "none", lambda _: Ignored())
+
+
+@pytest.mark.parametrize(
+    ("name", "because"),
+    [
+        ("order", "a word of SQL"),
+        ("group", "a word of SQL"),
+        ("table", "a word of SQL"),
+        ("left", "a word of SQL"),
+        ("pg_catalog", "a schema or a database of DuckDB"),
+        ("information_schema", "a schema or a database of DuckDB"),
+        ("main", "a schema or a database of DuckDB"),
+        ("temp", "a schema or a database of DuckDB"),
+        ("images", "a table of this project"),
+        ("samples", "a table of this project"),
+        ("snapshots", "a table of this project"),
+        ("stray_files", "a name of this project"),
+        ("contact_sheets", "a name of this project"),
+        ("published_database", "a name of this project"),
+        ("images_checks", "a name of this project"),
+        ("harmonised", "a name of this project"),
+        ("all", "a name of this project"),  # refresh_all is a job already
+        ("warehouse", "a name of this project"),
+        ("published", "a name of this project"),
+        ("anomaly", "a name of this project"),
+        ("meta", "a word that Python or Dagster keeps for itself"),
+        ("class", "a word that Python or Dagster keeps for itself"),
+    ],
+)
+def test_a_name_that_stands_for_something_else_is_refused(name: str, because: str) -> None:
+    with pytest.raises(ValueError, match="choose another one") as caught:
+        called(name)
+    assert str(caught.value) == (
+        f"'{name}' cannot be the name of a source dataset, because it is {because}: choose another one."
+    )
+
+
+@pytest.mark.parametrize(
+    "name", ["", "Bottle", "1st", "_x", "x_", "x__y", "a-b", "a.b", "größe", "x_staging", "x" * 41]
+)
+def test_a_name_that_is_no_name_of_a_schema_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="such as pill_inspection, with at most 40 characters"):
+        called(name)
+
+
+@pytest.mark.parametrize("name", ["btad", "x" * 40, "line_7", "orders", "image", "refresh"])
+def test_any_other_name_is_taken(name: str) -> None:
+    assert called(name).root_variable == f"{name.upper()}_ROOT"
+
+
+def test_the_names_that_are_taken_are_those_of_these_versions_and_of_this_graph() -> None:
+    assert taken.FILE.read_text("utf-8") == taken.taken_text(), taken.__doc__
+
+
+def test_every_table_is_known_by_its_sql_file() -> None:
+    assert set(TABLES) <= table_names()
+    assert set(TABLES) | set(CATALOGUE_TABLES) <= taken_names().keys()
+
+
+def test_every_other_word_of_sql_can_be_the_name_of_a_schema() -> None:
+    with duckdb.connect(":memory:") as connection:
+        keywords = connection.execute("SELECT keyword_name FROM duckdb_keywords()").fetchall()
+        for (name,) in keywords:
+            if name not in taken_names():
+                connection.execute(
+                    f"CREATE SCHEMA {name}; CREATE TABLE {name}.images (image_id INT)"
+                )
+                connection.execute(
+                    f"SELECT image_id FROM {name}.images; DROP SCHEMA {name} CASCADE"
+                )

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import importlib.util
+import pickle
 import re
 import shutil
+import subprocess
 import sys
+from dataclasses import replace
 
 import duckdb
 import pytest
 
+from anomaly_assets.datasets import SOURCE_DATASETS
+from anomaly_assets.ingest.source import load
 from anomaly_assets.reader import open_samples
 from anomaly_assets.tensors import cluster
+from anomaly_assets.warehouse.database import FileWarehouse
 from anomaly_assets.warehouse.extensions import load_extensions
 from anomaly_assets.warehouse.lake.connection import connect_lake
 from anomaly_assets.warehouse.motherduck import start_motherduck
 from anomaly_assets_tests.documents.scene import Scene, saying
+from anomaly_assets_tests.stores.site import served
 from anomaly_assets_tests.warehouse.project import SPEC
 
 
@@ -55,6 +62,45 @@ def _(scene: Scene) -> object:
     return scene.reconcile("http://127.0.0.1:1/mvtec_ad/")
 
 
+@saying("…: this is neither a path")
+def _(scene: Scene) -> object:
+    return scene.reconcile("s3:/bucket/mvtec_ad")
+
+
+@saying("http://… redirects to")
+def _(scene: Scene) -> object:
+    pytest.importorskip("aiohttp")
+    with served() as site:
+        site.redirects["/mvtec_ad/"] = "http://localhost:1/login"
+        return scene.reconcile(site.location("/mvtec_ad/"))
+
+
+@saying("…: a # begins")
+def _(scene: Scene) -> object:
+    pytest.importorskip("aiohttp")
+    return scene.reconcile("http://127.0.0.1:1/mvtec#ad/")
+
+
+@saying("… images have a new image_id")
+def _(scene: Scene) -> object:
+    image = scene.project.roots_folder / "mvtec_ad" / "bottle/train/good/000.png"
+    root = scene.folder / "bottle" / "train" / "good"
+    root.mkdir(parents=True)
+    shutil.copy(image, root / "é.png")
+    warehouse = FileWarehouse(scene.folder / "warehouse.duckdb")
+    load(SOURCE_DATASETS["mvtec_ad"], str(scene.folder), warehouse)
+    with warehouse.connect() as connection:
+        connection.execute(
+            "UPDATE mvtec_ad.images SET relative_path = replace(relative_path, 'é', 'e\u0301')"
+        )
+    return load(SOURCE_DATASETS["mvtec_ad"], str(scene.folder), warehouse).renaming
+
+
+@saying("'…' cannot be the name of a source dataset")
+def _(scene: Scene) -> object:
+    return replace(SOURCE_DATASETS["mvtec_ad"], name="images")
+
+
 @saying("… is an archive that cannot be read in place")
 def _(scene: Scene) -> object:
     archive = scene.folder / "mvtec_anomaly_detection.tar.xz"
@@ -82,6 +128,41 @@ def _(scene: Scene) -> object:
     other = scene.folder / "other.duckdb"
     duckdb.connect(str(other)).close()
     return open_samples(other)
+
+
+@saying("No single snapshot '…'")
+def _(scene: Scene) -> object:
+    return open_samples(scene.published, snapshot="0123456789ab")
+
+
+@saying("… was replaced since these samples were opened")
+def _(scene: Scene) -> object:
+    with open_samples(scene.published) as samples:
+        pickled = pickle.dumps(samples)
+    with duckdb.connect(str(scene.published)) as connection:
+        connection.execute("UPDATE snapshots SET snapshot_id = 'another'")
+    return pickle.loads(pickled).images[:]
+
+
+@saying("where='…' is no SQL condition")
+def _(scene: Scene) -> object:
+    return open_samples(scene.published, where="lenght(filename) > 3")
+
+
+@saying("… cannot be read: Binder Error: Unique")
+def _(scene: Scene) -> object:
+    with duckdb.connect(str(scene.published)):
+        return open_samples(scene.published)
+
+
+@saying("Required module 'pytz'")
+def _(scene: Scene) -> object:
+    query = "SELECT published_at FROM snapshots"
+    program = (
+        "import duckdb, sys; sys.modules['pytz'] = None; "
+        f"duckdb.connect({str(scene.published)!r}, read_only=True).execute({query!r}).fetchall()"
+    )
+    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stderr
 
 
 @saying("Trying to read a database file with version")

@@ -24,6 +24,7 @@ from anomaly_assets.tensors.spec import TensorSpec
 from anomaly_assets.warehouse.database import FileWarehouse
 from anomaly_assets.warehouse.publish import publish
 from anomaly_assets_tests.documents.scene import PROJECT, Ended, Scene, saying
+from anomaly_assets_tests.warehouse.project import SPEC
 
 
 @saying("This project needs Python")
@@ -176,9 +177,24 @@ def _(scene: Scene) -> object:
     return f"{interrupted.typename}: {interrupted.value}"
 
 
-@saying("Nothing was published")
+@saying("Nothing was published, because blocking")
 def _(scene: Scene) -> object:
     return publish(scene.project.warehouse, scene.folder / "new.duckdb", TensorSpec(16, 16, 3))
+
+
+@saying("Nothing was published: …")
+def _(scene: Scene) -> object:
+    published = scene.published
+    scene.project.rows("UPDATE identity SET warehouse_id = 'another'")
+    return publish(scene.project.warehouse, published, SPEC)
+
+
+@saying("Nothing was published, because samples")
+def _(scene: Scene) -> object:
+    published = scene.published
+    for table in ("mvtec_ad.images", "image_tensors"):
+        scene.project.rows(f"DELETE FROM {table} WHERE image_id LIKE 'mvtec_ad/carpet/%'")
+    return publish(scene.project.warehouse, published, SPEC)
 
 
 @saying("Asset check 'counts_equal_the_official_ones'")

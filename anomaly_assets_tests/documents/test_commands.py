@@ -200,7 +200,9 @@ def _(checkout: Checkout, block: Block, request: pytest.FixtureRequest) -> None:
 @of("docs/settings.md", "make purge")
 def _(checkout: Checkout, block: Block, _: pytest.FixtureRequest) -> None:
     printed = checkout.run(block.text.partition("  #")[0])
-    assert re.search(r"^0 runs from before .* UTC were deleted\. .*/data/dagster_home has ", printed, re.M)
+    assert re.search(
+        r"^0 runs from before .* UTC were deleted\. .*/data/dagster_home has ", printed, re.M
+    )
 
 
 @of(

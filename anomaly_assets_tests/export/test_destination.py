@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
+import subprocess
+import sys
+from collections import Counter
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from anomaly_assets.export import destination
 from anomaly_assets.export.destination import MARKER, describe, described, replaced
 from anomaly_assets.export.errors import ExportError
+from anomaly_assets_tests.disk import record_calls
+
+LEFT = f".export.{'0' * 32}.unfinished"
+"""A temporary folder whose writer is dead."""
 
 
 def make(out: Path, content: str, *, overwrite: bool = False) -> None:
@@ -26,9 +34,8 @@ def names(folder: Path) -> list[str]:
 def test_nothing_has_the_final_name_before_the_end(tmp_path: Path) -> None:
     out = tmp_path / "deep" / "export"
     with replaced(out) as folder:
-        assert folder.parent == out.parent
-        assert folder.name.startswith(".")
-        assert not out.exists()
+        assert folder.parent.parent == out.parent
+        assert names(out.parent) == [folder.parent.name, ".export.lock"]
         (folder / "content").write_text("new")
     assert names(out.parent) == ["export"]
     assert (out / "content").read_text() == "new"
@@ -112,30 +119,25 @@ def test_an_export_is_replaced_when_that_is_asked_for(tmp_path: Path) -> None:
     assert names(tmp_path) == ["export"]
 
 
-@pytest.mark.parametrize("answer", [None, errno.EINVAL, errno.ENOSYS])
-def test_an_export_is_replaced_where_names_cannot_be_exchanged(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: int | None
+def test_an_export_is_on_the_disk_before_it_has_its_name_and_its_name_is_before_success(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Libc:
-        """One without the calls of Linux, or one whose file system has no such step."""
-
-    def refuse(*arguments: object) -> int:
-        destination.ctypes.set_errno(answer or 0)
-        return -1
-
-    if answer is not None:
-        Libc.renameat2 = staticmethod(refuse)  # type: ignore[attr-defined]
+    calls = record_calls(monkeypatch)
     make(tmp_path / "export", "old")
-    monkeypatch.setattr(destination, "_libc", Libc)
+    renamed = ("rename", "content", "export")
+    assert calls == [("syncfs", "content"), renamed, ("fsync", tmp_path.name)]
+    calls.clear()
     make(tmp_path / "export", "new", overwrite=True)
-    assert (tmp_path / "export" / "content").read_text() == "new"
-    assert names(tmp_path) == ["export"]
+    exchanged = ("exchange", "content", "export")
+    assert calls == [("syncfs", "content"), renamed, exchanged, ("fsync", tmp_path.name)]
 
 
-def test_an_export_killed_between_two_renames_is_there_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize("left", [".export.superseded", f"{LEFT}/superseded"])
+def test_an_export_killed_between_two_renames_is_there_again(tmp_path: Path, left: str) -> None:
     out = tmp_path / "export"
     make(out, "old")
-    out.rename(tmp_path / ".export.superseded")
+    (tmp_path / left).parent.mkdir(exist_ok=True)
+    out.rename(tmp_path / left)
     with pytest.raises(ExportError, match="holds an export already"):
         make(out, "new")
     assert (out / "content").read_text() == "old"
@@ -159,8 +161,10 @@ def test_nothing_is_left_of_an_export_that_fails(
     assert (tmp_path / "export" / "content").read_text() == "old"
 
 
-def test_what_a_killed_export_left_is_emptied_by_the_next_one(tmp_path: Path) -> None:
-    leftover = tmp_path / ".export.unfinished"
+@pytest.mark.parametrize("left", [".export.unfinished", LEFT])
+def test_what_a_killed_export_left_is_removed_by_the_next_one(tmp_path: Path, left: str) -> None:
+    leftover = tmp_path / left
+    (tmp_path / ".export.lock").touch()
     (leftover / "images" / "deep").mkdir(parents=True)
     (leftover / "images" / "deep" / "000.png").write_text("half")
     outside = tmp_path / "outside"
@@ -177,10 +181,11 @@ def test_a_link_in_the_place_of_the_hidden_folder_is_not_followed(tmp_path: Path
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "kept").write_text("kept")
-    (tmp_path / ".export.unfinished").symlink_to(outside)
-    with pytest.raises(ExportError, match="was not written"):
-        make(tmp_path / "export", "new")
+    for left in (".export.unfinished", LEFT):
+        (tmp_path / left).symlink_to(outside)
+    make(tmp_path / "export", "new")
     assert names(outside) == ["kept"]
+    assert names(tmp_path / "export") == [MARKER, "content"]
 
 
 def test_two_exports_into_one_place_do_not_meet(tmp_path: Path) -> None:
@@ -191,6 +196,94 @@ def test_two_exports_into_one_place_do_not_meet(tmp_path: Path) -> None:
             make(out, "second")
     assert (out / "content").read_text() == "first"
     assert names(tmp_path) == ["export"]
+
+
+def test_an_export_that_comes_while_another_one_is_being_completed_takes_nothing_from_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first has swapped its folder in, and waits for the disk to note the name."""
+    out, fsync = tmp_path / "export", os.fsync
+    make(out, "old")
+    second, told = ExitStack(), list[str]()
+
+    def come_now(descriptor: int) -> None:
+        fsync(descriptor)
+        if os.path.samestat(os.fstat(descriptor), tmp_path.stat()) and not told:
+            told.append("it came")
+            try:
+                folder = second.enter_context(replaced(out, overwrite=True))
+                (folder / "half").write_text("second")
+            except ExportError as error:
+                told.append(str(error))
+
+    monkeypatch.setattr(os, "fsync", come_now)
+    make(out, "first", overwrite=True)
+    assert told == [
+        "it came",
+        f"Another export is writing {out}: wait for it, or name another folder.",
+    ]
+    assert names(tmp_path) == ["export"]
+    assert names(out) == [MARKER, "content"]
+    make(out, "second", overwrite=True)
+    assert (out / "content").read_text() == "second"
+
+
+EXPORTS_AGAIN_AND_AGAIN = """
+import json, os, sys, time
+from pathlib import Path
+from anomaly_assets.export import destination
+out, files, rounds, fsync = Path(sys.argv[1]), 40, 30, os.fsync
+def slowly(descriptor):
+    fsync(descriptor)
+    time.sleep(0.02)
+os.fsync = slowly
+def names():
+    # Of one folder, though another export replaces it meanwhile.
+    while True:
+        opened = os.open(out, os.O_RDONLY)
+        try:
+            found = os.listdir(opened)
+            if os.path.samestat(os.fstat(opened), os.stat(out)):
+                return len(found)
+        finally:
+            os.close(opened)
+outcomes = []
+for _ in range(rounds):
+    try:
+        with destination.replaced(out, overwrite=True) as folder:
+            for number in range(files):
+                (folder / str(number)).touch()
+            destination.describe(folder, {})
+        outcomes.append("complete" if names() == files + 1 else "incomplete")
+    except destination.ExportError as error:
+        outcomes.append("refused" if "Another export is writing" in str(error) else str(error))
+print(json.dumps(outcomes))
+"""
+
+
+def test_of_several_processes_that_export_into_one_place_every_success_is_complete(
+    tmp_path: Path,
+) -> None:
+    command = [sys.executable, "-c", EXPORTS_AGAIN_AND_AGAIN, str(tmp_path / "export")]
+    exporters = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(4)]
+    outcomes: Counter[str] = Counter()
+    for exporter in exporters:
+        outcomes.update(json.loads(exporter.communicate()[0]))
+    assert {*outcomes} <= {"complete", "refused"}
+    assert sum(outcomes.values()) == 4 * 30
+    assert outcomes["complete"] >= 1
+    assert names(tmp_path) == ["export"]
+
+
+def test_an_export_through_a_link_to_a_disk_that_is_not_mounted_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("disk")
+    with pytest.raises(ExportError) as caught:
+        make(tmp_path / "link" / "export", "new")
+    assert str(caught.value) == (
+        f"{tmp_path}/link is a symbolic link to {tmp_path}/disk, which cannot be reached: mount or make "
+        f"the folder {tmp_path}/disk, or correct the link, then try again."
+    )
+    assert names(tmp_path) == ["link"]
 
 
 def test_a_link_to_a_folder_stays_a_link(tmp_path: Path) -> None:

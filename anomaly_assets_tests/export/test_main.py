@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import pty
+import re
 import signal
 import struct
 import subprocess
@@ -168,9 +169,8 @@ def start_and_wait(database: Path, out: Path, name: str, *options: str) -> subpr
         stderr=subprocess.PIPE,
         text=True,
     )
-    hidden = out.with_name(f".{out.name}.unfinished")
     deadline = time.monotonic() + LONGEST_SECONDS
-    while not (hidden.exists() and any(path.is_file() for path in hidden.rglob("*.p*"))):
+    while not any(out.parent.glob(f".{out.name}.*.unfinished/content/**/*.p*")):
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline, "it has written nothing"
         time.sleep(0.01)
@@ -197,8 +197,10 @@ def test_who_stops_an_export_leaves_nothing_under_its_name_and_can_run_it_again(
     assert process.returncode == code
     assert said in error
     assert "Traceback" not in error
-    left = [".export.unfinished"] if sent == signal.SIGKILL else []
-    assert os.listdir(tmp_path) == left
+    left = [r"\.export\.[0-9a-f]{32}\.unfinished", r"\.export\.lock"]
+    found = sorted(os.listdir(tmp_path))
+    assert len(found) == (2 if sent == signal.SIGKILL else 0)
+    assert all(map(re.fullmatch, left, found))
     for made in (out, tmp_path / "whole"):
         assert main(["--format", name, "--out", str(made), "--database", str(database)]) == 0
     assert sorted(os.listdir(tmp_path)) == ["export", "whole"]

@@ -10,7 +10,20 @@ import tempfile
 import time
 from pathlib import Path
 
-from anomaly_assets_tests.faults import cancel, concurrency, kills, outages, stores
+from anomaly_assets_tests.faults import (
+    cancel,
+    concurrency,
+    exporters,
+    kills,
+    losses,
+    named_roots,
+    outages,
+    ownership,
+    publishers,
+    snapshots,
+    stores,
+    upgrades,
+)
 from anomaly_assets_tests.faults.command import Fault, end_all
 from anomaly_assets_tests.faults.report import print_summary, report, write
 from anomaly_assets_tests.faults.scene import Scenario, Scene
@@ -76,6 +89,13 @@ def _trials(
         *stores.trials(scene, scenarios, options.quick),
         *cancel.trials(scene, scenarios, options.quick, options.seed),
         *kills.trials(scene, scenarios, count, options.seed),
+        *ownership.trials(scene, options.quick),
+        *losses.trials(scene, options.quick),
+        *named_roots.trials(scene, options.quick),
+        *upgrades.trials(scene, options.quick),
+        *publishers.trials(scene, options.quick, options.seed),
+        *exporters.trials(scene, options.quick),
+        *snapshots.trials(scene, options.quick),
     ]
     chosen = [trial for trial in planned if options.only in f"{trial.group}: {trial.name}"]
     random.Random(options.seed).shuffle(chosen)

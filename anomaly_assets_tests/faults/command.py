@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import re
 import shutil
@@ -15,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 PROJECT = Path(__file__).parents[2]
 MATERIALIZE = ("dagster", "asset", "materialize", "-m", "anomaly_assets.definitions", "--select")
@@ -63,7 +65,11 @@ class Command:
     """A command that runs, or ran."""
 
     def __init__(
-        self, arguments: Sequence[str], environment: Mapping[str, str], printed: Path
+        self,
+        arguments: Sequence[str],
+        environment: Mapping[str, str],
+        printed: Path,
+        folder: Path = PROJECT,
     ) -> None:
         self.printed = printed
         self.events: list[StepEvent] = []
@@ -73,7 +79,7 @@ class Command:
         with printed.open("wb") as output:
             self.process = subprocess.Popen(
                 arguments,
-                cwd=PROJECT,
+                cwd=folder,
                 env=dict(environment),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -186,6 +192,8 @@ class Workspace:
         image_size: Side of the tensors in pixels.
         wrapper: Command line that starts the command, for instance with fewer rights.
         variables: Further environment variables.
+        target: The published database, where it is not in the folder.
+        project: The checkout whose code runs.
     """
 
     folder: Path
@@ -193,6 +201,8 @@ class Workspace:
     image_size: int
     wrapper: tuple[str, ...] = ()
     variables: Mapping[str, str] = field(default_factory=dict)
+    target: Path | None = None
+    project: Path = PROJECT
     _runs: int = 0
     _naming: threading.Lock = field(default_factory=threading.Lock)
 
@@ -209,7 +219,7 @@ class Workspace:
     @property
     def database(self) -> Path:
         """The published database."""
-        return self.data / "anomaly.duckdb"
+        return self.target or self.data / "anomaly.duckdb"
 
     def make(self, home: Path | None = None, state: Path | None = None) -> Workspace:
         """Make the folder, with copies of a Dagster home and of two databases where they are given."""
@@ -247,17 +257,26 @@ class Workspace:
             **variables,
         }
 
-    def start(self, select: str = "*", **variables: str) -> Command:
-        """Start `dagster asset materialize`."""
+    def start(
+        self, select: str = "*", config: Mapping[str, Any] | None = None, **variables: str
+    ) -> Command:
+        """Start `dagster asset materialize`, with a run config where one is given."""
+        configured = ("--config-json", json.dumps(config)) if config else ()
+        return self.module(*MATERIALIZE, select, *configured, **variables)
+
+    def module(self, *arguments: str, **variables: str) -> Command:
+        """Start `python -m` with a module and its arguments."""
         with self._naming:
             self._runs += 1
             printed = self.folder / "printed" / f"{self._runs}.txt"
-        arguments = (*self.wrapper, sys.executable, "-m", *MATERIALIZE, select)
-        return Command(arguments, self.environment(**variables), printed)
+        started = (*self.wrapper, sys.executable, "-m", *arguments)
+        return Command(started, self.environment(**variables), printed, self.project)
 
-    def run(self, select: str = "*", **variables: str) -> Command:
+    def run(
+        self, select: str = "*", config: Mapping[str, Any] | None = None, **variables: str
+    ) -> Command:
         """Run it to its good end."""
-        with self.start(select, **variables) as command:
+        with self.start(select, config, **variables) as command:
             command.succeed()
         return command
 

@@ -49,7 +49,7 @@ def _at_once(
         allowed.append(scene.content_without(scenario, "mvtec_ad"))
     workspace = scene.workspace_for(scenario)
     with readers(workspace, reader_count) as read, ExitStack() as stack:
-        commands = [stack.enter_context(workspace.start(**run)) for run in runs]
+        commands = [stack.enter_context(workspace.start("*", None, **run)) for run in runs]
         for command in commands:
             command.succeed()
     facts = served(read, allowed)
@@ -95,6 +95,7 @@ def served(printed: Sequence[Path], allowed: Sequence[Content]) -> Facts:
     """Count what readers got; it must be one of some contents each time."""
     digests = {content.digest: content for content in allowed}
     reads = queries = rows = 0
+    failures = []
     for path in printed:
         text = path.read_text("utf-8")
         for line in text.splitlines():
@@ -102,11 +103,14 @@ def served(printed: Sequence[Path], allowed: Sequence[Content]) -> Facts:
                 said = json.loads(line)
             except ValueError:
                 raise Fault("a reader broke down", text[-3000:]) from None
-            if "error" in said:
-                raise Fault(f"a reader met an error: {said['error']}")
-            if said["digest"] not in digests:
-                raise Fault(f"a reader got {said['rows']} rows that no run publishes")
             reads += 1
-            queries += said["queries"]
-            rows += 2 * said["rows"]
+            if "error" in said:
+                failures.append(f"a reader met an error: {said['error']}")
+            elif said["digest"] not in digests:
+                failures.append(f"a reader got {said['rows']} rows that no run publishes")
+            else:
+                queries += said["queries"]
+                rows += 2 * said["rows"]
+    if failures:
+        raise Fault(f"{len(failures)} of {reads} reads failed; {failures[0]}", "\n".join(failures))
     return {"reads": reads, "queries_answered": queries, "rows_read": rows}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -29,11 +30,7 @@ OF_THE_STORE = frozenset({"file_version", "mask_file_version", "modified_at"})
 """Columns that one kind of root fills differently from another."""
 
 _SUMMED_UP = {
-    # Identities are random, and marks lag behind what is loaded.
-    "owners": "SELECT count(*) FROM owners",
-    "source_datasets": "SELECT source_dataset, title, licence, from_samples FROM source_datasets",
-    "consents": "SELECT source_dataset, kind, images FROM consents",
-    # Every publication is a row: a killed run may have noted one that never came about.
+    # Runs at the same time publish more often than one does.
     "snapshots": "SELECT images, tensors, rejected, transform FROM snapshots "
     "ORDER BY published_at DESC LIMIT 1",
     # A change that a kill cut in two has two loads, of which the first may be interrupted. No row may
@@ -51,7 +48,16 @@ _SUMMED_UP = {
         ) USING (source_dataset, load_id)
         GROUP BY ALL
     """,
+    # Other columns depend on the history of a warehouse: its roots, and the numbers it accepted.
+    "source_datasets": "SELECT source_dataset, title, licence, from_samples FROM source_datasets",
 }
+_COMPARED = [
+    *("images", "image_tensors", "rejected_images", "samples", "dataset_summary"),
+    *("pixel_statistics", "defect_summary", "duplicate_images", "load_history", "snapshots"),
+    "source_datasets",
+]
+"""Tables of the schema `main` that are compared. Others depend on the warehouse, not on the roots."""
+
 _TABLES = """
 SELECT schema_name || '.' || name FROM (
     SELECT database_name, schema_name, table_name AS name FROM duckdb_tables()
@@ -59,13 +65,15 @@ SELECT schema_name || '.' || name FROM (
     SELECT database_name, schema_name, view_name FROM duckdb_views() WHERE NOT internal
 )
 WHERE database_name = 'published'
-AND (schema_name = 'main' OR name IN ('images', 'stray_files') AND NOT schema_name LIKE 'anomaly%')
+AND (
+    schema_name = 'main' AND list_contains($compared, name)
+    OR schema_name <> 'main' AND name IN ('images', 'stray_files') AND NOT schema_name LIKE 'anomaly%'
+)
 ORDER BY ALL
 """
-_OURS = {
-    *("warehouse.duckdb", "warehouse.duckdb.lock", "warehouse.duckdb.holder"),
-    *("anomaly.duckdb", "contact_sheets"),
-}
+_OURS = {"warehouse.duckdb", "anomaly.duckdb", "contact_sheets"}
+LOCK = re.compile(r".*\.(lock|holder)")
+"""Matches names of lock files, which stay beside a database and hold no data."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +122,8 @@ def content_of(
     connection: duckdb.DuckDBPyConnection, ignoring: frozenset[str] = frozenset()
 ) -> Content:
     """Read everything."""
-    names = [name for (name,) in connection.execute(_TABLES).fetchall()]
+    named = connection.execute(_TABLES, {"compared": _COMPARED}).fetchall()
+    names = [name for (name,) in named]
     return Content({name: _rows(connection, name, OF_THE_LOAD | ignoring) for name in names})
 
 
@@ -122,6 +131,13 @@ def read_content(database: Path, ignoring: frozenset[str] = frozenset()) -> Cont
     """Open a database and read everything."""
     with opened(database) as connection:
         return content_of(connection, ignoring)
+
+
+def publications(database: Path) -> int:
+    """Count the publications that a database lists."""
+    with opened(database) as connection:
+        [(count,)] = connection.execute("SELECT count(*) FROM snapshots").fetchall()
+    return int(count)
 
 
 def _rows(
@@ -180,7 +196,8 @@ def healed(workspace: Workspace, expected: Content, ignoring: frozenset[str] = f
 def leftovers(workspace: Workspace) -> list[str]:
     """What a finished run must not leave: unfinished files, packages, staged rows, a held lock."""
     ours = {*_OURS, *(path.name for path in kept_paths(workspace.database))}
-    found = [path.name for path in workspace.data.iterdir() if path.name not in ours]
+    beside = [path.name for path in workspace.data.iterdir() if path.name not in ours]
+    found = [name for name in beside if not LOCK.fullmatch(name)]
     found += [path.name for path in (workspace.folder / "tmp").glob("*.dlt")]
     with opened(workspace.database) as connection:
         found += [f"{table} is published" for table, _ in _staged(connection)]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from anomaly_assets_tests.faults.command import Fault, phase_of
-from anomaly_assets_tests.faults.content import healed, published
+from anomaly_assets_tests.faults.content import healed, publications, published
 from anomaly_assets_tests.faults.scene import Scenario, Scene, discard
 from anomaly_assets_tests.faults.trials import Facts, Trial
 
@@ -56,6 +56,9 @@ def _kill(scene: Scene, scenario: Scenario, moment: Moment) -> Facts:
     state = published(workspace, scenario.allowed, command.tail())
     beside = sorted(path.name for path in workspace.data.iterdir())
     rows = healed(workspace, scenario.after)
+    listed, expected = (publications(each.database) for each in (workspace, scenario.made))
+    if listed != expected:
+        raise Fault(f"snapshots lists {listed} publications, and there were {expected}")
     discard(workspace)
     return {
         "scenario": scenario.name,

@@ -21,9 +21,11 @@ LONGEST_FAILURE_SECONDS = 120.0
 """How long a run may take to give up."""
 
 _MEGABYTE = 1024 * 1024
-_FULL = (
+FULL = (
     r"No space left|[Nn]ot enough space|disk.{0,20}full|Disk quota|File too large|Could not write"
 )
+"""Matches the errors of a full disk."""
+
 _GONE = r"does not exist|is gone|cannot be (listed|read)|No such file"
 _DENIED = r"[Pp]ermission denied|cannot be (listed|read)"
 
@@ -57,7 +59,7 @@ def must_fail(
 ) -> Facts:
     """Run while something happens: it must end in time with a message, and publish nothing."""
     before = fingerprint(workspace.database)
-    with workspace.start(**variables) as command:
+    with workspace.start("*", None, **variables) as command:
         during(command)
         code = command.end(seconds)
     if code == 0:
@@ -104,7 +106,7 @@ def _on_small_disk(scene: Scene, scenario: Scenario, room: int) -> Facts:
         if scenario.state:
             for path in (workspace.warehouse, workspace.database):
                 shutil.copyfile(scenario.state / path.name, path)
-        facts = must_fail(workspace, _FULL)
+        facts = must_fail(workspace, FULL)
         grow()
         rows = healed(workspace, scenario.after)
     discard(workspace)
@@ -114,7 +116,7 @@ def _on_small_disk(scene: Scene, scenario: Scenario, room: int) -> Facts:
 def _with_small_files(scene: Scene, scenario: Scenario, largest: int) -> Facts:
     limited = f'ulimit -f {largest // 1024}; exec "$@"'
     workspace = scene.workspace_for(scenario, wrapper=("bash", "-c", limited, "bash"))
-    facts = must_fail(workspace, _FULL)
+    facts = must_fail(workspace, FULL)
     workspace.wrapper = ()
     rows = healed(workspace, scenario.after)
     discard(workspace)

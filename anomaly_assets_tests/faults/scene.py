@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -78,6 +78,8 @@ class Scene:
     _made: int = 0
     _naming: threading.Lock = field(default_factory=threading.Lock)
     _partial: dict[tuple[str, ...], Content] = field(default_factory=dict)
+    _shared: dict[str, Workspace] = field(default_factory=dict)
+    _sharing: threading.Lock = field(default_factory=threading.Lock)
 
     def prepare(self) -> dict[str, Scenario]:
         """Build the trees and run undisturbed; takes three runs."""
@@ -120,7 +122,8 @@ class Scene:
             self._made += 1
             folder = self.work / f"trial-{self._made}"
         home = self.work / "trial-1" / "dagster_home"
-        made = Workspace(folder, roots or roots_below(tree), image_size, wrapper, variables)
+        named = roots_below(tree) if roots is None else roots
+        made = Workspace(folder, named, image_size, wrapper, variables)
         return made.make(home if home.is_dir() else None, state)
 
     def workspace_for(
@@ -148,6 +151,13 @@ class Scene:
             folder = self.work / "roots" / f"own-{self._made}"
         shutil.copytree(scenario.tree, folder)
         return folder
+
+    def once(self, name: str, make: Callable[[], Workspace]) -> Workspace:
+        """Make a workspace that several trials start from, when the first of them needs it."""
+        with self._sharing:
+            if name not in self._shared:
+                self._shared[name] = make()
+            return self._shared[name]
 
     def content_without(self, scenario: Scenario, *left_out: str) -> Content:
         """What a run of this scenario publishes when some datasets are left out."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -55,6 +56,36 @@ def change(folder: Path) -> None:
     removed.unlink()
     shifted(changed, dagm / "Test" / "0977.PNG", 23)
     shifted(changed, dagm / "Train" / "0978.PNG", 29)
+
+
+def add(folder: Path, count: int) -> None:
+    """Add so many variations of the first picture of a folder."""
+    first = _first(folder, 1)[0]
+    for number in range(count):
+        name = f"{500 + number:0{len(first.stem)}}{first.suffix}"
+        shifted(first, first.with_name(name), 3 + number)
+
+
+def images(root: Path) -> list[Path]:
+    """List the pictures below a root that are no masks."""
+    masks = ("ground_truth", "Label")
+    return [path for path in _pictures(root) if not set(masks) & {*path.relative_to(root).parts}]
+
+
+def keep_images(root: Path, count: int) -> None:
+    """Remove images until so many are left; masks stay."""
+    for path in images(root)[count:]:
+        path.unlink()
+
+
+def replace_by_pointers(root: Path) -> None:
+    """Replace every picture by a pointer, as in a checkout without Git LFS."""
+    for path in _pictures(root):
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        size = path.stat().st_size
+        path.unlink()
+        version = "version https://git-lfs.github.com/spec/v1"
+        path.write_text(f"{version}\noid sha256:{digest}\nsize {size}\n", "ascii")
 
 
 def shifted(source: Path, target: Path, pixels: int) -> None:

@@ -177,17 +177,23 @@ def test_a_dagm_image_is_anomalous_if_it_has_a_mask_or_is_declared_so(
     assert strays_of("dagm_2007", tmp_path) == {}
 
 
+def declared(root: Path) -> dict[str, tuple[int | None, str, int]]:
+    """What `Labels.txt` says of each image, and the label that it has."""
+    return {
+        path: (row["declared_label_index"], row["label"], row["label_index"])
+        for path, row in images_of("dagm_2007", root).items()
+    }
+
+
 def test_labels_count_for_their_own_class_and_split_only(tmp_path: Path) -> None:
     write_dagm(tmp_path)
     write(tmp_path, "Class1/Test/0002.PNG", "Class2/Train/0002.PNG")
-    assert {
-        path: row["declared_label_index"] for path, row in images_of("dagm_2007", tmp_path).items()
-    } == {
-        "Class1/Train/0001.PNG": 0,
-        "Class1/Train/0002.PNG": 1,
-        "Class1/Test/0002.PNG": None,
-        "Class1/Test/0003.PNG": None,
-        "Class2/Train/0002.PNG": None,
+    assert declared(tmp_path) == {
+        "Class1/Train/0001.PNG": (0, "good", 0),
+        "Class1/Train/0002.PNG": (1, "anomalous", 1),
+        "Class1/Test/0002.PNG": (None, "good", 0),
+        "Class1/Test/0003.PNG": (None, "good", 0),
+        "Class2/Train/0002.PNG": (None, "good", 0),
     }
 
 
@@ -195,10 +201,9 @@ def test_a_copy_with_lower_case_suffixes_keeps_its_declared_labels(tmp_path: Pat
     write(tmp_path, "Class1/Train/0001.png", "Class1/Train/0002.png")
     content = b"1\n1\t0\t0001.PNG\t0\t0\t\n2\t1\t0002.PNG\t0\t0002_label.PNG\n"
     write(tmp_path, "Class1/Train/Label/Labels.txt", content=content)
-    rows = images_of("dagm_2007", tmp_path)
-    assert {path: row["declared_label_index"] for path, row in rows.items()} == {
-        "Class1/Train/0001.png": 0,
-        "Class1/Train/0002.png": 1,
+    assert declared(tmp_path) == {
+        "Class1/Train/0001.png": (0, "good", 0),
+        "Class1/Train/0002.png": (1, "anomalous", 1),
     }
     assert strays_of("dagm_2007", tmp_path) == {}
 

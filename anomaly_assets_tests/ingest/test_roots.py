@@ -105,6 +105,73 @@ def test_a_root_that_cannot_be_opened_says_why(tmp_path: Path, name: str, messag
 
 
 @pytest.mark.parametrize(
+    ("location", "shown"),
+    [
+        ("https:/me:hidden@host/images", "https:/…"),
+        ("https:me:hidden@host/images.tar.gz", "https:…"),
+        ("//me:hidden@host/images", "…"),
+        ("me:hidden@host/images", "…"),
+        ("s3:/bucket/hidden", "s3:/…"),
+        ("s3:hidden", "s3:…"),
+        ("postgres:host=db password=hidden", "postgres:…"),
+        ("ducklake:postgres:password=hidden", "ducklake:postgres:…"),
+        ("me:hidden@postgres://x", "…"),
+        ("file:/hidden", "file:/…"),
+    ],
+)
+def test_a_slip_in_an_address_is_no_path_and_no_message_repeats_it(
+    location: str, shown: str
+) -> None:
+    with pytest.raises(RootError) as caught:
+        open_root(location)
+    assert str(caught.value) == (
+        f"{shown}: this is neither a path that exists nor an address. An address has two slashes, such as "
+        "s3://bucket/prefix or https://host/folder/."
+    )
+
+
+@pytest.mark.parametrize("name", ["run:1", "s3:", "a:b@c", "host=x password=y", "odd://x", "x.tar"])
+def test_a_folder_that_exists_is_a_root_whatever_its_name_resembles(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    write(tmp_path / name, "1.png")
+    monkeypatch.chdir(tmp_path)
+    for location in (str(tmp_path / name), f"./{name}"):
+        root = open_root(location)
+        assert [entry.path for entry in root.files()] == ["1.png"]
+
+
+@pytest.mark.parametrize(
+    "name", ["pre#fix", "pre?fix", "100%", "%41", "a?b#c %2F", "back\\slash", "é"]
+)
+def test_a_folder_and_an_archive_may_have_any_character_in_their_paths(
+    tmp_path: Path, name: str
+) -> None:
+    folder = write(tmp_path / name, f"{name}/1.png", content=b"1")
+    archive = zip_of(folder, tmp_path / f"{name}.zip")
+    for root in (
+        open_root(str(folder)),
+        open_root(folder.as_uri()),
+        open_root(folder.as_uri().replace("file://", "FILE://localhost")),
+        open_root(str(archive)),
+        open_root(archive.as_uri()),
+    ):
+        (entry,) = root.files()
+        assert entry.path == f"{name}/1.png"
+        assert root.path_of(root.uri_of(entry.path)) == entry.path
+        assert root.read(entry.path) == b"1"
+
+
+def test_the_url_of_a_folder_whose_name_is_not_utf_8_opens_it(tmp_path: Path) -> None:
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"))
+    try:
+        write(folder, "1.png")
+    except OSError as error:
+        pytest.skip(f"this file system has no such names: {error}")
+    assert open_root(folder.as_uri()).read("1.png") == b"1.png"
+
+
+@pytest.mark.parametrize(
     "scheme", ["nosuch", "ftp"]
 )  # fsspec has an ftp, which complains at its end
 def test_a_url_of_an_unknown_kind_says_which_there_are(scheme: str) -> None:

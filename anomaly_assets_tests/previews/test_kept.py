@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from anomaly_assets.previews.kept import ContactSheets, current_sheets
+from anomaly_assets_tests.disk import record_calls
 from anomaly_assets_tests.previews.scene import SPEC, built, even, square
 from anomaly_assets_tests.warehouse.project import Project
 
@@ -55,6 +56,46 @@ def test_a_sheet_that_is_gone_is_drawn_again(project: Project, tmp_path: Path, l
     assert second.drawn
     assert second.small == first.small
     assert (folder / lost).exists()
+
+
+def test_all_sheets_are_on_the_disk_before_the_note_that_says_so(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = record_calls(monkeypatch)
+    sheets_of(project, tmp_path / "sheets")
+    sheets = ("bolt.jpg", "mvtec_ad.jpg", "mvtec_ad.webp")
+    assert [call for call in calls if call[0] != "fsync"] == [
+        *(("replace", "content", name) for name in sheets),
+        ("syncfs", "sheets"),
+        ("replace", "content", "drawn.json"),
+    ]
+
+
+def test_a_sheet_is_the_old_one_or_the_new_one_and_nothing_is_left_of_one_that_failed(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "sheets"
+    sheets_of(project, folder)
+    before = {path: path.read_bytes() for path in folder.rglob("*.jpg")}
+    project.save({f"mvtec_ad/{name}": even(200) for name in PICTURES})
+    project.list_files()
+    project.build(SPEC)
+
+    def full(path: Path, content: bytes) -> int:
+        with open(path, "wb") as file:
+            file.write(content[:10])
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", full)
+        with pytest.raises(OSError, match="No space left"):
+            sheets_of(project, folder)
+    assert {path: path.read_bytes() for path in folder.rglob("*.jpg")} == before
+    assert not [path for path in folder.rglob("*") if path.name.endswith(".unfinished")]
+    assert sheets_of(project, folder).drawn
+    assert {path.name for path in folder.rglob("*") if path.is_file()} == {
+        *("bolt.jpg", "mvtec_ad.jpg", "mvtec_ad.webp", "drawn.json"),
+    }
 
 
 @pytest.mark.parametrize("note", ["", "{}", "[]", "no json"])

@@ -58,8 +58,13 @@ def publish_again(project: Project, keep_snapshots: int = 0) -> None:
     )
 
 
-def publish_rows(path: Path, count: int, side: int) -> Path:
-    """A file with the tables that are read, `count` good samples and a mask for every tenth."""
+def publish_rows(
+    path: Path, count: int, side: int, *, snapshot_id: str = "of rows", letter: str = "A"
+) -> Path:
+    """A file with the tables that are read, `count` good samples and a mask for every tenth.
+
+    Each image is one of 26 letters, from `letter` on, in every byte.
+    """
     connection = duckdb.connect(":memory:")
     connection.execute(f"ATTACH '{path}' AS published (ROW_GROUP_SIZE 2048)")
     connection.execute("USE published.main")
@@ -90,14 +95,14 @@ def publish_rows(path: Path, count: int, side: int) -> Path:
             image_id,
             '' AS file_version,
             '' AS transform,
-            sha256(image_id) AS content_sha256,
+            sha256(image_id || $letter) AS content_sha256,
             1 AS original_width,
             1 AS original_height,
             'RGB' AS original_mode,
             $side AS height,
             $side AS width,
             3 AS channels,
-            repeat(chr(65 + (hash(image_id) % 26)::INTEGER), $side * $side * 3)::BLOB
+            repeat(chr(ascii($letter) + (hash(image_id) % 26)::INTEGER), $side * $side * 3)::BLOB
                 AS image_tensor,
             CASE WHEN image_id LIKE '%0.png' THEN repeat('\\x01'::BLOB, $side * $side) END AS mask_tensor,
             CASE WHEN image_id LIKE '%0.png' THEN 1.0 END AS mask_area_fraction,
@@ -107,13 +112,14 @@ def publish_rows(path: Path, count: int, side: int) -> Path:
         FROM images
         ORDER BY image_id
         """,
-        {"side": side},
+        {"side": side, "letter": letter},
     )
     connection.execute(
         """
         INSERT INTO snapshots BY NAME
-        SELECT 'of rows' AS snapshot_id, now() AS published_at, 0 AS images, 0 AS tensors, 0 AS rejected
-        """
+        SELECT $snapshot_id AS snapshot_id, now() AS published_at, 0 AS images, 0 AS tensors, 0 AS rejected
+        """,
+        {"snapshot_id": snapshot_id},
     )
     connection.execute(sql_text("samples"))
     connection.execute("CHECKPOINT")

@@ -4,22 +4,29 @@ from __future__ import annotations
 
 import os
 import pickle
+import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from anomaly_assets.reader import (
+    CachedSelection,
     CacheError,
     Samples,
+    cache,
     cached_selections,
     open_cache,
     open_samples,
 )
+from anomaly_assets.reader import cache as caching
+from anomaly_assets_tests.disk import record_calls
 from anomaly_assets_tests.reader.published import publish_rows
+from anomaly_assets_tests.reader.swapping import around
 from anomaly_assets_tests.reader.test_connect import replace_published
 from anomaly_assets_tests.warehouse.project import Project
 
@@ -133,9 +140,82 @@ def test_what_a_killed_writer_left_counts_for_nothing_and_can_be_removed(
     assert not left.complete
     samples = open_samples(path)
     assert_same(samples.cache(directory), samples)
-    assert sorted(entry.complete for entry in cached_selections(directory)) == [False, True]
-    left.remove()
     assert [entry.complete for entry in cached_selections(directory)] == [True]
+
+
+@pytest.mark.parametrize("name", [".unfinished-0123", f".0123-4567.{'0' * 32}.unfinished"])
+def test_a_half_written_cache_is_listed_with_its_size_and_can_be_removed(
+    tmp_path: Path, name: str
+) -> None:
+    content = tmp_path / name / "content" if name.startswith(".0") else tmp_path / name
+    content.mkdir(parents=True)
+    (content / "about.json").write_text('{"samples": 3}')
+    (entry,) = cached_selections(tmp_path)
+    assert (entry.complete, entry.samples, entry.size_bytes) == (False, 0, 14)
+    entry.remove()
+    assert cached_selections(tmp_path) == []
+
+
+def test_a_cache_is_on_the_disk_before_it_has_its_name(
+    database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = record_calls(monkeypatch)
+    open_samples(database).cache(tmp_path)
+    (entry,) = cached_selections(tmp_path)
+    files = ("masks.npy", "images.npy", "samples.arrow", "about.json")
+    assert calls == [
+        *(("fsync", name) for name in files),
+        ("fsync", "content"),
+        ("rename", "content", entry.folder.name),
+        ("fsync", tmp_path.name),
+    ]
+
+
+def test_the_first_of_two_that_write_the_same_is_kept(
+    database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    samples, write, first = open_samples(database), caching._write, list[int]()
+
+    def write_while_another_one_does(folder: Path, *arguments: Any) -> None:
+        write(folder, *arguments)
+        if not first:
+            first.append(0)
+            assert_same(samples.cache(tmp_path), samples)
+            (entry,) = (each for each in cached_selections(tmp_path) if each.complete)
+            first[0] = entry.folder.stat().st_ino
+
+    monkeypatch.setattr(caching, "_write", write_while_another_one_does)
+    assert_same(samples.cache(tmp_path), samples)
+    (entry,) = cached_selections(tmp_path)
+    assert entry.folder.stat().st_ino == first[0]
+
+
+def test_a_cache_that_goes_away_while_caches_are_listed_is_left_out(
+    database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    samples = open_samples(database)
+    samples.cache(tmp_path)
+    samples[:2].cache(tmp_path)
+    entry_of, gone = caching._entry, list[Path]()
+
+    def removed_before(folder: Path) -> CachedSelection:
+        if not gone:
+            gone.append(folder)
+            shutil.rmtree(folder)
+        return entry_of(folder)
+
+    monkeypatch.setattr(caching, "_entry", removed_before)
+    (left,) = cached_selections(tmp_path)
+    assert left.folder != gone[0]
+
+
+def test_a_cache_behind_a_link_to_a_disk_that_is_not_mounted_is_refused(
+    database: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "link").symlink_to("disk")
+    with pytest.raises(OSError, match=r"link is a symbolic link to .*disk.*: mount or make"):
+        open_samples(database).cache(tmp_path / "link" / "cache")
+    assert os.listdir(tmp_path) == ["link"]
 
 
 def test_several_processes_may_write_the_same_at_once(database: Path, tmp_path: Path) -> None:
@@ -182,6 +262,33 @@ def test_a_damaged_cache_is_named_with_what_to_do(
     (entry.folder / name).write_bytes(content[: len(content) // 2])
     with pytest.raises(CacheError, match=rf"{entry.folder.name} is no cached .* Delete it"):
         open_samples(database).cache(tmp_path)
+
+
+def test_a_cache_that_is_removed_while_others_are_listed_is_left_out(
+    database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    samples = open_samples(database)
+    samples.cache(tmp_path)
+    samples[:2].cache(tmp_path)
+    first, second = cached_selections(tmp_path)
+    monkeypatch.setattr(
+        cache,
+        "_description",
+        around(cache._description, lambda: shutil.rmtree(second.folder, True)),
+    )
+    assert cached_selections(tmp_path) == [first]
+    with pytest.raises(
+        FileNotFoundError, match=r"none does not exist: name the directory that Sampl"
+    ):
+        cached_selections(tmp_path / "none")
+
+
+def test_a_process_whose_cache_was_removed_says_so(database: Path, tmp_path: Path) -> None:
+    pickled = pickle.dumps(open_samples(database).cache(tmp_path))
+    (entry,) = cached_selections(tmp_path)
+    entry.remove()
+    with pytest.raises(CacheError, match=rf"{entry.folder.name} is no cached .* Delete it"):
+        pickle.loads(pickled)
 
 
 def test_nothing_is_not_cached(database: Path, tmp_path: Path) -> None:

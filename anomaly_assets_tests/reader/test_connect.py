@@ -145,7 +145,7 @@ def test_a_descriptor_that_now_belongs_to_a_pipe_is_not_read_from(project: Proje
     samples = open_samples(project.folder / "anomaly.duckdb")
     expected = samples.images[:].tobytes().hex()
     pickled = pickle.dumps(samples)
-    held = samples._pixels._database._file._descriptor  # type: ignore[attr-defined]
+    held = samples._pixels._database._held._descriptor  # type: ignore[attr-defined]
     samples.close()
     reading, writing = os.pipe()
     os.dup2(reading, held)

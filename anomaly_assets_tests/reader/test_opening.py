@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from anomaly_assets.reader import Samples, open_samples
+from anomaly_assets.reader import DatabaseError, Samples, open_samples
 from anomaly_assets_tests.reader.published import IMAGE_IDS
 
 CATEGORIES = "dagm_2007: Class1; mvtec_ad: bottle, carpet, screw"
@@ -102,6 +103,52 @@ def test_an_argument_of_the_wrong_type_is_answered_with_what_is_accepted(
 def test_a_condition_that_is_none_is_answered_with_the_columns(database: Path, where: str) -> None:
     with pytest.raises(ValueError, match=r"is no SQL condition .* Columns: image_id, filename,"):
         open_samples(database, where=where)
+
+
+@pytest.mark.parametrize(
+    ("where", "said"),
+    [
+        (
+            "lenght(filename) > 3",
+            'Catalog Error: Scalar Function with name lenght does not exist! Did you mean "length"?',
+        ),
+        (
+            "image_id IN (SELECT image_id FROM nothing_of_ours)",
+            "Catalog Error: Table with name nothing_of_ours does not exist! Did you mean ",
+        ),
+        # A variable of the reader has that name.
+        (
+            "image_id IN (SELECT image_id FROM wanted)",
+            "Catalog Error: Table with name wanted does not exist! Did you mean ",
+        ),
+        (
+            "image_id IN (SELECT image_id FROM 'none.csv')",
+            'IO Error: No files found that match the pattern "none.csv"',
+        ),
+        ("nextval('numbers') > 1", "Catalog Error: Sequence with name numbers does not exist!"),
+        ("label COLLATE nowhere = 'good'", "Catalog Error: Collation with name nowhere does not"),
+    ],
+)
+def test_what_a_condition_names_and_does_not_exist_is_no_fault_of_the_database(
+    database: Path, where: str, said: str
+) -> None:
+    with pytest.raises(ValueError, match="is no SQL condition over the columns") as told:
+        open_samples(database, where=where)
+    assert f"is no SQL condition over the columns of samples: {said}" in str(told.value)
+
+
+def test_a_condition_that_meets_damage_is_no_fault_of_the_condition(
+    database: Path, tmp_path: Path
+) -> None:
+    path = Path(shutil.copyfile(database, tmp_path / "anomaly.duckdb"))
+    where = "image_tensor <> ''::BLOB"
+    with open_samples(path, where=where) as samples:
+        image = samples[0].image.tobytes()
+    content = bytearray(path.read_bytes())
+    content[content.index(image)] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(DatabaseError, match=r"anomaly.duckdb cannot be read: .*make materialize"):
+        open_samples(path, where=where)
 
 
 def test_a_condition_is_sql_as_it_stands_and_quotes_are_the_caller_s(database: Path) -> None:

@@ -4,8 +4,9 @@ Both were made with `ANOMALY_IMAGE_SIZE=8` from copies of `data/samples`, whose 
 modification time `SAMPLES_MODIFIED_AT`; a copy of the samples with the same times needs no decoding.
 
 - `first_named_roots.zip`: the roots were named (`/data/mvtec_ad` and `/data/dagm_2007`). Two publications:
-  61 samples (without `bolt/test/good/002.png`), which is kept beside the published file, then 62.
-- `first_sample_roots.zip`: no root was named, so the samples of the repository were loaded. One publication.
+  61 samples (without `bolt/test/good/002.png`), which are kept beside the published file, then 62.
+- `first_sample_roots.zip`: no root was named, so the samples of the repository were loaded. One
+  publication.
 """
 
 from __future__ import annotations

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from anomaly_assets.ingest.roots import FileChangedError, open_root
 from anomaly_assets.warehouse.database import FileWarehouse
 from anomaly_assets_tests.stores.store import Store
 from anomaly_assets_tests.stores.trees import (
@@ -73,3 +76,40 @@ def test_of_an_archive_that_was_packed_anew_only_the_changed_members_are_decoded
     store.put(f"{prefix}/x.zip", zipped(tmp_path / "x.zip", files).read_bytes())
     assert load_root(warehouse, "mvtec_ad", location).tables["images"].updated == 1
     assert build(warehouse, "mvtec_ad", location).decoded == 1
+
+
+def test_what_is_overwritten_after_the_listing_is_stored_after_the_next_one_and_not_before(
+    store: Store, prefix: str, tmp_path: Path
+) -> None:
+    location = store.put_files(prefix, pictures())
+    warehouse = loaded(tmp_path, "mvtec_ad", location)
+    before = versions(warehouse)
+    for path in (CHANGED, MASK):
+        store.put(f"{prefix}/{path}", image(90))
+    load_root(warehouse, "mvtec_ad", location)
+    for path in (CHANGED, MASK):
+        store.put(f"{prefix}/{path}", image(91))  # of the same length
+    report = build(warehouse, "mvtec_ad", location)
+    assert (report.decoded, report.removed, report.unchanged) == (0, 0, 5)
+    assert report.rejections == {"changed_while_reading": 2}
+    digests = "SELECT image_id, content_sha256 FROM image_tensors ORDER BY image_id"
+    assert rows(warehouse, digests) == sorted(
+        (f"mvtec_ad/{path}", digest) for path, (_, _, digest) in before.items()
+    )
+
+    load_root(warehouse, "mvtec_ad", location)
+    report = build(warehouse, "mvtec_ad", location)
+    assert (report.decoded, report.changed, report.rejections) == (2, 2, {})
+    assert versions(warehouse)[CHANGED][2] != before[CHANGED][2]
+    assert rows(warehouse, "FROM rejected_images") == []
+
+
+def test_a_version_that_was_listed_is_the_one_that_comes_with_the_bytes(
+    store: Store, prefix: str
+) -> None:
+    root = open_root(store.put_files(prefix, {"1.png": b"first"}))
+    [entry] = root.files()
+    assert root.read("1.png", entry.version, entry.size_bytes) == b"first"
+    store.put(f"{prefix}/1.png", b"other")
+    with pytest.raises(FileChangedError, match=r"^1\.png: not the file that was listed"):
+        root.read("1.png", entry.version, entry.size_bytes)

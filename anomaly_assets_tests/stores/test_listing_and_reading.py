@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -36,6 +37,29 @@ NAMES = (
     "~tilde@home!.png",
     "[0] (1) {2}.png",
     "new folder #2/50% + more/ü.png",
+    "both?#x%41.png",
+    "both#?x.png",
+    "ends with?",
+    "ends with#",
+    "ends?/with#/both#?",
+    "v",
+    "v?versionid=1.png",
+    "v?versionId=1.png",
+    "http.png",
+    "https:/1.png",
+)
+
+PREFIXES = (
+    "pre#fix",
+    "pre?fix",
+    "100%",
+    "%41 %2F",
+    "a?b#c %41",
+    "a#b?c",
+    "end?",
+    "end#",
+    "[1]*{2}",
+    "k?v=1&w=2",
 )
 
 ODD_TREE = (
@@ -67,6 +91,25 @@ def test_names_may_hold_any_character_that_a_name_can_have(store: Store, prefix:
         assert entries[name].problem is None
 
 
+@pytest.mark.parametrize("odd", PREFIXES)
+def test_a_prefix_may_hold_them_too(store: Store, prefix: str, odd: str, tmp_path: Path) -> None:
+    """And what was typed is what is listed: beside each lies what is left of it where one is cut off."""
+    for cut in {odd.partition("#")[0], odd.partition("?")[0]} - {odd}:
+        store.put(f"{prefix}/{cut}/other.png", b"other")
+    location = store.put_files(f"{prefix}/{odd}", {"a b/1 %.png": b"1"})
+    root = open_root(location)
+    (entry,) = root.files()
+    assert entry.path == "a b/1 %.png"
+    assert root.read(entry.path) == b"1"
+    assert root.path_of(root.uri_of(entry.path)) == entry.path
+    assert root.uri == open_root(f"{location}/").uri == open_root(root.uri).uri
+
+    archive = zipped(tmp_path / "x.zip", {"1.png": b"2"})
+    store.put(f"{prefix}/{odd}/x.zip", archive.read_bytes())
+    root = open_root(store.location(f"{prefix}/{odd}/x.zip"))
+    assert [root.read(entry.path) for entry in root.files()] == [b"2"]
+
+
 def test_odd_names_reach_the_tables_as_they_are(store: Store, prefix: str, tmp_path: Path) -> None:
     location = store.put_files(prefix, pictures(ODD_TREE))
     warehouse = loaded(tmp_path, "mvtec_ad", location)
@@ -78,6 +121,26 @@ def test_odd_names_reach_the_tables_as_they_are(store: Store, prefix: str, tmp_p
     )
     assert rows(warehouse, "SELECT count(image_tensor), count(mask_tensor) FROM image_tensors") == [
         (4, 1)
+    ]
+
+
+def test_names_of_a_mac_get_the_ids_that_they_have_elsewhere(
+    store: Store, prefix: str, tmp_path: Path
+) -> None:
+    tree = (
+        "größe/train/good/é.png",
+        "größe/test/Öl/ñ.png",
+        "größe/ground_truth/Öl/ñ_mask.png",
+    )
+    decomposed = [unicodedata.normalize("NFD", path) for path in tree]
+    location = store.put_files(prefix, pictures(decomposed))
+    warehouse = loaded(tmp_path, "mvtec_ad", location)
+    root = open_root(location)
+    found = rows(warehouse, "SELECT relative_path, mask_relative_path, source_uri FROM images")
+    assert sorted((path, mask) for path, mask, _ in found) == [(tree[1], tree[2]), (tree[0], None)]
+    assert {root.path_of(uri) for *_, uri in found} == {decomposed[0], decomposed[1]}
+    assert rows(warehouse, "SELECT count(image_tensor), count(mask_tensor) FROM image_tensors") == [
+        (2, 1)
     ]
 
 

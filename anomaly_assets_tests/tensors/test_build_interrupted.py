@@ -158,15 +158,18 @@ def test_tasks_can_go_to_another_process(project: Project) -> None:
 def test_tasks_on_a_zip_archive_can_go_to_another_process(project: Project, tmp_path: Path) -> None:
     archive = shutil.make_archive(str(tmp_path / "mvtec"), "zip", tmp_path / "mvtec_ad")
     root = open_root(archive)
+    entry = next(entry for entry in root.files() if entry.path.endswith("train/good/000.png"))
     image = StaleImage(
         image_id="mvtec_ad/bottle/train/good/000.png",
         source_dataset="mvtec_ad",
         relative_path="bottle/train/good/000.png",
         source_uri=root.uri_of("bottle/train/good/000.png"),
-        file_version="1",
+        file_size_bytes=entry.size_bytes,
+        file_version=entry.version,
         mask_relative_path=None,
         mask_source_uri=None,
         mask_file_version=None,
+        formats=("PNG",),
     )
     task = PicklingExecutor().submit(decode_batch, [image], {"mvtec_ad": root}, SPEC)
     assert task.result().tensors["image_id"].to_pylist() == [image.image_id]

@@ -9,7 +9,7 @@ import pytest
 from anomaly_assets.tensors.cluster import _batches, decode_on_worker
 from anomaly_assets.tensors.compute import ComputeError, open_compute
 from anomaly_assets.tensors.spec import TensorSpec
-from anomaly_assets.version import code_version
+from anomaly_assets.tensors.versions import how_it_differs, what_decides_pixels
 
 
 @pytest.mark.parametrize("threads", [1, 2, 8, 64, 256, 1000])
@@ -39,6 +39,24 @@ def test_a_cluster_without_dask_names_the_extra(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_worker_that_came_later_with_another_version_refuses_the_task() -> None:
-    assert decode_on_worker(code_version(), [], {}, TensorSpec()).images == 0
+    wanted = what_decides_pixels()
+    assert decode_on_worker(wanted, [], {}, TensorSpec()).images == 0
     with pytest.raises(ComputeError, match="install the same"):
-        decode_on_worker("0.0.1+000000000000", [], {}, TensorSpec())
+        decode_on_worker({**wanted, "Pillow": "9.5.0"}, [], {}, TensorSpec())
+
+
+@pytest.mark.parametrize("name", ["anomaly_assets", "Pillow", "jpg in Pillow", "isal", "pywuffs"])
+def test_whatever_decides_pixels_is_named_with_both_versions_where_it_differs(name: str) -> None:
+    wanted = what_decides_pixels()
+    assert how_it_differs(wanted, "host") is None
+    assert how_it_differs({**wanted, name: "0.0.1"}, "host") == (
+        f"host has {name} {wanted[name]}, the driver {name} 0.0.1: install the same."
+    )
+
+
+def test_all_that_differs_is_named_in_one_sentence() -> None:
+    wanted = {**what_decides_pixels(), "Pillow": "9.5.0", "new": "1"}
+    assert how_it_differs(wanted, "host") == (
+        f"host has Pillow {what_decides_pixels()['Pillow']}, new none, the driver Pillow 9.5.0, new 1: "
+        "install the same."
+    )

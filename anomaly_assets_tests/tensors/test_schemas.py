@@ -6,8 +6,8 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from anomaly_assets.tensors.rejections import REJECTIONS_SCHEMA
 from anomaly_assets.tensors.decode import TENSORS_SCHEMA
+from anomaly_assets.tensors.rejections import REJECTIONS_SCHEMA
 from anomaly_assets.warehouse.tables import TABLES
 from anomaly_assets_tests.warehouse.project import Project
 

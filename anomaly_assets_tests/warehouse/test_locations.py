@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import sys
+import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from anomaly_assets.reader import diff_snapshots, list_snapshots, open_samples
+from anomaly_assets.settings import Settings, SettingsError
+from anomaly_assets.warehouse.copying.copy import copy_database
 from anomaly_assets.warehouse.database import FileWarehouse
 from anomaly_assets.warehouse.lake.warehouse import LakeWarehouse
-from anomaly_assets.warehouse.locations import LakeLocation, LocationError, is_file, parse_location
+from anomaly_assets.warehouse.locations import (
+    LakeLocation,
+    LocationError,
+    is_file,
+    parse_location,
+    shown_scheme,
+)
 from anomaly_assets.warehouse.opening import open_warehouse
 
 LAKES = [
@@ -67,6 +78,81 @@ def test_what_makes_no_sense_is_refused_with_an_example_and_without_its_secrets(
     with pytest.raises(LocationError, match=r"ducklake:postgres:") as raised:
         parse_location(location)
     assert "hidden-one" not in str(raised.value)
+
+
+SLIPS = [
+    ("postgres:host=db password=hidden-one", "postgres:…"),
+    ("postgresql://me:hidden-one@db/team", "postgresql://…"),
+    ("Postgresql://me:hidden-one@db/team", "Postgresql://…"),
+    ("postgresql:/me:hidden-one@db/team", "postgresql:/…"),
+    ("Ducklake:postgres:host=db password=hidden-one", "Ducklake:postgres:…"),
+    (" ducklake:postgres:host=db password=hidden-one", "ducklake:postgres:…"),
+    ('"ducklake:postgres:host=db password=hidden-one"', "ducklake:postgres:…"),
+    ("ducklake:mysql:host=db password=hidden-one", "ducklake:mysql:…"),
+    ("ducklake:postgresql://me:hidden-one@db/team", "ducklake:postgresql://…"),
+    ("MD:team?motherduck_token=hidden-one", "MD:…"),
+    ("md:team motherduck_token=hidden-one", "md:…"),
+    ("md:../hidden-one", "md:…"),
+    ("https:/me:hidden-one@db.example/team.duckdb", "https:/…"),
+    ("https:me:hidden-one@db.example", "https:…"),
+    ("s3:/bucket/hidden-one", "s3:/…"),
+    ("S3://me:hidden-one@bucket", "S3://…"),
+    ("//me:hidden-one@db.example/team", "…"),
+    ("me:hidden-one@db.example/team", "…"),
+    ("my-self:hidden-one@db.example/team", "…"),
+    ("host=db dbname=team password=hidden-one", "…"),
+    ("password=hidden-one", "…"),
+    ("team.duckdb\npassword=hidden-one", "…"),
+    ("hidden_one:team", "…"),
+]
+"""Slips in addresses and connection strings, and what may be shown of each."""
+
+
+@pytest.mark.parametrize(("location", "shown"), SLIPS)
+def test_a_slip_in_an_address_becomes_no_file_and_no_message_repeats_it(
+    location: str, shown: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert not is_file(location)
+    assert shown_scheme(location) == shown
+    uses: list[Callable[[], object]] = [
+        lambda: open_warehouse(location),
+        lambda: open_warehouse(Path(location)),
+        lambda: open_warehouse(
+            Settings.from_environment({"ANOMALY_WAREHOUSE": location}).warehouse
+        ),
+        lambda: Settings.from_environment({"ANOMALY_DATABASE": location}),
+        lambda: open_samples(location),
+        lambda: open_samples(Path(location)),
+        lambda: list_snapshots(location),
+        lambda: diff_snapshots("a", "b", location),
+        lambda: copy_database(location, "new.duckdb"),
+    ]
+    for use in uses:
+        with pytest.raises((LocationError, SettingsError)) as raised:
+            use()
+        assert "hidden" not in "".join(traceback.format_exception(raised.value))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "data/team.duckdb",
+        "C:team.duckdb",
+        "C:\\data\\team.duckdb",
+        "./run:1.duckdb",
+        "data/run:1.duckdb",
+        "run-2024-05-01T10:30.duckdb",
+        "2024-05-01 10:30.duckdb",
+        "/mnt/host=a/token=1/team.duckdb",
+        "data/me:hidden@here/team.duckdb",
+        "größe/my team.duckdb",
+    ],
+)
+def test_a_path_with_unusual_characters_is_still_a_path(path: str) -> None:
+    assert is_file(path)
+    assert parse_location(path) == Path(path)
 
 
 def test_without_the_extra_its_name_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -161,6 +161,23 @@ def test_an_empty_warehouse_does_not_replace_samples_without_consent(
     assert give(published, target).written is False  # nothing over nothing is no loss
 
 
+def test_a_single_sample_is_not_replaced_by_none_without_consent(
+    project: Project, target: Path
+) -> None:
+    def keep(image_id: str) -> None:
+        with project.warehouse.connect() as connection:
+            for table in ("mvtec_ad.images", "dagm_2007.images", "image_tensors"):
+                connection.execute(f"DELETE FROM {table} WHERE image_id <> ?", [image_id])
+
+    keep("mvtec_ad/bottle/train/good/000.png")
+    assert give(project, target).samples == 1
+    keep("none")
+    before = identity(target)
+    with pytest.raises(PublishRefusedError, match="holds 1 samples, and the warehouse has none"):
+        give(project, target)
+    assert identity(target) == before
+
+
 @pytest.mark.parametrize("name", ["anomaly.duckdb", "team.duckdb"])
 def test_a_published_file_works_under_whatever_name_it_is_attached(
     project: Project, target: Path, name: str

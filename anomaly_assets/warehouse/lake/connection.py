@@ -131,14 +131,21 @@ def connect_lake(
     """
     parsed = parse_location(location)
     assert isinstance(parsed, LakeLocation)
+    return open_published(parsed, name, snapshot=snapshot)[0]
+
+
+def open_published(
+    location: LakeLocation, name: str, *, snapshot: str | None = None
+) -> tuple[duckdb.DuckDBPyConnection, PublishedVersion]:
+    """Open what was published on a lake, and return which publication it is; see `connect_lake`."""
     connection = start_for_lakes()
     try:
-        attach_published(connection, parsed, name, snapshot=snapshot)
+        published = attach_published(connection, location, name, snapshot=snapshot)
         connection.execute(f"USE {name}.main")
     except BaseException:
         connection.close()
         raise
-    return connection
+    return connection, published
 
 
 def attach_published(
@@ -147,13 +154,14 @@ def attach_published(
     name: str,
     *,
     snapshot: str | None = None,
-) -> None:
+) -> PublishedVersion:
     """Attach what was published on a lake, read-only; arguments and errors as of `connect_lake`."""
     attach_lake(instance, location, name, read_only=True)
     published = published_versions(instance, name)
     instance.execute(f"DETACH {name}")
-    version = _chosen(location, published, snapshot).version
-    attach_lake(instance, location, name, read_only=True, version=version)
+    chosen = _chosen(location, published, snapshot)
+    attach_lake(instance, location, name, read_only=True, version=chosen.version)
+    return chosen
 
 
 def published_versions(

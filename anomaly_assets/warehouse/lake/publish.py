@@ -29,7 +29,7 @@ from anomaly_assets.warehouse.publishing.content import (
 )
 from anomaly_assets.warehouse.publishing.provenance import note_snapshot, provenance
 from anomaly_assets.warehouse.schema import sql_text
-from anomaly_assets.warehouse.source_datasets import is_sample_root, read_consents
+from anomaly_assets.warehouse.source_datasets import are_samples, read_consents
 
 
 def publish_version(
@@ -110,7 +110,7 @@ class _Newest:
         version = self.published.version
         rows = self.connection.execute(
             f"""
-            SELECT split_part(image_id, '/', 1), count(*)
+            SELECT split_part(image_id, '/', 1), count(*), list(DISTINCT split_part(image_id, '/', 2))
             FROM image_tensors AT (VERSION => {version}) GROUP BY ALL
             """  # noqa: S608
         ).fetchall()
@@ -118,7 +118,11 @@ class _Newest:
             f"SELECT roots FROM snapshots AT (VERSION => {version}) ORDER BY published_at DESC LIMIT 1"  # noqa: S608
         ).fetchone()
         root_of = (roots[0] if roots else None) or {}
-        return {name: count for name, count in rows if not is_sample_root(name, root_of.get(name))}
+        return {
+            name: count
+            for name, count, categories in rows
+            if not are_samples(name, root_of.get(name), categories)
+        }
 
     def consents(self) -> set[tuple[str, int]]:
         if self.published is None:

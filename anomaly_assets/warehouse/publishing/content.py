@@ -12,11 +12,12 @@ from typing import Any, Protocol
 
 import duckdb
 
+from anomaly_assets.datasets.names import shown
 from anomaly_assets.tensors.spec import TensorSpec
 from anomaly_assets.warehouse.checks import blocking_findings
 from anomaly_assets.warehouse.database import table_exists
 from anomaly_assets.warehouse.identity import ensure_identity
-from anomaly_assets.warehouse.publishing.provenance import SnapshotRow, provenance
+from anomaly_assets.warehouse.publishing.provenance import SnapshotRow
 from anomaly_assets.warehouse.schema import (
     ensure_tables,
     refresh_outdated,
@@ -131,7 +132,7 @@ def checked_content(
 ) -> Content:
     """Check what is about to be published, and name it.
 
-    Summaries that a partial run left outdated are rebuilt first, so that they never disagree with the samples.
+    Summaries that a partial run left outdated are rebuilt first, so that they agree with the samples.
 
     Args:
         connection: The warehouse; nothing else writes to it.
@@ -151,13 +152,13 @@ def checked_content(
     _refuse_what_is_wrong(connection, spec)
     marks = _accepted_marks(connection, published, run_id, allow_shrink=allow_shrink)
     snapshot_id = _snapshot_id(connection)
+    counts = {name: row_count(connection, name) for name in TABLES}
     written = (
         published.adopted
         or published.snapshot_id() != snapshot_id
-        or bool(differences(connection, published))
+        or bool(_differing(counts, published))
     )
-    # Without the table of snapshots, which this very row changes.
-    counts = {name: row_count(connection, name) for name in TABLES if name != "snapshots"}
+    counts.pop("snapshots")  # this very publication adds a row
     row = SnapshotRow(snapshot_id, run_id, ensure_identity(connection), counts)
     if written:
         set_sample_marks(connection, marks)  # before it is copied: the copy carries them
@@ -172,7 +173,8 @@ def _refuse_emptying(connection: duckdb.DuckDBPyConnection, published: Published
     if samples and not read_consents(connection) - published.consents():
         raise PublishRefusedError(
             f"Nothing was published: {published.location} holds {samples} samples, and the warehouse has "
-            f"none. Materialize all assets, then publish again. If they are meant to be gone, {consent('allow_shrink')}"
+            "none. Materialize all assets, then publish again. If they are meant to be gone, "
+            f"{consent('allow_shrink')}"
         )
 
 
@@ -231,11 +233,15 @@ def differences(connection: duckdb.DuckDBPyConnection, published: Published) -> 
         return [(published.location, "nothing is published")]
     if published.warehouse_id() not in (None, ensure_identity(connection)):
         return []
-    counts = ((name, published.row_count(name), row_count(connection, name)) for name in TABLES)
+    return _differing({name: row_count(connection, name) for name in TABLES}, published)
+
+
+def _differing(counts: Mapping[str, int], published: Published) -> Differences:
+    found = {name: published.row_count(name) for name in counts}
     return [
-        (name, f"{found} published, {expected} in the warehouse")
-        for name, found, expected in counts
-        if found != expected
+        (name, f"{found[name]} published, {expected} in the warehouse")
+        for name, expected in counts.items()
+        if found[name] != expected
     ]
 
 
@@ -243,7 +249,7 @@ def _refuse_what_is_wrong(connection: duckdb.DuckDBPyConnection, spec: TensorSpe
     failing = blocking_findings(connection, spec)
     if failing:
         named = "; ".join(
-            f"{name} ({finding.count}, first {finding.shown[0][0]})"
+            f"{name} ({finding.count}, first {shown(finding.shown[0][0])})"
             for name, finding in failing.items()
         )
         raise PublishRefusedError(

@@ -117,7 +117,7 @@ def differing_file(warehouse: FileWarehouse, target: Path) -> Differences:
 def _import_history(connection: duckdb.DuckDBPyConnection, found: Target) -> None:
     """Take over rows of `snapshots` that the target has and the warehouse lacks.
 
-    They come from another owner of the target, or from a run that was killed between the swap and its own note.
+    They come from another owner of the target, or from a run that was killed between the swap and its note.
     """
     known = {row[0] for row in connection.execute("SELECT snapshot_id FROM snapshots").fetchall()}
     if found.snapshot_ids <= known:
@@ -219,8 +219,8 @@ def _finish(
 ) -> None:
     """Turn a copy of the warehouse into a publication.
 
-    It gets its row of `snapshots` and its owners; it loses what only the pipeline needs, and names that would
-    be ambiguous in this file.
+    It gets its row of `snapshots` and its owners; it loses what only the pipeline needs, and names that
+    would be ambiguous in this file.
     """
     connection.execute(
         f"ATTACH {sql_literal(str(copy))} AS {CATALOG} (ROW_GROUP_SIZE {ROW_GROUP_SIZE})"

@@ -8,7 +8,12 @@ import shutil
 from pathlib import Path
 
 from anomaly_assets.atomic import remove_leftovers, replaced_file, resolved
-from anomaly_assets.warehouse.publishing.snapshots import ID_DIGITS, kept_path, kept_paths
+from anomaly_assets.warehouse.publishing.snapshots import (
+    ID_DIGITS,
+    kept_path,
+    kept_paths,
+    newest_snapshot,
+)
 
 
 def keep(target: Path, snapshot_id: str | None) -> None:
@@ -38,12 +43,22 @@ def discard_older(target: Path, snapshot_id: str, most: int) -> None:
     """
     current = kept_path(target, snapshot_id)
     older = [path for path in kept_paths(target) if path != current]
-    for path in [current, *older[most:]]:
+    superseded = (path for path in older[most:] if _is_kept_snapshot(target, path))
+    for path in [current, *superseded]:
         path.unlink(missing_ok=True)
     # Here too, because a run that finds its snapshot published already writes nothing.
     remove_leftovers(target)
     for path in _kept_by_the_first_release(target):
         remove_leftovers(path)
+
+
+def _is_kept_snapshot(target: Path, path: Path) -> bool:
+    """Return whether a file holds the snapshot that its name says: a person's backup may look like one.
+
+    `anomaly.202611280530.duckdb` has as many digits as a snapshot id in a name.
+    """
+    held = newest_snapshot(path)
+    return held is not None and kept_path(target, held.snapshot_id) == path
 
 
 def _kept_by_the_first_release(target: Path) -> list[Path]:

@@ -1,7 +1,7 @@
-"""The file that is about to be replaced: what it is, whose it is, and a lock on it.
+"""Inspect and lock the file that a publication replaces.
 
-`ANOMALY_DATABASE` names both what people read and what a run replaces, so a wrong name must never cost
-somebody a file. Only a file that this warehouse has published, or has adopted on request, is replaced.
+`ANOMALY_DATABASE` names both what people read and what a run replaces, so a wrong value must not destroy a
+file. Only a file that this warehouse has published, or has adopted on request, is replaced.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ class Target:
         snapshot: The newest publication that it records.
         snapshot_ids: All publications that it records.
         owners: Identities of the warehouses that own it; None where it does not record them.
-        recorded_id: Digest of the content that this warehouse published there, where the file cannot be opened
-            but is unchanged since.
+        recorded_id: Digest of the content that this warehouse published there, where the file cannot be
+            opened but is unchanged since.
         adopted: Whether this publication takes it over, on request.
     """
 
@@ -173,6 +173,23 @@ def recognised(found: Target, connection: duckdb.DuckDBPyConnection, *, adopt: b
         f"Nothing was published: {found.path} {found.problem or _whose(found)}. It is left as it is. Name "
         f"another file in ANOMALY_DATABASE, or, to replace it on purpose, {consent('adopt')}"
     )
+
+
+def may_replace(connection: duckdb.DuckDBPyConnection, path: Path) -> bool:
+    """Return whether a file is not there, or is this warehouse's own.
+
+    Args:
+        connection: The warehouse.
+        path: The published file, symbolic links resolved.
+    """
+    if not path.exists() or _unchanged_since_publication(connection, path):
+        return True
+    with opened_target(path) as found:
+        try:
+            recognised(found, connection, adopt=False)
+        except PublishRefusedError:
+            return False
+    return True
 
 
 def record_publication(connection: duckdb.DuckDBPyConnection, path: Path, snapshot_id: str) -> None:

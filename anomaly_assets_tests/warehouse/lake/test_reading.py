@@ -11,7 +11,9 @@ import pytest
 
 from anomaly_assets.reader import open_samples
 from anomaly_assets.reader.connect import DatabaseError
+from anomaly_assets.warehouse.publish import publish
 from anomaly_assets_tests.warehouse.lake.lakes import Lake
+from anomaly_assets_tests.warehouse.project import SPEC, Project
 
 
 def test_batches_random_access_and_filters_give_what_the_file_gives(
@@ -49,3 +51,21 @@ def test_a_lake_that_cannot_be_opened_is_an_error_of_the_reader_without_its_pass
     with pytest.raises(DatabaseError, match="password authentication failed") as raised:
         open_samples(copied.location)
     assert "not-it-at-all" not in str(raised.value)
+
+
+def test_a_snapshot_is_the_one_that_was_published_whatever_the_clocks_of_two_machines_say(
+    copied: Lake, project: Project
+) -> None:
+    """The machine that published first was an hour ahead: by the time, its snapshot is the newest."""
+    warehouse = copied.warehouse()
+    with warehouse.connect() as connection:
+        connection.execute("UPDATE snapshots SET published_at = published_at + INTERVAL 1 HOUR")
+        connection.execute("UPDATE image_tensors SET run_id = 'second'")
+    published = publish(warehouse, Path("unused.duckdb"), SPEC)
+    [first, second] = [snapshot for snapshot, _ in copied.publications()]
+    assert second == published.snapshot_id
+    for asked, wanted in ((None, second), (second[:12], second), (first, first)):
+        with closing(open_samples(copied.location, snapshot=asked)) as samples:
+            assert samples.snapshot_id == wanted
+            with closing(pickle.loads(pickle.dumps(samples))) as again:
+                assert np.array_equal(again.images[:], samples.images[:])

@@ -20,6 +20,7 @@ from anomaly_assets.warehouse.publishing.snapshots import (
     diff_snapshots,
     find_snapshot,
     kept_path,
+    kept_paths,
     list_snapshots,
 )
 from anomaly_assets_tests.warehouse.project import SPEC, Project, mask, noise
@@ -146,6 +147,22 @@ def test_a_kept_snapshot_is_named_like_its_database_while_it_is_written(
     project.rows(CHANGE.format("later"))
     give(project)
     assert re.fullmatch(r"\.anomaly\.duckdb\.[0-9a-f]{32}\.unfinished", seen[0])
+
+
+def test_a_kept_snapshot_is_the_content_and_lies_beside_it_though_the_database_is_a_link(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "share").mkdir()
+    (tmp_path / "share" / "team.duckdb").write_bytes(b"content")
+    link, snapshot_id = tmp_path / "anomaly.duckdb", "0123456789abcdef"
+    link.symlink_to("share/team.duckdb")
+    keeping.keep(link, snapshot_id)
+    kept = tmp_path / "share" / "team.0123456789ab.duckdb"
+    assert kept_path(link, snapshot_id) == kept
+    assert kept_paths(link) == [kept]
+    assert not kept.is_symlink()
+    (tmp_path / "share" / "team.duckdb").unlink()
+    assert kept.read_bytes() == b"content"
 
 
 def test_content_that_comes_back_is_not_kept_twice(project: Project) -> None:

@@ -43,8 +43,8 @@ def other(loaded_once: Project, tmp_path: Path) -> Project:
     return other
 
 
-def give(project: Project, target: Path, **options: bool) -> bool:
-    return publish(project.warehouse, target, SPEC, **options).written
+def give(project: Project, target: Path, *, adopt: bool = False) -> bool:
+    return publish(project.warehouse, target, SPEC, adopt=adopt).written
 
 
 def ask(path: Path, query: str) -> list[tuple]:
@@ -230,14 +230,28 @@ def test_publications_that_fail_on_the_way_are_not_listed(
     assert len(project.rows("FROM snapshots")) == len(ask(target, "FROM snapshots")) == 2
 
 
+def test_a_backup_whose_name_looks_like_that_of_a_kept_snapshot_stays(
+    project: Project, target: Path
+) -> None:
+    backup = target.with_name("anomaly.202611280530.duckdb")
+    publish(project.warehouse, target, SPEC, keep_snapshots=1)
+    shutil.copyfile(target, backup)
+    os.utime(backup, (0, 0))
+    for number in range(3):
+        project.rows(CHANGE.format(number))
+        publish(project.warehouse, target, SPEC, keep_snapshots=1)
+    assert backup.exists()
+    assert len(os.listdir(target.parent)) == 3  # with the newest and the one before
+
+
 def test_two_publishers_of_one_file_wait_for_each_other(target: Path) -> None:
     told: list[str] = []
-    with target_lock(target, 0.0, told.append):
-        with (
-            pytest.raises(WarehouseBusyError, match="another run that publishes to it"),
-            target_lock(target, 0.0, told.append),
-        ):
-            pass
+    with (
+        target_lock(target, 0.0, told.append),
+        pytest.raises(WarehouseBusyError, match="another run that publishes to it"),
+        target_lock(target, 0.0, told.append),
+    ):
+        pass
     assert told == [f"Waiting for {target}, to which another run is publishing."]
     assert os.listdir(target.parent) == []
 

@@ -1,4 +1,5 @@
--- The version counts: a root that goes away between the catalogue and the tensors leaves old tensors.
+-- The version counts: a root that goes away between the catalogue and the tensors leaves old tensors. One
+-- whose file or mask was rejected may be old: it stays until the file can be read.
 SELECT
     images.image_id AS offender,
     CASE
@@ -9,8 +10,14 @@ FROM images
 LEFT JOIN image_tensors AS tensors ON tensors.image_id = images.image_id
 ANTI JOIN rejected_images AS rejected
     ON rejected.image_id = images.image_id
-    AND rejected.relative_path = images.relative_path
-    AND rejected.file_version = images.file_version
+    AND (
+        (rejected.relative_path, rejected.file_version) = (images.relative_path, images.file_version)
+        OR (
+            tensors.image_id IS NOT NULL
+            AND (rejected.relative_path, rejected.file_version)
+                = (images.mask_relative_path, images.mask_file_version)
+        )
+    )
 WHERE tensors.image_id IS NULL
 OR (tensors.file_version, tensors.mask_file_version)
     IS DISTINCT FROM (images.file_version, images.mask_file_version)
