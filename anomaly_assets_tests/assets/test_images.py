@@ -174,7 +174,7 @@ def test_a_source_dataset_can_be_left_out_before_and_after_it_was_loaded(
     assert run.success
     for asset in ("dagm_2007/images", "dagm_2007/stray_files"):
         assert run.materialized[asset] == {
-            "left_out": "DAGM 2007 is left out, because DAGM_2007_ROOT is empty."
+            "left_out": "DAGM 2007 not refreshed (DAGM_2007_ROOT is empty)."
         }
     assert per_dataset(run) == {"mvtec_ad": 9}
     assert len(run.materialized) == 15
@@ -189,7 +189,7 @@ def test_a_source_dataset_can_be_left_out_before_and_after_it_was_loaded(
     assert run.success
     assert changes(run, "dagm_2007/images") == (4, 0, 0, 0)
     assert run.materialized["mvtec_ad/images"] == {
-        "left_out": "MVTec AD is left out, because MVTEC_AD_ROOT is empty."
+        "left_out": "MVTec AD not refreshed (MVTEC_AD_ROOT is empty)."
     }
     assert changes(run, "image_tensors") == (4, 0, 0, 9)
     assert run.materialized["samples"]["dagster/row_count"] == 13

@@ -197,7 +197,7 @@ def test_rows_are_shown_as_a_markdown_table(project: Project) -> None:
             "| name | share | parts | nothing |",
             "| --- | --- | --- | --- |",
             "| a\\|b | 0.1235 | 0.5, 1 |  |",
-            "| line break | 2 |  | 7 |",
+            "| line\\x0abreak | 2 |  | 7 |",
         ]
         assert len(first_rows(connection, "shown", 1).markdown().splitlines()) == 3
 
