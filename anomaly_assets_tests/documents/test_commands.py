@@ -22,6 +22,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from anomaly_assets_tests.documents.checkout import Checkout, substituted
@@ -232,6 +233,52 @@ def _(checkout: Checkout, block: Block, request: pytest.FixtureRequest) -> None:
 
 @of(
     "docs/settings.md",
+    'make materialize ARGS="--config-json '
+    '\'{\\"ops\\": {\\"published_database\\": {\\"config\\": {\\"allow_shrink\\": true}}}}\'"',
+)
+def _(checkout: Checkout, block: Block, request: pytest.FixtureRequest) -> None:
+    theirs = Path(_copied_roots(checkout, request)["/data/mvtec_anomaly_detection"])
+    shutil.rmtree(theirs / "woven")
+    pictures = sorted(theirs.glob("bolt/*/good/*.png"))
+    for picture in pictures:
+        picture.write_text("version https://git-lfs.github.com/spec/v1\n")
+    checkout.run(block.text, MVTEC_AD_ROOT=str(theirs))
+    usable = checkout.query("SELECT count(*) FROM anomaly.samples").fetchall()
+    assert usable == [(17 - len(pictures),)]
+
+
+@of("docs/settings.md", ".venv/bin/python -m anomaly_assets.forget dagm_2007")
+def _(checkout: Checkout, block: Block, request: pytest.FixtureRequest) -> None:
+    theirs = _copied_roots(checkout, request)["/data/DAGM_KaggleUpload"]
+    checkout.run(".venv/bin/python -m anomaly_assets.ingest dagm_2007", DAGM_2007_ROOT=theirs)
+    printed = checkout.run(block.text, DAGM_2007_ROOT="")
+    assert printed.startswith("dagm_2007: 28 images removed from ")
+
+
+@of(
+    "docs/settings.md",
+    'make materialize ARGS="--config-json '
+    '\'{\\"ops\\": {\\"published_database\\": {\\"config\\": {\\"adopt\\": true}}}}\'"',
+)
+def _(checkout: Checkout, block: Block, request: pytest.FixtureRequest) -> None:
+    folder = request.getfixturevalue("tmp_path")
+    theirs = _copied_roots(checkout, request)
+    (folder / "team.duckdb").write_text("no database\n" * 1000)
+    variables = {
+        "MVTEC_AD_ROOT": theirs["/data/mvtec_anomaly_detection"],
+        "DAGM_2007_ROOT": "",
+        "ANOMALY_WAREHOUSE": str(folder / "warehouse.duckdb"),
+        "ANOMALY_DATABASE": str(folder / "team.duckdb"),
+    }
+    code, _ = checkout.attempt("make materialize", **variables)
+    assert code != 0
+    checkout.run(block.text, **variables)
+    with duckdb.connect(variables["ANOMALY_DATABASE"], read_only=True) as connection:
+        assert connection.execute("SELECT count(*) FROM anomaly.samples").fetchall() == [(34,)]
+
+
+@of(
+    "docs/settings.md",
     ".venv/bin/python -m anomaly_assets.excerpt --root /data/mvtec_anomaly_detection "
     "--out /tmp/excerpt --per-kind 10 --seed 0",
 )
@@ -244,8 +291,9 @@ def _(checkout: Checkout, block: Block, request: pytest.FixtureRequest) -> None:
 
 
 @of("docs/settings.md", ".venv/bin/python -m anomaly_assets.ingest mvtec_ad")
-def _(checkout: Checkout, block: Block, _: pytest.FixtureRequest) -> None:
-    assert "mvtec_ad.images: " in checkout.run(block.text)
+def _(checkout: Checkout, block: Block, request: pytest.FixtureRequest) -> None:
+    theirs = _copied_roots(checkout, request)["/data/mvtec_anomaly_detection"]
+    assert "mvtec_ad.images: " in checkout.run(block.text, MVTEC_AD_ROOT=theirs)
 
 
 @of("examples/ci/README.md", "mkdir -p .github/workflows")
