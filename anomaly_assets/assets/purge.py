@@ -29,7 +29,7 @@ _MOST_DAYS = 36_500
 
 @dataclass(frozen=True)
 class Purged:
-    """What was deleted.
+    """Result of a purge.
 
     Attributes:
         deleted: Number of runs.
