@@ -21,6 +21,7 @@ import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -263,17 +264,18 @@ def _(checkout: Checkout, block: Block, request: pytest.FixtureRequest) -> None:
 def _(checkout: Checkout, block: Block, request: pytest.FixtureRequest) -> None:
     folder = request.getfixturevalue("tmp_path")
     theirs = _copied_roots(checkout, request)
-    (folder / "team.duckdb").write_text("no database\n" * 1000)
-    variables = {
+    published = folder / "team.duckdb"
+    published.write_text("no database\n" * 1000)
+    variables: dict[str, Any] = {
         "MVTEC_AD_ROOT": theirs["/data/mvtec_anomaly_detection"],
         "DAGM_2007_ROOT": "",
         "ANOMALY_WAREHOUSE": str(folder / "warehouse.duckdb"),
-        "ANOMALY_DATABASE": str(folder / "team.duckdb"),
+        "ANOMALY_DATABASE": str(published),
     }
     code, _ = checkout.attempt("make materialize", **variables)
     assert code != 0
     checkout.run(block.text, **variables)
-    with duckdb.connect(variables["ANOMALY_DATABASE"], read_only=True) as connection:
+    with duckdb.connect(str(published), read_only=True) as connection:
         assert connection.execute("SELECT count(*) FROM anomaly.samples").fetchall() == [(34,)]
 
 
