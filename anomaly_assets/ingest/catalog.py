@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from operator import itemgetter
 
 import pyarrow as pa
 
@@ -108,8 +109,8 @@ def list_catalog(dataset: SourceDataset, root: Root, progress: Progress | None =
     listing = _Listing()
     with _no_garbage_collection():
         files = _counted(root.files(), progress)
-        for entry in sorted(files, key=_shallow_first):
-            listing.add(dataset, entry)
+        for _, path, _, _, entry in sorted(map(_shallow_first, files), key=itemgetter(0, 1, 2, 3)):
+            listing.add(dataset, entry, path)
         declared = listing.read_declared_labels(dataset, root)
         images = _image_rows(dataset, root, listing, declared)
         listing.note_orphans(declared)
@@ -134,10 +135,10 @@ def _no_garbage_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _shallow_first(entry: FileEntry) -> tuple[int, str, bool, str]:
+def _shallow_first(entry: FileEntry) -> tuple[int, str, bool, str, FileEntry]:
     """Order files by depth and name; of two with one canonical path, that spelling comes first."""
     path = entry.canonical_path
-    return path.count("/"), path, entry.path != path, entry.path
+    return path.count("/"), path, entry.path != path, entry.path, entry
 
 
 def _counted(files: Iterator[FileEntry], progress: Progress | None) -> Iterator[FileEntry]:
@@ -170,9 +171,9 @@ class _Listing:
     ignored: int = 0
     _seen: dict[str, FileEntry] = field(default_factory=dict)
 
-    def add(self, dataset: SourceDataset, entry: FileEntry) -> None:
-        """Note what a file is; of two files with one canonical path, the first one counts."""
-        path, own = entry.canonical_path, entry.meant_path
+    def add(self, dataset: SourceDataset, entry: FileEntry, path: str) -> None:
+        """Note what a file is, whose canonical path this is; of two with the same one, the first counts."""
+        own = entry.meant_path
         record = dataset.classify(path)
         if isinstance(record, Stray):
             # It has no id and no counterpart, so that it is named as it is found.
@@ -183,15 +184,14 @@ class _Listing:
             self.ignored += 1
         elif entry.problem:
             self.stray(own, entry.problem)
-        elif as_text(record.relative_path) in self._seen:
-            first = self._seen[as_text(record.relative_path)]
+        elif first := self._seen.get(name := as_text(record.relative_path)):
             if first.canonical_path == path:
                 detail = f"the same name as {spelled(first.meant_path)}, which is taken"
                 self.stray(own, "ambiguous_name", detail)
             else:
                 self.stray(own, "duplicate_path", f"also found as {shown(record.relative_path)}")
         else:
-            self._seen[as_text(record.relative_path)] = entry
+            self._seen[name] = entry
             if isinstance(record, ImageFile):
                 self.images.setdefault(record.pair_key, []).append((record, entry))
             elif isinstance(record, LabelsFile):
@@ -241,7 +241,8 @@ class _Listing:
         for key, (mask, _) in self.masks.items():
             if key not in self.images:
                 self.stray(mask.relative_path, "orphan_mask")
-        listed = {canonical_path(path).casefold() for path in (*self._seen, *self.strays)}
+        listed = {path.casefold() for path in self._seen}
+        listed |= {canonical_path(path).casefold() for path in self.strays}
         for record, _ in self.labels:
             labels = declared.get((record.category, record.split))
             folder = record.relative_path.rsplit("/", 2)[0]

@@ -28,7 +28,7 @@ from anomaly_assets.warehouse.publishing.content import (
     differences,
 )
 from anomaly_assets.warehouse.publishing.provenance import note_snapshot, provenance
-from anomaly_assets.warehouse.schema import sql_text
+from anomaly_assets.warehouse.schema import ensure_tables, sql_text
 from anomaly_assets.warehouse.source_datasets import are_samples, read_consents
 
 
@@ -41,11 +41,14 @@ def publish_version(
 ) -> Publication:
     """Publish the newest version of a lake; see `warehouse.publish.publish`."""
     with warehouse.finishing(), warehouse.connect() as connection:
+        ensure_tables(connection)
         published = _newest(connection, warehouse)
         _discard_unpublished(connection)
         content = checked_content(connection, spec, published, run_id, allow_shrink=allow_shrink)
         if content.written:
+            connection.begin()
             note_snapshot(connection, content.row)
+            connection.commit()
             publish_current_version(connection, content.snapshot_id)
         history = published_versions(connection, CATALOG)
         origin = provenance(connection, content.snapshot_id)

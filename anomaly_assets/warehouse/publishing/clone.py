@@ -15,7 +15,7 @@ from anomaly_assets.warehouse.publishing.content import (
     differences,
 )
 from anomaly_assets.warehouse.publishing.provenance import note_snapshot, provenance
-from anomaly_assets.warehouse.schema import row_count
+from anomaly_assets.warehouse.schema import ensure_tables, row_count
 from anomaly_assets.warehouse.source_datasets import published_marks, read_consents
 
 
@@ -28,10 +28,13 @@ def publish_clone(
 ) -> Publication:
     """Publish what a database of MotherDuck holds; see `warehouse.publish.publish`."""
     with warehouse.finishing(), warehouse.connect() as connection:
+        ensure_tables(connection)
         clone = _Clone(connection, warehouse)
         content = checked_content(connection, spec, clone, run_id, allow_shrink=allow_shrink)
         if content.written:
+            connection.begin()
             note_snapshot(connection, content.row)
+            connection.commit()
             warehouse.clone(connection)
         origin = provenance(connection, content.snapshot_id)
     return Publication(

@@ -17,9 +17,8 @@ from anomaly_assets.tensors.spec import TensorSpec
 from anomaly_assets.warehouse.checks import blocking_findings
 from anomaly_assets.warehouse.database import table_exists
 from anomaly_assets.warehouse.identity import ensure_identity
-from anomaly_assets.warehouse.publishing.provenance import SnapshotRow
+from anomaly_assets.warehouse.publishing.provenance import SnapshotRow, was_published
 from anomaly_assets.warehouse.schema import (
-    ensure_tables,
     refresh_outdated,
     row_count,
     statement,
@@ -132,10 +131,11 @@ def checked_content(
 ) -> Content:
     """Check what is about to be published, and name it.
 
-    Summaries that a partial run left outdated are rebuilt first, so that they agree with the samples.
+    Summaries that a partial run left outdated are rebuilt first, so that they agree with the samples. Those
+    of content that was published before agree: they are part of its digest.
 
     Args:
-        connection: The warehouse; nothing else writes to it.
+        connection: The warehouse, after `ensure_tables`; nothing else writes to it.
         spec: Shape that all tensors must have.
         published: What people open now.
         run_id: Recorded with the snapshot.
@@ -145,13 +145,10 @@ def checked_content(
         PublishRefusedError: A blocking check fails, or a source dataset would lose samples.
         WarehouseError: The assets upstream were never materialized.
     """
-    ensure_tables(connection)
     if not allow_shrink:
         _refuse_emptying(connection, published)
     snapshot_id, summaries = _snapshot_id(connection), []
-    if (
-        snapshot_id != published.snapshot_id()
-    ):  # else they are those that were published with the same rows
+    if not was_published(connection, snapshot_id):
         summaries = refresh_outdated(connection, *_SUMMARIES)
         if summaries:
             snapshot_id = _snapshot_id(connection)

@@ -90,9 +90,11 @@ def publish_file(
                     if replaced_id != content.snapshot_id and keep_snapshots:
                         keep(target, replaced_id)
         with warehouse.connect() as connection:
+            connection.begin()
             if content.written:
                 note_snapshot(connection, content.row)
             record_publication(connection, target, content.snapshot_id)
+            connection.commit()
             origin = provenance(connection, content.snapshot_id)
         discard_older(target, content.snapshot_id, keep_snapshots)
         return Publication(
@@ -226,8 +228,8 @@ def _finish(
         f"ATTACH {sql_literal(str(copy))} AS {CATALOG} (ROW_GROUP_SIZE {ROW_GROUP_SIZE})"
     )
     connection.execute(f"USE {CATALOG}.main")
-    note_snapshot(connection, row)
     connection.begin()
+    note_snapshot(connection, row)
     make_publication(connection, owned_by)
     for name in stored_names(connection):
         connection.execute(f'DROP SCHEMA IF EXISTS "{name}_staging" CASCADE')

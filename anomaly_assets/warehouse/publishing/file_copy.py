@@ -1,4 +1,4 @@
-"""Copying a large file so that it is on the disk as soon as it is copied."""
+"""Copying a large file, which the disk begins to write meanwhile."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _CANNOT = (errno.ENOSYS, errno.EXDEV, errno.EINVAL, errno.EOPNOTSUPP)
 
 
 def copy_file(source: Path, target: Path) -> None:
-    """Copy a file; when this returns, all of it is on the disk.
+    """Copy a file, and let the disk write what was copied while the rest is copied.
 
-    The disk writes what was copied while the rest is copied: one after the other takes half as long again.
+    One after the other takes half as long again. Whoever gives the copy its name syncs it first.
 
     Args:
         source: Not written to meanwhile.
@@ -41,7 +41,6 @@ def copy_file(source: Path, target: Path) -> None:
             if begin_writing:
                 begin_writing(written.fileno(), copied, some, _SYNC_FILE_RANGE_WRITE)
             copied += some
-        os.fsync(written.fileno())
 
 
 def copied_bytes(target: Path) -> int:

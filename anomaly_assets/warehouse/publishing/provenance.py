@@ -35,11 +35,12 @@ class SnapshotRow:
 def note_snapshot(connection: duckdb.DuckDBPyConnection, row: SnapshotRow) -> None:
     """Write the row of a snapshot, or replace it: content that is published again has one row.
 
+    The caller has begun a transaction.
+
     Args:
         connection: The copy that is about to be published; the warehouse, once it is.
         row: What to record.
     """
-    connection.begin()
     connection.execute("DELETE FROM snapshots WHERE snapshot_id = ?", [row.snapshot_id])
     connection.execute(
         sql_text("note_snapshot"),
@@ -53,7 +54,12 @@ def note_snapshot(connection: duckdb.DuckDBPyConnection, row: SnapshotRow) -> No
             "warehouse_id": row.warehouse_id,
         },
     )
-    connection.commit()
+
+
+def was_published(connection: duckdb.DuckDBPyConnection, snapshot_id: str) -> bool:
+    """Return whether this content was published before, by a release that compares its summaries."""
+    query = "SELECT count(*) FROM snapshots WHERE snapshot_id = ? AND warehouse_id IS NOT NULL"
+    return connection.execute(query, [snapshot_id]).fetchone() != (0,)
 
 
 def provenance(connection: duckdb.DuckDBPyConnection, snapshot_id: str) -> dict[str, Any]:

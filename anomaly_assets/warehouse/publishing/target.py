@@ -193,17 +193,18 @@ def may_replace(connection: duckdb.DuckDBPyConnection, path: Path) -> bool:
 
 
 def record_publication(connection: duckdb.DuckDBPyConnection, path: Path, snapshot_id: str) -> None:
-    """Record which file is published now, so that it is recognised when it cannot be opened."""
+    """Record which file is published now, so that it is recognised when it cannot be opened.
+
+    The caller has begun a transaction.
+    """
     if _unchanged_since_publication(connection, path) == snapshot_id:
         return
     connection.execute(_FILES)
-    connection.begin()
     connection.execute(f"DELETE FROM {PUBLISHED_FILES} WHERE path = ?", [str(path)])  # noqa: S608
     connection.execute(
         f"INSERT INTO {PUBLISHED_FILES} VALUES (?, ?, ?, ?, ?, ?)",  # noqa: S608
         [str(path), *_fingerprint(path), snapshot_id],
     )
-    connection.commit()
 
 
 def _unchanged_since_publication(connection: duckdb.DuckDBPyConnection, path: Path) -> str | None:
