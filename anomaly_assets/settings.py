@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from anomaly_assets.datasets import SOURCE_DATASETS
-from anomaly_assets.tensors.spec import TensorSpec
+from anomaly_assets.tensors.spec import MOST_TENSOR_BYTES, TensorSpec
 from anomaly_assets.warehouse.locations import (
     LAKE_PREFIX,
     MOTHERDUCK_PREFIXES,
@@ -89,6 +89,12 @@ class Settings:
         channels = values.get("ANOMALY_CHANNELS") or "3"
         if channels not in ("1", "3"):
             raise SettingsError(f"ANOMALY_CHANNELS={channels!r}: use 3 (RGB) or 1 (grey).")
+        if height * width * int(channels) > MOST_TENSOR_BYTES:
+            raise SettingsError(
+                f"ANOMALY_IMAGE_SIZE={height}x{width} with {channels} channels: a tensor may have at most "
+                f"{MOST_TENSOR_BYTES:,} values, as 1024x1024 has with 3 channels, so that a run fits into "
+                "memory. Use a smaller size."
+            )
         warehouse = _warehouse(values.get("ANOMALY_WAREHOUSE") or "data/warehouse.duckdb")
         database = _database(values, "ANOMALY_DATABASE", "data/anomaly.duckdb")
         if is_file(warehouse) and os.path.realpath(warehouse) == os.path.realpath(database):

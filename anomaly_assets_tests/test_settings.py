@@ -9,7 +9,7 @@ import pytest
 from dagster._utils.schedules import is_valid_cron_schedule
 
 from anomaly_assets.settings import Settings, SettingsError
-from anomaly_assets.tensors.spec import TensorSpec
+from anomaly_assets.tensors.spec import MOST_TENSOR_BYTES, TensorSpec
 
 
 def test_nothing_set_makes_the_samples_run() -> None:
@@ -94,6 +94,27 @@ def test_any_other_variable_that_is_empty_has_its_default(name: str) -> None:
 def test_image_sizes_are_one_side_or_height_by_width(text: str, height: int, width: int) -> None:
     spec = Settings.from_environment({"ANOMALY_IMAGE_SIZE": text}).tensor_spec
     assert (spec.height, spec.width) == (height, width)
+
+
+@pytest.mark.parametrize(
+    ("size", "channels", "accepted"),
+    [
+        ("1024", "3", True),
+        ("1025", "3", False),
+        ("1024x1025", "3", False),
+        ("4096x768", "1", True),
+        ("4096", "1", False),
+    ],
+)
+def test_tensors_that_a_run_could_not_hold_are_refused(
+    size: str, channels: str, accepted: bool
+) -> None:
+    values = {"ANOMALY_IMAGE_SIZE": size, "ANOMALY_CHANNELS": channels}
+    if accepted:
+        assert Settings.from_environment(values).tensor_spec.tensor_bytes <= MOST_TENSOR_BYTES
+        return
+    with pytest.raises(SettingsError, match=r"at most 3,145,728 values, as 1024x1024 has"):
+        Settings.from_environment(values)
 
 
 @pytest.mark.parametrize(

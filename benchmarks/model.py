@@ -11,9 +11,9 @@ import heapq
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from anomaly_assets.tensors.build import TRANSACTION_ROWS
 from anomaly_assets.tensors.cluster import _batches
 from anomaly_assets.tensors.spec import TensorSpec
+from anomaly_assets.warehouse.base import ROW_GROUP_SIZE
 from benchmarks.costs import Costs
 from benchmarks.lake import FILE_IMAGES, LakeCosts
 
@@ -123,7 +123,7 @@ def _sizes(images: int, batch_images: int, window: int) -> Iterator[int]:
     """Images of each task, as `build_tensors` cuts them: no task goes beyond a transaction."""
     left = images
     while left:
-        transaction = left % TRANSACTION_ROWS or TRANSACTION_ROWS
+        transaction = left % ROW_GROUP_SIZE or ROW_GROUP_SIZE
         while transaction:
             size = min(transaction, max(1, min(batch_images, left // window)))
             yield size

@@ -32,6 +32,7 @@ from anomaly_assets.previews.drawing import (
     webp_of_this_size,
     write,
 )
+from anomaly_assets.warehouse.instance import drop_cached
 
 PER_KIND = 3
 """Good images, and anomalous ones, of each category on the sheet of a source dataset."""
@@ -51,7 +52,7 @@ _HEADING = 22
 _LARGE = 160
 _FEW_CATEGORIES = 10
 _COLUMNS = 6
-_AT_ONCE = 32
+_AT_ONCE = 8
 _LONGEST_NAME = 200
 
 
@@ -124,6 +125,7 @@ def picked_samples(
     """
     for start in range(0, len(keys), _AT_ONCE):
         chunk = keys[start : start + _AT_ONCE]
+        drop_cached(connection)
         rows = connection.execute(_PIXELS, {"image_ids": [key[3] for key in chunk]}).fetchall()
         pixels = {
             image_id: Pixels.from_bytes(shape, *content).within(_LARGE)

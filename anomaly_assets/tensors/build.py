@@ -2,8 +2,8 @@
 
 A tensor is stale when the version of its file or mask, or the transform, differs from those it was
 made of. Stale images are decoded in batches, by threads or by a cluster (`compute.py`), while DuckDB takes
-the finished batches as Arrow; every 2,048 rows, which is one row group of the table, are one transaction. A
-run that is interrupted resumes after the last one.
+the finished batches as Arrow. Every 2,048 rows, which is one row group of the table, are one transaction;
+of tensors above 256 x 256 x 3 there are fewer in one. A run that is interrupted resumes after the last one.
 
 Each transaction has a connection of its own: DuckDB keeps what it allocated until it is closed. What does
 not fill a row group goes first, because DuckDB takes over the rows of a transaction as they are only if
@@ -25,7 +25,12 @@ import duckdb
 import pyarrow as pa
 
 from anomaly_assets.ingest.roots import Root
-from anomaly_assets.tensors.batches import cut, stale_images, tasks_of, transactions_of
+from anomaly_assets.tensors.batches import (
+    cut,
+    stale_images,
+    tasks_of,
+    transactions_of,
+)
 from anomaly_assets.tensors.compute import Compute, decode_in_order
 from anomaly_assets.tensors.decode import (
     IMAGE_COLUMNS,
@@ -37,11 +42,9 @@ from anomaly_assets.tensors.decode import (
 from anomaly_assets.tensors.rejections import insert_rejections, replace_by_rejections
 from anomaly_assets.tensors.report import BuildReport
 from anomaly_assets.tensors.spec import TensorSpec
-from anomaly_assets.warehouse.base import ROW_GROUP_SIZE, Warehouse
+from anomaly_assets.warehouse.base import Warehouse
+from anomaly_assets.warehouse.instance import rows_at_once
 from anomaly_assets.warehouse.schema import ensure_tables, row_count, sql_text, upstream_needed
-
-TRANSACTION_ROWS = ROW_GROUP_SIZE
-"""Rows per transaction: DuckDB holds a row group, 400 MB at the default size, until it is full."""
 
 MOST_UNREADABLE = 0.2
 """Share of the files tried from which unreadable ones are a fault of the root, not of the files."""
@@ -127,7 +130,7 @@ def _build_part(
         report.unchanged = row_count(connection, "image_tensors") - report.decoded
     if not stale.num_rows:
         return
-    rows = min(TRANSACTION_ROWS, warehouse.transaction_rows)
+    rows = min(rows_at_once(spec.tensor_bytes), warehouse.transaction_rows)
     transactions = transactions_of(stale.num_rows, rows)
     with compute() as opened:
         tasks = tasks_of(transactions, opened)

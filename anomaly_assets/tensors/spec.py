@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+MOST_TENSOR_BYTES = 1024 * 1024 * 3
+"""Bytes of a tensor at most: a run holds some hundred of them in memory."""
+
 
 @dataclass(frozen=True, slots=True)
 class TensorSpec:
@@ -12,6 +15,11 @@ class TensorSpec:
     height: int = 256
     width: int = 256
     channels: int = 3
+
+    @property
+    def tensor_bytes(self) -> int:
+        """Bytes of one tensor."""
+        return self.height * self.width * self.channels
 
     @property
     def transform(self) -> str:

@@ -1,8 +1,12 @@
-"""DuckDB as those who write a file need it: started, and set for tensors and back."""
+"""DuckDB as those who write a file need it: started, set for tensors and back, and bounded in memory."""
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import duckdb
+
+from anomaly_assets.warehouse.base import ROW_GROUP_SIZE
 
 _SETTINGS = (
     "SET GLOBAL TimeZone = 'UTC'",
@@ -14,6 +18,14 @@ _SETTINGS = (
     # the file when there is enough to gain.
     "SET max_vacuum_tasks = 0",
 )
+_ROW_GROUP_BYTES = 2048 * 256 * 256 * 3
+"""Up to this size a transaction fills a row group, which DuckDB takes over as it is."""
+
+_COPIED_BYTES = 128 * 1024 * 1024
+"""What does not fill one is copied when it is committed: it is in memory twice."""
+
+_KEPT_BYTES = 64 * 1024 * 1024
+
 _WIDE_ROWS = {"threads": 1, "wal_autocheckpoint": "1KB", "auto_checkpoint_skip_wal_threshold": 0}
 
 
@@ -23,6 +35,24 @@ def start_duckdb() -> duckdb.DuckDBPyConnection:
     for setting in _SETTINGS:
         instance.execute(setting)
     return instance
+
+
+def rows_at_once(tensor_bytes: int) -> int:
+    """Return how many tensors of this size go into one transaction, which is in memory until it ends."""
+    if tensor_bytes * ROW_GROUP_SIZE <= _ROW_GROUP_BYTES:
+        return ROW_GROUP_SIZE
+    return max(1, _COPIED_BYTES // tensor_bytes)
+
+
+def drop_cached(connection: duckdb.DuckDBPyConnection) -> None:
+    """Let DuckDB forget what it has read of files, which it keeps up to 80 % of the memory otherwise."""
+    [(limit,)] = connection.execute("SELECT current_setting('memory_limit')").fetchall()
+    number, unit = limit.split()
+    with suppress(duckdb.OutOfMemoryException):  # more is in use
+        connection.execute(f"SET memory_limit = '{_KEPT_BYTES} bytes'")
+    # RESET shows the old limit, and does not apply it (DuckDB 1.5.5). What is shown is cut off after one
+    # decimal: without the half of it, the limit would sink with every call.
+    connection.execute(f"SET memory_limit = '{float(number) + 0.05} {unit}'")
 
 
 def set_for_wide_rows(connection: duckdb.DuckDBPyConnection) -> None:

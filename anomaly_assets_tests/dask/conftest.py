@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from anomaly_assets.tensors import build
+from anomaly_assets.warehouse import instance
 from anomaly_assets_tests.dask.building import IMAGES, Content, content
 from anomaly_assets_tests.warehouse.project import Project, mask, noise
 
@@ -47,6 +47,6 @@ def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     from anomaly_assets.tensors import cluster as cluster_module
 
     monkeypatch.setattr(cluster_module, "_batches", lambda threads, spec: (2, 2 * threads))
-    monkeypatch.setattr(build, "TRANSACTION_ROWS", 8)
+    monkeypatch.setattr(instance, "ROW_GROUP_SIZE", 8)
     monkeypatch.setattr(cluster_module, "_CONNECT_SECONDS", 5)
     monkeypatch.setattr(cluster_module, "_LOOK_SECONDS", 0.5)

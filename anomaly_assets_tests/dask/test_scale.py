@@ -12,8 +12,8 @@ import pytest
 pytest.importorskip("distributed", reason="needs the extra `dask`")
 
 from anomaly_assets.tensors.batches import tasks_of
-from anomaly_assets.tensors.build import TRANSACTION_ROWS
 from anomaly_assets.tensors.compute import Compute
+from anomaly_assets.warehouse.base import ROW_GROUP_SIZE
 from benchmarks.chart import write_between, write_table
 from benchmarks.costs import Costs
 from benchmarks.dask import PAGE, RESULTS
@@ -42,8 +42,8 @@ LAKE = LakeCosts(1e-3, 0.5e-3, 5e-3, 10e-3)
 def test_the_simulation_cuts_tasks_as_the_build_does(
     images: int, batch_images: int, window: int
 ) -> None:
-    first = images % TRANSACTION_ROWS
-    rows = [first] * bool(first) + [TRANSACTION_ROWS] * (images // TRANSACTION_ROWS)
+    first = images % ROW_GROUP_SIZE
+    rows = [first] * bool(first) + [ROW_GROUP_SIZE] * (images // ROW_GROUP_SIZE)
     compute = Compute(None, batch_images, window)  # type: ignore[arg-type]
     built = [task for transaction in tasks_of(rows, compute) for task in transaction]
     assert [*_sizes(images, batch_images, window)] == built

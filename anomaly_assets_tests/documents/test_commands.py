@@ -244,7 +244,8 @@ def _(checkout: Checkout, block: Block, request: pytest.FixtureRequest) -> None:
     for picture in pictures:
         picture.write_text("version https://git-lfs.github.com/spec/v1\n")
     checkout.run(block.text, MVTEC_AD_ROOT=str(theirs))
-    usable = checkout.query("SELECT count(*) FROM anomaly.samples").fetchall()
+    query = "SELECT count(*) FROM anomaly.samples WHERE source_dataset = 'mvtec_ad'"
+    usable = checkout.query(query).fetchall()
     assert usable == [(17 - len(pictures),)]
 
 

@@ -16,6 +16,7 @@ from anomaly_assets.tensors import build, compute
 from anomaly_assets.tensors.build import Progress
 from anomaly_assets.tensors.decode import StaleImage, decode_batch
 from anomaly_assets.tensors.spec import TensorSpec
+from anomaly_assets.warehouse import instance
 from anomaly_assets_tests.warehouse.project import SPEC, Project
 
 WIDER = TensorSpec(6, 8, 3)
@@ -63,7 +64,7 @@ def stop_after(images: int) -> Progress:
 @pytest.fixture
 def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Transactions of two images, decoded one by one; of five images, the odd one comes first."""
-    monkeypatch.setattr(build, "TRANSACTION_ROWS", 2)
+    monkeypatch.setattr(instance, "ROW_GROUP_SIZE", 2)
     monkeypatch.setattr(compute, "BATCH_IMAGES", 1)
     monkeypatch.setattr(compute, "BATCHES_PER_WORKER", 2)
 

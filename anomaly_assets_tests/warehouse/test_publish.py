@@ -390,7 +390,6 @@ def test_a_snapshot_is_on_the_disk_before_it_has_its_name_and_its_name_is_before
     publish(published.warehouse, target, SPEC, keep_snapshots=1)
     kept = target.with_name(next(name for name in os.listdir(target.parent) if name != target.name))
     assert calls == [
-        ("fsync", "content"),  # as the end of the copy, before DuckDB writes to it
         *[("fsync", "content"), ("replace", "content", kept.name), ("fsync", "shared")],
         *[("fsync", "content"), ("replace", "content", "anomaly.duckdb"), ("fsync", "shared")],
     ]
@@ -531,7 +530,7 @@ def test_a_full_disk_leaves_what_is_published_as_it_was(
     with monkeypatch.context() as patch:
         if failing == "rewrite":
             patch.setattr(publishing, "_SMALL_BYTES", 0)
-            patch.setattr(publishing, "_rewrite", fails)
+            patch.setattr(publishing, "write_compact", fails)
         else:
             patch.setattr(publishing if failing == "copy_file" else os, failing, fails)
         with pytest.raises(OSError, match="No space left"):

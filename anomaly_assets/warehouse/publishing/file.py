@@ -25,7 +25,7 @@ from anomaly_assets.warehouse.database import (
     refuse_ambiguous_name,
 )
 from anomaly_assets.warehouse.identity import ensure_identity, make_publication
-from anomaly_assets.warehouse.instance import reset_from_wide_rows, set_for_wide_rows
+from anomaly_assets.warehouse.publishing.compact import write_compact
 from anomaly_assets.warehouse.publishing.content import (
     Content,
     Differences,
@@ -85,7 +85,9 @@ def publish_file(
             )
             if content.written:
                 owned_by = {ensure_identity(connection), *(published.owners or ())}
-                with _copied(connection, warehouse.path, target, content.row, owned_by):
+                with _copied(
+                    connection, warehouse.path, target, content.row, owned_by, spec.tensor_bytes
+                ):
                     replaced_id = published.snapshot_id()
                     if replaced_id != content.snapshot_id and keep_snapshots:
                         keep(target, replaced_id)
@@ -162,6 +164,7 @@ def _copied(
     target: Path,
     row: SnapshotRow,
     owned_by: Collection[str],
+    tensor_bytes: int,
 ) -> Iterator[None]:
     """A copy of the warehouse takes the place of `target` when the block ends.
 
@@ -176,8 +179,8 @@ def _copied(
             _let_go(connection)
             copy_file(source, unfinished)
         else:
-            _rewrite(connection, unfinished)
             _let_go(connection)
+            write_compact(connection, source, unfinished, tensor_bytes)
             if size > REWRITE_RATIO * live_bytes + _SMALL_BYTES:
                 with _beside(source) as compact:
                     copy_file(unfinished, compact)
@@ -194,16 +197,6 @@ def _live_bytes(connection: duckdb.DuckDBPyConnection) -> int:
         """
     ).fetchone()
     return int(found[0]) if found else 0
-
-
-def _rewrite(connection: duckdb.DuckDBPyConnection, copy: Path) -> None:
-    connection.execute(
-        f"ATTACH {sql_literal(str(copy))} AS snapshot (ROW_GROUP_SIZE {ROW_GROUP_SIZE})"
-    )
-    set_for_wide_rows(connection)
-    connection.execute(f"COPY FROM DATABASE {CATALOG} TO snapshot")
-    connection.execute("DETACH snapshot")
-    reset_from_wide_rows(connection)
 
 
 def _let_go(connection: duckdb.DuckDBPyConnection) -> None:

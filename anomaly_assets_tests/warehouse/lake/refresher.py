@@ -51,11 +51,12 @@ def refresher(job: str, *, rows: int | None = None, **variables: str) -> Refresh
 
 def main() -> None:
     """Run the job and tell how it went."""
-    from anomaly_assets.tensors import build, compute
+    from anomaly_assets.tensors import compute
+    from anomaly_assets.warehouse import instance
     from anomaly_assets_tests.assets.runs import run_job
 
     if len(sys.argv) > 2:
-        build.TRANSACTION_ROWS = int(sys.argv[2])
+        instance.ROW_GROUP_SIZE = int(sys.argv[2])
         compute.BATCH_IMAGES = 1
     run = run_job(sys.argv[1])
     published = run.materialized.get("published_database", {})

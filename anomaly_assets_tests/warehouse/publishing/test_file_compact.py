@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
 
+from anomaly_assets.warehouse import instance
 from anomaly_assets.warehouse.publish import differences, publish
+from anomaly_assets.warehouse.publishing import compact
 from anomaly_assets.warehouse.publishing import file as publishing
 from anomaly_assets_tests.warehouse.project import SPEC, Project
 
@@ -110,6 +113,28 @@ def test_a_rewritten_warehouse_goes_on_working(bloated: Project, target: Path) -
 
 
 @pytest.mark.usefixtures("no_allowance")
+def test_tensors_that_do_not_fit_into_memory_are_rewritten_in_parts(
+    bloated: Project, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A row group is 6 GB at 1024 x 1024 x 3."""
+    tensors = bloated.rows("FROM image_tensors ORDER BY image_id")
+    monkeypatch.setattr(instance, "_ROW_GROUP_BYTES", 0)
+    monkeypatch.setattr(instance, "_COPIED_BYTES", 3 * SPEC.tensor_bytes)
+    parts: list[str] = []
+    real = compact._parts
+
+    def noted(*given: Any) -> list[str]:
+        parts.extend(real(*given))
+        return parts
+
+    monkeypatch.setattr(compact, "_parts", noted)
+    publish(bloated.warehouse, target, SPEC)
+    assert bloated.rows("FROM image_tensors ORDER BY image_id") == tensors
+    assert len(parts) == -(-len(tensors) // 3) == 3
+    assert differences(bloated.warehouse, target) == []
+
+
+@pytest.mark.usefixtures("no_allowance")
 def test_rewritten_tensors_stay_uncompressed(bloated: Project, target: Path) -> None:
     publish(bloated.warehouse, target, SPEC)
     query = """
@@ -154,7 +179,7 @@ def test_a_compact_warehouse_is_copied_as_it_is(
     project: Project, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rewritten: list[object] = []
-    monkeypatch.setattr(publishing, "_rewrite", lambda *arguments: rewritten.append(arguments))
+    monkeypatch.setattr(publishing, "write_compact", lambda *given: rewritten.append(given))
     assert publish(project.warehouse, target, SPEC).written
     assert rewritten == []
     assert differences(project.warehouse, target) == []

@@ -1,0 +1,66 @@
+"""How much DuckDB holds in memory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from anomaly_assets.tensors.spec import MOST_TENSOR_BYTES, TensorSpec
+from anomaly_assets.warehouse import instance
+from anomaly_assets.warehouse.base import ROW_GROUP_SIZE
+from anomaly_assets.warehouse.instance import drop_cached, rows_at_once, start_duckdb
+
+LIMIT = "SELECT current_setting('memory_limit')"
+
+
+@pytest.mark.parametrize(("side", "rows"), [(64, 2048), (256, 2048), (257, 677), (512, 170)])
+def test_a_transaction_is_a_row_group_or_128_mb(side: int, rows: int) -> None:
+    assert rows_at_once(TensorSpec(side, side).tensor_bytes) == rows
+
+
+@pytest.mark.parametrize("tensor_bytes", [1, 200_000, MOST_TENSOR_BYTES, 10**10])
+def test_a_transaction_has_a_row_and_no_more_than_a_row_group(tensor_bytes: int) -> None:
+    assert 1 <= rows_at_once(tensor_bytes) <= ROW_GROUP_SIZE
+
+
+def test_what_was_read_is_dropped_and_the_limit_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(instance, "_KEPT_BYTES", 1_000_000)
+    path = tmp_path / "large.duckdb"
+    with duckdb.connect(str(path)) as connection:
+        connection.execute(
+            "CREATE TABLE held AS SELECT md5(range::VARCHAR) AS text FROM range(500_000)"
+        )
+    with start_duckdb() as connection:
+        connection.execute(f"ATTACH '{path}' AS large (READ_ONLY)")
+        limit = connection.execute(LIMIT).fetchall()
+        connection.execute("SELECT max(text) FROM large.held").fetchall()
+        assert _held(connection) > 5_000_000
+        for _ in range(3):
+            drop_cached(connection)
+        assert _held(connection) < 1_000_000
+        assert connection.execute(LIMIT).fetchall() == limit
+        # The limit also holds: this needs more than what it was lowered to.
+        connection.execute(
+            "CREATE TEMP TABLE made AS SELECT repeat('x', 10_000_000) || range FROM range(20)"
+        )
+
+
+def test_what_is_in_use_is_not_dropped() -> None:
+    with start_duckdb() as connection:
+        connection.execute("SET temp_directory = ''")
+        connection.execute(
+            "CREATE TABLE made AS SELECT repeat('x', 10_000_000) || range FROM range(20)"
+        )
+        limit = connection.execute(LIMIT).fetchall()
+        drop_cached(connection)
+        assert connection.execute(LIMIT).fetchall() == limit
+        assert connection.execute("SELECT count(*) FROM made").fetchall() == [(20,)]
+
+
+def _held(connection: duckdb.DuckDBPyConnection) -> int:
+    query = "SELECT sum(memory_usage_bytes)::BIGINT FROM duckdb_memory() WHERE tag = 'BASE_TABLE'"
+    return int(connection.execute(query).fetchall()[0][0])
