@@ -201,13 +201,15 @@ def _is_side(text: str) -> bool:
 
 
 def published_database(environment: Mapping[str, str] | None = None) -> str:
-    """Where people read from when they name no database: the published one."""
+    """Return where a run publishes, and people read who name no database.
+
+    A lake and MotherDuck publish where they are, whatever ANOMALY_DATABASE says: after a move to one of
+    them it may still name the old file, which nobody writes any more.
+    """
     values = os.environ if environment is None else environment
-    if database := values.get("ANOMALY_DATABASE"):
-        return database
     warehouse = values.get("ANOMALY_WAREHOUSE") or ""
     if not warehouse or is_file(warehouse):
-        return "data/anomaly.duckdb"
+        return values.get("ANOMALY_DATABASE") or "data/anomaly.duckdb"
     return warehouse if warehouse.startswith(LAKE_PREFIX) else f"{warehouse}_published"
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from dagster._utils.schedules import is_valid_cron_schedule
 
-from anomaly_assets.settings import Settings, SettingsError
+from anomaly_assets.settings import Settings, SettingsError, published_database
 from anomaly_assets.tensors.spec import MOST_TENSOR_BYTES, TensorSpec
 
 
@@ -239,6 +239,26 @@ def test_a_slip_in_an_address_is_refused_by_its_beginning_alone(
 @pytest.mark.parametrize("text", ["data/lake", "/share/lake:1", "s3://bucket/lake", "gs://bucket"])
 def test_files_of_a_lake_are_in_a_folder_or_a_store(text: str) -> None:
     assert Settings.from_environment({"ANOMALY_LAKE_DATA": text}).lake_data == text
+
+
+@pytest.mark.parametrize(
+    ("warehouse", "database", "read"),
+    [
+        ("", "", "data/anomaly.duckdb"),
+        ("", "/share/a.duckdb", "/share/a.duckdb"),
+        ("w.duckdb", "/share/a.duckdb", "/share/a.duckdb"),
+        ("", "ducklake:postgres:dbname=team", "ducklake:postgres:dbname=team"),
+        ("ducklake:postgres:dbname=team", "", "ducklake:postgres:dbname=team"),
+        ("ducklake:postgres:dbname=team", "/share/a.duckdb", "ducklake:postgres:dbname=team"),
+        ("md:team", "/share/a.duckdb", "md:team_published"),
+    ],
+)
+def test_people_read_where_a_run_with_the_same_variables_publishes(
+    warehouse: str, database: str, read: str
+) -> None:
+    """After the move to a lake the variable of the old file was still set, and readers got it for ever."""
+    values = {"ANOMALY_WAREHOUSE": warehouse, "ANOMALY_DATABASE": database}
+    assert published_database(values) == read
 
 
 def test_a_published_database_that_is_a_folder_is_refused(tmp_path: Path) -> None:

@@ -34,6 +34,19 @@ def test_batches_random_access_and_filters_give_what_the_file_gives(
             assert np.array_equal(lake.take(ids).images, file.take(ids).images)
 
 
+def test_after_the_move_to_a_lake_readers_get_the_lake_although_the_old_file_is_still_named(
+    source: Path, copied: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warehouse = copied.warehouse()
+    with warehouse.connect() as connection:
+        connection.execute("UPDATE image_tensors SET run_id = 'second'")
+    published = publish(warehouse, source, SPEC)
+    monkeypatch.setenv("ANOMALY_WAREHOUSE", copied.location)
+    monkeypatch.setenv("ANOMALY_DATABASE", str(source))
+    with closing(open_samples()) as samples, closing(open_samples(source)) as old:
+        assert samples.snapshot_id == published.snapshot_id != old.snapshot_id
+
+
 def test_a_snapshot_is_opened_by_its_id_and_again_in_another_process(copied: Lake) -> None:
     [(snapshot, _)] = copied.publications()
     with closing(open_samples(copied.location, snapshot=snapshot[:12])) as samples:
