@@ -40,7 +40,9 @@ class Settings:
         database: Published database, which people open read-only; a lake and MotherDuck publish
             where they are.
         keep_snapshots: How many older published databases stay beside it.
-        tensor_spec: Height, width and channels of the tensors.
+        tensor_spec: Height, width and channels of the tensors of a new warehouse.
+        named_size: Height and width, where the environment names them.
+        named_channels: Number of channels, where the environment names it.
         compute: What decodes: `threads`, or `dask://HOST:PORT` of a Dask scheduler.
         workers: Number of decoding threads.
         task_timeout_seconds: How long a run waits for one decoding task of a cluster.
@@ -62,6 +64,13 @@ class Settings:
     lock_wait_seconds: float
     lake_data: str | None = None
     sample_roots: bool = False
+    named_size: tuple[int, int] | None = None
+    named_channels: int | None = None
+
+    def tensor_spec_over(self, recorded: TensorSpec) -> TensorSpec:
+        """Return the shape of tensors that a warehouse has, but for what the environment names."""
+        height, width = self.named_size or (recorded.height, recorded.width)
+        return TensorSpec(height, width, self.named_channels or recorded.channels)
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
@@ -85,7 +94,8 @@ class Settings:
             )
             for dataset in datasets
         }
-        height, width = _image_size(values.get("ANOMALY_IMAGE_SIZE") or "256")
+        size = values.get("ANOMALY_IMAGE_SIZE")
+        height, width = _image_size(size or "256")
         channels = values.get("ANOMALY_CHANNELS") or "3"
         if channels not in ("1", "3"):
             raise SettingsError(f"ANOMALY_CHANNELS={channels!r}: use 3 (RGB) or 1 (grey).")
@@ -116,6 +126,8 @@ class Settings:
             sensor_seconds=_whole_number(values, "ANOMALY_SENSOR_SECONDS", 60),
             lock_wait_seconds=float(_whole_number(values, "ANOMALY_LOCK_WAIT_SECONDS", 3600)),
             lake_data=_lake_data(values.get("ANOMALY_LAKE_DATA") or None),
+            named_size=(height, width) if size else None,
+            named_channels=int(channels) if values.get("ANOMALY_CHANNELS") else None,
         )
 
 

@@ -45,6 +45,7 @@ def asset_checks(
         # While images are there whose tensors are being made, tensors cannot be judged.
         alone = warehouse.warehouse.finishing if of_tensors else warehouse.warehouse.locked
         folder = warehouse.pictures_folder / "checks"
+        spec = warehouse.tensor_spec if of_tensors else None
         with alone(), warehouse.warehouse.connect() as connection:
             ensure_tables(connection)
             for check in checks:
@@ -53,7 +54,7 @@ def asset_checks(
                         connection,
                         check,
                         source_dataset=source_dataset,
-                        spec=warehouse.settings.tensor_spec,
+                        spec=spec,
                     )
                     pictures = _pictures(
                         context, asset, check, finding, connection, warehouse, folder

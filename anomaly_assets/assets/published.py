@@ -73,7 +73,7 @@ def published_database(
         published = publish(
             warehouse.warehouse,
             settings.database,
-            settings.tensor_spec,
+            warehouse.tensor_spec,
             run_id=context.run.run_id,
             keep_snapshots=settings.keep_snapshots,
             adopt=config.adopt,

@@ -1,8 +1,9 @@
 """What assets get from a run: its settings, and the warehouse, held against other runs."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import duckdb
@@ -16,11 +17,14 @@ from anomaly_assets.assets.interrupts import (
 from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.ingest.roots import RootError, refuse_bad_root
 from anomaly_assets.settings import Settings
+from anomaly_assets.tensors.spec import TensorSpec
 from anomaly_assets.version import code_version
 from anomaly_assets.warehouse.base import Warehouse, WarehouseBusyError
 from anomaly_assets.warehouse.opening import open_warehouse
 from anomaly_assets.warehouse.publish import pictures_folder
+from anomaly_assets.warehouse.schema import ensure_tables
 from anomaly_assets.warehouse.source_datasets import dataset_lines
+from anomaly_assets.warehouse.tensor_shape import spec_for
 
 
 class WarehouseResource(dg.ConfigurableResource):
@@ -37,6 +41,8 @@ class WarehouseResource(dg.ConfigurableResource):
     _interrupts: Interrupts = PrivateAttr(default_factory=Interrupts)
     _pictures_folder: Path | None = PrivateAttr(default=None)
     _used: bool = PrivateAttr(default=False)
+    _run_config: Mapping[str, Any] = PrivateAttr(default_factory=dict)
+    _tensor_spec: TensorSpec | None = PrivateAttr(default=None)
     _refreshed: set[str] = PrivateAttr(default_factory=set)
     _kept: dict[str, str] = PrivateAttr(default_factory=dict)
     _removed: dict[str, int] = PrivateAttr(default_factory=dict)
@@ -47,6 +53,7 @@ class WarehouseResource(dg.ConfigurableResource):
         _load_what_decodes()
         code_version()  # of the code that runs; that on the disk may be another when it is published
         self._settings = Settings.from_environment()
+        self._run_config = context.run.run_config if context.run else {}
         import_what_duckdb_imports()
         log = context.log.info if context.log else print
         refused = list(_bad_roots(context, self._settings))
@@ -92,6 +99,23 @@ class WarehouseResource(dg.ConfigurableResource):
         return self._settings
 
     @property
+    def tensor_spec(self) -> TensorSpec:
+        """The shape of the tensors in this run; asked of the warehouse once.
+
+        Raises:
+            WarehouseError: The warehouse has another shape than this machine names.
+        """
+        if self._tensor_spec is None:
+            with self.warehouse.connect() as connection:
+                ensure_tables(connection)
+                self._tensor_spec = spec_for(
+                    connection,
+                    self._settings,
+                    change=configured(self._run_config, "image_tensors", "change_shape"),
+                )
+        return self._tensor_spec
+
+    @property
     def warehouse(self) -> Warehouse:
         """The warehouse; its lock is held.
 
@@ -123,6 +147,12 @@ class WarehouseResource(dg.ConfigurableResource):
     def removed(self) -> dict[str, int]:
         """Source datasets that this run removed, with their number of images."""
         return self._removed
+
+
+def configured(run_config: Mapping[str, Any], step: str, option: str) -> bool:
+    """Return whether the run config sets an option of a step, which another step may have to know."""
+    config = run_config.get("ops", {}).get(step, {}).get("config", {})
+    return bool(config.get(option, False))
 
 
 def _load_what_decodes() -> None:

@@ -1,6 +1,6 @@
 """From catalogue to pixels: uniform tensors, and the images that could not be used."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -14,7 +14,7 @@ from anomaly_assets.assets.reports import (
     rows_shown,
     table,
 )
-from anomaly_assets.assets.resources import WarehouseResource
+from anomaly_assets.assets.resources import WarehouseResource, configured
 from anomaly_assets.assets.specs import table_spec
 from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.ingest.roots import Root, RootError, open_root
@@ -23,6 +23,7 @@ from anomaly_assets.tensors.report import BuildReport
 from anomaly_assets.warehouse.changes import RowChanges, compare, keyed_rows
 from anomaly_assets.warehouse.schema import refresh, row_count
 from anomaly_assets.warehouse.shown import chosen_rows
+from anomaly_assets.warehouse.tensor_shape import record_spec
 
 _ROWS_SHOWN = 20
 _REJECTED_SHOWN = 20
@@ -32,6 +33,17 @@ _DECODING_FILES = (
     "tensors/transform.py",
     "assets/tensors.py",
 )
+
+
+class TensorsConfig(dg.Config):
+    """Run config of `image_tensors`.
+
+    Attributes:
+        change_shape: Make all tensors again in the shape that ANOMALY_IMAGE_SIZE and ANOMALY_CHANNELS of
+            this machine name, although the warehouse has another one.
+    """
+
+    change_shape: bool = False
 
 
 @dg.multi_asset(
@@ -49,7 +61,7 @@ _DECODING_FILES = (
     can_subset=True,
 )
 def image_tensors(
-    context: dg.AssetExecutionContext, warehouse: WarehouseResource
+    context: dg.AssetExecutionContext, config: TensorsConfig, warehouse: WarehouseResource
 ) -> Iterator[dg.MaterializeResult]:
     """Decode what is new or changed since the last run, and note what cannot be used.
 
@@ -59,25 +71,27 @@ def image_tensors(
     from anomaly_assets.tensors.build import build_tensors
     from anomaly_assets.tensors.compute import open_compute
 
-    settings = warehouse.settings
+    settings, spec = warehouse.settings, warehouse.tensor_spec
     roots = _opened_roots(settings, context.log.warning)
-    with warehouse.warehouse.connect() as connection:
+    with warehouse.warehouse.writing(), warehouse.warehouse.connect() as connection:
+        record_spec(connection, spec)
         rejected_before = keyed_rows(connection, "rejected_images")
     report = build_tensors(
         warehouse.warehouse,
         roots,
-        settings.tensor_spec,
+        spec,
         compute=partial(
             open_compute,
             settings.compute,
             roots,
-            settings.tensor_spec,
+            spec,
             workers=settings.workers,
             patience_seconds=settings.task_timeout_seconds,
         ),
         run_id=context.run.run_id,
         progress=Progress(context.log.info, "images"),
-        allow_shrink=_allows_shrink(context.run.run_config),
+        # The consent is given to what publishes; decoding decides first.
+        allow_shrink=configured(context.run.run_config, "published_database", "allow_shrink"),
     )
     with warehouse.warehouse.connect() as connection:
         tensors = row_count(connection, "image_tensors")
@@ -88,7 +102,7 @@ def image_tensors(
         "image_tensors": {
             **row_metadata(tensors, _tensor_changes(report)),
             **_speed(report),
-            "transform": settings.tensor_spec.transform,
+            "transform": spec.transform,
             "rows": rows_shown(shown, _tensor_changes(report)),
         },
         "rejected_images": {
@@ -102,12 +116,6 @@ def image_tensors(
             yield materialized(context, metadata, dg.AssetKey(name))
         else:
             context.log_event(dg.AssetMaterialization(name, metadata=metadata))
-
-
-def _allows_shrink(run_config: Mapping[str, Any]) -> bool:
-    """Return whether this run may publish fewer samples: the consent is given to `published_database`."""
-    publishing = run_config.get("ops", {}).get("published_database", {})
-    return bool(publishing.get("config", {}).get("allow_shrink", False))
 
 
 def _tensor_changes(report: BuildReport) -> RowChanges:

@@ -14,6 +14,7 @@ from datetime import datetime, timezone
 import duckdb
 
 from anomaly_assets.warehouse.base import WarehouseError
+from anomaly_assets.warehouse.tensor_shape import TENSOR_SHAPE
 
 IDENTITY = "identity"
 OWNERS = "owners"
@@ -59,7 +60,7 @@ def read_owners(connection: duckdb.DuckDBPyConnection) -> dict[str, int] | None:
 
 def make_publication(connection: duckdb.DuckDBPyConnection, owned_by: Iterable[str]) -> None:
     """Turn a copy of a warehouse into a published file that these warehouses own."""
-    for name in (IDENTITY, PUBLISHED_FILES):
+    for name in (IDENTITY, PUBLISHED_FILES, TENSOR_SHAPE):
         connection.execute(f"DROP TABLE IF EXISTS {name}")
     connection.execute(f"CREATE OR REPLACE TABLE {OWNERS} {_OWNERS_COLUMNS}")
     now = datetime.now(timezone.utc)

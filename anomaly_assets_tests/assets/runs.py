@@ -8,6 +8,9 @@ import dagster as dg
 
 from anomaly_assets.definitions import defs
 
+CHANGE_SHAPE = {"ops": {"image_tensors": {"config": {"change_shape": True}}}}
+"""Run config that makes all tensors again in another shape."""
+
 
 @dataclass(frozen=True)
 class Run:

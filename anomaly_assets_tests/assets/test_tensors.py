@@ -4,7 +4,14 @@ import dagster as dg
 import pytest
 
 from anomaly_assets_tests.assets.environment import Environment
-from anomaly_assets_tests.assets.runs import Run, catalogue, offenders, run_job, run_selection
+from anomaly_assets_tests.assets.runs import (
+    CHANGE_SHAPE,
+    Run,
+    catalogue,
+    offenders,
+    run_job,
+    run_selection,
+)
 from anomaly_assets_tests.assets.trees import grey_png, write_image
 
 PIXELS = (
@@ -58,7 +65,7 @@ def test_only_what_changed_is_decoded_and_a_mended_file_is_no_longer_rejected(
 
     monkeypatch.setenv("ANOMALY_IMAGE_SIZE", "8x12")
     monkeypatch.setenv("ANOMALY_CHANNELS", "1")
-    run = run_selection(PIXELS)
+    run = run_selection(PIXELS, run_config=CHANGE_SHAPE)
     assert rows_of(run, "image_tensors") == (8, 0, 8, 0, 0)
     assert run.materialized["image_tensors"]["transform"] == "lanczos-8x12x1"
     assert run.materialized["samples"]["dagster/row_count"] == 8

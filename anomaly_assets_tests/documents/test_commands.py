@@ -222,6 +222,21 @@ def _(checkout: Checkout, block: Block, request: pytest.FixtureRequest) -> None:
 
 @of(
     "docs/settings.md",
+    'ANOMALY_IMAGE_SIZE=128 make materialize ARGS="--config-json '
+    '\'{\\"ops\\": {\\"image_tensors\\": {\\"config\\": {\\"change_shape\\": true}}}}\'"',
+)
+def _(checkout: Checkout, block: Block, request: pytest.FixtureRequest) -> None:
+    theirs = _copied_roots(checkout, request)
+    roots = {
+        "MVTEC_AD_ROOT": theirs["/data/mvtec_anomaly_detection"],
+        "DAGM_2007_ROOT": theirs["/data/DAGM_KaggleUpload"],
+    }
+    checkout.run(block.text, folder=None, **roots)
+    assert checkout.query("SELECT DISTINCT height FROM anomaly.samples").fetchall() == [(128,)]
+
+
+@of(
+    "docs/settings.md",
     'make materialize ARGS="--config-json '
     '\'{\\"ops\\": {\\"mvtec_ad\\": {\\"config\\": {\\"allow_shrink\\": true}}}}\'"',
 )

@@ -194,6 +194,7 @@ class Workspace:
         variables: Further environment variables.
         target: The published database, where it is not in the folder.
         project: The checkout whose code runs.
+        config: Run config of its runs, where they are given none.
     """
 
     folder: Path
@@ -203,6 +204,7 @@ class Workspace:
     variables: Mapping[str, str] = field(default_factory=dict)
     target: Path | None = None
     project: Path = PROJECT
+    config: Mapping[str, Any] | None = None
     _runs: int = 0
     _naming: threading.Lock = field(default_factory=threading.Lock)
 
@@ -261,6 +263,7 @@ class Workspace:
         self, select: str = "*", config: Mapping[str, Any] | None = None, **variables: str
     ) -> Command:
         """Start `dagster asset materialize`, with a run config where one is given."""
+        config = config or self.config
         configured = ("--config-json", json.dumps(config)) if config else ()
         return self.module(*MATERIALIZE, select, *configured, **variables)
 

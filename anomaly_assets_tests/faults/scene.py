@@ -8,8 +8,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from anomaly_assets.datasets import SOURCE_DATASETS
+from anomaly_assets_tests.assets.runs import CHANGE_SHAPE
 from anomaly_assets_tests.faults import trees
 from anomaly_assets_tests.faults.command import Command, Workspace
 from anomaly_assets_tests.faults.content import Content, leftovers, read_content
@@ -37,6 +39,7 @@ class Scenario:
         before: What is published before.
         made: Workspace of the undisturbed run.
         steps: Each step of it with its duration in seconds.
+        config: Run config of its runs.
     """
 
     name: str
@@ -46,6 +49,7 @@ class Scenario:
     before: Content | None
     made: Workspace
     steps: Mapping[str, float]
+    config: Mapping[str, Any] | None = None
 
     @cached_property
     def after(self) -> Content:
@@ -90,14 +94,20 @@ class Scene:
         trees.change(changing)
         refresh = self._undisturbed("refresh", changing, self.image_size, load)
         # All tensors are made again, so that the snapshot is a rewrite and not a copy.
-        remake = self._undisturbed("remake", changing, self.image_size - 16, load)
+        remake = self._undisturbed("remake", changing, self.image_size - 16, load, CHANGE_SHAPE)
         load = Scenario(load.name, first, load.image_size, None, None, load.made, load.steps)
         return {scenario.name: scenario for scenario in (load, refresh, remake)}
 
     def _undisturbed(
-        self, name: str, tree: Path, image_size: int, base: Scenario | None
+        self,
+        name: str,
+        tree: Path,
+        image_size: int,
+        base: Scenario | None,
+        config: Mapping[str, Any] | None = None,
     ) -> Scenario:
         workspace = self.workspace(tree, image_size, base.made.data if base else None)
+        workspace.config = config
         with workspace.start() as command:
             command.watch()
             command.succeed()
@@ -105,7 +115,8 @@ class Scene:
         assert not left, left
         before = base.after if base else None
         state = base.made.data if base else None
-        return Scenario(name, tree, image_size, state, before, workspace, _durations(command))
+        steps = _durations(command)
+        return Scenario(name, tree, image_size, state, before, workspace, steps, config)
 
     def workspace(
         self,
@@ -135,7 +146,7 @@ class Scene:
         **variables: str,
     ) -> Workspace:
         """A workspace in which a run of this scenario can be started."""
-        return self.workspace(
+        workspace = self.workspace(
             scenario.tree,
             scenario.image_size,
             scenario.state,
@@ -143,6 +154,8 @@ class Scene:
             wrapper=wrapper,
             **variables,
         )
+        workspace.config = scenario.config
+        return workspace
 
     def own_tree(self, scenario: Scenario) -> Path:
         """A copy of the tree of a scenario, to be damaged."""

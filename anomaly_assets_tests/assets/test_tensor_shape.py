@@ -1,0 +1,92 @@
+"""The shape of tensors belongs to the warehouse: two machines do not make them in turns."""
+
+from __future__ import annotations
+
+import dagster as dg
+import pytest
+
+from anomaly_assets_tests.assets.environment import Environment
+from anomaly_assets_tests.assets.runs import CHANGE_SHAPE, run_job, run_selection
+
+SHAPES = "SELECT DISTINCT height, width, channels FROM anomaly.image_tensors ORDER BY ALL"
+REFUSED = (
+    "The tensors of this warehouse are 32x32 with 3 channels; ANOMALY_IMAGE_SIZE and ANOMALY_CHANNELS of "
+    "this machine ask for 16x16 with 3 channels. Leave the two variables out to go on with what the "
+    "warehouse has. "
+    "To make all tensors again on purpose, run once with this run config: "
+    "{ops: {image_tensors: {config: {change_shape: true}}}}"
+)
+
+
+@pytest.fixture
+def another_machine(monkeypatch: pytest.MonkeyPatch, tiny: Environment) -> Environment:
+    """A warehouse of 32 x 32 x 3, and a machine that asks for 16 x 16."""
+    assert run_job().success
+    monkeypatch.setenv("ANOMALY_IMAGE_SIZE", "16")
+    return tiny
+
+
+def test_a_machine_with_another_size_is_refused_and_decodes_nothing(
+    another_machine: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    published = another_machine.database.read_bytes()
+    run = run_job()
+    assert not run.success
+    assert REFUSED in run.failures["image_tensors"]
+    assert another_machine.database.read_bytes() == published
+    monkeypatch.setenv("ANOMALY_IMAGE_SIZE", "32")
+    again = run_job()
+    assert again.success
+    assert again.materialized["image_tensors"]["rows_unchanged"] == 13
+    assert another_machine.database.read_bytes() == published
+
+
+def test_a_machine_that_names_no_size_takes_that_of_the_warehouse(
+    another_machine: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("ANOMALY_IMAGE_SIZE")
+    run = run_job()
+    assert run.success
+    assert run.materialized["image_tensors"]["transform"] == "lanczos-32x32x3"
+    monkeypatch.setenv("ANOMALY_CHANNELS", "1")
+    assert "ask for 32x32 with 1 channel." in run_job().failures["image_tensors"]
+
+
+def test_a_change_on_purpose_makes_all_again_and_holds_for_every_machine(
+    another_machine: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changed = run_job(run_config=CHANGE_SHAPE)
+    assert changed.success
+    assert changed.materialized["image_tensors"]["rows_changed"] == 13
+    assert another_machine.query(SHAPES) == [(16, 16, 3)]
+    assert run_job().success
+    monkeypatch.setenv("ANOMALY_IMAGE_SIZE", "32")
+    assert "of this warehouse are 16x16" in run_job().failures["image_tensors"]
+
+
+def test_a_change_that_was_interrupted_is_gone_on_with_by_a_machine_that_names_no_size(
+    another_machine: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run_job(run_config=CHANGE_SHAPE).success
+    with another_machine.open_warehouse() as connection:  # as after a kill in its first transaction
+        connection.execute(
+            "UPDATE image_tensors SET height = 32, width = 32, transform = 'lanczos-32x32x3'"
+        )
+    monkeypatch.delenv("ANOMALY_IMAGE_SIZE")
+    assert run_job().success
+    assert another_machine.query(SHAPES) == [(16, 16, 3)]
+
+
+def test_a_warehouse_of_a_release_that_did_not_record_it_keeps_its_shape(
+    another_machine: Environment,
+) -> None:
+    with another_machine.open_warehouse() as connection:
+        connection.execute("DROP TABLE tensor_shape")
+    assert REFUSED in run_job().failures["image_tensors"]
+
+
+def test_publishing_and_checks_alone_are_refused_as_well(another_machine: Environment) -> None:
+    run = run_selection(dg.AssetSelection.assets("published_database"))
+    assert REFUSED in run.failures["published_database"]
+    checks = dg.AssetSelection.checks_for_assets(dg.AssetKey("image_tensors"))
+    assert REFUSED in run_selection(checks).failures["image_tensors_checks"]
