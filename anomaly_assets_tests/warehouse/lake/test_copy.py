@@ -20,6 +20,8 @@ from anomaly_assets.warehouse.copying import destination
 from anomaly_assets.warehouse.copying.copy import CopyError, copy_database
 from anomaly_assets.warehouse.lake.publish import publish_version
 from anomaly_assets.warehouse.lake.warehouse import LakeWarehouse
+from anomaly_assets.warehouse.publish import publish
+from anomaly_assets.warehouse.removal import forget
 from anomaly_assets_tests.assets.environment import Environment
 from anomaly_assets_tests.assets.runs import run_job
 from anomaly_assets_tests.faults.content import read_content
@@ -191,10 +193,15 @@ def test_a_complete_copy_that_was_killed_before_it_was_published_is_published(
     assert lake.published().differences(read_content(source)) == []
 
 
-def test_a_copy_goes_on_with_a_source_that_was_emptied_since(source: Path, lake: Lake) -> None:
+def test_a_copy_goes_on_with_a_source_that_was_emptied_since(
+    source: Path, lake: Lake, project: Project
+) -> None:
     interrupted_copy(source, lake, copying, "verified")
-    with duckdb.connect(str(source)) as connection:
-        for name in ("image_tensors", "mvtec_ad.images", "dagm_2007.images"):
+    forget(project.warehouse, "dagm_2007")
+    with project.warehouse.connect() as connection:
+        for name in ("image_tensors", "mvtec_ad.images"):
             connection.execute(f"DELETE FROM {name}")
+    project.refresh_all()
+    assert publish(project.warehouse, source, SPEC, allow_shrink=True).samples == 0
     copy_database(str(source), lake.location, log=quiet)
     assert lake.published().differences(read_content(source)) == []
