@@ -565,7 +565,6 @@ class TestLeftovers:
         assert names(tmp_path) == ["file"]
 
 
-@pytest.mark.parametrize("missing", ["fcntl", "flock"])
 class TestNewFiles:
     @pytest.mark.parametrize("has_links", [True, False])
     def test_a_file_gets_its_name_where_nothing_has_it(
@@ -609,6 +608,7 @@ def refuse_links(*_: object) -> None:
     raise OSError(errno.EPERM, "Operation not permitted")
 
 
+@pytest.mark.parametrize("missing", ["fcntl", "flock"])
 class TestWithoutLocks:
     @pytest.fixture(autouse=True)
     def _without_locks(self, monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
