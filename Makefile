@@ -78,6 +78,7 @@ stores: $(AZURITE) postgresql ## Install the servers that the tests of stores an
 	@command -v nginx >/dev/null || test -x /usr/sbin/nginx || { $(call debian,nginx); }
 
 postgresql:
+	@command -v pgbouncer >/dev/null || test -x /usr/sbin/pgbouncer || { $(call debian,pgbouncer); }
 	@command -v postgres >/dev/null || ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || { \
 	  $(call debian,postgresql); }
 

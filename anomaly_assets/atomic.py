@@ -124,6 +124,33 @@ def put_file(content: Path, target: Path, stale: Iterable[Path] = ()) -> None:
     sync(target.parent)
 
 
+def put_new_file(content: Path, target: Path, stale: Iterable[Path] = ()) -> None:
+    """Give a complete file the name of `target`, durably, where nothing has this name.
+
+    Args:
+        content: The complete file.
+        target: Its new name.
+        stale: Files that belong to an old target that is gone and must not meet the new one.
+
+    Raises:
+        FileExistsError: Something came there meanwhile; both are as they were.
+    """
+    sync(content)
+    if os.path.lexists(target):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
+    for path in stale:
+        path.unlink(missing_ok=True)
+    try:
+        os.link(content, target)  # a rename would replace a file that came in this very moment
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links
+        os.replace(content, target)
+    else:
+        content.unlink()
+    sync(target.parent)
+
+
 def write_file(target: Path, content: bytes) -> None:
     """Replace a file, or make it, with this content; readers see the old content or the new one.
 

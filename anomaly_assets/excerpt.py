@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from anomaly_assets.arguments import at_least
 from anomaly_assets.datasets import SOURCE_DATASETS, SourceDataset
 from anomaly_assets.datasets.names import normalized
 from anomaly_assets.datasets.record import LabelsFile
@@ -149,11 +150,9 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--root", required=True, help="folder, zip or URL of the dataset")
     parser.add_argument("--out", required=True, type=Path, help="new folder for the excerpt")
-    parser.add_argument("--per-kind", type=int, default=10, help="images of each kind (10)")
+    parser.add_argument("--per-kind", type=at_least(1), default=10, help="images of each kind (10)")
     parser.add_argument("--seed", type=int, default=0, help="another seed takes other images (0)")
     options = parser.parse_args(arguments)
-    if options.per_kind < 1:
-        parser.error("--per-kind must be at least 1")
     try:
         made = make_excerpt(open_root(options.root), options.out, options.per_kind, options.seed)
     except (ExcerptError, RootError, FileUnreadableError) as error:

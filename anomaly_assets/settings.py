@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from anomaly_assets.arguments import whole_number
 from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.tensors.spec import MOST_TENSOR_BYTES, TensorSpec
 from anomaly_assets.warehouse.locations import (
@@ -16,9 +17,6 @@ from anomaly_assets.warehouse.locations import (
     is_file,
     shown_scheme,
 )
-
-_MOST_DIGITS = 9
-"""Of a number: a wait of thirty years, and nothing that overflows."""
 
 _MOST_PORT = 65535
 
@@ -191,11 +189,10 @@ def _cron(text: str) -> str:
 
 
 def _whole_number(values: Mapping[str, str], name: str, default: int, least: int = 1) -> int:
-    text = values.get(name) or str(default)
-    if not text.isdecimal() or len(text) > _MOST_DIGITS or int(text) < least:
-        most = f" and at most {_MOST_DIGITS} digits" if len(text) > _MOST_DIGITS else ""
-        raise SettingsError(f"{name}={text!r}: use a whole number of at least {least}{most}.")
-    return int(text)
+    try:
+        return whole_number(values.get(name) or str(default), least)
+    except ValueError as error:
+        raise SettingsError(f"{name}={error}") from None
 
 
 def _image_size(text: str) -> tuple[int, int]:
@@ -209,7 +206,7 @@ def _image_size(text: str) -> tuple[int, int]:
 
 
 def _is_side(text: str) -> bool:
-    return text.isdecimal() and len(text) <= _MOST_DIGITS and 1 <= int(text) <= 4096
+    return text.isdecimal() and len(text) <= 4 and 1 <= int(text) <= 4096
 
 
 def published_database(environment: Mapping[str, str] | None = None) -> str:

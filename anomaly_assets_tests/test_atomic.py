@@ -23,6 +23,7 @@ from anomaly_assets.atomic import (
     TargetError,
     newest_unfinished,
     only_writer,
+    put_new_file,
     remove_leftovers,
     replaced_file,
     replaced_folder,
@@ -562,6 +563,49 @@ class TestLeftovers:
         monkeypatch.setattr(time, "time", lambda: now + 25 * 3600)
         write_file(tmp_path / "file", b"newer")
         assert names(tmp_path) == ["file"]
+
+
+class TestNewFiles:
+    @pytest.mark.parametrize("has_links", [True, False])
+    def test_a_file_gets_its_name_where_nothing_has_it(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_links: bool
+    ) -> None:
+        content, target = tmp_path / "content", tmp_path / "file"
+        content.write_text("new")
+        (tmp_path / "file.wal").write_text("stale")
+        if not has_links:
+            monkeypatch.setattr(os, "link", refuse_links)
+        put_new_file(content, target, [tmp_path / "file.wal"])
+        assert names(tmp_path) == ["file"]
+        assert target.read_text() == "new"
+
+    @pytest.mark.parametrize("has_links", [True, False])
+    def test_a_file_that_has_the_name_stays_with_its_log(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_links: bool
+    ) -> None:
+        for name in ("content", "file", "file.wal"):
+            (tmp_path / name).write_text(name)
+        if not has_links:
+            monkeypatch.setattr(os, "link", refuse_links)
+        with pytest.raises(FileExistsError):
+            put_new_file(tmp_path / "content", tmp_path / "file", [tmp_path / "file.wal"])
+        for name in ("content", "file", "file.wal"):
+            assert (tmp_path / name).read_text() == name
+
+    def test_a_file_that_comes_at_the_last_moment_stays(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "content").write_text("new")
+        (tmp_path / "file").write_text("theirs")
+        monkeypatch.setattr(os.path, "lexists", lambda _: False)  # it looked a moment ago
+        with pytest.raises(FileExistsError):
+            put_new_file(tmp_path / "content", tmp_path / "file")
+        assert (tmp_path / "file").read_text() == "theirs"
+
+
+def refuse_links(*_: object) -> None:
+    """As a file system without hard links does."""
+    raise OSError(errno.EPERM, "Operation not permitted")
 
 
 @pytest.mark.parametrize("missing", ["fcntl", "flock"])

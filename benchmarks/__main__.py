@@ -14,6 +14,7 @@ from pathlib import Path
 # Before dlt is imported.
 os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
 
+from anomaly_assets.arguments import at_least
 from benchmarks import loading, reading
 from benchmarks.bench import Bench
 from benchmarks.chart import draw, write_table
@@ -52,7 +53,7 @@ def main() -> None:
     parser.add_argument(
         "--quick", action="store_true", help="small trees, one pair, less than a minute"
     )
-    parser.add_argument("--pairs", type=int, help="pairs per figure (5, quick 1)")
+    parser.add_argument("--pairs", type=at_least(1), help="pairs per figure (5, quick 1)")
     parser.add_argument(
         "--only", default="", help="figures whose name contains one of these, by comma"
     )

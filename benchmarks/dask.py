@@ -20,6 +20,7 @@ import pyarrow as pa
 # Before dlt is imported.
 os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
 
+from anomaly_assets.arguments import at_least
 from anomaly_assets.ingest.roots import Root
 from anomaly_assets.tensors.batches import stale_images
 from anomaly_assets.tensors.build import find_stale
@@ -168,7 +169,7 @@ def main() -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.dask", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="small trees, one pair")
-    parser.add_argument("--pairs", type=int, help="pairs per figure (5, quick 1)")
+    parser.add_argument("--pairs", type=at_least(1), help="pairs per figure (5, quick 1)")
     parser.add_argument("--only", default="", help="parts of the names of figures, by comma")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="anomaly-bench-") as folder:

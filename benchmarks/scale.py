@@ -17,6 +17,7 @@ from typing import Any
 # Before dlt is imported.
 os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
 
+from anomaly_assets.arguments import at_least
 from benchmarks.bench import Bench
 from benchmarks.chart import write_between
 from benchmarks.costs import Costs, measure_costs
@@ -78,7 +79,7 @@ def main() -> None:
     parser.add_argument(
         "--quick", action="store_true", help="measure in the short form, keep nothing"
     )
-    parser.add_argument("--pairs", type=int, default=5, help="runs of each cost")
+    parser.add_argument("--pairs", type=at_least(1), default=5, help="runs of each cost")
     options = parser.parse_args()
     kept = json.loads(COSTS.read_text("utf-8"))
     if options.measure or options.quick:

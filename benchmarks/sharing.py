@@ -20,6 +20,7 @@ from pathlib import Path
 
 import duckdb
 
+from anomaly_assets.arguments import at_least
 from anomaly_assets.warehouse.copying.copy import copy_database
 from anomaly_assets.warehouse.lake.connection import connect_lake
 from anomaly_assets_tests.stores.s3 import seaweedfs
@@ -136,7 +137,7 @@ def _quiet(_: str) -> None:
 def main() -> None:
     """Measure and print a table in Markdown."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.sharing", description=__doc__)
-    parser.add_argument("--images", type=int, default=4096)
+    parser.add_argument("--images", type=at_least(1), default=4096)
     found = measure(parser.parse_args().images)
     figures = list(dict.fromkeys(figure for each in found.values() for figure in each))
     print(f"| | {' | '.join(found)} |\n| --- |{' --- |' * len(found)}")

@@ -14,6 +14,7 @@ import argparse
 import torch
 from torch.utils.data import DataLoader
 
+from anomaly_assets.arguments import at_least
 from anomaly_assets.reader import Samples, open_samples
 
 
@@ -72,8 +73,8 @@ def main() -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--category", default="woven")
-    parser.add_argument("--epochs", type=int, default=5)
-    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--epochs", type=at_least(1), default=5)
+    parser.add_argument("--workers", type=at_least(0), default=2)
     options = parser.parse_args()
     with open_samples(category=options.category) as samples:
         samples = samples.normalised()

@@ -21,6 +21,7 @@ from anomaly_assets.ingest.catalog import Catalog, Progress, list_catalog, listi
 from anomaly_assets.ingest.roots import RootError, open_root, root_error
 from anomaly_assets.warehouse.base import Warehouse
 from anomaly_assets.warehouse.database import table_exists
+from anomaly_assets.warehouse.identity import take_over
 from anomaly_assets.warehouse.interrupted import settle_interrupted
 from anomaly_assets.warehouse.schema import discard_staged, ensure_tables
 from anomaly_assets.warehouse.source_datasets import (
@@ -191,6 +192,7 @@ def reconcile(
         found = Reconciliation(root.uri, catalog.ignored, tables, digest, seconds, renamed)
         if found.any_change or stored is None or stored.from_samples != from_samples:
             with warehouse.writing():
+                take_over(connection)
                 _record(connection, dataset, found, size, catalog, from_samples, run_id)
         return found
 

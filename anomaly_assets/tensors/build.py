@@ -43,6 +43,7 @@ from anomaly_assets.tensors.rejections import insert_rejections, replace_by_reje
 from anomaly_assets.tensors.report import BuildReport
 from anomaly_assets.tensors.spec import TensorSpec
 from anomaly_assets.warehouse.base import Warehouse
+from anomaly_assets.warehouse.identity import take_over
 from anomaly_assets.warehouse.instance import rows_at_once
 from anomaly_assets.warehouse.schema import ensure_tables, row_count, sql_text, upstream_needed
 
@@ -124,6 +125,7 @@ def _build_part(
     held_back: list[Rejection] = []
     with warehouse.writing(), warehouse.connect() as connection:
         ensure_tables(connection)
+        take_over(connection)
         with upstream_needed():
             report.removed += _remove_gone(connection)
             stale = find_stale(connection, list(roots), spec)

@@ -6,6 +6,7 @@ import argparse
 import sys
 from functools import partial
 
+from anomaly_assets.arguments import at_least
 from anomaly_assets.settings import Settings, SettingsError
 from anomaly_assets.warehouse.base import WarehouseBusyError, WarehouseError
 from anomaly_assets.warehouse.copying.copy import CopyError, copy_database
@@ -25,7 +26,9 @@ def main(arguments: list[str] | None = None) -> int:
     copy.add_argument("--to", dest="target", required=True, help=f"{place}; new")
     copy.add_argument("--lake-data", help="folder or s3:// of a new lake (ANOMALY_LAKE_DATA)")
     expire = commands.add_parser("expire", help="give back the space of old versions of a lake")
-    expire.add_argument("--keep", type=int, required=True, help="publications beside the newest")
+    expire.add_argument(
+        "--keep", type=at_least(0), required=True, help="publications beside the newest"
+    )
     expire.add_argument("--lake", help="ducklake:postgres:… (ANOMALY_WAREHOUSE)")
     options = parser.parse_args(arguments)
     try:

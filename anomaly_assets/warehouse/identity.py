@@ -19,6 +19,8 @@ from anomaly_assets.warehouse.tensor_shape import TENSOR_SHAPE
 IDENTITY = "identity"
 OWNERS = "owners"
 PUBLISHED_FILES = "published_files"
+UNFINISHED_COPY = "unfinished_copy"
+"""Table of a database that a copy has begun, and no run has written to since."""
 
 _IDENTITY_COLUMNS = "(warehouse_id VARCHAR NOT NULL, made_at TIMESTAMP WITH TIME ZONE NOT NULL)"
 _OWNERS_COLUMNS = "(warehouse_id VARCHAR NOT NULL, since TIMESTAMP WITH TIME ZONE NOT NULL)"
@@ -68,6 +70,11 @@ def make_publication(connection: duckdb.DuckDBPyConnection, owned_by: Iterable[s
         connection.execute(f"INSERT INTO {OWNERS} VALUES (?, ?)", [warehouse_id, now])  # noqa: S608
 
 
+def take_over(connection: duckdb.DuckDBPyConnection) -> None:
+    """Make a copy, complete or not, the warehouse of runs: from now on no copy goes on there."""
+    connection.execute(f"DROP TABLE IF EXISTS {UNFINISHED_COPY}")
+
+
 def _refuse_foreign_database(connection: duckdb.DuckDBPyConnection) -> None:
     tables = connection.execute(
         """
@@ -81,7 +88,7 @@ def _refuse_foreign_database(connection: duckdb.DuckDBPyConnection) -> None:
             "ANOMALY_WAREHOUSE names a published database, which people read: it cannot be the warehouse. "
             "Name another place. `python -m anomaly_assets.warehouse copy` makes a warehouse of it."
         )
-    ours = {"image_tensors", "snapshots", "unfinished_copy"}
+    ours = {"image_tensors", "snapshots", UNFINISHED_COPY}
     loaded = (".stray_files", "._dlt_loads")  # by a first load that was killed
     if named and not named & ours and not any(table.endswith(loaded) for table in named):
         shown = ", ".join(sorted(named)[:_MOST_NAMED])

@@ -6,6 +6,7 @@ import duckdb
 
 from anomaly_assets.warehouse.base import Warehouse
 from anomaly_assets.warehouse.database import table_exists
+from anomaly_assets.warehouse.identity import take_over
 from anomaly_assets.warehouse.schema import ensure_tables, refresh
 from anomaly_assets.warehouse.source_datasets import note_consent, stored_datasets
 
@@ -34,6 +35,7 @@ def forget(warehouse: Warehouse, source_dataset: str) -> int:
                 f"{warehouse.name} holds no source dataset {source_dataset!r}. It holds: "
                 f"{', '.join(held) or 'none'}."
             )
+        take_over(connection)
         note_consent(connection, source_dataset, "forgotten", 0, None)
         return _remove(connection, source_dataset)
 

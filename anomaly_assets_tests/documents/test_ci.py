@@ -165,7 +165,8 @@ def _servers_are_there() -> bool:
         [
             "sh",
             "-c",
-            "command -v nginx && (command -v postgres || ls /usr/lib/postgresql/*/bin/postgres)",
+            "command -v nginx && command -v pgbouncer "
+            "&& (command -v postgres || ls /usr/lib/postgresql/*/bin/postgres)",
         ],
         env={"PATH": places},
         capture_output=True,

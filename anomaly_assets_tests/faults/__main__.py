@@ -10,6 +10,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from anomaly_assets.arguments import at_least
 from anomaly_assets_tests.faults import (
     cancel,
     concurrency,
@@ -36,9 +37,9 @@ def main() -> int:
     """Run the command; returns its exit code."""
     parser = argparse.ArgumentParser(prog="python -m anomaly_assets_tests.faults")
     parser.add_argument("--quick", action="store_true", help="fewer of each; below three minutes")
-    parser.add_argument("--kills", type=int, help="number of kills (60, quick 6)")
+    parser.add_argument("--kills", type=at_least(1), help="number of kills (60, quick 6)")
     parser.add_argument("--seed", type=int, default=1, help="of the random moments")
-    parser.add_argument("--lanes", type=int, default=3, help="trials at once")
+    parser.add_argument("--lanes", type=at_least(1), default=3, help="trials at once")
     parser.add_argument("--only", default="", help="trials whose name contains this")
     parser.add_argument("--report", type=Path, help="where to write the report, in JSON")
     options = parser.parse_args()

@@ -92,6 +92,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1, help="threads of each")
     parser.add_argument("--data", type=Path, default=HERE / "data", help="where to write")
     options = parser.parse_args()
+    if min(options.workers, options.threads) < 1:
+        parser.error("--workers and --threads: use whole numbers of at least 1.")
     folder = options.data.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     with cluster(folder, options.workers, options.threads) as address:

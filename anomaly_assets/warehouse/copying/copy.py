@@ -4,6 +4,7 @@ What is published at the source is copied, tensors in chunks of a transaction ea
 table is written it is compared with what the target has, so that a copy that was interrupted goes on where
 it was, and never doubles a row. In the end every table is compared by count and by digest, pixels
 included. Until then nobody opens the target: a file has another name, and a lake has published nothing.
+A target that is complete, or that runs have written to since, is refused.
 """
 
 from __future__ import annotations
@@ -16,36 +17,27 @@ from pathlib import Path
 
 import duckdb
 
-from anomaly_assets.atomic import TargetError, put_file, resolved
+from anomaly_assets.atomic import TargetError, resolved
 from anomaly_assets.warehouse.base import Log, Warehouse
-from anomaly_assets.warehouse.copying.digests import TableDigest, digest, same
-from anomaly_assets.warehouse.copying.source import SOURCE, attach_source
-from anomaly_assets.warehouse.database import FileWarehouse, catalog_name, refuse_ambiguous_name
-from anomaly_assets.warehouse.identity import IDENTITY, OWNERS, PUBLISHED_FILES
-from anomaly_assets.warehouse.lake.connection import PUBLISHED_VERSIONS
-from anomaly_assets.warehouse.lake.publish import publish_current_version
-from anomaly_assets.warehouse.locations import parse_location
-from anomaly_assets.warehouse.motherduck import MotherDuckWarehouse
-from anomaly_assets.warehouse.opening import open_warehouse
-from anomaly_assets.warehouse.schema import (
-    ALIAS_SCHEMA,
-    comment_on_catalogue,
-    ensure_tables,
-    refresh,
+from anomaly_assets.warehouse.copying.destination import (
+    CopyError,
+    begin,
+    copied_tables,
+    discard_surplus,
+    put_in_place,
+    refuse_existing_file,
+    release,
+    verified,
 )
+from anomaly_assets.warehouse.copying.digests import TableDigest, same
+from anomaly_assets.warehouse.copying.source import SOURCE, attach_source
+from anomaly_assets.warehouse.database import FileWarehouse, refuse_ambiguous_name
+from anomaly_assets.warehouse.instance import rows_at_once
+from anomaly_assets.warehouse.locations import parse_location
+from anomaly_assets.warehouse.opening import open_warehouse
+from anomaly_assets.warehouse.schema import comment_on_catalogue, ensure_tables, refresh
 from anomaly_assets.warehouse.source_datasets import stored_names
 from anomaly_assets.warehouse.tables import TABLES
-
-_UNFINISHED = "unfinished_copy"
-"""Table of a target that is being copied to."""
-
-
-_OF_ONE_PLACE = frozenset({PUBLISHED_VERSIONS, IDENTITY, OWNERS, PUBLISHED_FILES})
-"""Tables that are not copied: a copy is another warehouse, and published elsewhere."""
-
-
-class CopyError(RuntimeError):
-    """A copy cannot be made, or is not equal to its source; the message says what to do."""
 
 
 @dataclass(frozen=True)
@@ -96,24 +88,22 @@ def copy_database(
         except TargetError as error:
             raise CopyError(str(error)) from None
         refuse_ambiguous_name(final)
-        if final.exists():
-            raise CopyError(f"{final} exists: name a new file, or delete it first.")
+        refuse_existing_file(final)
         # A name that the next attempt finds, because it goes on with what is there.
         unfinished = final.with_name(f"{final.name}.unfinished")
         warehouse = open_warehouse(unfinished, wait_seconds, log)
     else:
         warehouse = open_warehouse(target, wait_seconds, log, lake_data=lake_data)
     with warehouse.finishing():
+        if isinstance(final, Path):
+            refuse_existing_file(final)  # another copy may have been waited for
         written = _copy_all(source, warehouse, log)
         with _both(source, warehouse) as connection:
-            tables = _verified(connection)
-            _release(connection, warehouse, final if isinstance(final, Path) else None)
+            tables = verified(connection)
+            release(connection, warehouse, final if isinstance(final, Path) else None)
     if isinstance(final, Path):
         assert isinstance(warehouse, FileWarehouse)
-        # A log without its file, which DuckDB would replay into the new one, is of no use to anybody.
-        put_file(warehouse.path, final, stale=[final.with_name(f"{final.name}.wal")])
-        for name in ("lock", "holder"):
-            Path(f"{warehouse.path}.{name}").unlink(missing_ok=True)
+        put_in_place(warehouse, final)
     return Copy(tables, written, time.monotonic() - started)
 
 
@@ -130,11 +120,12 @@ def _both(source: str, warehouse: Warehouse) -> Iterator[duckdb.DuckDBPyConnecti
 
 def _copy_all(source: str, warehouse: Warehouse, log: Log) -> int:
     with _both(source, warehouse) as connection:
-        _refuse_what_is_there(connection, warehouse)
+        begin(connection, warehouse)
+        discard_surplus(connection)
         for name in stored_names(connection, SOURCE):
             _copy_catalogue(connection, name)
         ensure_tables(connection)
-        chunks = _chunks(connection, warehouse.transaction_rows)
+        chunks = _chunks(connection, warehouse)
     written = done = 0
     started = time.monotonic()
     for first, last, rows in chunks:
@@ -145,30 +136,16 @@ def _copy_all(source: str, warehouse: Warehouse, log: Log) -> int:
         rate = done / max(time.monotonic() - started, 1e-6)
         log(f"{done} of {sum(rows for *_, rows in chunks)} tensors, {rate:.0f}/s")
     with _both(source, warehouse) as connection:
-        made = {name for schema, name in _tables(connection, SOURCE) if schema == "main"}
+        made = {name for schema, name in copied_tables(connection, SOURCE) if schema == "main"}
         refresh(connection, *(name for name in TABLES if TABLES[name].is_view or name in made))
         for name in sorted(made - {"image_tensors"}):
             _copy_table(connection, "main", name)
     return written
 
 
-def _refuse_what_is_there(connection: duckdb.DuckDBPyConnection, warehouse: Warehouse) -> None:
-    tables = _tables(connection, warehouse.catalog)
-    if ("main", _UNFINISHED) in tables:
-        return
-    for schema, name in tables:
-        query = f'SELECT count(*) FROM {warehouse.catalog}."{schema}"."{name}"'  # noqa: S608
-        if connection.execute(query).fetchall() != [(0,)]:
-            raise CopyError(
-                f"{warehouse.name} holds data already ({schema}.{name}), and not of an interrupted copy: "
-                "name a new one."
-            )
-    connection.execute(f"CREATE TABLE {_UNFINISHED} (since TIMESTAMP WITH TIME ZONE)")
-
-
 def _copy_catalogue(connection: duckdb.DuckDBPyConnection, source_dataset: str) -> None:
     """Copy dlt's tables, including its bookkeeping (`_dlt_loads`, `_dlt_version`)."""
-    names = [name for schema, name in _tables(connection, SOURCE) if schema == source_dataset]
+    names = [name for schema, name in copied_tables(connection, SOURCE) if schema == source_dataset]
     if not names:
         return
     connection.execute(f"CREATE SCHEMA IF NOT EXISTS {source_dataset}")
@@ -203,8 +180,13 @@ def _copy_table(connection: duckdb.DuckDBPyConnection, schema: str, name: str) -
     connection.commit()
 
 
-def _chunks(connection: duckdb.DuckDBPyConnection, rows: int) -> list[tuple[str, str, int]]:
+def _chunks(
+    connection: duckdb.DuckDBPyConnection, warehouse: Warehouse
+) -> list[tuple[str, str, int]]:
     """First id, last id and number of the tensors of each transaction, in order of ids."""
+    query = f"SELECT coalesce(max(height * width * channels), 1) FROM {SOURCE}.main.image_tensors"  # noqa: S608
+    [(tensor_bytes,)] = connection.execute(query).fetchall()
+    rows = min(rows_at_once(tensor_bytes), warehouse.transaction_rows)
     found = connection.execute(
         f"""
         SELECT min(image_id), max(image_id), count(*) FROM (
@@ -235,54 +217,3 @@ def _copy_chunk(connection: duckdb.DuckDBPyConnection, first: str, last: str) ->
     )
     connection.commit()
     return True
-
-
-def _verified(connection: duckdb.DuckDBPyConnection) -> dict[str, TableDigest]:
-    """Count and digest of every table of the source, once they are those of the target."""
-    tables: dict[str, TableDigest] = {}
-    for schema, name in _tables(connection, SOURCE):
-        expected = digest(connection, SOURCE, schema, name)
-        found = digest(connection, None, schema, name)
-        if found != expected:
-            raise CopyError(
-                f"{schema}.{name} has {found.rows} rows and digest {found.digest[:12]}, its source "
-                f"{expected.rows} and {expected.digest[:12]}. Run the copy again; it goes on where it was."
-            )
-        tables[f"{schema}.{name}"] = found
-    return tables
-
-
-def _tables(connection: duckdb.DuckDBPyConnection, database: str) -> list[tuple[str, str]]:
-    """Return schema and name of the tables that are copied: all but what belongs to one place alone."""
-    schemas = ["main", *stored_names(connection, SOURCE)]
-    rows = connection.execute(
-        """
-        SELECT schema_name, table_name FROM duckdb_tables()
-        WHERE database_name = $database AND list_contains($schemas, schema_name)
-        ORDER BY ALL
-        """,
-        {"database": database, "schemas": schemas},
-    ).fetchall()
-    return [
-        (schema, name)
-        for schema, name in rows
-        if name not in _OF_ONE_PLACE and (name != _UNFINISHED or database != SOURCE)
-    ]
-
-
-def _release(
-    connection: duckdb.DuckDBPyConnection, warehouse: Warehouse, final: Path | None
-) -> None:
-    """Let people open it."""
-    connection.execute(f"DROP TABLE IF EXISTS {_UNFINISHED}")
-    if final is not None:
-        if catalog_name(final) == ALIAS_SCHEMA:
-            connection.execute(f"DROP SCHEMA IF EXISTS {ALIAS_SCHEMA} CASCADE")
-        connection.execute("CHECKPOINT")
-    elif isinstance(warehouse, MotherDuckWarehouse):
-        warehouse.clone(connection)
-    else:
-        newest = "SELECT snapshot_id FROM snapshots ORDER BY published_at DESC LIMIT 1"
-        found = connection.execute(newest).fetchone()
-        if found is not None:
-            publish_current_version(connection, str(found[0]))

@@ -7,6 +7,7 @@ neither is in a statement, and errors cannot repeat them.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -107,9 +108,17 @@ def attach_lake(
     try:
         instance.execute(f"CREATE OR REPLACE SECRET {secret} (TYPE postgres{password})")
         instance.execute(f"ATTACH {catalogue} AS {name} ({', '.join(options)})")
-        _allow_store(instance, name)
+        stored = _data_path(instance, name)
+        allow_store(instance, name, stored)
     except duckdb.Error as error:
         raise WarehouseError(_why_not_attached(location, error)) from None
+    if is_relative(stored) and not Path(stored).is_dir():
+        instance.execute(f"DETACH {name}")
+        raise WarehouseError(
+            f"{location.name} names its folder by a relative path, {stored}, which is not below "
+            f"{Path.cwd()}. Refresh it once from the folder in which it was made: that stores the whole "
+            "path."
+        )
 
 
 def connect_lake(
@@ -202,9 +211,13 @@ def _data_path(instance: duckdb.DuckDBPyConnection, name: str) -> str:
     return str(found[0]) if found else ""
 
 
-def _allow_store(instance: duckdb.DuckDBPyConnection, name: str) -> None:
+def is_relative(folder: str) -> bool:
+    """Return whether a folder depends on where a process was started."""
+    return "://" not in folder and not Path(folder).is_absolute()
+
+
+def allow_store(instance: duckdb.DuckDBPyConnection, name: str, folder: str) -> None:
     """Give DuckDB the credentials of the store in which a lake has its files, and of nothing else."""
-    folder = _data_path(instance, name)
     if not folder.startswith("s3://"):
         return
     told = {**_s3_options(), "SCOPE": sql_literal(folder)}

@@ -43,8 +43,13 @@ def expire_versions(warehouse: LakeWarehouse, keep: int, *, grace: timedelta = G
         grace: Age of the files that are removed.
 
     Raises:
+        ValueError: `keep` is negative, which would leave nothing that can be opened.
         WarehouseBusyError: Another run had the lake for too long.
     """
+    if keep < 0:
+        raise ValueError(
+            f"keep={keep}: the newest publication always stays; use 0 to keep only that."
+        )
     with warehouse.finishing(), warehouse.connect() as connection:
         published = published_versions(connection, CATALOG)
         kept, gone = published[: keep + 1], published[keep + 1 :]

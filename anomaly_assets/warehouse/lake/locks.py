@@ -2,6 +2,10 @@
 
 They belong to one session, so they end with it: when the process is killed, at once; when its machine
 dies, as soon as the server has asked in vain for a minute whether it is still there.
+
+A pooler that gives every transaction another session of its own (PgBouncer in transaction mode) would leave
+locks with sessions that it hands to others. It is refused when the session begins, and every statement
+about a lock checks that it runs where the first one did.
 """
 
 from __future__ import annotations
@@ -11,7 +15,7 @@ import os
 import socket
 import time
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from anomaly_assets.warehouse.base import Log, WarehouseBusyError, WarehouseError
 from anomaly_assets.warehouse.locations import LakeLocation
@@ -22,7 +26,18 @@ if TYPE_CHECKING:
 _TELL_SECONDS = 1.0
 _REMIND_SECONDS = 30.0
 _NAMESPACE = 0x616E6F6D  # "anom": the first half of every key
-_KEEPALIVES = "-c tcp_keepalives_idle=20 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=4"
+_SETTINGS = {
+    # A lock is waited for longer than a role or a database may allow a statement, and the session is idle
+    # while images are decoded.
+    "statement_timeout": "0",
+    "transaction_timeout": "0",
+    "idle_session_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+    "tcp_keepalives_idle": "20",
+    "tcp_keepalives_interval": "10",
+    "tcp_keepalives_count": "4",
+}
+"""Of the session: set after it began, because older servers do not know all, and poolers none of them."""
 
 
 class LakeLocks:
@@ -33,28 +48,75 @@ class LakeLocks:
         self._wait_seconds = wait_seconds
         self._log = log
         self._session: psycopg.Connection | None = None
+        self._process = 0
         self._held: Counter[tuple[str, bool]] = Counter()
 
     def open(self) -> None:
         """Begin the session.
 
         Raises:
-            WarehouseError: The server cannot be reached, or lets us not in.
+            WarehouseError: The server cannot be reached, or lets us not in, or a pooler in between gives
+                every transaction another session.
         """
+        self._session = self._connected()
+        try:
+            ((self._process,),) = self.query("SELECT pg_backend_pid()")
+            # A pooler announces another process than the one of the server.
+            if self._session.info.backend_pid != self._process:
+                self._refuse_shared_sessions()
+            self.query(_SET, [*_SETTINGS], [*_SETTINGS.values()])
+        except BaseException:
+            self.close()
+            raise
+
+    def query(self, statement: str, *values: object) -> list[tuple]:
+        """Run a statement in the session.
+
+        Raises:
+            WarehouseError: The session is lost, and with it what was held.
+        """
+        return self._execute(statement, None, *values)
+
+    def _connected(self) -> psycopg.Connection:
         import psycopg
 
         try:
-            self._session = psycopg.connect(
+            return psycopg.connect(
                 self._location.conninfo,
                 password=self._location.password,
                 autocommit=True,
                 application_name=f"anomaly_assets {os.getpid()} on {socket.gethostname()}"[:63],
-                options=_KEEPALIVES,
             )
         except psycopg.Error as error:
             raise WarehouseError(
                 f"{self._location.name} cannot be opened: {self._said(error)}"
             ) from None
+
+    def _refuse_shared_sessions(self) -> None:
+        """Begin a transaction in a second session: in transaction mode it gets what was ours, or we do.
+
+        Raises:
+            WarehouseError: It is so.
+        """
+        import psycopg
+
+        try:
+            with self._connected() as other, other.transaction():
+                ((theirs,),) = other.execute("SELECT pg_backend_pid()").fetchall()
+                ((ours,),) = self.query("SELECT pg_backend_pid()")
+        except psycopg.Error as error:
+            raise WarehouseError(
+                f"{self._location.name} cannot be opened: {self._said(error)}"
+            ) from None
+        if theirs == self._process or ours != self._process:
+            raise self._is_pooled()
+
+    def _is_pooled(self) -> WarehouseError:
+        return WarehouseError(
+            f"{self._location.name} is a pooler that gives every transaction another session, such as "
+            "PgBouncer with pool_mode = transaction: locks of a run would keep nobody out. Name PostgreSQL "
+            "itself, or a pool with pool_mode = session."
+        )
 
     def close(self) -> None:
         """End the session, and with it every lock."""
@@ -85,11 +147,10 @@ class LakeLocks:
         suffix = "_shared" if shared else ""
         if not self._held[lock, shared]:
             if not wait:
-                query = f"SELECT pg_try_advisory_lock{suffix}(%s, %s)"
-                if not self._execute(query, lock)[0][0]:
+                if not self._lock(f"pg_try_advisory_lock{suffix}", lock):
                     return False
             else:
-                self._wait_for(f"SELECT pg_advisory_lock{suffix}(%s, %s)", lock)
+                self._wait_for(f"pg_advisory_lock{suffix}", lock)
         self._held[lock, shared] += 1
         return True
 
@@ -98,18 +159,24 @@ class LakeLocks:
         self._held[lock, shared] -= 1
         if not self._held[lock, shared]:
             suffix = "_shared" if shared else ""
-            self._execute(f"SELECT pg_advisory_unlock{suffix}(%s, %s)", lock)
+            self._lock(f"pg_advisory_unlock{suffix}", lock)
 
-    def _wait_for(self, query: str, lock: str) -> None:
+    def _lock(self, function: str, lock: str) -> Any:
+        ((found, process),) = self._execute(f"SELECT {function}(%s, %s), pg_backend_pid()", lock)
+        if process != self._process:
+            raise self._is_pooled()
+        return found
+
+    def _wait_for(self, function: str, lock: str) -> None:
         from psycopg.errors import LockNotAvailable
 
         deadline = time.monotonic() + self._wait_seconds
         patience = _TELL_SECONDS
         while True:
             timeout = max(0.05, min(deadline - time.monotonic(), patience))
-            self._execute("SELECT set_config('lock_timeout', %s, false)", None, f"{timeout:.3f}s")
+            self.query("SELECT set_config('lock_timeout', %s, false)", f"{timeout:.3f}s")
             try:
-                self._execute(query, lock)
+                self._lock(function, lock)
                 return
             except LockNotAvailable:
                 holder = self._holder(lock)
@@ -153,6 +220,11 @@ class LakeLocks:
             text = text.replace(self._location.password, "***")
         return text
 
+
+_SET = """
+SELECT set_config(name, value, false)
+FROM pg_settings JOIN unnest(%s::text[], %s::text[]) AS wanted (name, value) USING (name)
+"""
 
 _HOLDERS = """
 SELECT

@@ -24,6 +24,7 @@ import duckdb
 
 from anomaly_assets.warehouse.base import CATALOG, Log, RemoteWarehouse
 from anomaly_assets.warehouse.lake.connection import attach_lake, start_for_lakes
+from anomaly_assets.warehouse.lake.folder import settled_folder
 from anomaly_assets.warehouse.lake.locks import LakeLocks
 from anomaly_assets.warehouse.locations import LakeLocation
 from anomaly_assets.warehouse.schema import ensure_tables
@@ -135,7 +136,8 @@ class LakeWarehouse(RemoteWarehouse):
         instance = start_for_lakes()
         try:
             with self.writing():  # of two that find no lake, one makes it
-                attach_lake(instance, self.location, CATALOG, folder=self.folder)
+                folder = settled_folder(instance, self._locks.query, self.folder, self.name)
+                attach_lake(instance, self.location, CATALOG, folder=folder)
                 with instance.cursor() as connection:
                     connection.execute(f"USE {CATALOG}.main")
                     ensure_tables(connection)

@@ -16,7 +16,7 @@ from anomaly_assets.datasets.names import shown
 from anomaly_assets.tensors.spec import TensorSpec
 from anomaly_assets.warehouse.checks import blocking_findings
 from anomaly_assets.warehouse.database import table_exists
-from anomaly_assets.warehouse.identity import ensure_identity
+from anomaly_assets.warehouse.identity import ensure_identity, take_over
 from anomaly_assets.warehouse.publishing.provenance import SnapshotRow, was_published
 from anomaly_assets.warehouse.schema import (
     refresh_outdated,
@@ -145,6 +145,7 @@ def checked_content(
         PublishRefusedError: A blocking check fails, or a source dataset would lose samples.
         WarehouseError: The assets upstream were never materialized.
     """
+    take_over(connection)
     if not allow_shrink:
         _refuse_emptying(connection, published)
     snapshot_id, summaries = _snapshot_id(connection), []

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
 import pytest
 
+from anomaly_assets.datasets import SOURCE_DATASETS
+from anomaly_assets.ingest.source import load
+from anomaly_assets.warehouse.copying import copy as copying
 from anomaly_assets.warehouse.copying.copy import CopyError, copy_database
 from anomaly_assets.warehouse.publish import publish
+from anomaly_assets.warehouse.removal import forget
 from anomaly_assets_tests.disk import record_calls
+from anomaly_assets_tests.faults.content import read_content
 from anomaly_assets_tests.warehouse.project import SPEC, Project
 
 
@@ -36,10 +42,17 @@ def test_a_copy_is_on_the_disk_before_it_has_its_name(
     folder.mkdir()
     (folder / "copy.duckdb.wal").write_bytes(b"of a file that is gone")
     calls = record_calls(monkeypatch)
+    link = os.link
+
+    def linked(*paths: Path) -> None:
+        calls.append(("link", *(path.name for path in paths)))
+        link(*paths)
+
+    monkeypatch.setattr(os, "link", linked)
     copy_database(source, str(folder / "copy.duckdb"), log=quiet)
     assert calls == [
         ("fsync", "copy.duckdb.unfinished"),
-        ("replace", "copy.duckdb.unfinished", "copy.duckdb"),
+        ("link", "copy.duckdb.unfinished", "copy.duckdb"),
         ("fsync", "to"),
     ]
     assert os.listdir(folder) == ["copy.duckdb"]
@@ -60,3 +73,113 @@ def test_a_link_into_a_share_that_is_not_mounted_is_refused(source: str, tmp_pat
     with pytest.raises(CopyError, match=r"link\.duckdb is a symbolic link to .*: mount or make"):
         copy_database(source, str(tmp_path / "link.duckdb"), log=quiet)
     assert not (tmp_path / "share").exists()
+
+
+def interrupted(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def interrupted_copy(source: str, target: Path, at: str) -> None:
+    """Copy, and be interrupted where this function of the module is called."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(copying, at, interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            copy_database(source, str(target), log=quiet)
+    assert not target.exists()
+
+
+def change(source: str, *statements: str) -> None:
+    with duckdb.connect(source) as connection:
+        for statement in statements:
+            connection.execute(statement)
+
+
+EMPTIED = [
+    f"DELETE FROM {name}" for name in ("image_tensors", "mvtec_ad.images", "dagm_2007.images")
+]
+WITHOUT_THE_FIRST_AND_LAST = [
+    "DELETE FROM image_tensors WHERE image_id IN ((SELECT min(image_id) FROM image_tensors), "
+    "(SELECT max(image_id) FROM image_tensors))"
+]
+WITHOUT_A_DATASET = [
+    "DELETE FROM image_tensors WHERE image_id LIKE 'mvtec_ad/%'",
+    "DELETE FROM source_datasets WHERE source_dataset = 'mvtec_ad'",
+    "DROP SCHEMA mvtec_ad CASCADE",
+]
+
+
+@pytest.mark.parametrize("changes", [EMPTIED, WITHOUT_THE_FIRST_AND_LAST, WITHOUT_A_DATASET])
+def test_a_copy_goes_on_with_a_source_that_has_lost_images_since(
+    source: str, tmp_path: Path, changes: list[str]
+) -> None:
+    target = tmp_path / "copy.duckdb"
+    interrupted_copy(source, target, "verified")
+    change(source, *changes)
+    tables = copy_database(source, str(target), log=quiet).tables
+    with duckdb.connect(source) as connection:
+        [(tensors,)] = connection.execute("SELECT count(*) FROM image_tensors").fetchall()
+    assert tables["main.image_tensors"].rows == tensors
+    with duckdb.connect(str(target), read_only=True) as copied:
+        assert copied.execute("SELECT count(*) FROM image_tensors").fetchall() == [(tensors,)]
+        there = copied.execute("SELECT DISTINCT schema_name FROM duckdb_tables() ORDER BY ALL")
+        assert ("mvtec_ad",) in there.fetchall() or changes is WITHOUT_A_DATASET
+
+
+def test_a_copy_that_was_killed_before_it_had_its_name_gets_it(source: str, tmp_path: Path) -> None:
+    target = tmp_path / "copy.duckdb"
+    interrupted_copy(source, target, "put_in_place")
+    assert copy_database(source, str(target), log=quiet).tensors_written == 0
+    assert read_content(target).differences(read_content(Path(source))) == []
+
+
+def test_what_a_complete_copy_without_its_name_holds_is_not_replaced(
+    source: str, tmp_path: Path
+) -> None:
+    target = tmp_path / "copy.duckdb"
+    interrupted_copy(source, target, "put_in_place")
+    change(source, *WITHOUT_THE_FIRST_AND_LAST)
+    refused = r"copy\.duckdb\.unfinished holds data already \(9 samples, nothing of it published\)"
+    with pytest.raises(CopyError, match=refused):
+        copy_database(source, str(target), log=quiet)
+
+
+def test_a_file_that_is_made_during_the_copy_is_left_as_it_is(source: str, tmp_path: Path) -> None:
+    target = tmp_path / "copy.duckdb"
+
+    def other_run(_: str) -> None:
+        target.write_bytes(b"theirs")
+
+    refused = "was made by something else meanwhile, and is left as it is"
+    with pytest.raises(CopyError, match=refused):
+        copy_database(source, str(target), log=other_run)
+    assert target.read_bytes() == b"theirs"
+    assert count(tmp_path / "copy.duckdb.unfinished") == [(9,)]
+
+
+def test_a_published_file_is_refused_with_what_it_holds(source: str) -> None:
+    refused = r"exists and holds 9 samples, published [-0-9]{10} [0-9:]{5} UTC: name a new file"
+    with pytest.raises(CopyError, match=refused):
+        copy_database(source, source, log=quiet)
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        lambda project: load(
+            SOURCE_DATASETS["mvtec_ad"], str(project.roots_folder / "mvtec_ad"), project.warehouse
+        ),
+        lambda project: project.build(),
+        lambda project: publish(project.warehouse, project.folder / "anomaly.duckdb", SPEC),
+        lambda project: forget(project.warehouse, "mvtec_ad"),
+    ],
+    ids=["load", "build", "publish", "forget"],
+)
+def test_a_run_makes_an_unfinished_copy_its_own(
+    project: Project, run: Callable[[Project], object]
+) -> None:
+    with project.warehouse.connect() as connection:
+        connection.execute("CREATE TABLE unfinished_copy (since TIMESTAMP WITH TIME ZONE)")
+        connection.execute("DELETE FROM mvtec_ad.images WHERE image_id LIKE '%/000.png'")
+    run(project)
+    with project.warehouse.connect() as connection:
+        assert ("unfinished_copy",) not in connection.execute("SHOW TABLES").fetchall()

@@ -24,7 +24,8 @@ __all__ = ["loaded_once", "project"]
 
 
 @contextmanager
-def _skipped_where_missing() -> Iterator[None]:
+def skipped_where_missing() -> Iterator[None]:
+    """Skip a test whose server is not installed, where servers are not required."""
     try:
         yield
     except NotInstalledError as error:
@@ -37,7 +38,7 @@ def _skipped_where_missing() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     """PostgreSQL."""
-    with _skipped_where_missing():
+    with skipped_where_missing():
         server = postgresql()
         with server as started:
             yield started
@@ -46,7 +47,7 @@ def postgres() -> Iterator[Postgres]:
 @pytest.fixture(scope="session")
 def s3() -> Iterator[S3]:
     """SeaweedFS."""
-    with _skipped_where_missing(), seaweedfs() as started:
+    with skipped_where_missing(), seaweedfs() as started:
         yield started
 
 

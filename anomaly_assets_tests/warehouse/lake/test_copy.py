@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import duckdb
 import pytest
 
+from anomaly_assets.datasets import SOURCE_DATASETS
+from anomaly_assets.ingest.source import load
 from anomaly_assets.warehouse.__main__ import main
 from anomaly_assets.warehouse.copying import copy as copying
+from anomaly_assets.warehouse.copying import destination
 from anomaly_assets.warehouse.copying.copy import CopyError, copy_database
+from anomaly_assets.warehouse.lake.publish import publish_version
 from anomaly_assets.warehouse.lake.warehouse import LakeWarehouse
+from anomaly_assets.warehouse.publish import publish
+from anomaly_assets.warehouse.removal import forget
 from anomaly_assets_tests.assets.environment import Environment
 from anomaly_assets_tests.assets.runs import run_job
 from anomaly_assets_tests.faults.content import read_content
 from anomaly_assets_tests.warehouse.lake.lakes import Lake
+from anomaly_assets_tests.warehouse.project import SPEC, Project
 
 DIES_AFTER_THE_FIRST_CHUNK = """
 import os, signal, sys
@@ -128,3 +137,71 @@ def test_the_command_shows_progress_counts_and_digests_and_no_password(
     told = capsys.readouterr()
     assert "error: nowhere.duckdb does not exist." in told.err
     assert "lake+secret" not in printed + told.out + told.err
+
+
+def interrupted_copy(source: Path, lake: Lake, place: ModuleType, at: str) -> None:
+    """Copy, and be interrupted where this function of a module is called."""
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(place, at, interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            copy_database(str(source), lake.location, lake_data=lake.folder, log=quiet)
+
+
+def test_what_runs_have_published_since_an_interrupted_copy_is_never_replaced(
+    source: Path, lake: Lake
+) -> None:
+    interrupted_copy(source, lake, copying, "verified")
+    with lake.warehouse().connect() as connection:
+        connection.execute("DELETE FROM image_tensors WHERE image_id LIKE 'mvtec_ad/carpet/%'")
+        connection.execute("DELETE FROM mvtec_ad.images WHERE category = 'carpet'")
+    published = publish_version(lake.warehouse(), SPEC, allow_shrink=True)
+    assert published.samples == 7
+    refused = (
+        r"holds data already \(7 samples, published [-0-9]{10} [0-9:]{5} UTC\), which a copy never"
+    )
+    with pytest.raises(CopyError, match=refused):
+        copy_database(str(source), lake.location, log=quiet)
+    assert lake.rows("SELECT count(*) FROM samples") == [(7,)]
+    assert [snapshot for snapshot, _ in lake.publications()] == [published.snapshot_id]
+
+
+def test_what_a_run_has_loaded_since_an_interrupted_copy_is_never_replaced(
+    source: Path, lake: Lake, project: Project, tmp_path: Path
+) -> None:
+    interrupted_copy(source, lake, copying, "verified")
+    root = tmp_path / "root"
+    shutil.copytree(project.roots_folder / "mvtec_ad" / "bottle", root / "bottle")
+    load(SOURCE_DATASETS["mvtec_ad"], str(root), lake.warehouse(), allow_shrink=True)
+    with pytest.raises(
+        CopyError, match=r"holds data already \(7 samples, nothing of it published\)"
+    ):
+        copy_database(str(source), lake.location, log=quiet)
+    assert lake.rows("SELECT count(*) FROM mvtec_ad.images") == [(4,)]
+
+
+def test_a_complete_copy_that_was_killed_before_it_was_published_is_published(
+    source: Path, lake: Lake
+) -> None:
+    interrupted_copy(source, lake, destination, "publish_current_version")
+    with pytest.raises(LookupError, match="Nothing is published"):
+        lake.published()
+    assert copy_database(str(source), lake.location, log=quiet).tensors_written == 0
+    assert lake.published().differences(read_content(source)) == []
+
+
+def test_a_copy_goes_on_with_a_source_that_was_emptied_since(
+    source: Path, lake: Lake, project: Project
+) -> None:
+    interrupted_copy(source, lake, copying, "verified")
+    forget(project.warehouse, "dagm_2007")
+    with project.warehouse.connect() as connection:
+        for name in ("image_tensors", "mvtec_ad.images"):
+            connection.execute(f"DELETE FROM {name}")
+    project.refresh_all()
+    assert publish(project.warehouse, source, SPEC, allow_shrink=True).samples == 0
+    copy_database(str(source), lake.location, log=quiet)
+    assert lake.published().differences(read_content(source)) == []

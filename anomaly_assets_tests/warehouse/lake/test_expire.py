@@ -44,3 +44,11 @@ def test_files_stay_a_day_for_those_who_read_them(copied: Lake) -> None:
     before = sorted(Path(copied.folder).rglob("*.parquet"))
     assert expire_versions(copied.warehouse(), keep=0).files == 0
     assert sorted(Path(copied.folder).rglob("*.parquet")) == before
+
+
+def test_a_negative_number_to_keep_is_refused(copied: Lake) -> None:
+    before = copied.publications()
+    for keep in (-1, -2):
+        with pytest.raises(ValueError, match=f"keep={keep}: the newest publication always stays"):
+            expire_versions(copied.warehouse(), keep)
+    assert copied.publications() == before

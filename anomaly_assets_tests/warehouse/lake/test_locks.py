@@ -6,13 +6,18 @@ import os
 import re
 import socket
 import time
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import replace
 
 import pytest
 
 from anomaly_assets.warehouse.base import WarehouseBusyError, WarehouseError
+from anomaly_assets.warehouse.lake.locks import LakeLocks
 from anomaly_assets.warehouse.lake.warehouse import LakeWarehouse
+from anomaly_assets_tests.warehouse.lake.conftest import skipped_where_missing
 from anomaly_assets_tests.warehouse.lake.lakes import Lake
+from anomaly_assets_tests.warehouse.lake.pgbouncer import pgbouncer
 from anomaly_assets_tests.warehouse.other_process import other_process
 
 REFRESHES = """
@@ -136,3 +141,72 @@ def test_a_server_that_is_down_is_named_within_seconds(lake: Lake) -> None:
     assert time.monotonic() - asked < 15
     assert "Connection refused" in str(raised.value)
     assert "hidden-one" not in str(raised.value)
+
+
+@pytest.mark.parametrize("of", ["ROLE anomaly_tests", "DATABASE {}"])
+def test_limits_of_a_role_or_a_database_do_not_end_a_lock(lake: Lake, of: str) -> None:
+    timeouts = ("statement_timeout", "idle_session_timeout")
+    with lake.postgres.session(lake.database) as session:
+        for name in timeouts:
+            session.execute(f"ALTER {of.format(lake.database)} SET {name} = '300ms'".encode())
+        try:
+            with other_process(REFRESHES, lake.location) as other:
+                other.let_go_after(2.5)
+                with lake.warehouse(60.0).refreshing("mvtec_ad"):  # waited for, longer than 300 ms
+                    time.sleep(1.0)  # idle for longer than 300 ms
+        finally:
+            for name in timeouts:
+                session.execute(f"ALTER {of.format(lake.database)} RESET {name}".encode())
+
+
+@pytest.mark.parametrize("round_robin", [False, True])
+def test_a_pooler_in_transaction_mode_is_refused(lake: Lake, round_robin: bool) -> None:
+    with lake.warehouse().locked() as warehouse, warehouse.connect():
+        pass  # makes the lake
+    with pooled(lake, "transaction", round_robin=round_robin) as pooler:
+        for _ in range(2):  # the second time there are several sessions to give out
+            with (
+                pytest.raises(
+                    WarehouseError, match="is a pooler that gives every transaction another"
+                ),
+                pooler.warehouse(5.0).refreshing("mvtec_ad"),
+            ):
+                pass
+
+
+def test_a_pooler_that_is_noticed_later_ends_the_run(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Several PgBouncers behind one address: what ours is given to others goes unnoticed at first."""
+    monkeypatch.setattr(LakeLocks, "_refuse_shared_sessions", lambda _: None)
+    with (
+        pooled(lake, "transaction") as pooler,
+        pooler.warehouse(5.0).locked() as warehouse,
+        pooler.postgres.session(lake.database) as other,
+        other.transaction(),
+    ):
+        other.execute("SELECT 1")  # gets the session of the run
+        with (
+            pytest.raises(WarehouseError, match="is a pooler that gives every transaction another"),
+            warehouse.refreshing("mvtec_ad"),
+        ):
+            pass
+
+
+def test_a_pooler_in_session_mode_is_as_good_as_the_server(lake: Lake) -> None:
+    with pooled(lake, "session") as pooler, other_process(REFRESHES, pooler.location) as other:
+        with (
+            pytest.raises(WarehouseBusyError, match=f"held .* by anomaly_assets {other.pid} on"),
+            pooler.warehouse(0.5).refreshing("mvtec_ad"),
+        ):
+            pass
+        other.let_go()
+        with pooler.warehouse(20.0).refreshing("mvtec_ad"):
+            pass
+
+
+@contextmanager
+def pooled(lake: Lake, mode: str, *, round_robin: bool = False) -> Iterator[Lake]:
+    """The lake, reached through a pooler."""
+    with skipped_where_missing(), pgbouncer(lake.postgres, mode, round_robin=round_robin) as pooler:
+        yield replace(lake, postgres=pooler)

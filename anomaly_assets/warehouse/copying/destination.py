@@ -1,0 +1,231 @@
+"""The destination of a copy: what may be written over there, and what makes it complete.
+
+A table `unfinished_copy` marks a destination that a copy has begun, and only such a one is continued. The
+marker is dropped when the copy is complete, and by the first run that writes to the destination or
+publishes it: from then on it holds what no source has.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+import duckdb
+
+from anomaly_assets.atomic import put_new_file
+from anomaly_assets.warehouse.base import Warehouse
+from anomaly_assets.warehouse.copying.digests import TableDigest, digest, same
+from anomaly_assets.warehouse.copying.source import SOURCE
+from anomaly_assets.warehouse.database import FileWarehouse, catalog_name
+from anomaly_assets.warehouse.identity import (
+    IDENTITY,
+    OWNERS,
+    PUBLISHED_FILES,
+    UNFINISHED_COPY,
+    take_over,
+)
+from anomaly_assets.warehouse.lake.connection import PUBLISHED_VERSIONS
+from anomaly_assets.warehouse.lake.publish import publish_current_version
+from anomaly_assets.warehouse.motherduck import MotherDuckWarehouse
+from anomaly_assets.warehouse.publishing.snapshots import newest_snapshot
+from anomaly_assets.warehouse.schema import ALIAS_SCHEMA
+from anomaly_assets.warehouse.source_datasets import sample_counts, stored_names
+
+_OF_ONE_PLACE = (PUBLISHED_VERSIONS, IDENTITY, OWNERS, PUBLISHED_FILES, UNFINISHED_COPY)
+"""Tables that are not copied: a copy is another warehouse, and published elsewhere."""
+
+
+class CopyError(RuntimeError):
+    """A copy cannot be made, or is not equal to its source; the message says what to do."""
+
+
+def refuse_existing_file(final: Path) -> None:
+    """Refuse to write over a file.
+
+    Raises:
+        CopyError: There is one; the message says what it holds.
+    """
+    if not final.exists():
+        return
+    held = newest_snapshot(final)
+    published = (
+        f" and holds {held.tensors} samples, published {_shown(held.published_at)}" if held else ""
+    )
+    raise CopyError(f"{final} exists{published}: name a new file, or delete it first.")
+
+
+def begin(connection: duckdb.DuckDBPyConnection, warehouse: Warehouse) -> None:
+    """Mark the destination as being copied to, or continue what an earlier attempt has marked.
+
+    A copy that was killed after it was complete, and before it was released, is continued as well: it has
+    no marker, and all its tables are equal to those of the source.
+
+    Raises:
+        CopyError: The destination is complete, or runs have written to it, or it holds something else.
+    """
+    published_at = _published_at(connection)
+    if not published_at:
+        if _is_marked(connection) or not _first_with_rows(connection, _tables(connection)):
+            connection.execute(
+                f"CREATE TABLE IF NOT EXISTS {UNFINISHED_COPY} (since TIMESTAMP WITH TIME ZONE)"
+            )
+            return
+        if _is_complete(connection):
+            return
+    samples = sum(sample_counts(connection).values())
+    state = f"published {_shown(published_at)}" if published_at else "nothing of it published"
+    raise CopyError(
+        f"{warehouse.name} holds data already ({samples} samples, {state}), which a copy never replaces: "
+        "name a new one, or delete this one first. If it is your warehouse, set ANOMALY_WAREHOUSE to it, "
+        "and `make materialize` brings it up to date."
+    )
+
+
+def discard_surplus(connection: duckdb.DuckDBPyConnection) -> None:
+    """Remove what an earlier attempt has copied and the source no longer has."""
+    theirs = copied_tables(connection, SOURCE)
+    schemas = {schema for schema, _ in theirs}
+    further = _further(connection)
+    for schema in sorted({schema for schema, _ in further} - schemas):
+        connection.execute(f'DROP SCHEMA "{schema}" CASCADE')
+    for schema, name in further:
+        if schema in schemas:
+            connection.execute(f'DROP TABLE "{schema}"."{name}"')
+    if ("main", "image_tensors") not in _tables(connection):
+        return
+    gone = f"image_id NOT IN (SELECT image_id FROM {SOURCE}.main.image_tensors)"  # noqa: S608
+    # On a lake a DELETE of nothing would be a version, too.
+    if connection.execute(f"SELECT 1 FROM image_tensors WHERE {gone} LIMIT 1").fetchall():  # noqa: S608
+        connection.execute(f"DELETE FROM image_tensors WHERE {gone}")  # noqa: S608
+
+
+def verified(connection: duckdb.DuckDBPyConnection) -> dict[str, TableDigest]:
+    """Return count and digest of every table of the source, once they are those of the destination.
+
+    Raises:
+        CopyError: One of them is different, or the destination has rows in further ones.
+    """
+    tables: dict[str, TableDigest] = {}
+    for schema, name in copied_tables(connection, SOURCE):
+        expected = digest(connection, SOURCE, schema, name)
+        found = digest(connection, None, schema, name)
+        if found != expected:
+            raise CopyError(
+                f"{schema}.{name} has {found.rows} rows and digest {found.digest[:12]}, its source "
+                f"{expected.rows} and {expected.digest[:12]}. Run the copy again; it goes on where it was."
+            )
+        tables[f"{schema}.{name}"] = found
+    if further := _first_with_rows(connection, _further(connection)):
+        raise CopyError(
+            f"{further} has rows, and its source has no such table. Run the copy again."
+        )
+    return tables
+
+
+def copied_tables(connection: duckdb.DuckDBPyConnection, database: str) -> list[tuple[str, str]]:
+    """Return schema and name of the tables of the source datasets of the source, and of `main`."""
+    schemas = {"main", *stored_names(connection, SOURCE)}
+    return [each for each in _tables(connection, database) if each[0] in schemas]
+
+
+def release(
+    connection: duckdb.DuckDBPyConnection, warehouse: Warehouse, final: Path | None
+) -> None:
+    """Let people open a complete copy, but for giving a file its name, for which it has to be closed."""
+    take_over(connection)
+    if final is not None:
+        if catalog_name(final) == ALIAS_SCHEMA:
+            connection.execute(f"DROP SCHEMA IF EXISTS {ALIAS_SCHEMA} CASCADE")
+        connection.execute("CHECKPOINT")
+    elif isinstance(warehouse, MotherDuckWarehouse):
+        warehouse.clone(connection)
+    else:
+        newest = "SELECT snapshot_id FROM snapshots ORDER BY published_at DESC LIMIT 1"
+        found = connection.execute(newest).fetchone()
+        if found is not None:
+            publish_current_version(connection, str(found[0]))
+
+
+def put_in_place(warehouse: FileWarehouse, final: Path) -> None:
+    """Give a complete file its name, unless something came there meanwhile.
+
+    Raises:
+        CopyError: A file came there; the copy stays where it is.
+    """
+    try:
+        # A log without its file, which DuckDB would replay into the new one, is of no use to anybody.
+        put_new_file(warehouse.path, final, stale=[final.with_name(f"{final.name}.wal")])
+    except FileExistsError:
+        raise CopyError(
+            f"{final} was made by something else meanwhile, and is left as it is. The copy is complete and "
+            f"called {warehouse.path}: give it another name."
+        ) from None
+    for name in ("lock", "holder"):
+        Path(f"{warehouse.path}.{name}").unlink(missing_ok=True)
+
+
+def _tables(
+    connection: duckdb.DuckDBPyConnection, database: str | None = None
+) -> list[tuple[str, str]]:
+    """Return schema and name of all tables of a database, but what belongs to one place alone."""
+    rows = connection.execute(
+        """
+        SELECT schema_name, table_name FROM duckdb_tables()
+        WHERE database_name = coalesce($database, current_database())
+        AND NOT (schema_name = 'main' AND list_contains($others, table_name))
+        ORDER BY ALL
+        """,
+        {"database": database, "others": [*_OF_ONE_PLACE]},
+    ).fetchall()
+    return [(schema, name) for schema, name in rows]
+
+
+def _further(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, str]]:
+    """Return tables of source datasets that only the destination has."""
+    theirs = copied_tables(connection, SOURCE)
+    return [each for each in _tables(connection) if each[0] != "main" and each not in theirs]
+
+
+def _first_with_rows(
+    connection: duckdb.DuckDBPyConnection, tables: list[tuple[str, str]]
+) -> str | None:
+    for schema, name in tables:
+        query = f'SELECT 1 FROM "{schema}"."{name}" LIMIT 1'  # noqa: S608
+        if connection.execute(query).fetchall():
+            return f"{schema}.{name}"
+    return None
+
+
+def _is_marked(connection: duckdb.DuckDBPyConnection) -> bool:
+    try:
+        connection.execute(f"FROM {UNFINISHED_COPY}")
+    except duckdb.CatalogException:
+        return False
+    return True
+
+
+def _published_at(connection: duckdb.DuckDBPyConnection) -> datetime | None:
+    """Return when a lake was published for the last time; a copy that is unfinished never was."""
+    try:
+        rows = connection.execute(
+            f"SELECT max(published_at) AT TIME ZONE 'UTC' FROM {PUBLISHED_VERSIONS}"  # noqa: S608
+        ).fetchall()
+    except duckdb.CatalogException:
+        return None
+    found: datetime | None = rows[0][0]
+    return found
+
+
+def _is_complete(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Return whether the destination is equal to the source, and holds nothing else."""
+    theirs = copied_tables(connection, SOURCE)
+    # A source of the first release has no `source_datasets`: the destination is given one.
+    known = {*theirs, ("main", "source_datasets")}
+    further = [each for each in _tables(connection) if each not in known]
+    return not _first_with_rows(connection, further) and all(
+        same(connection, *each) for each in theirs
+    )
+
+
+def _shown(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M} UTC"
