@@ -23,6 +23,7 @@ from anomaly_assets.assets.interrupts import hearing_interrupts
 from anomaly_assets.tensors.spec import TensorSpec
 from anomaly_assets.warehouse.database import FileWarehouse
 from anomaly_assets.warehouse.publish import publish
+from anomaly_assets.warehouse.schema import refresh
 from anomaly_assets_tests.documents.scene import PROJECT, Ended, Scene, saying
 from anomaly_assets_tests.warehouse.project import SPEC
 
@@ -175,6 +176,12 @@ def _(scene: Scene) -> object:
         with pytest.raises(KeyboardInterrupt) as interrupted:
             scene.project.rows(endless)
     return f"{interrupted.typename}: {interrupted.value}"
+
+
+@saying("The warehouse has no … yet")
+def _(scene: Scene) -> object:
+    with FileWarehouse(scene.folder / "warehouse.duckdb").connect() as connection:
+        return refresh(connection, "samples")
 
 
 @saying("Nothing was published, because blocking")
