@@ -19,6 +19,7 @@ import duckdb
 import pytest
 from click.testing import CliRunner
 
+from anomaly_assets.assets import home
 from anomaly_assets.assets.interrupts import hearing_interrupts
 from anomaly_assets.tensors.spec import TensorSpec
 from anomaly_assets.warehouse.database import FileWarehouse
@@ -99,6 +100,13 @@ def _(scene: Scene) -> object:
 @saying('$DAGSTER_HOME "…" is not')
 def _(scene: Scene) -> object:
     return _instance(scene, str(scene.folder / "none"))
+
+
+@saying("… cannot be written to, and Dagster")
+def _(scene: Scene) -> object:
+    shutil.copy(PROJECT / "dagster.yaml", scene.folder)
+    scene.patch.setattr(home.os, "access", lambda *_: False)
+    return _instance(scene, str(scene.folder))
 
 
 @saying("Couldn't import module anomaly_assets.assets.home")
@@ -246,8 +254,8 @@ def _printed(scene: Scene, command: str, folder: Path | None = None) -> str:
     return printed
 
 
-def _instance(scene: Scene, home: str) -> object:
+def _instance(scene: Scene, folder: str) -> object:
     from dagster import DagsterInstance
 
-    scene.patch.setenv("DAGSTER_HOME", home)
+    scene.patch.setenv("DAGSTER_HOME", folder)
     return DagsterInstance.get()
