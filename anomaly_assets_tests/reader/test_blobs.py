@@ -30,7 +30,9 @@ def write_table(path: Path, rows: list[bytes | None]) -> None:
     path.unlink(missing_ok=True)
     with duckdb.connect(":memory:") as connection:
         connection.execute(f"ATTACH '{path}' AS written (ROW_GROUP_SIZE 2048)")
-        connection.execute("CREATE TABLE written.image_tensors (image_tensor BLOB)")
+        connection.execute(
+            "CREATE TABLE written.image_tensors (image_tensor BLOB USING COMPRESSION uncompressed)"
+        )
         connection.executemany(
             "INSERT INTO written.image_tensors VALUES (?)", [[blob] for blob in rows]
         )
