@@ -6,7 +6,7 @@ The queries lie in `sql/checks/`; each returns `offender` and `detail`, and no r
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import duckdb
@@ -246,8 +246,9 @@ def blocking_findings(
     connection: duckdb.DuckDBPyConnection, spec: TensorSpec
 ) -> dict[str, Finding]:
     """Blocking checks on the warehouse that fail, by name."""
+    values = _values(None, spec)
     findings = {
-        check.name: evaluate(connection, check, spec=spec)
+        check.name: _found(connection, check, values)
         for check in (*IMAGES_CHECKS, *TENSOR_CHECKS)
         if check.blocking
     }
@@ -273,12 +274,20 @@ def evaluate(
     Raises:
         WarehouseError: The table that it checks does not exist yet.
     """
-    values: dict[str, Any] = {"source_dataset": source_dataset}
-    if spec is not None:
-        values |= {**asdict(spec), "transform": spec.transform}
+    values = _values(source_dataset, spec)
+    finding = _found(connection, check, values)
+    data = "decoded" if check.of_decoded else "loaded"
+    return replace(finding, empty=finding.passed and not _rows(connection, data, values))
+
+
+def _values(source_dataset: str | None, spec: TensorSpec | None) -> dict[str, Any]:
+    of_spec = {**asdict(spec), "transform": spec.transform} if spec else {}
+    return {"source_dataset": source_dataset, **of_spec}
+
+
+def _found(connection: duckdb.DuckDBPyConnection, check: Check, values: dict[str, Any]) -> Finding:
     rows = _rows(connection, f"checks/{check.name}", values)
-    has_data = rows or _rows(connection, "decoded" if check.of_decoded else "loaded", values)
-    return Finding(len(rows), rows[:MOST_SHOWN], empty=not has_data)
+    return Finding(len(rows), rows[:MOST_SHOWN])
 
 
 def _rows(connection: duckdb.DuckDBPyConnection, name: str, values: dict[str, Any]) -> list[Any]:
