@@ -19,7 +19,7 @@ import duckdb
 from anomaly_assets.atomic import TargetError, put_file, resolved
 from anomaly_assets.warehouse.base import Log, Warehouse
 from anomaly_assets.warehouse.copying.digests import TableDigest, digest, same
-from anomaly_assets.warehouse.copying.source import SOURCE, attach_source
+from anomaly_assets.warehouse.copying.source import SOURCE, attach_source, explained_source
 from anomaly_assets.warehouse.database import FileWarehouse, catalog_name, refuse_ambiguous_name
 from anomaly_assets.warehouse.identity import IDENTITY, OWNERS, PUBLISHED_FILES
 from anomaly_assets.warehouse.lake.connection import PUBLISHED_VERSIONS
@@ -123,7 +123,8 @@ def _both(source: str, warehouse: Warehouse) -> Iterator[duckdb.DuckDBPyConnecti
     with warehouse.connect(wide_rows=True) as connection:
         attach_source(connection, source)
         try:
-            yield connection
+            with explained_source(source):
+                yield connection
         finally:
             connection.execute(f"DETACH {SOURCE}")
 

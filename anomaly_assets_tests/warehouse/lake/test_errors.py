@@ -119,6 +119,9 @@ def test_a_missing_data_file_is_named(
     assert f": its data file {copied.folder}/main/{table}/" in said
     assert said.endswith(f".parquet is missing. {RESTORE}")
     assert printed(capsys, tmp_path, copied.location) == [said] * 3
+    copied_to = str(tmp_path / "copy.duckdb")
+    copy = lambda: copy_database(copied.location, copied_to, log=lambda _: None)  # noqa: E731
+    assert raised(WarehouseError, copy).endswith(RESTORE)
     published = lambda: publish(copied.warehouse(), Path("unused.duckdb"), SPEC)  # noqa: E731
     assert raised(WarehouseError, published).endswith(RESTORE)
 
