@@ -137,8 +137,10 @@ clean: ## Remove the environment and caches; data/ stays
 	find . -path ./data -prune -o -type d \( -name __pycache__ -o -name .ruff_cache \) -prune -exec rm -rf {} +
 
 dagster-home:
-	@mkdir -p "$$DAGSTER_HOME"
-	@cp dagster.yaml "$$DAGSTER_HOME/dagster.yaml"
+	@why=$$({ mkdir -p "$$DAGSTER_HOME" && cp dagster.yaml "$$DAGSTER_HOME/dagster.yaml"; } 2>&1) || { \
+	  echo "$$DAGSTER_HOME cannot be written to, and Dagster keeps its runs there ($$why). Ask its owner for" \
+	    "the right to write, or name another folder: make DAGSTER_HOME=/a/folder ..." >&2; \
+	  exit 1; }
 
 $(INSTALLED): requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' || { \

@@ -91,7 +91,11 @@ def _result(
 ) -> dg.AssetCheckResult:
     if finding.passed:  # the number plots over time, whether or not there is somebody to name
         return dg.AssetCheckResult(
-            asset_key=asset, check_name=check.name, passed=True, metadata={"count": 0}
+            asset_key=asset,
+            check_name=check.name,
+            passed=True,
+            description=check.verdict(finding) if finding.empty else None,
+            metadata={"count": 0},
         )
     return dg.AssetCheckResult(
         asset_key=asset,

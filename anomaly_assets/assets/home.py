@@ -8,6 +8,7 @@ it opens the databases there, which it does before it imports any code location.
 - By default each run has a database of its own for its events, and those about assets and checks are in a
   second one as well. A home that is created here has one database for the events of all runs, with small
   pages. A home that Dagster created keeps its form, and its history.
+- A home that cannot be written to is one sentence: without it, that is a stack of SQLite or of Dagster.
 - Events are stored without what Dagster fills in again, and without what nothing reads.
 """
 
@@ -19,6 +20,7 @@ import tempfile
 from contextlib import closing, suppress
 from typing import Any
 
+import click
 import dagster as dg
 import yaml
 from dagster._core.execution.plan.handle import StepHandle
@@ -29,6 +31,8 @@ from dagster._core.storage.legacy_storage import CompositeStorage
 from dagster._serdes import ConfigurableClassData
 from filelock import FileLock
 
+from anomaly_assets.datasets.names import shown
+
 LOCK_NAME = ".lock"
 
 _LOCK_SECONDS = 60.0  # creating takes one; a timeout is an OSError
@@ -36,6 +40,12 @@ _PAGE_BYTES = 1024  # most events have 1 kB: the 4 kB pages of SQLite's default 
 _EVENTS = os.path.join("history", "event_log.db")
 _EVENTS_OF_DAGSTER = os.path.join("history", "runs", "index.db")
 _OTHERS = (os.path.join("history", "runs.db"), os.path.join("schedules", "schedules.db"))
+_FOLDERS = ("history", "schedules", "storage")
+_STORAGES = {"storage", "run_storage", "event_log_storage", "schedule_storage"}
+
+
+class HomeError(click.ClickException):
+    """The Dagster home cannot be used; Dagster's commands print the message of this class alone."""
 
 
 class DagsterHome(dg.DagsterInstance):
@@ -55,8 +65,12 @@ class DagsterHome(dg.DagsterInstance):
 
         Args:
             base_dir: The home: DAGSTER_HOME, or the temporary folder of a command that has none.
+
+        Raises:
+            HomeError: It cannot be written to, and its `dagster.yaml` names no other storage.
         """
-        # Where nothing can be locked or written, Dagster goes on alone, and reports what it cannot do.
+        _refuse_read_only(base_dir)
+        # Where nothing can be locked, Dagster goes on alone.
         with (
             suppress(OSError, NotImplementedError),
             FileLock(os.path.join(base_dir, LOCK_NAME), _LOCK_SECONDS),
@@ -95,6 +109,32 @@ class DagsterHome(dg.DagsterInstance):
                         columns.run_id == run_id, columns.dagster_event_type == planned
                     )
                 )
+
+
+def _refuse_read_only(base_dir: str) -> None:
+    """Raise `HomeError` if Dagster could not write to the folders and databases that it has here."""
+    paths = [path for name in _FOLDERS if os.path.isdir(path := os.path.join(base_dir, name))]
+    if len(paths) < len(_FOLDERS):
+        paths.append(base_dir)  # where the others will be
+    paths += [path for folder in _FOLDERS[:2] for path in glob.glob(_databases(base_dir, folder))]
+    closed = next((path for path in paths if not os.access(path, os.W_OK)), None)
+    if closed is not None and not _STORAGES & _configuration(base_dir).keys():
+        raise HomeError(
+            f"{shown(closed)} cannot be written to, and Dagster keeps its runs there. Ask its owner for "
+            "the right to write, or set DAGSTER_HOME to another folder (make DAGSTER_HOME=/a/folder …)."
+        )
+
+
+def _databases(base_dir: str, folder: str) -> str:
+    return os.path.join(glob.escape(base_dir), folder, "*.db")
+
+
+def _configuration(base_dir: str) -> dict[str, Any]:
+    try:
+        with open(os.path.join(base_dir, "dagster.yaml"), encoding="utf-8") as file:
+            return dict(yaml.safe_load(file) or {})
+    except OSError:
+        return {}
 
 
 def _exists(base_dir: str, name: str) -> bool:

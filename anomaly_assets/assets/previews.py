@@ -16,6 +16,7 @@ from anomaly_assets.assets.resources import WarehouseResource
 from anomaly_assets.assets.specs import FRESHNESS, OWNERS, code_references
 from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.warehouse.base import interrupted_queries
+from anomaly_assets.warehouse.schema import refuse_missing_tables
 
 _MOST_BYTES = bytes_within(MOST_PICTURE_CHARACTERS - 200 * len(SOURCE_DATASETS))
 
@@ -59,6 +60,7 @@ def contact_sheets(
         }
 
     with warehouse.warehouse.connect() as connection:
+        refuse_missing_tables(connection, "images", "image_tensors")
         pictures = new_pictures(context, dg.AssetKey("contact_sheets"), draw)
     return materialized(
         context, {**pictures, "folder": dg.MetadataValue.path(str(folder)), **facts}

@@ -20,6 +20,7 @@ from dagster._core.errors import DagsterHomeNotSetError, DagsterInvariantViolati
 from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
 from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
 
+from anomaly_assets.assets.home import HomeError
 from anomaly_assets.assets.reports import PICTURES_IN_RUN, latest_evaluation
 
 _ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
@@ -161,7 +162,7 @@ def main(arguments: list[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 1
-    except DagsterInvariantViolationError as error:
+    except (DagsterInvariantViolationError, HomeError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     kept = f", and {purged.needed} as old stay, because pages show them" if purged.needed else ""

@@ -24,6 +24,17 @@ _VERSION = "?versionId="
 _UNCACHED = {"use_listings_cache": False, "skip_instance_cache": True}
 
 
+def credentials_of(scheme: str) -> str:
+    """Return where the credentials of a store come from, as a part of a sentence."""
+    if scheme == "s3":
+        return "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, in the environment"
+    if scheme in ("az", "abfs", "abfss"):
+        return "AZURE_STORAGE_CONNECTION_STRING, or account name and key, in the environment"
+    if scheme in ("gs", "gcs"):
+        return "GOOGLE_APPLICATION_CREDENTIALS in the environment"
+    return "user and password in the address or in ~/.netrc"
+
+
 def open_client(scheme: str, netloc: str) -> Any:
     """Make the client of one store.
 

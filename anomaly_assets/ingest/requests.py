@@ -22,9 +22,14 @@ import fsspec
 import tenacity
 
 from anomaly_assets.datasets.names import HIDDEN, shown
-from anomaly_assets.ingest.clients import open_client
+from anomaly_assets.ingest.clients import credentials_of, open_client
 from anomaly_assets.ingest.downloads import Accept, Part, TooManyBytesError, download
-from anomaly_assets.ingest.roots import FileUnreadableError, RootError, too_large
+from anomaly_assets.ingest.roots import (
+    AccessDeniedError,
+    FileUnreadableError,
+    RootError,
+    too_large,
+)
 from anomaly_assets.warehouse.locations import shown_scheme
 
 ATTEMPTS = 4
@@ -264,7 +269,23 @@ class Store:
                     f"{self.uri} does not answer ({safe_text(error)}; asked {ATTEMPTS} times for "
                     f"{shown(path)}). What was loaded stays; run again when it is back."
                 ) from None
-            raise FileUnreadableError(f"{shown(path)}: {safe_text(error)}") from None
+            kind = AccessDeniedError if _is_denied(error) else FileUnreadableError
+            raise kind(f"{shown(path)}: {safe_text(error)}") from None
+
+    def refusal(self, what: str, error: FileUnreadableError) -> RootError:
+        """Make the error for a root that the store does not give.
+
+        Args:
+            what: What cannot be done with it.
+            error: What a request about the root raised.
+        """
+        reason = str(error).removeprefix(f"{shown(self.uri)}: ").rstrip(".")
+        advice = (
+            f" Check {credentials_of(self.scheme)}, and what they give the right to read."
+            if isinstance(error, AccessDeniedError)
+            else ""
+        )
+        return RootError(f"{self.uri} {what}: {reason}.{advice}")
 
 
 def _refusal_in(error: BaseException) -> RootError | None:
@@ -306,6 +327,18 @@ def _is_transient(error: BaseException) -> bool:
             return True
         seen = seen.__cause__
     return "TimeoutError" in type(error).__name__  # Python 3.10 has three of them
+
+
+def _is_denied(error: BaseException) -> bool:
+    """Whether a store refuses the credentials, or a client has found none."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if _status_of(seen) in (401, 403) or isinstance(seen, PermissionError):
+            return True
+        if "Credential" in type(seen).__name__:  # botocore and google-auth
+            return True
+        seen = seen.__cause__
+    return False
 
 
 def _status_of(error: BaseException) -> int | None:

@@ -38,6 +38,10 @@ class FileUnreadableError(OSError):
     """One file below a root could not be read; the root as a whole may be fine."""
 
 
+class AccessDeniedError(FileUnreadableError):
+    """A store wants other credentials, or those that it got have no right to read this."""
+
+
 class FileChangedError(FileUnreadableError):
     """A file is not the one that was listed: its bytes must not be stored under the listed version."""
 

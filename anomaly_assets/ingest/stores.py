@@ -74,7 +74,7 @@ class StoredArchive:
         try:
             info = self.store.request(lambda: self.store.filesystem.info(self._path), self.uri)
         except FileUnreadableError as error:
-            raise RootError(f"{self.uri} cannot be opened: {error}") from None
+            raise self.store.refusal("cannot be opened", error) from None
         if not info.get("size") or not info.get("partial", True):
             raise RootError(
                 f"{self.uri}: the server does not give parts of a file (no ranges). Download the "
@@ -139,7 +139,7 @@ class StoreRoot(Root):
         try:
             found = self._store.request(self._find, self.uri)
         except FileUnreadableError as error:
-            raise RootError(f"{self.uri} cannot be listed: {error}") from None
+            raise self._store.refusal("cannot be listed", error) from None
         if not found:
             raise RootError(f"{self.uri} does not exist, or is empty.")
         for path, info in found.items():

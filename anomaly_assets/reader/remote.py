@@ -52,7 +52,7 @@ def connect_remote(location: str, *, snapshot: str | None = None) -> tuple[Opene
 
             opened, snapshot_id = Opened(connect_motherduck(parsed), None, parsed.database), None
     except WarehouseError as error:
-        raise DatabaseError(str(error)) from None
+        raise DatabaseError(str(error)) from error.__cause__
     opened.connection.execute("SET threads = 1")  # others would only take its memory
     return opened, snapshot_id
 

@@ -6,14 +6,14 @@ The queries lie in `sql/checks/`; each returns `offender` and `detail`, and no r
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import duckdb
 
 from anomaly_assets.datasets import SOURCE_DATASETS, SourceDataset, official_counts
 from anomaly_assets.tensors.spec import TensorSpec
-from anomaly_assets.warehouse.schema import statement
+from anomaly_assets.warehouse.schema import statement, upstream_needed
 
 MOST_SHOWN = 20
 """Offenders that a finding names; all of them are counted."""
@@ -31,6 +31,7 @@ class Check:
         advice: What to do then; the rest of that sentence.
         blocking: Whether nothing may be published while it fails.
         of_images: Whether its offenders are ids of images, which can be shown.
+        of_decoded: Whether it is about what decoding found; else it is about what was loaded.
     """
 
     name: str
@@ -40,9 +41,13 @@ class Check:
     advice: str
     blocking: bool = False
     of_images: bool = False
+    of_decoded: bool = False
 
     def verdict(self, finding: Finding) -> str:
-        """What is wrong and what to do, in one sentence."""
+        """Return what is wrong and what to do, or that there is no data yet, in one sentence."""
+        if finding.empty:
+            missing = "image is decoded" if self.of_decoded else "file is loaded"
+            return f"Nothing to check yet: no {missing}."
         what = self.fault if finding.count == 1 else self.faults
         some = f" ({len(finding.shown)} of them are shown)" if finding.truncated else ""
         return f"{finding.count:,} {what}{some}: {self.advice}."
@@ -55,10 +60,12 @@ class Finding:
     Attributes:
         count: Number of offenders.
         shown: Up to `MOST_SHOWN` of them, as (offender, detail).
+        empty: Whether there is no offender because there is no data.
     """
 
     count: int
     shown: list[tuple[str, str | None]]
+    empty: bool = False
 
     @property
     def passed(self) -> bool:
@@ -112,6 +119,7 @@ TENSOR_CHECKS = (
         "tensors have another shape or transform than configured",
         "materialize image_tensors with the roots of all source datasets set",
         blocking=True,
+        of_decoded=True,
     ),
     Check(
         "masks_have_the_size_of_their_image",
@@ -120,6 +128,7 @@ TENSOR_CHECKS = (
         "masks have another size than their image",
         "replace them, because their tensors are resized all the same and may be shifted",
         of_images=True,
+        of_decoded=True,
     ),
     Check(
         "masks_are_binary",
@@ -128,6 +137,7 @@ TENSOR_CHECKS = (
         "masks have more than two grey values",
         "export them again without smoothing, because any value above zero counts as defective",
         of_images=True,
+        of_decoded=True,
     ),
     Check(
         "masks_are_not_empty",
@@ -136,6 +146,7 @@ TENSOR_CHECKS = (
         "masks have no defective pixel",
         "draw the defect, or delete the mask",
         of_images=True,
+        of_decoded=True,
     ),
     Check(
         "images_have_8_bits",
@@ -144,6 +155,7 @@ TENSOR_CHECKS = (
         "grey images have 16 bits",
         "convert them to 8 bits yourself, because values above 255 were cut off",
         of_images=True,
+        of_decoded=True,
     ),
 )
 REJECTED_CHECKS = (
@@ -153,6 +165,7 @@ REJECTED_CHECKS = (
         "file was rejected",
         "files were rejected",
         "replace them, and they are tried again",
+        of_decoded=True,
     ),
 )
 DUPLICATE_CHECKS = (
@@ -163,6 +176,7 @@ DUPLICATE_CHECKS = (
         "images lie in train and in test",
         "remove one copy, or a model is tested on what it was trained on",
         of_images=True,
+        of_decoded=True,
     ),
     Check(
         "contents_stay_in_one_category",
@@ -171,6 +185,7 @@ DUPLICATE_CHECKS = (
         "images lie in two categories",
         "remove the copy that is in the wrong one",
         of_images=True,
+        of_decoded=True,
     ),
 )
 STRAY_CHECKS = (
@@ -231,14 +246,16 @@ def blocking_findings(
     connection: duckdb.DuckDBPyConnection, spec: TensorSpec
 ) -> dict[str, Finding]:
     """Blocking checks on the warehouse that fail, by name."""
+    values = _values(None, spec)
     findings = {
-        check.name: evaluate(connection, check, spec=spec)
+        check.name: _found(connection, check, values)
         for check in (*IMAGES_CHECKS, *TENSOR_CHECKS)
         if check.blocking
     }
     return {name: finding for name, finding in findings.items() if not finding.passed}
 
 
+@upstream_needed()
 def evaluate(
     connection: duckdb.DuckDBPyConnection,
     check: Check,
@@ -253,13 +270,29 @@ def evaluate(
         check: Which property.
         source_dataset: For checks on one source dataset.
         spec: For the check on the configured shape.
+
+    Raises:
+        WarehouseError: The table that it checks does not exist yet.
     """
-    query = statement(connection, f"checks/{check.name}")
-    values: dict[str, Any] = {"source_dataset": source_dataset}
-    if spec is not None:
-        values |= {**asdict(spec), "transform": spec.transform}
-    if "$official" in query:
-        values["official"] = [asdict(count) for count in official_counts()]
-    parameters = {name: value for name, value in values.items() if f"${name}" in query}
-    rows = connection.execute(query, parameters).fetchall()
+    values = _values(source_dataset, spec)
+    finding = _found(connection, check, values)
+    data = "decoded" if check.of_decoded else "loaded"
+    return replace(finding, empty=finding.passed and not _rows(connection, data, values))
+
+
+def _values(source_dataset: str | None, spec: TensorSpec | None) -> dict[str, Any]:
+    of_spec = {**asdict(spec), "transform": spec.transform} if spec else {}
+    return {"source_dataset": source_dataset, **of_spec}
+
+
+def _found(connection: duckdb.DuckDBPyConnection, check: Check, values: dict[str, Any]) -> Finding:
+    rows = _rows(connection, f"checks/{check.name}", values)
     return Finding(len(rows), rows[:MOST_SHOWN])
+
+
+def _rows(connection: duckdb.DuckDBPyConnection, name: str, values: dict[str, Any]) -> list[Any]:
+    query = statement(connection, name)
+    if "$official" in query:
+        values = {**values, "official": [asdict(count) for count in official_counts()]}
+    parameters = {name: value for name, value in values.items() if f"${name}" in query}
+    return connection.execute(query, parameters).fetchall()

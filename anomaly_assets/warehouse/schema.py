@@ -47,6 +47,17 @@ def upstream_needed() -> Iterator[None]:
 
 
 @upstream_needed()
+def refuse_missing_tables(connection: duckdb.DuckDBPyConnection, *names: str) -> None:
+    """Raise if one of these tables and views does not exist yet.
+
+    Raises:
+        WarehouseError: One does not.
+    """
+    for name in names:
+        connection.execute(f"FROM {name} LIMIT 0")
+
+
+@upstream_needed()
 def refresh(connection: duckdb.DuckDBPyConnection, *names: str) -> None:
     """Make or remake tables and views, in the order given.
 

@@ -2,8 +2,10 @@
 
 import os
 import sqlite3
+import subprocess
+import sys
 import threading
-from contextlib import closing
+from contextlib import closing, nullcontext
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -23,8 +25,10 @@ from dagster._core.storage.schedules.schema import ScheduleStorageSqlMetadata
 from anomaly_assets.assets import home as home_module
 from anomaly_assets.assets.home import DagsterHome
 from anomaly_assets_tests.assets.environment import Environment
-from anomaly_assets_tests.assets.homes import new_home, opened, size
+from anomaly_assets_tests.assets.homes import PROJECT, new_home, opened, size
 from anomaly_assets_tests.assets.runs import run_job
+from anomaly_assets_tests.faults.command import Skip
+from anomaly_assets_tests.faults.outages import without_override
 
 DATABASES = ["history/event_log.db", "history/runs.db", "schedules/schedules.db"]
 
@@ -162,6 +166,58 @@ def test_a_home_that_was_created_before_is_opened_without_creating_anything(
     assert created == []
 
 
+@pytest.mark.parametrize(
+    ("used", "closed"),
+    [(False, ""), (True, "history"), (True, "history/event_log.db")],
+)
+def test_a_home_that_cannot_be_written_to_is_one_sentence(
+    environment: Environment, home: Path, tmp_path: Path, used: bool, closed: str
+) -> None:
+    with opened(home) if used else nullcontext():
+        pass
+    (home / closed).chmod(0o555)
+    command = ["dagster", "asset", "materialize", "-m", "anomaly_assets.definitions"]
+    code, said = _said_without_override(tmp_path, home, *command, "--select", "images")
+    message = (
+        f"{home / closed} cannot be written to, and Dagster keeps its runs there. Ask its owner for"
+    )
+    assert code == 1
+    assert said.rpartition("\nError: ")[2].startswith(message)
+    assert "Traceback" not in said
+    code, said = _said_without_override(tmp_path, home, "anomaly_assets.assets.purge")
+    assert code == 1
+    assert said.startswith(f"error: {message}")
+
+
+def test_make_says_the_same_of_a_home_that_it_cannot_make(tmp_path: Path) -> None:
+    wrapper = _without_override(tmp_path)
+    (tmp_path / "closed").mkdir(mode=0o555)
+    home = tmp_path / "closed" / "home"
+    command = [*wrapper, "make", f"DAGSTER_HOME={home}", "dagster-home"]
+    made = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
+    assert made.returncode == 2
+    assert made.stderr.startswith(
+        f"{home} cannot be written to, and Dagster keeps its runs there ("
+    )
+    assert made.stderr.count("\n") == 2  # the second is of make
+
+
+def test_a_home_with_another_storage_need_not_be_written_to(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    access = os.access
+    monkeypatch.setattr(
+        os, "access", lambda path, mode: path != str(home / "history") and access(path, mode)
+    )
+    (home / "history").mkdir()
+    with pytest.raises(home_module.HomeError, match="cannot be written to"):
+        opened(home)
+    with (home / "dagster.yaml").open("a") as file:
+        file.write(f"storage:\n  sqlite:\n    base_dir: {home.parent / 'elsewhere'}\n")
+    with opened(home) as instance:
+        assert instance.get_runs() == []
+
+
 def test_what_dagster_does_about_limits_is_what_the_configuration_says(home: Path) -> None:
     with opened(home) as instance:
         concurrency = instance.get_concurrency_config()
@@ -215,6 +271,20 @@ def test_an_unchanged_refresh_adds_at_most_300_kilobytes_to_the_home(
             sizes.append(size(home))
     grown = [after - before for before, after in pairwise(sizes)]
     assert max(grown) <= 300_000, grown
+
+
+def _without_override(work: Path) -> tuple[str, ...]:
+    try:
+        return without_override(work)
+    except Skip as reason:
+        pytest.skip(str(reason))
+
+
+def _said_without_override(work: Path, home: Path, *module: str) -> tuple[int, str]:
+    command = [*_without_override(work), sys.executable, "-m", *module]
+    environment = {**os.environ, "DAGSTER_HOME": str(home)}
+    done = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True)
+    return done.returncode, done.stderr
 
 
 def _job(fails: bool = False) -> dg.JobDefinition:

@@ -19,10 +19,12 @@ import duckdb
 import pytest
 from click.testing import CliRunner
 
+from anomaly_assets.assets import home
 from anomaly_assets.assets.interrupts import hearing_interrupts
 from anomaly_assets.tensors.spec import TensorSpec
 from anomaly_assets.warehouse.database import FileWarehouse
 from anomaly_assets.warehouse.publish import publish
+from anomaly_assets.warehouse.schema import refresh
 from anomaly_assets_tests.documents.scene import PROJECT, Ended, Scene, saying
 from anomaly_assets_tests.warehouse.project import SPEC
 
@@ -98,6 +100,13 @@ def _(scene: Scene) -> object:
 @saying('$DAGSTER_HOME "…" is not')
 def _(scene: Scene) -> object:
     return _instance(scene, str(scene.folder / "none"))
+
+
+@saying("… cannot be written to, and Dagster")
+def _(scene: Scene) -> object:
+    shutil.copy(PROJECT / "dagster.yaml", scene.folder)
+    scene.patch.setattr(home.os, "access", lambda *_: False)
+    return _instance(scene, str(scene.folder))
 
 
 @saying("Couldn't import module anomaly_assets.assets.home")
@@ -177,6 +186,12 @@ def _(scene: Scene) -> object:
     return f"{interrupted.typename}: {interrupted.value}"
 
 
+@saying("The warehouse has no … yet")
+def _(scene: Scene) -> object:
+    with FileWarehouse(scene.folder / "warehouse.duckdb").connect() as connection:
+        return refresh(connection, "samples")
+
+
 @saying("Nothing was published, because blocking")
 def _(scene: Scene) -> object:
     return publish(scene.project.warehouse, scene.folder / "new.duckdb", TensorSpec(16, 16, 3))
@@ -239,8 +254,8 @@ def _printed(scene: Scene, command: str, folder: Path | None = None) -> str:
     return printed
 
 
-def _instance(scene: Scene, home: str) -> object:
+def _instance(scene: Scene, folder: str) -> object:
     from dagster import DagsterInstance
 
-    scene.patch.setenv("DAGSTER_HOME", home)
+    scene.patch.setenv("DAGSTER_HOME", folder)
     return DagsterInstance.get()

@@ -30,7 +30,9 @@ def write_table(path: Path, rows: list[bytes | None]) -> None:
     path.unlink(missing_ok=True)
     with duckdb.connect(":memory:") as connection:
         connection.execute(f"ATTACH '{path}' AS written (ROW_GROUP_SIZE 2048)")
-        connection.execute("CREATE TABLE written.image_tensors (image_tensor BLOB)")
+        connection.execute(
+            "CREATE TABLE written.image_tensors (image_tensor BLOB USING COMPRESSION uncompressed)"
+        )
         connection.executemany(
             "INSERT INTO written.image_tensors VALUES (?)", [[blob] for blob in rows]
         )
@@ -83,6 +85,27 @@ def test_blobs_of_another_size_are_not_found(tmp_path: Path) -> None:
     write_table(path, [b"a" * 5000, b"a" * 5001])
     with pytest.raises(UnexpectedLayoutError, match="another size"):
         found_and_read(path, 5000, [0, 1])
+
+
+@pytest.mark.parametrize("rows", [[0], [1], [0, 1, 2]])
+def test_a_blob_that_goes_on_in_another_block_than_expected_is_not_read(
+    tmp_path: Path, rows: list[int]
+) -> None:
+    """Blocks in another order have the right checksums, and would give the pixels of two images."""
+    path, size = tmp_path / "table.duckdb", 2 * BLOCK
+    chance = np.random.default_rng(7)
+    write_table(path, [chance.bytes(size) for _ in range(3)])
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        with duckdb.connect(str(path), read_only=True) as connection:
+            found = find_blobs(connection, descriptor, "image_tensor", size)
+        first, second = found.blocks[:2]
+        found.next_block[[first, second]] = found.next_block[[second, first]]
+        arrays = np.zeros((len(rows), size), np.uint8)
+        with pytest.raises(UnexpectedLayoutError, match="goes on elsewhere"):
+            found.read(descriptor, np.array(rows, np.int64), arrays, np.arange(len(rows)))
+    finally:
+        os.close(descriptor)
 
 
 @pytest.fixture

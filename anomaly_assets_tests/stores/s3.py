@@ -48,6 +48,10 @@ class S3(Store):
     def delete(self, path: str) -> None:
         self._client().delete_object(Bucket="data", Key=path)
 
+    def paths(self, prefix: str) -> list[str]:
+        found = self._client().list_objects_v2(Bucket="data", Prefix=prefix)
+        return [each["Key"] for each in found["Contents"]]
+
     def _client(self) -> Any:
         if self._bucket is None:
             from botocore.session import Session

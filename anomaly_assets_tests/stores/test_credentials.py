@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 import traceback
 from collections.abc import Callable
@@ -23,6 +24,13 @@ from anomaly_assets_tests.stores.trees import (
     warehouse_in,
     zipped,
 )
+
+CREDENTIALS = {
+    "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+    "az": "AZURE_STORAGE_CONNECTION_STRING",
+    "http": "user and password in the address or in ~/.netrc",
+}
+"""What a store that refuses says is to be checked."""
 
 Servers = Callable[[str], Store]
 
@@ -61,13 +69,17 @@ def refusing(
 def test_a_wrong_secret_is_refused_and_not_repeated(refusing: Store, prefix: str) -> None:
     location = refusing.put_files(prefix, pictures())
     said = refusal(location)
-    assert f"{location} cannot be listed" in said
+    assert re.search(f"{location} cannot be listed: (?!{location}).+", said)
+    assert f". Check {CREDENTIALS[refusing.name]}" in said
     assert not seen_in(said, (*refusing.secrets, *refusing.wrong_environment().values()))
 
 
 @pytest.mark.parametrize("name", ["s3", "az"])
 def test_no_credentials_at_all_are_said_to_be_missing(servers: Servers, name: str) -> None:
-    assert "cannot be" in refusal(servers(name).location("something"))
+    said = refusal(servers(name).location("something"))
+    assert "cannot be" in said
+    if name == "s3":
+        assert f"cannot be listed: Unable to locate credentials. Check {CREDENTIALS[name]}" in said
 
 
 @pytest.mark.parametrize(("user", "password"), [("", ""), (web.USER, "wrong-password")])
@@ -77,6 +89,7 @@ def test_a_folder_with_a_password_is_closed_to_others(
     nginx.put_files(prefix, pictures())
     said = refusal(nginx.private(prefix, user, password))
     assert "401" in said
+    assert f"Check {CREDENTIALS['http']}" in said
     assert not seen_in(said, ("wrong-password", f"{web.USER}:"))
 
 

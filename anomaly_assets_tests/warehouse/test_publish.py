@@ -103,6 +103,24 @@ def published(published_once: tuple[Project, Publication], tmp_path: Path, targe
     return Project.at(tmp_path, published_once[0].roots_folder)
 
 
+def test_the_only_sample_of_a_source_dataset_does_not_leave_without_consent(
+    project: Project, target: Path
+) -> None:
+    def delete(condition: str) -> None:
+        with project.warehouse.connect() as connection:
+            for table in ("mvtec_ad.images", "image_tensors"):
+                connection.execute(f"DELETE FROM {table} WHERE {condition}")
+
+    only = "mvtec_ad/bottle/train/good/000.png"
+    delete(f"image_id LIKE 'mvtec_ad/%' AND image_id <> '{only}'")
+    give(project, target)
+    delete(f"image_id = '{only}'")
+    before = identity(target)
+    with pytest.raises(PublishRefusedError, match="would be lost: mvtec_ad would have 0 of 1"):
+        give(project, target)
+    assert identity(target) == before
+
+
 @pytest.mark.parametrize("name", ["anomaly.duckdb", "team.duckdb"])
 def test_the_contract_name_works_whatever_the_published_file_is_called(
     project: Project, target: Path, name: str

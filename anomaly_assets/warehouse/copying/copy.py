@@ -30,7 +30,7 @@ from anomaly_assets.warehouse.copying.destination import (
     verified,
 )
 from anomaly_assets.warehouse.copying.digests import TableDigest, same
-from anomaly_assets.warehouse.copying.source import SOURCE, attach_source
+from anomaly_assets.warehouse.copying.source import SOURCE, attach_source, explained_source
 from anomaly_assets.warehouse.database import FileWarehouse, refuse_ambiguous_name
 from anomaly_assets.warehouse.instance import rows_at_once
 from anomaly_assets.warehouse.locations import parse_location
@@ -113,7 +113,8 @@ def _both(source: str, warehouse: Warehouse) -> Iterator[duckdb.DuckDBPyConnecti
     with warehouse.connect(wide_rows=True) as connection:
         attach_source(connection, source)
         try:
-            yield connection
+            with explained_source(source):
+                yield connection
         finally:
             connection.execute(f"DETACH {SOURCE}")
 

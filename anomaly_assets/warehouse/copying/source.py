@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
 
 from anomaly_assets.warehouse.base import WarehouseError, sql_literal
 from anomaly_assets.warehouse.lake.connection import attach_published, prepare_for_lakes
+from anomaly_assets.warehouse.lake.explained import explained_lake
 from anomaly_assets.warehouse.locations import LakeLocation, LocationError, parse_location
 
 SOURCE = "source"
@@ -39,3 +42,18 @@ def attach_source(connection: duckdb.DuckDBPyConnection, location: str) -> None:
         connection.execute(f"ATTACH {path} AS {SOURCE} (READ_ONLY)")
     except duckdb.Error as error:
         raise WarehouseError(f"{parsed} cannot be opened: {str(error).splitlines()[0]}") from None
+
+
+@contextmanager
+def explained_source(location: str) -> Iterator[None]:
+    """Replace errors of DuckDB that are about the files of a lake which is read.
+
+    Raises:
+        WarehouseError: A data file cannot be had.
+    """
+    parsed = parse_location(location)
+    if not isinstance(parsed, LakeLocation):
+        yield
+        return
+    with explained_lake(parsed.name):
+        yield

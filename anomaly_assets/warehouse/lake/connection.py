@@ -14,6 +14,7 @@ import duckdb
 
 from anomaly_assets.warehouse.base import WarehouseError, sql_literal
 from anomaly_assets.warehouse.extensions import load_extensions
+from anomaly_assets.warehouse.lake.explained import explained_lake, is_expired
 from anomaly_assets.warehouse.locations import LakeLocation, parse_location
 
 PUBLISHED_VERSIONS = "published_versions"
@@ -45,6 +46,10 @@ class PublishedVersion:
 
     snapshot_id: str
     version: int
+
+
+class ExpiredVersionError(WarehouseError):
+    """A version of a lake is asked for that was given back."""
 
 
 def start_for_lakes() -> duckdb.DuckDBPyConnection:
@@ -93,6 +98,7 @@ def attach_lake(
         version: The version to read, instead of the newest.
 
     Raises:
+        ExpiredVersionError: The version is not in the lake any more.
         WarehouseError: It cannot be reached, does not exist, or its files are elsewhere.
     """
     secret = f"{name}_catalogue"
@@ -111,6 +117,9 @@ def attach_lake(
         stored = _data_path(instance, name)
         allow_store(instance, name, stored)
     except duckdb.Error as error:
+        if is_expired(error):
+            raise ExpiredVersionError(f"{location.name}: version {version} has expired.") from error
+        # Not chained: the original message may hold the whole connection string.
         raise WarehouseError(_why_not_attached(location, error)) from None
     if is_relative(stored) and not Path(stored).is_dir():
         instance.execute(f"DETACH {name}")
@@ -166,10 +175,19 @@ def attach_published(
 ) -> PublishedVersion:
     """Attach what was published on a lake, read-only; arguments and errors as of `connect_lake`."""
     attach_lake(instance, location, name, read_only=True)
-    published = published_versions(instance, name)
+    with explained_lake(location.name):
+        published = published_versions(instance, name)
     instance.execute(f"DETACH {name}")
     chosen = _chosen(location, published, snapshot)
-    attach_lake(instance, location, name, read_only=True, version=chosen.version)
+    try:
+        attach_lake(instance, location, name, read_only=True, version=chosen.version)
+    except ExpiredVersionError as error:
+        others = {each.snapshot_id[:12]: None for each in published if each != chosen}
+        raise LookupError(
+            f"{location.name}: snapshot {chosen.snapshot_id[:12]} has expired. Open another one "
+            f"({', '.join(others) or 'there is none'}), or materialize published_database, which publishes "
+            "what the lake holds now."
+        ) from error.__cause__
     return chosen
 
 
@@ -184,6 +202,12 @@ def published_versions(
     except duckdb.CatalogException:
         return []
     return [PublishedVersion(*row) for row in rows]
+
+
+def has_version(connection: duckdb.DuckDBPyConnection, name: str, version: int) -> bool:
+    """Return whether a version of a lake can be read, or has expired."""
+    query = f"SELECT 1 FROM ducklake_snapshots('{name}') WHERE snapshot_id = ?"  # noqa: S608
+    return bool(connection.execute(query, [version]).fetchall())
 
 
 def _chosen(

@@ -18,6 +18,7 @@ from anomaly_assets.warehouse.base import CATALOG
 from anomaly_assets.warehouse.lake.connection import (
     PUBLISHED_VERSIONS,
     PublishedVersion,
+    has_version,
     published_versions,
 )
 from anomaly_assets.warehouse.lake.warehouse import LakeWarehouse
@@ -143,4 +144,6 @@ class _Newest:
 
 def _newest(connection: duckdb.DuckDBPyConnection, warehouse: LakeWarehouse) -> _Newest:
     published = next(iter(published_versions(connection, CATALOG)), None)
+    if published and not has_version(connection, CATALOG, published.version):
+        published = None  # expired by other tools than ours; nobody can open it
     return _Newest(connection, warehouse.name, published)

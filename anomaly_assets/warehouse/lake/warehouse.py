@@ -24,6 +24,7 @@ import duckdb
 
 from anomaly_assets.warehouse.base import CATALOG, Log, RemoteWarehouse
 from anomaly_assets.warehouse.lake.connection import attach_lake, start_for_lakes
+from anomaly_assets.warehouse.lake.explained import explained_lake
 from anomaly_assets.warehouse.lake.folder import settled_folder
 from anomaly_assets.warehouse.lake.locks import LakeLocks
 from anomaly_assets.warehouse.locations import LakeLocation
@@ -82,6 +83,12 @@ class LakeWarehouse(RemoteWarehouse):
             if self._depth == 0:
                 self._stop()
                 self._locks.close()
+
+    @contextmanager
+    def connect(self, *, wide_rows: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
+        """See `RemoteWarehouse`; what is wrong with the files of the lake is a `WarehouseError`."""
+        with explained_lake(self.name), super().connect(wide_rows=wide_rows) as connection:
+            yield connection
 
     @contextmanager
     def refreshing(self, source_dataset: str, *, wait: bool = True) -> Iterator[bool]:

@@ -18,6 +18,7 @@ from pathlib import Path
 import duckdb
 
 from anomaly_assets.warehouse.base import sql_literal
+from anomaly_assets.warehouse.lake.explained import meaning
 from anomaly_assets.warehouse.locations import is_file
 from anomaly_assets.warehouse.publishing.held import HeldFile, identity
 
@@ -219,6 +220,8 @@ def explained(location: str) -> Iterator[None]:
 
 
 def _meaning(location: str, error: duckdb.Error) -> str:
+    if not is_file(location) and (sentence := meaning(location, error)):
+        return sentence
     said = str(error).partition("\n")[0].rstrip(".!")
     for fragment, advice in _ADVICE:
         if fragment in said:

@@ -1,0 +1,9 @@
+-- Whether any file is loaded: of one source dataset, or of all where $source_dataset is null.
+SELECT 1
+FROM (
+    SELECT source_dataset FROM <images> AS images
+    UNION ALL
+    SELECT source_dataset FROM <stray_files> AS stray_files
+) AS loaded
+WHERE source_dataset = coalesce($source_dataset, source_dataset)
+LIMIT 1;
