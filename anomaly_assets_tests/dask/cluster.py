@@ -47,12 +47,13 @@ class Cluster:
         environment: Mapping[str, str] | None = None,
         options: tuple[str, ...] = (),
         started_in: Path | None = None,
+        wrapper: tuple[str, ...] = (),
     ) -> subprocess.Popen[bytes]:
-        """Start a worker, without a nanny that would start it again."""
+        """Start a worker without a nanny, which would start it again; `wrapper` is a command to run it."""
         arguments = ["distributed.cli.dask_worker", f"tcp://{self.address}", "--host", "127.0.0.1"]
         arguments += ["--nthreads", str(threads), "--no-nanny", "--no-dashboard"]
         arguments += ["--memory-limit", "0", "--local-directory", str(self.folder), *options]
-        worker = _start(arguments, self.folder, environment, started_in)
+        worker = _start(arguments, self.folder, environment, started_in, wrapper)
         self.workers.append(worker)
         return worker
 
@@ -107,10 +108,11 @@ def _start(
     folder: Path,
     environment: Mapping[str, str] | None = None,
     started_in: Path | None = None,
+    wrapper: tuple[str, ...] = (),
 ) -> subprocess.Popen[bytes]:
     with open(folder / "log", "ab") as log:
         return subprocess.Popen(
-            [sys.executable, "-m", *arguments],
+            [*wrapper, sys.executable, "-m", *arguments],
             stdout=log,
             stderr=log,
             cwd=started_in,
