@@ -66,7 +66,7 @@ bench-dask: $(INSTALLED) ## Measure decoding on a local Dask cluster, and the co
 	unset DAGSTER_HOME; $(RUN) benchmarks.dask $(ARGS)
 	unset DAGSTER_HOME; $(RUN) benchmarks.scale --measure $(ARGS)
 
-faults: $(INSTALLED) ## Kill, crowd, starve and cancel the command; a quarter of an hour, writes a report
+faults: $(INSTALLED) ## Kill, crowd, starve and cancel the command; half an hour, writes a report
 	unset DAGSTER_HOME; $(RUN) anomaly_assets_tests.faults $(ARGS)
 
 faults-quick: $(INSTALLED) ## The short form of faults, two minutes
