@@ -53,15 +53,11 @@ def publish_version(
             publish_current_version(connection, content.snapshot_id)
         history = published_versions(connection, CATALOG)
         origin = provenance(connection, content.snapshot_id)
-    return Publication(
-        snapshot_id=content.snapshot_id,
-        written=content.written,
-        samples=content.samples,
-        provenance=origin,
-        location=warehouse.name,
+    return content.published(
+        origin,
+        warehouse.name,
         history=[{"snapshot_id": each.snapshot_id, "version": each.version} for each in history],
         details={"lake_version": history[0].version},
-        summaries=content.summaries,
     )
 
 

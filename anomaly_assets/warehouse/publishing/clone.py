@@ -37,14 +37,7 @@ def publish_clone(
             connection.commit()
             warehouse.clone(connection)
         origin = provenance(connection, content.snapshot_id)
-    return Publication(
-        snapshot_id=content.snapshot_id,
-        written=content.written,
-        samples=content.samples,
-        provenance=origin,
-        location=clone.location,
-        summaries=content.summaries,
-    )
+    return content.published(origin, clone.location)
 
 
 def differing_clone(warehouse: MotherDuckWarehouse) -> Differences:

@@ -77,25 +77,6 @@ class Published(Protocol):
 
 
 @dataclass(frozen=True)
-class Content:
-    """What a warehouse holds.
-
-    Attributes:
-        snapshot_id: Digest of the content.
-        written: False where this content was already published.
-        samples: Number of rows of `samples`.
-        row: The row of `snapshots` that records this publication once it is made.
-        summaries: Summary tables that were rebuilt, because a partial run had left them outdated.
-    """
-
-    snapshot_id: str
-    written: bool
-    samples: int
-    row: SnapshotRow
-    summaries: list[str]
-
-
-@dataclass(frozen=True)
 class Publication:
     """What publishing did.
 
@@ -118,6 +99,45 @@ class Publication:
     history: list[dict[str, str | int]] = field(default_factory=list)
     details: dict[str, int] = field(default_factory=dict)
     summaries: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a warehouse holds.
+
+    Attributes:
+        snapshot_id: Digest of the content.
+        written: False where this content was already published.
+        samples: Number of rows of `samples`.
+        row: The row of `snapshots` that records this publication once it is made.
+        summaries: Summary tables that were rebuilt, because a partial run had left them outdated.
+    """
+
+    snapshot_id: str
+    written: bool
+    samples: int
+    row: SnapshotRow
+    summaries: list[str]
+
+    def published(
+        self,
+        provenance: Mapping[str, Any],
+        location: str,
+        *,
+        history: list[dict[str, str | int]] | None = None,
+        details: dict[str, int] | None = None,
+    ) -> Publication:
+        """Describe what publishing this content did; see `Publication`."""
+        return Publication(
+            self.snapshot_id,
+            self.written,
+            self.samples,
+            provenance,
+            location,
+            history or [],
+            details or {},
+            self.summaries,
+        )
 
 
 @upstream_needed()

@@ -99,15 +99,11 @@ def publish_file(
             connection.commit()
             origin = provenance(connection, content.snapshot_id)
         discard_older(target, content.snapshot_id, keep_snapshots)
-        return Publication(
-            snapshot_id=content.snapshot_id,
-            written=content.written,
-            samples=content.samples,
-            provenance=origin,
-            location=str(target),
+        return content.published(
+            origin,
+            str(target),
             history=_history(target, content, origin),
             details={"file_bytes": target.stat().st_size},
-            summaries=content.summaries,
         )
 
 
