@@ -25,6 +25,7 @@ class Site:
         redirects: Path, or the beginning of one, to the target of a redirect.
         redirects_by: The header that holds the target.
         asked: Paths that were asked for.
+        ranges: Whether parts of a file are given; else all of it, whatever is asked for.
     """
 
     port: int = 0
@@ -33,6 +34,7 @@ class Site:
     redirects: dict[str, str] = field(default_factory=dict)
     redirects_by: str = "Location"
     asked: list[str] = field(default_factory=list)
+    ranges: bool = True
 
     def location(self, path: str, host: str = HOST) -> str:
         return f"http://{host}:{self.port}{path}"
@@ -59,7 +61,7 @@ def served() -> Iterator[Site]:
         def do_GET(self) -> None:
             status, headers, content = site.answer(unquote(self.path))
             asked = self.headers.get("Range")
-            if status == 200 and asked:
+            if status == 200 and asked and site.ranges:
                 start, _, end = asked.removeprefix("bytes=").partition("-")
                 whole, status = len(content), 206
                 last = min(int(end or whole - 1), whole - 1)

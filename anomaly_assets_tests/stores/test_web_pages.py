@@ -233,3 +233,12 @@ def test_control_characters_of_an_address_are_encoded_wherever_it_is_shown() -> 
     with pytest.raises(RootError) as caught:
         open_root("http://host/a\x1b[2J?x")
     assert str(caught.value).startswith("http://host/a%1B[2J: an address with a query")
+
+
+def test_an_archive_on_a_server_that_gives_no_parts_of_a_file_is_refused(
+    site: Site, tmp_path: Path
+) -> None:
+    site.files["/x.zip"] = zipped(tmp_path / "x.zip", {"1.png": b"1"}).read_bytes()
+    site.ranges = False
+    with pytest.raises(RootError, match=r"does not give parts of a file \(no ranges\)"):
+        listed(site.location("/x.zip"))
