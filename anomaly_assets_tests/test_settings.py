@@ -57,6 +57,8 @@ def test_everything_set_is_taken() -> None:
         refresh_cron="*/5 * * * *",
         sensor_seconds=5,
         lock_wait_seconds=90.0,
+        named_size=(256, 320),
+        named_channels=1,
     )
 
 
