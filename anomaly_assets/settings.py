@@ -19,6 +19,8 @@ from anomaly_assets.warehouse.locations import (
 )
 
 _MOST_PORT = 65535
+_KEPT_SNAPSHOT = re.compile(r"\.[0-9a-f]{12}(\.[^./]*)?$")
+"""How an older snapshot beside a published database is called; see `publishing.snapshots.kept_path`."""
 
 
 class SettingsError(ValueError):
@@ -135,7 +137,16 @@ def _warehouse(text: str) -> str:
             f"ANOMALY_WAREHOUSE={shown_scheme(text)}: use the path of a DuckDB file, ducklake:postgres:…, "
             "or md:NAME."
         )
+    if is_file(text):
+        _refuse_what_is_no_file("ANOMALY_WAREHOUSE", text)
     return text
+
+
+def _refuse_what_is_no_file(name: str, text: str) -> None:
+    if os.path.isdir(text):
+        raise SettingsError(f"{name}={text!r} is a folder: use the path of a DuckDB file in it.")
+    if os.path.exists(text) and not os.path.isfile(text):  # to open a pipe waits for ever
+        raise SettingsError(f"{name}={text!r} is no file: use the path of a DuckDB file.")
 
 
 def _database(values: Mapping[str, str], name: str, default: str) -> Path:
@@ -145,8 +156,12 @@ def _database(values: Mapping[str, str], name: str, default: str) -> Path:
             f"{name}: use the path of a DuckDB file. A lake and MotherDuck publish where they are; "
             "they belong into ANOMALY_WAREHOUSE."
         )
-    if os.path.isdir(text):
-        raise SettingsError(f"{name}={text!r} is a folder: use the path of a DuckDB file in it.")
+    _refuse_what_is_no_file(name, text)
+    if text.endswith((".lock", ".holder", ".wal")) or _KEPT_SNAPSHOT.search(text):
+        raise SettingsError(
+            f"{name}={text!r}: files of this name lie beside a database and belong to it (its lock, its "
+            "log, an older snapshot). Use another name; copy an older snapshot to keep it."
+        )
     return Path(text)
 
 

@@ -263,6 +263,19 @@ def test_people_read_where_a_run_with_the_same_variables_publishes(
     assert published_database(values) == read
 
 
+@pytest.mark.parametrize("name", ["w.duckdb.lock", "w.duckdb.wal", "a.0123456789ab.duckdb"])
+def test_a_published_database_has_no_name_of_what_lies_beside_one(name: str) -> None:
+    with pytest.raises(SettingsError, match="lie beside a database and belong to it"):
+        Settings.from_environment({"ANOMALY_DATABASE": f"/share/{name}"})
+
+
+@pytest.mark.parametrize("variable", ["ANOMALY_DATABASE", "ANOMALY_WAREHOUSE"])
+def test_a_pipe_is_refused_which_would_be_waited_for(tmp_path: Path, variable: str) -> None:
+    os.mkfifo(tmp_path / "pipe.duckdb")
+    with pytest.raises(SettingsError, match="is no file: use the path of a DuckDB file"):
+        Settings.from_environment({variable: str(tmp_path / "pipe.duckdb")})
+
+
 def test_a_published_database_that_is_a_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SettingsError) as raised:
         Settings.from_environment({"ANOMALY_DATABASE": str(tmp_path)})

@@ -29,6 +29,7 @@ from anomaly_assets.warehouse.source_datasets import (
     is_loss,
     note_consent,
     record_listing,
+    sample_counts,
     stored_datasets,
 )
 
@@ -178,6 +179,12 @@ def reconcile(
         size = _Size.of(catalog, loaded, categories, stored)
         if stored and stored.from_samples and not from_samples:
             _refuse_part_of_samples(dataset, categories)
+        elif stored and categories and stored.root_uri not in (None, root.uri):
+            raise UnknownCategoryError(
+                f"{dataset.title} is loaded from {stored.root_uri}, and {dataset.root_variable} names "
+                f"{root.uri}: load all of its categories from there once. Rows of two roots would be "
+                "recorded as rows of one."
+            )
         if not allow_shrink:
             _refuse_shrinking(dataset, root.uri, catalog, size)
         tables = {
@@ -193,7 +200,7 @@ def reconcile(
         if found.any_change or stored is None or stored.from_samples != from_samples:
             with warehouse.writing():
                 take_over(connection)
-                _record(connection, dataset, found, size, catalog, from_samples, run_id)
+                _record(connection, dataset, found, size, from_samples, run_id)
         return found
 
 
@@ -245,14 +252,13 @@ def _record(
     dataset: SourceDataset,
     found: Reconciliation,
     size: _Size,
-    catalog: Catalog,
     from_samples: bool,
     run_id: str | None,
 ) -> None:
     most_images, most_samples = size.mark, None
     if size.is_loss:  # which was allowed, or it would have been refused
         most_images = size.after
-        most_samples = _decoded(connection, catalog)
+        most_samples = _expected_samples(connection, dataset.name, size)
         note_consent(connection, dataset.name, "shrunk_root", size.after, run_id)
     record_listing(
         connection,
@@ -264,14 +270,14 @@ def _record(
     )
 
 
-def _decoded(connection: duckdb.DuckDBPyConnection, catalog: Catalog) -> int:
-    """Count the listed images that have a tensor: those that stay samples."""
-    connection.register("listed", catalog.images.select(["image_id"]))
-    try:
-        query = "SELECT count(*) FROM listed SEMI JOIN image_tensors USING (image_id)"
-        return int(connection.execute(query).fetchall()[0][0])
-    finally:
-        connection.unregister("listed")
+def _expected_samples(connection: duckdb.DuckDBPyConnection, name: str, size: _Size) -> int:
+    """Return the mark of samples after a consent: the share of the images that was usable before.
+
+    The consent is to fewer images; that these can then no longer be decoded needs another one.
+    """
+    stored = stored_datasets(connection).get(name)
+    samples = max(stored.most_samples if stored else 0, sample_counts(connection).get(name, 0))
+    return min(size.after, round(size.after * samples / max(size.mark, 1)))
 
 
 def category_scope(categories: Sequence[str]) -> str:

@@ -59,8 +59,9 @@ def current_sheets(
     if kept is not None:
         small, files = kept
         return ContactSheets(small, files, images, drawn=False)
-    note = folder / "drawn.json"
-    note.unlink(missing_ok=True)
+    note, older = folder / "drawn.json", _noted_files(folder)
+    if older:  # the list stays, without a digest that could be found again
+        write_file(note, json.dumps({"files": older}).encode())
     drawn = {
         name: sheets.write_full_sheets(sheets.picked_samples(connection, found), folder, name)
         for name, found in keys.items()
@@ -71,8 +72,12 @@ def current_sheets(
         (folder / f"{name}.webp").unlink(missing_ok=True)
     for name, content in small.items():
         write_file(folder / f"{name}.webp", content)
-    if files:
-        lying = [path.relative_to(folder).as_posix() for path in files]
+    lying = [path.relative_to(folder).as_posix() for path in files]
+    for path in {*older} - {*lying}:  # and nothing else: somebody may keep pictures there
+        (folder / path).unlink(missing_ok=True)
+    if not files:
+        note.unlink(missing_ok=True)
+    else:
         noted = json.dumps({"digest": digest, "files": lying, "small": [*small]})
         # Else a power cut could leave the note, and sheets that are empty and never drawn again.
         sync_tree(folder)
@@ -81,6 +86,17 @@ def current_sheets(
 
 
 _PICKED = (sheets.MOST_PER_KIND, sheets.PER_DEFECT_TYPE)
+
+
+def _noted_files(folder: Path) -> list[str]:
+    """Return the sheets that were drawn here before, as far as they are noted."""
+    try:
+        files = json.loads((folder / "drawn.json").read_text("utf-8"))["files"]
+        return [
+            path for path in files if not Path(path).is_absolute() and ".." not in Path(path).parts
+        ]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
 
 
 def _kept(folder: Path, digest: str) -> tuple[dict[str, bytes], list[Path]] | None:

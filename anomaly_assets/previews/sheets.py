@@ -265,7 +265,7 @@ def _small_sheet(overview: Overview, most_bytes: int) -> bytes:
 
 
 def write_full_sheets(samples: Iterable[Sample], folder: Path, source_dataset: str) -> FullSheets:
-    """Write `<source_dataset>.jpg` and `<source_dataset>/<category>.jpg`, and remove older ones.
+    """Write `<source_dataset>.jpg` and `<source_dataset>/<category>.jpg`.
 
     One category is held at a time, and a few images of the first ones.
 
@@ -294,9 +294,6 @@ def write_full_sheets(samples: Iterable[Sample], folder: Path, source_dataset: s
     overview = Overview(shown, max(0, categories - MOST_CATEGORIES))
     if shown:
         keep(folder / f"{source_dataset}.jpg", _overview(overview, PER_KIND))
-    for path in [folder / f"{source_dataset}.jpg", *below.glob("*.jpg")]:
-        if path not in files:
-            path.unlink(missing_ok=True)
     return FullSheets(files, overview)
 
 

@@ -33,6 +33,9 @@ from anomaly_assets.tensors import decoder
 from anomaly_assets.tensors.spec import TensorSpec
 
 PNG_ONLY = ("PNG",)
+MAX_SIDE = 256 * 1024
+"""Of a picture: resizing takes 50 bytes for each pixel of a side, and 2 GB for one of 44 million."""
+
 MAX_PIXELS = 64 * 1024 * 1024
 """Images above this are rejected before any pixel is decoded (official ones have 1,048,576)."""
 
@@ -181,6 +184,8 @@ class _opened:
         width, height = self._image.size
         if width * height > MAX_PIXELS:
             raise UnusableImageError("too_many_pixels", f"{width}x{height}, above {MAX_PIXELS}.")
+        if max(width, height) > MAX_SIDE:
+            raise UnusableImageError("too_long", f"{width}x{height}, a side above {MAX_SIDE}.")
         return self._image
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:

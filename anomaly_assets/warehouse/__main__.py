@@ -6,6 +6,8 @@ import argparse
 import sys
 from functools import partial
 
+import duckdb
+
 from anomaly_assets.arguments import at_least
 from anomaly_assets.settings import Settings, SettingsError
 from anomaly_assets.warehouse.base import WarehouseBusyError, WarehouseError
@@ -51,6 +53,10 @@ def main(arguments: list[str] | None = None) -> int:
         WarehouseError,
     ) as error:
         print(f"error: {error}", file=sys.stderr)
+        return 1
+    except (OSError, duckdb.IOException) as error:
+        said = str(error).splitlines()[0]
+        print(f"error: {said}. Run it again to go on where it was.", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("stopped; run it again to go on where it was", file=sys.stderr)

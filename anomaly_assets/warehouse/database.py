@@ -99,8 +99,14 @@ class FileWarehouse(Warehouse):
     @contextmanager
     def locked(self) -> Iterator[FileWarehouse]:
         """Hold the warehouse against other runs; see `Warehouse`."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._acquire()
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._acquire()
+        except OSError as error:
+            raise WarehouseError(
+                f"The warehouse cannot be written: {error.strerror}: '{error.filename}'. Name a place that "
+                "can be written to in ANOMALY_WAREHOUSE, and in ANOMALY_DATABASE for what is published."
+            ) from error
         if self._lock.lock_counter == 1:
             # Nobody else loads now, so this is of a load that was killed.
             shutil.rmtree(self.pipelines_folder, ignore_errors=True)

@@ -19,6 +19,7 @@ from anomaly_assets.warehouse.tensor_shape import TENSOR_SHAPE
 IDENTITY = "identity"
 OWNERS = "owners"
 PUBLISHED_FILES = "published_files"
+INTENDED = "intended_publication"
 UNFINISHED_COPY = "unfinished_copy"
 """Table of a database that a copy has begun, and no run has written to since."""
 
@@ -62,7 +63,7 @@ def read_owners(connection: duckdb.DuckDBPyConnection) -> dict[str, int] | None:
 
 def make_publication(connection: duckdb.DuckDBPyConnection, owned_by: Iterable[str]) -> None:
     """Turn a copy of a warehouse into a published file that these warehouses own."""
-    for name in (IDENTITY, PUBLISHED_FILES, TENSOR_SHAPE):
+    for name in (IDENTITY, PUBLISHED_FILES, INTENDED, TENSOR_SHAPE):
         connection.execute(f"DROP TABLE IF EXISTS {name}")
     connection.execute(f"CREATE OR REPLACE TABLE {OWNERS} {_OWNERS_COLUMNS}")
     now = datetime.now(timezone.utc)

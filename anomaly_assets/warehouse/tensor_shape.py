@@ -14,6 +14,7 @@ import duckdb
 from anomaly_assets.settings import Settings
 from anomaly_assets.tensors.spec import TensorSpec
 from anomaly_assets.warehouse.base import WarehouseError
+from anomaly_assets.warehouse.source_datasets import stored_datasets
 
 TENSOR_SHAPE = "tensor_shape"
 
@@ -46,8 +47,12 @@ def spec_for(
 
 
 def record_spec(connection: duckdb.DuckDBPyConnection, spec: TensorSpec) -> None:
-    """Record the shape that the tensors will have; write nothing where it is recorded."""
-    if _read(connection) == spec:
+    """Record the shape that the tensors will have; write nothing where it is recorded.
+
+    Samples of the repository have none to keep: a newcomer may try sizes.
+    """
+    held = stored_datasets(connection).values()
+    if _read(connection) == spec or all(dataset.from_samples for dataset in held):
         return
     connection.begin()
     connection.execute(
@@ -60,17 +65,17 @@ def record_spec(connection: duckdb.DuckDBPyConnection, spec: TensorSpec) -> None
 
 
 def _recorded(connection: duckdb.DuckDBPyConnection) -> TensorSpec | None:
-    """Return the shape to keep; None while there are no tensors, or none but of samples of the repository.
+    """Return the shape to keep; None while nothing but samples of the repository was ever decoded.
 
     An older release did not record it: there it is the shape of most tensors.
     """
+    if (recorded := _read(connection)) is not None:
+        return recorded
     try:
         found = connection.execute(_HELD).fetchone()
     except duckdb.CatalogException:  # there is no catalogue yet
         return None
-    if found is None:
-        return None
-    return _read(connection) or TensorSpec(*found[:3])
+    return TensorSpec(*found[:3]) if found else None
 
 
 def _read(connection: duckdb.DuckDBPyConnection) -> TensorSpec | None:

@@ -141,6 +141,58 @@ def test_a_consent_that_could_not_be_published_at_once_holds_for_the_next_run(
     assert published(bolts) == 5
 
 
+def test_a_consent_to_fewer_images_is_none_to_losing_those_as_well(bolts: Environment) -> None:
+    """They had new names, so none had a tensor yet: the consent to 10 images published 1."""
+    for path in images(bolts)[:10]:
+        path.unlink()
+    (bolts.mvtec_ad / "bolt").rename(bolts.mvtec_ad / "screw")
+    for path in images(bolts)[1:]:
+        path.write_bytes(LFS_POINTER)
+    run = run_job(run_config=shrink_config("mvtec_ad"))
+    assert "mvtec_ad would have 1 of 10" in str(run.failures)
+    assert published(bolts) == 20
+    for path in images(bolts):
+        write_image(bolts.mvtec_ad, str(path.relative_to(bolts.mvtec_ad)))
+    assert run_job().success
+    assert published(bolts) == 10
+
+
+def test_one_category_of_another_root_does_not_join_those_of_the_first(
+    bolts: Environment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All rows were recorded as rows of the second root."""
+    shutil.copytree(bolts.mvtec_ad, tmp_path / "second")
+    monkeypatch.setenv("MVTEC_AD_ROOT", str(tmp_path / "second"))
+    run = run_job(run_config={"ops": {"mvtec_ad": {"config": {"categories": ["bolt"]}}}})
+    assert "load all of its categories from there once" in run.failures["mvtec_ad"]
+    assert run_job().success
+
+
+def test_samples_of_the_repository_never_take_the_place_of_data(
+    bolts: Environment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fresh checkout without variables, with `adopt`, replaced 17 images by 62 samples."""
+    for dataset in SOURCE_DATASETS.values():
+        monkeypatch.delenv(dataset.root_variable)
+    fresh = tmp_path / "fresh"
+    write_pictures(
+        fresh / "data/samples/mvtec_ad", *(f"bolt/train/good/{n:03}.png" for n in range(30))
+    )
+    write_pictures(fresh / "data/samples/dagm_2007", "Class1/Train/0001.PNG")
+    monkeypatch.chdir(fresh)
+    monkeypatch.setenv("ANOMALY_WAREHOUSE", str(fresh / "warehouse.duckdb"))
+    adopt = {"ops": {"published_database": {"config": {"adopt": True}}}}
+    failure = run_job(run_config=adopt).failures["published_database"]
+    assert (
+        "holds data of named roots (mvtec_ad), and this warehouse nothing but the samples"
+        in failure
+    )
+    assert published(bolts) == 20
+    both = {"ops": {"published_database": {"config": {"adopt": True, "allow_shrink": True}}}}
+    assert run_job(run_config=both).success
+    assert published(bolts) == 31
+
+
 def test_a_lost_warehouse_does_not_publish_one_image_over_twenty(bolts: Environment) -> None:
     bolts.warehouse.unlink()
     for path in images(bolts)[1:]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dagster as dg
 import pytest
 
+from anomaly_assets import forget
 from anomaly_assets_tests.assets.environment import Environment
 from anomaly_assets_tests.assets.runs import CHANGE_SHAPE, run_job, run_selection
 
@@ -90,3 +91,20 @@ def test_publishing_and_checks_alone_are_refused_as_well(another_machine: Enviro
     assert REFUSED in run.failures["published_database"]
     checks = dg.AssetSelection.checks_for_assets(dg.AssetKey("image_tensors"))
     assert REFUSED in run_selection(checks).failures["image_tensors_checks"]
+
+
+@pytest.mark.parametrize("how", ["renamed", "forgotten"])
+def test_the_shape_stays_when_all_images_have_other_ids_or_were_forgotten(
+    tiny: Environment, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """Both made 256 x 256 of it, without a word."""
+    monkeypatch.setenv("DAGM_2007_ROOT", "")
+    assert run_job().success
+    monkeypatch.delenv("ANOMALY_IMAGE_SIZE")
+    if how == "renamed":
+        for number, category in enumerate(sorted(tiny.mvtec_ad.iterdir())):
+            category.rename(tiny.mvtec_ad / f"part {number}")
+    else:
+        assert forget.main(["mvtec_ad"]) == 0
+    assert run_job().success
+    assert tiny.query(SHAPES) == [(32, 32, 3)]

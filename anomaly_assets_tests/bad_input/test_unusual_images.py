@@ -107,6 +107,7 @@ LOADED: dict[str, tuple[bytes, str, UInt8Array]] = {
 
 REJECTED: dict[str, tuple[bytes, str]] = {
     "60,000 x 60,000": (header(60_000, 60_000) + chunk(b"IDAT", ZEROS) + END, "too_many_pixels"),
+    "1 x 64 millions": (header(1, 64_000_000) + chunk(b"IDAT", ZEROS) + END, "too_long"),
     "1 x 2 milliards": (header(1, 2**31 - 1) + chunk(b"IDAT", ZEROS) + END, "too_many_pixels"),
     "no width": (header(0, 16) + chunk(b"IDAT", ZEROS) + END, "damaged_image"),
     "a compressed text of 50 MB": (

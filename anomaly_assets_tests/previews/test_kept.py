@@ -104,3 +104,18 @@ def test_a_damaged_note_is_no_note(project: Project, tmp_path: Path, note: str) 
     sheets_of(project, folder)
     (folder / "drawn.json").write_text(note)
     assert sheets_of(project, folder).drawn
+
+
+def test_pictures_of_others_in_the_folder_stay(project: Project, tmp_path: Path) -> None:
+    folder = tmp_path / "sheets"
+    theirs = folder / "mvtec_ad" / "mine.jpg"
+    theirs.parent.mkdir(parents=True)
+    theirs.write_bytes(b"a picture of somebody")
+    first = sheets_of(project, folder)
+    [removed] = [path for path in PICTURES if path.startswith("bolt")][:1]
+    category = removed.partition("/")[0]
+    project.rows(f"DELETE FROM mvtec_ad.images WHERE category = '{category}'")
+    second = sheets_of(project, folder)
+    assert {*second.files} < {*first.files}
+    assert not any(path.exists() for path in {*first.files} - {*second.files})
+    assert theirs.read_bytes() == b"a picture of somebody"

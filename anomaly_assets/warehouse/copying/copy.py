@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -115,8 +115,13 @@ def _both(source: str, warehouse: Warehouse) -> Iterator[duckdb.DuckDBPyConnecti
         try:
             with explained_source(source):
                 yield connection
-        finally:
-            connection.execute(f"DETACH {SOURCE}")
+        except BaseException:
+            with suppress(duckdb.Error):  # in the middle of a transaction: it would hide the cause
+                connection.rollback()
+            with suppress(duckdb.Error):
+                connection.execute(f"DETACH {SOURCE}")
+            raise
+        connection.execute(f"DETACH {SOURCE}")
 
 
 def _copy_all(source: str, warehouse: Warehouse, log: Log) -> int:

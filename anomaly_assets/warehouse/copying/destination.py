@@ -19,6 +19,7 @@ from anomaly_assets.warehouse.copying.source import SOURCE
 from anomaly_assets.warehouse.database import FileWarehouse, catalog_name
 from anomaly_assets.warehouse.identity import (
     IDENTITY,
+    INTENDED,
     OWNERS,
     PUBLISHED_FILES,
     UNFINISHED_COPY,
@@ -30,8 +31,17 @@ from anomaly_assets.warehouse.motherduck import MotherDuckWarehouse
 from anomaly_assets.warehouse.publishing.snapshots import newest_snapshot
 from anomaly_assets.warehouse.schema import ALIAS_SCHEMA
 from anomaly_assets.warehouse.source_datasets import sample_counts, stored_names
+from anomaly_assets.warehouse.tensor_shape import TENSOR_SHAPE
 
-_OF_ONE_PLACE = (PUBLISHED_VERSIONS, IDENTITY, OWNERS, PUBLISHED_FILES, UNFINISHED_COPY)
+_OF_ONE_PLACE = (
+    PUBLISHED_VERSIONS,
+    IDENTITY,
+    OWNERS,
+    PUBLISHED_FILES,
+    INTENDED,
+    TENSOR_SHAPE,
+    UNFINISHED_COPY,
+)
 """Tables that are not copied: a copy is another warehouse, and published elsewhere."""
 
 

@@ -23,8 +23,27 @@ def attach_source(connection: duckdb.DuckDBPyConnection, location: str) -> None:
     Raises:
         LocationError: The location makes no sense.
         LookupError: Nothing is published there.
-        WarehouseError: It cannot be opened.
+        WarehouseError: It cannot be opened, or is a database of something else.
     """
+    _attach(connection, location)
+    found = connection.execute(
+        "SELECT table_name FROM duckdb_tables() WHERE database_name = ? AND schema_name = 'main'",
+        [SOURCE],
+    ).fetchall()
+    if not {("image_tensors",), ("snapshots",)} <= {*found}:
+        connection.execute(f"DETACH {SOURCE}")
+        raise WarehouseError(
+            f"{_shown(location)} is no database of this project: it has no tables image_tensors and "
+            "snapshots. Name a published database, a warehouse or a lake."
+        )
+
+
+def _shown(location: str) -> str:
+    parsed = parse_location(location)
+    return str(parsed) if isinstance(parsed, Path) else parsed.name
+
+
+def _attach(connection: duckdb.DuckDBPyConnection, location: str) -> None:
     parsed = parse_location(location)
     if isinstance(parsed, LakeLocation):
         prepare_for_lakes(connection)

@@ -19,6 +19,10 @@ _MEANINGS = (
         "many publications stay.",
     ),
     (
+        r"""No magic bytes found[^\n]*'(?P<what>[^']+)'""",
+        "its data file {what} is damaged. Restore it from a backup, or make the lake again.",
+    ),
+    (
         r"""Cannot open file "(?P<what>[^"]+)": No such file|'(?P<address>[^']+)'[^\n]*HTTP 404""",
         "its data file {what} is missing. Look whether its folder or bucket is mounted and complete, and "
         "restore what is missing.",

@@ -6,6 +6,7 @@ that is started elsewhere, and two lakes in one folder would remove each other's
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,22 @@ def settled_folder(
         _make_absolute(query)
     elif folder is not None:
         _refuse_folder_of_another(instance, folder, name)
+        if "://" not in folder:
+            _make_folder(Path(folder), name)
     return folder
+
+
+def _make_folder(folder: Path, name: str) -> None:
+    """Make it before the lake, which would remember for ever a folder that cannot be written to."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise WarehouseError(
+            f"{name} was not made: its folder {folder} cannot be written to ({error.strerror}). Name "
+            "another one in ANOMALY_LAKE_DATA, or mend that."
+        ) from None
 
 
 def _make_absolute(query: Query) -> None:
@@ -71,9 +87,9 @@ def _refuse_folder_of_another(instance: duckdb.DuckDBPyConnection, folder: str, 
 
 
 def _folder_with_files(_: duckdb.DuckDBPyConnection, folder: str) -> str | None:
-    if any(Path(folder).rglob(_FILES)):
+    if any(Path(folder).resolve().rglob(_FILES)):
         return folder
-    for parent in Path(folder).parents:  # a lake removes what is below its folder, too
+    for parent in Path(folder).resolve().parents:  # a lake removes what is below its folder, too
         if any(parent.glob(f"main/*/{_FILES}")):
             return str(parent)
     return None

@@ -17,7 +17,11 @@ from anomaly_assets.tensors.spec import TensorSpec
 from anomaly_assets.warehouse.checks import blocking_findings
 from anomaly_assets.warehouse.database import table_exists
 from anomaly_assets.warehouse.identity import ensure_identity, take_over
-from anomaly_assets.warehouse.publishing.provenance import SnapshotRow, was_published
+from anomaly_assets.warehouse.publishing.provenance import (
+    SnapshotRow,
+    time_of_publication,
+    was_published,
+)
 from anomaly_assets.warehouse.schema import (
     refresh_outdated,
     row_count,
@@ -26,6 +30,7 @@ from anomaly_assets.warehouse.schema import (
 )
 from anomaly_assets.warehouse.source_datasets import (
     Loss,
+    StoredDataset,
     is_loss,
     note_consent,
     read_consents,
@@ -182,7 +187,8 @@ def checked_content(
         or bool(_differing(counts, published))
     )
     counts.pop("snapshots")  # this very publication adds a row
-    row = SnapshotRow(snapshot_id, run_id, ensure_identity(connection), counts)
+    time = time_of_publication(connection)
+    row = SnapshotRow(snapshot_id, run_id, ensure_identity(connection), counts, time)
     if written:
         set_sample_marks(connection, marks)  # before it is copied: the copy carries them
     return Content(snapshot_id, written, counts["samples"], row, summaries)
@@ -215,6 +221,8 @@ def _accepted_marks(
     """
     counts = sample_counts(connection)
     stored = stored_datasets(connection)
+    if not allow_shrink:
+        _refuse_samples_for_data(stored, published)
     marks = {name: held.most_samples for name, held in stored.items() if not held.from_samples}
     lifted: set[str] = set()
     if not published.adopted:
@@ -238,7 +246,20 @@ def _accepted_marks(
     return {
         name: counts.get(name, 0) if name in lost else max(mark, counts.get(name, 0))
         for name, mark in marks.items()
+        if name not in stored or not stored[name].from_samples
     }
+
+
+def _refuse_samples_for_data(stored: Mapping[str, StoredDataset], published: Published) -> None:
+    """Refuse to replace data by the samples of the repository, whose datasets have the same names."""
+    named = sorted(published.marks())
+    if named and stored and all(dataset.from_samples for dataset in stored.values()):
+        raise PublishRefusedError(
+            f"Nothing was published: {published.location} holds data of named roots "
+            f"({', '.join(named)}), and this warehouse nothing but the samples of the repository. Name the "
+            "roots of the data, such as MVTEC_AD_ROOT. If samples are to take the place of the data, "
+            f"{consent('allow_shrink')}"
+        )
 
 
 def consent(option: str) -> str:

@@ -43,13 +43,14 @@ from anomaly_assets.warehouse.publishing.snapshots import (
 )
 from anomaly_assets.warehouse.publishing.target import (
     Target,
+    note_intention,
     opened_target,
     recognised,
     record_publication,
     target_lock,
 )
 from anomaly_assets.warehouse.schema import ALIAS_SCHEMA, ensure_tables
-from anomaly_assets.warehouse.source_datasets import stored_names
+from anomaly_assets.warehouse.source_datasets import read_consents, stored_names
 
 COMPACT_RATIO = 1.05
 """Up to this size, relative to its live content, a warehouse is copied as it is."""
@@ -84,6 +85,7 @@ def publish_file(
                 connection, spec, published, run_id, allow_shrink=allow_shrink
             )
             if content.written:
+                note_intention(connection, content.snapshot_id)
                 owned_by = {ensure_identity(connection), *(published.owners or ())}
                 with _copied(
                     connection, warehouse.path, target, content.row, owned_by, spec.tensor_bytes
@@ -115,12 +117,14 @@ def differing_file(warehouse: FileWarehouse, target: Path) -> Differences:
 
 
 def _import_history(connection: duckdb.DuckDBPyConnection, found: Target) -> None:
-    """Take over rows of `snapshots` that the target has and the warehouse lacks.
+    """Take over rows of `snapshots` and `consents` that the target has and the warehouse lacks.
 
     They come from another owner of the target, or from a run that was killed between the swap and its note.
+    A consent that the target does not carry lifts a mark, so one that was used once must stay in the file.
     """
     known = {row[0] for row in connection.execute("SELECT snapshot_id FROM snapshots").fetchall()}
-    if found.snapshot_ids <= known:
+    consents = found.consents() - read_consents(connection)
+    if found.snapshot_ids <= known and not consents:
         return
     connection.execute(f"ATTACH {sql_literal(str(found.path))} AS target (READ_ONLY)")
     try:
@@ -128,6 +132,12 @@ def _import_history(connection: duckdb.DuckDBPyConnection, found: Target) -> Non
             "INSERT INTO snapshots BY NAME FROM target.main.snapshots AS published "
             "WHERE snapshot_id NOT IN (SELECT snapshot_id FROM snapshots)"
         )
+        if consents:
+            connection.execute(
+                "INSERT INTO consents BY NAME FROM target.main.consents "
+                "WHERE (source_dataset, consented_at) NOT IN "
+                "(SELECT (source_dataset, consented_at) FROM consents)"
+            )
     finally:
         connection.execute("DETACH target")
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import duckdb
@@ -22,14 +22,28 @@ class SnapshotRow:
         run_id: The run that publishes it.
         warehouse_id: Identity of the warehouse.
         row_counts: Table to its number of rows.
-        published_at: When it is published, in UTC.
+        published_at: When it is published, in UTC; see `time_of_publication`.
     """
 
     snapshot_id: str
     run_id: str | None
     warehouse_id: str
     row_counts: Mapping[str, int]
-    published_at: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
+    published_at: datetime
+
+
+def time_of_publication(connection: duckdb.DuckDBPyConnection) -> datetime:
+    """Return the time of a publication: now, or just after the newest one.
+
+    The newest row of `snapshots` names what a file holds, and the clock of another machine, or of this one
+    an hour ago, may have been ahead.
+    """
+    [(newest,)] = connection.execute("SELECT epoch_us(max(published_at)) FROM snapshots").fetchall()
+    now = datetime.now(timezone.utc)
+    if newest is None:
+        return now
+    after = datetime(1970, 1, 1, tzinfo=timezone.utc) + timedelta(microseconds=newest + 1)
+    return max(now, after)
 
 
 def note_snapshot(connection: duckdb.DuckDBPyConnection, row: SnapshotRow) -> None:

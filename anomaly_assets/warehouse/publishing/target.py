@@ -16,8 +16,13 @@ from pathlib import Path
 import duckdb
 
 from anomaly_assets.atomic import TargetBusyError, only_writer
-from anomaly_assets.warehouse.base import Log, WarehouseBusyError
-from anomaly_assets.warehouse.identity import PUBLISHED_FILES, ensure_identity, read_owners
+from anomaly_assets.warehouse.base import Log, WarehouseBusyError, sql_literal
+from anomaly_assets.warehouse.identity import (
+    INTENDED,
+    PUBLISHED_FILES,
+    ensure_identity,
+    read_owners,
+)
 from anomaly_assets.warehouse.publishing.content import PublishRefusedError, consent
 from anomaly_assets.warehouse.publishing.snapshots import Snapshot, attached, newest_noted
 from anomaly_assets.warehouse.schema import row_count
@@ -163,15 +168,15 @@ def recognised(found: Target, connection: duckdb.DuckDBPyConnection, *, adopt: b
             is_own = bool(ours & found.snapshot_ids)
         else:
             is_own = identity in found.owners
-        if is_own:
+        if is_own and not _is_later(connection, found, identity):
             return found
     elif recorded_id := _unchanged_since_publication(connection, found.path):
         return replace(found, problem=None, recorded_id=recorded_id)
     if adopt:
         return replace(found, adopted=True)
     raise PublishRefusedError(
-        f"Nothing was published: {found.path} {found.problem or _whose(found)}. It is left as it is. Name "
-        f"another file in ANOMALY_DATABASE, or, to replace it on purpose, {consent('adopt')}"
+        f"Nothing was published: {found.path} {found.problem or _whose(found, identity)}. It is left as it "
+        f"is. Name another file in ANOMALY_DATABASE, or, to replace it on purpose, {consent('adopt')}"
     )
 
 
@@ -233,11 +238,42 @@ def _why_not_opened(error: duckdb.Error) -> str:
     return f"cannot be opened ({_first_line(error)})"
 
 
-def _whose(found: Target) -> str:
+def _is_later(connection: duckdb.DuckDBPyConnection, found: Target, identity: str) -> bool:
+    """Return whether a file comes from this warehouse, which does not know of it.
+
+    It is a copy of the one that published it, made with `cp`, or a backup of it.
+    """
+    if found.snapshot is None or found.snapshot.warehouse_id != identity:
+        return False
+    known = {row[0] for row in connection.execute("SELECT snapshot_id FROM snapshots").fetchall()}
+    return found.snapshot.snapshot_id not in {*known, _intended(connection)}
+
+
+def note_intention(connection: duckdb.DuckDBPyConnection, snapshot_id: str) -> None:
+    """Record what is about to be published: a kill may come after the swap, and before its note."""
+    if _intended(connection) != snapshot_id:
+        made = f"CREATE OR REPLACE TABLE {INTENDED} AS SELECT {sql_literal(snapshot_id)} AS snapshot_id"
+        connection.execute(made)
+
+
+def _intended(connection: duckdb.DuckDBPyConnection) -> str | None:
+    try:
+        found = connection.execute(f"SELECT snapshot_id FROM {INTENDED}").fetchone()  # noqa: S608
+    except duckdb.CatalogException:
+        return None
+    return str(found[0]) if found else None
+
+
+def _whose(found: Target, identity: str) -> str:
     if found.snapshot is None:
         return "was made by another warehouse of this project and records no publication"
     published = f"{found.snapshot.published_at:%Y-%m-%d %H:%M UTC}"
     maker = found.snapshot.warehouse_id
+    if maker == identity:
+        return (
+            f"was published on {published}, with {found.row_count('samples'):,} samples, by a later state "
+            "of this warehouse, or by a copy of it that was not made by the command `copy`"
+        )
     which = f" ({maker[:12]})" if maker else ""
     return (
         f"was published by another warehouse{which} on {published}, with "

@@ -11,10 +11,12 @@ import pytest
 
 from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.ingest.source import load
+from anomaly_assets.warehouse.base import WarehouseError
 from anomaly_assets.warehouse.copying import copy as copying
 from anomaly_assets.warehouse.copying.copy import CopyError, copy_database
 from anomaly_assets.warehouse.publish import publish
 from anomaly_assets.warehouse.removal import forget
+from anomaly_assets.warehouse.tensor_shape import record_spec
 from anomaly_assets_tests.disk import record_calls
 from anomaly_assets_tests.faults.content import read_content
 from anomaly_assets_tests.warehouse.project import SPEC, Project
@@ -183,3 +185,21 @@ def test_a_run_makes_an_unfinished_copy_its_own(
     run(project)
     with project.warehouse.connect() as connection:
         assert ("unfinished_copy",) not in connection.execute("SHOW TABLES").fetchall()
+
+
+def test_a_warehouse_that_records_what_belongs_to_it_alone_is_copied(
+    project: Project, tmp_path: Path
+) -> None:
+    """What says which publication comes next, and which shape tensors have, was copied to no table."""
+    publish(project.warehouse, project.folder / "anomaly.duckdb", SPEC)
+    with project.warehouse.connect() as connection:
+        record_spec(connection, SPEC)
+    copy_database(str(project.warehouse.path), str(tmp_path / "copy.duckdb"), log=quiet)
+    assert count(tmp_path / "copy.duckdb") == [(9,)]
+
+
+def test_a_database_of_something_else_is_not_copied(tmp_path: Path) -> None:
+    with duckdb.connect(str(tmp_path / "other.duckdb")) as connection:
+        connection.execute("CREATE TABLE customers AS SELECT 1 AS id")
+    with pytest.raises(WarehouseError, match="other.duckdb is no database of this project"):
+        copy_database(str(tmp_path / "other.duckdb"), str(tmp_path / "copy.duckdb"), log=quiet)

@@ -105,3 +105,26 @@ def test_a_prefix_that_another_lake_uses_is_refused(
     with pytest.raises(WarehouseError, match="is new, and s3://.* holds the files of another lake"):
         made(other, folder)
     made(one, folder)
+
+
+def test_a_folder_that_cannot_be_made_makes_no_lake(lake: Lake, tmp_path: Path) -> None:
+    """Its catalogue remembered the folder for ever."""
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(WarehouseError, match="was not made: its folder .* cannot be written to"):
+        made(lake, str(tmp_path / "file"))
+    made(lake, str(tmp_path / "folder"))
+
+
+def test_a_link_into_the_folder_of_another_lake_is_refused(
+    lake: Lake,
+    postgres: Postgres,
+    environment: Environment,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made(lake, str(tmp_path / "theirs"))
+    (tmp_path / "theirs" / "inner").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "theirs" / "inner")
+    second = new_lake(environment, postgres, str(tmp_path / "link"), monkeypatch)
+    with pytest.raises(WarehouseError, match="holds the files of another lake"):
+        made(second, str(tmp_path / "link"))

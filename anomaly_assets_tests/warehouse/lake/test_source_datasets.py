@@ -8,7 +8,11 @@ from anomaly_assets.warehouse.base import WarehouseError
 from anomaly_assets.warehouse.lake.connection import attach_lake, start_for_lakes
 from anomaly_assets.warehouse.lake.publish import publish_version
 from anomaly_assets.warehouse.publish import PublishRefusedError
-from anomaly_assets.warehouse.publishing.provenance import SnapshotRow, note_snapshot
+from anomaly_assets.warehouse.publishing.provenance import (
+    SnapshotRow,
+    note_snapshot,
+    time_of_publication,
+)
 from anomaly_assets.warehouse.removal import forget, remove_samples
 from anomaly_assets_tests.warehouse.lake.lakes import Lake
 from anomaly_assets_tests.warehouse.project import SPEC
@@ -42,7 +46,8 @@ def test_losing_samples_needs_consent(copied: Lake) -> None:
 
 def test_a_publication_that_a_kill_cut_in_two_is_not_listed(copied: Lake) -> None:
     with copied.warehouse().connect() as connection:
-        note_snapshot(connection, SnapshotRow("never published", None, "", {}))
+        row = SnapshotRow("never published", None, "", {}, time_of_publication(connection))
+        note_snapshot(connection, row)
         connection.execute("UPDATE image_tensors SET run_id = 'another'")
     published = publish_version(copied.warehouse(), SPEC)
     listed = [row[0] for row in copied.rows("SELECT snapshot_id FROM snapshots")]

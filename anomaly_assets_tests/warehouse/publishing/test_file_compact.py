@@ -57,7 +57,7 @@ def no_allowance(monkeypatch: pytest.MonkeyPatch) -> None:
 def schema_of(path: Path) -> list[list[tuple]]:
     with duckdb.connect(str(path), read_only=True) as connection:
         found = [connection.execute(query).fetchall() for query in (COLUMNS, COMMENTS)]
-    of_one_place = {"identity", "owners", "published_files"}
+    of_one_place = {"identity", "owners", "published_files", "intended_publication"}
     return [[row for row in rows if not of_one_place & set(row[:2])] for rows in found]
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from anomaly_assets.reader import list_snapshots, open_samples
 from anomaly_assets.warehouse.base import WarehouseBusyError, WarehouseError
 from anomaly_assets.warehouse.database import FileWarehouse
 from anomaly_assets.warehouse.publish import PublishRefusedError, publish
@@ -278,3 +279,64 @@ def test_a_database_of_something_else_is_no_warehouse(tmp_path: Path) -> None:
     ):
         ensure_tables(connection)
     assert path.read_bytes() == before
+
+
+def test_a_copy_of_a_warehouse_by_cp_and_a_restored_backup_replace_nothing(
+    project: Project, target: Path, tmp_path: Path
+) -> None:
+    """Both have the identity of the owner, and old content took the place of new content."""
+    give(project, target)
+    backup = tmp_path / "backup"
+    backup.mkdir()
+    shutil.copyfile(project.warehouse.path, backup / "warehouse.duckdb")
+    older = Project.at(backup, project.roots_folder)
+    assert not give(older, target)  # the same content
+    project.rows(CHANGE.format("second"))
+    give(project, target)
+    before = state(target.parent)
+    older.rows(CHANGE.format("third"))
+    with pytest.raises(
+        PublishRefusedError, match="by a later state of this warehouse, or by a copy"
+    ):
+        give(older, target)
+    assert state(target.parent) == before
+    assert give(older, target, adopt=True)
+    with pytest.raises(
+        PublishRefusedError, match="by a later state of this warehouse, or by a copy"
+    ):
+        give(project, target)
+
+
+def test_the_newest_snapshot_is_the_last_that_was_published_whatever_the_clock_says(
+    project: Project, target: Path
+) -> None:
+    """After a clock that was ahead, files had the id of an older content until its time had come."""
+    give(project, target)
+    project.rows("UPDATE snapshots SET published_at = published_at + INTERVAL 1 HOUR")
+    for run in ("second", "third"):
+        project.rows(CHANGE.format(run))
+        published = publish(project.warehouse, target, SPEC, keep_snapshots=1)
+        assert list_snapshots(target)[0].snapshot_id == published.snapshot_id
+        with open_samples(target) as samples:
+            assert samples.snapshot_id == published.snapshot_id
+
+
+def test_a_consent_of_one_owner_lifts_the_mark_of_another_no_second_time(
+    project: Project, other: Project, target: Path
+) -> None:
+    give(other, target)
+    give(project, target, adopt=True)
+    fewer = (
+        "DELETE FROM image_tensors WHERE image_id NOT IN (SELECT min(image_id) FROM image_tensors)"
+    )
+    project.rows(fewer)
+    project.rows(
+        "DELETE FROM mvtec_ad.images WHERE image_id NOT IN (SELECT image_id FROM image_tensors)"
+    )
+    project.rows(
+        "DELETE FROM dagm_2007.images WHERE image_id NOT IN (SELECT image_id FROM image_tensors)"
+    )
+    publish(project.warehouse, target, SPEC, allow_shrink=True)
+    assert give(other, target)
+    with pytest.raises(PublishRefusedError, match="samples would be lost"):
+        give(project, target)
