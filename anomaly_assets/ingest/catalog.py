@@ -74,6 +74,10 @@ STRAY_FILES_SCHEMA = pa.schema(
 
 _FILES_PER_REPORT = 100
 
+_MISSING = "declared_but_missing"
+_MOST_MISSING = 10_000
+"""Of one labels file: ten times as many as the largest official one names. All of them took gigabytes."""
+
 Progress = Callable[[int], None]
 """Called with the number of files that a listing has found so far."""
 
@@ -246,11 +250,15 @@ class _Listing:
         for record, _ in self.labels:
             labels = declared.get((record.category, record.split))
             folder = record.relative_path.rsplit("/", 2)[0]
-            for name in labels.label_index_of if labels else ():
-                path = f"{folder}/{normalized(name)}"
-                if path.casefold() not in listed:
-                    detail = f"named in {shown(record.relative_path)}"
-                    self.stray(path, "declared_but_missing", detail)
+            missing = [
+                path
+                for name in (labels.label_index_of if labels else ())
+                if (path := f"{folder}/{normalized(name)}").casefold() not in listed
+            ]
+            for path in missing[:_MOST_MISSING]:
+                self.stray(path, _MISSING, f"named in {shown(record.relative_path)}")
+            if (more := len(missing) - _MOST_MISSING) > 0:
+                self.stray(record.relative_path, _MISSING, f"names {more:,} more that are missing")
 
 
 def _image_rows(

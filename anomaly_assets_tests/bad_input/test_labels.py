@@ -186,7 +186,7 @@ def test_the_largest_labels_are_read_in_seconds_and_told_in_few_words(
         detail = f"malformed_labels: {count} lines not understood: {shown}"
         assert found.shown == [(LABELS, detail)]
     else:
-        assert found.count == count
+        assert found.count == 10_000 + 1 < count  # and one that says how many more
         assert len(found.shown) == 20
         assert {detail for _, detail in found.shown} == {check_detail + LABELS}
 

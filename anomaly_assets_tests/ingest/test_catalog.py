@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from anomaly_assets.ingest import catalog as catalog_module
 from anomaly_assets.ingest.catalog import IMAGES_SCHEMA, STRAY_FILES_SCHEMA, listing_digest
 from anomaly_assets.ingest.roots import open_root
 from anomaly_assets_tests.ingest.trees import (
@@ -218,6 +219,19 @@ def test_a_declared_image_without_a_file_is_named(tmp_path: Path) -> None:
             "detail": "named in Class1/Train/Label/Labels.txt",
         }
     ]
+
+
+def test_a_labels_file_that_names_ever_more_missing_images_is_bounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four of them with 380,000 lines each took 3.4 GB."""
+    monkeypatch.setattr(catalog_module, "_MOST_MISSING", 1)
+    write_dagm(tmp_path)
+    for path in (tmp_path / "Class1/Train").glob("*.PNG"):
+        path.unlink()
+    strays = strays_of("dagm_2007", tmp_path)
+    assert strays["Class1/Train/Label/Labels.txt"] == "declared_but_missing"
+    assert len([reason for reason in strays.values() if reason == "declared_but_missing"]) == 2
 
 
 def test_labels_that_are_not_understood_name_their_lines(tmp_path: Path) -> None:
