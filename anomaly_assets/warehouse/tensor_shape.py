@@ -96,7 +96,9 @@ _HELD = """
 SELECT height, width, channels, count(*) AS tensors
 FROM image_tensors
 SEMI JOIN (
-    SELECT image_id FROM images JOIN source_datasets USING (source_dataset) WHERE NOT from_samples
-) AS held USING (image_id)
+    -- The version too: own images may have the names of samples that were decoded before.
+    SELECT image_id, file_version FROM images JOIN source_datasets USING (source_dataset)
+    WHERE NOT from_samples
+) AS held USING (image_id, file_version)
 GROUP BY ALL ORDER BY tensors DESC, height, width, channels LIMIT 1
 """
