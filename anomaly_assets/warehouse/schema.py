@@ -15,6 +15,7 @@ from anomaly_assets.warehouse.database import table_exists
 from anomaly_assets.warehouse.identity import ensure_identity
 from anomaly_assets.warehouse.source_datasets import register_loaded, stored_names
 from anomaly_assets.warehouse.tables import CATALOGUE_TABLES, TABLES, Columns, Table
+from anomaly_assets.warehouse.tensor_shape import record_loaded
 
 ALIAS_SCHEMA = "anomaly"
 """Schema of views that give every harmonised table its contract name, `anomaly.<table>`."""
@@ -179,6 +180,8 @@ def ensure_tables(connection: duckdb.DuckDBPyConnection) -> None:
     if "snapshots" not in missing:
         _add_columns(connection, "snapshots")
     register_loaded(connection)
+    if "source_datasets" in missing:
+        record_loaded(connection)
 
 
 def _add_columns(connection: duckdb.DuckDBPyConnection, name: str) -> None:

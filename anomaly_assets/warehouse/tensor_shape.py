@@ -7,6 +7,7 @@ until somebody changes the warehouse on purpose.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import astuple
 
 import duckdb
@@ -32,7 +33,7 @@ def spec_for(
     Raises:
         WarehouseError: The warehouse has another shape; the message says how to change it on purpose.
     """
-    recorded = _recorded(connection)
+    recorded = _read(connection)
     if recorded is None:
         return settings.tensor_spec
     asked = settings.tensor_spec_over(recorded)
@@ -64,18 +65,11 @@ def record_spec(connection: duckdb.DuckDBPyConnection, spec: TensorSpec) -> None
     connection.commit()
 
 
-def _recorded(connection: duckdb.DuckDBPyConnection) -> TensorSpec | None:
-    """Return the shape to keep; None while nothing but samples of the repository was ever decoded.
-
-    An older release did not record it: there it is the shape of most tensors.
-    """
-    if (recorded := _read(connection)) is not None:
-        return recorded
-    try:
-        found = connection.execute(_HELD).fetchone()
-    except duckdb.CatalogException:  # there is no catalogue yet
-        return None
-    return TensorSpec(*found[:3]) if found else None
+def record_loaded(connection: duckdb.DuckDBPyConnection) -> None:
+    """Record the shape of most tensors in a warehouse of a release that did not record it."""
+    with suppress(duckdb.CatalogException):  # there is no catalogue yet
+        if found := connection.execute(_HELD).fetchone():
+            record_spec(connection, TensorSpec(*found[:3]))
 
 
 def _read(connection: duckdb.DuckDBPyConnection) -> TensorSpec | None:
@@ -96,9 +90,7 @@ _HELD = """
 SELECT height, width, channels, count(*) AS tensors
 FROM image_tensors
 SEMI JOIN (
-    -- The version too: own images may have the names of samples that were decoded before.
-    SELECT image_id, file_version FROM images JOIN source_datasets USING (source_dataset)
-    WHERE NOT from_samples
-) AS held USING (image_id, file_version)
+    SELECT image_id FROM images JOIN source_datasets USING (source_dataset) WHERE NOT from_samples
+) AS held USING (image_id)
 GROUP BY ALL ORDER BY tensors DESC, height, width, channels LIMIT 1
 """

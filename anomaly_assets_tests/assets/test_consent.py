@@ -228,9 +228,11 @@ def test_samples_leave_with_the_first_run_that_lists_a_named_root(
     assert shipped.query(SAMPLES) == [("dagm_2007", 5), ("mvtec_ad", 6)]
     flags = "SELECT source_dataset, from_samples FROM anomaly.source_datasets ORDER BY ALL"
     assert shipped.query(flags) == [("dagm_2007", True), ("mvtec_ad", True)]
-    # One image of one's own, with another size of the tensors, and the other dataset left out; it has the
-    # name of a sample.
-    write_pictures(shipped.mvtec_ad, "bolt/train/good/000.png")
+    # One image of one's own, with another size of the tensors, and the other dataset left out; it is a
+    # copy of a sample, so that what is decoded of it has the right version.
+    sample = "bolt/train/good/000.png"
+    (shipped.mvtec_ad / sample).parent.mkdir(parents=True)
+    shutil.copy2(Path("data/samples/mvtec_ad") / sample, shipped.mvtec_ad / sample)
     monkeypatch.setenv("MVTEC_AD_ROOT", str(shipped.mvtec_ad))
     monkeypatch.setenv("DAGM_2007_ROOT", "")
     monkeypatch.setenv("ANOMALY_IMAGE_SIZE", "16")

@@ -83,6 +83,7 @@ def test_a_warehouse_of_a_release_that_did_not_record_it_keeps_its_shape(
 ) -> None:
     with another_machine.open_warehouse() as connection:
         connection.execute("DROP TABLE tensor_shape")
+        connection.execute("DROP TABLE source_datasets")
     assert REFUSED in run_job().failures["image_tensors"]
 
 
