@@ -214,6 +214,7 @@ def _(checkout: Checkout, block: Block, _: pytest.FixtureRequest) -> None:
 )
 def _(checkout: Checkout, block: Block, request: pytest.FixtureRequest) -> None:
     theirs = _copied_roots(checkout, request)["/data/mvtec_anomaly_detection"]
+    checkout.run("make materialize", MVTEC_AD_ROOT=theirs)
     for category in ("bolt", "woven"):
         next(Path(theirs).glob(f"{category}/train/good/*.png")).unlink()
     checkout.run(block.text.replace("bottle", "woven"), MVTEC_AD_ROOT=theirs)
