@@ -58,7 +58,7 @@ def everything(project: Project, target: Path) -> list[list[tuple[Any, ...]]]:
                 """
                 SELECT schema_name || '.' || table_name FROM duckdb_tables()
                 WHERE database_name = 'warehouse' AND NOT ends_with(schema_name, '_staging')
-                AND table_name NOT IN ('identity', 'published_files')
+                AND table_name NOT IN ('identity', 'published_files', 'intended_publication')
                 UNION ALL
                 SELECT 'main.' || view_name FROM duckdb_views()
                 WHERE database_name = 'warehouse' AND schema_name = 'main' AND NOT internal
