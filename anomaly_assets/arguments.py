@@ -13,7 +13,7 @@ def whole_number(text: str, least: int) -> int:
     """Return the number that a text is.
 
     Args:
-        text: What somebody gave.
+        text: An argument, or the value of a variable.
         least: The smallest number that makes sense.
 
     Raises:

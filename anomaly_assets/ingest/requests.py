@@ -330,7 +330,7 @@ def _is_transient(error: BaseException) -> bool:
 
 
 def _is_denied(error: BaseException) -> bool:
-    """Whether a store refuses the credentials, or a client has found none."""
+    """Return whether a store refuses the credentials, or a client has found none."""
     seen: BaseException | None = error
     while seen is not None:
         if _status_of(seen) in (401, 403) or isinstance(seen, PermissionError):
