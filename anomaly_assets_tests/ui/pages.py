@@ -16,7 +16,7 @@ from anomaly_assets_tests.ui.server import Server
 GROUPS = ("mvtec_ad", "dagm_2007", "harmonised", "summaries", "shared")
 SHOW = "[Show Markdown]"
 _RUN_MILLISECONDS = 90_000
-_AUTOMATIONS = 3
+_AUTOMATIONS = ("scheduled_refresh", "mvtec_ad_files_changed", "dagm_2007_files_changed")
 _OPENING_MILLISECONDS = 500  # in which a dialog grows to its size
 
 
@@ -100,10 +100,11 @@ class Ui:
     def automation(self, name: str) -> Locator:
         """The switch of a schedule or a sensor, on the page of all of them."""
         switch = self.page.locator("[class*=formatSwitch]")
-        expect(switch).to_have_count(_AUTOMATIONS)  # each is a spinner at first
-        return (
-            self.page.locator("div").filter(has_text=name).filter(has=switch).last.locator(switch)
-        )
+        expect(switch).to_have_count(len(_AUTOMATIONS))  # each is a spinner at first
+        row = self.page.locator("div").filter(has_text=name).filter(has=switch)
+        for other in set(_AUTOMATIONS) - {name}:  # while a row is made anew, only the whole table
+            row = row.filter(has_not_text=other)  # has a switch and this name
+        return row.last.locator(switch)
 
     def switch(self, name: str) -> None:
         """Switch a schedule or a sensor on, or off again."""
