@@ -112,13 +112,11 @@ def _check(warehouse: FileWarehouse, spec: TensorSpec) -> None:
     for group in groups:
         with warehouse.connect() as connection:
             ensure_tables(connection)
-            for check in group:
-                checks.evaluate(connection, check, spec=spec)
+            list(checks.evaluate(connection, *group, spec=spec))
     for name in SOURCE_DATASETS:
         for group in (checks.STRAY_CHECKS, checks.CATALOGUE_CHECKS[name]):
             with warehouse.connect() as connection:
-                for check in group:
-                    checks.evaluate(connection, check, source_dataset=name)
+                list(checks.evaluate(connection, *group, source_dataset=name))
 
 
 def main() -> None:

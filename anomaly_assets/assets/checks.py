@@ -48,18 +48,12 @@ def asset_checks(
         spec = warehouse.tensor_spec if of_tensors else None
         with alone(), warehouse.warehouse.connect() as connection:
             ensure_tables(connection)
-            for check in checks:
-                if check.name in selected:
-                    finding = quality.evaluate(
-                        connection,
-                        check,
-                        source_dataset=source_dataset,
-                        spec=spec,
-                    )
-                    pictures = _pictures(
-                        context, asset, check, finding, connection, warehouse, folder
-                    )
-                    yield _result(asset, check, finding, pictures)
+            chosen = [check for check in checks if check.name in selected]
+            for check, finding in quality.evaluate(
+                connection, *chosen, source_dataset=source_dataset, spec=spec
+            ):
+                pictures = _pictures(context, asset, check, finding, connection, warehouse, folder)
+                yield _result(asset, check, finding, pictures)
 
     return run_checks
 

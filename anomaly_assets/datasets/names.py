@@ -53,6 +53,8 @@ def normalized_forms_of(name: str) -> set[str]:
 
 def as_text(path: str) -> str:
     """Return a path as valid Unicode, for tables: bytes that are not UTF-8 become hexadecimal."""
+    if path.isascii():  # nearly always, and known without looking at the letters
+        return path
     return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 

@@ -107,6 +107,7 @@ IMAGE_SUFFIX = ".png"
 
 _JUNK_NAMES = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini"})
 _JUNK_STEMS = frozenset({"readme", "license", "licence"})
+_UNSAFE_FOLDERS = frozenset({"", ".", ".."})
 _JUNK_FOLDERS = frozenset({"__macosx", "$recycle.bin", "system volume information"})
 
 
@@ -116,8 +117,9 @@ def is_junk(parts: list[str]) -> bool:
     Hidden files and folders (a leading dot, which covers `.DS_Store` and AppleDouble `._000.png`)
     count as junk. An image is never junk because of its stem alone.
     """
-    if any(part.startswith(".") or part.casefold() in _JUNK_FOLDERS for part in parts):
-        return True
+    for part in parts:  # a generator would take twice as long, and this is asked of every file
+        if part[:1] == "." or part.casefold() in _JUNK_FOLDERS:
+            return True
     name = parts[-1].casefold()
     stem, _, suffix = name.partition(".")
     return name in _JUNK_NAMES or (stem in _JUNK_STEMS and suffix in ("", "txt", "md", "pdf"))
@@ -128,7 +130,7 @@ def is_unsafe(parts: list[str]) -> bool:
 
     Here nothing is ever opened by such a name, but somebody may export to where it points.
     """
-    return any(part in ("", ".", "..") for part in parts[:-1])
+    return not _UNSAFE_FOLDERS.isdisjoint(parts[:-1])
 
 
 def split_name(name: str) -> tuple[str, str]:

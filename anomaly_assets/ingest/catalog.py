@@ -113,7 +113,7 @@ def list_catalog(dataset: SourceDataset, root: Root, progress: Progress | None =
     listing = _Listing()
     with _no_garbage_collection():
         files = _counted(root.files(), progress)
-        for _, path, _, _, entry in sorted(map(_shallow_first, files), key=itemgetter(0, 1, 2, 3)):
+        for (_, path, *_), entry in sorted(map(_shallow_first, files), key=itemgetter(0)):
             listing.add(dataset, entry, path)
         declared = listing.read_declared_labels(dataset, root)
         images = _image_rows(dataset, root, listing, declared)
@@ -139,10 +139,12 @@ def _no_garbage_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _shallow_first(entry: FileEntry) -> tuple[int, str, bool, str, FileEntry]:
+def _shallow_first(entry: FileEntry) -> tuple[tuple[int, str] | tuple[int, str, str], FileEntry]:
     """Order files by depth and name; of two with one canonical path, that spelling comes first."""
     path = entry.canonical_path
-    return path.count("/"), path, entry.path != path, entry.path, entry
+    depth = path.count("/")
+    # The shorter of two tuples that begin alike comes first.
+    return ((depth, path) if entry.path == path else (depth, path, entry.path)), entry
 
 
 def _counted(files: Iterator[FileEntry], progress: Progress | None) -> Iterator[FileEntry]:

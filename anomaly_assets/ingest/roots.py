@@ -27,6 +27,7 @@ MAX_FILE_BYTES = 256 * 1024 * 1024
 TOO_LARGE = "file_too_large"
 """Problem of a file above `MAX_FILE_BYTES`, and of a labels file above what its parser takes."""
 
+_PLAIN = re.compile(r"[\w.~/-]*", re.ASCII).fullmatch  # needs no quoting, as nearly every path
 _UNPACK_FIRST = (".tar", ".tgz", ".tar.gz", ".tar.xz", ".tar.bz2", ".7z", ".rar")
 
 
@@ -118,7 +119,8 @@ class Root(ABC):
 
     def uri_of(self, path: str) -> str:
         """Address of the file at `path`; `path_of` is its inverse."""
-        return f"{self.uri}/{quote(path, errors='surrogateescape')}"
+        quoted = path if _PLAIN(path) else quote(path, errors="surrogateescape")
+        return f"{self.uri}/{quoted}"
 
     def path_of(self, uri: str) -> str | None:
         """Path below this root of the file with address `uri`, or None if it lies elsewhere."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from typing import Any
 
 import duckdb
@@ -255,29 +256,35 @@ def blocking_findings(
     return {name: finding for name, finding in findings.items() if not finding.passed}
 
 
-@upstream_needed()
 def evaluate(
     connection: duckdb.DuckDBPyConnection,
-    check: Check,
-    *,
+    *checks: Check,
     source_dataset: str | None = None,
     spec: TensorSpec | None = None,
-) -> Finding:
-    """Run the query of a check.
+) -> Iterator[tuple[Check, Finding]]:
+    """Run the queries of checks, one after the other.
 
     Args:
         connection: The warehouse.
-        check: Which property.
+        checks: Which properties.
         source_dataset: For checks on one source dataset.
         spec: For the check on the configured shape.
 
     Raises:
-        WarehouseError: The table that it checks does not exist yet.
+        WarehouseError: The table that one checks does not exist yet.
     """
     values = _values(source_dataset, spec)
-    finding = _found(connection, check, values)
-    data = "decoded" if check.of_decoded else "loaded"
-    return replace(finding, empty=finding.passed and not _rows(connection, data, values))
+
+    @cache  # asked once for all checks that find nothing
+    def has_rows(data: str) -> bool:
+        return bool(_rows(connection, data, values))
+
+    for check in checks:
+        with upstream_needed():
+            finding = _found(connection, check, values)
+            data = "decoded" if check.of_decoded else "loaded"
+            empty = finding.passed and not has_rows(data)
+        yield check, replace(finding, empty=empty)
 
 
 def _values(source_dataset: str | None, spec: TensorSpec | None) -> dict[str, Any]:

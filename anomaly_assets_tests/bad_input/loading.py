@@ -103,7 +103,8 @@ def outcome_of(project: Project, dataset: str = "mvtec_ad") -> Outcome:
 def finding(project: Project, check: str, dataset: str = "mvtec_ad") -> Finding:
     """What a check found."""
     with project.warehouse.connect() as connection:
-        return evaluate(connection, _CHECKS[check], source_dataset=dataset, spec=SPEC)
+        ((_, found),) = evaluate(connection, _CHECKS[check], source_dataset=dataset, spec=SPEC)
+    return found
 
 
 def offenders(project: Project, check: str, dataset: str = "mvtec_ad") -> dict[str, str | None]:

@@ -43,10 +43,15 @@ def connection(project: Project) -> Iterator[duckdb.DuckDBPyConnection]:
         yield connection
 
 
-def find(connection: duckdb.DuckDBPyConnection, name: str, spec: TensorSpec = SPEC) -> Finding:
-    return evaluate(
-        connection, ALL[name], source_dataset=SOURCE_DATASET_OF.get(name, "mvtec_ad"), spec=spec
-    )
+def find(
+    connection: duckdb.DuckDBPyConnection,
+    name: str,
+    spec: TensorSpec = SPEC,
+    source_dataset: str | None = None,
+) -> Finding:
+    source_dataset = source_dataset or SOURCE_DATASET_OF.get(name, "mvtec_ad")
+    ((_, found),) = evaluate(connection, ALL[name], source_dataset=source_dataset, spec=spec)
+    return found
 
 
 def offenders(connection: duckdb.DuckDBPyConnection, name: str) -> list[tuple[str, str | None]]:
@@ -300,9 +305,9 @@ def test_stray_masks_and_other_strays_are_named_by_a_check_each_and_per_source_d
         ("Class1/Labels.txt", "malformed_labels: 1 lines not understood: 7"),
         ("b/train/good/1.bmp", "unsupported_suffix"),
     ]
-    dagm = evaluate(connection, ALL["masks_belong_to_an_image"], source_dataset="dagm_2007")
+    dagm = find(connection, "masks_belong_to_an_image", source_dataset="dagm_2007")
     assert dagm.shown == [("Class1/Train/Label/1_label.PNG", "orphan_mask")]
-    assert evaluate(connection, ALL["files_are_recognised"], source_dataset="dagm_2007").passed
+    assert find(connection, "files_are_recognised", source_dataset="dagm_2007").passed
 
 
 def test_an_anomalous_training_image_of_mvtec_is_named(

@@ -8,6 +8,7 @@ published, and then the row that publishes it. A run that is killed between them
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
@@ -129,7 +130,10 @@ class _Newest:
             return set()
         return read_consents(self.connection, f"consents AT (VERSION => {self.published.version})")
 
-    def row_count(self, name: str) -> int:
+    def row_counts(self, names: Collection[str]) -> dict[str, int]:
+        return {name: self._row_count(name) for name in names}
+
+    def _row_count(self, name: str) -> int:
         assert self.published is not None
         query = f"SELECT count(*) FROM {name} AT (VERSION => {self.published.version})"  # noqa: S608
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import duckdb
@@ -15,7 +16,7 @@ from anomaly_assets.warehouse.publishing.content import (
     differences,
 )
 from anomaly_assets.warehouse.publishing.provenance import note_snapshot, provenance
-from anomaly_assets.warehouse.schema import ensure_tables, row_count
+from anomaly_assets.warehouse.schema import ensure_tables, row_counts
 from anomaly_assets.warehouse.source_datasets import published_marks, read_consents
 
 
@@ -78,5 +79,5 @@ class _Clone:
     def consents(self) -> set[tuple[str, int]]:
         return read_consents(self.connection, f"{self.warehouse.published.database}.main.consents")
 
-    def row_count(self, name: str) -> int:
-        return row_count(self.connection, f"{self.warehouse.published.database}.main.{name}")
+    def row_counts(self, names: Collection[str]) -> dict[str, int]:
+        return row_counts(self.connection, names, f"{self.warehouse.published.database}.main.")

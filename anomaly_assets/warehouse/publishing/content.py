@@ -6,7 +6,7 @@ How it gets to people is a matter of the place: `file.py`, `clone.py`, and `lake
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -25,6 +25,7 @@ from anomaly_assets.warehouse.publishing.provenance import (
 from anomaly_assets.warehouse.schema import (
     refresh_outdated,
     row_count,
+    row_counts,
     statement,
     upstream_needed,
 )
@@ -71,8 +72,8 @@ class Published(Protocol):
     def warehouse_id(self) -> str | None:
         """Return the identity of the warehouse that published it; None where that was not recorded."""
 
-    def row_count(self, name: str) -> int:
-        """Return the number of rows of a table or view; 0 where it does not exist."""
+    def row_counts(self, names: Collection[str]) -> dict[str, int]:
+        """Return the number of rows of tables and views; 0 where one does not exist."""
 
     def marks(self) -> Mapping[str, int]:
         """Return the marks of samples by source dataset; see `source_datasets`."""
@@ -180,7 +181,7 @@ def checked_content(
             snapshot_id = _snapshot_id(connection)
     _refuse_what_is_wrong(connection, spec)
     marks = _accepted_marks(connection, published, run_id, allow_shrink=allow_shrink)
-    counts = {name: row_count(connection, name) for name in TABLES}
+    counts = row_counts(connection, TABLES)
     written = (
         published.adopted
         or published.snapshot_id() != snapshot_id
@@ -198,7 +199,7 @@ def _refuse_emptying(connection: duckdb.DuckDBPyConnection, published: Published
     """Refuse to replace samples by none, also those of the repository, which have no marks."""
     if published.snapshot_id() is None or row_count(connection, "samples"):
         return
-    samples = published.row_count("samples")
+    samples = published.row_counts(["samples"])["samples"]
     if samples and not read_consents(connection) - published.consents():
         raise PublishRefusedError(
             f"Nothing was published: {published.location} holds {samples} samples, and the warehouse has "
@@ -221,13 +222,14 @@ def _accepted_marks(
     """
     counts = sample_counts(connection)
     stored = stored_datasets(connection)
+    published_marks = published.marks()
     if not allow_shrink:
-        _refuse_samples_for_data(stored, published)
+        _refuse_samples_for_data(stored, published.location, published_marks)
     marks = {name: held.most_samples for name, held in stored.items() if not held.from_samples}
     lifted: set[str] = set()
     if not published.adopted:
         lifted = {name for name, _ in read_consents(connection) - published.consents()}
-    for name, mark in published.marks().items():
+    for name, mark in published_marks.items():
         if name not in lifted:
             marks[name] = max(mark, marks.get(name, 0))
     losses = [
@@ -250,12 +252,14 @@ def _accepted_marks(
     }
 
 
-def _refuse_samples_for_data(stored: Mapping[str, StoredDataset], published: Published) -> None:
+def _refuse_samples_for_data(
+    stored: Mapping[str, StoredDataset], location: str, published_marks: Mapping[str, int]
+) -> None:
     """Refuse to replace data by the samples of the repository, whose datasets have the same names."""
-    named = sorted(published.marks())
+    named = sorted(published_marks)
     if named and stored and all(dataset.from_samples for dataset in stored.values()):
         raise PublishRefusedError(
-            f"Nothing was published: {published.location} holds data of named roots "
+            f"Nothing was published: {location} holds data of named roots "
             f"({', '.join(named)}), and this warehouse nothing but the samples of the repository. Name the "
             "roots of the data, such as MVTEC_AD_ROOT. If samples are to take the place of the data, "
             f"{consent('allow_shrink')}"
@@ -277,11 +281,11 @@ def differences(connection: duckdb.DuckDBPyConnection, published: Published) -> 
         return [(published.location, "nothing is published")]
     if published.warehouse_id() not in (None, ensure_identity(connection)):
         return []
-    return _differing({name: row_count(connection, name) for name in TABLES}, published)
+    return _differing(row_counts(connection, TABLES), published)
 
 
 def _differing(counts: Mapping[str, int], published: Published) -> Differences:
-    found = {name: published.row_count(name) for name in counts}
+    found = published.row_counts(counts)
     return [
         (name, f"{found[name]} published, {expected} in the warehouse")
         for name, expected in counts.items()

@@ -7,7 +7,7 @@ file. Only a file that this warehouse has published, or has adopted on request, 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
@@ -25,7 +25,7 @@ from anomaly_assets.warehouse.identity import (
 )
 from anomaly_assets.warehouse.publishing.content import PublishRefusedError, consent
 from anomaly_assets.warehouse.publishing.snapshots import Snapshot, attached, newest_noted
-from anomaly_assets.warehouse.schema import row_count
+from anomaly_assets.warehouse.schema import row_counts
 from anomaly_assets.warehouse.source_datasets import published_marks, read_consents
 
 _SILENT_SECONDS = 1.0
@@ -71,9 +71,9 @@ class Target:
         """Return the identity of the warehouse that published it; None where that was not recorded."""
         return self.snapshot.warehouse_id if self.snapshot else None
 
-    def row_count(self, name: str) -> int:
-        """Return the number of rows of a table or view; 0 where it does not exist."""
-        return row_count(self.connection, name) if self.connection else 0
+    def row_counts(self, names: Collection[str]) -> dict[str, int]:
+        """Return the number of rows of tables and views; 0 where one does not exist."""
+        return row_counts(self.connection, names) if self.connection else dict.fromkeys(names, 0)
 
     def marks(self) -> Mapping[str, int]:
         """Return the marks of samples that it carries; none where it is not one of ours."""
@@ -268,17 +268,15 @@ def _whose(found: Target, identity: str) -> str:
     if found.snapshot is None:
         return "was made by another warehouse of this project and records no publication"
     published = f"{found.snapshot.published_at:%Y-%m-%d %H:%M UTC}"
+    samples = found.row_counts(["samples"])["samples"]
     maker = found.snapshot.warehouse_id
     if maker == identity:
         return (
-            f"was published on {published}, with {found.row_count('samples'):,} samples, by a later state "
+            f"was published on {published}, with {samples:,} samples, by a later state "
             "of this warehouse, or by a copy of it that was not made by the command `copy`"
         )
     which = f" ({maker[:12]})" if maker else ""
-    return (
-        f"was published by another warehouse{which} on {published}, with "
-        f"{found.row_count('samples'):,} samples"
-    )
+    return f"was published by another warehouse{which} on {published}, with {samples:,} samples"
 
 
 def _not_a_database(path: Path) -> str | None:
