@@ -10,8 +10,8 @@ from anomaly_assets.assets.previews import contact_sheets
 from anomaly_assets.assets.published import published_database
 from anomaly_assets.assets.resources import WarehouseResource
 from anomaly_assets.assets.summaries import summaries
-from anomaly_assets.assets.tensors import image_tensors, samples
-from anomaly_assets.automation import jobs, schedules, sensors
+from anomaly_assets.assets.image_tensors import image_tensors, samples
+from anomaly_assets.assets.automation import jobs, schedules, sensors
 from anomaly_assets.datasets import SOURCE_DATASETS
 
 # What was imported stays. To look through all of it for garbage, which Python would do before the next line

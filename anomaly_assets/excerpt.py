@@ -22,14 +22,9 @@ from anomaly_assets.arguments import at_least
 from anomaly_assets.datasets import SOURCE_DATASETS, SourceDataset
 from anomaly_assets.datasets.names import normalized
 from anomaly_assets.datasets.record import LabelsFile
-from anomaly_assets.ingest.catalog import list_catalog
-from anomaly_assets.ingest.roots import (
-    FileTooLargeError,
-    FileUnreadableError,
-    Root,
-    RootError,
-    open_root,
-)
+from anomaly_assets.catalogue.listing import list_catalog
+from anomaly_assets.roots.base import FileTooLargeError, FileUnreadableError, Root, RootError
+from anomaly_assets.roots.open import open_root
 
 
 class ExcerptError(RuntimeError):

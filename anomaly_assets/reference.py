@@ -14,15 +14,10 @@ from pathlib import Path
 import duckdb
 
 from anomaly_assets.datasets import SOURCE_DATASETS
-from anomaly_assets.ingest.source import load
-from anomaly_assets.warehouse.database import FileWarehouse
-from anomaly_assets.warehouse.schema import (
-    ALIAS_SCHEMA,
-    comment_on_catalogue,
-    ensure_tables,
-    refresh,
-)
-from anomaly_assets.warehouse.tables import TABLES
+from anomaly_assets.catalogue.dlt_source import load
+from anomaly_assets.warehouse.file.warehouse import FileWarehouse
+from anomaly_assets.tables.ddl import ALIAS_SCHEMA, comment_on_catalogue, ensure_tables, refresh
+from anomaly_assets.tables.registry import TABLES
 
 PAGE = Path("docs/tables.md")
 README = Path("README.md")

@@ -10,13 +10,8 @@ from pathlib import Path
 
 from anomaly_assets.arguments import whole_number
 from anomaly_assets.datasets import SOURCE_DATASETS
-from anomaly_assets.tensors.spec import MOST_TENSOR_BYTES, TensorSpec
-from anomaly_assets.warehouse.locations import (
-    LAKE_PREFIX,
-    MOTHERDUCK_PREFIXES,
-    is_file,
-    shown_scheme,
-)
+from anomaly_assets.tensor_spec import MOST_TENSOR_BYTES, TensorSpec
+from anomaly_assets.locations import LAKE_PREFIX, MOTHERDUCK_PREFIXES, is_file, shown_scheme
 
 _MOST_PORT = 65535
 _KEPT_SNAPSHOT = re.compile(r"\.[0-9a-f]{12}(\.[^./]*)?$")

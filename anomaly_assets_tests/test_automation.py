@@ -9,7 +9,7 @@ import dagster as dg
 import pytest
 
 from anomaly_assets.definitions import defs
-from anomaly_assets.ingest.roots import RootError
+from anomaly_assets.roots.base import RootError
 from anomaly_assets_tests.assets.environment import Environment
 from anomaly_assets_tests.assets.runs import catalogue, run_job, run_selection
 from anomaly_assets_tests.assets.trees import write_image

@@ -44,7 +44,7 @@ def broken(monkeypatch: pytest.MonkeyPatch) -> None:
     def build_tensors(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("anomaly_assets.tensors.build.build_tensors", build_tensors)
+    monkeypatch.setattr("anomaly_assets.decoding.build.build_tensors", build_tensors)
 
 
 def waiting(run: str, attempt: int, pause: str, why: str = "did not load these files") -> str:
@@ -73,7 +73,7 @@ def test_a_run_that_fails_before_it_loads_anything_is_asked_for_again_until_one_
         def reconcile(*_: object, **__: object) -> None:
             raise OSError(28, "No space left on device")
 
-        full_disk.setattr("anomaly_assets.ingest.reconcile.reconcile", reconcile)
+        full_disk.setattr("anomaly_assets.catalogue.reconcile.reconcile", reconcile)
         run = watch.fails(watch.asks_when_two_looks_agree())
     assert watch.tick() == waiting(run, 1, "1 min 00 s")
     assert watch.carry_out(watch.asks()).success

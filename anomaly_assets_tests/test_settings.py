@@ -9,7 +9,7 @@ import pytest
 from dagster._utils.schedules import is_valid_cron_schedule
 
 from anomaly_assets.settings import Settings, SettingsError, published_database
-from anomaly_assets.tensors.spec import MOST_TENSOR_BYTES, TensorSpec
+from anomaly_assets.tensor_spec import MOST_TENSOR_BYTES, TensorSpec
 
 
 def test_nothing_set_makes_the_samples_run() -> None:

@@ -10,7 +10,7 @@ from dagster._core.remote_origin import (
     RemoteRepositoryOrigin,
 )
 
-from anomaly_assets import automation
+from anomaly_assets.assets import automation
 from anomaly_assets.definitions import defs
 from anomaly_assets_tests.assets.runs import Run, run_job
 

@@ -21,11 +21,11 @@ import pyarrow as pa
 os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
 
 from anomaly_assets.arguments import at_least
-from anomaly_assets.ingest.roots import Root
-from anomaly_assets.tensors.batches import stale_images
-from anomaly_assets.tensors.build import find_stale
-from anomaly_assets.tensors.decode import decode_batch
-from anomaly_assets.tensors.spec import TensorSpec
+from anomaly_assets.roots.base import Root
+from anomaly_assets.decoding.batches import stale_images
+from anomaly_assets.decoding.build import find_stale
+from anomaly_assets.decoding.batch import decode_batch
+from anomaly_assets.tensor_spec import TensorSpec
 from anomaly_assets_tests.dask.cluster import Cluster, running_cluster
 from anomaly_assets_tests.warehouse.project import Project, mask, noise
 from benchmarks.bench import Bench, PhasesReport, Ratios, run_phases

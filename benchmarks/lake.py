@@ -17,12 +17,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from anomaly_assets.tensors.batches import stale_images
-from anomaly_assets.tensors.build import _write
-from anomaly_assets.tensors.decode import DecodedBatch, decode_batch
-from anomaly_assets.tensors.spec import TensorSpec
+from anomaly_assets.decoding.batches import stale_images
+from anomaly_assets.decoding.build import _write
+from anomaly_assets.decoding.batch import DecodedBatch, decode_batch
+from anomaly_assets.tensor_spec import TensorSpec
 from anomaly_assets.warehouse.base import CATALOG, Warehouse
-from anomaly_assets.warehouse.opening import open_warehouse
+from anomaly_assets.warehouse.open import open_warehouse
 from anomaly_assets_tests.warehouse.lake.postgres import PASSWORD, Postgres, postgresql
 from benchmarks.bench import Bench
 from benchmarks.dask import to_decode

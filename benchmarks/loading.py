@@ -10,8 +10,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from anomaly_assets.tensors.spec import TensorSpec
-from anomaly_assets.warehouse.database import FileWarehouse
+from anomaly_assets.tensor_spec import TensorSpec
+from anomaly_assets.warehouse.file.warehouse import FileWarehouse
 from anomaly_assets.warehouse.publish import publish
 from benchmarks import straightforward
 from benchmarks.bench import (

@@ -11,8 +11,8 @@ import heapq
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from anomaly_assets.tensors.cluster import _batches
-from anomaly_assets.tensors.spec import TensorSpec
+from anomaly_assets.decoding.dask import _batches
+from anomaly_assets.tensor_spec import TensorSpec
 from anomaly_assets.warehouse.base import ROW_GROUP_SIZE
 from benchmarks.costs import Costs
 from benchmarks.lake import FILE_IMAGES, LakeCosts

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from anomaly_assets.tensors.cluster import BATCH_IMAGES, _batches
-from anomaly_assets.tensors.spec import TensorSpec
+from anomaly_assets.decoding.dask import BATCH_IMAGES, _batches
+from anomaly_assets.tensor_spec import TensorSpec
 from benchmarks.costs import Costs
 from benchmarks.dask import DEARER
 from benchmarks.lake import LakeCosts

@@ -22,7 +22,7 @@ import duckdb
 
 from anomaly_assets.arguments import at_least
 from anomaly_assets.warehouse.copying.copy import copy_database
-from anomaly_assets.warehouse.lake.connection import connect_lake
+from anomaly_assets.warehouse.lake.connect import connect_lake
 from anomaly_assets_tests.stores.s3 import seaweedfs
 from anomaly_assets_tests.warehouse.lake.postgres import PASSWORD, postgresql
 from benchmarks.bench import seconds

@@ -1,4 +1,4 @@
-"""Data quality in the UI: one Dagster check per property of `warehouse/checks.py`."""
+"""Data quality in the UI: one Dagster check per property of `tables/checks.py`."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -18,10 +18,10 @@ from anomaly_assets.assets.reports import (
 from anomaly_assets.assets.resources import WarehouseResource
 from anomaly_assets.atomic import write_file
 from anomaly_assets.datasets import SOURCE_DATASETS
-from anomaly_assets.warehouse import checks as quality
+from anomaly_assets.tables import checks as quality
 from anomaly_assets.warehouse.base import interrupted_queries
 from anomaly_assets.warehouse.publish import differences
-from anomaly_assets.warehouse.schema import ensure_tables
+from anomaly_assets.tables.ddl import ensure_tables
 
 _MOST_BYTES = bytes_within(24_000)
 """Of one failed check, so that those of one asset stay below a materialization's limit together."""

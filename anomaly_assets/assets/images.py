@@ -25,20 +25,15 @@ from anomaly_assets.assets.specs import (
     table_spec,
 )
 from anomaly_assets.datasets import SOURCE_DATASETS, SourceDataset
-from anomaly_assets.ingest.source import catalog_source, loading_pipeline, why_not_listed
+from anomaly_assets.catalogue.dlt_source import catalog_source, loading_pipeline, why_not_listed
 from anomaly_assets.warehouse.base import CATALOG
-from anomaly_assets.warehouse.changes import RowChanges
-from anomaly_assets.warehouse.schema import (
-    comment_on_catalogue,
-    has_comments,
-    refresh,
-    row_count,
-)
-from anomaly_assets.warehouse.shown import Shown, chosen_rows
-from anomaly_assets.warehouse.tables import CATALOGUE_TABLES
+from anomaly_assets.tables.row_changes import RowChanges
+from anomaly_assets.tables.ddl import comment_on_catalogue, has_comments, refresh, row_count
+from anomaly_assets.tables.preview_rows import Shown, chosen_rows
+from anomaly_assets.tables.registry import CATALOGUE_TABLES
 
 if TYPE_CHECKING:
-    from anomaly_assets.ingest.reconcile import Reconciliation
+    from anomaly_assets.catalogue.reconcile import Reconciliation
 
 with warnings.catch_warnings():
     # The package is upstream's thin re-export of dagster_dlt, kept under the name users asked for; it
@@ -77,8 +72,8 @@ class CatalogueTranslator(DagsterDltTranslator):
                 **table_metadata(table, f"{CATALOG}.{name}.{data.resource.name}"),
                 **code_references(
                     f"datasets/{name}.py",
-                    "ingest/catalog.py",
-                    "ingest/source.py",
+                    "catalogue/listing.py",
+                    "catalogue/dlt_source.py",
                     "assets/images.py",
                 ),
             },
@@ -101,7 +96,7 @@ def files_spec(dataset: SourceDataset) -> dg.AssetSpec:
             f"```sql\nSELECT * FROM {dataset.name}.images LIMIT 10;\n"
             f"SELECT * FROM {dataset.name}.stray_files LIMIT 10;\n```"
         ),
-        metadata=code_references(f"datasets/{dataset.name}.py", "ingest/roots.py"),
+        metadata=code_references(f"datasets/{dataset.name}.py", "roots/base.py"),
         group_name=dataset.name,
         owners=OWNERS,
         kinds={"file"},
@@ -126,7 +121,7 @@ def catalogue_assets(dataset: SourceDataset) -> dg.AssetsDefinition:
         warehouse: WarehouseResource,
     ) -> Iterator[dg.MaterializeResult]:
         """List the root, compare, and let dlt load what differs."""
-        from anomaly_assets.ingest.reconcile import reconcile
+        from anomaly_assets.catalogue.reconcile import reconcile
         from anomaly_assets.warehouse.removal import remove_samples
 
         settings = warehouse.settings

@@ -10,8 +10,8 @@ from typing import Any
 import dagster as dg
 
 from anomaly_assets.warehouse.base import CATALOG
-from anomaly_assets.warehouse.schema import sql_text
-from anomaly_assets.warehouse.tables import TABLES, Table
+from anomaly_assets.tables.ddl import sql_text
+from anomaly_assets.tables.registry import TABLES, Table
 
 _PACKAGE = Path(__file__).parents[1]
 
@@ -48,7 +48,7 @@ def table_spec(
         description=describe(TABLES[name], f"anomaly.{name}"),
         metadata={
             **table_metadata(TABLES[name], f"{CATALOG}.anomaly.{name}"),
-            **code_references(f"warehouse/sql/{name}.sql", *files),
+            **code_references(f"tables/sql/{name}.sql", *files),
         },
         group_name=group,
         owners=OWNERS,

@@ -6,13 +6,13 @@ import argparse
 import sys
 
 from anomaly_assets.datasets import SOURCE_DATASETS
-from anomaly_assets.ingest.reconcile import ShrunkRootError, UnknownCategoryError
-from anomaly_assets.ingest.roots import RootError
-from anomaly_assets.ingest.source import load, why_not_listed
+from anomaly_assets.catalogue.reconcile import ShrunkRootError, UnknownCategoryError
+from anomaly_assets.roots.base import RootError
+from anomaly_assets.catalogue.dlt_source import load, why_not_listed
 from anomaly_assets.settings import Settings, SettingsError
-from anomaly_assets.warehouse.base import WarehouseBusyError, WarehouseError
-from anomaly_assets.warehouse.locations import LocationError
-from anomaly_assets.warehouse.opening import open_warehouse
+from anomaly_assets.errors import WarehouseBusyError, WarehouseError
+from anomaly_assets.locations import LocationError
+from anomaly_assets.warehouse.open import open_warehouse
 
 
 def main(arguments: list[str] | None = None) -> int:

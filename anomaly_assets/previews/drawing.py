@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageFont
 
-from anomaly_assets.tensors.transform import UInt8Array
+from anomaly_assets.decoding.transform import UInt8Array
 
 WIDTH = 600
 """Width of what the UI shows, in pixels: that of its dialog."""

@@ -13,10 +13,10 @@ are asked for.
 from anomaly_assets.reader.arrays import FetchedArray
 from anomaly_assets.reader.batch import Batch, Sample
 from anomaly_assets.reader.cache import CachedSelection, CacheError, cached_selections
-from anomaly_assets.reader.connect import DatabaseError
-from anomaly_assets.reader.opening import open_cache, open_samples
+from anomaly_assets.reader.database import DatabaseError
+from anomaly_assets.reader.open import open_cache, open_samples
 from anomaly_assets.reader.samples import Samples
-from anomaly_assets.warehouse.publishing.snapshots import (
+from anomaly_assets.warehouse.file.snapshots import (
     Snapshot,
     SnapshotDifference,
     diff_snapshots,

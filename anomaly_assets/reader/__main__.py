@@ -6,7 +6,7 @@ import sys
 
 from anomaly_assets.reader import DatabaseError, open_samples
 from anomaly_assets.settings import SettingsError, published_database
-from anomaly_assets.warehouse.locations import LocationError, is_file, parse_location
+from anomaly_assets.locations import LocationError, is_file, parse_location
 
 
 def main() -> int:

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from anomaly_assets.datasets.names import shown
 from anomaly_assets.reader.batch import BoolArray, IntArray
-from anomaly_assets.reader.connect import Database, explained
+from anomaly_assets.reader.database import Database, explained
 from anomaly_assets.reader.normalise import Statistics
 
 FILTERED = ("source_dataset", "category", "split", "label")

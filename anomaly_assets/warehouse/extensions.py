@@ -10,7 +10,8 @@ from pathlib import Path
 
 import duckdb
 
-from anomaly_assets.warehouse.base import WarehouseError, sql_literal
+from anomaly_assets.errors import WarehouseError
+from anomaly_assets.tables.sql_text import sql_literal
 
 
 def load_extensions(connection: duckdb.DuckDBPyConnection, *names: str) -> None:

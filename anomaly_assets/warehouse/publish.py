@@ -10,21 +10,17 @@ from pathlib import Path
 import duckdb
 
 from anomaly_assets.atomic import newest_unfinished
-from anomaly_assets.tensors.spec import TensorSpec
+from anomaly_assets.tensor_spec import TensorSpec
 from anomaly_assets.warehouse.base import Warehouse
-from anomaly_assets.warehouse.database import FileWarehouse
-from anomaly_assets.warehouse.motherduck import MotherDuckWarehouse
-from anomaly_assets.warehouse.publishing.clone import differing_clone, publish_clone
-from anomaly_assets.warehouse.publishing.content import (
-    Differences,
-    Publication,
-    PublishRefusedError,
-)
-from anomaly_assets.warehouse.publishing.file import differing_file, publish_file
-from anomaly_assets.warehouse.publishing.file_copy import copied_bytes
-from anomaly_assets.warehouse.publishing.snapshots import attached
-from anomaly_assets.warehouse.publishing.target import may_replace
-from anomaly_assets.warehouse.schema import ensure_tables
+from anomaly_assets.warehouse.file.warehouse import FileWarehouse
+from anomaly_assets.warehouse.motherduck.warehouse.warehouse import MotherDuckWarehouse
+from anomaly_assets.warehouse.motherduck.warehouse.publish import differing_clone, publish_clone
+from anomaly_assets.warehouse.publication import Differences, Publication, PublishRefusedError
+from anomaly_assets.warehouse.file.publish import differing_file, publish_file
+from anomaly_assets.warehouse.file.copy_file import copied_bytes
+from anomaly_assets.warehouse.file.snapshots import attached
+from anomaly_assets.warehouse.file.target import may_replace
+from anomaly_assets.tables.ddl import ensure_tables
 
 __all__ = [
     "Publication",
@@ -115,7 +111,7 @@ def opened_publication(
     if isinstance(warehouse, MotherDuckWarehouse):
         yield None
         return
-    from anomaly_assets.warehouse.lake.connection import attach_published, start_for_lakes
+    from anomaly_assets.warehouse.lake.connect import attach_published, start_for_lakes
     from anomaly_assets.warehouse.lake.warehouse import LakeWarehouse
 
     assert isinstance(warehouse, LakeWarehouse)

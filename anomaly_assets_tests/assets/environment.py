@@ -12,7 +12,7 @@ import duckdb
 import pytest
 
 from anomaly_assets.datasets import SOURCE_DATASETS
-from anomaly_assets.warehouse.database import CATALOG
+from anomaly_assets.warehouse.file.warehouse import CATALOG
 
 IMAGE_SIZE = 32
 

@@ -9,8 +9,8 @@ import duckdb
 import pytest
 
 import anomaly_assets
-from anomaly_assets.tensors import build
-from anomaly_assets.warehouse.publishing.provenance import code_version
+from anomaly_assets.decoding import build
+from anomaly_assets.warehouse.provenance import code_version
 from anomaly_assets_tests.assets.environment import Environment
 from anomaly_assets_tests.assets.runs import Run, offenders, run_job, run_selection
 from anomaly_assets_tests.assets.trees import write_tiny_roots

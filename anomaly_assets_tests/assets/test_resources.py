@@ -6,7 +6,7 @@ import time
 import dagster as dg
 import pytest
 
-from anomaly_assets.warehouse.database import FileWarehouse
+from anomaly_assets.warehouse.file.warehouse import FileWarehouse
 from anomaly_assets_tests.assets.environment import Environment
 from anomaly_assets_tests.assets.runs import catalogue, run_selection
 

@@ -3,8 +3,8 @@
 import pytest
 
 from anomaly_assets.assets import specs
-from anomaly_assets.warehouse.schema import sql_text
-from anomaly_assets.warehouse.tables import TABLES
+from anomaly_assets.tables.ddl import sql_text
+from anomaly_assets.tables.registry import TABLES
 
 
 def versions() -> dict[str, str | None]:

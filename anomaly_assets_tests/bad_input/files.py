@@ -9,7 +9,7 @@ import zlib
 import numpy as np
 from PIL import Image
 
-from anomaly_assets.tensors.transform import UInt8Array
+from anomaly_assets.decoding.transform import UInt8Array
 from anomaly_assets_tests.tensors.pictures import chunk, header, png
 
 END = chunk(b"IEND", b"")

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from anomaly_assets.datasets import SOURCE_DATASETS
-from anomaly_assets.ingest.roots import open_root
-from anomaly_assets.ingest.source import load
-from anomaly_assets.tensors import decoder
-from anomaly_assets.warehouse import checks
-from anomaly_assets.warehouse.checks import Finding, blocking_findings, evaluate
+from anomaly_assets.roots.open import open_root
+from anomaly_assets.catalogue.dlt_source import load
+from anomaly_assets.decoding import png as decoder
+from anomaly_assets.tables import checks
+from anomaly_assets.tables.checks import Finding, blocking_findings, evaluate
 from anomaly_assets_tests.tensors.test_decoder import pillow_alone
 from anomaly_assets_tests.warehouse.project import SPEC, Project
 

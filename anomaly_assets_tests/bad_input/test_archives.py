@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from anomaly_assets.ingest.reconcile import ShrunkRootError
-from anomaly_assets.ingest.roots import FileUnreadableError, open_root
+from anomaly_assets.catalogue.reconcile import ShrunkRootError
+from anomaly_assets.roots.base import FileUnreadableError
+from anomaly_assets.roots.open import open_root
 from anomaly_assets_tests.bad_input.loading import load_all, offenders
 from anomaly_assets_tests.tensors.pictures import png
 from anomaly_assets_tests.warehouse.project import Project, noise

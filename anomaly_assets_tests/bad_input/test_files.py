@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from anomaly_assets.datasets import SOURCE_DATASETS
-from anomaly_assets.ingest.roots import FileUnreadableError, RootError, open_root
-from anomaly_assets.ingest.source import load
+from anomaly_assets.roots.base import FileUnreadableError, RootError
+from anomaly_assets.roots.open import open_root
+from anomaly_assets.catalogue.dlt_source import load
 from anomaly_assets_tests.bad_input.loading import (
     BOTH,
     DEFECT,

@@ -14,16 +14,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from anomaly_assets.ingest import folders
-from anomaly_assets.ingest.roots import (
+from anomaly_assets.roots import folder as folders
+from anomaly_assets.roots.base import (
     MAX_FILE_BYTES,
     FileChangedError,
     FileEntry,
     FileUnreadableError,
     Root,
-    open_root,
 )
-from anomaly_assets.tensors.build import TooManyUnreadableError
+from anomaly_assets.roots.open import open_root
+from anomaly_assets.decoding.build import TooManyUnreadableError
 from anomaly_assets_tests.bad_input.loading import (
     BOTH,
     DEFECT,

@@ -14,15 +14,10 @@ import pytest
 
 from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.datasets.dagm_2007 import parse_labels
-from anomaly_assets.ingest.archives import ZipRoot
-from anomaly_assets.ingest.catalog import list_catalog
-from anomaly_assets.ingest.roots import (
-    MAX_FILE_BYTES,
-    FileEntry,
-    FileTooLargeError,
-    Root,
-    open_root,
-)
+from anomaly_assets.roots.archive import ZipRoot
+from anomaly_assets.catalogue.listing import list_catalog
+from anomaly_assets.roots.base import MAX_FILE_BYTES, FileEntry, FileTooLargeError, Root
+from anomaly_assets.roots.open import open_root
 from anomaly_assets_tests.bad_input.loading import (
     Outcome,
     decode_all,

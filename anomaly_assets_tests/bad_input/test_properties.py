@@ -14,9 +14,9 @@ from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.datasets.dagm_2007 import parse_labels
 from anomaly_assets.datasets.names import as_text
 from anomaly_assets.datasets.record import Ignored, ImageFile, LabelsFile, MaskFile, Stray
-from anomaly_assets.ingest.catalog import list_catalog
-from anomaly_assets.tensors.spec import TensorSpec
-from anomaly_assets.tensors.transform import (
+from anomaly_assets.catalogue.listing import list_catalog
+from anomaly_assets.tensor_spec import TensorSpec
+from anomaly_assets.decoding.transform import (
     DecodedImage,
     DecodedMask,
     UnusableImageError,

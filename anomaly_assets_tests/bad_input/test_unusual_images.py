@@ -1,4 +1,4 @@
-"""PNGs of every kind load as `tensors/transform.py` says, or are rejected, in bounded memory and time.
+"""PNGs of every kind load as `decoding/transform.py` says, or are rejected, in bounded memory and time.
 
 Whether the faster decoder is installed changes nothing.
 """
@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from anomaly_assets.tensors.spec import TensorSpec
-from anomaly_assets.tensors.transform import UInt8Array, decode_image
+from anomaly_assets.tensor_spec import TensorSpec
+from anomaly_assets.decoding.transform import UInt8Array, decode_image
 from anomaly_assets_tests.bad_input.files import (
     ANIMATION,
     END,
@@ -186,9 +186,9 @@ def test_both_decoders_give_the_stored_pixels(name: str, decode_with: str) -> No
 
 _MEASURE = """
 import json, pathlib, resource, sys, time
-from anomaly_assets.tensors import decoder
-from anomaly_assets.tensors.spec import TensorSpec
-from anomaly_assets.tensors.transform import UnusableImageError, decode_image, decode_mask
+from anomaly_assets.decoding import png as decoder
+from anomaly_assets.tensor_spec import TensorSpec
+from anomaly_assets.decoding.transform import UnusableImageError, decode_image, decode_mask
 if sys.argv[2] == "pillow":
     decoder.wuffs = lambda: None
 decoder.wuffs()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from anomaly_assets.warehouse import instance
+from anomaly_assets.warehouse.file import duckdb_settings as instance
 from anomaly_assets_tests.dask.building import IMAGES, Content, content
 from anomaly_assets_tests.warehouse.project import Project, mask, noise
 
@@ -44,7 +44,7 @@ def expected(tmp_path_factory: pytest.TempPathFactory, roots_folder: Path) -> Co
 @pytest.fixture
 def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tasks of two images, and transactions of eight."""
-    from anomaly_assets.tensors import cluster as cluster_module
+    from anomaly_assets.decoding import dask as cluster_module
 
     monkeypatch.setattr(cluster_module, "_batches", lambda threads, spec: (2, 2 * threads))
     monkeypatch.setattr(instance, "ROW_GROUP_SIZE", 8)

@@ -6,8 +6,8 @@ import os
 import time
 from collections.abc import Mapping
 
-from anomaly_assets.ingest.roots import Root
-from anomaly_assets.tensors import decode
+from anomaly_assets.roots.base import Root
+from anomaly_assets.decoding import batch as decode
 
 _decode_image = decode.decode_image
 _read = decode._read

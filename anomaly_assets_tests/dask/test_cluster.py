@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from anomaly_assets.tensors import cluster as cluster_module
-from anomaly_assets.tensors.compute import ComputeError, open_compute
+from anomaly_assets.decoding import dask as cluster_module
+from anomaly_assets.decoding.workers import ComputeError, open_compute
 from anomaly_assets_tests.dask.building import (
     IMAGES,
     PRELOAD,

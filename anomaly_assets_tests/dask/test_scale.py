@@ -11,8 +11,8 @@ import pytest
 
 pytest.importorskip("distributed", reason="needs the extra `dask`")
 
-from anomaly_assets.tensors.batches import tasks_of
-from anomaly_assets.tensors.compute import Compute
+from anomaly_assets.decoding.batches import tasks_of
+from anomaly_assets.decoding.workers import Compute
 from anomaly_assets.warehouse.base import ROW_GROUP_SIZE
 from benchmarks.chart import write_between, write_table
 from benchmarks.costs import Costs

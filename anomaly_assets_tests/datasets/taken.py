@@ -21,8 +21,8 @@ import anomaly_assets
 from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.datasets.source_dataset import TAKEN_NAMES_FILE, table_names
 from anomaly_assets.definitions import defs
-from anomaly_assets.warehouse.schema import ALIAS_SCHEMA
-from anomaly_assets.warehouse.tables import CATALOGUE_TABLES, TABLES
+from anomaly_assets.tables.ddl import ALIAS_SCHEMA
+from anomaly_assets.tables.registry import CATALOGUE_TABLES, TABLES
 
 PACKAGE = Path(anomaly_assets.__file__).parent
 FILE = PACKAGE / "datasets" / TAKEN_NAMES_FILE

@@ -13,7 +13,7 @@ from anomaly_assets.datasets import (
 )
 from anomaly_assets.datasets.record import Ignored
 from anomaly_assets.datasets.source_dataset import table_names, taken_names
-from anomaly_assets.warehouse.tables import CATALOGUE_TABLES, TABLES
+from anomaly_assets.tables.registry import CATALOGUE_TABLES, TABLES
 from anomaly_assets_tests.datasets import taken
 
 

@@ -21,10 +21,10 @@ from click.testing import CliRunner
 
 from anomaly_assets.assets import home
 from anomaly_assets.assets.interrupts import hearing_interrupts
-from anomaly_assets.tensors.spec import TensorSpec
-from anomaly_assets.warehouse.database import FileWarehouse
+from anomaly_assets.tensor_spec import TensorSpec
+from anomaly_assets.warehouse.file.warehouse import FileWarehouse
 from anomaly_assets.warehouse.publish import publish
-from anomaly_assets.warehouse.schema import refresh
+from anomaly_assets.tables.ddl import refresh
 from anomaly_assets_tests.documents.scene import PROJECT, Ended, Scene, saying
 from anomaly_assets_tests.warehouse.project import SPEC
 
@@ -156,7 +156,7 @@ def _(scene: Scene) -> object:
 def _(scene: Scene) -> object:
     script = (
         "import pathlib, time\n"
-        "from anomaly_assets.warehouse.database import FileWarehouse\n"
+        "from anomaly_assets.warehouse.file.warehouse import FileWarehouse\n"
         f"path = pathlib.Path({str(scene.project.warehouse.path)!r})\n"
         "with FileWarehouse(path, 5.0).refreshing('mvtec_ad'):\n"
         "    print('held', flush=True)\n"

@@ -92,7 +92,7 @@ def _(checkout: Checkout, block: Block, _: pytest.FixtureRequest) -> None:
 @of("README.md", "pip install .")
 def _(checkout: Checkout, block: Block, request: pytest.FixtureRequest) -> None:
     environment = _installed(checkout, request)
-    assert (environment / "anomaly_assets/warehouse/sql/samples.sql").is_file()
+    assert (environment / "anomaly_assets/tables/sql/samples.sql").is_file()
     assert block.text.splitlines()[1].startswith("export ANOMALY_DATABASE=/share/anomaly.duckdb ")
 
 

@@ -9,7 +9,7 @@ import pytest
 from anomaly_assets import reference
 from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.reference import between, describe_tables, overview, page
-from anomaly_assets.warehouse.tables import CATALOGUE_TABLES, TABLES
+from anomaly_assets.tables.registry import CATALOGUE_TABLES, TABLES
 from anomaly_assets_tests.documents.checkout import Checkout
 
 Described = dict[reference.Names, tuple[str, list[reference.Column]]]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from anomaly_assets.tensors.spec import TensorSpec
+from anomaly_assets.tensor_spec import TensorSpec
 from anomaly_assets_tests.export.published import PICTURES, publish_pictures
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from anomaly_assets.tensors.spec import TensorSpec
+from anomaly_assets.tensor_spec import TensorSpec
 from anomaly_assets.warehouse.publish import publish
 from anomaly_assets_tests.warehouse.project import SPEC, Project, mask, noise
 

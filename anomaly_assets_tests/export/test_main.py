@@ -20,7 +20,7 @@ import pytest
 from anomaly_assets.export import FORMATS
 from anomaly_assets.export.__main__ import main
 from anomaly_assets.export.destination import MARKER, described
-from anomaly_assets.tensors.spec import TensorSpec
+from anomaly_assets.tensor_spec import TensorSpec
 from anomaly_assets_tests.export.published import (
     files_below,
     publish_pictures,

@@ -15,7 +15,7 @@ from typing import Any
 import duckdb
 from filelock import FileLock, Timeout
 
-from anomaly_assets.warehouse.publishing.snapshots import kept_paths
+from anomaly_assets.warehouse.file.snapshots import kept_paths
 from anomaly_assets_tests.faults.command import Fault, Workspace
 
 OF_THE_LOAD = frozenset(

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from anomaly_assets.ingest.source import load
-from anomaly_assets.warehouse.database import FileWarehouse
+from anomaly_assets.catalogue.dlt_source import load
+from anomaly_assets.warehouse.file.warehouse import FileWarehouse
 from anomaly_assets_tests.ingest.trees import MVTEC, MVTEC_PATHS, write
 
 

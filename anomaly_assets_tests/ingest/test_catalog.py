@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from anomaly_assets.ingest import catalog as catalog_module
-from anomaly_assets.ingest.catalog import IMAGES_SCHEMA, STRAY_FILES_SCHEMA, listing_digest
-from anomaly_assets.ingest.roots import open_root
+from anomaly_assets.catalogue import listing as catalog_module
+from anomaly_assets.catalogue.listing import IMAGES_SCHEMA, STRAY_FILES_SCHEMA, listing_digest
+from anomaly_assets.roots.open import open_root
 from anomaly_assets_tests.ingest.trees import (
     MVTEC_PATHS,
     Row,

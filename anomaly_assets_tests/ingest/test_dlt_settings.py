@@ -7,9 +7,9 @@ from pathlib import Path
 import dlt
 import pytest
 
-from anomaly_assets.ingest.dlt_settings import only_our_settings
-from anomaly_assets.ingest.source import load
-from anomaly_assets.warehouse.database import FileWarehouse
+from anomaly_assets.catalogue.dlt_settings import only_our_settings
+from anomaly_assets.catalogue.dlt_source import load
+from anomaly_assets.warehouse.file.warehouse import FileWarehouse
 from anomaly_assets_tests.ingest.loaded import assert_equals_root, load_ids
 from anomaly_assets_tests.ingest.trees import MVTEC, MVTEC_PATHS, write
 

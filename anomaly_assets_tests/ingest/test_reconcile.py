@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from anomaly_assets.ingest.reconcile import (
+from anomaly_assets.catalogue.reconcile import (
     ShrunkRootError,
     UnknownCategoryError,
     category_scope,
     reconcile,
 )
-from anomaly_assets.ingest.roots import RootError
-from anomaly_assets.ingest.source import load
-from anomaly_assets.warehouse.database import FileWarehouse
+from anomaly_assets.roots.base import RootError
+from anomaly_assets.catalogue.dlt_source import load
+from anomaly_assets.warehouse.file.warehouse import FileWarehouse
 from anomaly_assets_tests.ingest.loaded import loads, query, rows_of
 from anomaly_assets_tests.ingest.trees import DAGM, MVTEC, MVTEC_PATHS, write, write_dagm
 

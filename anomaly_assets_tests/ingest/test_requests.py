@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from anomaly_assets.ingest.requests import _is_transient, safe_text
+from anomaly_assets.roots.retries import _is_transient, safe_text
 
 
 class ResponseError(Exception):

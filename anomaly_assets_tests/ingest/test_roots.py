@@ -7,8 +7,9 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from anomaly_assets.ingest import requests
-from anomaly_assets.ingest.roots import FileEntry, FileUnreadableError, RootError, open_root
+from anomaly_assets.roots import retries as requests
+from anomaly_assets.roots.base import FileEntry, FileUnreadableError, RootError
+from anomaly_assets.roots.open import open_root
 from anomaly_assets_tests.ingest.trees import write, zip_of
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from anomaly_assets.datasets import SOURCE_DATASETS
-from anomaly_assets.ingest.catalog import Catalog, list_catalog
-from anomaly_assets.ingest.roots import open_root
+from anomaly_assets.catalogue.listing import Catalog, list_catalog
+from anomaly_assets.roots.open import open_root
 
 MVTEC = SOURCE_DATASETS["mvtec_ad"]
 DAGM = SOURCE_DATASETS["dagm_2007"]

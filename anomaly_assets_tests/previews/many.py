@@ -2,7 +2,7 @@
 
 import duckdb
 
-from anomaly_assets.warehouse.schema import ensure_tables, refresh
+from anomaly_assets.tables.ddl import ensure_tables, refresh
 
 SIDE = 16
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from anomaly_assets.tensors.spec import TensorSpec
+from anomaly_assets.tensor_spec import TensorSpec
 from anomaly_assets_tests.warehouse.project import Project, mask
 
 SIDE = 92

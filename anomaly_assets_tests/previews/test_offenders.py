@@ -10,8 +10,8 @@ from PIL import Image
 
 from anomaly_assets.previews.offenders import MOST_IMAGES, offender_sheet, small_sheet
 from anomaly_assets.settings import Settings
-from anomaly_assets.warehouse.checks import Finding
-from anomaly_assets.warehouse.schema import ensure_tables, refresh
+from anomaly_assets.tables.checks import Finding
+from anomaly_assets.tables.ddl import ensure_tables, refresh
 from anomaly_assets_tests.previews.scene import SIDE, built, even, is_red, part, square
 from anomaly_assets_tests.warehouse.project import Project
 

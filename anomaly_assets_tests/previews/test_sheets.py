@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from anomaly_assets.previews import contact_sheet, sheets
-from anomaly_assets.tensors.spec import TensorSpec
+from anomaly_assets.tensor_spec import TensorSpec
 from anomaly_assets_tests.previews.scene import (
     DEFECT,
     SIDE,

@@ -21,9 +21,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from anomaly_assets.reader import Samples, open_samples, selection, stored
-from anomaly_assets.warehouse.publishing import opened, snapshots
-from anomaly_assets.warehouse.publishing.snapshots import kept_path
+from anomaly_assets.reader import Samples, open_samples, selection
+from anomaly_assets.reader.pixels import blocks as stored
+from anomaly_assets.warehouse import open_published as opened
+from anomaly_assets.warehouse.file import snapshots
+from anomaly_assets.warehouse.file.snapshots import kept_path
 from anomaly_assets_tests.reader.published import publish_rows
 
 

@@ -14,8 +14,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from anomaly_assets.reader import DatabaseError, Samples, blobs, open_samples
-from anomaly_assets.reader.blobs import StoredBlobs, UnexpectedLayoutError, find_blobs
+from anomaly_assets.reader import DatabaseError, Samples, open_samples
+from anomaly_assets.reader.pixels import duckdb_blocks as blobs
+from anomaly_assets.reader.pixels.duckdb_blocks import (
+    StoredBlobs,
+    UnexpectedLayoutError,
+    find_blobs,
+)
 from anomaly_assets_tests.reader.published import publish_rows
 
 pytestmark = pytest.mark.skipif(

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from anomaly_assets.reader import DatabaseError, open_samples
-from anomaly_assets.reader.connect import connect
+from anomaly_assets.reader.database import connect
 from anomaly_assets_tests.reader.published import IMAGE_IDS, publish_again
 from anomaly_assets_tests.warehouse.project import Project, noise
 

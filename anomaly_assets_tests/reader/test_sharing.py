@@ -17,13 +17,14 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from anomaly_assets.reader import DatabaseError, Samples, open_samples, stored
-from anomaly_assets.reader.blobs import StoredBlobs
-from anomaly_assets.reader.connect import Database
-from anomaly_assets.reader.fetch import DatabasePixels
-from anomaly_assets.warehouse.publishing import opened
-from anomaly_assets.warehouse.publishing.held import HeldFile
-from anomaly_assets.warehouse.publishing.snapshots import kept_path
+from anomaly_assets.reader import DatabaseError, Samples, open_samples
+from anomaly_assets.reader.pixels import blocks as stored
+from anomaly_assets.reader.pixels.duckdb_blocks import StoredBlobs
+from anomaly_assets.reader.database import Database
+from anomaly_assets.reader.pixels.query import DatabasePixels
+from anomaly_assets.warehouse import open_published as opened
+from anomaly_assets.warehouse.file.pinned_file import HeldFile
+from anomaly_assets.warehouse.file.snapshots import kept_path
 from anomaly_assets_tests.reader.published import publish_rows
 from anomaly_assets_tests.reader.swapping import around
 

@@ -15,9 +15,10 @@ from anomaly_assets.reader import (
     list_snapshots,
     open_samples,
 )
-from anomaly_assets.warehouse.base import sql_literal
-from anomaly_assets.warehouse.publishing import opened, snapshots
-from anomaly_assets.warehouse.publishing.snapshots import kept_path
+from anomaly_assets.tables.sql_text import sql_literal
+from anomaly_assets.warehouse import open_published as opened
+from anomaly_assets.warehouse.file import snapshots
+from anomaly_assets.warehouse.file.snapshots import kept_path
 from anomaly_assets_tests.reader.swapping import Swapped, around, open_by_id, swapped
 
 

@@ -10,17 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from anomaly_assets.ingest import stores
-from anomaly_assets.ingest.requests import Store
-from anomaly_assets.ingest.roots import (
+from anomaly_assets.roots import store as stores
+from anomaly_assets.roots.retries import Store
+from anomaly_assets.roots.base import (
     MAX_FILE_BYTES,
     FileChangedError,
     FileTooLargeError,
     FileUnreadableError,
     RootError,
-    open_root,
 )
-from anomaly_assets.ingest.stores import StoredArchive, _links
+from anomaly_assets.roots.open import open_root
+from anomaly_assets.roots.store import StoredArchive, _links
 from anomaly_assets_tests.stores.endless import Endless, endless
 
 MEGABYTE = 1024 * 1024

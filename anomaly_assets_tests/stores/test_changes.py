@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from anomaly_assets.ingest.roots import FileChangedError, open_root
-from anomaly_assets.warehouse.database import FileWarehouse
+from anomaly_assets.roots.base import FileChangedError
+from anomaly_assets.roots.open import open_root
+from anomaly_assets.warehouse.file.warehouse import FileWarehouse
 from anomaly_assets_tests.stores.store import Store
 from anomaly_assets_tests.stores.trees import (
     build,

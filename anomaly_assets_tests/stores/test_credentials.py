@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from anomaly_assets.ingest.roots import RootError, open_root
+from anomaly_assets.roots.base import RootError
+from anomaly_assets.roots.open import open_root
 from anomaly_assets_tests.stores import azure, web
 from anomaly_assets_tests.stores.store import Store
 from anomaly_assets_tests.stores.trees import (

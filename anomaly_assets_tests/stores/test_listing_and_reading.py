@@ -9,7 +9,8 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from anomaly_assets.ingest.roots import RootError, open_root
+from anomaly_assets.roots.base import RootError
+from anomaly_assets.roots.open import open_root
 from anomaly_assets_tests.stores.proxy import Proxy
 from anomaly_assets_tests.stores.store import Store
 from anomaly_assets_tests.stores.trees import (

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from anomaly_assets.warehouse.schema import ensure_tables
+from anomaly_assets.tables.ddl import ensure_tables
 from anomaly_assets_tests.warehouse.project import Project, mask, noise
 
 PICTURES = {

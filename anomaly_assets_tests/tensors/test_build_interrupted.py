@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from anomaly_assets.ingest.roots import open_root
-from anomaly_assets.tensors import build, compute
-from anomaly_assets.tensors.build import Progress
-from anomaly_assets.tensors.decode import StaleImage, decode_batch
-from anomaly_assets.tensors.spec import TensorSpec
-from anomaly_assets.warehouse import instance
+from anomaly_assets.roots.open import open_root
+from anomaly_assets.decoding import build, workers as compute
+from anomaly_assets.decoding.build import Progress
+from anomaly_assets.decoding.batch import StaleImage, decode_batch
+from anomaly_assets.tensor_spec import TensorSpec
+from anomaly_assets.warehouse.file import duckdb_settings as instance
 from anomaly_assets_tests.warehouse.project import SPEC, Project
 
 WIDER = TensorSpec(6, 8, 3)

@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
-from anomaly_assets.tensors import decoder
-from anomaly_assets.tensors.spec import TensorSpec
-from anomaly_assets.tensors.transform import UnusableImageError, decode_image
+from anomaly_assets.decoding import png as decoder
+from anomaly_assets.tensor_spec import TensorSpec
+from anomaly_assets.decoding.transform import UnusableImageError, decode_image
 from anomaly_assets_tests.tensors.pictures import (
     MODES,
     SIGNATURE,

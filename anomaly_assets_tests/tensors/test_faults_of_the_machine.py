@@ -17,12 +17,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from anomaly_assets.ingest import folders
-from anomaly_assets.ingest.roots import open_root
-from anomaly_assets.tensors import compute, decode, decoder, transform
-from anomaly_assets.tensors.decode import DecodingError
-from anomaly_assets.tensors.spec import TensorSpec
-from anomaly_assets.tensors.transform import (
+from anomaly_assets.roots import folder as folders
+from anomaly_assets.roots.open import open_root
+from anomaly_assets.decoding import workers as compute, batch as decode, png as decoder, transform
+from anomaly_assets.decoding.batch import DecodingError
+from anomaly_assets.tensor_spec import TensorSpec
+from anomaly_assets.decoding.transform import (
     DecodedImage,
     DecodedMask,
     UnusableImageError,
@@ -267,8 +267,8 @@ def test_with_little_memory_a_large_picture_is_not_rejected(tmp_path: Path) -> N
     Image.new("RGB", (8000, 8000)).save(tmp_path / "large.png")
     script = """
 import resource, sys
-from anomaly_assets.tensors.spec import TensorSpec
-from anomaly_assets.tensors.transform import UnusableImageError, decode_image
+from anomaly_assets.tensor_spec import TensorSpec
+from anomaly_assets.decoding.transform import UnusableImageError, decode_image
 content = open(sys.argv[1], "rb").read()
 decode_image(content, TensorSpec(8, 6, 3)) if sys.argv[2] == "all" else None
 taken = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()

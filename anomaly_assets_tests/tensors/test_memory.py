@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from anomaly_assets.tensors.memory import keep_freed_memory
+from anomaly_assets.decoding.memory import keep_freed_memory
 
 keep = keep_freed_memory.__wrapped__
 

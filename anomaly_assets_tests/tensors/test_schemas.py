@@ -6,9 +6,9 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from anomaly_assets.tensors.decode import TENSORS_SCHEMA
-from anomaly_assets.tensors.rejections import REJECTIONS_SCHEMA
-from anomaly_assets.warehouse.tables import TABLES
+from anomaly_assets.decoding.batch import TENSORS_SCHEMA
+from anomaly_assets.decoding.rejections import REJECTIONS_SCHEMA
+from anomaly_assets.tables.registry import TABLES
 from anomaly_assets_tests.warehouse.project import Project
 
 SCHEMAS = pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_table_has_the_documented_columns_and_types(
 
 
 def test_batches_divide_transactions_so_that_none_is_split_between_two() -> None:
-    from anomaly_assets.tensors.compute import BATCH_IMAGES
+    from anomaly_assets.decoding.workers import BATCH_IMAGES
     from anomaly_assets.warehouse.base import ROW_GROUP_SIZE
 
     assert ROW_GROUP_SIZE % BATCH_IMAGES == 0

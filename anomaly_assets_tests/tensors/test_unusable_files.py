@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from anomaly_assets.tensors.spec import TensorSpec
-from anomaly_assets.tensors.transform import (
+from anomaly_assets.tensor_spec import TensorSpec
+from anomaly_assets.decoding.transform import (
     MAX_PIXELS,
     DecodedImage,
     DecodedMask,

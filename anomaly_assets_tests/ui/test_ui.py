@@ -50,7 +50,7 @@ def test_an_asset_says_what_a_row_is_how_to_query_it_and_where_its_code_is(ui: U
         expect(ui.page.get_by_text(text).first).to_be_visible()
     link = ui.page.locator("a", has_text="samples.sql")
     expect(link).to_have_attribute(
-        "href", re.compile(r".*/anomaly_assets/warehouse/sql/samples\.sql:1$")
+        "href", re.compile(r".*/anomaly_assets/tables/sql/samples\.sql:1$")
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from anomaly_assets.warehouse.base import Warehouse
-from anomaly_assets.warehouse.schema import refresh
+from anomaly_assets.tables.ddl import refresh
 
 HISTORY = """
     SELECT source_dataset, rows_inserted, rows_updated, rows_deleted, stray_changes, status

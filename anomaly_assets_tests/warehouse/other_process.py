@@ -15,7 +15,7 @@ PROJECT_ROOT = Path(__file__).parents[2]
 HOLDS_THE_LOCK = """
 import sys
 from pathlib import Path
-from anomaly_assets.warehouse.database import FileWarehouse
+from anomaly_assets.warehouse.file.warehouse import FileWarehouse
 with FileWarehouse(Path(sys.argv[1])).locked():
     print("ready", flush=True)
     sys.stdin.readline()

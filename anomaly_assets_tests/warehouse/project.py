@@ -13,16 +13,17 @@ import numpy as np
 from PIL import Image
 
 from anomaly_assets.datasets import SOURCE_DATASETS
-from anomaly_assets.ingest.catalog import list_catalog
-from anomaly_assets.ingest.roots import Root, open_root
-from anomaly_assets.tensors import compute
-from anomaly_assets.tensors.build import BuildReport, build_tensors
-from anomaly_assets.tensors.compute import Compute
-from anomaly_assets.tensors.spec import TensorSpec
-from anomaly_assets.tensors.transform import UInt8Array
-from anomaly_assets.warehouse.database import FileWarehouse
-from anomaly_assets.warehouse.schema import ensure_tables, refresh
-from anomaly_assets.warehouse.tables import TABLES
+from anomaly_assets.catalogue.listing import list_catalog
+from anomaly_assets.roots.base import Root
+from anomaly_assets.roots.open import open_root
+from anomaly_assets.decoding import workers as compute
+from anomaly_assets.decoding.build import BuildReport, build_tensors
+from anomaly_assets.decoding.workers import Compute
+from anomaly_assets.tensor_spec import TensorSpec
+from anomaly_assets.decoding.transform import UInt8Array
+from anomaly_assets.warehouse.file.warehouse import FileWarehouse
+from anomaly_assets.tables.ddl import ensure_tables, refresh
+from anomaly_assets.tables.registry import TABLES
 
 SPEC = TensorSpec(8, 6, 3)
 SIZE = (24, 16)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from anomaly_assets.warehouse.changes import (
+from anomaly_assets.tables.row_changes import (
     KEY_COLUMNS,
     RowChanges,
     Rows,

@@ -12,16 +12,16 @@ import pytest
 from anomaly_assets.reader import diff_snapshots, list_snapshots, open_samples
 from anomaly_assets.settings import Settings, SettingsError
 from anomaly_assets.warehouse.copying.copy import copy_database
-from anomaly_assets.warehouse.database import FileWarehouse
+from anomaly_assets.warehouse.file.warehouse import FileWarehouse
 from anomaly_assets.warehouse.lake.warehouse import LakeWarehouse
-from anomaly_assets.warehouse.locations import (
+from anomaly_assets.locations import (
     LakeLocation,
     LocationError,
     is_file,
     parse_location,
     shown_scheme,
 )
-from anomaly_assets.warehouse.opening import open_warehouse
+from anomaly_assets.warehouse.open import open_warehouse
 
 LAKES = [
     "ducklake:postgres:host=db.example dbname=team user=me password=hidden-one sslpassword=hidden-two",

@@ -16,8 +16,8 @@ from anomaly_assets.atomic import put_new_file
 from anomaly_assets.warehouse.base import Warehouse
 from anomaly_assets.warehouse.copying.digests import TableDigest, digest, same
 from anomaly_assets.warehouse.copying.source import SOURCE
-from anomaly_assets.warehouse.database import FileWarehouse, catalog_name
-from anomaly_assets.warehouse.identity import (
+from anomaly_assets.warehouse.file.warehouse import FileWarehouse, catalog_name
+from anomaly_assets.tables.identity import (
     IDENTITY,
     INTENDED,
     OWNERS,
@@ -25,13 +25,13 @@ from anomaly_assets.warehouse.identity import (
     UNFINISHED_COPY,
     take_over,
 )
-from anomaly_assets.warehouse.lake.connection import PUBLISHED_VERSIONS
+from anomaly_assets.warehouse.lake.connect import PUBLISHED_VERSIONS
 from anomaly_assets.warehouse.lake.publish import publish_current_version
-from anomaly_assets.warehouse.motherduck import MotherDuckWarehouse
-from anomaly_assets.warehouse.publishing.snapshots import newest_snapshot
-from anomaly_assets.warehouse.schema import ALIAS_SCHEMA
-from anomaly_assets.warehouse.source_datasets import sample_counts, stored_names
-from anomaly_assets.warehouse.tensor_shape import TENSOR_SHAPE
+from anomaly_assets.warehouse.motherduck.warehouse.warehouse import MotherDuckWarehouse
+from anomaly_assets.warehouse.file.snapshots import newest_snapshot
+from anomaly_assets.tables.ddl import ALIAS_SCHEMA
+from anomaly_assets.tables.source_datasets import sample_counts, stored_names
+from anomaly_assets.tables.tensor_shape import TENSOR_SHAPE
 
 _OF_ONE_PLACE = (
     PUBLISHED_VERSIONS,

@@ -12,7 +12,7 @@ from datetime import timedelta
 import duckdb
 
 from anomaly_assets.warehouse.base import CATALOG
-from anomaly_assets.warehouse.lake.connection import PUBLISHED_VERSIONS, published_versions
+from anomaly_assets.warehouse.lake.connect import PUBLISHED_VERSIONS, published_versions
 from anomaly_assets.warehouse.lake.warehouse import LakeWarehouse
 
 GRACE = timedelta(days=1)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import duckdb
 
-from anomaly_assets.warehouse.base import WarehouseError
+from anomaly_assets.errors import WarehouseError
 
 _EXPIRED = "No snapshot found at version"
 

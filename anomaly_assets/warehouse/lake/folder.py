@@ -13,8 +13,9 @@ from typing import Any
 
 import duckdb
 
-from anomaly_assets.warehouse.base import WarehouseError, sql_literal
-from anomaly_assets.warehouse.lake.connection import allow_store, is_relative
+from anomaly_assets.errors import WarehouseError
+from anomaly_assets.tables.sql_text import sql_literal
+from anomaly_assets.warehouse.lake.connect import allow_store, is_relative
 
 Query = Callable[..., list[tuple[Any, ...]]]
 """Runs a statement in the PostgreSQL of the catalogue."""

@@ -14,24 +14,24 @@ from datetime import datetime, timezone
 
 import duckdb
 
-from anomaly_assets.tensors.spec import TensorSpec
+from anomaly_assets.tensor_spec import TensorSpec
 from anomaly_assets.warehouse.base import CATALOG
-from anomaly_assets.warehouse.lake.connection import (
+from anomaly_assets.warehouse.lake.connect import (
     PUBLISHED_VERSIONS,
     PublishedVersion,
     has_version,
     published_versions,
 )
 from anomaly_assets.warehouse.lake.warehouse import LakeWarehouse
-from anomaly_assets.warehouse.publishing.content import (
+from anomaly_assets.warehouse.publication import (
     Differences,
     Publication,
     checked_content,
     differences,
 )
-from anomaly_assets.warehouse.publishing.provenance import note_snapshot, provenance
-from anomaly_assets.warehouse.schema import ensure_tables, sql_text
-from anomaly_assets.warehouse.source_datasets import are_samples, read_consents
+from anomaly_assets.warehouse.provenance import note_snapshot, provenance
+from anomaly_assets.tables.ddl import ensure_tables, sql_text
+from anomaly_assets.tables.source_datasets import are_samples, read_consents
 
 
 def publish_version(

@@ -16,9 +16,9 @@ from anomaly_assets.export import FORMATS
 from anomaly_assets.export.__main__ import main as export
 from anomaly_assets.reader import DatabaseError, open_samples
 from anomaly_assets.reader.__main__ import main as say_what_there_is
-from anomaly_assets.warehouse.base import WarehouseError
+from anomaly_assets.errors import WarehouseError
 from anomaly_assets.warehouse.copying.copy import copy_database
-from anomaly_assets.warehouse.lake.connection import attach_lake, start_for_lakes
+from anomaly_assets.warehouse.lake.connect import attach_lake, start_for_lakes
 from anomaly_assets.warehouse.lake.expire import expire_versions
 from anomaly_assets.warehouse.publish import publish
 from anomaly_assets_tests.assets.environment import Environment

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from anomaly_assets.warehouse.base import WarehouseError
+from anomaly_assets.errors import WarehouseError
 from anomaly_assets.warehouse.lake.warehouse import LakeWarehouse
 from anomaly_assets_tests.assets.environment import Environment
 from anomaly_assets_tests.stores.s3 import S3

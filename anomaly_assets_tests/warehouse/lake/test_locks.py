@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import pytest
 
-from anomaly_assets.warehouse.base import WarehouseBusyError, WarehouseError
+from anomaly_assets.errors import WarehouseBusyError, WarehouseError
 from anomaly_assets.warehouse.lake.locks import LakeLocks
 from anomaly_assets.warehouse.lake.warehouse import LakeWarehouse
 from anomaly_assets_tests.warehouse.lake.conftest import skipped_where_missing
@@ -22,7 +22,7 @@ from anomaly_assets_tests.warehouse.other_process import other_process
 
 REFRESHES = """
 import sys
-from anomaly_assets.warehouse.opening import open_warehouse
+from anomaly_assets.warehouse.open import open_warehouse
 with open_warehouse(sys.argv[1]).refreshing("mvtec_ad"):
     print("ready", flush=True)
     sys.stdin.readline()
@@ -133,7 +133,7 @@ def test_a_server_that_is_down_is_named_within_seconds(lake: Lake) -> None:
     down = lake.postgres.location(lake.database, password="hidden-one").replace(
         f"port={lake.postgres.port}", "port=1"
     )
-    from anomaly_assets.warehouse.opening import open_warehouse
+    from anomaly_assets.warehouse.open import open_warehouse
 
     asked = time.monotonic()
     with pytest.raises(WarehouseError) as raised, open_warehouse(down).locked():

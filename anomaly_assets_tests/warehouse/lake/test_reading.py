@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from anomaly_assets.reader import open_samples
-from anomaly_assets.reader.connect import DatabaseError
+from anomaly_assets.reader.database import DatabaseError
 from anomaly_assets.warehouse.publish import publish
 from anomaly_assets_tests.warehouse.lake.lakes import Lake
 from anomaly_assets_tests.warehouse.project import SPEC, Project

@@ -10,7 +10,7 @@ import duckdb
 import pytest
 
 from anomaly_assets.datasets import SOURCE_DATASETS
-from anomaly_assets.warehouse.lake.connection import connect_lake
+from anomaly_assets.warehouse.lake.connect import connect_lake
 from anomaly_assets_tests.assets.environment import Environment
 from anomaly_assets_tests.assets.runs import run_job
 from anomaly_assets_tests.assets.trees import write_image

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from anomaly_assets.warehouse.publishing import file_copy
-from anomaly_assets.warehouse.publishing.file_copy import copied_bytes, copy_file
+from anomaly_assets.warehouse.file import copy_file as file_copy
+from anomaly_assets.warehouse.file.copy_file import copied_bytes, copy_file
 
 
 @pytest.fixture(params=[0, 1, 4096, 100_001])

@@ -14,8 +14,8 @@ import duckdb
 import pytest
 
 from anomaly_assets.warehouse.publish import Publication, publish
-from anomaly_assets.warehouse.publishing import keep as keeping
-from anomaly_assets.warehouse.publishing.snapshots import (
+from anomaly_assets.warehouse.file import keep as keeping
+from anomaly_assets.warehouse.file.snapshots import (
     SnapshotDifference,
     diff_snapshots,
     find_snapshot,
@@ -268,7 +268,7 @@ def test_the_difference_names_what_was_added_removed_changed_and_relabelled(tmp_
 
 def test_nothing_heavy_is_imported() -> None:
     heavy = "{'dagster', 'dlt', 'pyarrow', 'numpy', 'PIL', 'fsspec'}"
-    imported = "anomaly_assets.warehouse.publishing.snapshots"
+    imported = "anomaly_assets.warehouse.file.snapshots"
     program = f"import sys, {imported}; print(sorted({heavy} & set(sys.modules)))"
     output = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True

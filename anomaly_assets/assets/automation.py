@@ -1,0 +1,288 @@
+"""Jobs, the daily schedule, and sensors that look for changed files below the roots."""
+
+import json
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+
+import dagster as dg
+
+from anomaly_assets.assets.images import LISTING_DIGEST
+from anomaly_assets.assets.progress import duration
+from anomaly_assets.datasets import SOURCE_DATASETS, SourceDataset
+from anomaly_assets.roots.base import RootError
+from anomaly_assets.roots.open import open_root, root_error
+from anomaly_assets.settings import Settings
+
+refresh_all = dg.define_asset_job(
+    "refresh_all", selection=dg.AssetSelection.all(), description="Refresh everything."
+)
+
+
+def _tables(dataset: SourceDataset) -> dg.AssetSelection:
+    return dg.AssetSelection.assets([dataset.name, "images"], [dataset.name, "stray_files"])
+
+
+refresh_jobs = {
+    name: dg.define_asset_job(
+        f"refresh_{name}",
+        selection=_tables(dataset).downstream(),
+        description=f"Refresh {dataset.title} and everything that is made from it.",
+    )
+    for name, dataset in SOURCE_DATASETS.items()
+}
+
+scheduled_refresh = dg.ScheduleDefinition(
+    name="scheduled_refresh",
+    job=refresh_all,
+    cron_schedule=Settings.from_environment().refresh_cron,
+    description="The daily refresh; ANOMALY_REFRESH_CRON sets its time (UTC).",
+)
+
+_FIRST_PAUSE_SECONDS = 60.0
+_LONGEST_PAUSE_SECONDS = 6 * 3600.0
+"""After the first failed run a sensor waits one minute, then two, four, ... and six hours at most."""
+
+_DOUBLINGS = 9  # 512 minutes, which is more than six hours
+
+_LONGEST_CHANGE_SECONDS = 600.0
+"""A listing that differs at every look is asked for after this time; until then, looks must agree."""
+
+_LOST_RUN_SECONDS = 24 * 3600.0
+"""A run that has not ended after this time is taken for a killed one whose end nobody recorded."""
+
+_ENDED = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
+_RUN_KEY_TAG = "dagster/run_key"
+
+_now = time.time
+
+
+def files_changed_sensor(dataset: SourceDataset) -> dg.SensorDefinition:
+    """Build the sensor that asks for a run when the listing of a root is not the one that is loaded.
+
+    It asks again, with growing pauses, until a run has loaded the listing, and never while a run for
+    this source dataset waits or runs. A root that cannot be listed fails the tick, which keeps the cursor.
+    """
+
+    @dg.sensor(
+        name=f"{dataset.name}_files_changed",
+        job=refresh_jobs[dataset.name],
+        minimum_interval_seconds=Settings.from_environment().sensor_seconds,
+        description=(
+            f"Refreshes {dataset.title} when a file below its root is added, changed or removed. A run "
+            "that fails is asked for again after 1, 2, 4, ... minutes, at most 6 hours."
+        ),
+    )
+    def files_changed(
+        context: dg.SensorEvaluationContext,
+    ) -> Iterator[dg.RunRequest | dg.SkipReason]:
+        from anomaly_assets.catalogue.listing import list_catalog, listing_digest
+
+        location = Settings.from_environment().roots[dataset.name]
+        if location is None:
+            yield dg.SkipReason(f"{dataset.root_variable} is empty: left out.")
+            return
+        try:
+            digest = listing_digest(list_catalog(dataset, open_root(location)))
+        except RootError as error:
+            raise root_error(dataset, error) from None
+        cursor, answer = _answer(
+            context.instance, dataset, _Cursor.read(context.cursor), digest, _now()
+        )
+        context.update_cursor(cursor.written())
+        yield answer
+
+    return files_changed
+
+
+@dataclass(frozen=True)
+class _Cursor:
+    """State of a sensor between two looks, which Dagster keeps as JSON text.
+
+    Attributes:
+        seen: Digest of the listing at the last look.
+        changing_since: Time of the first of the last looks that all differed; None once two agreed.
+        loaded: Digest of the listing that is loaded; empty where that is unknown.
+        asked: Digest of the listing for which a run was asked and which is not loaded yet, or empty.
+        run_key: Key of that run.
+        attempts: Number of runs that were asked for that listing.
+        failed_at: Time of the look that found that run ended without success; None before.
+    """
+
+    seen: str = ""
+    changing_since: float | None = None
+    loaded: str = ""
+    asked: str = ""
+    run_key: str = ""
+    attempts: int = 0
+    failed_at: float | None = None
+
+    @classmethod
+    def read(cls, text: str | None) -> "_Cursor":
+        """Read a cursor, also one of the first release; start over where the text is neither."""
+        try:
+            kept = json.loads(text or "{}")
+            if "digest" in kept:  # of the first release: loaded, or asked for with this key
+                digest, key = str(kept["digest"]), f"{kept['digest']}-{kept['changes']}"
+                return cls(seen=digest, loaded=digest, asked=digest, run_key=key, attempts=1)
+            return cls(**kept)
+        except (ValueError, TypeError, KeyError):
+            return cls()
+
+    def written(self) -> str:
+        return json.dumps(asdict(self))
+
+    def after_look(self, digest: str, now: float) -> "_Cursor":
+        """Note what a look found."""
+        if digest == self.seen:
+            return replace(self, changing_since=None)
+        since = self.changing_since
+        # A time in the future is one from before the clock was set back.
+        since = now if since is None or since > now else since
+        return replace(self, seen=digest, changing_since=since)
+
+    def after_request(self, digest: str) -> "_Cursor":
+        """Note a request under a key that no run has: Dagster drops requests whose key a run has."""
+        return replace(
+            self,
+            changing_since=None,
+            asked=digest,
+            run_key=f"{digest[:16]}-{uuid.uuid4().hex}",
+            attempts=self.attempts + 1 if digest == self.asked else 1,
+            failed_at=None,
+        )
+
+
+_Answer = tuple[_Cursor, dg.RunRequest | dg.SkipReason]
+
+
+def _answer(
+    instance: dg.DagsterInstance, dataset: SourceDataset, before: _Cursor, digest: str, now: float
+) -> _Answer:
+    """Decide whether a listing is to be loaded now.
+
+    Args:
+        instance: Holds the runs and the materializations.
+        dataset: The source dataset.
+        before: The cursor of the last look.
+        digest: The listing of this look.
+        now: Seconds since 1970.
+
+    Returns:
+        The new cursor, and the request or the reason why there is none.
+    """
+    catalogue = _Catalogue.latest(instance, dataset)
+    asked_run = _run_with_key(instance, before.run_key) if digest == before.asked else None
+    loaded = catalogue.loaded(before.loaded)
+    if not catalogue.digest and asked_run is not None:
+        loaded = digest if asked_run.is_success else ""
+    cursor = replace(before.after_look(digest, now), loaded=loaded)
+    if run := _unfinished_run(instance, dataset, catalogue.run, now):
+        return cursor, dg.SkipReason(
+            f"Run {_short(run)} of {run.job_name} has not ended: the root is compared when it has."
+        )
+    if digest == loaded:
+        cursor = replace(cursor, asked="", run_key="", attempts=0, failed_at=None)
+        return cursor, dg.SkipReason("No file was added, changed or removed.")
+    if cursor.changing_since is not None and now - cursor.changing_since < _LONGEST_CHANGE_SECONDS:
+        return cursor, dg.SkipReason(
+            "Files differ from those at the last look, and may still be copied. A run is asked for when "
+            f"two looks agree, or after {_LONGEST_CHANGE_SECONDS / 60:.0f} minutes."
+        )
+    if digest == before.asked:
+        cursor = replace(cursor, failed_at=now if before.failed_at is None else before.failed_at)
+        if (reason := _pause(cursor, asked_run, now)) is not None:
+            return cursor, reason
+    cursor = cursor.after_request(digest)
+    return cursor, dg.RunRequest(run_key=cursor.run_key)
+
+
+def _pause(cursor: _Cursor, run: dg.DagsterRun | None, now: float) -> dg.SkipReason | None:
+    """Say why the next attempt has to wait; None when the pause is over."""
+    cancelled = run is not None and run.status == dg.DagsterRunStatus.CANCELED
+    doubled = min(cursor.attempts - 1, _DOUBLINGS)
+    pause = min(_FIRST_PAUSE_SECONDS * 2**doubled, _LONGEST_PAUSE_SECONDS)
+    if cancelled:  # on purpose, by a person: the next minute is too soon
+        pause = _LONGEST_PAUSE_SECONDS
+    waited = now - (now if cursor.failed_at is None else cursor.failed_at)
+    if not 0 <= waited < pause:  # less than nothing: the clock was set back
+        return None
+    if run is None:
+        ended = "The run that was asked for is not in the history"
+    else:
+        ended = f"Run {_short(run)} {'was cancelled' if cancelled else 'did not load these files'}"
+    return dg.SkipReason(
+        f"{ended} (attempt {cursor.attempts}): another one is asked for in {duration(pause - waited)}."
+    )
+
+
+@dataclass(frozen=True)
+class _Catalogue:
+    """The latest materialization of `<source_dataset>/images`.
+
+    Attributes:
+        digest: The listing that was loaded; empty for none, or for a reload of some categories.
+        run: The run that loaded it; None if it was deleted from the history.
+    """
+
+    digest: str = ""
+    run: dg.DagsterRun | None = None
+
+    @classmethod
+    def latest(cls, instance: dg.DagsterInstance, dataset: SourceDataset) -> "_Catalogue":
+        event = instance.get_latest_materialization_event(dg.AssetKey([dataset.name, "images"]))
+        if event is None or event.asset_materialization is None:
+            return cls()
+        value = event.asset_materialization.metadata.get(LISTING_DIGEST)
+        return cls(str(value.value) if value else "", instance.get_run_by_id(event.run_id))
+
+    def loaded(self, before: str) -> str:
+        """Return the listing that is loaded, and from which all else was made; `before` where unknown.
+
+        A run that failed may have failed after the catalogue: tensors or publication are then missing.
+        """
+        if not self.digest or (self.run is None and self.digest == before):
+            return before
+        return self.digest if self.run is not None and self.run.is_success else ""
+
+
+def _run_with_key(instance: dg.DagsterInstance, run_key: str) -> dg.DagsterRun | None:
+    """Return the newest run with this key; a run that a person executes again keeps the key."""
+    runs = instance.get_runs(dg.RunsFilter(tags={_RUN_KEY_TAG: run_key}), limit=1)
+    return next(iter(runs), None)
+
+
+def _unfinished_run(
+    instance: dg.DagsterInstance,
+    dataset: SourceDataset,
+    catalogue_run: dg.DagsterRun | None,
+    now: float,
+) -> dg.DagsterRun | None:
+    """Return a run that will load, or is loading, this source dataset, whoever asked for it."""
+    statuses = [status for status in dg.DagsterRunStatus if status not in _ENDED]
+    key = dg.AssetKey([dataset.name, "images"])
+    for record in instance.get_run_records(dg.RunsFilter(statuses=statuses)):
+        run = record.dagster_run
+        lost = (
+            run.status != dg.DagsterRunStatus.QUEUED
+            and now - record.create_timestamp.timestamp() > _LOST_RUN_SECONDS
+        )
+        loads = (
+            run.job_name in (refresh_all.name, refresh_jobs[dataset.name].name)
+            or key in (run.asset_selection or ())
+            or (catalogue_run is not None and run.run_id == catalogue_run.run_id)
+        )
+        if loads and not lost:
+            return run
+    return None
+
+
+def _short(run: dg.DagsterRun) -> str:
+    """Return the part of a run's id that the UI shows."""
+    return run.run_id[:8]
+
+
+jobs = [refresh_all, *refresh_jobs.values()]
+schedules = [scheduled_refresh]
+sensors = [files_changed_sensor(dataset) for dataset in SOURCE_DATASETS.values()]

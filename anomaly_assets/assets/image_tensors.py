@@ -1,0 +1,173 @@
+"""From catalogue to pixels: uniform tensors, and the images that could not be used."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import dagster as dg
+
+from anomaly_assets.assets.progress import Progress
+from anomaly_assets.assets.reports import (
+    changes_of_view,
+    materialized,
+    row_metadata,
+    rows_shown,
+    table,
+)
+from anomaly_assets.assets.resources import WarehouseResource, configured
+from anomaly_assets.assets.specs import table_spec
+from anomaly_assets.datasets import SOURCE_DATASETS
+from anomaly_assets.roots.base import Root, RootError
+from anomaly_assets.roots.open import open_root
+from anomaly_assets.settings import Settings
+from anomaly_assets.decoding.report import BuildReport
+from anomaly_assets.tables.row_changes import RowChanges, compare, keyed_rows
+from anomaly_assets.tables.ddl import refresh, row_count
+from anomaly_assets.tables.preview_rows import chosen_rows
+from anomaly_assets.tables.tensor_shape import record_spec
+
+_ROWS_SHOWN = 20
+_REJECTED_SHOWN = 20
+_DECODING_FILES = (
+    "decoding/build.py",
+    "decoding/batch.py",
+    "decoding/transform.py",
+    "assets/image_tensors.py",
+)
+
+
+class TensorsConfig(dg.Config):
+    """Run config of `image_tensors`.
+
+    Attributes:
+        change_shape: Make all tensors again in the shape that ANOMALY_IMAGE_SIZE and ANOMALY_CHANNELS of
+            this machine name, although the warehouse has another one.
+    """
+
+    change_shape: bool = False
+
+
+@dg.multi_asset(
+    specs=[
+        table_spec(
+            name,
+            group="harmonised",
+            deps=["images"],
+            kinds={"python", "duckdb"},
+            files=_DECODING_FILES,
+        )
+        for name in ("image_tensors", "rejected_images")
+    ],
+    name="image_tensors",
+    can_subset=True,
+)
+def image_tensors(
+    context: dg.AssetExecutionContext, config: TensorsConfig, warehouse: WarehouseResource
+) -> Iterator[dg.MaterializeResult]:
+    """Decode what is new or changed since the last run, and note what cannot be used.
+
+    Decoding fills both tables in the same transactions, so either asset alone can be selected, and both
+    are materialized.
+    """
+    from anomaly_assets.decoding.build import build_tensors
+    from anomaly_assets.decoding.workers import open_compute
+
+    settings, spec = warehouse.settings, warehouse.tensor_spec
+    roots = _opened_roots(settings, context.log.warning)
+    with warehouse.warehouse.writing(), warehouse.warehouse.connect() as connection:
+        record_spec(connection, spec)
+        rejected_before = keyed_rows(connection, "rejected_images")
+    report = build_tensors(
+        warehouse.warehouse,
+        roots,
+        spec,
+        compute=partial(
+            open_compute,
+            settings.compute,
+            roots,
+            spec,
+            workers=settings.workers,
+            patience_seconds=settings.task_timeout_seconds,
+        ),
+        run_id=context.run.run_id,
+        progress=Progress(context.log.info, "images"),
+        # The consent is given to what publishes; decoding decides first.
+        allow_shrink=configured(context.run.run_config, "published_database", "allow_shrink"),
+    )
+    with warehouse.warehouse.connect() as connection:
+        tensors = row_count(connection, "image_tensors")
+        shown = chosen_rows(connection, "image_tensors", _ROWS_SHOWN)
+        rejected = keyed_rows(connection, "rejected_images")
+        rejected_shown = chosen_rows(connection, "rejected_images", _REJECTED_SHOWN)
+    made: dict[str, dict[str, Any]] = {
+        "image_tensors": {
+            **row_metadata(tensors, _tensor_changes(report)),
+            **_speed(report),
+            "transform": spec.transform,
+            "rows": rows_shown(shown, _tensor_changes(report)),
+        },
+        "rejected_images": {
+            **row_metadata(len(rejected), compare(rejected_before, rejected)),
+            "reasons_in_this_run": dict(report.rejections),
+            "rejected_files": table(rejected_shown.columns, rejected_shown.rows),
+        },
+    }
+    for name, metadata in made.items():
+        if dg.AssetKey(name) in context.selected_asset_keys:
+            yield materialized(context, metadata, dg.AssetKey(name))
+        else:
+            context.log_event(dg.AssetMaterialization(name, metadata=metadata))
+
+
+def _tensor_changes(report: BuildReport) -> RowChanges:
+    return RowChanges(report.added, report.changed, report.removed, report.unchanged)
+
+
+def _speed(report: BuildReport) -> dict[str, Any]:
+    """Where the time went: a writer that waits wants more workers, one that does not is the limit."""
+    return {
+        "images_per_second": round(report.decoded / max(report.seconds, 1e-6), 1),
+        "seconds": round(report.seconds, 3),
+        "decode_seconds": round(report.decode_seconds, 3),
+        "wait_seconds": round(report.wait_seconds, 3),
+        "write_seconds": round(report.write_seconds, 3),
+    }
+
+
+@dg.multi_asset(
+    specs=[
+        table_spec(
+            "samples",
+            group="harmonised",
+            deps=["images", "image_tensors"],
+            kinds={"duckdb", "view"},
+            files=["assets/image_tensors.py"],
+        )
+    ],
+    name="samples",
+)
+def samples(
+    context: dg.AssetExecutionContext, warehouse: WarehouseResource
+) -> dg.MaterializeResult:
+    """Join labels and tensors in the view that people train from."""
+    with warehouse.warehouse.writing(), warehouse.warehouse.connect() as connection:
+        refresh(connection, "samples")
+        rows = row_count(connection, "samples")
+        shown = chosen_rows(connection, "samples", _ROWS_SHOWN)
+    changes = changes_of_view(context, rows, [dg.AssetKey("image_tensors")])
+    return materialized(
+        context, {**row_metadata(rows, changes), "rows": rows_shown(shown, changes)}
+    )
+
+
+def _opened_roots(settings: Settings, warn: Callable[[str], None]) -> dict[str, Root]:
+    """The roots that can be opened; images of the others keep the tensors they have."""
+    roots: dict[str, Root] = {}
+    for name, location in settings.roots.items():
+        if location is None:
+            continue
+        try:
+            roots[name] = open_root(location)
+        except RootError as error:
+            warn(f"{SOURCE_DATASETS[name].root_variable}: {error} Its images stay as they are.")
+    return roots

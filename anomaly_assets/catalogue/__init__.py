@@ -1,0 +1,1 @@
+"""From a root to the tables of the catalogue."""

@@ -1,0 +1,162 @@
+"""The dlt source of one source dataset: what differs from the root, and nothing else, is loaded.
+
+What `reconcile` found is loaded with dlt's `cdc` merge, which inserts, updates and deletes in one pass
+and leaves unchanged rows with their load id. Where nothing differs, dlt is given nothing and makes no
+load. Only the categories in which something changed are staged; the merge is kept to them by
+`destination_scope`, whose predicate holds digests instead of names, so that a folder name can never
+become part of a SQL statement.
+
+What reconciling needs is imported by who loads: this module is read whenever definitions are.
+
+Run one source alone with `python -m anomaly_assets.ingest mvtec_ad`.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import dlt
+from dlt.destinations import duckdb as duckdb_destination
+from dlt.destinations.impl.duckdb.configuration import DuckDbCredentials
+from dlt.extract import DltResource, DltSource
+from dlt.pipeline.pipeline import Pipeline
+
+from anomaly_assets.datasets import SourceDataset
+from anomaly_assets.catalogue.dlt_settings import only_our_settings
+from anomaly_assets.roots.open import refuse_bad_root
+from anomaly_assets.settings import Settings
+from anomaly_assets.warehouse.base import Warehouse
+from anomaly_assets.tables.source_datasets import stored_datasets
+
+if TYPE_CHECKING:
+    from anomaly_assets.catalogue.reconcile import Reconciliation
+
+_PRIMARY_KEYS = {"images": "image_id", "stray_files": "relative_path"}
+
+
+def catalog_source(dataset: SourceDataset, found: Reconciliation | None = None) -> DltSource:
+    """The dlt source of one source dataset, with the resources `images` and `stray_files`.
+
+    Args:
+        dataset: The source dataset.
+        found: What to load; None gives the same source with nothing to load, for definitions.
+    """
+
+    @dlt.source(name=dataset.name, max_table_nesting=0)
+    def source() -> list[DltResource]:
+        return [_resource(name, found) for name in _PRIMARY_KEYS]
+
+    return source()
+
+
+@contextmanager
+def loading_pipeline(dataset: SourceDataset, warehouse: Warehouse) -> Iterator[Pipeline]:
+    """The dlt pipeline that loads into a warehouse, in which the caller holds the source dataset.
+
+    One dlt dataset, one name and one staging schema per source dataset: pipelines that share a staging
+    schema lose rows. dlt's working folder is wiped before and after: whatever a killed run left there
+    would be loaded instead of the new listing.
+    """
+    folder = warehouse.pipelines_folder_of(dataset.name)
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        with warehouse.loading() as target, only_our_settings(load_workers=target.workers):
+            credentials = DuckDbCredentials(target.connection, pragmas=[*target.pragmas])
+            yield dlt.pipeline(
+                dataset.name,
+                pipelines_dir=str(folder),
+                destination=duckdb_destination(credentials),
+                dataset_name=dataset.name,
+            )
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def load(
+    dataset: SourceDataset,
+    location: str,
+    warehouse: Warehouse,
+    *,
+    categories: Sequence[str] = (),
+    allow_shrink: bool = False,
+    from_samples: bool = False,
+) -> Reconciliation:
+    """Make the tables of one source dataset equal to its root, without Dagster.
+
+    Takes the arguments, and raises the errors, of `reconcile`. A root that is not there is refused before
+    anything is waited for. Samples of the repository are removed once a root that was named is loaded.
+    """
+    refuse_bad_root(dataset, location)
+    from anomaly_assets.catalogue.reconcile import reconcile
+    from anomaly_assets.warehouse.removal import remove_samples
+
+    with warehouse.refreshing(dataset.name):
+        found = reconcile(
+            dataset,
+            location,
+            warehouse,
+            categories=categories,
+            allow_shrink=allow_shrink,
+            from_samples=from_samples,
+        )
+        if found.any_change:
+            with loading_pipeline(dataset, warehouse) as pipeline:
+                pipeline.run(catalog_source(dataset, found))
+        if not from_samples:
+            remove_samples(warehouse)
+        return found
+
+
+def why_not_listed(dataset: SourceDataset, settings: Settings, warehouse: Warehouse) -> str | None:
+    """Return why a run does not list the root of a source dataset; None if it does.
+
+    Samples of the repository are never mixed with data from a named root, so they are not listed for a
+    warehouse that holds such data either.
+    """
+    if settings.roots[dataset.name] is None:
+        return f"{dataset.root_variable} is empty"
+    if not settings.sample_roots:
+        return None
+    with warehouse.connect() as connection:
+        named = [
+            name for name, held in stored_datasets(connection).items() if not held.from_samples
+        ]
+    if not named:
+        return None
+    return (
+        f"no root is named, and the warehouse holds data from named roots ({', '.join(named)}), which "
+        f"samples of the repository never join: set {dataset.root_variable}"
+    )
+
+
+def _resource(name: str, found: Reconciliation | None) -> DltResource:
+    changes = found.tables[name] if found else None
+
+    def rows() -> Iterator[Any]:
+        if found is not None and changes is not None and changes.any:
+            yield changes.rows
+            counts = changes.counted(name, found.root_uri)
+            hints = dlt.mark.make_hints(
+                table_name="load_changes", write_disposition="append", primary_key=""
+            )
+            yield dlt.mark.with_hints(counts, hints, create_table_variant=True)
+
+    return dlt.resource(
+        rows,
+        name=name,
+        primary_key=_PRIMARY_KEYS[name],
+        write_disposition=merge_disposition(changes.scope if changes else None),
+    )
+
+
+def merge_disposition(scope: str | None) -> Any:
+    """The one place that spells dlt's merge: unknown keys in this dict are ignored silently.
+
+    Args:
+        scope: SQL predicate of the rows that the merge may delete; None for the whole table.
+    """
+    disposition = {"disposition": "merge", "strategy": "cdc", "skip_unchanged_rows": True}
+    return disposition if scope is None else {**disposition, "destination_scope": scope}

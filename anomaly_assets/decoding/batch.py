@@ -1,0 +1,308 @@
+"""One decoding task: read and decode some images, give them back as an Arrow record batch.
+
+A task depends on nothing but its arguments, so any `concurrent.futures.Executor` can run it.
+"""
+
+from __future__ import annotations
+
+import errno
+import math
+import mmap
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime, timezone
+
+import numpy as np
+import pyarrow as pa
+
+from anomaly_assets.datasets.names import shown
+from anomaly_assets.roots.base import (
+    MAX_FILE_BYTES,
+    FileChangedError,
+    FileUnreadableError,
+    Root,
+    RootError,
+)
+from anomaly_assets.decoding.memory import keep_freed_memory
+from anomaly_assets.tensor_spec import TensorSpec
+from anomaly_assets.decoding.transform import (
+    DecodedImage,
+    DecodedMask,
+    UInt8Array,
+    UnusableImageError,
+    decode_image,
+    decode_mask,
+)
+
+TENSORS_SCHEMA = pa.schema(
+    [
+        ("image_id", pa.string()),
+        ("file_version", pa.string()),
+        ("mask_file_version", pa.string()),
+        ("transform", pa.string()),
+        ("content_sha256", pa.string()),
+        ("original_width", pa.int32()),
+        ("original_height", pa.int32()),
+        ("original_mode", pa.string()),
+        ("height", pa.int32()),
+        ("width", pa.int32()),
+        ("channels", pa.int32()),
+        ("image_tensor", pa.binary()),
+        ("mask_tensor", pa.binary()),
+        ("mask_area_fraction", pa.float64()),
+        ("mask_width", pa.int32()),
+        ("mask_height", pa.int32()),
+        ("mask_values", pa.int32()),
+        ("mask_box", pa.list_(pa.int32())),
+        ("channel_sums", pa.list_(pa.int64())),
+        ("channel_square_sums", pa.list_(pa.int64())),
+        ("loaded_at", pa.timestamp("us", tz="UTC")),
+        ("run_id", pa.string()),
+    ]
+)
+"""Exactly the columns of `image_tensors`."""
+
+UNREADABLE = "unreadable"
+"""Reason of a file that could not be read at all."""
+
+CHANGED = "changed_while_reading"
+"""Reason of a file that is not the one that was listed: it was written to or replaced since."""
+
+TRANSIENT = (UNREADABLE, CHANGED)
+"""Reasons that prove nothing about the listed file: it is tried again at every run."""
+
+_TIMESTAMP = pa.timestamp("us", tz="UTC")
+_NOT_MEASURED = frozenset({"image_tensor", "mask_tensor", "loaded_at", "run_id"})
+
+
+@dataclass(frozen=True, slots=True)
+class StaleImage:
+    """An image to decode: a row of the catalogue, as far as decoding needs it.
+
+    `formats` are what its source dataset allows, in Pillow's names. They come with the image, because a
+    worker of a cluster may not have the module that defines the source dataset.
+    """
+
+    image_id: str
+    source_dataset: str
+    relative_path: str
+    source_uri: str
+    file_size_bytes: int
+    file_version: str
+    mask_relative_path: str | None
+    mask_source_uri: str | None
+    mask_file_version: str | None
+    formats: tuple[str, ...]
+
+
+IMAGE_COLUMNS = [column.name for column in fields(StaleImage) if column.name != "formats"]
+"""The columns of the catalogue that decoding needs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """A file that could not be used, and why: a row of `rejected_images`, but for `of_mask`.
+
+    Attributes:
+        of_mask: Whether it is the mask: the image itself has a tensor then.
+    """
+
+    image_id: str
+    relative_path: str
+    file_version: str
+    transform: str
+    reason: str
+    detail: str
+    of_mask: bool = False
+
+    def columns(self) -> dict[str, str]:
+        """Return the values of the columns of `rejected_images`."""
+        return {name: getattr(self, name) for name in self.__slots__ if name != "of_mask"}
+
+
+class DecodingError(RuntimeError):
+    """An image could not be decoded for a reason that is not in its bytes; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class DecodedBatch:
+    """What one decoding task gives back.
+
+    Attributes:
+        tensors: Rows of `TENSORS_SCHEMA` but for `run_id`, which the writer adds.
+        rejections: Files of this batch that could not be used.
+        images: Number of images that were tried.
+        seconds: How long that took, reading included.
+    """
+
+    tensors: pa.RecordBatch
+    rejections: list[Rejection]
+    images: int
+    seconds: float
+
+
+def decode_batch(
+    images: Sequence[StaleImage], roots: Mapping[str, Root], spec: TensorSpec
+) -> DecodedBatch:
+    """Read and decode some images one after the other; the unit of work of an executor.
+
+    Pixels go into one buffer, which Arrow takes over without a copy. It is mapped for itself, because
+    an allocator that keeps such large pieces for later was measured to hold 200 MB more.
+
+    Raises:
+        DecodingError: Something is wrong with this machine or its packages, and not with a file.
+        RootError: A root is gone, or its store does not answer.
+    """
+    try:
+        return _decode_batch(images, roots, spec)
+    except (DecodingError, RootError):
+        raise
+    except Exception as error:
+        raise DecodingError(_what_to_do("a batch of images", error)) from error
+
+
+def _decode_batch(
+    images: Sequence[StaleImage], roots: Mapping[str, Root], spec: TensorSpec
+) -> DecodedBatch:
+    keep_freed_memory()
+    started = time.monotonic()
+    shape = (len(images), spec.height, spec.width, spec.channels)
+    buffer = mmap.mmap(-1, max(1, math.prod(shape)))
+    pixels = np.frombuffer(buffer, np.uint8, math.prod(shape)).reshape(shape)
+    masks: list[bytes | None] = []
+    rows: list[tuple[object, ...]] = []
+    rejections: list[Rejection] = []
+    for image in images:
+        try:
+            decoded, mask = _decoded(image, roots, spec, rejections)
+        except (UnusableImageError, FileUnreadableError) as error:
+            rejections.append(_rejection(image, error, spec))
+            continue
+        except RootError:
+            raise
+        except Exception as error:
+            raise DecodingError(_what_to_do(shown(image.image_id), error)) from error
+        pixels[len(rows)] = decoded.pixels
+        masks.append(mask.pixels.tobytes() if mask else None)
+        rows.append(_row(image, decoded, mask, spec))
+    tensors = _tensor_rows(rows, pixels, masks)
+    return DecodedBatch(tensors, rejections, len(images), time.monotonic() - started)
+
+
+def _decoded(
+    image: StaleImage,
+    roots: Mapping[str, Root],
+    spec: TensorSpec,
+    rejections: list[Rejection],
+) -> tuple[DecodedImage, DecodedMask | None]:
+    """Read and decode an image and its mask; a mask that cannot be used is added to the rejections."""
+    content = _read(
+        roots, image, image.source_uri, image.file_version, image.file_size_bytes or MAX_FILE_BYTES
+    )
+    decoded = decode_image(content, spec, image.formats)
+    if image.mask_source_uri is None:
+        return decoded, None
+    try:
+        content = _read(
+            roots, image, image.mask_source_uri, image.mask_file_version, MAX_FILE_BYTES
+        )
+        return decoded, decode_mask(content, spec, image.formats)
+    except (UnusableImageError, FileUnreadableError) as error:
+        rejections.append(_rejection(image, error, spec, of_mask=True))
+        return decoded, None
+
+
+def _read(
+    roots: Mapping[str, Root], image: StaleImage, uri: str, version: str | None, most_bytes: int
+) -> bytes:
+    root = roots[image.source_dataset]
+    path = root.path_of(uri)
+    if path is None:
+        raise FileUnreadableError(
+            f"{shown(uri)} does not lie below {root.uri}; reload its category."
+        )
+    return root.read(path, version, min(most_bytes, MAX_FILE_BYTES))
+
+
+def _what_to_do(what: str, error: Exception) -> str:
+    """A sentence for a fault that is not in a file, and what helps against it."""
+    if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
+        remedy = "There is too little memory: end other programs, or set ANOMALY_WORKERS=1, then run again."
+    elif isinstance(error, OSError):
+        remedy = "Mend what the error names on this machine, then run again."
+    else:
+        remedy = (
+            "Install the versions of requirements.lock; if they are, report this with the file."
+        )
+    said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return (
+        f"Decoding {what} failed, and no file is the cause ({shown(said)[:500]}). What was written stays, "
+        f"and the next run goes on from there. {remedy}"
+    )
+
+
+def _rejection(
+    image: StaleImage, error: Exception, spec: TensorSpec, *, of_mask: bool = False
+) -> Rejection:
+    return Rejection(
+        image_id=image.image_id,
+        relative_path=str(image.mask_relative_path if of_mask else image.relative_path),
+        file_version=str(image.mask_file_version if of_mask else image.file_version),
+        transform=spec.transform,
+        reason=_reason(error),
+        detail=shown(error),
+        of_mask=of_mask,
+    )
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, UnusableImageError):
+        return error.reason
+    return CHANGED if isinstance(error, FileChangedError) else UNREADABLE
+
+
+def _row(
+    image: StaleImage, decoded: DecodedImage, mask: DecodedMask | None, spec: TensorSpec
+) -> tuple[object, ...]:
+    """The values of `TENSORS_SCHEMA`, without the two tensors and the two of the run."""
+    return (
+        image.image_id,
+        image.file_version,
+        image.mask_file_version,
+        spec.transform,
+        decoded.content_sha256,
+        decoded.original_width,
+        decoded.original_height,
+        decoded.original_mode,
+        spec.height,
+        spec.width,
+        spec.channels,
+        mask.area_fraction if mask else None,
+        mask.width if mask else None,
+        mask.height if mask else None,
+        mask.values if mask else None,
+        mask.box if mask else None,
+        decoded.channel_sums,
+        decoded.channel_square_sums,
+    )
+
+
+def _tensor_rows(
+    rows: list[tuple[object, ...]], pixels: UInt8Array, masks: list[bytes | None]
+) -> pa.RecordBatch:
+    measured = [field for field in TENSORS_SCHEMA if field.name not in _NOT_MEASURED]
+    values = list(zip(*rows, strict=True)) or [()] * len(measured)
+    columns = {
+        field.name: pa.array(column, field.type)
+        for field, column in zip(measured, values, strict=True)
+    }
+    size = math.prod(pixels.shape[1:])
+    offsets = pa.py_buffer(np.arange(0, (len(rows) + 1) * size, size, dtype=np.int32))
+    columns["image_tensor"] = pa.Array.from_buffers(
+        pa.binary(), len(rows), [None, offsets, pa.py_buffer(pixels)]
+    )
+    columns["mask_tensor"] = pa.array(masks, pa.binary())
+    columns["loaded_at"] = pa.array([datetime.now(timezone.utc)] * len(rows), _TIMESTAMP)
+    columns["run_id"] = pa.nulls(len(rows), pa.string())
+    return pa.record_batch([columns[name] for name in TENSORS_SCHEMA.names], schema=TENSORS_SCHEMA)

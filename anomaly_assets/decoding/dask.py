@@ -1,0 +1,265 @@
+"""Decoding on a Dask cluster: workers read the roots themselves and send back Arrow.
+
+Scheduling, retries and transfers are Dask's. What is added: nobody begins on a cluster that cannot do it,
+the driver's memory is bounded, and whatever happens to the cluster ends in a sentence, in bounded time.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import CancelledError, Future
+from concurrent.futures import TimeoutError as StillPending
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from anomaly_assets.roots.base import Root, RootError
+from anomaly_assets.decoding.workers import BATCHES_PER_WORKER, Compute, ComputeError
+from anomaly_assets.decoding.batch import CHANGED, DecodedBatch, StaleImage, decode_batch
+from anomaly_assets.tensor_spec import TensorSpec
+from anomaly_assets.decoding.versions import how_it_differs, what_decides_pixels
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+DASK = "dask://"
+
+_VERSIONS = what_decides_pixels()
+"""Those of the code that this process has loaded, whatever is on the disk later."""
+
+BATCH_IMAGES = 32
+"""Images per task: a task costs the driver and the scheduler some milliseconds, however small it is."""
+
+_RETRIES = 1
+"""How often a task that failed is tried again. A worker that dies is the scheduler's to count
+(`distributed.scheduler.allowed-failures`, 3), and one that fails costs one more."""
+
+_CONNECT_SECONDS = 20
+"""How long to wait for the scheduler, for a first worker, and for another one when all are gone."""
+
+_LOOK_SECONDS = 2
+"""How often to look at the cluster while nothing comes from it."""
+
+_MOST_BYTES_IN_FLIGHT = 1024 * 1024 * 1024
+"""Tensors that may wait in the driver, however many workers there are."""
+
+_LEAST_TASK_BYTES = 2 * 1024 * 1024
+"""Tensors of a task, at least: below that the driver would spend more on tasks than on tensors."""
+
+_GOES_ON = "What was written stays, and the next run goes on from there."
+
+
+@contextmanager
+def on_cluster(
+    location: str, roots: Mapping[str, Root], spec: TensorSpec, patience_seconds: float
+) -> Iterator[Compute]:
+    """Decode on the workers of a cluster; see `open_compute`."""
+    try:
+        from distributed import Client, KilledWorker
+        from distributed import TimeoutError as NoAnswer
+        from distributed.client import ClosedClientError, FutureCancelledError
+        from distributed.comm import CommClosedError
+    except ImportError:
+        raise ComputeError(
+            f"ANOMALY_COMPUTE={location} needs Dask: pip install 'anomaly_assets[dask]'."
+        ) from None
+
+    try:
+        # Tensors come from the workers themselves: all of them through one scheduler would be its end.
+        client = Client(
+            "tcp://" + location.removeprefix(DASK),
+            timeout=_CONNECT_SECONDS,
+            set_as_default=False,
+            direct_to_workers=True,
+        )
+    except (OSError, NoAnswer) as error:
+        raise ComputeError(
+            f"No Dask scheduler answers at {location} within {_CONNECT_SECONDS} s. Start one "
+            "(`dask scheduler`), or set ANOMALY_COMPUTE=threads."
+        ) from error
+    with client:
+        threads = _ready_workers(client, location, roots)
+        executor = client.get_executor(pure=False, retries=_RETRIES)
+        try:
+            yield Compute(
+                executor,
+                *_batches(threads, spec),
+                partial(decode_on_worker, _VERSIONS),
+                _Patience(client, location, patience_seconds).result,
+            )
+        except KilledWorker as error:
+            raise ComputeError(
+                "A decoding task ended the workers that ran it, one after the other. Their logs say "
+                f"why; too little memory is the usual cause. {_GOES_ON}"
+            ) from error
+        except Exception as error:
+            gone = isinstance(error, (CancelledError, FutureCancelledError, CommClosedError))
+            if gone or client.status != "running":
+                raise ComputeError(f"The scheduler at {location} went away. {_GOES_ON}") from error
+            raise
+        finally:
+            # Where the scheduler is gone, nobody is left who could be told to cancel tasks.
+            with suppress(ClosedClientError, CommClosedError):
+                executor.shutdown(wait=False)
+
+
+@dataclass
+class _Patience:
+    """Waits for tasks, and looks at the cluster meanwhile.
+
+    The cluster's executor loses a task whose result is lost on its way and cannot be made again, and its
+    client does not notice that a worker it reads from is gone: such a future would never end.
+    """
+
+    client: Client
+    location: str
+    seconds: float
+
+    def result(self, task: Future[DecodedBatch]) -> DecodedBatch:
+        started = somebody_seen = time.monotonic()
+        while True:
+            try:
+                return task.result(_LOOK_SECONDS)
+            except StillPending:
+                if task.done():
+                    return task.result()
+            self._raise_what_failed()
+            now = time.monotonic()
+            workers = self._workers()
+            self._let_go_of_others(workers)
+            if workers:
+                somebody_seen = now
+            elif now - somebody_seen > _CONNECT_SECONDS:
+                raise ComputeError(
+                    f"The cluster at {self.location} has lost all workers. {_GOES_ON}"
+                )
+            if now - started > self.seconds:
+                raise ComputeError(
+                    f"The cluster at {self.location} gave no result for {self.seconds:.0f} s. Look at "
+                    f"its workers, or raise ANOMALY_TASK_TIMEOUT_SECONDS. {_GOES_ON}"
+                )
+
+    def _workers(self) -> Collection[str]:
+        """Addresses of the workers that the scheduler counts on."""
+        from distributed import TimeoutError as NoAnswer
+
+        try:
+            return self.client.nthreads(callback_timeout=_CONNECT_SECONDS).keys()
+        except NoAnswer as error:
+            raise ComputeError(
+                f"The scheduler at {self.location} does not answer any more. {_GOES_ON}"
+            ) from error
+
+    def _let_go_of_others(self, workers: Collection[str]) -> None:
+        """End reading from workers that the scheduler has given up: it has their tasks done again.
+
+        The connection to one that hangs stays open, and the client waits at it for ever.
+        """
+        pool, loop, scheduler = self.client.rpc, self.client.loop, self.client.scheduler
+        if loop is None or scheduler is None:  # the client is closed
+            return
+        for address in {*pool.occupied} - {*workers, scheduler.address}:
+            loop.add_callback(pool.remove, address)
+
+    def _raise_what_failed(self) -> None:
+        for state in list(self.client.futures.values()):
+            if state.status in ("error", "cancelled") and state.exception is not None:
+                raise state.exception
+
+
+def _batches(threads: int, spec: TensorSpec) -> tuple[int, int]:
+    """Images per task and tasks in flight, so that the driver's memory is bounded.
+
+    Two tasks per thread keep it busy. Where that is too much, tasks become smaller as long as they are
+    worth their overhead, and then there are fewer; but never fewer images in flight than threads.
+    """
+    image_bytes = spec.height * spec.width * (spec.channels + 1)
+    affordable = _MOST_BYTES_IN_FLIGHT // image_bytes
+    least = min(BATCH_IMAGES, max(1, _LEAST_TASK_BYTES // image_bytes))
+    batch_images = max(least, min(BATCH_IMAGES, affordable // (2 * threads)))
+    window = min(BATCHES_PER_WORKER * threads, affordable // batch_images)
+    return batch_images, max(1, threads // batch_images, window)
+
+
+def _ready_workers(client: Client, location: str, roots: Mapping[str, Root]) -> int:
+    """How many threads the workers have that can take part; an error where one of them cannot.
+
+    Raises:
+        ComputeError: There is no worker, or one has another version or cannot reach a root.
+    """
+    from distributed import TimeoutError as NoAnswer
+
+    try:
+        client.wait_for_workers(1, timeout=_CONNECT_SECONDS)
+    except NoAnswer:
+        raise ComputeError(
+            f"The scheduler at {location} has no worker. Start some (`dask worker`) where the roots "
+            "can be read."
+        ) from None
+    answers = client.run(what_stands_in_the_way, _VERSIONS, dict(roots), on_error="return")
+    obstacles = [
+        f"{worker}: {answer if isinstance(answer, str) else _told(answer)}"
+        for worker, answer in answers.items()
+        if answer is not None
+    ]
+    if obstacles:
+        raise ComputeError(
+            f"{len(obstacles)} of {len(answers)} workers at {location} cannot take part. "
+            + " ".join(obstacles[:5])
+        )
+    return sum(client.nthreads().values())
+
+
+def _told(error: Any) -> str:
+    if isinstance(error, ImportError):
+        return f"anomaly_assets is not installed there ({error})."
+    return f"{type(error).__name__}: {error}"
+
+
+def what_stands_in_the_way(wanted: dict[str, str], roots: Mapping[str, Root]) -> str | None:
+    """Return why this worker cannot take part, in a sentence; None if it can."""
+    host = socket.gethostname()
+    if (difference := how_it_differs(wanted, host)) is not None:
+        return difference
+    for name, root in roots.items():
+        try:
+            found = next(iter(root.files()), None)
+        except RootError as error:
+            return f"{host} cannot read the root of {name}: {error}"
+        if found is None:
+            return f"{host} finds no file below {root.uri}, the root of {name}: mount it there."
+    return None
+
+
+_can_take_part: set[tuple[str, ...]] = set()
+"""What this process was asked before and answered with yes: versions, and addresses of roots."""
+
+
+def decode_on_worker(
+    wanted: dict[str, str],
+    images: Sequence[StaleImage],
+    roots: Mapping[str, Root],
+    spec: TensorSpec,
+) -> DecodedBatch:
+    """Run `decode_batch`, unless this worker came when the others had been asked, and cannot take part.
+
+    Where a root is not mounted every file would look unreadable, and be rejected. Where another copy of it
+    is mounted, files are not those that the driver listed, and the machine has to be found.
+    """
+    asked = (*wanted.values(), *(root.uri for root in roots.values()))
+    if asked not in _can_take_part:
+        obstacle = what_stands_in_the_way(wanted, roots)
+        if obstacle is not None:
+            raise ComputeError(f"A worker that came later cannot take part: {obstacle}")
+        _can_take_part.add(asked)
+    batch = decode_batch(images, roots, spec)
+    rejections = [
+        replace(rejected, detail=f"{rejected.detail} (read on {socket.gethostname()})")
+        if rejected.reason == CHANGED
+        else rejected
+        for rejected in batch.rejections
+    ]
+    return replace(batch, rejections=rejections)

@@ -1,0 +1,115 @@
+"""Images that cannot be used: their rows, and the decision whether they may replace tensors.
+
+A file that was decoded before and cannot be decoded any more is often a fault of its root: a checkout
+without Git LFS, an interrupted copy, a full disk. So tensors are replaced by rejections only after all
+files were tried, and only if a source dataset keeps at least 80 % of the samples that were accepted.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime, timezone
+
+import duckdb
+import pyarrow as pa
+
+from anomaly_assets.decoding.batch import Rejection
+from anomaly_assets.tables.source_datasets import Loss, is_loss, sample_counts, stored_datasets
+
+REJECTIONS_SCHEMA = pa.schema(
+    [
+        ("image_id", pa.string()),
+        ("relative_path", pa.string()),
+        ("file_version", pa.string()),
+        ("transform", pa.string()),
+        ("reason", pa.string()),
+        ("detail", pa.string()),
+        ("rejected_at", pa.timestamp("us", tz="UTC")),
+    ]
+)
+"""Exactly the columns of `rejected_images`."""
+
+_MOST_SHOWN = 3
+"""Files that a message about lost samples names."""
+
+
+class SamplesLostError(RuntimeError):
+    """So many files that were usable before are not any more that their tensors were kept instead."""
+
+
+def insert_rejections(
+    connection: duckdb.DuckDBPyConnection, rejections: Sequence[Rejection]
+) -> None:
+    """Insert rows into `rejected_images`, in the transaction of the caller."""
+    rejected_at = datetime.now(timezone.utc)
+    rows = [{**each.columns(), "rejected_at": rejected_at} for each in rejections]
+    connection.register("rejected", pa.Table.from_pylist(rows, REJECTIONS_SCHEMA))
+    try:
+        connection.execute("INSERT INTO rejected_images BY NAME FROM rejected")
+    finally:
+        connection.unregister("rejected")
+
+
+def replace_by_rejections(
+    connection: duckdb.DuckDBPyConnection, rejections: list[Rejection], allow_shrink: bool
+) -> int:
+    """Replace tensors by rejections, unless too many samples of a source dataset would be lost.
+
+    Args:
+        connection: The warehouse.
+        rejections: Images that have a tensor of an earlier version, and cannot be decoded any more.
+        allow_shrink: Accept that a source dataset keeps fewer than 80 % of its samples.
+
+    Returns:
+        How many tensors were removed.
+
+    Raises:
+        SamplesLostError: A source dataset would lose too many; those of the others are replaced.
+    """
+    counts, stored = sample_counts(connection), stored_datasets(connection)
+    lost = Counter(name for name, _ in {_dataset_and_id(each) for each in rejections})
+    losses = []
+    for name, count in sorted(lost.items()):
+        have = counts.get(name, 0)
+        held = stored.get(name)
+        mark = max(have, held.most_samples if held else 0)
+        if is_loss(mark, have - count) and not (allow_shrink or (held and held.from_samples)):
+            losses.append(Loss(name, mark, have - count))
+    refused = {loss.source_dataset for loss in losses}
+    accepted = [each for each in rejections if _dataset_and_id(each)[0] not in refused]
+    image_ids = sorted({each.image_id for each in accepted})
+    if image_ids:
+        connection.register("unusable", pa.table({"image_id": image_ids}))
+        try:
+            connection.begin()
+            for table in ("image_tensors", "rejected_images"):
+                connection.execute(
+                    f"DELETE FROM {table} WHERE image_id IN (FROM unusable)"  # noqa: S608
+                )
+            insert_rejections(connection, accepted)
+            connection.commit()
+        finally:
+            connection.unregister("unusable")
+    if losses:
+        raise SamplesLostError(_explained(losses, rejections))
+    return len(image_ids)
+
+
+def _explained(losses: Sequence[Loss], rejections: Sequence[Rejection]) -> str:
+    names = {loss.source_dataset for loss in losses}
+    affected = [each for each in rejections if _dataset_and_id(each)[0] in names]
+    reasons = Counter(each.reason for each in affected).most_common(3)
+    counted = ", ".join(f"{count} {reason}" for reason, count in reasons)
+    shown = "; ".join(f"{each.image_id}: {each.detail}" for each in affected[:_MOST_SHOWN])
+    return (
+        f"Samples would be lost: {'; '.join(map(str, losses))}, because files that were usable are not any "
+        f"more ({counted}; first: {shown}). Their tensors and what is published stay as they are. Repair "
+        "the files, then run again: nothing that did not change is decoded again. If the samples are meant "
+        "to be gone, run once with this run config: "
+        "{ops: {published_database: {config: {allow_shrink: true}}}}"
+    )
+
+
+def _dataset_and_id(rejection: Rejection) -> tuple[str, str]:
+    return rejection.image_id.partition("/")[0], rejection.image_id

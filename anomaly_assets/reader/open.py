@@ -1,0 +1,109 @@
+"""From the name of a database, or of a cache, and some filters to samples."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from anomaly_assets.reader import cache
+from anomaly_assets.reader.database import Database
+from anomaly_assets.reader.samples import Samples
+from anomaly_assets.reader.selection import FILTERED, select
+from anomaly_assets.reader.pixels.blocks import StoredPixels
+from anomaly_assets.settings import published_database
+from anomaly_assets.locations import is_file
+
+Values = str | Sequence[str] | None
+
+
+def open_samples(
+    database: str | os.PathLike[str] | None = None,
+    *,
+    source_dataset: Values = None,
+    category: Values = None,
+    split: Values = None,
+    label: Values = None,
+    where: str | None = None,
+    snapshot: str | None = None,
+) -> Samples:
+    """Open the samples of a published database; all filters hold together.
+
+    Args:
+        database: The DuckDB file, `ducklake:postgres:…` or `md:NAME`; by default what ANOMALY_DATABASE
+            names, else the lake or MotherDuck that ANOMALY_WAREHOUSE names, else `data/anomaly.duckdb`.
+        source_dataset: Only this one, such as `mvtec_ad`, or each of several.
+        category: Only this category, or each of several.
+        split: Only `train` or `test`.
+        label: Only `good` or `anomalous`.
+        where: A SQL condition over the columns of the view `samples`, such as
+            `"defect_type = 'scratch' AND mask_area_fraction > 0.01"`. It becomes part of a statement as
+            it is: never take it from somebody you would not let run SQL. The other filters are bound
+            as values, whatever characters are in them.
+        snapshot: Id of the snapshot to open instead of the newest.
+
+    Raises:
+        FileNotFoundError: There is no such database.
+        LookupError: A value or the snapshot does not exist, or no sample has all that was asked for; the
+            message lists what there is.
+        TypeError: An argument is no text, or a filter is neither a text nor a list of texts.
+        ValueError: `where` is no such condition, the list of a filter is empty, or the samples have
+            different shapes.
+        DatabaseError: It is no published database, or cannot be read.
+    """
+    asked = dict(zip(FILTERED, (source_dataset, category, split, label), strict=True))
+    wanted = {name: _values(name, asked[name]) for name in FILTERED if asked[name] is not None}
+    _refuse_no_text("where", where, "a SQL condition, such as \"defect_type = 'scratch'\"")
+    _refuse_no_text("snapshot", snapshot, "the id of a snapshot, or its first digits")
+    location = published_database() if database is None else _location(database)
+    if is_file(location):
+        opened = Database(location, snapshot)
+    else:
+        from anomaly_assets.reader.pixels.lake import RemoteDatabase, RemotePixels
+
+        opened = RemoteDatabase(location, snapshot)
+    try:
+        selection, rows = select(opened, wanted, where)
+    except BaseException:
+        opened.close()
+        raise
+    if not is_file(location):
+        ids = selection.table["image_id"]
+        pixels = RemotePixels(opened, ids, selection.mask_from_file, selection.shape)
+        return Samples(selection, pixels)
+    return Samples(selection, StoredPixels(opened, rows, selection.mask_from_file, selection.shape))
+
+
+def open_cache(folder: str | os.PathLike[str]) -> Samples:
+    """Open what `Samples.cache` wrote, without the database: a folder of `cached_selections`.
+
+    Raises:
+        CacheError: It is no cached selection, or is damaged.
+    """
+    return Samples(*cache.read(Path(folder)))
+
+
+def _values(name: str, given: Any) -> list[str]:
+    values = [given] if isinstance(given, str) else given
+    if not isinstance(values, Iterable) or isinstance(values, (bytes, Mapping)):
+        raise TypeError(f"{name}={given!r}: give a text, or a list of texts.")
+    values = list(values)
+    if not all(isinstance(value, str) for value in values):
+        raise TypeError(f"{name}={given!r}: give a text, or a list of texts.")
+    if not values:
+        raise ValueError(f"{name}=[] asks for nothing: leave {name} out to have all.")
+    return values
+
+
+def _refuse_no_text(name: str, given: Any, expected: str) -> None:
+    if given is not None and not isinstance(given, str):
+        raise TypeError(f"{name}={given!r}: give {expected}.")
+
+
+def _location(database: Any) -> str:
+    location = os.fspath(database) if isinstance(database, os.PathLike) else database
+    _refuse_no_text(
+        "database", location, "the path of a DuckDB file, ducklake:postgres:… or md:NAME"
+    )
+    return str(location)

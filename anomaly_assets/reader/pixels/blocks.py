@@ -1,0 +1,140 @@
+"""Pixels of a published file: read from where they lie in it, or by DuckDB where that is not known."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+import numpy as np
+
+from anomaly_assets.reader.batch import BoolArray, IntArray, UInt8Array
+from anomaly_assets.reader.pixels.duckdb_blocks import (
+    StoredBlobs,
+    UnexpectedLayoutError,
+    find_blobs,
+)
+from anomaly_assets.reader.database import Database
+from anomaly_assets.reader.pixels.query import DatabasePixels
+from anomaly_assets.warehouse.file.pinned_file import OpenFile
+from anomaly_assets.warehouse.open_published import Opened
+
+
+class StoredPixels:
+    """Pixels in a published file; see `Pixels`.
+
+    DuckDB takes a blob out of its blocks, then makes an object of it; reading it where it lies is one copy,
+    and nothing stays in memory. Whatever is not as expected, DuckDB reads, or says what is wrong with it.
+
+    Args:
+        database: Opened again in each process that reads.
+        rows: Row of `image_tensors`, one per sample.
+        mask_from_file: Which samples have a mask to read.
+        shape: Height, width and channels.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        rows: IntArray,
+        mask_from_file: BoolArray,
+        shape: tuple[int, int, int],
+    ) -> None:
+        self._database = database
+        self._rows = rows
+        self._mask_from_file = mask_from_file
+        self._shape = shape
+        self._asked = DatabasePixels(database, rows, mask_from_file, shape)
+        self.samples_at_once = self._asked.samples_at_once
+        self._found: _Found | None = None
+        self._trusted = True
+
+    @property
+    def threads(self) -> int:
+        """See `Pixels`."""
+        found = self._places(self._database.opened())
+        known = (
+            found is not None
+            and found.images.have(self._rows)
+            and found.masks.have(self._rows[self._mask_from_file])
+        )
+        return 0 if known else self._asked.threads
+
+    def images(self, positions: IntArray) -> UInt8Array:
+        """See `Pixels`.
+
+        Raises:
+            DatabaseError: The database was closed, was written to, or cannot be read.
+        """
+        with self._database.unchanged() as opened:
+            found, rows = self._places(opened), self._rows[positions]
+            images = np.empty((len(rows), *self._shape), np.uint8)
+            if found and self._read(found.file, found.images, rows, images, np.arange(len(rows))):
+                return images
+            return self._asked.images(positions)
+
+    def masks(self, positions: IntArray) -> UInt8Array:
+        """See `Pixels`; errors are those of `images`."""
+        with self._database.unchanged() as opened:
+            found = self._places(opened)
+            from_file = np.flatnonzero(self._mask_from_file[positions])
+            rows = self._rows[positions[from_file]]
+            masks = np.zeros((len(positions), *self._shape[:2]), np.uint8)
+            if found and self._read(found.file, found.masks, rows, masks, from_file):
+                return masks
+            return self._asked.masks(positions)
+
+    def close(self) -> None:
+        """Close the database, and the file as soon as nobody is reading from it."""
+        self._database.close()
+        self._found = None
+
+    def _read(
+        self, file: OpenFile, blobs: StoredBlobs, rows: IntArray, into: UInt8Array, places: IntArray
+    ) -> bool:
+        """Whether blobs could be read from where they lie."""
+        if not blobs.have(rows):
+            return False
+        try:
+            blobs.read(file.descriptor, rows, into, places)
+        except (UnexpectedLayoutError, OSError):
+            self._trusted = False
+        return self._trusted
+
+    def _places(self, opened: Opened) -> _Found | None:
+        """Where the blobs are; None where only DuckDB knows."""
+        found = self._found  # another thread may close the samples meanwhile
+        if self._trusted and (found is None or found.opened is not opened):
+            found = self._found = self._find(opened)
+            self._trusted = found is not None
+        return found if self._trusted else None
+
+    def _find(self, opened: Opened) -> _Found | None:
+        height, width, channels = self._shape
+        held = opened.file
+        # Without an address, it could not be shown which file DuckDB has open.
+        if held is None or not held.has_address() or not hasattr(os, "preadv"):
+            return None
+        file = held.opened
+        if file is None:  # closed by another thread
+            return None
+        try:
+            with opened.cursor() as cursor:
+                size = height * width * channels
+                images = find_blobs(cursor, file.descriptor, "image_tensor", size)
+                masks = find_blobs(cursor, file.descriptor, "mask_tensor", height * width)
+        except (UnexpectedLayoutError, OSError, duckdb.Error):
+            return None
+        return _Found(opened, file, images, masks)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_found": None}
+
+
+@dataclass(frozen=True)
+class _Found:
+    opened: Opened
+    file: OpenFile
+    images: StoredBlobs
+    masks: StoredBlobs

@@ -1,0 +1,184 @@
+"""Reading from a lake or from MotherDuck: what was published there, and pixels by their ids.
+
+A range of ids opens the one file of a lake that holds them, a range of row ids all of them; and every
+statement asks the catalogue, so that many samples are asked for at once (docs/decisions/0007).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from anomaly_assets.reader.batch import BoolArray, IntArray, UInt8Array
+from anomaly_assets.reader.database import Database, DatabaseError, explained, newest_id
+from anomaly_assets.reader.pixels.query import pixels_of, refuse_missing
+from anomaly_assets.errors import WarehouseError
+from anomaly_assets.warehouse.lake.connect import open_published
+from anomaly_assets.locations import LakeLocation, MotherDuckLocation, parse_location
+from anomaly_assets.warehouse.open_published import Opened
+
+_FETCHED_BYTES = 64 * 1024 * 1024
+_PARQUET_BYTES = 1024 * 1024 * 1024
+
+
+def connect_remote(location: str, *, snapshot: str | None = None) -> tuple[Opened, str | None]:
+    """Open what is published on a lake or in MotherDuck, read-only, with its tables current.
+
+    Args:
+        location: `ducklake:postgres:…` or `md:NAME`.
+        snapshot: Id of the snapshot to open instead of the newest, or the beginning of one.
+
+    Returns:
+        The database, and the id of its snapshot, by which it can be opened again; None in MotherDuck.
+
+    Raises:
+        LookupError: Nothing is published, or not this snapshot; the message names those that exist.
+        DatabaseError: It cannot be reached; the message has no password in it.
+        LocationError: The location makes no sense.
+    """
+    parsed = parse_location(location)
+    try:
+        if isinstance(parsed, LakeLocation):
+            connection, published = open_published(parsed, "published", snapshot=snapshot)
+            opened, snapshot_id = Opened(connection, None), published.snapshot_id
+        else:
+            assert isinstance(parsed, MotherDuckLocation)
+            if snapshot is not None:
+                raise DatabaseError(f"{parsed.name}: snapshots are kept on lakes and beside files.")
+            from anomaly_assets.warehouse.motherduck.warehouse.warehouse import connect_motherduck
+
+            opened, snapshot_id = Opened(connect_motherduck(parsed), None, parsed.database), None
+    except WarehouseError as error:
+        raise DatabaseError(str(error)) from error.__cause__
+    opened.connection.execute("SET threads = 1")  # others would only take its memory
+    return opened, snapshot_id
+
+
+class RemoteDatabase(Database):
+    """One snapshot of a lake, or a database of MotherDuck; see `Database`."""
+
+    def __init__(self, location: str, snapshot: str | None = None) -> None:
+        self._address = location
+        opened, self._version = connect_remote(location, snapshot=snapshot)
+        self._open_with(opened, _name(location), self._version)
+
+    @contextmanager
+    def unchanged(self) -> Iterator[Opened]:
+        """See `Database`. What is opened on a lake stays; a database of MotherDuck is replaced."""
+        opened = self.opened()
+        yield opened
+        if self._version is None:
+            with explained(self.location), opened.cursor() as cursor:
+                if newest_id(cursor) != self.snapshot_id:
+                    raise self._replaced()
+
+    def _again(self) -> Opened:
+        try:
+            opened, version = connect_remote(self._address, snapshot=self._version)
+        except LookupError as error:
+            raise DatabaseError(str(error)) from error
+        with explained(self.location):
+            found = version or newest_id(opened.connection)
+        if found != self.snapshot_id:
+            opened.close()
+            raise self._replaced()
+        return opened
+
+    def _replaced(self) -> DatabaseError:
+        return DatabaseError(
+            f"{self.location} was replaced since these samples were opened (snapshot "
+            f"{self.snapshot_id}), and the old one is there no more. Open the samples again, or read from "
+            "`Samples.cache`."
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_state": (None, None)}
+
+
+def _name(location: str) -> str:
+    parsed = parse_location(location)
+    assert isinstance(parsed, LakeLocation | MotherDuckLocation)
+    return parsed.name
+
+
+class RemotePixels:
+    """Pixels that are asked for by id; see `Pixels`.
+
+    Args:
+        database: Opened again in each process that fetches.
+        image_ids: Id of each sample.
+        mask_from_file: Which samples have a mask to fetch.
+        shape: Height, width and channels.
+    """
+
+    threads = 2
+
+    def __init__(
+        self,
+        database: Database,
+        image_ids: Any,
+        mask_from_file: BoolArray,
+        shape: tuple[int, int, int],
+    ) -> None:
+        self._database = database
+        self._ids = image_ids
+        self._mask_from_file = mask_from_file
+        self._shape = shape
+        # A part of a Parquet file that holds a picture is read whole: 100 MB, twice over, in two threads.
+        database.allow_memory(_PARQUET_BYTES)
+        self.samples_at_once = max(1, _FETCHED_BYTES // (shape[0] * shape[1] * shape[2]))
+
+    def images(self, positions: IntArray) -> UInt8Array:
+        """See `Pixels`.
+
+        Raises:
+            DatabaseError: The database was closed or cannot be read.
+        """
+        images = np.empty((len(positions), *self._shape), np.uint8)
+        self._fetch(_IMAGES, positions, images, np.arange(len(positions)))
+        return images
+
+    def masks(self, positions: IntArray) -> UInt8Array:
+        """See `Pixels`; errors are those of `images`."""
+        masks = np.zeros((len(positions), *self._shape[:2]), np.uint8)
+        self._fetch(_MASKS, positions, masks, np.flatnonzero(self._mask_from_file[positions]))
+        return masks
+
+    def close(self) -> None:
+        """Close the database."""
+        self._database.close()
+
+    def _fetch(
+        self, statement: str, positions: IntArray, arrays: UInt8Array, wanted: IntArray
+    ) -> None:
+        """Fill those places of `arrays` that are wanted, whatever order the rows come in."""
+        with (
+            explained(self._database.location),
+            self._database.unchanged() as opened,
+            opened.cursor() as cursor,
+        ):
+            for start in range(0, len(wanted), self.samples_at_once):
+                places: dict[str, list[int]] = {}
+                for place in wanted[start : start + self.samples_at_once].tolist():
+                    image_id = self._ids[int(positions[place])].as_py()
+                    places.setdefault(image_id, []).append(place)
+                marks = ", ".join("?" * len(places))
+                ids = [min(places), max(places), *places]
+                cursor.execute(statement.replace("<ids>", marks), ids)
+                missing = len(places)
+                while (row := cursor.fetchone()) is not None:
+                    missing -= 1
+                    pixels = pixels_of(row[1], arrays.shape[1:])
+                    for place in places[row[0]]:
+                        arrays[place] = pixels
+                refuse_missing(missing, self._database.location)
+
+
+_IMAGES = """
+SELECT image_id, image_tensor FROM image_tensors
+WHERE image_id BETWEEN ? AND ? AND image_id IN (<ids>)
+"""
+_MASKS = _IMAGES.replace("image_tensor FROM", "mask_tensor FROM")

@@ -1,0 +1,248 @@
+"""How pixels come out of the database: images by runs of rows, masks for many samples at once."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Protocol
+
+import duckdb
+import numpy as np
+
+from anomaly_assets.reader.batch import BoolArray, IntArray, UInt8Array
+from anomaly_assets.reader.database import Database, DatabaseError, explained
+
+_MOST_RUNS = 64
+"""Runs per statement: planning takes longer than reading beyond that."""
+
+_FETCHED_BYTES = 16 * 1024 * 1024
+"""How much is fetched at once. The C library maps blocks above 32 MB anew each time they are asked for,
+and touching new pages takes longer than filling them."""
+
+_STRETCH = 8
+"""For how many such fetches masks are fetched: a query for one takes as long as one for 2,048."""
+
+
+class Pixels(Protocol):
+    """Where the pixels of a selection are read from; can be pickled, and used by several threads.
+
+    Attributes:
+        samples_at_once: How many samples are best read at once when all of them are.
+    """
+
+    samples_at_once: int
+
+    @property
+    def threads(self) -> int:
+        """How many read ahead; 0 where reading is about as fast as copying memory."""
+
+    def images(self, positions: IntArray) -> UInt8Array:
+        """A new array, N x height x width x channels.
+
+        Args:
+            positions: N of them, in any order; one may come more than once.
+        """
+
+    def masks(self, positions: IntArray) -> UInt8Array:
+        """A new array, N x height x width; zeros where there is no mask."""
+
+    def close(self) -> None:
+        """Let go of files; nothing can be read afterwards."""
+
+
+def read_ahead(
+    pixels: Pixels, positions: IntArray, size: int
+) -> Iterator[tuple[IntArray, UInt8Array, UInt8Array]]:
+    """Positions, images and masks of one batch after the other, which are read ahead of the caller.
+
+    Images are read some batches at a time where these are small, masks for a longer stretch.
+
+    Args:
+        pixels: Where to read.
+        positions: Which samples, in which order.
+        size: Number of samples in a batch.
+    """
+    at_once = max(1, pixels.samples_at_once // size) * size
+    if not pixels.threads:
+        for start in range(0, len(positions), size):
+            some = positions[start : start + size]
+            yield some, pixels.images(some), pixels.masks(some)
+        return
+    pending: deque[tuple[int, Future[UInt8Array], Future[UInt8Array]]] = deque()
+    pool = ThreadPoolExecutor(pixels.threads, thread_name_prefix="fetch")
+
+    def batches() -> Iterator[tuple[IntArray, UInt8Array, UInt8Array]]:
+        first, images, masks = pending.popleft()
+        in_stretch = first % (at_once * _STRETCH)
+        for start in range(0, len(images.result()), size):
+            part = slice(start, start + size)
+            of_masks = slice(in_stretch + start, in_stretch + start + size)
+            yield positions[first:][part], images.result()[part], masks.result()[of_masks]
+
+    try:
+        for start in range(0, len(positions), at_once):
+            if start % (at_once * _STRETCH) == 0:
+                stretch = positions[start : start + at_once * _STRETCH]
+                masks = pool.submit(pixels.masks, stretch)
+            images = pool.submit(pixels.images, positions[start : start + at_once])
+            pending.append((start, images, masks))
+            if len(pending) > pixels.threads:
+                yield from batches()
+        while pending:
+            yield from batches()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+class DatabasePixels:
+    """Pixels in a published database.
+
+    Args:
+        database: Opened again in each process that fetches.
+        rows: Row of `image_tensors`, one per sample.
+        mask_from_file: Which samples have a mask to fetch.
+        shape: Height, width and channels.
+    """
+
+    # A second one was measured to take a third more processor time for page faults, and to gain nothing.
+    threads = 1
+
+    def __init__(
+        self,
+        database: Database,
+        rows: IntArray,
+        mask_from_file: BoolArray,
+        shape: tuple[int, int, int],
+    ) -> None:
+        self._database = database
+        self._rows = rows
+        self._mask_from_file = mask_from_file
+        self._shape = shape
+        # However few are wanted, DuckDB reads the masks of 2,048 rows, and hands on a copy.
+        masks = min(int(mask_from_file.sum()), 2048)
+        database.allow_memory(2 * masks * shape[0] * shape[1])
+        self._masks_at_once = max(1, 2 * _FETCHED_BYTES // (shape[0] * shape[1]))
+        self.samples_at_once = max(1, _FETCHED_BYTES // (shape[0] * shape[1] * shape[2]))
+
+    def images(self, positions: IntArray) -> UInt8Array:
+        """See `Pixels`.
+
+        Raises:
+            DatabaseError: The database was closed or cannot be read.
+        """
+        rows, place = _sorted(self._rows[positions])
+        images = np.empty((len(rows), *self._shape), np.uint8)
+        with self._cursor() as cursor:
+            for start in range(0, len(rows), self.samples_at_once):
+                some = rows[start : start + self.samples_at_once]
+                self._fetch_images(cursor, some, images[start : start + len(some)])
+        return images if place is None else images[place]
+
+    def masks(self, positions: IntArray) -> UInt8Array:
+        """See `Pixels`; errors are those of `images`."""
+        height, width, _ = self._shape
+        masks = np.zeros((len(positions), height, width), np.uint8)
+        from_file = np.flatnonzero(self._mask_from_file[positions])
+        with self._cursor() as cursor:
+            for start in range(0, len(from_file), self._masks_at_once):
+                some = from_file[start : start + self._masks_at_once]
+                rows, place = _sorted(self._rows[positions[some]])
+                bounds = [int(rows[0]), int(rows[-1]), rows.tolist()]
+                cursor.execute(_MASKS, bounds)
+                fetched = np.empty((len(rows), height, width), np.uint8)
+                count = 0
+                while (found := cursor.fetchone()) is not None:
+                    fetched[np.searchsorted(rows, found[0])] = pixels_of(found[1], (height, width))
+                    count += 1
+                refuse_missing(len(rows) - count, self._database.location)
+                masks[some] = fetched if place is None else fetched[place]
+        return masks
+
+    def close(self) -> None:
+        """Close the database."""
+        self._database.close()
+
+    @contextmanager
+    def _cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        with explained(self._database.location), self._database.cursor() as cursor:
+            yield cursor
+
+    def _fetch_images(
+        self, cursor: duckdb.DuckDBPyConnection, rows: IntArray, images: UInt8Array
+    ) -> None:
+        """Fill `images` with those of some rows, which ascend."""
+        last_of_run = np.flatnonzero(np.diff(rows) != 1)
+        firsts = rows[np.concatenate(([0], last_of_run + 1))].tolist()
+        lasts = rows[np.concatenate((last_of_run, [len(rows) - 1]))].tolist()
+        filled = 0
+        for start in range(0, len(firsts), _MOST_RUNS):
+            runs = [*zip(firsts, lasts, strict=True)][start : start + _MOST_RUNS]
+            statement = " UNION ALL ".join([_IMAGES] * len(runs))
+            bounds = [bound for run in runs for bound in run]
+            filled += _fill(images[filled:], cursor.execute(statement, bounds))
+        refuse_missing(len(rows) - filled, self._database.location)
+
+
+def _sorted(rows: IntArray) -> tuple[IntArray, IntArray | None]:
+    """The distinct rows in ascending order, and where each of `rows` is among them; None: as they are."""
+    if (np.diff(rows) > 0).all():
+        return rows, None
+    distinct, place = np.unique(rows, return_inverse=True)
+    return distinct, place
+
+
+def _fill(arrays: UInt8Array, result: duckdb.DuckDBPyConnection) -> int:
+    """Copy the blobs of a result into arrays, one after the other; how many there were.
+
+    One at a time is faster than as Arrow, where all of them are copied twice.
+    """
+    count = 0
+    while (row := result.fetchone()) is not None:
+        arrays[count] = pixels_of(row[0], arrays.shape[1:])
+        count += 1
+    return count
+
+
+def refuse_missing(count: int, location: str) -> None:
+    """Raise if rows were not found: their arrays would hold whatever was in memory.
+
+    Args:
+        count: How many.
+        location: Where they were when the samples were opened.
+
+    Raises:
+        DatabaseError: There are some.
+    """
+    if count:
+        raise DatabaseError(
+            f"{location} has {count} rows less than when these samples were opened: open them again."
+        )
+
+
+def pixels_of(blob: bytes, shape: tuple[int, ...]) -> UInt8Array:
+    """Return a blob as an array.
+
+    Raises:
+        DatabaseError: It has another size.
+    """
+    try:
+        return np.frombuffer(blob, np.uint8).reshape(shape)
+    except ValueError:
+        raise DatabaseError(
+            f"A tensor has {len(blob)} bytes instead of {math.prod(shape)}: the database is damaged. "
+            "Delete it and run `make materialize`, which publishes it again."
+        ) from None
+
+
+# Runs of neighbours, because DuckDB skips what lies outside a range of rows, and looks at every row
+# for a list of them.
+_IMAGES = "SELECT image_tensor FROM image_tensors WHERE rowid BETWEEN ? AND ?"
+# A column with nulls is read whole, 2,048 rows at a time.
+_MASKS = """
+SELECT rowid, mask_tensor
+FROM image_tensors
+WHERE rowid BETWEEN ? AND ? AND rowid IN (SELECT unnest(?))
+"""

@@ -1,0 +1,124 @@
+"""A folder on this machine as a root."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from datetime import datetime, timezone
+from pathlib import Path
+
+from anomaly_assets.datasets.names import shown
+from anomaly_assets.roots.base import (
+    MAX_FILE_BYTES,
+    TOO_LARGE,
+    FileEntry,
+    FileUnreadableError,
+    Root,
+    RootError,
+    changed,
+    too_large,
+    unreadable,
+)
+
+
+class FolderRoot(Root):
+    """A folder on this machine, listed with `os.scandir` (an order faster than through fsspec)."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = str(folder)
+        self._real_prefix = os.path.realpath(folder).rstrip(os.sep) + os.sep
+        self.uri = folder.as_uri().rstrip("/")
+
+    def files(self) -> Iterator[FileEntry]:
+        """List the files below the folder; links to folders are not followed."""
+        pending = [""]
+        while pending:
+            prefix = pending.pop()
+            try:
+                entries = os.scandir(os.path.join(self._folder, prefix))
+            except OSError as error:
+                raise RootError(
+                    f"'{shown(os.path.join(self._folder, prefix))}' cannot be listed: {error.strerror}. "
+                    "Nothing was changed, because an unlisted folder would look like deleted files."
+                ) from error
+            with entries:
+                for entry in entries:
+                    path = prefix + entry.name
+                    if entry.is_dir(follow_symlinks=False):
+                        pending.append(path + "/")
+                    else:
+                        yield self._entry(path, entry)
+
+    def _entry(self, path: str, entry: os.DirEntry[str]) -> FileEntry:
+        try:
+            status = entry.stat()
+        except OSError:
+            return FileEntry(path, 0, None, "", "broken_link")
+        problem = None
+        if not stat.S_ISREG(status.st_mode):
+            problem = "linked_folder" if stat.S_ISDIR(status.st_mode) else "not_a_regular_file"
+        elif entry.is_symlink() and not self._stays_inside(path):
+            problem = "link_out_of_the_root"
+        elif status.st_size > MAX_FILE_BYTES:
+            problem = TOO_LARGE
+        return FileEntry(
+            path,
+            status.st_size,
+            _modified_at(status),
+            _version(status),
+            problem,
+        )
+
+    def _stays_inside(self, path: str) -> bool:
+        real = os.path.realpath(os.path.join(self._folder, path))
+        return real.startswith(self._real_prefix)
+
+    def read(
+        self, path: str, version: str | None = None, most_bytes: int = MAX_FILE_BYTES
+    ) -> bytes:
+        """Read one file, as long as it is one and lies below the folder; see `Root`.
+
+        What a listing found may be something else by now; a pipe must not be waited for. The version is
+        compared before and after reading, on the descriptor: the bytes are then those of that version,
+        although the file was written to or its name given to another file meanwhile.
+        """
+        try:
+            descriptor = os.open(
+                os.path.join(self._folder, path), os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)
+            )
+            with open(descriptor, "rb") as file:
+                status = os.fstat(descriptor)
+                if not stat.S_ISREG(status.st_mode):
+                    raise ValueError("not a regular file")
+                if not self._stays_inside(path):
+                    raise ValueError("a link that leads out of the root")
+                if version not in (None, _version(status)):
+                    raise changed(path)
+                # Python makes room for as many bytes as are asked for, so no more than that.
+                content = file.read(min(status.st_size, most_bytes) + 1)
+                if version not in (None, _version(os.fstat(descriptor))):
+                    raise changed(path)
+        except FileUnreadableError:
+            raise
+        except (OSError, ValueError) as error:
+            if not os.path.isdir(self._folder):
+                raise RootError(
+                    f"{shown(self._folder)} was there when this run began, and is gone."
+                ) from error
+            raise unreadable(path, error) from error
+        if len(content) > most_bytes:
+            raise too_large(path, most_bytes)
+        return content
+
+
+def _version(status: os.stat_result) -> str:
+    return f"{status.st_size}-{status.st_mtime_ns}"
+
+
+def _modified_at(status: os.stat_result) -> datetime | None:
+    """Modification time; None for what lies outside the years that Python knows."""
+    try:
+        return datetime.fromtimestamp(status.st_mtime_ns // 1000 / 1e6, timezone.utc)
+    except (ValueError, OverflowError, OSError):
+        return None

@@ -1,0 +1,318 @@
+"""Makes the tables and views of the warehouse from `sql/*.sql`, with comments on every column."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from functools import cache
+from importlib import resources
+
+import duckdb
+
+from anomaly_assets.errors import WarehouseError
+from anomaly_assets.tables.sql_text import sql_literal
+from anomaly_assets.tables.sql_text import table_exists
+from anomaly_assets.tables.identity import ensure_identity
+from anomaly_assets.tables.source_datasets import register_loaded, stored_names
+from anomaly_assets.tables.registry import CATALOGUE_TABLES, TABLES, Columns, Table
+from anomaly_assets.tables.tensor_shape import record_loaded
+
+ALIAS_SCHEMA = "anomaly"
+"""Schema of views that give every harmonised table its contract name, `anomaly.<table>`."""
+
+_CREATE = "CREATE OR REPLACE TABLE {} AS"
+_KEPT_TABLES = ("image_tensors", "rejected_images", "snapshots", "source_datasets", "consents")
+"""Tables whose rows cannot be made from other tables."""
+
+_COMPRESSION = " USING COMPRESSION uncompressed"
+_DLT_LOADS: Columns = {"load_id": ("VARCHAR", "")}
+
+
+@contextmanager
+def upstream_needed() -> Iterator[None]:
+    """Say which table is missing, and what makes it, where a part of the graph was run alone.
+
+    Raises:
+        WarehouseError: A table or view does not exist yet.
+    """
+    try:
+        yield
+    except duckdb.CatalogException as error:
+        missing = re.search(r"Table with name (\S+) does not exist", str(error))
+        if missing is None:
+            raise
+        raise WarehouseError(
+            f"The warehouse has no {missing[1]} yet: materialize the assets upstream of this one first, "
+            "or the whole graph."
+        ) from None
+
+
+@upstream_needed()
+def refuse_missing_tables(connection: duckdb.DuckDBPyConnection, *names: str) -> None:
+    """Raise if one of these tables and views does not exist yet.
+
+    Raises:
+        WarehouseError: One does not.
+    """
+    for name in names:
+        connection.execute(f"FROM {name} LIMIT 0")
+
+
+@upstream_needed()
+def refresh(connection: duckdb.DuckDBPyConnection, *names: str) -> None:
+    """Make or remake tables and views, in the order given.
+
+    Args:
+        connection: The warehouse.
+        names: Keys of `tables.TABLES`, each with a file `sql/<name>.sql`.
+
+    Raises:
+        WarehouseError: What one of them is made of does not exist yet.
+    """
+    if not names:
+        return
+    lake = is_lake(connection)
+    connection.begin()
+    connection.execute(f"CREATE SCHEMA IF NOT EXISTS {ALIAS_SCHEMA}")
+    for name in names:
+        if lake and _is_as_it_would_be(connection, name):
+            continue
+        if _is_as_documented(connection, name, TABLES[name]):
+            # The comments stay, which take longer than the rows.
+            connection.execute(f"DELETE FROM {name}")  # noqa: S608
+            rows = statement(connection, name).replace(_CREATE.format(name), f"INSERT INTO {name}")
+            connection.execute(rows)
+            continue
+        connection.execute(statement(connection, name))
+        _comment(connection, f"main.{name}", TABLES[name])
+        connection.execute(
+            f"CREATE OR REPLACE VIEW {ALIAS_SCHEMA}.{name} AS SELECT * FROM main.{name}"  # noqa: S608
+        )
+        _comment(connection, f"{ALIAS_SCHEMA}.{name}", TABLES[name], is_view=True)
+    connection.commit()
+
+
+def _is_as_documented(connection: duckdb.DuckDBPyConnection, name: str, table: Table) -> bool:
+    """Whether this is a table whose columns, types and comments are those of `tables.py`."""
+    if table.is_view or _CREATE.format(name) not in sql_text(name):
+        return False
+    columns = connection.execute(
+        """
+        SELECT column_name, data_type, comment
+        FROM duckdb_columns()
+        WHERE database_name = current_database() AND schema_name = 'main' AND table_name = $name
+        ORDER BY column_index
+        """,
+        {"name": name},
+    ).fetchall()
+    return columns == [(column, *about) for column, about in table.columns.items()]
+
+
+def is_lake(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Whether the warehouse is a DuckLake, which knows fewer kinds of statements."""
+    return _kind(connection) == "ducklake"
+
+
+def _kind(connection: duckdb.DuckDBPyConnection) -> str:
+    query = "SELECT type FROM duckdb_databases() WHERE database_name = current_database()"
+    found = connection.execute(query).fetchone()
+    return str(found[0]) if found else ""
+
+
+def _is_as_it_would_be(connection: duckdb.DuckDBPyConnection, name: str) -> bool:
+    """Whether remaking a table or view would change nothing: on a lake, every change is a new version.
+
+    What is made by `CREATE TABLE IF NOT EXISTS` is never made anew, and counts as different.
+    """
+    select = statement(connection, name)
+    if TABLES[name].is_view:
+        connection.execute(select.replace("CREATE OR REPLACE VIEW", "CREATE OR REPLACE TEMP VIEW"))
+        query = (
+            "SELECT sql FROM duckdb_views() "
+            "WHERE view_name = ? AND (database_name = current_database() OR temporary)"
+        )
+        found = connection.execute(query, [name]).fetchall()
+        connection.execute(f"DROP VIEW temp.main.{name}")
+        texts = {text.partition(" AS ")[2].rstrip(";\n ") for (text,) in found}
+        return len(found) == 3 and len(texts) == 2  # the view, and its alias
+    if not _is_as_documented(connection, name, TABLES[name]):
+        return False
+    rows = select.partition(_CREATE.format(name))[2].rstrip().rstrip(";")
+    # One number for all rows, in any order: five times as fast as EXCEPT ALL in both directions. UNION ALL
+    # gives both sides the same types.
+    sums = connection.execute(
+        f"""
+        SELECT sum(hash(row_of_table)) FILTER (remade), sum(hash(row_of_table)) FILTER (NOT remade)
+        FROM (
+            SELECT true AS remade, made AS row_of_table FROM ({rows}) AS made
+            UNION ALL
+            SELECT false, stored FROM {name} AS stored
+        )
+        """  # noqa: S608
+    ).fetchone()
+    return sums is not None and sums[0] == sums[1]
+
+
+def refresh_outdated(connection: duckdb.DuckDBPyConnection, *names: str) -> list[str]:
+    """Rebuild those tables that exist and are not what their SQL file makes now; return their names."""
+    outdated = [
+        name
+        for name in names
+        if table_exists(connection, "main", name) and not _is_as_it_would_be(connection, name)
+    ]
+    refresh(connection, *outdated)
+    return outdated
+
+
+def ensure_tables(connection: duckdb.DuckDBPyConnection) -> None:
+    """Create the tables that an asset may read before anything was materialized, where they are missing.
+
+    A warehouse of an older release gets the tables and columns that were added since, its identity, and a
+    row for every source dataset that it holds.
+    """
+    ensure_identity(connection)  # first: it refuses a database of something else
+    found = connection.execute(
+        "SELECT table_name FROM duckdb_tables() "
+        "WHERE database_name = current_database() AND schema_name = 'main'"
+    ).fetchall()
+    missing = [name for name in _KEPT_TABLES if (name,) not in found]
+    refresh(connection, *missing)
+    if "snapshots" not in missing:
+        _add_columns(connection, "snapshots")
+    register_loaded(connection)
+    if "source_datasets" in missing:
+        record_loaded(connection)
+
+
+def _add_columns(connection: duckdb.DuckDBPyConnection, name: str) -> None:
+    """Give a table of an older version the columns that came since."""
+    existing = _column_names(connection, "main", name)
+    missing = {
+        column: about for column, about in TABLES[name].columns.items() if column not in existing
+    }
+    for column, (kind, _) in missing.items():
+        connection.execute(f"ALTER TABLE {name} ADD COLUMN {column} {kind}")
+    if missing:
+        refresh(connection, name)
+
+
+def discard_staged(connection: duckdb.DuckDBPyConnection, source_dataset: str) -> None:
+    """Empty what a killed load had staged; dlt itself does so after a load that ends."""
+    for name in CATALOGUE_TABLES:
+        if table_exists(connection, f"{source_dataset}_staging", name):
+            connection.execute(f"DELETE FROM {source_dataset}_staging.{name}")  # noqa: S608
+
+
+def has_comments(connection: duckdb.DuckDBPyConnection, source_dataset: str) -> bool:
+    """Whether the dlt tables of one source dataset are documented: a kill may have come before."""
+    query = (
+        "SELECT comment FROM duckdb_tables() "
+        "WHERE database_name = current_database() AND schema_name = ? AND table_name = ?"
+    )
+    return all(
+        connection.execute(query, [source_dataset, name]).fetchall() in ([], [(table.description,)])
+        for name, table in CATALOGUE_TABLES.items()
+    )
+
+
+def comment_on_catalogue(connection: duckdb.DuckDBPyConnection, source_dataset: str) -> None:
+    """Document the dlt tables of one source dataset, which dlt made without comments."""
+    connection.begin()
+    for name, table in CATALOGUE_TABLES.items():
+        if table_exists(connection, source_dataset, name):
+            _comment(connection, f"{source_dataset}.{name}", table)
+    connection.commit()
+
+
+def row_counts(
+    connection: duckdb.DuckDBPyConnection, names: Collection[str], place: str = ""
+) -> dict[str, int]:
+    """Return the number of rows of tables and views by name, in one query; 0 where one does not exist.
+
+    Args:
+        connection: A warehouse, or what is published.
+        names: Tables and views.
+        place: Database and schema in which they are, with a dot at the end; empty for the current ones.
+    """
+    tables = [sql_literal(place + name) for name in names]
+    counts = ", ".join(f"(SELECT count(*) FROM query_table({table}))" for table in tables)  # noqa: S608
+    try:
+        found = connection.execute(f"SELECT {counts}").fetchone() or ()
+    except duckdb.CatalogException:
+        if len(names) == 1:
+            return dict.fromkeys(names, 0)
+        return {name: row_count(connection, place + name) for name in names}
+    return dict(zip(names, found, strict=True))
+
+
+def row_count(connection: duckdb.DuckDBPyConnection, name: str) -> int:
+    """Number of rows of a table or view; 0 where it does not exist."""
+    return row_counts(connection, [name])[name]
+
+
+@cache
+def sql_text(name: str) -> str:
+    """The text of `sql/<name>.sql`."""
+    folder = resources.files(__package__).joinpath("sql")
+    return folder.joinpath(f"{name}.sql").read_text("utf-8")
+
+
+def statement(connection: duckdb.DuckDBPyConnection, name: str) -> str:
+    """The text of `sql/<name>.sql` with unions over the source datasets written out."""
+    statement = sql_text(name)
+    if _COMPRESSION in statement and _kind(connection) != "duckdb":
+        statement = statement.replace(_COMPRESSION, "")  # an option of the lake's files instead
+    unions = {name: table.columns for name, table in CATALOGUE_TABLES.items()}
+    for table, columns in {**unions, "_dlt_loads": _DLT_LOADS}.items():
+        for keyword in ("FROM", "JOIN"):
+            if f"{keyword} <{table}>" in statement:
+                union = _union(connection, table, columns)
+                statement = statement.replace(f"{keyword} <{table}>", f"{keyword} {union}")
+    return statement
+
+
+def _union(connection: duckdb.DuckDBPyConnection, table: str, columns: Columns) -> str:
+    """Return the rows of this dlt table in every source dataset that has it, as a subquery.
+
+    The source datasets are those of the warehouse, whether or not this process defines them. Names come
+    from it and from `tables.py`, never from files.
+    """
+    origin = "" if "source_dataset" in columns else "'{}' AS source_dataset, "
+    parts = []
+    for source_dataset in stored_names(connection):
+        if existing := _column_names(connection, source_dataset, table):
+            selected = origin.format(source_dataset) + _selected(columns, existing)
+            parts.append(f"SELECT {selected} FROM {source_dataset}.{table}")  # noqa: S608
+    if not parts:
+        parts = [f"SELECT {origin.format('')}{_selected(columns, set())} LIMIT 0"]
+    return f"({' UNION ALL '.join(parts)})"
+
+
+def _selected(columns: Columns, existing: set[str]) -> str:
+    """A select list of these columns; null for those that a table of an older version lacks."""
+    return ", ".join(
+        name if name in existing else f"NULL::{kind} AS {name}"
+        for name, (kind, _) in columns.items()
+    )
+
+
+def _column_names(connection: duckdb.DuckDBPyConnection, schema: str, table: str) -> set[str]:
+    """The columns of a table; empty where there is no such table."""
+    try:
+        # To list the columns of all tables and views takes ten times as long.
+        found = connection.execute(f"FROM {schema}.{table} LIMIT 0")
+    except duckdb.CatalogException:
+        return set()
+    return {column[0] for column in found.description or ()}
+
+
+def _comment(
+    connection: duckdb.DuckDBPyConnection, name: str, table: Table, *, is_view: bool | None = None
+) -> None:
+    kind = "VIEW" if (table.is_view if is_view is None else is_view) else "TABLE"
+    connection.execute(f"COMMENT ON {kind} {name} IS {sql_literal(table.description)}")
+    if kind == "VIEW" and is_lake(connection):
+        return  # DuckLake refuses comments on the columns of a view
+    for column, (_, meaning) in table.columns.items():
+        connection.execute(f'COMMENT ON COLUMN {name}."{column}" IS {sql_literal(meaning)}')

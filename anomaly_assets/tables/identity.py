@@ -1,0 +1,99 @@
+"""Identify warehouses, and record which of them own a published file.
+
+A warehouse has a table `identity` with one row. A published file has no identity: it has a table `owners`
+with the identities of the warehouses that may replace it. A copy made by the `copy` command is another
+warehouse, so it gets an identity of its own.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable
+from datetime import datetime, timezone
+
+import duckdb
+
+from anomaly_assets.errors import WarehouseError
+from anomaly_assets.tables.tensor_shape import TENSOR_SHAPE
+
+IDENTITY = "identity"
+OWNERS = "owners"
+PUBLISHED_FILES = "published_files"
+INTENDED = "intended_publication"
+UNFINISHED_COPY = "unfinished_copy"
+"""Table of a database that a copy has begun, and no run has written to since."""
+
+_IDENTITY_COLUMNS = "(warehouse_id VARCHAR NOT NULL, made_at TIMESTAMP WITH TIME ZONE NOT NULL)"
+_OWNERS_COLUMNS = "(warehouse_id VARCHAR NOT NULL, since TIMESTAMP WITH TIME ZONE NOT NULL)"
+_MOST_NAMED = 5
+
+
+def ensure_identity(connection: duckdb.DuckDBPyConnection) -> str:
+    """Return the identity of the warehouse; make one if it has none yet.
+
+    Raises:
+        WarehouseError: The database is not empty and was not made by this project.
+    """
+    try:
+        found = connection.execute(f"SELECT warehouse_id FROM {IDENTITY}").fetchone()  # noqa: S608
+    except duckdb.CatalogException:
+        found = None
+    if found:
+        return str(found[0])
+    _refuse_foreign_database(connection)
+    made = uuid.uuid4().hex
+    connection.begin()
+    connection.execute(f"CREATE TABLE IF NOT EXISTS {IDENTITY} {_IDENTITY_COLUMNS}")
+    connection.execute(
+        f"INSERT INTO {IDENTITY} VALUES (?, ?)",  # noqa: S608
+        [made, datetime.now(timezone.utc)],
+    )
+    connection.commit()
+    return made
+
+
+def read_owners(connection: duckdb.DuckDBPyConnection) -> dict[str, int] | None:
+    """Return the owners of a published file: identity to microseconds since 1970; None without a table."""
+    try:
+        rows = connection.execute(f"SELECT warehouse_id, epoch_us(since) FROM {OWNERS}")  # noqa: S608
+    except duckdb.CatalogException:
+        return None
+    return dict(rows.fetchall())
+
+
+def make_publication(connection: duckdb.DuckDBPyConnection, owned_by: Iterable[str]) -> None:
+    """Turn a copy of a warehouse into a published file that these warehouses own."""
+    for name in (IDENTITY, PUBLISHED_FILES, INTENDED, TENSOR_SHAPE):
+        connection.execute(f"DROP TABLE IF EXISTS {name}")
+    connection.execute(f"CREATE OR REPLACE TABLE {OWNERS} {_OWNERS_COLUMNS}")
+    now = datetime.now(timezone.utc)
+    for warehouse_id in owned_by:
+        connection.execute(f"INSERT INTO {OWNERS} VALUES (?, ?)", [warehouse_id, now])  # noqa: S608
+
+
+def take_over(connection: duckdb.DuckDBPyConnection) -> None:
+    """Make a copy, complete or not, the warehouse of runs: from now on no copy goes on there."""
+    connection.execute(f"DROP TABLE IF EXISTS {UNFINISHED_COPY}")
+
+
+def _refuse_foreign_database(connection: duckdb.DuckDBPyConnection) -> None:
+    tables = connection.execute(
+        """
+        SELECT CASE WHEN schema_name = 'main' THEN '' ELSE schema_name || '.' END || table_name
+        FROM duckdb_tables() WHERE database_name = current_database() ORDER BY ALL
+        """
+    ).fetchall()
+    named = {table for (table,) in tables}
+    if OWNERS in named:
+        raise WarehouseError(
+            "ANOMALY_WAREHOUSE names a published database, which people read: it cannot be the warehouse. "
+            "Name another place. `python -m anomaly_assets.warehouse copy` makes a warehouse of it."
+        )
+    ours = {"image_tensors", "snapshots", UNFINISHED_COPY}
+    loaded = (".stray_files", "._dlt_loads")  # by a first load that was killed
+    if named and not named & ours and not any(table.endswith(loaded) for table in named):
+        shown = ", ".join(sorted(named)[:_MOST_NAMED])
+        raise WarehouseError(
+            f"ANOMALY_WAREHOUSE names a database with tables of something else ({shown}). It is left as it "
+            "is. Name another place."
+        )

@@ -1,0 +1,98 @@
+"""What a refresh did to the rows of a table: added, changed, removed, unchanged."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from anomaly_assets.warehouse.base import Warehouse
+from anomaly_assets.warehouse.publish import opened_publication
+from anomaly_assets.tables.ddl import upstream_needed
+
+KEY_COLUMNS: Mapping[str, int] = {
+    "dataset_summary": 5,
+    "pixel_statistics": 2,
+    "defect_summary": 4,
+    "duplicate_images": 1,
+    "rejected_images": 2,
+}
+"""How many of a table's first columns identify a row."""
+
+
+@dataclass(frozen=True)
+class RowChanges:
+    """How many rows are new, have other content, are gone, or are as they were."""
+
+    added: int = 0
+    changed: int = 0
+    removed: int = 0
+    unchanged: int = 0
+
+    @property
+    def any(self) -> bool:
+        """Whether a row was added, changed or removed."""
+        return bool(self.added or self.changed or self.removed)
+
+
+Rows = Mapping[Hashable, Any]
+"""Key to the rest of the row."""
+
+
+def keyed_rows(connection: duckdb.DuckDBPyConnection, name: str) -> Rows:
+    """All rows of one of the small tables in `KEY_COLUMNS`; none where it does not exist."""
+    try:
+        rows = connection.execute("FROM query_table($name)", {"name": name}).fetchall()
+    except duckdb.CatalogException:
+        return {}
+    width = KEY_COLUMNS[name]
+    return {row[:width]: row[width:] for row in rows}
+
+
+def compare(before: Rows, after: Rows) -> RowChanges:
+    """Compare two states of a table."""
+    both = before.keys() & after.keys()
+    unchanged = sum(before[key] == after[key] for key in both)
+    return RowChanges(
+        added=len(after) - len(both),
+        changed=len(both) - unchanged,
+        removed=len(before) - len(both),
+        unchanged=unchanged,
+    )
+
+
+def changes_to_publish(warehouse: Warehouse, target: Path) -> RowChanges:
+    """What publishing will do to the rows of `samples` in the published database.
+
+    Nothing is read of the pixels: they follow from the hash of the file, its mask and the transform.
+    """
+    before: Rows = {}
+    # One that cannot be read is replaced.
+    with suppress(duckdb.Error), opened_publication(warehouse, target) as published:
+        before = _samples(published) if published else {}
+    with warehouse.connect() as connection, upstream_needed():
+        return compare(before, _samples(connection))
+
+
+def _samples(connection: duckdb.DuckDBPyConnection) -> Rows:
+    return {image_id: rest for image_id, *rest in connection.execute(_SAMPLES).fetchall()}
+
+
+_SAMPLES = """
+SELECT
+    image_id,
+    tensors.content_sha256,
+    tensors.transform,
+    tensors.mask_file_version,
+    images.label,
+    images.split,
+    images.category,
+    images.defect_type,
+    images.source_uri
+FROM images
+JOIN image_tensors AS tensors USING (image_id)
+"""

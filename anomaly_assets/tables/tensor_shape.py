@@ -1,0 +1,96 @@
+"""Record the shape that the tensors of a warehouse have.
+
+Two machines with different settings made all tensors again in turns, at every publication. So the shape
+belongs to the warehouse: a machine that does not name one uses it, and one that names another is refused
+until somebody changes the warehouse on purpose.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import astuple
+
+import duckdb
+
+from anomaly_assets.settings import Settings
+from anomaly_assets.tensor_spec import TensorSpec
+from anomaly_assets.errors import WarehouseError
+from anomaly_assets.tables.source_datasets import stored_datasets
+
+TENSOR_SHAPE = "tensor_shape"
+
+
+def spec_for(
+    connection: duckdb.DuckDBPyConnection, settings: Settings, *, change: bool = False
+) -> TensorSpec:
+    """Return the shape of tensors that holds for a run.
+
+    Args:
+        connection: The warehouse, after `ensure_tables`.
+        settings: What this machine asks for; what it does not name comes from the warehouse.
+        change: Take what the machine names although the warehouse has another shape.
+
+    Raises:
+        WarehouseError: The warehouse has another shape; the message says how to change it on purpose.
+    """
+    recorded = _read(connection)
+    if recorded is None:
+        return settings.tensor_spec
+    asked = settings.tensor_spec_over(recorded)
+    if asked == recorded or change:
+        return asked
+    raise WarehouseError(
+        f"The tensors of this warehouse are {_named(recorded)}; ANOMALY_IMAGE_SIZE and ANOMALY_CHANNELS of "
+        f"this machine ask for {_named(asked)}. Leave the two variables out to go on with what the "
+        "warehouse has. To make all tensors again on purpose, run once with this run config: "
+        "{ops: {image_tensors: {config: {change_shape: true}}}}"
+    )
+
+
+def record_spec(connection: duckdb.DuckDBPyConnection, spec: TensorSpec) -> None:
+    """Record the shape that the tensors will have; write nothing where it is recorded.
+
+    Samples of the repository have none to keep: a newcomer may try sizes.
+    """
+    held = stored_datasets(connection).values()
+    if _read(connection) == spec or all(dataset.from_samples for dataset in held):
+        return
+    connection.begin()
+    connection.execute(
+        f"CREATE TABLE IF NOT EXISTS {TENSOR_SHAPE} "
+        "(height INTEGER NOT NULL, width INTEGER NOT NULL, channels INTEGER NOT NULL)"
+    )
+    connection.execute(f"DELETE FROM {TENSOR_SHAPE}")  # noqa: S608
+    connection.execute(f"INSERT INTO {TENSOR_SHAPE} VALUES (?, ?, ?)", list(astuple(spec)))  # noqa: S608
+    connection.commit()
+
+
+def record_loaded(connection: duckdb.DuckDBPyConnection) -> None:
+    """Record the shape of most tensors in a warehouse of a release that did not record it."""
+    with suppress(duckdb.CatalogException):  # there is no catalogue yet
+        if found := connection.execute(_HELD).fetchone():
+            record_spec(connection, TensorSpec(*found[:3]))
+
+
+def _read(connection: duckdb.DuckDBPyConnection) -> TensorSpec | None:
+    try:
+        found = connection.execute(f"SELECT height, width, channels FROM {TENSOR_SHAPE}").fetchone()  # noqa: S608
+    except duckdb.CatalogException:
+        return None
+    return TensorSpec(*found) if found else None
+
+
+def _named(spec: TensorSpec) -> str:
+    return (
+        f"{spec.height}x{spec.width} with {spec.channels} channel{'s' if spec.channels > 1 else ''}"
+    )
+
+
+_HELD = """
+SELECT height, width, channels, count(*) AS tensors
+FROM image_tensors
+SEMI JOIN (
+    SELECT image_id FROM images JOIN source_datasets USING (source_dataset) WHERE NOT from_samples
+) AS held USING (image_id)
+GROUP BY ALL ORDER BY tensors DESC, height, width, channels LIMIT 1
+"""

@@ -1,0 +1,242 @@
+"""Publishing from a file: a complete, compact snapshot of it, swapped in atomically.
+
+The snapshot is written beside its target and renamed over it. A reader that has the old file open keeps
+it; one that opens during the swap gets the old or the new, never a part of either.
+
+A compact warehouse is copied byte by byte. One with dead rows in it is rewritten table by table
+instead, which drops them; when they are many, the warehouse itself is replaced by that copy too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from anomaly_assets.atomic import replaced_file, resolved
+from anomaly_assets.tensor_spec import TensorSpec
+from anomaly_assets.warehouse.base import CATALOG, ROW_GROUP_SIZE
+from anomaly_assets.tables.sql_text import sql_literal
+from anomaly_assets.warehouse.file.warehouse import (
+    FileWarehouse,
+    catalog_name,
+    refuse_ambiguous_name,
+)
+from anomaly_assets.tables.identity import ensure_identity, make_publication
+from anomaly_assets.warehouse.file.compact import write_compact
+from anomaly_assets.warehouse.publication import (
+    Content,
+    Differences,
+    Publication,
+    checked_content,
+    differences,
+)
+from anomaly_assets.warehouse.file.copy_file import copy_file
+from anomaly_assets.warehouse.file.keep import discard_older, keep
+from anomaly_assets.warehouse.provenance import SnapshotRow, note_snapshot, provenance
+from anomaly_assets.warehouse.file.snapshots import kept_paths, list_snapshots, newest_snapshot
+from anomaly_assets.warehouse.file.target import (
+    Target,
+    note_intention,
+    opened_target,
+    recognised,
+    record_publication,
+    target_lock,
+)
+from anomaly_assets.tables.ddl import ALIAS_SCHEMA, ensure_tables
+from anomaly_assets.tables.source_datasets import read_consents, stored_names
+
+COMPACT_RATIO = 1.05
+"""Up to this size, relative to its live content, a warehouse is copied as it is."""
+
+REWRITE_RATIO = 1.25
+"""From this size on the warehouse is replaced by its compact copy."""
+
+_SMALL_BYTES = 32 * 1024 * 1024
+"""Fixed overhead that does not count as dead space: small tables take whole blocks."""
+
+
+def publish_file(
+    warehouse: FileWarehouse,
+    target: Path,
+    spec: TensorSpec,
+    *,
+    run_id: str | None = None,
+    keep_snapshots: int = 0,
+    adopt: bool = False,
+    allow_shrink: bool = False,
+) -> Publication:
+    """Make `target` a snapshot of the warehouse, unless it already is; see `warehouse.publish.publish`."""
+    target = resolved(target)
+    refuse_ambiguous_name(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with warehouse.locked(), target_lock(target, warehouse.wait_seconds, warehouse.log):
+        with warehouse.connect() as connection, opened_target(target) as found:
+            ensure_tables(connection)
+            published = recognised(found, connection, adopt=adopt)
+            _import_history(connection, found)
+            content = checked_content(
+                connection, spec, published, run_id, allow_shrink=allow_shrink
+            )
+            if content.written:
+                note_intention(connection, content.snapshot_id)
+                owned_by = {ensure_identity(connection), *(published.owners or ())}
+                with _copied(
+                    connection, warehouse.path, target, content.row, owned_by, spec.tensor_bytes
+                ):
+                    replaced_id = published.snapshot_id()
+                    if replaced_id != content.snapshot_id and keep_snapshots:
+                        keep(target, replaced_id)
+        with warehouse.connect() as connection:
+            connection.begin()
+            if content.written:
+                note_snapshot(connection, content.row)
+            record_publication(connection, target, content.snapshot_id)
+            connection.commit()
+            origin = provenance(connection, content.snapshot_id)
+        discard_older(target, content.snapshot_id, keep_snapshots)
+        return content.published(
+            origin,
+            str(target),
+            history=_history(target, content, origin),
+            details={"file_bytes": target.stat().st_size},
+        )
+
+
+def differing_file(warehouse: FileWarehouse, target: Path) -> Differences:
+    """What differs between a warehouse and its published file."""
+    target = resolved(target)
+    with warehouse.connect() as connection, opened_target(target) as published:
+        return differences(connection, published)
+
+
+def _import_history(connection: duckdb.DuckDBPyConnection, found: Target) -> None:
+    """Take over rows of `snapshots` and `consents` that the target has and the warehouse lacks.
+
+    They come from another owner of the target, or from a run that was killed between the swap and its note.
+    A consent that the target does not carry lifts a mark, so one that was used once must stay in the file.
+    """
+    known = {row[0] for row in connection.execute("SELECT snapshot_id FROM snapshots").fetchall()}
+    consents = found.consents() - read_consents(connection)
+    if found.snapshot_ids <= known and not consents:
+        return
+    connection.execute(f"ATTACH {sql_literal(str(found.path))} AS target (READ_ONLY)")
+    try:
+        connection.execute(
+            "INSERT INTO snapshots BY NAME FROM target.main.snapshots AS published "
+            "WHERE snapshot_id NOT IN (SELECT snapshot_id FROM snapshots)"
+        )
+        if consents:
+            connection.execute(
+                "INSERT INTO consents BY NAME FROM target.main.consents "
+                "WHERE (source_dataset, consented_at) NOT IN "
+                "(SELECT (source_dataset, consented_at) FROM consents)"
+            )
+    finally:
+        connection.execute("DETACH target")
+
+
+def _history(
+    target: Path, content: Content, origin: Mapping[str, Any]
+) -> list[dict[str, str | int]]:
+    if content.written:
+        # As it was just noted: to open the file for it would start another DuckDB.
+        first = [(content.snapshot_id, origin["published_at"], origin["tensors"], target.name)]
+        snapshots = [newest_snapshot(path) for path in kept_paths(target)]
+    else:
+        first, snapshots = [], [*list_snapshots(target)]
+    older = [(s.snapshot_id, s.published_at, s.tensors, s.path.name) for s in snapshots if s]
+    return [
+        {
+            "snapshot_id": snapshot_id,
+            "published_at": f"{published_at:%Y-%m-%d %H:%M:%S %Z}",
+            "samples": samples,
+            "file": file,
+        }
+        for snapshot_id, published_at, samples, file in first + older
+    ]
+
+
+@contextmanager
+def _copied(
+    connection: duckdb.DuckDBPyConnection,
+    source: Path,
+    target: Path,
+    row: SnapshotRow,
+    owned_by: Collection[str],
+    tensor_bytes: int,
+) -> Iterator[None]:
+    """A copy of the warehouse takes the place of `target` when the block ends.
+
+    The warehouse is closed meanwhile, in a DuckDB that goes on: to start another one takes longer.
+    """
+    if source.with_name(f"{source.name}.wal").exists():
+        connection.execute("CHECKPOINT")
+    live_bytes = _live_bytes(connection)
+    with _beside(target) as unfinished:
+        size = source.stat().st_size
+        if size <= COMPACT_RATIO * live_bytes + _SMALL_BYTES:
+            _let_go(connection)
+            copy_file(source, unfinished)
+        else:
+            _let_go(connection)
+            write_compact(connection, source, unfinished, tensor_bytes)
+            if size > REWRITE_RATIO * live_bytes + _SMALL_BYTES:
+                with _beside(source) as compact:
+                    copy_file(unfinished, compact)
+        _finish(connection, unfinished, catalog_name(target), row, owned_by)
+        yield
+
+
+def _live_bytes(connection: duckdb.DuckDBPyConnection) -> int:
+    """Bytes of all tensors and masks, from their shapes: nothing is read."""
+    found = connection.execute(
+        """
+        SELECT coalesce(sum(height * width * (channels + (mask_area_fraction IS NOT NULL)::INTEGER)), 0)
+        FROM image_tensors
+        """
+    ).fetchone()
+    return int(found[0]) if found else 0
+
+
+def _let_go(connection: duckdb.DuckDBPyConnection) -> None:
+    """Close the file that is attached."""
+    connection.execute("USE memory.main")
+    connection.execute(f"DETACH {CATALOG}")
+
+
+def _finish(
+    connection: duckdb.DuckDBPyConnection,
+    copy: Path,
+    catalog: str,
+    row: SnapshotRow,
+    owned_by: Collection[str],
+) -> None:
+    """Turn a copy of the warehouse into a publication.
+
+    It gets its row of `snapshots` and its owners; it loses what only the pipeline needs, and names that
+    would be ambiguous in this file.
+    """
+    connection.execute(
+        f"ATTACH {sql_literal(str(copy))} AS {CATALOG} (ROW_GROUP_SIZE {ROW_GROUP_SIZE})"
+    )
+    connection.execute(f"USE {CATALOG}.main")
+    connection.begin()
+    note_snapshot(connection, row)
+    make_publication(connection, owned_by)
+    for name in stored_names(connection):
+        connection.execute(f'DROP SCHEMA IF EXISTS "{name}_staging" CASCADE')
+    if catalog == ALIAS_SCHEMA:
+        connection.execute(f"DROP SCHEMA IF EXISTS {ALIAS_SCHEMA} CASCADE")
+    connection.commit()
+    connection.execute("CHECKPOINT")
+    _let_go(connection)
+
+
+def _beside(target: Path) -> AbstractContextManager[Path]:
+    """Yield a path to write to; the file takes the place of the target when all went well."""
+    # The log of a process that wrote to the old file and was killed would be replayed into the new one.
+    return replaced_file(target, stale=[target.with_name(f"{target.name}.wal")])

@@ -1,0 +1,403 @@
+"""Published snapshots: which there are, where they lie, and how two of them differ.
+
+A snapshot is what one publication gave to people. Its id is a digest of the content, so that a training run
+that notes it has named exactly what it saw. The newest one is the published database itself; older ones
+lie beside it as `anomaly.<first 12 digits of the id>.duckdb`.
+
+Light on purpose: DuckDB alone, as for whoever reads.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import duckdb
+
+from anomaly_assets.settings import published_database
+from anomaly_assets.tables.sql_text import sql_literal
+from anomaly_assets.locations import is_file, parse_location
+from anomaly_assets.warehouse.file.pinned_file import HeldFile
+from anomaly_assets.warehouse.open_published import (
+    DatabaseError,
+    Opened,
+    explained,
+    hold,
+    open_file,
+)
+
+ID_DIGITS = 12
+"""Digits of a snapshot id in a file name."""
+
+_FEWEST_DIGITS = 6
+"""Digits of an id that somebody has to type at least."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+
+_LOOKS = 20
+"""How often files that are replaced meanwhile are looked at; one look takes about 10 ms per file."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One publication that can be opened.
+
+    Attributes:
+        snapshot_id: Digest of its content, 64 hexadecimal digits.
+        published_at: When it was published.
+        path: The file that held it when it was looked at. The next publication gives that name to another
+            snapshot, so open it by its id.
+        images: Catalogued images.
+        tensors: Usable images.
+        transform: Recipe of the tensors.
+        code_version: Version of this package that made it; None where it was not noted.
+        warehouse_id: Identity of the warehouse that published it; None where it was not noted.
+    """
+
+    snapshot_id: str
+    published_at: datetime
+    path: Path
+    images: int
+    tensors: int
+    transform: str | None
+    code_version: str | None
+    warehouse_id: str | None = None
+
+
+@dataclass(frozen=True)
+class SnapshotDifference:
+    """How the samples of one snapshot differ from those of another; image ids, sorted.
+
+    Attributes:
+        added: Only in the second. A file that moved is removed in one place and added in the other.
+        removed: Only in the first.
+        changed: In both, with other pixels, another mask or another transform.
+        relabelled: In both, with another label or defect type: id to the label before and after.
+    """
+
+    added: list[str] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
+    changed: list[str] = field(default_factory=list)
+    relabelled: dict[str, tuple[str, str]] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.added or self.removed or self.changed or self.relabelled)
+
+    def __str__(self) -> str:
+        return (
+            f"{len(self.added)} added, {len(self.removed)} removed, {len(self.changed)} changed, "
+            f"{len(self.relabelled)} relabelled"
+        )
+
+
+def kept_path(database: Path, snapshot_id: str) -> Path:
+    """Return the path of an older snapshot: beside the file, also where `database` is a link to it."""
+    database = Path(os.path.realpath(database))
+    return database.with_name(f"{database.stem}.{snapshot_id[:ID_DIGITS]}{database.suffix}")
+
+
+def kept_paths(database: Path) -> list[Path]:
+    """List the older snapshots beside a published database, or the file that it links to, newest first.
+
+    Raises:
+        OSError: The folder cannot be listed.
+    """
+    database = Path(os.path.realpath(database))
+    name = re.compile(
+        rf"{re.escape(database.stem)}\.[0-9a-f]{{{ID_DIGITS}}}{re.escape(database.suffix)}"
+    )
+    found = []
+    for path in database.parent.iterdir():
+        if name.fullmatch(path.name):
+            with suppress(FileNotFoundError):  # removed since the folder was listed
+                found.append((path.stat().st_mtime_ns, path.name, path))
+    return [path for *_, path in sorted(found, reverse=True)]
+
+
+def list_snapshots(database: str | Path | None = None) -> list[Snapshot]:
+    """The snapshots that can be opened, newest first; the first is the published database itself.
+
+    Older ones that cannot be read are left out.
+
+    Args:
+        database: The published database; by default what ANOMALY_DATABASE names.
+
+    Raises:
+        FileNotFoundError: There is no such database.
+        DatabaseError: It cannot be read, or was never published.
+    """
+    path = _published_file(database)
+    for look in _looks(path):
+        found: dict[str, Snapshot] = {}
+        for snapshot, opened in look.opened():
+            opened.close()
+            # A run killed just before the swap leaves the current one under both names.
+            found.setdefault(snapshot.snapshot_id, snapshot)
+    if path in look.unreadable:
+        raise look.unreadable[path]
+    return list(found.values())
+
+
+def _published_file(database: str | Path | None) -> Path:
+    location = str(published_database() if database is None else database)
+    if not is_file(location):
+        parsed = parse_location(location)  # whose name can be shown: a location may hold a password
+        assert not isinstance(parsed, Path)
+        raise DatabaseError(
+            f"{parsed.name} is no file: snapshots are listed and compared where they are files. Give the "
+            "path of a published file."
+        )
+    return Path(location)
+
+
+def find_snapshot(database: str | Path, snapshot: str) -> Path:
+    """The file that holds a snapshot now; `open_snapshot` opens it, arguments and errors are the same."""
+    found, opened = open_snapshot(database, snapshot)
+    opened.close()
+    return found.path
+
+
+def open_snapshot(database: str | Path, snapshot: str) -> tuple[Snapshot, Opened]:
+    """Open a published database, or an older snapshot beside it, by its id.
+
+    The id is read from the file that is then used, because between looking for a file and opening it by its
+    name the name can be given to another snapshot.
+
+    Args:
+        database: The published database.
+        snapshot: The id, or its first digits (6 at least).
+
+    Returns:
+        The snapshot, and its file, to be closed by the caller.
+
+    Raises:
+        FileNotFoundError: There is no such database.
+        LookupError: No snapshot has this id, or two have; the message lists those that exist.
+        DatabaseError: The snapshot cannot be read.
+    """
+    path, wanted = Path(database), snapshot.strip().lower()
+    for look in _looks(path):
+        known: dict[str, Snapshot] = {}
+        matching: dict[str, tuple[Snapshot, Opened]] = {}
+        try:
+            for found, opened in look.opened():
+                snapshot_id = found.snapshot_id
+                is_wanted = len(wanted) >= _FEWEST_DIGITS and snapshot_id.startswith(wanted)
+                if not is_wanted or snapshot_id in known:
+                    opened.close()
+                else:
+                    matching[snapshot_id] = found, opened
+                known.setdefault(snapshot_id, found)
+                if snapshot_id == wanted:
+                    break
+            if len(matching) == 1:
+                return matching.popitem()[1]
+        finally:
+            for _, opened in matching.values():
+                opened.close()
+    for each, error in look.unreadable.items():
+        if each == path or (wanted and f".{wanted[:ID_DIGITS]}" in each.name):
+            raise error
+    listed = "; ".join(
+        f"{each.snapshot_id[:ID_DIGITS]} of {each.published_at:%Y-%m-%d %H:%M}"
+        for each in known.values()
+    )
+    raise LookupError(
+        f"No single snapshot {snapshot!r} of {database}. There are: {listed or 'none'}. "
+        f"Give at least {_FEWEST_DIGITS} digits; ANOMALY_KEEP_SNAPSHOTS says how many are kept."
+    )
+
+
+class _Look:
+    """One look at a published database and the older ones beside it.
+
+    All files are opened before the first one is read, so that a publication meanwhile changes none of them.
+
+    Attributes:
+        unreadable: Files that cannot be read, with the reason.
+        is_settled: Whether each file that was read was under its name when all were opened.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.unreadable: dict[Path, DatabaseError] = {}
+        self.is_settled = True
+        self._path = path
+
+    def opened(self) -> Iterator[tuple[Snapshot, Opened]]:
+        """Open one after the other, the published one first; the caller closes each.
+
+        Raises:
+            FileNotFoundError: There is no such database.
+        """
+        before = _files(self._path)
+        # In this order, because a snapshot gets its second name before it loses the first one.
+        held = [(self._path, self._held(self._path))]
+        held += [(path, self._held(path)) for path in self._kept()]
+        self.is_settled = _files(self._path) == before
+        for path, file in held:
+            if file is not None:
+                yield from self._read(path, file)
+
+    def _kept(self) -> list[Path]:
+        try:
+            return kept_paths(self._path)
+        except OSError as error:
+            cause = f"{self._path.parent} cannot be listed: {error.strerror}"
+            told = DatabaseError(f"{cause}. Ask its owner for the right to list it.")
+            self.unreadable.setdefault(self._path, told)
+            return []
+
+    def _held(self, path: Path) -> HeldFile | None:
+        try:
+            return hold(path)
+        except DatabaseError as error:
+            self.unreadable[path] = error
+        except FileNotFoundError:
+            if path == self._path:
+                raise
+        return None
+
+    def _read(self, path: Path, file: HeldFile) -> Iterator[tuple[Snapshot, Opened]]:
+        with ExitStack() as stack:
+            stack.callback(file.close)
+            try:
+                opened = open_file(path, file)
+                stack.callback(opened.close)
+                with explained(str(path)):
+                    snapshot = newest_noted(opened.connection, path)
+                if snapshot is None:
+                    raise DatabaseError(
+                        f"{path} was never published: run `make materialize`, or name the published file."
+                    )
+            except FileNotFoundError:  # removed, on a system that opens files by name alone
+                self.is_settled = False
+                return
+            except DatabaseError as error:
+                self.unreadable[path] = error
+                return
+            if opened.file is None or opened.file.identity != file.identity:
+                self.is_settled = False
+            stack.pop_all()
+            file.close()
+        yield snapshot, opened
+
+
+def _looks(path: Path) -> Iterator[_Look]:
+    """Yield one look, and further ones while files were replaced, added or removed during it."""
+    for _ in range(_LOOKS):
+        look = _Look(path)
+        yield look
+        if look.is_settled:
+            return
+
+
+def _files(path: Path) -> list[tuple[Path, int, int, int]]:
+    """Return which files the published database and the older ones are; links change the last number."""
+    found = []
+    with suppress(OSError, ValueError):  # ValueError: a null byte in the name
+        for each in (path, *kept_paths(path)):
+            with suppress(FileNotFoundError):
+                status = each.stat()
+                found.append((each, status.st_dev, status.st_ino, status.st_ctime_ns))
+    return found
+
+
+def diff_snapshots(a: str, b: str, database: str | Path | None = None) -> SnapshotDifference:
+    """What a training run on snapshot `b` sees that one on `a` did not, and the reverse.
+
+    Args:
+        a: Id of the first snapshot, or its first digits.
+        b: Id of the second one.
+        database: The published database; by default what ANOMALY_DATABASE names.
+
+    Raises:
+        FileNotFoundError: There is no such database.
+        LookupError: One of the snapshots does not exist.
+        DatabaseError: One of them cannot be read.
+    """
+    path = _published_file(database)
+    contents = _content(path, a), _content(path, b)
+    found = SnapshotDifference()
+    for image_id in sorted(contents[0].keys() | contents[1].keys()):
+        before, after = (content.get(image_id) for content in contents)
+        if before is None:
+            found.added.append(image_id)
+        elif after is None:
+            found.removed.append(image_id)
+        else:
+            if before[:-1] != after[:-1]:
+                found.changed.append(image_id)
+            if before[-1] != after[-1]:
+                found.relabelled[image_id] = before[-1], after[-1]
+    return found
+
+
+def _content(database: Path, snapshot: str) -> dict[str, tuple[str, ...]]:
+    """Return what a training run sees of each image: digests of its pixels and mask, and last its label."""
+    _, opened = open_snapshot(database, snapshot)
+    try:
+        with explained(str(database)):
+            opened.connection.execute("RESET threads")
+            rows = opened.connection.execute(_CONTENT).fetchall()
+    finally:
+        opened.close()
+    return {image_id: tuple(rest) for image_id, *rest in rows}
+
+
+def newest_snapshot(path: Path) -> Snapshot | None:
+    """The newest snapshot noted in a file; None where it cannot be read, or is swapped just now."""
+    try:
+        with attached(path) as connection:
+            return newest_noted(connection, path)
+    except duckdb.Error:
+        return None
+
+
+def newest_noted(connection: duckdb.DuckDBPyConnection, path: Path) -> Snapshot | None:
+    """The newest snapshot noted in a file that is attached already; None where none is."""
+    row = connection.execute(_NEWEST).fetchone()
+    if row is None:
+        return None
+    snapshot_id, microseconds, *facts = row
+    published_at = _EPOCH + timedelta(microseconds=microseconds)
+    return Snapshot(snapshot_id, published_at, path, *facts)
+
+
+@contextmanager
+def attached(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A database, read-only and current, in a DuckDB of its own, which sees a file that was swapped."""
+    with duckdb.connect(":memory:") as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        connection.execute(f"ATTACH {sql_literal(str(path))} AS published (READ_ONLY)")
+        connection.execute("USE published.main")
+        yield connection
+
+
+# Columns that a file of an older version does not have are null. The time is fetched as a number, because
+# to make a time with a time zone DuckDB needs pytz.
+_NEWEST = """
+SELECT snapshot_id, epoch_us(published_at), images, tensors, transform, code_version, warehouse_id
+FROM (
+    SELECT NULL::VARCHAR AS code_version, NULL::VARCHAR AS warehouse_id WHERE false
+    UNION ALL BY NAME
+    FROM snapshots
+)
+ORDER BY published_at DESC
+LIMIT 1
+"""
+
+_CONTENT = """
+SELECT
+    image_id,
+    content_sha256,
+    transform,
+    md5(mask_tensor),
+    label || coalesce('/' || defect_type, '')
+FROM image_tensors
+JOIN images USING (image_id)
+"""

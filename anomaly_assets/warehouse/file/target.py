@@ -1,0 +1,314 @@
+"""Inspect and lock the file that a publication replaces.
+
+`ANOMALY_DATABASE` names both what people read and what a run replaces, so a wrong value must not destroy a
+file. Only a file that this warehouse has published, or has adopted on request, is replaced.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from pathlib import Path
+
+import duckdb
+
+from anomaly_assets.atomic import TargetBusyError, only_writer
+from anomaly_assets.warehouse.base import Log
+from anomaly_assets.errors import WarehouseBusyError
+from anomaly_assets.tables.sql_text import sql_literal
+from anomaly_assets.tables.identity import INTENDED, PUBLISHED_FILES, ensure_identity, read_owners
+from anomaly_assets.warehouse.publication import PublishRefusedError, consent
+from anomaly_assets.warehouse.file.snapshots import Snapshot, attached, newest_noted
+from anomaly_assets.tables.ddl import row_counts
+from anomaly_assets.tables.source_datasets import published_marks, read_consents
+
+_SILENT_SECONDS = 1.0
+_MAGIC_BYTES = slice(8, 12)
+_MAGIC = b"DUCK"
+
+
+@dataclass(frozen=True)
+class Target:
+    """A published file, or what is in its place; implements `content.Published`.
+
+    Attributes:
+        path: Where it is, symbolic links resolved.
+        connection: A DuckDB in which it is open; None where nothing can be opened.
+        problem: Why it cannot be opened; None where it can, or where nothing is there.
+        snapshot: The newest publication that it records.
+        snapshot_ids: All publications that it records.
+        owners: Identities of the warehouses that own it; None where it does not record them.
+        recorded_id: Digest of the content that this warehouse published there, where the file cannot be
+            opened but is unchanged since.
+        adopted: Whether this publication takes it over, on request.
+    """
+
+    path: Path
+    connection: duckdb.DuckDBPyConnection | None = None
+    problem: str | None = None
+    snapshot: Snapshot | None = None
+    snapshot_ids: frozenset[str] = frozenset()
+    owners: Mapping[str, int] | None = None
+    recorded_id: str | None = None
+    adopted: bool = False
+
+    @property
+    def location(self) -> str:
+        """The path, as text."""
+        return str(self.path)
+
+    def snapshot_id(self) -> str | None:
+        """Return the digest of its content; None where there is nothing that can be read."""
+        return self.snapshot.snapshot_id if self.snapshot else self.recorded_id
+
+    def warehouse_id(self) -> str | None:
+        """Return the identity of the warehouse that published it; None where that was not recorded."""
+        return self.snapshot.warehouse_id if self.snapshot else None
+
+    def row_counts(self, names: Collection[str]) -> dict[str, int]:
+        """Return the number of rows of tables and views; 0 where one does not exist."""
+        return row_counts(self.connection, names) if self.connection else dict.fromkeys(names, 0)
+
+    def marks(self) -> Mapping[str, int]:
+        """Return the marks of samples that it carries; none where it is not one of ours."""
+        if self.connection is None or self.snapshot is None:
+            return {}
+        return published_marks(self.connection)
+
+    def consents(self) -> set[tuple[str, int]]:
+        """Return the consents that it carries."""
+        return read_consents(self.connection) if self.connection else set()
+
+
+@contextmanager
+def target_lock(path: Path, wait_seconds: float, log: Log) -> Iterator[None]:
+    """Keep other warehouses from publishing to the same file meanwhile.
+
+    Raises:
+        WarehouseBusyError: Another run held the lock for longer than `wait_seconds`.
+    """
+    with ExitStack() as held:
+        try:
+            try:
+                held.enter_context(only_writer(path, min(wait_seconds, _SILENT_SECONDS)))
+            except TargetBusyError:
+                log(f"Waiting for {path}, to which another run is publishing.")
+                held.enter_context(only_writer(path, wait_seconds))
+        except TargetBusyError:
+            raise WarehouseBusyError(
+                f"{path} was held for more than {wait_seconds:.0f} s by another run that publishes to it. "
+                "Wait for that run to end or stop it, then run again."
+            ) from None
+        yield
+
+
+@contextmanager
+def opened_target(path: Path) -> Iterator[Target]:
+    """Open what is in the place of a published file, read-only; nothing is written, whatever it is."""
+    with ExitStack() as opened:
+        if not path.exists() or (path.is_file() and path.stat().st_size == 0):
+            yield Target(path)
+            return
+        problem = _not_a_database(path)
+        if problem is not None:
+            yield Target(path, problem=problem)
+            return
+        try:
+            connection = opened.enter_context(attached(path))
+        except duckdb.Error as error:
+            yield Target(path, problem=_why_not_opened(error))
+            return
+        try:
+            ids = connection.execute("SELECT snapshot_id FROM snapshots").fetchall()
+            snapshot = newest_noted(connection, path)
+        except duckdb.Error:
+            tables = connection.execute(_TABLES).fetchall()
+            named = ", ".join(name for (name,) in tables) or "none"
+            yield Target(
+                path, problem=f"is a DuckDB database of something else (its tables: {named})"
+            )
+            return
+        yield Target(
+            path,
+            connection,
+            snapshot=snapshot,
+            snapshot_ids=frozenset(snapshot_id for (snapshot_id,) in ids),
+            owners=read_owners(connection),
+        )
+
+
+def recognised(found: Target, connection: duckdb.DuckDBPyConnection, *, adopt: bool) -> Target:
+    """Return the target if this warehouse may replace it.
+
+    A file of the first release does not record its owners: there, a snapshot that the warehouse records too
+    is the evidence that it comes from this warehouse. A file that cannot be opened, for instance because a
+    person has it open for writing in a shell, is recognised by inode, size and time of its publication.
+
+    Args:
+        found: What is in the place.
+        connection: The warehouse.
+        adopt: Take it over, whatever it is; the run config asked for it.
+
+    Raises:
+        PublishRefusedError: It belongs to something else; the message says what it is and how to adopt it.
+    """
+    if found.problem is None and found.connection is None:
+        return found
+    identity = ensure_identity(connection)
+    if found.problem is None:
+        if found.owners is None:
+            query = "SELECT snapshot_id FROM snapshots"
+            ours = {row[0] for row in connection.execute(query).fetchall()}
+            is_own = bool(ours & found.snapshot_ids)
+        else:
+            is_own = identity in found.owners
+        if is_own and not _is_later(connection, found, identity):
+            return found
+    elif recorded_id := _unchanged_since_publication(connection, found.path):
+        return replace(found, problem=None, recorded_id=recorded_id)
+    if adopt:
+        return replace(found, adopted=True)
+    raise PublishRefusedError(
+        f"Nothing was published: {found.path} {found.problem or _whose(found, identity)}. It is left as it "
+        f"is. Name another file in ANOMALY_DATABASE, or, to replace it on purpose, {consent('adopt')}"
+    )
+
+
+def may_replace(connection: duckdb.DuckDBPyConnection, path: Path) -> bool:
+    """Return whether a file is not there, or is this warehouse's own.
+
+    Args:
+        connection: The warehouse.
+        path: The published file, symbolic links resolved.
+    """
+    if not path.exists() or _unchanged_since_publication(connection, path):
+        return True
+    with opened_target(path) as found:
+        try:
+            recognised(found, connection, adopt=False)
+        except PublishRefusedError:
+            return False
+    return True
+
+
+def record_publication(connection: duckdb.DuckDBPyConnection, path: Path, snapshot_id: str) -> None:
+    """Record which file is published now, so that it is recognised when it cannot be opened.
+
+    The caller has begun a transaction.
+    """
+    if _unchanged_since_publication(connection, path) == snapshot_id:
+        return
+    connection.execute(_FILES)
+    connection.execute(f"DELETE FROM {PUBLISHED_FILES} WHERE path = ?", [str(path)])  # noqa: S608
+    connection.execute(
+        f"INSERT INTO {PUBLISHED_FILES} VALUES (?, ?, ?, ?, ?, ?)",  # noqa: S608
+        [str(path), *_fingerprint(path), snapshot_id],
+    )
+
+
+def _unchanged_since_publication(connection: duckdb.DuckDBPyConnection, path: Path) -> str | None:
+    if not path.is_file():
+        return None
+    query = (
+        f"SELECT snapshot_id FROM {PUBLISHED_FILES} WHERE path = ? AND device = ? AND inode = ? "  # noqa: S608
+        "AND size_bytes = ? AND modified_ns = ?"
+    )
+    try:
+        found = connection.execute(query, [str(path), *_fingerprint(path)]).fetchone()
+    except duckdb.CatalogException:
+        return None
+    return str(found[0]) if found else None
+
+
+def _fingerprint(path: Path) -> tuple[int, int, int, int]:
+    status = path.stat()
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _why_not_opened(error: duckdb.Error) -> str:
+    holder = re.search(r"lock is held in (?P<program>.+?) \(PID (?P<pid>\d+)\)", str(error))
+    if holder:
+        return f"is open for writing in {holder['program']} (process id {holder['pid']})"
+    return f"cannot be opened ({_first_line(error)})"
+
+
+def _is_later(connection: duckdb.DuckDBPyConnection, found: Target, identity: str) -> bool:
+    """Return whether a file comes from this warehouse, which does not know of it.
+
+    It is a copy of the one that published it, made with `cp`, or a backup of it.
+    """
+    if found.snapshot is None or found.snapshot.warehouse_id != identity:
+        return False
+    known = {row[0] for row in connection.execute("SELECT snapshot_id FROM snapshots").fetchall()}
+    return found.snapshot.snapshot_id not in {*known, _intended(connection)}
+
+
+def note_intention(connection: duckdb.DuckDBPyConnection, snapshot_id: str) -> None:
+    """Record what is about to be published: a kill may come after the swap, and before its note."""
+    if _intended(connection) != snapshot_id:
+        made = f"CREATE OR REPLACE TABLE {INTENDED} AS SELECT {sql_literal(snapshot_id)} AS snapshot_id"
+        connection.execute(made)
+
+
+def _intended(connection: duckdb.DuckDBPyConnection) -> str | None:
+    try:
+        found = connection.execute(f"SELECT snapshot_id FROM {INTENDED}").fetchone()  # noqa: S608
+    except duckdb.CatalogException:
+        return None
+    return str(found[0]) if found else None
+
+
+def _whose(found: Target, identity: str) -> str:
+    if found.snapshot is None:
+        return "was made by another warehouse of this project and records no publication"
+    published = f"{found.snapshot.published_at:%Y-%m-%d %H:%M UTC}"
+    samples = found.row_counts(["samples"])["samples"]
+    maker = found.snapshot.warehouse_id
+    if maker == identity:
+        return (
+            f"was published on {published}, with {samples:,} samples, by a later state "
+            "of this warehouse, or by a copy of it that was not made by the command `copy`"
+        )
+    which = f" ({maker[:12]})" if maker else ""
+    return f"was published by another warehouse{which} on {published}, with {samples:,} samples"
+
+
+def _not_a_database(path: Path) -> str | None:
+    """Return what a path is, if it cannot be a DuckDB database."""
+    if not path.is_file():
+        return "is no file"
+    try:
+        with path.open("rb") as file:
+            head = file.read(_MAGIC_BYTES.stop)
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+    if head[_MAGIC_BYTES] == _MAGIC:
+        return None
+    status = path.stat()
+    modified = datetime.fromtimestamp(status.st_mtime, timezone.utc)
+    return (
+        f"is no DuckDB database ({status.st_size:,} bytes, modified {modified:%Y-%m-%d %H:%M UTC})"
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0].rstrip(".")
+
+
+_FILES = f"""
+CREATE TABLE IF NOT EXISTS {PUBLISHED_FILES} (
+    path VARCHAR NOT NULL,
+    device UBIGINT NOT NULL,
+    inode UBIGINT NOT NULL,
+    size_bytes BIGINT NOT NULL,
+    modified_ns BIGINT NOT NULL,
+    snapshot_id VARCHAR NOT NULL
+)
+"""
+
+_TABLES = """
+SELECT table_name FROM duckdb_tables() WHERE database_name = current_database() ORDER BY ALL LIMIT 5
+"""

@@ -1,0 +1,39 @@
+"""Which kind of warehouse a location means."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from anomaly_assets.warehouse.base import Log, Warehouse
+from anomaly_assets.warehouse.file.warehouse import FileWarehouse
+from anomaly_assets.locations import LakeLocation, parse_location
+
+
+def open_warehouse(
+    location: str | Path,
+    wait_seconds: float = 3600.0,
+    log: Log = print,
+    *,
+    lake_data: str | None = None,
+) -> Warehouse:
+    """The warehouse at a location; nothing is opened before it is used.
+
+    Args:
+        location: A path, `ducklake:postgres:…` or `md:NAME`.
+        wait_seconds: How long to wait for another run.
+        log: Called with a sentence while waiting.
+        lake_data: Where the files of a new lake go.
+
+    Raises:
+        LocationError: The location makes no sense.
+    """
+    parsed = parse_location(str(location))
+    if isinstance(parsed, Path):
+        return FileWarehouse(parsed, wait_seconds, log)
+    if isinstance(parsed, LakeLocation):
+        from anomaly_assets.warehouse.lake.warehouse import LakeWarehouse
+
+        return LakeWarehouse(parsed, lake_data, wait_seconds, log)
+    from anomaly_assets.warehouse.motherduck.warehouse.warehouse import MotherDuckWarehouse
+
+    return MotherDuckWarehouse(parsed, wait_seconds, log)

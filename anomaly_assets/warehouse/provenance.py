@@ -1,0 +1,85 @@
+"""The row of `snapshots`: what a publication holds, and where that came from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import duckdb
+
+from anomaly_assets.version import code_version
+from anomaly_assets.tables.ddl import sql_text
+
+
+@dataclass(frozen=True)
+class SnapshotRow:
+    """What the row of `snapshots` records, beside what its SQL file counts.
+
+    Attributes:
+        snapshot_id: Digest of the content.
+        run_id: The run that publishes it.
+        warehouse_id: Identity of the warehouse.
+        row_counts: Table to its number of rows.
+        published_at: When it is published, in UTC; see `time_of_publication`.
+    """
+
+    snapshot_id: str
+    run_id: str | None
+    warehouse_id: str
+    row_counts: Mapping[str, int]
+    published_at: datetime
+
+
+def time_of_publication(connection: duckdb.DuckDBPyConnection) -> datetime:
+    """Return the time of a publication: now, or just after the newest one.
+
+    The newest row of `snapshots` names what a file holds, and the clock of another machine, or of this one
+    an hour ago, may have been ahead.
+    """
+    [(newest,)] = connection.execute("SELECT epoch_us(max(published_at)) FROM snapshots").fetchall()
+    now = datetime.now(timezone.utc)
+    if newest is None:
+        return now
+    after = datetime(1970, 1, 1, tzinfo=timezone.utc) + timedelta(microseconds=newest + 1)
+    return max(now, after)
+
+
+def note_snapshot(connection: duckdb.DuckDBPyConnection, row: SnapshotRow) -> None:
+    """Write the row of a snapshot, or replace it: content that is published again has one row.
+
+    The caller has begun a transaction.
+
+    Args:
+        connection: The copy that is about to be published; the warehouse, once it is.
+        row: What to record.
+    """
+    connection.execute("DELETE FROM snapshots WHERE snapshot_id = ?", [row.snapshot_id])
+    connection.execute(
+        sql_text("note_snapshot"),
+        {
+            "snapshot_id": row.snapshot_id,
+            "published_at": row.published_at,
+            "run_id": row.run_id,
+            "code_version": code_version(),
+            "tables": list(row.row_counts),
+            "rows": list(row.row_counts.values()),
+            "warehouse_id": row.warehouse_id,
+        },
+    )
+
+
+def was_published(connection: duckdb.DuckDBPyConnection, snapshot_id: str) -> bool:
+    """Return whether this content was published before, by a release that compares its summaries."""
+    query = "SELECT count(*) FROM snapshots WHERE snapshot_id = ? AND warehouse_id IS NOT NULL"
+    return connection.execute(query, [snapshot_id]).fetchone() != (0,)
+
+
+def provenance(connection: duckdb.DuckDBPyConnection, snapshot_id: str) -> dict[str, Any]:
+    """The row of a snapshot by column; empty where it was never noted."""
+    query = "FROM snapshots WHERE snapshot_id = ?"
+    result = connection.execute(query, [snapshot_id])
+    names = [column[0] for column in result.description or []]
+    row = result.fetchone()
+    return dict(zip(names, row, strict=True)) if row else {}

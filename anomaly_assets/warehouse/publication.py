@@ -1,0 +1,315 @@
+"""What publishing does wherever the warehouse lies: check the content, name it, and note it.
+
+How it gets to people is a matter of the place: `file.py`, `clone.py`, and `lake/publish.py`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import duckdb
+
+from anomaly_assets.datasets.names import shown
+from anomaly_assets.tensor_spec import TensorSpec
+from anomaly_assets.tables.checks import blocking_findings
+from anomaly_assets.tables.sql_text import table_exists
+from anomaly_assets.tables.identity import ensure_identity, take_over
+from anomaly_assets.warehouse.provenance import SnapshotRow, time_of_publication, was_published
+from anomaly_assets.tables.ddl import (
+    refresh_outdated,
+    row_count,
+    row_counts,
+    statement,
+    upstream_needed,
+)
+from anomaly_assets.tables.source_datasets import (
+    Loss,
+    StoredDataset,
+    is_loss,
+    note_consent,
+    read_consents,
+    sample_counts,
+    set_sample_marks,
+    stored_datasets,
+)
+from anomaly_assets.tables.registry import TABLES
+
+_SUMMARIES = ("dataset_summary", "pixel_statistics", "defect_summary", "duplicate_images")
+
+Differences = list[tuple[str, str | None]]
+"""Tables whose row counts differ between warehouse and what is published, and how."""
+
+
+class PublishRefusedError(RuntimeError):
+    """The warehouse may not be published, or not there; what is published stays as it is."""
+
+
+class Published(Protocol):
+    """What people open now.
+
+    Attributes:
+        adopted: Whether this publication takes it over from another warehouse, on request.
+    """
+
+    @property
+    def adopted(self) -> bool:
+        """See above."""
+
+    @property
+    def location(self) -> str:
+        """Where it is."""
+
+    def snapshot_id(self) -> str | None:
+        """Return the digest of its content; None where there is nothing that can be read."""
+
+    def warehouse_id(self) -> str | None:
+        """Return the identity of the warehouse that published it; None where that was not recorded."""
+
+    def row_counts(self, names: Collection[str]) -> dict[str, int]:
+        """Return the number of rows of tables and views; 0 where one does not exist."""
+
+    def marks(self) -> Mapping[str, int]:
+        """Return the marks of samples by source dataset; see `source_datasets`."""
+
+    def consents(self) -> set[tuple[str, int]]:
+        """Return the consents that it carries."""
+
+
+@dataclass(frozen=True)
+class Publication:
+    """What publishing did.
+
+    Attributes:
+        snapshot_id: Digest of the content.
+        written: False where this content was already published.
+        samples: Number of rows of `samples`.
+        provenance: Its row of `snapshots`, by column.
+        location: What people open.
+        history: The publications that can be opened by their id, newest first.
+        details: Further facts by name.
+        summaries: Summary tables that were rebuilt, because a partial run had left them outdated.
+    """
+
+    snapshot_id: str
+    written: bool
+    samples: int
+    provenance: Mapping[str, Any]
+    location: str
+    history: list[dict[str, str | int]] = field(default_factory=list)
+    details: dict[str, int] = field(default_factory=dict)
+    summaries: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a warehouse holds.
+
+    Attributes:
+        snapshot_id: Digest of the content.
+        written: False where this content was already published.
+        samples: Number of rows of `samples`.
+        row: The row of `snapshots` that records this publication once it is made.
+        summaries: Summary tables that were rebuilt, because a partial run had left them outdated.
+    """
+
+    snapshot_id: str
+    written: bool
+    samples: int
+    row: SnapshotRow
+    summaries: list[str]
+
+    def published(
+        self,
+        provenance: Mapping[str, Any],
+        location: str,
+        *,
+        history: list[dict[str, str | int]] | None = None,
+        details: dict[str, int] | None = None,
+    ) -> Publication:
+        """Describe what publishing this content did; see `Publication`."""
+        return Publication(
+            self.snapshot_id,
+            self.written,
+            self.samples,
+            provenance,
+            location,
+            history or [],
+            details or {},
+            self.summaries,
+        )
+
+
+@upstream_needed()
+def checked_content(
+    connection: duckdb.DuckDBPyConnection,
+    spec: TensorSpec,
+    published: Published,
+    run_id: str | None,
+    *,
+    allow_shrink: bool = False,
+) -> Content:
+    """Check what is about to be published, and name it.
+
+    Summaries that a partial run left outdated are rebuilt first, so that they agree with the samples. Those
+    of content that was published before agree: they are part of its digest.
+
+    Args:
+        connection: The warehouse, after `ensure_tables`; nothing else writes to it.
+        spec: Shape that all tensors must have.
+        published: What people open now.
+        run_id: Recorded with the snapshot.
+        allow_shrink: Accept fewer than 80 % of the samples that were published before, and record that.
+
+    Raises:
+        PublishRefusedError: A blocking check fails, or a source dataset would lose samples.
+        WarehouseError: The assets upstream were never materialized.
+    """
+    take_over(connection)
+    if not allow_shrink:
+        _refuse_emptying(connection, published)
+    snapshot_id, summaries = _snapshot_id(connection), []
+    if not was_published(connection, snapshot_id):
+        summaries = refresh_outdated(connection, *_SUMMARIES)
+        if summaries:
+            snapshot_id = _snapshot_id(connection)
+    _refuse_what_is_wrong(connection, spec)
+    marks = _accepted_marks(connection, published, run_id, allow_shrink=allow_shrink)
+    counts = row_counts(connection, TABLES)
+    written = (
+        published.adopted
+        or published.snapshot_id() != snapshot_id
+        or bool(_differing(counts, published))
+    )
+    counts.pop("snapshots")  # this very publication adds a row
+    time = time_of_publication(connection)
+    row = SnapshotRow(snapshot_id, run_id, ensure_identity(connection), counts, time)
+    if written:
+        set_sample_marks(connection, marks)  # before it is copied: the copy carries them
+    return Content(snapshot_id, written, counts["samples"], row, summaries)
+
+
+def _refuse_emptying(connection: duckdb.DuckDBPyConnection, published: Published) -> None:
+    """Refuse to replace samples by none, also those of the repository, which have no marks."""
+    if published.snapshot_id() is None or row_count(connection, "samples"):
+        return
+    samples = published.row_counts(["samples"])["samples"]
+    if samples and not read_consents(connection) - published.consents():
+        raise PublishRefusedError(
+            f"Nothing was published: {published.location} holds {samples} samples, and the warehouse has "
+            "none. Materialize all assets, then publish again. If they are meant to be gone, "
+            f"{consent('allow_shrink')}"
+        )
+
+
+def _accepted_marks(
+    connection: duckdb.DuckDBPyConnection,
+    published: Published,
+    run_id: str | None,
+    *,
+    allow_shrink: bool,
+) -> dict[str, int]:
+    """Return the marks of samples that hold from this publication on.
+
+    A consent that is not in the published database yet lifts the mark that it carries. One that takes over
+    the database of another warehouse brings no consents along.
+    """
+    counts = sample_counts(connection)
+    stored = stored_datasets(connection)
+    published_marks = published.marks()
+    if not allow_shrink:
+        _refuse_samples_for_data(stored, published.location, published_marks)
+    marks = {name: held.most_samples for name, held in stored.items() if not held.from_samples}
+    lifted: set[str] = set()
+    if not published.adopted:
+        lifted = {name for name, _ in read_consents(connection) - published.consents()}
+    for name, mark in published_marks.items():
+        if name not in lifted:
+            marks[name] = max(mark, marks.get(name, 0))
+    losses = [
+        Loss(name, mark, counts.get(name, 0))
+        for name, mark in sorted(marks.items())
+        if is_loss(mark, counts.get(name, 0))
+    ]
+    if losses and not allow_shrink:
+        raise PublishRefusedError(
+            f"Nothing was published, because samples would be lost: {'; '.join(map(str, losses))}. Repair "
+            f"the roots, then run again. If the samples are meant to be gone, {consent('allow_shrink')}"
+        )
+    for loss in losses:
+        note_consent(connection, loss.source_dataset, "fewer_samples", loss.left, run_id)
+    lost = {loss.source_dataset for loss in losses}
+    return {
+        name: counts.get(name, 0) if name in lost else max(mark, counts.get(name, 0))
+        for name, mark in marks.items()
+        if name not in stored or not stored[name].from_samples
+    }
+
+
+def _refuse_samples_for_data(
+    stored: Mapping[str, StoredDataset], location: str, published_marks: Mapping[str, int]
+) -> None:
+    """Refuse to replace data by the samples of the repository, whose datasets have the same names."""
+    named = sorted(published_marks)
+    if named and stored and all(dataset.from_samples for dataset in stored.values()):
+        raise PublishRefusedError(
+            f"Nothing was published: {location} holds data of named roots "
+            f"({', '.join(named)}), and this warehouse nothing but the samples of the repository. Name the "
+            "roots of the data, such as MVTEC_AD_ROOT. If samples are to take the place of the data, "
+            f"{consent('allow_shrink')}"
+        )
+
+
+def consent(option: str) -> str:
+    """Return how to consent, as the end of a sentence."""
+    config = f"{{ops: {{published_database: {{config: {{{option}: true}}}}}}}}"
+    return f"run once with this run config: {config}"
+
+
+def differences(connection: duckdb.DuckDBPyConnection, published: Published) -> Differences:
+    """Return tables whose row counts differ between the warehouse and what is published, and how.
+
+    What another owner of the same place has published since is not compared: it comes from its warehouse.
+    """
+    if published.snapshot_id() is None:
+        return [(published.location, "nothing is published")]
+    if published.warehouse_id() not in (None, ensure_identity(connection)):
+        return []
+    return _differing(row_counts(connection, TABLES), published)
+
+
+def _differing(counts: Mapping[str, int], published: Published) -> Differences:
+    found = published.row_counts(counts)
+    return [
+        (name, f"{found[name]} published, {expected} in the warehouse")
+        for name, expected in counts.items()
+        if found[name] != expected
+    ]
+
+
+def _refuse_what_is_wrong(connection: duckdb.DuckDBPyConnection, spec: TensorSpec) -> None:
+    failing = blocking_findings(connection, spec)
+    if failing:
+        named = "; ".join(
+            f"{name} ({finding.count}, first {shown(finding.shown[0][0])})"
+            for name, finding in failing.items()
+        )
+        raise PublishRefusedError(
+            f"Nothing was published, because blocking checks fail: {named}. Materialize the assets "
+            "upstream of published_database, then publish again."
+        )
+
+
+def _snapshot_id(connection: duckdb.DuckDBPyConnection) -> str:
+    """Digest of all that is published; summaries count, because they may be made at another time."""
+    digest = hashlib.sha256()
+    found = connection.execute(statement(connection, "snapshot_content")).fetchall()
+    # Python's SHA-256 is several times faster than DuckDB's.
+    digest.update(repr((hashlib.sha256(found[0][0]).hexdigest(),)).encode())
+    for name in _SUMMARIES:
+        if table_exists(connection, "main", name):
+            rows = connection.execute("FROM query_table($name) ORDER BY ALL", {"name": name})
+            digest.update(repr((name, rows.fetchall())).encode())
+    return digest.hexdigest()

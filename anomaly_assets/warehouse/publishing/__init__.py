@@ -1,1 +1,0 @@
-"""From a warehouse to what people open: a file beside it, or a clone in MotherDuck; and which there are."""
