@@ -28,6 +28,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from anomaly_assets.errors import AnomalyAssetsError
 from anomaly_assets.linux import exchange_names, sync_file_system
 from anomaly_assets.lock_file import is_old, lock_file, may_remove, unlock_file
 
@@ -41,11 +42,11 @@ _RETRY_SECONDS = 0.1
 _NOT_EMPTY = (errno.ENOTEMPTY, errno.EEXIST)
 
 
-class TargetError(OSError):
+class TargetError(AnomalyAssetsError, OSError):
     """A file or folder cannot be written at this path; the message says what to do."""
 
 
-class TargetBusyError(RuntimeError):
+class TargetBusyError(AnomalyAssetsError, RuntimeError):
     """Another process is writing the same target."""
 
 

@@ -4,14 +4,14 @@ import gc
 
 import dagster as dg
 
+from anomaly_assets.assets.automation import jobs, schedules, sensors
 from anomaly_assets.assets.checks import checks
+from anomaly_assets.assets.image_tensors import image_tensors, samples
 from anomaly_assets.assets.images import DagsterDltResource, catalogue_assets, files_spec, images
 from anomaly_assets.assets.previews import contact_sheets
 from anomaly_assets.assets.published import published_database
 from anomaly_assets.assets.resources import WarehouseResource
 from anomaly_assets.assets.summaries import summaries
-from anomaly_assets.assets.image_tensors import image_tensors, samples
-from anomaly_assets.assets.automation import jobs, schedules, sensors
 from anomaly_assets.datasets import SOURCE_DATASETS
 
 # What was imported stays. To look through all of it for garbage, which Python would do before the next line

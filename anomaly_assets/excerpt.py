@@ -19,15 +19,16 @@ from pathlib import Path
 from typing import Any
 
 from anomaly_assets.arguments import at_least
+from anomaly_assets.catalogue.listing import list_catalog
 from anomaly_assets.datasets import SOURCE_DATASETS, SourceDataset
 from anomaly_assets.datasets.names import normalized
 from anomaly_assets.datasets.record import LabelsFile
-from anomaly_assets.catalogue.listing import list_catalog
+from anomaly_assets.errors import AnomalyAssetsError
 from anomaly_assets.roots.base import FileTooLargeError, FileUnreadableError, Root, RootError
 from anomaly_assets.roots.open import open_root
 
 
-class ExcerptError(RuntimeError):
+class ExcerptError(AnomalyAssetsError, RuntimeError):
     """The excerpt cannot be made; the message says what to do."""
 
 

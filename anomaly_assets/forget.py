@@ -10,9 +10,9 @@ import argparse
 import sys
 
 from anomaly_assets.datasets import SOURCE_DATASETS
-from anomaly_assets.settings import Settings, SettingsError
 from anomaly_assets.errors import WarehouseBusyError, WarehouseError
 from anomaly_assets.locations import LocationError
+from anomaly_assets.settings import Settings, SettingsError
 from anomaly_assets.warehouse.open import open_warehouse
 from anomaly_assets.warehouse.removal import forget
 

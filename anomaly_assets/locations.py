@@ -17,6 +17,8 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from anomaly_assets.errors import AnomalyAssetsError
+
 LAKE_PREFIX = "ducklake:"
 MOTHERDUCK_PREFIXES = ("md:", "motherduck:")
 
@@ -44,7 +46,7 @@ _ADDRESS = re.compile(
 )
 
 
-class LocationError(ValueError):
+class LocationError(AnomalyAssetsError, ValueError):
     """A location cannot be used; the message says what can."""
 
 

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import duckdb
 
-from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.catalogue.dlt_source import load
-from anomaly_assets.warehouse.file.warehouse import FileWarehouse
+from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.tables.ddl import ALIAS_SCHEMA, comment_on_catalogue, ensure_tables, refresh
 from anomaly_assets.tables.registry import TABLES
+from anomaly_assets.warehouse.file.warehouse import FileWarehouse
 
 PAGE = Path("docs/tables.md")
 README = Path("README.md")

@@ -10,15 +10,16 @@ from pathlib import Path
 
 from anomaly_assets.arguments import whole_number
 from anomaly_assets.datasets import SOURCE_DATASETS
-from anomaly_assets.tensor_spec import MOST_TENSOR_BYTES, TensorSpec
+from anomaly_assets.errors import AnomalyAssetsError
 from anomaly_assets.locations import LAKE_PREFIX, MOTHERDUCK_PREFIXES, is_file, shown_scheme
+from anomaly_assets.tensor_spec import MOST_TENSOR_BYTES, TensorSpec
 
 _MOST_PORT = 65535
 _KEPT_SNAPSHOT = re.compile(r"\.[0-9a-f]{12}(\.[^./]*)?$")
 """How an older snapshot beside a published database is called; see `publishing.snapshots.kept_path`."""
 
 
-class SettingsError(ValueError):
+class SettingsError(AnomalyAssetsError, ValueError):
     """An environment variable has a value that cannot be used; the message names both."""
 
 

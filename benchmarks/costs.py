@@ -9,12 +9,12 @@ from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from typing import Any
 
-from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.catalogue.listing import list_catalog
-from anomaly_assets.roots.open import open_root
+from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.decoding.dask import decode_on_worker
-from anomaly_assets.tensor_spec import TensorSpec
 from anomaly_assets.decoding.versions import what_decides_pixels
+from anomaly_assets.roots.open import open_root
+from anomaly_assets.tensor_spec import TensorSpec
 from anomaly_assets_tests.dask.cluster import Cluster
 from benchmarks.bench import Bench, seconds
 from benchmarks.dask import cluster_of, decode_only, load_on, to_decode

@@ -21,10 +21,10 @@ import pyarrow as pa
 os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
 
 from anomaly_assets.arguments import at_least
-from anomaly_assets.roots.base import Root
+from anomaly_assets.decoding.batch import decode_batch
 from anomaly_assets.decoding.batches import stale_images
 from anomaly_assets.decoding.build import find_stale
-from anomaly_assets.decoding.batch import decode_batch
+from anomaly_assets.roots.base import Root
 from anomaly_assets.tensor_spec import TensorSpec
 from anomaly_assets_tests.dask.cluster import Cluster, running_cluster
 from anomaly_assets_tests.warehouse.project import Project, mask, noise

@@ -17,9 +17,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from anomaly_assets.decoding.batch import DecodedBatch, decode_batch
 from anomaly_assets.decoding.batches import stale_images
 from anomaly_assets.decoding.build import _write
-from anomaly_assets.decoding.batch import DecodedBatch, decode_batch
 from anomaly_assets.tensor_spec import TensorSpec
 from anomaly_assets.warehouse.base import CATALOG, Warehouse
 from anomaly_assets.warehouse.open import open_warehouse

@@ -19,17 +19,17 @@ from functools import partial
 from pathlib import Path
 from unittest import mock
 
-from anomaly_assets.datasets import SOURCE_DATASETS
-from anomaly_assets.roots.open import open_root
 from anomaly_assets.catalogue.dlt_source import load
+from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.decoding import png as decoder
 from anomaly_assets.decoding.build import build_tensors
 from anomaly_assets.decoding.workers import open_compute
-from anomaly_assets.tensor_spec import TensorSpec
+from anomaly_assets.roots.open import open_root
 from anomaly_assets.tables import checks
+from anomaly_assets.tables.ddl import comment_on_catalogue, ensure_tables, refresh
+from anomaly_assets.tensor_spec import TensorSpec
 from anomaly_assets.warehouse.file.warehouse import FileWarehouse
 from anomaly_assets.warehouse.publish import publish
-from anomaly_assets.tables.ddl import comment_on_catalogue, ensure_tables, refresh
 from benchmarks.trees import Tree
 
 SUMMARIES = (

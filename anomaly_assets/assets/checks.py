@@ -19,9 +19,9 @@ from anomaly_assets.assets.resources import WarehouseResource
 from anomaly_assets.atomic import write_file
 from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.tables import checks as quality
+from anomaly_assets.tables.ddl import ensure_tables
 from anomaly_assets.warehouse.base import interrupted_queries
 from anomaly_assets.warehouse.publish import differences
-from anomaly_assets.tables.ddl import ensure_tables
 
 _MOST_BYTES = bytes_within(24_000)
 """Of one failed check, so that those of one asset stay below a materialization's limit together."""

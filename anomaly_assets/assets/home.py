@@ -32,6 +32,7 @@ from dagster._serdes import ConfigurableClassData
 from filelock import FileLock
 
 from anomaly_assets.datasets.names import shown
+from anomaly_assets.errors import AnomalyAssetsError
 
 LOCK_NAME = ".lock"
 
@@ -44,7 +45,7 @@ _FOLDERS = ("history", "schedules", "storage")
 _STORAGES = {"storage", "run_storage", "event_log_storage", "schedule_storage"}
 
 
-class HomeError(click.ClickException):
+class HomeError(AnomalyAssetsError, click.ClickException):
     """The Dagster home cannot be used; Dagster's commands print the message of this class alone."""
 
 

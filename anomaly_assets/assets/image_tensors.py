@@ -17,13 +17,13 @@ from anomaly_assets.assets.reports import (
 from anomaly_assets.assets.resources import WarehouseResource, configured
 from anomaly_assets.assets.specs import table_spec
 from anomaly_assets.datasets import SOURCE_DATASETS
+from anomaly_assets.decoding.report import BuildReport
 from anomaly_assets.roots.base import Root, RootError
 from anomaly_assets.roots.open import open_root
 from anomaly_assets.settings import Settings
-from anomaly_assets.decoding.report import BuildReport
-from anomaly_assets.tables.row_changes import RowChanges, compare, keyed_rows
 from anomaly_assets.tables.ddl import refresh, row_count
 from anomaly_assets.tables.preview_rows import chosen_rows
+from anomaly_assets.tables.row_changes import RowChanges, compare, keyed_rows
 from anomaly_assets.tables.tensor_shape import record_spec
 
 _ROWS_SHOWN = 20

@@ -24,13 +24,13 @@ from anomaly_assets.assets.specs import (
     table_metadata,
     table_spec,
 )
-from anomaly_assets.datasets import SOURCE_DATASETS, SourceDataset
 from anomaly_assets.catalogue.dlt_source import catalog_source, loading_pipeline, why_not_listed
-from anomaly_assets.warehouse.base import CATALOG
-from anomaly_assets.tables.row_changes import RowChanges
+from anomaly_assets.datasets import SOURCE_DATASETS, SourceDataset
 from anomaly_assets.tables.ddl import comment_on_catalogue, has_comments, refresh, row_count
 from anomaly_assets.tables.preview_rows import Shown, chosen_rows
 from anomaly_assets.tables.registry import CATALOGUE_TABLES
+from anomaly_assets.tables.row_changes import RowChanges
+from anomaly_assets.warehouse.base import CATALOG
 
 if TYPE_CHECKING:
     from anomaly_assets.catalogue.reconcile import Reconciliation

@@ -15,8 +15,8 @@ from anomaly_assets.assets.reports import (
 from anomaly_assets.assets.resources import WarehouseResource
 from anomaly_assets.assets.specs import FRESHNESS, OWNERS, code_references
 from anomaly_assets.datasets import SOURCE_DATASETS
-from anomaly_assets.warehouse.base import interrupted_queries
 from anomaly_assets.tables.ddl import refuse_missing_tables
+from anomaly_assets.warehouse.base import interrupted_queries
 
 _MOST_BYTES = bytes_within(MOST_PICTURE_CHARACTERS - 200 * len(SOURCE_DATASETS))
 

@@ -15,8 +15,8 @@ from dagster._core.definitions.metadata import normalize_metadata_value
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 from dagster_shared.serdes import serialize_value
 
-from anomaly_assets.tables.row_changes import RowChanges
 from anomaly_assets.tables.preview_rows import Shown, as_cell, fitting
+from anomaly_assets.tables.row_changes import RowChanges
 
 ROW_COUNTS = ("rows_added", "rows_changed", "rows_removed", "rows_unchanged")
 """Metadata of every asset that has rows: what this run did to them."""

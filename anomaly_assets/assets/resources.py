@@ -15,18 +15,18 @@ from anomaly_assets.assets.interrupts import (
     import_what_duckdb_imports,
 )
 from anomaly_assets.datasets import SOURCE_DATASETS
+from anomaly_assets.errors import WarehouseBusyError
 from anomaly_assets.roots.base import RootError
 from anomaly_assets.roots.open import refuse_bad_root
 from anomaly_assets.settings import Settings
-from anomaly_assets.tensor_spec import TensorSpec
-from anomaly_assets.version import code_version
-from anomaly_assets.warehouse.base import Warehouse
-from anomaly_assets.errors import WarehouseBusyError
-from anomaly_assets.warehouse.open import open_warehouse
-from anomaly_assets.warehouse.publish import pictures_folder
 from anomaly_assets.tables.ddl import ensure_tables
 from anomaly_assets.tables.source_datasets import dataset_lines
 from anomaly_assets.tables.tensor_shape import spec_for
+from anomaly_assets.tensor_spec import TensorSpec
+from anomaly_assets.version import code_version
+from anomaly_assets.warehouse.base import Warehouse
+from anomaly_assets.warehouse.open import open_warehouse
+from anomaly_assets.warehouse.publish import pictures_folder
 
 
 class WarehouseResource(dg.ConfigurableResource):

@@ -9,9 +9,9 @@ from typing import Any
 
 import dagster as dg
 
-from anomaly_assets.warehouse.base import CATALOG
 from anomaly_assets.tables.ddl import sql_text
 from anomaly_assets.tables.registry import TABLES, Table
+from anomaly_assets.warehouse.base import CATALOG
 
 _PACKAGE = Path(__file__).parents[1]
 

@@ -19,11 +19,11 @@ from anomaly_assets.assets.reports import (
 from anomaly_assets.assets.resources import WarehouseResource
 from anomaly_assets.assets.specs import table_spec
 from anomaly_assets.datasets import SOURCE_DATASETS
-from anomaly_assets.warehouse.base import interrupted_queries
-from anomaly_assets.tables.row_changes import KEY_COLUMNS, RowChanges, compare, keyed_rows
 from anomaly_assets.tables.ddl import refresh, row_count
 from anomaly_assets.tables.preview_rows import first_rows
 from anomaly_assets.tables.registry import CATALOGUE_TABLES, TABLES
+from anomaly_assets.tables.row_changes import KEY_COLUMNS, RowChanges, compare, keyed_rows
+from anomaly_assets.warehouse.base import interrupted_queries
 
 _UPSTREAM: dict[str, list[str | dg.AssetKey]] = {
     "dataset_summary": ["images", "image_tensors", "rejected_images"],

@@ -24,12 +24,12 @@ from dlt.destinations.impl.duckdb.configuration import DuckDbCredentials
 from dlt.extract import DltResource, DltSource
 from dlt.pipeline.pipeline import Pipeline
 
-from anomaly_assets.datasets import SourceDataset
 from anomaly_assets.catalogue.dlt_settings import only_our_settings
+from anomaly_assets.datasets import SourceDataset
 from anomaly_assets.roots.open import refuse_bad_root
 from anomaly_assets.settings import Settings
-from anomaly_assets.warehouse.base import Warehouse
 from anomaly_assets.tables.source_datasets import stored_datasets
+from anomaly_assets.warehouse.base import Warehouse
 
 if TYPE_CHECKING:
     from anomaly_assets.catalogue.reconcile import Reconciliation

@@ -15,16 +15,15 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from anomaly_assets.catalogue.listing import Catalog, Progress, list_catalog, listing_digest
+from anomaly_assets.catalogue.repair import settle_interrupted
 from anomaly_assets.datasets import SourceDataset
 from anomaly_assets.datasets.names import normalized, normalized_forms_of, shown
-from anomaly_assets.catalogue.listing import Catalog, Progress, list_catalog, listing_digest
+from anomaly_assets.errors import AnomalyAssetsError
 from anomaly_assets.roots.base import RootError
 from anomaly_assets.roots.open import open_root, root_error
-from anomaly_assets.warehouse.base import Warehouse
-from anomaly_assets.tables.sql_text import table_exists
-from anomaly_assets.tables.identity import take_over
-from anomaly_assets.catalogue.repair import settle_interrupted
 from anomaly_assets.tables.ddl import discard_staged, ensure_tables
+from anomaly_assets.tables.identity import take_over
 from anomaly_assets.tables.source_datasets import (
     StoredDataset,
     is_loss,
@@ -33,6 +32,8 @@ from anomaly_assets.tables.source_datasets import (
     sample_counts,
     stored_datasets,
 )
+from anomaly_assets.tables.sql_text import table_exists
+from anomaly_assets.warehouse.base import Warehouse
 
 LOAD_CHANGES_SCHEMA = pa.schema(
     [
@@ -49,11 +50,11 @@ _MOST_NAMED = 20
 """Categories below a root that a message names."""
 
 
-class ShrunkRootError(RuntimeError):
+class ShrunkRootError(AnomalyAssetsError, RuntimeError):
     """The root lists far fewer images than were accepted before; nothing was changed."""
 
 
-class UnknownCategoryError(ValueError):
+class UnknownCategoryError(AnomalyAssetsError, ValueError):
     """A category was asked for that is neither below the root nor in the table."""
 
 

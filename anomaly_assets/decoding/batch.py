@@ -17,15 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from anomaly_assets.datasets.names import shown
-from anomaly_assets.roots.base import (
-    MAX_FILE_BYTES,
-    FileChangedError,
-    FileUnreadableError,
-    Root,
-    RootError,
-)
 from anomaly_assets.decoding.memory import keep_freed_memory
-from anomaly_assets.tensor_spec import TensorSpec
 from anomaly_assets.decoding.transform import (
     DecodedImage,
     DecodedMask,
@@ -34,6 +26,15 @@ from anomaly_assets.decoding.transform import (
     decode_image,
     decode_mask,
 )
+from anomaly_assets.errors import AnomalyAssetsError
+from anomaly_assets.roots.base import (
+    MAX_FILE_BYTES,
+    FileChangedError,
+    FileUnreadableError,
+    Root,
+    RootError,
+)
+from anomaly_assets.tensor_spec import TensorSpec
 
 TENSORS_SCHEMA = pa.schema(
     [
@@ -121,7 +122,7 @@ class Rejection:
         return {name: getattr(self, name) for name in self.__slots__ if name != "of_mask"}
 
 
-class DecodingError(RuntimeError):
+class DecodingError(AnomalyAssetsError, RuntimeError):
     """An image could not be decoded for a reason that is not in its bytes; the message says what to do."""
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import pyarrow as pa
 
 from anomaly_assets.datasets import SOURCE_DATASETS
-from anomaly_assets.decoding.workers import Compute
 from anomaly_assets.decoding.batch import StaleImage
+from anomaly_assets.decoding.workers import Compute
 
 
 def transactions_of(images: int, rows: int) -> list[int]:

@@ -24,9 +24,6 @@ from itertools import chain, islice
 import duckdb
 import pyarrow as pa
 
-from anomaly_assets.roots.base import Root
-from anomaly_assets.decoding.batches import cut, stale_images, tasks_of, transactions_of
-from anomaly_assets.decoding.workers import Compute, decode_in_order
 from anomaly_assets.decoding.batch import (
     IMAGE_COLUMNS,
     TENSORS_SCHEMA,
@@ -34,13 +31,17 @@ from anomaly_assets.decoding.batch import (
     DecodedBatch,
     Rejection,
 )
+from anomaly_assets.decoding.batches import cut, stale_images, tasks_of, transactions_of
 from anomaly_assets.decoding.rejections import insert_rejections, replace_by_rejections
 from anomaly_assets.decoding.report import BuildReport
+from anomaly_assets.decoding.workers import Compute, decode_in_order
+from anomaly_assets.errors import AnomalyAssetsError
+from anomaly_assets.roots.base import Root
+from anomaly_assets.tables.ddl import ensure_tables, row_count, sql_text, upstream_needed
+from anomaly_assets.tables.identity import take_over
 from anomaly_assets.tensor_spec import TensorSpec
 from anomaly_assets.warehouse.base import Warehouse
-from anomaly_assets.tables.identity import take_over
 from anomaly_assets.warehouse.file.duckdb_settings import rows_at_once
-from anomaly_assets.tables.ddl import ensure_tables, row_count, sql_text, upstream_needed
 
 MOST_UNREADABLE = 0.2
 """Share of the files tried from which unreadable ones are a fault of the root, not of the files."""
@@ -59,7 +60,7 @@ Progress = Callable[[int, int], None]
 """Called with the number of images done and the number to do."""
 
 
-class TooManyUnreadableError(RuntimeError):
+class TooManyUnreadableError(AnomalyAssetsError, RuntimeError):
     """So many files could not be read that something is wrong with their root."""
 
 

@@ -16,11 +16,11 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from anomaly_assets.roots.base import Root, RootError
-from anomaly_assets.decoding.workers import BATCHES_PER_WORKER, Compute, ComputeError
 from anomaly_assets.decoding.batch import CHANGED, DecodedBatch, StaleImage, decode_batch
-from anomaly_assets.tensor_spec import TensorSpec
 from anomaly_assets.decoding.versions import how_it_differs, what_decides_pixels
+from anomaly_assets.decoding.workers import BATCHES_PER_WORKER, Compute, ComputeError
+from anomaly_assets.roots.base import Root, RootError
+from anomaly_assets.tensor_spec import TensorSpec
 
 if TYPE_CHECKING:
     from distributed import Client

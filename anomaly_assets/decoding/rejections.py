@@ -15,6 +15,7 @@ import duckdb
 import pyarrow as pa
 
 from anomaly_assets.decoding.batch import Rejection
+from anomaly_assets.errors import AnomalyAssetsError
 from anomaly_assets.tables.source_datasets import Loss, is_loss, sample_counts, stored_datasets
 
 REJECTIONS_SCHEMA = pa.schema(
@@ -34,7 +35,7 @@ _MOST_SHOWN = 3
 """Files that a message about lost samples names."""
 
 
-class SamplesLostError(RuntimeError):
+class SamplesLostError(AnomalyAssetsError, RuntimeError):
     """So many files that were usable before are not any more that their tensors were kept instead."""
 
 

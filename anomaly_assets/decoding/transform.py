@@ -30,6 +30,7 @@ import numpy.typing as npt
 from PIL import Image, ImageChops
 
 from anomaly_assets.decoding import png as decoder
+from anomaly_assets.errors import AnomalyAssetsError
 from anomaly_assets.tensor_spec import TensorSpec
 
 PNG_ONLY = ("PNG",)
@@ -44,7 +45,7 @@ _RGB_MODES = frozenset({"P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "LAB"
 UInt8Array: TypeAlias = npt.NDArray[np.uint8]
 
 
-class UnusableImageError(ValueError):
+class UnusableImageError(AnomalyAssetsError, ValueError):
     """The content cannot be used; `reason` is a stable keyword, the message has the detail."""
 
     def __init__(self, reason: str, detail: str) -> None:

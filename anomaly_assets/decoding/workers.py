@@ -12,8 +12,9 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
-from anomaly_assets.roots.base import Root
 from anomaly_assets.decoding.batch import DecodedBatch, DecodingError, StaleImage, decode_batch
+from anomaly_assets.errors import AnomalyAssetsError
+from anomaly_assets.roots.base import Root
 from anomaly_assets.tensor_spec import TensorSpec
 
 THREADS = "threads"
@@ -27,7 +28,7 @@ BATCHES_PER_WORKER = 4
 """Tasks in flight or waiting to be written: workers go on while a transaction is committed."""
 
 
-class ComputeError(RuntimeError):
+class ComputeError(AnomalyAssetsError, RuntimeError):
     """The cluster cannot decode; the message says why and what to do. What was written stays."""
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 
-from anomaly_assets.datasets import SOURCE_DATASETS
-from anomaly_assets.catalogue.reconcile import ShrunkRootError, UnknownCategoryError
-from anomaly_assets.roots.base import RootError
 from anomaly_assets.catalogue.dlt_source import load, why_not_listed
-from anomaly_assets.settings import Settings, SettingsError
+from anomaly_assets.catalogue.reconcile import ShrunkRootError, UnknownCategoryError
+from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.errors import WarehouseBusyError, WarehouseError
 from anomaly_assets.locations import LocationError
+from anomaly_assets.roots.base import RootError
+from anomaly_assets.settings import Settings, SettingsError
 from anomaly_assets.warehouse.open import open_warehouse
 
 

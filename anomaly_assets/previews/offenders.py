@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import duckdb
 from PIL import Image, ImageDraw
 
-from anomaly_assets.roots.base import Root, RootError
-from anomaly_assets.roots.open import open_root
+from anomaly_assets.decoding.batch import IMAGE_COLUMNS, DecodingError, StaleImage, decode_batch
+from anomaly_assets.decoding.batches import stale_images
 from anomaly_assets.previews.drawing import (
     FAINT_INK,
     INK,
@@ -30,12 +30,12 @@ from anomaly_assets.previews.drawing import (
     wrapped,
     write,
 )
+from anomaly_assets.roots.base import Root, RootError
+from anomaly_assets.roots.open import open_root
 from anomaly_assets.settings import Settings
-from anomaly_assets.decoding.batches import stale_images
-from anomaly_assets.decoding.batch import IMAGE_COLUMNS, DecodingError, StaleImage, decode_batch
-from anomaly_assets.tensor_spec import TensorSpec
 from anomaly_assets.tables.checks import Finding
 from anomaly_assets.tables.ddl import statement
+from anomaly_assets.tensor_spec import TensorSpec
 
 MOST_IMAGES = 8
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 
+from anomaly_assets.locations import LocationError, is_file, parse_location
 from anomaly_assets.reader import DatabaseError, open_samples
 from anomaly_assets.settings import SettingsError, published_database
-from anomaly_assets.locations import LocationError, is_file, parse_location
 
 
 def main() -> int:

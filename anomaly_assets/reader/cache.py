@@ -32,6 +32,7 @@ import numpy as np
 import pyarrow as pa
 
 from anomaly_assets.atomic import replaced_folder, resolved, sync
+from anomaly_assets.errors import AnomalyAssetsError
 from anomaly_assets.reader.batch import Batch, BoolArray, IntArray, UInt8Array
 from anomaly_assets.reader.selection import Selection
 
@@ -42,7 +43,7 @@ _FORMAT = 1
 """Part of the name, so that no version of this module opens what another one wrote differently."""
 
 
-class CacheError(RuntimeError):
+class CacheError(AnomalyAssetsError, RuntimeError):
     """A folder is no cached selection, or is damaged; the message says what to do."""
 
 

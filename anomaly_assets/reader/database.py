@@ -16,8 +16,8 @@ import duckdb
 
 from anomaly_assets.locations import is_file
 from anomaly_assets.warehouse.file.pinned_file import OpenFile
-from anomaly_assets.warehouse.open_published import DatabaseError, Opened, explained, open_file
 from anomaly_assets.warehouse.file.snapshots import open_snapshot
+from anomaly_assets.warehouse.open_published import DatabaseError, Opened, explained, open_file
 
 __all__ = ["Database", "DatabaseError", "connect", "explained"]
 

@@ -7,13 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from anomaly_assets.locations import is_file
 from anomaly_assets.reader import cache
 from anomaly_assets.reader.database import Database
+from anomaly_assets.reader.pixels.blocks import StoredPixels
 from anomaly_assets.reader.samples import Samples
 from anomaly_assets.reader.selection import FILTERED, select
-from anomaly_assets.reader.pixels.blocks import StoredPixels
 from anomaly_assets.settings import published_database
-from anomaly_assets.locations import is_file
 
 Values = str | Sequence[str] | None
 

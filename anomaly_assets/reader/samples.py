@@ -15,8 +15,8 @@ from anomaly_assets.datasets.names import shown
 from anomaly_assets.reader import cache
 from anomaly_assets.reader.arrays import FetchedArray, chosen_positions, ordered, whole_number
 from anomaly_assets.reader.batch import Batch, ImageArray, IntArray, Sample, UInt8Array
-from anomaly_assets.reader.pixels.query import Pixels, read_ahead
 from anomaly_assets.reader.normalise import Normalisation
+from anomaly_assets.reader.pixels.query import Pixels, read_ahead
 from anomaly_assets.reader.selection import Selection
 
 if TYPE_CHECKING:

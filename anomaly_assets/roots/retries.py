@@ -22,10 +22,10 @@ import fsspec
 import tenacity
 
 from anomaly_assets.datasets.names import HIDDEN, shown
+from anomaly_assets.locations import shown_scheme
+from anomaly_assets.roots.base import AccessDeniedError, FileUnreadableError, RootError, too_large
 from anomaly_assets.roots.clients import credentials_of, open_client
 from anomaly_assets.roots.downloads import Accept, Part, TooManyBytesError, download
-from anomaly_assets.roots.base import AccessDeniedError, FileUnreadableError, RootError, too_large
-from anomaly_assets.locations import shown_scheme
 
 ATTEMPTS = 4
 """How often a request is made before the store counts as down."""

@@ -19,7 +19,6 @@ from typing import IO, Any
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
 from anomaly_assets.roots.archive import ZipRoot
-from anomaly_assets.roots.retries import WEB_SCHEMES, Store
 from anomaly_assets.roots.base import (
     MAX_FILE_BYTES,
     TOO_LARGE,
@@ -30,6 +29,7 @@ from anomaly_assets.roots.base import (
     RootError,
     changed,
 )
+from anomaly_assets.roots.retries import WEB_SCHEMES, Store
 
 _HEADS_AT_ONCE = 16
 _BLOCK_BYTES = 1024 * 1024

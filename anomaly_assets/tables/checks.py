@@ -13,8 +13,8 @@ from typing import Any
 import duckdb
 
 from anomaly_assets.datasets import SOURCE_DATASETS, SourceDataset, official_counts
-from anomaly_assets.tensor_spec import TensorSpec
 from anomaly_assets.tables.ddl import statement, upstream_needed
+from anomaly_assets.tensor_spec import TensorSpec
 
 MOST_SHOWN = 20
 """Offenders that a finding names; all of them are counted."""

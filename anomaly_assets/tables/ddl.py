@@ -11,11 +11,10 @@ from importlib import resources
 import duckdb
 
 from anomaly_assets.errors import WarehouseError
-from anomaly_assets.tables.sql_text import sql_literal
-from anomaly_assets.tables.sql_text import table_exists
 from anomaly_assets.tables.identity import ensure_identity
-from anomaly_assets.tables.source_datasets import register_loaded, stored_names
 from anomaly_assets.tables.registry import CATALOGUE_TABLES, TABLES, Columns, Table
+from anomaly_assets.tables.source_datasets import register_loaded, stored_names
+from anomaly_assets.tables.sql_text import sql_literal, table_exists
 from anomaly_assets.tables.tensor_shape import record_loaded
 
 ALIAS_SCHEMA = "anomaly"

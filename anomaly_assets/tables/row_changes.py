@@ -10,9 +10,9 @@ from typing import Any
 
 import duckdb
 
+from anomaly_assets.tables.ddl import upstream_needed
 from anomaly_assets.warehouse.base import Warehouse
 from anomaly_assets.warehouse.publish import opened_publication
-from anomaly_assets.tables.ddl import upstream_needed
 
 KEY_COLUMNS: Mapping[str, int] = {
     "dataset_summary": 5,

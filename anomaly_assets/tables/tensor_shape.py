@@ -12,10 +12,10 @@ from dataclasses import astuple
 
 import duckdb
 
-from anomaly_assets.settings import Settings
-from anomaly_assets.tensor_spec import TensorSpec
 from anomaly_assets.errors import WarehouseError
+from anomaly_assets.settings import Settings
 from anomaly_assets.tables.source_datasets import stored_datasets
+from anomaly_assets.tensor_spec import TensorSpec
 
 TENSOR_SHAPE = "tensor_shape"
 

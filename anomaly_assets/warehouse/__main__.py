@@ -9,12 +9,12 @@ from functools import partial
 import duckdb
 
 from anomaly_assets.arguments import at_least
-from anomaly_assets.settings import Settings, SettingsError
 from anomaly_assets.errors import WarehouseBusyError, WarehouseError
+from anomaly_assets.locations import LocationError
+from anomaly_assets.settings import Settings, SettingsError
 from anomaly_assets.warehouse.copying.copy import CopyError, copy_database
 from anomaly_assets.warehouse.lake.expire import expire_versions
 from anomaly_assets.warehouse.lake.warehouse import LakeWarehouse
-from anomaly_assets.locations import LocationError
 from anomaly_assets.warehouse.open import open_warehouse
 
 

@@ -23,14 +23,6 @@ ROW_GROUP_SIZE = 2048
 Log = Callable[[str], None]
 
 
-class WarehouseBusyError(RuntimeError):
-    """Somebody else has the warehouse and did not let go in time; the message says who."""
-
-
-class WarehouseError(RuntimeError):
-    """The warehouse cannot be opened or is not what it should be."""
-
-
 @dataclass(frozen=True)
 class LoadTarget:
     """How dlt gets at a warehouse.
@@ -210,8 +202,3 @@ def interrupted_queries(connection: duckdb.DuckDBPyConnection) -> Iterator[None]
             connection.interrupt()
             raise KeyboardInterrupt("A query was interrupted.") from error
         raise
-
-
-def sql_literal(text: str) -> str:
-    """A SQL string literal; for statements that take no bound parameters."""
-    return "'" + text.replace("'", "''") + "'"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from anomaly_assets.locations import LakeLocation, parse_location
 from anomaly_assets.warehouse.base import Log, Warehouse
 from anomaly_assets.warehouse.file.warehouse import FileWarehouse
-from anomaly_assets.locations import LakeLocation, parse_location
 
 
 def open_warehouse(
@@ -34,6 +34,6 @@ def open_warehouse(
         from anomaly_assets.warehouse.lake.warehouse import LakeWarehouse
 
         return LakeWarehouse(parsed, lake_data, wait_seconds, log)
-    from anomaly_assets.warehouse.motherduck.warehouse.warehouse import MotherDuckWarehouse
+    from anomaly_assets.warehouse.motherduck.warehouse import MotherDuckWarehouse
 
     return MotherDuckWarehouse(parsed, wait_seconds, log)

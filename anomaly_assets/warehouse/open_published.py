@@ -17,10 +17,11 @@ from pathlib import Path
 
 import duckdb
 
-from anomaly_assets.tables.sql_text import sql_literal
-from anomaly_assets.warehouse.lake.explained import meaning
+from anomaly_assets.errors import AnomalyAssetsError
 from anomaly_assets.locations import is_file
+from anomaly_assets.tables.sql_text import sql_literal
 from anomaly_assets.warehouse.file.pinned_file import HeldFile, identity
+from anomaly_assets.warehouse.lake.explained import meaning
 
 _CATALOG = "published"
 
@@ -31,7 +32,7 @@ _MAGIC, _MAGIC_OFFSET = b"DUCK", 8
 """Bytes of every DuckDB file, and where in it they are."""
 
 
-class DatabaseError(RuntimeError):
+class DatabaseError(AnomalyAssetsError, RuntimeError):
     """What was opened cannot be read, or is no published database; the message says what to do."""
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import duckdb
 
-from anomaly_assets.version import code_version
 from anomaly_assets.tables.ddl import sql_text
+from anomaly_assets.version import code_version
 
 
 @dataclass(frozen=True)

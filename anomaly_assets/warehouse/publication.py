@@ -13,11 +13,8 @@ from typing import Any, Protocol
 import duckdb
 
 from anomaly_assets.datasets.names import shown
-from anomaly_assets.tensor_spec import TensorSpec
+from anomaly_assets.errors import AnomalyAssetsError
 from anomaly_assets.tables.checks import blocking_findings
-from anomaly_assets.tables.sql_text import table_exists
-from anomaly_assets.tables.identity import ensure_identity, take_over
-from anomaly_assets.warehouse.provenance import SnapshotRow, time_of_publication, was_published
 from anomaly_assets.tables.ddl import (
     refresh_outdated,
     row_count,
@@ -25,6 +22,8 @@ from anomaly_assets.tables.ddl import (
     statement,
     upstream_needed,
 )
+from anomaly_assets.tables.identity import ensure_identity, take_over
+from anomaly_assets.tables.registry import TABLES
 from anomaly_assets.tables.source_datasets import (
     Loss,
     StoredDataset,
@@ -35,7 +34,9 @@ from anomaly_assets.tables.source_datasets import (
     set_sample_marks,
     stored_datasets,
 )
-from anomaly_assets.tables.registry import TABLES
+from anomaly_assets.tables.sql_text import table_exists
+from anomaly_assets.tensor_spec import TensorSpec
+from anomaly_assets.warehouse.provenance import SnapshotRow, time_of_publication, was_published
 
 _SUMMARIES = ("dataset_summary", "pixel_statistics", "defect_summary", "duplicate_images")
 
@@ -43,7 +44,7 @@ Differences = list[tuple[str, str | None]]
 """Tables whose row counts differ between warehouse and what is published, and how."""
 
 
-class PublishRefusedError(RuntimeError):
+class PublishRefusedError(AnomalyAssetsError, RuntimeError):
     """The warehouse may not be published, or not there; what is published stays as it is."""
 
 

@@ -10,17 +10,17 @@ from pathlib import Path
 import duckdb
 
 from anomaly_assets.atomic import newest_unfinished
+from anomaly_assets.tables.ddl import ensure_tables
 from anomaly_assets.tensor_spec import TensorSpec
 from anomaly_assets.warehouse.base import Warehouse
-from anomaly_assets.warehouse.file.warehouse import FileWarehouse
-from anomaly_assets.warehouse.motherduck.warehouse.warehouse import MotherDuckWarehouse
-from anomaly_assets.warehouse.motherduck.warehouse.publish import differing_clone, publish_clone
-from anomaly_assets.warehouse.publication import Differences, Publication, PublishRefusedError
-from anomaly_assets.warehouse.file.publish import differing_file, publish_file
 from anomaly_assets.warehouse.file.copy_file import copied_bytes
+from anomaly_assets.warehouse.file.publish import differing_file, publish_file
 from anomaly_assets.warehouse.file.snapshots import attached
 from anomaly_assets.warehouse.file.target import may_replace
-from anomaly_assets.tables.ddl import ensure_tables
+from anomaly_assets.warehouse.file.warehouse import FileWarehouse
+from anomaly_assets.warehouse.motherduck.publish import differing_clone, publish_clone
+from anomaly_assets.warehouse.motherduck.warehouse import MotherDuckWarehouse
+from anomaly_assets.warehouse.publication import Differences, Publication, PublishRefusedError
 
 __all__ = [
     "Publication",

@@ -4,9 +4,9 @@ import dagster as dg
 import numpy as np
 import pytest
 
-from anomaly_assets.definitions import defs
 from anomaly_assets.decoding import build
 from anomaly_assets.decoding.build import BuildReport, build_tensors
+from anomaly_assets.definitions import defs
 from anomaly_assets_tests.assets.environment import Environment
 from anomaly_assets_tests.assets.runs import Run, offenders, run_job, run_selection
 from anomaly_assets_tests.assets.trees import SIDE, grey_png, png, write_image, write_mask

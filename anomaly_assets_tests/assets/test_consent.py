@@ -10,9 +10,9 @@ import dagster as dg
 import pytest
 
 from anomaly_assets import forget
+from anomaly_assets.catalogue.dlt_source import load
 from anomaly_assets.datasets import SOURCE_DATASETS, SourceDataset
 from anomaly_assets.datasets.mvtec_ad import classify
-from anomaly_assets.catalogue.dlt_source import load
 from anomaly_assets.warehouse.file.warehouse import FileWarehouse
 from anomaly_assets_tests.assets.environment import Environment
 from anomaly_assets_tests.assets.runs import run_job, run_selection

@@ -8,8 +8,8 @@ import pytest
 from dagster_shared.serdes import serialize_value
 
 from anomaly_assets.assets.reports import bounded, table
-from anomaly_assets.warehouse.file.warehouse import FileWarehouse
 from anomaly_assets.tables.preview_rows import Shown, as_cell
+from anomaly_assets.warehouse.file.warehouse import FileWarehouse
 from anomaly_assets_tests.assets.environment import Environment
 from anomaly_assets_tests.assets.runs import Run, offenders, run_job, run_selection
 from anomaly_assets_tests.previews.many import SIDE, write_categories, write_copies

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from anomaly_assets.datasets import SOURCE_DATASETS
-from anomaly_assets.roots.open import open_root
 from anomaly_assets.catalogue.dlt_source import load
+from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.decoding import png as decoder
+from anomaly_assets.roots.open import open_root
 from anomaly_assets.tables import checks
 from anomaly_assets.tables.checks import Finding, blocking_findings, evaluate
 from anomaly_assets_tests.tensors.test_decoder import pillow_alone

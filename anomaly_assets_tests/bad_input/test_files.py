@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
+from anomaly_assets.catalogue.dlt_source import load
 from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.roots.base import FileUnreadableError, RootError
 from anomaly_assets.roots.open import open_root
-from anomaly_assets.catalogue.dlt_source import load
 from anomaly_assets_tests.bad_input.loading import (
     BOTH,
     DEFECT,

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from anomaly_assets.decoding.build import TooManyUnreadableError
 from anomaly_assets.roots import folder as folders
 from anomaly_assets.roots.base import (
     MAX_FILE_BYTES,
@@ -23,7 +24,6 @@ from anomaly_assets.roots.base import (
     Root,
 )
 from anomaly_assets.roots.open import open_root
-from anomaly_assets.decoding.build import TooManyUnreadableError
 from anomaly_assets_tests.bad_input.loading import (
     BOTH,
     DEFECT,

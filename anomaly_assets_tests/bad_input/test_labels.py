@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from anomaly_assets.catalogue.listing import list_catalog
 from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.datasets.dagm_2007 import parse_labels
 from anomaly_assets.roots.archive import ZipRoot
-from anomaly_assets.catalogue.listing import list_catalog
 from anomaly_assets.roots.base import MAX_FILE_BYTES, FileEntry, FileTooLargeError, Root
 from anomaly_assets.roots.open import open_root
 from anomaly_assets_tests.bad_input.loading import (

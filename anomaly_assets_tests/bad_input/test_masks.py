@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from anomaly_assets.tensor_spec import TensorSpec
 from anomaly_assets.decoding.transform import UInt8Array, decode_mask
+from anomaly_assets.tensor_spec import TensorSpec
 from anomaly_assets_tests.bad_input.files import mask_png
 from anomaly_assets_tests.bad_input.loading import (
     DECODERS,

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from anomaly_assets.catalogue.dlt_source import load
 from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.roots.open import open_root
-from anomaly_assets.catalogue.dlt_source import load
 from anomaly_assets_tests.bad_input.loading import Outcome, finding, load_all, offenders, outcome_of
 from anomaly_assets_tests.ingest.trees import write
 from anomaly_assets_tests.tensors.pictures import png

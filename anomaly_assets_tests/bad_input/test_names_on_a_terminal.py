@@ -9,17 +9,17 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from anomaly_assets.datasets import SOURCE_DATASETS
-from anomaly_assets.ingest.__main__ import main
-from anomaly_assets.catalogue.reconcile import ShrunkRootError, UnknownCategoryError
-from anomaly_assets.roots.base import FileUnreadableError, RootError
-from anomaly_assets.roots.open import open_root
 from anomaly_assets.catalogue.dlt_source import load
-from anomaly_assets.reader import open_samples
+from anomaly_assets.catalogue.reconcile import ShrunkRootError, UnknownCategoryError
+from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.decoding import batch as decode
 from anomaly_assets.decoding.build import TooManyUnreadableError
-from anomaly_assets.warehouse.publish import publish
+from anomaly_assets.ingest.__main__ import main
+from anomaly_assets.reader import open_samples
+from anomaly_assets.roots.base import FileUnreadableError, RootError
+from anomaly_assets.roots.open import open_root
 from anomaly_assets.warehouse.publication import PublishRefusedError
+from anomaly_assets.warehouse.publish import publish
 from anomaly_assets_tests.assets.environment import Environment
 from anomaly_assets_tests.assets.runs import offenders, run_job
 from anomaly_assets_tests.assets.trees import write_image, write_mask

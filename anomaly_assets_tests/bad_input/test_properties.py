@@ -10,12 +10,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from anomaly_assets.catalogue.listing import list_catalog
 from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.datasets.dagm_2007 import parse_labels
 from anomaly_assets.datasets.names import as_text
 from anomaly_assets.datasets.record import Ignored, ImageFile, LabelsFile, MaskFile, Stray
-from anomaly_assets.catalogue.listing import list_catalog
-from anomaly_assets.tensor_spec import TensorSpec
 from anomaly_assets.decoding.transform import (
     DecodedImage,
     DecodedMask,
@@ -23,6 +22,7 @@ from anomaly_assets.decoding.transform import (
     decode_image,
     decode_mask,
 )
+from anomaly_assets.tensor_spec import TensorSpec
 from anomaly_assets_tests.bad_input.files import animated, encoded
 from anomaly_assets_tests.bad_input.loading import decoding_with
 from anomaly_assets_tests.bad_input.test_roots_as_a_whole import Listed

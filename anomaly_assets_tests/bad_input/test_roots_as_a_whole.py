@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from anomaly_assets.datasets import SOURCE_DATASETS
-from anomaly_assets.catalogue import reconcile, dlt_source as source
-from anomaly_assets.catalogue.reconcile import ShrunkRootError, UnknownCategoryError
-from anomaly_assets.roots.base import MAX_FILE_BYTES, FileEntry, Root
+from anomaly_assets.catalogue import dlt_source as source
+from anomaly_assets.catalogue import reconcile
 from anomaly_assets.catalogue.dlt_source import load
+from anomaly_assets.catalogue.reconcile import ShrunkRootError, UnknownCategoryError
+from anomaly_assets.datasets import SOURCE_DATASETS
+from anomaly_assets.roots.base import MAX_FILE_BYTES, FileEntry, Root
 from anomaly_assets_tests.bad_input.loading import Outcome, decode_all, finding, load_all
 from anomaly_assets_tests.ingest.trees import MVTEC_PATHS, write, write_dagm
 from anomaly_assets_tests.tensors.pictures import png

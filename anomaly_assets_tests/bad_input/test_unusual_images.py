@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from anomaly_assets.tensor_spec import TensorSpec
 from anomaly_assets.decoding.transform import UInt8Array, decode_image
+from anomaly_assets.tensor_spec import TensorSpec
 from anomaly_assets_tests.bad_input.files import (
     ANIMATION,
     END,

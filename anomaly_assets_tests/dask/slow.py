@@ -6,8 +6,8 @@ import os
 import time
 from collections.abc import Mapping
 
-from anomaly_assets.roots.base import Root
 from anomaly_assets.decoding import batch as decode
+from anomaly_assets.roots.base import Root
 
 _decode_image = decode.decode_image
 _read = decode._read

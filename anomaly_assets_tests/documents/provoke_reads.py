@@ -13,14 +13,14 @@ from dataclasses import replace
 import duckdb
 import pytest
 
-from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.catalogue.dlt_source import load
-from anomaly_assets.reader import open_samples
+from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.decoding import dask as cluster
-from anomaly_assets.warehouse.file.warehouse import FileWarehouse
+from anomaly_assets.reader import open_samples
 from anomaly_assets.warehouse.extensions import load_extensions
+from anomaly_assets.warehouse.file.warehouse import FileWarehouse
 from anomaly_assets.warehouse.lake.connect import connect_lake
-from anomaly_assets.warehouse.motherduck.warehouse.warehouse import start_motherduck
+from anomaly_assets.warehouse.motherduck.warehouse import start_motherduck
 from anomaly_assets_tests.documents.scene import Scene, saying
 from anomaly_assets_tests.stores.site import served
 from anomaly_assets_tests.warehouse.project import SPEC

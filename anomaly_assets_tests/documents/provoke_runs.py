@@ -21,10 +21,10 @@ from click.testing import CliRunner
 
 from anomaly_assets.assets import home
 from anomaly_assets.assets.interrupts import hearing_interrupts
+from anomaly_assets.tables.ddl import refresh
 from anomaly_assets.tensor_spec import TensorSpec
 from anomaly_assets.warehouse.file.warehouse import FileWarehouse
 from anomaly_assets.warehouse.publish import publish
-from anomaly_assets.tables.ddl import refresh
 from anomaly_assets_tests.documents.scene import PROJECT, Ended, Scene, saying
 from anomaly_assets_tests.warehouse.project import SPEC
 

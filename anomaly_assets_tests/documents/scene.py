@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.catalogue.reconcile import reconcile
+from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.warehouse.publish import publish
 from anomaly_assets_tests.documents.checkout import Checkout
 from anomaly_assets_tests.warehouse.project import SPEC, Project

@@ -7,8 +7,8 @@ import json
 
 from anomaly_assets.definitions import defs
 from anomaly_assets.excerpt import make_excerpt
-from anomaly_assets.roots.open import open_root
 from anomaly_assets.reader import open_samples
+from anomaly_assets.roots.open import open_root
 from anomaly_assets.settings import Settings
 from anomaly_assets_tests.assets.runs import Run, offenders, run_job
 

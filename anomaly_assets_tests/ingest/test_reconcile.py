@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from anomaly_assets.catalogue.dlt_source import load
 from anomaly_assets.catalogue.reconcile import (
     ShrunkRootError,
     UnknownCategoryError,
@@ -13,7 +14,6 @@ from anomaly_assets.catalogue.reconcile import (
     reconcile,
 )
 from anomaly_assets.roots.base import RootError
-from anomaly_assets.catalogue.dlt_source import load
 from anomaly_assets.warehouse.file.warehouse import FileWarehouse
 from anomaly_assets_tests.ingest.loaded import loads, query, rows_of
 from anomaly_assets_tests.ingest.trees import DAGM, MVTEC, MVTEC_PATHS, write, write_dagm

@@ -8,8 +8,8 @@ from pathlib import Path
 import dlt
 import pytest
 
-from anomaly_assets.catalogue.reconcile import category_scope, reconcile
 from anomaly_assets.catalogue.dlt_source import catalog_source, load, merge_disposition
+from anomaly_assets.catalogue.reconcile import category_scope, reconcile
 from anomaly_assets.warehouse.file.warehouse import FileWarehouse, WarehouseError
 from anomaly_assets_tests.ingest.loaded import (
     TABLES,

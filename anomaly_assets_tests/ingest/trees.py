@@ -5,8 +5,8 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.catalogue.listing import Catalog, list_catalog
+from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.roots.open import open_root
 
 MVTEC = SOURCE_DATASETS["mvtec_ad"]

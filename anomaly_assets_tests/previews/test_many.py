@@ -17,8 +17,8 @@ from anomaly_assets.previews.kept import current_sheets
 from anomaly_assets.previews.offenders import offender_sheet
 from anomaly_assets.settings import Settings
 from anomaly_assets.tables.checks import Finding
-from anomaly_assets.warehouse.file.warehouse import FileWarehouse
 from anomaly_assets.tables.ddl import refresh
+from anomaly_assets.warehouse.file.warehouse import FileWarehouse
 from anomaly_assets_tests.previews.many import write_categories, write_copies
 
 CATEGORIES = [120, 500]

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import duckdb
 
-from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.catalogue.dlt_source import load
-from anomaly_assets.warehouse.publish import publish
+from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.tables.ddl import sql_text
+from anomaly_assets.warehouse.publish import publish
 from anomaly_assets_tests.warehouse.project import SPEC, Project, mask, noise
 
 SHAPE = (SPEC.height, SPEC.width, SPEC.channels)

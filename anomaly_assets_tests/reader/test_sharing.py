@@ -18,9 +18,9 @@ import numpy.typing as npt
 import pytest
 
 from anomaly_assets.reader import DatabaseError, Samples, open_samples
+from anomaly_assets.reader.database import Database
 from anomaly_assets.reader.pixels import blocks as stored
 from anomaly_assets.reader.pixels.duckdb_blocks import StoredBlobs
-from anomaly_assets.reader.database import Database
 from anomaly_assets.reader.pixels.query import DatabasePixels
 from anomaly_assets.warehouse import open_published as opened
 from anomaly_assets.warehouse.file.pinned_file import HeldFile

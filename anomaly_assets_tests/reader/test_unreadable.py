@@ -15,7 +15,8 @@ import duckdb
 import pytest
 
 from anomaly_assets.reader import DatabaseError, diff_snapshots, list_snapshots, open_samples
-from anomaly_assets.warehouse.file import pinned_file as held, snapshots
+from anomaly_assets.warehouse.file import pinned_file as held
+from anomaly_assets.warehouse.file import snapshots
 from anomaly_assets.warehouse.open_published import explained
 from anomaly_assets_tests.reader.published import publish_rows
 

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from anomaly_assets.roots import store as stores
-from anomaly_assets.roots.retries import Store
 from anomaly_assets.roots.base import (
     MAX_FILE_BYTES,
     FileChangedError,
@@ -20,6 +19,7 @@ from anomaly_assets.roots.base import (
     RootError,
 )
 from anomaly_assets.roots.open import open_root
+from anomaly_assets.roots.retries import Store
 from anomaly_assets.roots.store import StoredArchive, _links
 from anomaly_assets_tests.stores.endless import Endless, endless
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from anomaly_assets.roots.retries import ATTEMPTS
 from anomaly_assets.roots.base import RootError
 from anomaly_assets.roots.open import open_root
+from anomaly_assets.roots.retries import ATTEMPTS
 from anomaly_assets_tests.stores.proxy import Fault, Proxy
 from anomaly_assets_tests.stores.servers import free_ports
 from anomaly_assets_tests.stores.store import Store

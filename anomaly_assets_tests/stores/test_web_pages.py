@@ -12,10 +12,10 @@ import pytest
 pytest.importorskip("aiohttp")
 from yarl import URL
 
-from anomaly_assets.roots.clients import is_same_server
-from anomaly_assets.roots.retries import safe_address
 from anomaly_assets.roots.base import RootError
+from anomaly_assets.roots.clients import is_same_server
 from anomaly_assets.roots.open import open_root
+from anomaly_assets.roots.retries import safe_address
 from anomaly_assets_tests.stores.servers import HOST
 from anomaly_assets_tests.stores.site import Site, served
 from anomaly_assets_tests.stores.trees import zipped

@@ -8,15 +8,15 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from anomaly_assets.datasets import SOURCE_DATASETS
-from anomaly_assets.catalogue.reconcile import Reconciliation
-from anomaly_assets.roots.open import open_root
 from anomaly_assets.catalogue.dlt_source import load
+from anomaly_assets.catalogue.reconcile import Reconciliation
+from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.decoding.build import BuildReport, build_tensors
 from anomaly_assets.decoding.workers import open_compute
+from anomaly_assets.roots.open import open_root
+from anomaly_assets.tables.ddl import ensure_tables, refresh
 from anomaly_assets.tensor_spec import TensorSpec
 from anomaly_assets.warehouse.file.warehouse import FileWarehouse
-from anomaly_assets.tables.ddl import ensure_tables, refresh
 from anomaly_assets_tests.tensors.pictures import picture, png
 
 SPEC = TensorSpec(32, 32, 3)

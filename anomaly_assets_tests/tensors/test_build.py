@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from anomaly_assets.roots.open import open_root
 from anomaly_assets.decoding import workers as compute
 from anomaly_assets.decoding.build import BuildReport, TooManyUnreadableError
-from anomaly_assets.tensor_spec import TensorSpec
 from anomaly_assets.decoding.transform import decode_image, decode_mask
+from anomaly_assets.roots.open import open_root
+from anomaly_assets.tensor_spec import TensorSpec
 from anomaly_assets_tests.warehouse.project import SPEC, Project, mask, noise
 
 GOOD = [f"mvtec_ad/bottle/train/good/{number:03}.png" for number in range(3)]

@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from anomaly_assets.roots.open import open_root
-from anomaly_assets.decoding import build, workers as compute
-from anomaly_assets.decoding.build import Progress
+from anomaly_assets.decoding import build
+from anomaly_assets.decoding import workers as compute
 from anomaly_assets.decoding.batch import StaleImage, decode_batch
+from anomaly_assets.decoding.build import Progress
+from anomaly_assets.roots.open import open_root
 from anomaly_assets.tensor_spec import TensorSpec
 from anomaly_assets.warehouse.file import duckdb_settings as instance
 from anomaly_assets_tests.warehouse.project import SPEC, Project

@@ -7,9 +7,9 @@ import sys
 import pytest
 
 from anomaly_assets.decoding.dask import _batches, decode_on_worker
+from anomaly_assets.decoding.versions import how_it_differs, what_decides_pixels
 from anomaly_assets.decoding.workers import ComputeError, open_compute
 from anomaly_assets.tensor_spec import TensorSpec
-from anomaly_assets.decoding.versions import how_it_differs, what_decides_pixels
 
 
 @pytest.mark.parametrize("threads", [1, 2, 8, 64, 256, 1000])

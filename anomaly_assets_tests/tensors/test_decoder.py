@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
 from anomaly_assets.decoding import png as decoder
-from anomaly_assets.tensor_spec import TensorSpec
 from anomaly_assets.decoding.transform import UnusableImageError, decode_image
+from anomaly_assets.tensor_spec import TensorSpec
 from anomaly_assets_tests.tensors.pictures import (
     MODES,
     SIGNATURE,

@@ -17,11 +17,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from anomaly_assets.roots import folder as folders
-from anomaly_assets.roots.open import open_root
-from anomaly_assets.decoding import workers as compute, batch as decode, png as decoder, transform
+from anomaly_assets.decoding import batch as decode
+from anomaly_assets.decoding import png as decoder
+from anomaly_assets.decoding import transform
+from anomaly_assets.decoding import workers as compute
 from anomaly_assets.decoding.batch import DecodingError
-from anomaly_assets.tensor_spec import TensorSpec
 from anomaly_assets.decoding.transform import (
     DecodedImage,
     DecodedMask,
@@ -29,6 +29,9 @@ from anomaly_assets.decoding.transform import (
     decode_image,
     decode_mask,
 )
+from anomaly_assets.roots import folder as folders
+from anomaly_assets.roots.open import open_root
+from anomaly_assets.tensor_spec import TensorSpec
 from anomaly_assets_tests.bad_input.test_properties import WHOLE
 from anomaly_assets_tests.tensors.pictures import picture, png
 from anomaly_assets_tests.warehouse.project import Project

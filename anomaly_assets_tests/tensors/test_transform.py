@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, PngImagePlugin
 
-from anomaly_assets.tensor_spec import TensorSpec
 from anomaly_assets.decoding.transform import UInt8Array, decode_image, decode_mask
+from anomaly_assets.tensor_spec import TensorSpec
 from anomaly_assets_tests.tensors.pictures import (
     MODES,
     interlaced,

@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from anomaly_assets.tensor_spec import TensorSpec
 from anomaly_assets.decoding.transform import (
     MAX_PIXELS,
     DecodedImage,
@@ -21,6 +20,7 @@ from anomaly_assets.decoding.transform import (
     decode_image,
     decode_mask,
 )
+from anomaly_assets.tensor_spec import TensorSpec
 from anomaly_assets_tests.tensors.pictures import SIGNATURE, chunk, header, picture, png
 
 SPEC = TensorSpec(8, 6, 3)

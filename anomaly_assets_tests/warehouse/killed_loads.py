@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from anomaly_assets.warehouse.base import Warehouse
 from anomaly_assets.tables.ddl import refresh
+from anomaly_assets.warehouse.base import Warehouse
 
 HISTORY = """
     SELECT source_dataset, rows_inserted, rows_updated, rows_deleted, stray_changes, status

@@ -12,18 +12,18 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.catalogue.listing import list_catalog
-from anomaly_assets.roots.base import Root
-from anomaly_assets.roots.open import open_root
+from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.decoding import workers as compute
 from anomaly_assets.decoding.build import BuildReport, build_tensors
-from anomaly_assets.decoding.workers import Compute
-from anomaly_assets.tensor_spec import TensorSpec
 from anomaly_assets.decoding.transform import UInt8Array
-from anomaly_assets.warehouse.file.warehouse import FileWarehouse
+from anomaly_assets.decoding.workers import Compute
+from anomaly_assets.roots.base import Root
+from anomaly_assets.roots.open import open_root
 from anomaly_assets.tables.ddl import ensure_tables, refresh
 from anomaly_assets.tables.registry import TABLES
+from anomaly_assets.tensor_spec import TensorSpec
+from anomaly_assets.warehouse.file.warehouse import FileWarehouse
 
 SPEC = TensorSpec(8, 6, 3)
 SIZE = (24, 16)

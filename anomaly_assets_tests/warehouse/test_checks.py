@@ -9,10 +9,10 @@ import duckdb
 import pytest
 
 from anomaly_assets.datasets import official_counts
-from anomaly_assets.tensor_spec import TensorSpec
 from anomaly_assets.tables import checks
 from anomaly_assets.tables.checks import Check, Finding, blocking_findings, evaluate
 from anomaly_assets.tables.ddl import refresh
+from anomaly_assets.tensor_spec import TensorSpec
 from anomaly_assets_tests.warehouse.project import SPEC, Project
 
 ALL = {

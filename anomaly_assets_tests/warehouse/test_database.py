@@ -12,13 +12,13 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from anomaly_assets.tables.sql_text import table_exists
 from anomaly_assets.warehouse.file import warehouse as database
 from anomaly_assets.warehouse.file.warehouse import (
     FileWarehouse,
     WarehouseBusyError,
     WarehouseError,
 )
-from anomaly_assets.tables.sql_text import table_exists
 from anomaly_assets_tests.warehouse.other_process import (
     HAS_IT_OPEN,
     HOLDS_THE_LOCK,

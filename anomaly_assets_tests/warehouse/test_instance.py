@@ -8,8 +8,8 @@ import duckdb
 import pytest
 
 from anomaly_assets.tensor_spec import MOST_TENSOR_BYTES, TensorSpec
-from anomaly_assets.warehouse.file import duckdb_settings as instance
 from anomaly_assets.warehouse.base import ROW_GROUP_SIZE
+from anomaly_assets.warehouse.file import duckdb_settings as instance
 from anomaly_assets.warehouse.file.duckdb_settings import drop_cached, rows_at_once, start_duckdb
 
 LIMIT = "SELECT current_setting('memory_limit')"

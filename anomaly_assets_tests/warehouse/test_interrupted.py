@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.catalogue.dlt_source import load
+from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.warehouse.base import Warehouse
 from anomaly_assets.warehouse.file.warehouse import FileWarehouse
 from anomaly_assets_tests.assets.environment import Environment

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.catalogue.dlt_source import load
+from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.tables.ddl import refresh
 from anomaly_assets_tests.warehouse.project import Project, mask, noise
 

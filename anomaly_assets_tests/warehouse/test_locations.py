@@ -9,11 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from anomaly_assets.reader import diff_snapshots, list_snapshots, open_samples
-from anomaly_assets.settings import Settings, SettingsError
-from anomaly_assets.warehouse.copying.copy import copy_database
-from anomaly_assets.warehouse.file.warehouse import FileWarehouse
-from anomaly_assets.warehouse.lake.warehouse import LakeWarehouse
 from anomaly_assets.locations import (
     LakeLocation,
     LocationError,
@@ -21,6 +16,11 @@ from anomaly_assets.locations import (
     parse_location,
     shown_scheme,
 )
+from anomaly_assets.reader import diff_snapshots, list_snapshots, open_samples
+from anomaly_assets.settings import Settings, SettingsError
+from anomaly_assets.warehouse.copying.copy import copy_database
+from anomaly_assets.warehouse.file.warehouse import FileWarehouse
+from anomaly_assets.warehouse.lake.warehouse import LakeWarehouse
 from anomaly_assets.warehouse.open import open_warehouse
 
 LAKES = [

@@ -10,13 +10,16 @@ import duckdb
 import pytest
 
 from anomaly_assets.errors import WarehouseError
+from anomaly_assets.locations import LocationError, MotherDuckLocation, parse_location
+from anomaly_assets.tables.ddl import row_count
 from anomaly_assets.warehouse.copying.copy import copy_database
 from anomaly_assets.warehouse.extensions import load_extensions
-from anomaly_assets.locations import LocationError, MotherDuckLocation, parse_location
-from anomaly_assets.warehouse.motherduck.warehouse.warehouse import MotherDuckWarehouse, start_motherduck
+from anomaly_assets.warehouse.motherduck.warehouse import (
+    MotherDuckWarehouse,
+    start_motherduck,
+)
 from anomaly_assets.warehouse.open import open_warehouse
 from anomaly_assets.warehouse.publish import differences, publish
-from anomaly_assets.tables.ddl import row_count
 from anomaly_assets_tests.warehouse.project import SPEC, Project
 
 TOKEN = "token-of-somebody"

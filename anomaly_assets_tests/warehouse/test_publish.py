@@ -12,8 +12,12 @@ from typing import Any
 import duckdb
 import pytest
 
+from anomaly_assets.tables.registry import TABLES
 from anomaly_assets.tensor_spec import TensorSpec
 from anomaly_assets.warehouse import publish as publishing_anywhere
+from anomaly_assets.warehouse.file import publish as publishing
+from anomaly_assets.warehouse.file.copy_file import copied_bytes
+from anomaly_assets.warehouse.file.snapshots import find_snapshot, list_snapshots
 from anomaly_assets.warehouse.file.warehouse import WarehouseError
 from anomaly_assets.warehouse.publish import (
     Publication,
@@ -22,10 +26,6 @@ from anomaly_assets.warehouse.publish import (
     publish,
     size_of_copy,
 )
-from anomaly_assets.warehouse.file import publish as publishing
-from anomaly_assets.warehouse.file.copy_file import copied_bytes
-from anomaly_assets.warehouse.file.snapshots import find_snapshot, list_snapshots
-from anomaly_assets.tables.registry import TABLES
 from anomaly_assets_tests.disk import record_calls
 from anomaly_assets_tests.warehouse.other_process import HAS_IT_OPEN, other_process
 from anomaly_assets_tests.warehouse.project import SPEC, Project

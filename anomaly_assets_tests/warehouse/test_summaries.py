@@ -9,8 +9,8 @@ from datetime import datetime, timezone
 import numpy as np
 import pytest
 
-from anomaly_assets.tensor_spec import TensorSpec
 from anomaly_assets.tables.ddl import sql_text
+from anomaly_assets.tensor_spec import TensorSpec
 from anomaly_assets_tests.warehouse.project import Project, mask, noise
 
 GREY = (20, 10)

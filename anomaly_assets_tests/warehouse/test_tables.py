@@ -10,10 +10,10 @@ import duckdb
 import pytest
 
 from anomaly_assets.datasets import SOURCE_DATASETS
-from anomaly_assets.tables.sql_text import sql_literal
 from anomaly_assets.tables.ddl import comment_on_catalogue, ensure_tables, refresh, row_count
 from anomaly_assets.tables.preview_rows import first_rows
 from anomaly_assets.tables.registry import CATALOGUE_TABLES, TABLES, Table
+from anomaly_assets.tables.sql_text import sql_literal
 from anomaly_assets_tests.warehouse.project import MADE_BY_REFRESH, Project
 
 Described = Mapping[tuple[str, str], list[tuple[Any, ...]]]

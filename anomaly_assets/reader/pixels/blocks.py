@@ -10,12 +10,12 @@ import duckdb
 import numpy as np
 
 from anomaly_assets.reader.batch import BoolArray, IntArray, UInt8Array
+from anomaly_assets.reader.database import Database
 from anomaly_assets.reader.pixels.duckdb_blocks import (
     StoredBlobs,
     UnexpectedLayoutError,
     find_blobs,
 )
-from anomaly_assets.reader.database import Database
 from anomaly_assets.reader.pixels.query import DatabasePixels
 from anomaly_assets.warehouse.file.pinned_file import OpenFile
 from anomaly_assets.warehouse.open_published import Opened

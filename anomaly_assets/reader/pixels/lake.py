@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from anomaly_assets.errors import WarehouseError
+from anomaly_assets.locations import LakeLocation, MotherDuckLocation, parse_location
 from anomaly_assets.reader.batch import BoolArray, IntArray, UInt8Array
 from anomaly_assets.reader.database import Database, DatabaseError, explained, newest_id
 from anomaly_assets.reader.pixels.query import pixels_of, refuse_missing
-from anomaly_assets.errors import WarehouseError
 from anomaly_assets.warehouse.lake.connect import open_published
-from anomaly_assets.locations import LakeLocation, MotherDuckLocation, parse_location
 from anomaly_assets.warehouse.open_published import Opened
 
 _FETCHED_BYTES = 64 * 1024 * 1024
@@ -48,7 +48,7 @@ def connect_remote(location: str, *, snapshot: str | None = None) -> tuple[Opene
             assert isinstance(parsed, MotherDuckLocation)
             if snapshot is not None:
                 raise DatabaseError(f"{parsed.name}: snapshots are kept on lakes and beside files.")
-            from anomaly_assets.warehouse.motherduck.warehouse.warehouse import connect_motherduck
+            from anomaly_assets.warehouse.motherduck.warehouse import connect_motherduck
 
             opened, snapshot_id = Opened(connect_motherduck(parsed), None, parsed.database), None
     except WarehouseError as error:

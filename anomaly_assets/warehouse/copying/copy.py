@@ -18,6 +18,10 @@ from pathlib import Path
 import duckdb
 
 from anomaly_assets.atomic import TargetError, resolved
+from anomaly_assets.locations import parse_location
+from anomaly_assets.tables.ddl import comment_on_catalogue, ensure_tables, refresh
+from anomaly_assets.tables.registry import TABLES
+from anomaly_assets.tables.source_datasets import stored_names
 from anomaly_assets.warehouse.base import Log, Warehouse
 from anomaly_assets.warehouse.copying.destination import (
     CopyError,
@@ -31,13 +35,9 @@ from anomaly_assets.warehouse.copying.destination import (
 )
 from anomaly_assets.warehouse.copying.digests import TableDigest, same
 from anomaly_assets.warehouse.copying.source import SOURCE, attach_source, explained_source
-from anomaly_assets.warehouse.file.warehouse import FileWarehouse, refuse_ambiguous_name
 from anomaly_assets.warehouse.file.duckdb_settings import rows_at_once
-from anomaly_assets.locations import parse_location
+from anomaly_assets.warehouse.file.warehouse import FileWarehouse, refuse_ambiguous_name
 from anomaly_assets.warehouse.open import open_warehouse
-from anomaly_assets.tables.ddl import comment_on_catalogue, ensure_tables, refresh
-from anomaly_assets.tables.source_datasets import stored_names
-from anomaly_assets.tables.registry import TABLES
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,8 @@ from pathlib import Path
 import duckdb
 
 from anomaly_assets.atomic import put_new_file
-from anomaly_assets.warehouse.base import Warehouse
-from anomaly_assets.warehouse.copying.digests import TableDigest, digest, same
-from anomaly_assets.warehouse.copying.source import SOURCE
-from anomaly_assets.warehouse.file.warehouse import FileWarehouse, catalog_name
+from anomaly_assets.errors import AnomalyAssetsError
+from anomaly_assets.tables.ddl import ALIAS_SCHEMA
 from anomaly_assets.tables.identity import (
     IDENTITY,
     INTENDED,
@@ -25,13 +23,16 @@ from anomaly_assets.tables.identity import (
     UNFINISHED_COPY,
     take_over,
 )
-from anomaly_assets.warehouse.lake.connect import PUBLISHED_VERSIONS
-from anomaly_assets.warehouse.lake.publish import publish_current_version
-from anomaly_assets.warehouse.motherduck.warehouse.warehouse import MotherDuckWarehouse
-from anomaly_assets.warehouse.file.snapshots import newest_snapshot
-from anomaly_assets.tables.ddl import ALIAS_SCHEMA
 from anomaly_assets.tables.source_datasets import sample_counts, stored_names
 from anomaly_assets.tables.tensor_shape import TENSOR_SHAPE
+from anomaly_assets.warehouse.base import Warehouse
+from anomaly_assets.warehouse.copying.digests import TableDigest, digest, same
+from anomaly_assets.warehouse.copying.source import SOURCE
+from anomaly_assets.warehouse.file.snapshots import newest_snapshot
+from anomaly_assets.warehouse.file.warehouse import FileWarehouse, catalog_name
+from anomaly_assets.warehouse.lake.connect import PUBLISHED_VERSIONS
+from anomaly_assets.warehouse.lake.publish import publish_current_version
+from anomaly_assets.warehouse.motherduck.warehouse import MotherDuckWarehouse
 
 _OF_ONE_PLACE = (
     PUBLISHED_VERSIONS,
@@ -45,7 +46,7 @@ _OF_ONE_PLACE = (
 """Tables that are not copied: a copy is another warehouse, and published elsewhere."""
 
 
-class CopyError(RuntimeError):
+class CopyError(AnomalyAssetsError, RuntimeError):
     """A copy cannot be made, or is not equal to its source; the message says what to do."""
 
 

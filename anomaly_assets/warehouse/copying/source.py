@@ -9,10 +9,10 @@ from pathlib import Path
 import duckdb
 
 from anomaly_assets.errors import WarehouseError
+from anomaly_assets.locations import LakeLocation, LocationError, parse_location
 from anomaly_assets.tables.sql_text import sql_literal
 from anomaly_assets.warehouse.lake.connect import attach_published, prepare_for_lakes
 from anomaly_assets.warehouse.lake.explained import explained_lake
-from anomaly_assets.locations import LakeLocation, LocationError, parse_location
 
 SOURCE = "source"
 """Name under which it is attached."""

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import duckdb
 
-from anomaly_assets.warehouse.base import ROW_GROUP_SIZE
 from anomaly_assets.tables.sql_text import sql_literal
+from anomaly_assets.warehouse.base import ROW_GROUP_SIZE
 from anomaly_assets.warehouse.file.duckdb_settings import (
     drop_cached,
     reset_from_wide_rows,

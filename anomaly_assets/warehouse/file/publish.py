@@ -17,26 +17,15 @@ from typing import Any
 import duckdb
 
 from anomaly_assets.atomic import replaced_file, resolved
+from anomaly_assets.tables.ddl import ALIAS_SCHEMA, ensure_tables
+from anomaly_assets.tables.identity import ensure_identity, make_publication
+from anomaly_assets.tables.source_datasets import read_consents, stored_names
+from anomaly_assets.tables.sql_text import sql_literal
 from anomaly_assets.tensor_spec import TensorSpec
 from anomaly_assets.warehouse.base import CATALOG, ROW_GROUP_SIZE
-from anomaly_assets.tables.sql_text import sql_literal
-from anomaly_assets.warehouse.file.warehouse import (
-    FileWarehouse,
-    catalog_name,
-    refuse_ambiguous_name,
-)
-from anomaly_assets.tables.identity import ensure_identity, make_publication
 from anomaly_assets.warehouse.file.compact import write_compact
-from anomaly_assets.warehouse.publication import (
-    Content,
-    Differences,
-    Publication,
-    checked_content,
-    differences,
-)
 from anomaly_assets.warehouse.file.copy_file import copy_file
 from anomaly_assets.warehouse.file.keep import discard_older, keep
-from anomaly_assets.warehouse.provenance import SnapshotRow, note_snapshot, provenance
 from anomaly_assets.warehouse.file.snapshots import kept_paths, list_snapshots, newest_snapshot
 from anomaly_assets.warehouse.file.target import (
     Target,
@@ -46,8 +35,19 @@ from anomaly_assets.warehouse.file.target import (
     record_publication,
     target_lock,
 )
-from anomaly_assets.tables.ddl import ALIAS_SCHEMA, ensure_tables
-from anomaly_assets.tables.source_datasets import read_consents, stored_names
+from anomaly_assets.warehouse.file.warehouse import (
+    FileWarehouse,
+    catalog_name,
+    refuse_ambiguous_name,
+)
+from anomaly_assets.warehouse.provenance import SnapshotRow, note_snapshot, provenance
+from anomaly_assets.warehouse.publication import (
+    Content,
+    Differences,
+    Publication,
+    checked_content,
+    differences,
+)
 
 COMPACT_RATIO = 1.05
 """Up to this size, relative to its live content, a warehouse is copied as it is."""

@@ -19,9 +19,9 @@ from pathlib import Path
 
 import duckdb
 
+from anomaly_assets.locations import is_file, parse_location
 from anomaly_assets.settings import published_database
 from anomaly_assets.tables.sql_text import sql_literal
-from anomaly_assets.locations import is_file, parse_location
 from anomaly_assets.warehouse.file.pinned_file import HeldFile
 from anomaly_assets.warehouse.open_published import (
     DatabaseError,

@@ -16,14 +16,14 @@ from pathlib import Path
 import duckdb
 
 from anomaly_assets.atomic import TargetBusyError, only_writer
-from anomaly_assets.warehouse.base import Log
 from anomaly_assets.errors import WarehouseBusyError
-from anomaly_assets.tables.sql_text import sql_literal
-from anomaly_assets.tables.identity import INTENDED, PUBLISHED_FILES, ensure_identity, read_owners
-from anomaly_assets.warehouse.publication import PublishRefusedError, consent
-from anomaly_assets.warehouse.file.snapshots import Snapshot, attached, newest_noted
 from anomaly_assets.tables.ddl import row_counts
+from anomaly_assets.tables.identity import INTENDED, PUBLISHED_FILES, ensure_identity, read_owners
 from anomaly_assets.tables.source_datasets import published_marks, read_consents
+from anomaly_assets.tables.sql_text import sql_literal
+from anomaly_assets.warehouse.base import Log
+from anomaly_assets.warehouse.file.snapshots import Snapshot, attached, newest_noted
+from anomaly_assets.warehouse.publication import PublishRefusedError, consent
 
 _SILENT_SECONDS = 1.0
 _MAGIC_BYTES = slice(8, 12)

@@ -29,6 +29,8 @@ from filelock import FileLock, Timeout
 
 from anomaly_assets.atomic import TargetError, remove_leftovers, resolved
 from anomaly_assets.datasets import SOURCE_DATASETS
+from anomaly_assets.errors import WarehouseBusyError, WarehouseError
+from anomaly_assets.tables.sql_text import sql_literal
 from anomaly_assets.warehouse.base import (
     CATALOG,
     ROW_GROUP_SIZE,
@@ -37,8 +39,6 @@ from anomaly_assets.warehouse.base import (
     Warehouse,
     interrupted_queries,
 )
-from anomaly_assets.errors import WarehouseBusyError, WarehouseError
-from anomaly_assets.tables.sql_text import sql_literal
 from anomaly_assets.warehouse.file.duckdb_settings import set_for_wide_rows, start_duckdb
 
 __all__ = ["CATALOG", "ROW_GROUP_SIZE", "Warehouse", "WarehouseBusyError", "WarehouseError"]
@@ -261,16 +261,6 @@ def refuse_ambiguous_name(path: Path) -> None:
 def catalog_name(path: Path) -> str:
     """The name that DuckDB gives to the database in a file, in lower case."""
     return path.name.split(".")[0].lower()
-
-
-def table_exists(connection: duckdb.DuckDBPyConnection, schema: str, table: str) -> bool:
-    """Whether the warehouse has this table."""
-    query = (
-        "SELECT count(*) FROM duckdb_tables() "
-        "WHERE database_name = current_database() AND schema_name = ? AND table_name = ?"
-    )
-    found = connection.execute(query, [schema, table]).fetchone()
-    return bool(found and found[0])
 
 
 def _why_not_opened(path: Path, error: duckdb.Error) -> str:

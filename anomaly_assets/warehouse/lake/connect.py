@@ -13,10 +13,10 @@ from typing import Any
 import duckdb
 
 from anomaly_assets.errors import WarehouseError
+from anomaly_assets.locations import LakeLocation, parse_location
 from anomaly_assets.tables.sql_text import sql_literal
 from anomaly_assets.warehouse.extensions import load_extensions
 from anomaly_assets.warehouse.lake.explained import explained_lake, is_expired
-from anomaly_assets.locations import LakeLocation, parse_location
 
 PUBLISHED_VERSIONS = "published_versions"
 """Table of a lake that says which of its versions was checked and published under which snapshot id."""

@@ -17,9 +17,9 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from anomaly_assets.warehouse.base import Log
 from anomaly_assets.errors import WarehouseBusyError, WarehouseError
 from anomaly_assets.locations import LakeLocation
+from anomaly_assets.warehouse.base import Log
 
 if TYPE_CHECKING:
     import psycopg

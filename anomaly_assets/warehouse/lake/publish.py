@@ -14,6 +14,8 @@ from datetime import datetime, timezone
 
 import duckdb
 
+from anomaly_assets.tables.ddl import ensure_tables, sql_text
+from anomaly_assets.tables.source_datasets import are_samples, read_consents
 from anomaly_assets.tensor_spec import TensorSpec
 from anomaly_assets.warehouse.base import CATALOG
 from anomaly_assets.warehouse.lake.connect import (
@@ -23,15 +25,13 @@ from anomaly_assets.warehouse.lake.connect import (
     published_versions,
 )
 from anomaly_assets.warehouse.lake.warehouse import LakeWarehouse
+from anomaly_assets.warehouse.provenance import note_snapshot, provenance
 from anomaly_assets.warehouse.publication import (
     Differences,
     Publication,
     checked_content,
     differences,
 )
-from anomaly_assets.warehouse.provenance import note_snapshot, provenance
-from anomaly_assets.tables.ddl import ensure_tables, sql_text
-from anomaly_assets.tables.source_datasets import are_samples, read_consents
 
 
 def publish_version(

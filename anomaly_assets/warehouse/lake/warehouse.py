@@ -22,13 +22,13 @@ from pathlib import Path
 
 import duckdb
 
+from anomaly_assets.locations import LakeLocation
+from anomaly_assets.tables.ddl import ensure_tables
 from anomaly_assets.warehouse.base import CATALOG, Log, RemoteWarehouse
 from anomaly_assets.warehouse.lake.connect import attach_lake, start_for_lakes
 from anomaly_assets.warehouse.lake.explained import explained_lake
 from anomaly_assets.warehouse.lake.folder import settled_folder
 from anomaly_assets.warehouse.lake.locks import LakeLocks
-from anomaly_assets.locations import LakeLocation
-from anomaly_assets.tables.ddl import ensure_tables
 
 TRANSACTION_ROWS = 512
 """Tensors per transaction, which become one Parquet file: 100 MB at the default size."""

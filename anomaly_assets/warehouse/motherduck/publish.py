@@ -7,17 +7,17 @@ from dataclasses import dataclass
 
 import duckdb
 
+from anomaly_assets.tables.ddl import ensure_tables, row_counts
+from anomaly_assets.tables.source_datasets import published_marks, read_consents
 from anomaly_assets.tensor_spec import TensorSpec
-from anomaly_assets.warehouse.motherduck.warehouse.warehouse import MotherDuckWarehouse
+from anomaly_assets.warehouse.motherduck.warehouse import MotherDuckWarehouse
+from anomaly_assets.warehouse.provenance import note_snapshot, provenance
 from anomaly_assets.warehouse.publication import (
     Differences,
     Publication,
     checked_content,
     differences,
 )
-from anomaly_assets.warehouse.provenance import note_snapshot, provenance
-from anomaly_assets.tables.ddl import ensure_tables, row_counts
-from anomaly_assets.tables.source_datasets import published_marks, read_consents
 
 
 def publish_clone(

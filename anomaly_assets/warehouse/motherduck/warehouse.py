@@ -19,11 +19,11 @@ from pathlib import Path
 import duckdb
 from filelock import FileLock, Timeout
 
+from anomaly_assets.errors import WarehouseBusyError, WarehouseError
+from anomaly_assets.locations import MotherDuckLocation
 from anomaly_assets.settings import motherduck_token
 from anomaly_assets.warehouse.base import Log, RemoteWarehouse
-from anomaly_assets.errors import WarehouseBusyError, WarehouseError
 from anomaly_assets.warehouse.extensions import load_extensions
-from anomaly_assets.locations import MotherDuckLocation
 
 PUBLISHED_SUFFIX = "_published"
 """What people open is called like the warehouse, with this after it."""

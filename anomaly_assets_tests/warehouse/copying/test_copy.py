@@ -9,14 +9,14 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.catalogue.dlt_source import load
+from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.errors import WarehouseError
+from anomaly_assets.tables.tensor_shape import record_spec
 from anomaly_assets.warehouse.copying import copy as copying
 from anomaly_assets.warehouse.copying.copy import CopyError, copy_database
 from anomaly_assets.warehouse.publish import publish
 from anomaly_assets.warehouse.removal import forget
-from anomaly_assets.tables.tensor_shape import record_spec
 from anomaly_assets_tests.disk import record_calls
 from anomaly_assets_tests.faults.content import read_content
 from anomaly_assets_tests.warehouse.project import SPEC, Project

@@ -11,6 +11,7 @@ from typing import Any
 import duckdb
 import pytest
 
+from anomaly_assets.locations import LakeLocation, parse_location
 from anomaly_assets.warehouse.lake.connect import (
     PUBLISHED_VERSIONS,
     attach_lake,
@@ -18,7 +19,6 @@ from anomaly_assets.warehouse.lake.connect import (
     start_for_lakes,
 )
 from anomaly_assets.warehouse.lake.warehouse import LakeWarehouse
-from anomaly_assets.locations import LakeLocation, parse_location
 from anomaly_assets_tests.assets.environment import Environment
 from anomaly_assets_tests.faults.content import Content, content_of
 from anomaly_assets_tests.warehouse.lake.postgres import Postgres

@@ -12,8 +12,8 @@ from types import ModuleType
 import duckdb
 import pytest
 
-from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.catalogue.dlt_source import load
+from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.warehouse.__main__ import main
 from anomaly_assets.warehouse.copying import copy as copying
 from anomaly_assets.warehouse.copying import destination

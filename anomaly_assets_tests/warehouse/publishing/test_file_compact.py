@@ -9,10 +9,10 @@ from typing import Any
 import duckdb
 import pytest
 
-from anomaly_assets.warehouse.file import duckdb_settings as instance
-from anomaly_assets.warehouse.publish import differences, publish
 from anomaly_assets.warehouse.file import compact
+from anomaly_assets.warehouse.file import duckdb_settings as instance
 from anomaly_assets.warehouse.file import publish as publishing
+from anomaly_assets.warehouse.publish import differences, publish
 from anomaly_assets_tests.warehouse.project import SPEC, Project
 
 COLUMNS = """

@@ -7,8 +7,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 import anomaly_assets
-from anomaly_assets.warehouse.publish import publish
 from anomaly_assets.warehouse.provenance import code_version, provenance
+from anomaly_assets.warehouse.publish import publish
 from anomaly_assets_tests.warehouse.project import SPEC, Project
 
 

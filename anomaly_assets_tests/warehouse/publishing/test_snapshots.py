@@ -13,7 +13,6 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from anomaly_assets.warehouse.publish import Publication, publish
 from anomaly_assets.warehouse.file import keep as keeping
 from anomaly_assets.warehouse.file.snapshots import (
     SnapshotDifference,
@@ -23,6 +22,7 @@ from anomaly_assets.warehouse.file.snapshots import (
     kept_paths,
     list_snapshots,
 )
+from anomaly_assets.warehouse.publish import Publication, publish
 from anomaly_assets_tests.warehouse.project import SPEC, Project, mask, noise
 
 CHANGE = "UPDATE image_tensors SET run_id = '{}'"

@@ -10,13 +10,13 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from anomaly_assets.reader import list_snapshots, open_samples
 from anomaly_assets.errors import WarehouseBusyError, WarehouseError
-from anomaly_assets.warehouse.file.warehouse import FileWarehouse
-from anomaly_assets.warehouse.publish import PublishRefusedError, publish
+from anomaly_assets.reader import list_snapshots, open_samples
+from anomaly_assets.tables.ddl import ensure_tables
 from anomaly_assets.warehouse.file import publish as publishing
 from anomaly_assets.warehouse.file.target import target_lock
-from anomaly_assets.tables.ddl import ensure_tables
+from anomaly_assets.warehouse.file.warehouse import FileWarehouse
+from anomaly_assets.warehouse.publish import PublishRefusedError, publish
 from anomaly_assets_tests.warehouse.project import SPEC, Project
 
 CHANGE = "UPDATE image_tensors SET run_id = '{}'"

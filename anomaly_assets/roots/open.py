@@ -1,0 +1,92 @@
+"""Open a root by its location; the only module that names every kind of root."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from urllib.parse import unquote
+
+from anomaly_assets.datasets import SourceDataset
+from anomaly_assets.datasets.names import shown
+from anomaly_assets.locations import is_file, shown_scheme
+from anomaly_assets.roots.archive import LocalArchive, ZipRoot
+from anomaly_assets.roots.base import Root, RootError
+from anomaly_assets.roots.folder import FolderRoot
+
+_UNPACK_FIRST = (".tar", ".tgz", ".tar.gz", ".tar.xz", ".tar.bz2", ".7z", ".rar")
+
+
+def open_root(location: str) -> Root:
+    """Open the root at `location`.
+
+    Args:
+        location: A folder, a `.zip` file, or an fsspec URL of either.
+
+    Raises:
+        RootError: The location is of a kind that cannot be read, or does not exist.
+    """
+    if _is_remote(location):
+        # Lazy: fsspec and tenacity would slow down every import of the definitions.
+        from anomaly_assets.roots.retries import safe_address
+        from anomaly_assets.roots.store import open_store
+
+        _refuse_other_archives(safe_address(location))
+        return open_store(location)
+    path = _local_path(location)
+    if path.is_dir():
+        return FolderRoot(path)
+    if not path.exists():
+        if not is_file(location):  # it was meant to be an address, which may hold a password
+            raise RootError(
+                f"{shown_scheme(location)}: this is neither a path that exists nor an address. An address "
+                "has two slashes, such as s3://bucket/prefix or https://host/folder/."
+            )
+        _refuse_other_archives(shown(path))
+        raise RootError(f"{shown(path)} does not exist.")
+    _refuse_other_archives(shown(path))
+    if path.suffix.lower() == ".zip":
+        return ZipRoot(LocalArchive(str(path)))
+    raise RootError(f"{shown(path)} is neither a folder nor a .zip archive.")
+
+
+def _local_path(location: str) -> Path:
+    if location[:7].lower() == "file://":
+        location = unquote(re.sub("^localhost/", "/", location[7:]), errors="surrogateescape")
+    return Path(os.path.abspath(Path(location).expanduser()))
+
+
+def refuse_bad_root(dataset: SourceDataset, location: str) -> None:
+    """Refuse at once what can be known to be no root without asking a store.
+
+    Raises:
+        RootError: A path on this machine that is not there, or of a kind that cannot be read.
+    """
+    if _is_remote(location):
+        return
+    try:
+        open_root(location)
+    except RootError as error:
+        raise root_error(dataset, error, "Nothing was changed. ") from error
+
+
+def root_error(dataset: SourceDataset, error: RootError, consequence: str = "") -> RootError:
+    """What is wrong with the root of a source dataset, and which variable names it."""
+    return RootError(
+        f"{dataset.title} ({dataset.root_variable}): {error} {consequence}To leave this dataset out, set "
+        f"{dataset.root_variable} to the empty string."
+    )
+
+
+def _is_remote(location: str) -> bool:
+    """Return whether a location is an address; `://` further on is part of a path."""
+    scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", location)
+    return scheme is not None and scheme[1].lower() != "file"
+
+
+def _refuse_other_archives(address: str) -> None:
+    if address.lower().endswith(_UNPACK_FIRST):
+        raise RootError(
+            f"{address} is an archive that cannot be read in place: unpack it and give the folder, "
+            "or repack it as .zip."
+        )
