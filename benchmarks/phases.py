@@ -23,7 +23,7 @@ from anomaly_assets.catalogue.dlt_source import load
 from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.decoding import png as decoder
 from anomaly_assets.decoding.build import build_tensors
-from anomaly_assets.decoding.workers import open_compute
+from anomaly_assets.decoding.open import open_compute
 from anomaly_assets.roots.open import open_root
 from anomaly_assets.tables import checks
 from anomaly_assets.tables.ddl import comment_on_catalogue, ensure_tables, refresh

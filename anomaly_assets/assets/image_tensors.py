@@ -70,7 +70,7 @@ def image_tensors(
     are materialized.
     """
     from anomaly_assets.decoding.build import build_tensors
-    from anomaly_assets.decoding.workers import open_compute
+    from anomaly_assets.decoding.open import open_compute
 
     settings, spec = warehouse.settings, warehouse.tensor_spec
     roots = _opened_roots(settings, context.log.warning)

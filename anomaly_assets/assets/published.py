@@ -11,8 +11,7 @@ from anomaly_assets.assets.reports import materialized, row_metadata, table
 from anomaly_assets.assets.resources import WarehouseResource
 from anomaly_assets.assets.specs import FRESHNESS, OWNERS, code_references
 from anomaly_assets.datasets import SOURCE_DATASETS
-from anomaly_assets.tables.row_changes import changes_to_publish
-from anomaly_assets.warehouse.publish import publish, size_of_copy
+from anomaly_assets.warehouse.publish import changes_to_publish, publish, size_of_copy
 
 _UPSTREAM: list[str | dg.AssetKey] = [
     "samples",

@@ -14,12 +14,11 @@ from typing import Any
 
 import duckdb
 
-from anomaly_assets.locations import is_file
 from anomaly_assets.warehouse.file.pinned_file import OpenFile
 from anomaly_assets.warehouse.file.snapshots import open_snapshot
 from anomaly_assets.warehouse.open_published import DatabaseError, Opened, explained, open_file
 
-__all__ = ["Database", "DatabaseError", "connect", "explained"]
+__all__ = ["Database", "DatabaseError", "explained"]
 
 _NEWEST_SNAPSHOT = "SELECT snapshot_id FROM snapshots ORDER BY published_at DESC LIMIT 1"
 
@@ -32,27 +31,6 @@ machine's memory, in each worker."""
 
 _inherited: list[Opened] = []
 """Connections of the parent of a forked process: using them, or ending them, would hang."""
-
-
-def connect(location: str, *, snapshot: str | None = None) -> duckdb.DuckDBPyConnection:
-    """Open a published database read-only, with its tables in the current catalogue.
-
-    Args:
-        location: Path of a DuckDB file, `ducklake:postgres:…` or `md:NAME`.
-        snapshot: Id of the snapshot to open instead of the newest, or the beginning of one.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        LookupError: There is no such snapshot; the message names those that exist.
-        DatabaseError: It is no published database, or cannot be read.
-    """
-    if not is_file(location):
-        from anomaly_assets.reader.pixels.lake import connect_remote
-
-        return connect_remote(location, snapshot=snapshot)[0].connection
-    if snapshot is None:
-        return open_file(Path(location)).connection
-    return open_snapshot(location, snapshot)[1].connection
 
 
 class Database:

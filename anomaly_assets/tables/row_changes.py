@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import duckdb
-
-from anomaly_assets.tables.ddl import upstream_needed
-from anomaly_assets.warehouse.base import Warehouse
-from anomaly_assets.warehouse.publish import opened_publication
 
 KEY_COLUMNS: Mapping[str, int] = {
     "dataset_summary": 5,
@@ -63,36 +57,3 @@ def compare(before: Rows, after: Rows) -> RowChanges:
         removed=len(before) - len(both),
         unchanged=unchanged,
     )
-
-
-def changes_to_publish(warehouse: Warehouse, target: Path) -> RowChanges:
-    """What publishing will do to the rows of `samples` in the published database.
-
-    Nothing is read of the pixels: they follow from the hash of the file, its mask and the transform.
-    """
-    before: Rows = {}
-    # One that cannot be read is replaced.
-    with suppress(duckdb.Error), opened_publication(warehouse, target) as published:
-        before = _samples(published) if published else {}
-    with warehouse.connect() as connection, upstream_needed():
-        return compare(before, _samples(connection))
-
-
-def _samples(connection: duckdb.DuckDBPyConnection) -> Rows:
-    return {image_id: rest for image_id, *rest in connection.execute(_SAMPLES).fetchall()}
-
-
-_SAMPLES = """
-SELECT
-    image_id,
-    tensors.content_sha256,
-    tensors.transform,
-    tensors.mask_file_version,
-    images.label,
-    images.split,
-    images.category,
-    images.defect_type,
-    images.source_uri
-FROM images
-JOIN image_tensors AS tensors USING (image_id)
-"""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import duckdb
 
 from anomaly_assets.atomic import newest_unfinished
-from anomaly_assets.tables.ddl import ensure_tables
+from anomaly_assets.tables.ddl import ensure_tables, upstream_needed
+from anomaly_assets.tables.row_changes import RowChanges, Rows, compare
 from anomaly_assets.tensor_spec import TensorSpec
 from anomaly_assets.warehouse.base import Warehouse
 from anomaly_assets.warehouse.file.copy_file import copied_bytes
@@ -25,6 +26,7 @@ from anomaly_assets.warehouse.publication import Differences, Publication, Publi
 __all__ = [
     "Publication",
     "PublishRefusedError",
+    "changes_to_publish",
     "differences",
     "opened_publication",
     "pictures_folder",
@@ -147,5 +149,38 @@ def size_of_copy(warehouse: Warehouse, target: Path) -> tuple[Callable[[], int],
     return (lambda: _megabytes(newest_unfinished(target))), max(1, _megabytes(warehouse.path))
 
 
+def changes_to_publish(warehouse: Warehouse, target: Path) -> RowChanges:
+    """What publishing will do to the rows of `samples` in the published database.
+
+    Nothing is read of the pixels: they follow from the hash of the file, its mask and the transform.
+    """
+    before: Rows = {}
+    # One that cannot be read is replaced.
+    with suppress(duckdb.Error), opened_publication(warehouse, target) as published:
+        before = _samples(published) if published else {}
+    with warehouse.connect() as connection, upstream_needed():
+        return compare(before, _samples(connection))
+
+
+def _samples(connection: duckdb.DuckDBPyConnection) -> Rows:
+    return {image_id: rest for image_id, *rest in connection.execute(_SAMPLES).fetchall()}
+
+
 def _megabytes(path: Path | None) -> int:
     return 0 if path is None else copied_bytes(path) // 1_000_000
+
+
+_SAMPLES = """
+SELECT
+    image_id,
+    tensors.content_sha256,
+    tensors.transform,
+    tensors.mask_file_version,
+    images.label,
+    images.split,
+    images.category,
+    images.defect_type,
+    images.source_uri
+FROM images
+JOIN image_tensors AS tensors USING (image_id)
+"""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from anomaly_assets.decoding.build import BuildReport
-from anomaly_assets.decoding.workers import open_compute
+from anomaly_assets.decoding.open import open_compute
 from anomaly_assets_tests.dask.cluster import Cluster, running_cluster
 from anomaly_assets_tests.warehouse.project import SPEC, Project
 

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from anomaly_assets.decoding import dask as cluster_module
-from anomaly_assets.decoding.workers import ComputeError, open_compute
+from anomaly_assets.decoding.open import open_compute
+from anomaly_assets.decoding.workers import ComputeError
 from anomaly_assets_tests.dask.building import (
     IMAGES,
     PRELOAD,

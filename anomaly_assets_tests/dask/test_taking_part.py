@@ -18,8 +18,9 @@ import anomaly_assets
 from anomaly_assets.decoding import dask as cluster_module
 from anomaly_assets.decoding.build import TooManyUnreadableError
 from anomaly_assets.decoding.dask import decode_on_worker
+from anomaly_assets.decoding.open import open_compute
 from anomaly_assets.decoding.versions import what_decides_pixels
-from anomaly_assets.decoding.workers import ComputeError, open_compute
+from anomaly_assets.decoding.workers import ComputeError
 from anomaly_assets_tests.dask.building import (
     Content,
     build_on,

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from anomaly_assets.reader import DatabaseError, open_samples
-from anomaly_assets.reader.database import connect
+from anomaly_assets.reader.database import Database
 from anomaly_assets_tests.reader.published import IMAGE_IDS, publish_again
 from anomaly_assets_tests.warehouse.project import Project, noise
 
@@ -78,7 +78,7 @@ def test_a_place_that_cannot_be_reached_says_what_is_missing(
 
 
 def test_the_connection_stands_where_the_tables_are_and_is_read_only(database: Path) -> None:
-    with connect(str(database)) as connection:
+    with Database(str(database)).cursor() as connection:
         assert connection.execute("SELECT count(*) FROM samples").fetchall() == [(14,)]
         with pytest.raises(duckdb.InvalidInputException, match="read-only"):
             connection.execute("DELETE FROM image_tensors")

@@ -12,7 +12,7 @@ from anomaly_assets.catalogue.dlt_source import load
 from anomaly_assets.catalogue.reconcile import Reconciliation
 from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.decoding.build import BuildReport, build_tensors
-from anomaly_assets.decoding.workers import open_compute
+from anomaly_assets.decoding.open import open_compute
 from anomaly_assets.roots.open import open_root
 from anomaly_assets.tables.ddl import ensure_tables, refresh
 from anomaly_assets.tensor_spec import TensorSpec

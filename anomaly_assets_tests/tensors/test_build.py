@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from anomaly_assets.decoding import workers as compute
+from anomaly_assets.decoding import open as compute
 from anomaly_assets.decoding.build import BuildReport, TooManyUnreadableError
 from anomaly_assets.decoding.transform import decode_image, decode_mask
 from anomaly_assets.roots.open import open_root

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from anomaly_assets.decoding import build
-from anomaly_assets.decoding import workers as compute
+from anomaly_assets.decoding import open as compute
 from anomaly_assets.decoding.batch import StaleImage, decode_batch
 from anomaly_assets.decoding.build import Progress
 from anomaly_assets.roots.open import open_root

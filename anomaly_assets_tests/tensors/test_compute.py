@@ -7,8 +7,9 @@ import sys
 import pytest
 
 from anomaly_assets.decoding.dask import _batches, decode_on_worker
+from anomaly_assets.decoding.open import open_compute
 from anomaly_assets.decoding.versions import how_it_differs, what_decides_pixels
-from anomaly_assets.decoding.workers import ComputeError, open_compute
+from anomaly_assets.decoding.workers import ComputeError
 from anomaly_assets.tensor_spec import TensorSpec
 
 

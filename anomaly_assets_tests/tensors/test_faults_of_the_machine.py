@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from anomaly_assets.decoding import batch as decode
+from anomaly_assets.decoding import open as compute
 from anomaly_assets.decoding import png as decoder
 from anomaly_assets.decoding import transform
-from anomaly_assets.decoding import workers as compute
 from anomaly_assets.decoding.batch import DecodingError
 from anomaly_assets.decoding.transform import (
     DecodedImage,

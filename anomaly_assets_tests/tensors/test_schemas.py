@@ -39,7 +39,7 @@ def test_table_has_the_documented_columns_and_types(
 
 
 def test_batches_divide_transactions_so_that_none_is_split_between_two() -> None:
-    from anomaly_assets.decoding.workers import BATCH_IMAGES
+    from anomaly_assets.decoding.open import BATCH_IMAGES
     from anomaly_assets.warehouse.base import ROW_GROUP_SIZE
 
     assert ROW_GROUP_SIZE % BATCH_IMAGES == 0

@@ -14,7 +14,7 @@ from PIL import Image
 
 from anomaly_assets.catalogue.listing import list_catalog
 from anomaly_assets.datasets import SOURCE_DATASETS
-from anomaly_assets.decoding import workers as compute
+from anomaly_assets.decoding import open as compute
 from anomaly_assets.decoding.build import BuildReport, build_tensors
 from anomaly_assets.decoding.transform import UInt8Array
 from anomaly_assets.decoding.workers import Compute

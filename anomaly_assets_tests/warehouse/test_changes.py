@@ -8,11 +8,10 @@ from anomaly_assets.tables.row_changes import (
     KEY_COLUMNS,
     RowChanges,
     Rows,
-    changes_to_publish,
     compare,
     keyed_rows,
 )
-from anomaly_assets.warehouse.publish import publish
+from anomaly_assets.warehouse.publish import changes_to_publish, publish
 from anomaly_assets_tests.warehouse.project import SPEC, Project
 
 

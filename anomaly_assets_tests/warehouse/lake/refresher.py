@@ -51,7 +51,7 @@ def refresher(job: str, *, rows: int | None = None, **variables: str) -> Refresh
 
 def main() -> None:
     """Run the job and tell how it went."""
-    from anomaly_assets.decoding import workers as compute
+    from anomaly_assets.decoding import open as compute
     from anomaly_assets.warehouse.file import duckdb_settings as instance
     from anomaly_assets_tests.assets.runs import run_job
 

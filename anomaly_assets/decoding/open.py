@@ -1,0 +1,57 @@
+"""Choose where decoding runs: threads of this process, or the workers of a Dask cluster (`dask.py`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
+
+from anomaly_assets.decoding.workers import Compute
+from anomaly_assets.roots.base import Root
+from anomaly_assets.tensor_spec import TensorSpec
+
+THREADS = "threads"
+
+BATCH_IMAGES = 8
+"""Images per task of a thread: few, so that all threads finish at about the same time."""
+
+BATCHES_PER_WORKER = 4
+"""Tasks in flight or waiting to be written: workers go on while a transaction is committed."""
+
+
+def open_compute(
+    location: str,
+    roots: Mapping[str, Root],
+    spec: TensorSpec,
+    *,
+    workers: int,
+    patience_seconds: float = 600.0,
+) -> AbstractContextManager[Compute]:
+    """Make ready what decodes, and end it afterwards; a cluster itself goes on.
+
+    Args:
+        location: `threads`, or `dask://HOST:PORT` of a Dask scheduler.
+        roots: Source dataset to its root, which every worker of a cluster has to reach.
+        spec: Shape of the tensors.
+        workers: Number of threads; a cluster has as many as it has.
+        patience_seconds: How long to wait for one task of a cluster.
+
+    Raises:
+        ComputeError: The cluster cannot be reached, has no workers, or one that cannot take part; or it
+            goes away later.
+    """
+    if location == THREADS:
+        return _threads(workers)
+    from anomaly_assets.decoding.dask import on_cluster  # lazy: dask is an extra
+
+    return on_cluster(location, roots, spec, patience_seconds)
+
+
+@contextmanager
+def _threads(workers: int) -> Iterator[Compute]:
+    """A pool that drops what has not begun when the build fails."""
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
+    try:
+        yield Compute(pool, BATCH_IMAGES, BATCHES_PER_WORKER * workers, retries_alone=True)
+    finally:
+        pool.shutdown(cancel_futures=True)
