@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 
-from anomaly_assets.decoding.workers import Compute
+from anomaly_assets.decoding.workers import BATCHES_PER_WORKER, Compute
 from anomaly_assets.roots.base import Root
 from anomaly_assets.tensor_spec import TensorSpec
 
@@ -14,9 +14,6 @@ THREADS = "threads"
 
 BATCH_IMAGES = 8
 """Images per task of a thread: few, so that all threads finish at about the same time."""
-
-BATCHES_PER_WORKER = 4
-"""Tasks in flight or waiting to be written: workers go on while a transaction is committed."""
 
 
 def open_compute(

@@ -18,6 +18,10 @@ from anomaly_assets.tensor_spec import TensorSpec
 Task = Callable[[Sequence[StaleImage], Mapping[str, Root], TensorSpec], DecodedBatch]
 
 
+BATCHES_PER_WORKER = 4
+"""Tasks in flight or waiting to be written: workers go on while a transaction is committed."""
+
+
 class ComputeError(AnomalyAssetsError, RuntimeError):
     """The cluster cannot decode; the message says why and what to do. What was written stays."""
 
