@@ -12,7 +12,6 @@ from PIL import Image
 
 from anomaly_assets.tensor_spec import TensorSpec
 from anomaly_assets.warehouse.file.warehouse import FileWarehouse
-from anomaly_assets.warehouse.publish import publish
 from benchmarks import straightforward
 from benchmarks.bench import (
     Bench,
@@ -162,7 +161,7 @@ def publishing(bench: Bench) -> Ratios:
     warehouse, target = FileWarehouse(folder / "warehouse.duckdb"), folder / "again.duckdb"
     for _ in range(bench.pairs):
         target.unlink(missing_ok=True)
-        ours = seconds(lambda: publish(warehouse, target, TensorSpec()))
+        ours = seconds(lambda: warehouse.publish(target, TensorSpec()))
         copy = folder / "copy"
         copy.unlink(missing_ok=True)
         command = ["cp", str(target), str(copy)]

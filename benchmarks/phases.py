@@ -29,7 +29,6 @@ from anomaly_assets.tables import checks
 from anomaly_assets.tables.ddl import comment_on_catalogue, ensure_tables, refresh
 from anomaly_assets.tensor_spec import TensorSpec
 from anomaly_assets.warehouse.file.warehouse import FileWarehouse
-from anomaly_assets.warehouse.publish import publish
 from benchmarks.trees import Tree
 
 SUMMARIES = (
@@ -98,7 +97,7 @@ def refresh_everything(
             _check(warehouse, spec)
         if published is not None:
             with phase("publishing"):
-                publish(warehouse, published, spec)
+                warehouse.publish(published, spec)
     return spent
 
 

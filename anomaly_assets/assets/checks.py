@@ -21,7 +21,6 @@ from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.tables import checks as quality
 from anomaly_assets.tables.ddl import ensure_tables
 from anomaly_assets.warehouse.base import interrupted_queries
-from anomaly_assets.warehouse.publish import differences
 
 _MOST_BYTES = bytes_within(24_000)
 """Of one failed check, so that those of one asset stay below a materialization's limit together."""
@@ -66,7 +65,7 @@ def asset_checks(
 )
 def published_counts(warehouse: WarehouseResource) -> dg.AssetCheckResult:
     """Compare the published database with the warehouse, table by table."""
-    differing = differences(warehouse.warehouse, warehouse.settings.database)
+    differing = warehouse.warehouse.differences(warehouse.settings.database)
     finding = quality.Finding(len(differing), differing)
     return _result(dg.AssetKey("published_database"), quality.PUBLISHED_CHECK, finding)
 

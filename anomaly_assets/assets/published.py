@@ -11,7 +11,6 @@ from anomaly_assets.assets.reports import materialized, row_metadata, table
 from anomaly_assets.assets.resources import WarehouseResource
 from anomaly_assets.assets.specs import FRESHNESS, OWNERS, code_references
 from anomaly_assets.datasets import SOURCE_DATASETS
-from anomaly_assets.warehouse.publish import changes_to_publish, publish, size_of_copy
 
 _UPSTREAM: list[str | dg.AssetKey] = [
     "samples",
@@ -64,13 +63,12 @@ def published_database(
 ) -> dg.MaterializeResult:
     """Write a snapshot of the warehouse, unless its content is already published."""
     settings = warehouse.settings
-    changes = changes_to_publish(warehouse.warehouse, settings.database)
+    changes = warehouse.warehouse.changes_to_publish(settings.database)
     started = time.monotonic()
-    copied = size_of_copy(warehouse.warehouse, settings.database)
+    copied = warehouse.warehouse.copy_progress(settings.database)
     progress = Progress(context.log.info, "MB of the snapshot written")
     with watched(progress, *copied) if copied else nullcontext():
-        published = publish(
-            warehouse.warehouse,
+        published = warehouse.warehouse.publish(
             settings.database,
             warehouse.tensor_spec,
             run_id=context.run.run_id,

@@ -26,7 +26,6 @@ from anomaly_assets.tensor_spec import TensorSpec
 from anomaly_assets.version import code_version
 from anomaly_assets.warehouse.base import Warehouse
 from anomaly_assets.warehouse.open import open_warehouse
-from anomaly_assets.warehouse.publish import pictures_folder
 
 
 class WarehouseResource(dg.ConfigurableResource):
@@ -132,7 +131,7 @@ class WarehouseResource(dg.ConfigurableResource):
     def pictures_folder(self) -> Path:
         """The folder for contact sheets; asked of the published database once in a run."""
         if self._pictures_folder is None:
-            self._pictures_folder = pictures_folder(self.warehouse, self._settings.database)
+            self._pictures_folder = self.warehouse.pictures_folder(self._settings.database)
         return self._pictures_folder
 
     @property

@@ -13,8 +13,6 @@ from anomaly_assets.errors import WarehouseBusyError, WarehouseError
 from anomaly_assets.locations import LocationError
 from anomaly_assets.settings import Settings, SettingsError
 from anomaly_assets.warehouse.copying.copy import CopyError, copy_database
-from anomaly_assets.warehouse.lake.expire import expire_versions
-from anomaly_assets.warehouse.lake.warehouse import LakeWarehouse
 from anomaly_assets.warehouse.open import open_warehouse
 
 
@@ -71,9 +69,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _expire(location: str, keep: int, settings: Settings) -> int:
     warehouse = open_warehouse(location, settings.lock_wait_seconds)
-    if not isinstance(warehouse, LakeWarehouse):
-        raise LocationError(f"{warehouse.name}: only a lake has versions that can expire.")
-    done = expire_versions(warehouse, keep)
+    done = warehouse.expire(keep)
     print(
         f"{done.publications} publications can be opened no more; {done.versions} versions forgotten, "
         f"{done.files} files removed (those of forgotten versions a day later)"

@@ -1,18 +1,25 @@
-"""What every warehouse can do, wherever it lies: a file, a lake, or MotherDuck.
+"""What every kind of warehouse can do; each kind is a folder beside this file.
 
-A file lets one run in at a time, so there every lock is the same one. A lake and MotherDuck let several
-runs write at once, and have three: what a run needs says which it takes (docs/decisions/0008).
+A file admits one run at a time, so all its locks are one. A remote warehouse admits several runs, and has
+three locks (docs/decisions/0008): one per source dataset, one for a transaction on shared tables, and one
+for summaries and publishing.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
+
+from anomaly_assets.errors import WarehouseError
+from anomaly_assets.tables.ddl import upstream_needed
+from anomaly_assets.tables.row_changes import RowChanges, Rows, compare
+from anomaly_assets.tensor_spec import TensorSpec
+from anomaly_assets.warehouse.publication import Differences, Publication
 
 CATALOG = "warehouse"
 """Name under which the working database is attached."""
@@ -145,6 +152,97 @@ class Warehouse(ABC):
         with self.locked():
             yield
 
+    @abstractmethod
+    def publish(
+        self,
+        target: Path,
+        spec: TensorSpec,
+        *,
+        run_id: str | None = None,
+        keep_snapshots: int = 0,
+        adopt: bool = False,
+        allow_shrink: bool = False,
+    ) -> Publication:
+        """Publish what the warehouse holds, unless the same content is published already.
+
+        Args:
+            target: The published file; a remote warehouse publishes in its own place and ignores it.
+            spec: Shape that all tensors must have.
+            run_id: Recorded with the snapshot.
+            keep_snapshots: How many older published files stay beside the target.
+            adopt: Replace a target that this warehouse does not own, and own it from then on.
+            allow_shrink: Accept fewer than 80 % of the samples that were published before, and record
+                that.
+
+        Raises:
+            PublishRefusedError: A blocking check fails, the target belongs to something else, or a source
+                dataset would lose more than a fifth of its samples.
+            WarehouseError: The assets upstream were never materialized.
+            OSError: The snapshot cannot be written, for instance because the disk is full; the target is
+                as it was.
+        """
+
+    @abstractmethod
+    def differences(self, target: Path) -> Differences:
+        """Return the tables whose row counts differ between the warehouse and what is published."""
+
+    @abstractmethod
+    def open_published(
+        self, target: Path
+    ) -> AbstractContextManager[duckdb.DuckDBPyConnection | None]:
+        """Open what is published, read-only; None where nothing is, or where that would be expensive."""
+
+    def changes_to_publish(self, target: Path) -> RowChanges:
+        """Return what publishing will do to the rows of `samples` in the published database.
+
+        No pixels are read: they follow from the hash of the file, its mask and the transform.
+        """
+        before: Rows = {}
+        # One that cannot be read is replaced.
+        with suppress(duckdb.Error), self.open_published(target) as published:
+            before = _samples(published) if published else {}
+        with self.connect() as connection, upstream_needed():
+            return compare(before, _samples(connection))
+
+    def pictures_folder(self, target: Path) -> Path:
+        """Return the folder for contact sheets: beside the published database."""
+        return target.absolute().parent / "contact_sheets"
+
+    def copy_progress(self, target: Path) -> tuple[Callable[[], int], int] | None:
+        """Return a function for the MB copied so far, and the total; None if publishing does not copy."""
+        return None
+
+    @abstractmethod
+    def release_copy(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Let people open a copy that is complete; see `copying`."""
+
+    def expire(self, keep: int) -> Expired:
+        """Give back the space of old versions; readers of what stays published notice nothing.
+
+        Args:
+            keep: Publications to keep beside the newest.
+
+        Raises:
+            WarehouseError: This kind of warehouse keeps no versions.
+            ValueError: `keep` is negative.
+        """
+        raise WarehouseError(f"{self.name}: only a lake has versions that can expire.")
+
+
+@dataclass(frozen=True)
+class Expired:
+    """What was given back.
+
+    Attributes:
+        publications: Publications that can no longer be opened.
+        versions: Versions that were forgotten.
+        files: Files that were removed.
+    """
+
+    publications: int
+    versions: int
+    files: int
+
 
 class RemoteWarehouse(Warehouse):
     """A warehouse elsewhere: a run starts one DuckDB that has it attached, and everybody shares that."""
@@ -202,3 +300,23 @@ def interrupted_queries(connection: duckdb.DuckDBPyConnection) -> Iterator[None]
             connection.interrupt()
             raise KeyboardInterrupt("A query was interrupted.") from error
         raise
+
+
+def _samples(connection: duckdb.DuckDBPyConnection) -> Rows:
+    return {image_id: rest for image_id, *rest in connection.execute(_SAMPLES).fetchall()}
+
+
+_SAMPLES = """
+SELECT
+    image_id,
+    tensors.content_sha256,
+    tensors.transform,
+    tensors.mask_file_version,
+    images.label,
+    images.split,
+    images.category,
+    images.defect_type,
+    images.source_uri
+FROM images
+JOIN image_tensors AS tensors USING (image_id)
+"""

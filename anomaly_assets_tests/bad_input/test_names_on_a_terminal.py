@@ -19,7 +19,6 @@ from anomaly_assets.reader import open_samples
 from anomaly_assets.roots.base import FileUnreadableError, RootError
 from anomaly_assets.roots.open import open_root
 from anomaly_assets.warehouse.publication import PublishRefusedError
-from anomaly_assets.warehouse.publish import publish
 from anomaly_assets_tests.assets.environment import Environment
 from anomaly_assets_tests.assets.runs import offenders, run_job
 from anomaly_assets_tests.assets.trees import write_image, write_mask
@@ -181,14 +180,14 @@ def test_an_image_that_stands_in_the_way_of_publishing(project: Project) -> None
     load(MVTEC, str(project.folder / "mvtec_ad"), project.warehouse)
     project.refresh_all()
     target = project.folder / "anomaly.duckdb"
-    message = refusal(PublishRefusedError, lambda: publish(project.warehouse, target, SPEC))
+    message = refusal(PublishRefusedError, lambda: project.warehouse.publish(target, SPEC))
     assert f"first mvtec_ad/{PLAIN}/test/{PLAIN}/{PLAIN}.png" in message
 
 
 def test_what_a_reader_is_told(project: Project) -> None:
     load_all(project)
     target = project.folder / "anomaly.duckdb"
-    publish(project.warehouse, target, SPEC)
+    project.warehouse.publish(target, SPEC)
     message = refusal(LookupError, lambda: open_samples(target, category="x"))
     assert f"Categories: mvtec_ad: {PLAIN}." in message
     with open_samples(target) as samples:

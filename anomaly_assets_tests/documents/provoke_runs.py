@@ -24,7 +24,6 @@ from anomaly_assets.assets.interrupts import hearing_interrupts
 from anomaly_assets.tables.ddl import refresh
 from anomaly_assets.tensor_spec import TensorSpec
 from anomaly_assets.warehouse.file.warehouse import FileWarehouse
-from anomaly_assets.warehouse.publish import publish
 from anomaly_assets_tests.documents.scene import PROJECT, Ended, Scene, saying
 from anomaly_assets_tests.warehouse.project import SPEC
 
@@ -194,14 +193,14 @@ def _(scene: Scene) -> object:
 
 @saying("Nothing was published, because blocking")
 def _(scene: Scene) -> object:
-    return publish(scene.project.warehouse, scene.folder / "new.duckdb", TensorSpec(16, 16, 3))
+    return scene.project.warehouse.publish(scene.folder / "new.duckdb", TensorSpec(16, 16, 3))
 
 
 @saying("Nothing was published: …")
 def _(scene: Scene) -> object:
     published = scene.published
     scene.project.rows("UPDATE identity SET warehouse_id = 'another'")
-    return publish(scene.project.warehouse, published, SPEC)
+    return scene.project.warehouse.publish(published, SPEC)
 
 
 @saying("Nothing was published, because samples")
@@ -209,7 +208,7 @@ def _(scene: Scene) -> object:
     published = scene.published
     for table in ("mvtec_ad.images", "image_tensors"):
         scene.project.rows(f"DELETE FROM {table} WHERE image_id LIKE 'mvtec_ad/carpet/%'")
-    return publish(scene.project.warehouse, published, SPEC)
+    return scene.project.warehouse.publish(published, SPEC)
 
 
 @saying("Asset check 'counts_equal_the_official_ones'")

@@ -12,7 +12,6 @@ import pytest
 
 from anomaly_assets.catalogue.reconcile import reconcile
 from anomaly_assets.datasets import SOURCE_DATASETS
-from anomaly_assets.warehouse.publish import publish
 from anomaly_assets_tests.documents.checkout import Checkout
 from anomaly_assets_tests.warehouse.project import SPEC, Project
 
@@ -39,7 +38,7 @@ class Scene:
     def published(self) -> Path:
         path = self.folder / "anomaly.duckdb"
         if not path.exists():
-            publish(self.project.warehouse, path, SPEC)
+            self.project.warehouse.publish(path, SPEC)
         return path
 
     def reconcile(self, root: object, categories: Sequence[str] = ()) -> object:

@@ -13,7 +13,6 @@ import numpy.typing as npt
 from PIL import Image
 
 from anomaly_assets.tensor_spec import TensorSpec
-from anomaly_assets.warehouse.publish import publish
 from anomaly_assets_tests.warehouse.project import SPEC, Project, mask, noise
 
 WITHOUT_MASK = "mvtec_ad/bottle/test/crack/001.png"
@@ -65,7 +64,7 @@ def publish_project(project: Project, spec: TensorSpec = SPEC) -> Path:
     project.build(spec)
     project.refresh_all()
     database = project.folder / "anomaly.duckdb"
-    publish(project.warehouse, database, spec)
+    project.warehouse.publish(database, spec)
     return database
 
 

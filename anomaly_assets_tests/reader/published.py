@@ -9,7 +9,6 @@ import duckdb
 from anomaly_assets.catalogue.dlt_source import load
 from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.tables.ddl import sql_text
-from anomaly_assets.warehouse.publish import publish
 from anomaly_assets_tests.warehouse.project import SPEC, Project, mask, noise
 
 SHAPE = (SPEC.height, SPEC.width, SPEC.channels)
@@ -53,8 +52,8 @@ def publish_again(project: Project, keep_snapshots: int = 0) -> None:
     project.refresh_all()
     project.build()
     project.refresh_all()
-    publish(
-        project.warehouse, project.folder / "anomaly.duckdb", SPEC, keep_snapshots=keep_snapshots
+    project.warehouse.publish(
+        project.folder / "anomaly.duckdb", SPEC, keep_snapshots=keep_snapshots
     )
 
 

@@ -9,7 +9,7 @@ import duckdb
 import pytest
 
 from anomaly_assets.reader import DatabaseError, open_samples, selection
-from anomaly_assets.warehouse.motherduck.warehouse import warehouse as motherduck
+from anomaly_assets.warehouse.motherduck import warehouse as motherduck
 from anomaly_assets_tests.reader.published import publish_rows
 from anomaly_assets_tests.reader.swapping import around
 

@@ -11,7 +11,6 @@ from anomaly_assets.tables.row_changes import (
     compare,
     keyed_rows,
 )
-from anomaly_assets.warehouse.publish import changes_to_publish, publish
 from anomaly_assets_tests.warehouse.project import SPEC, Project
 
 
@@ -40,9 +39,9 @@ def test_a_table_that_is_not_there_has_no_rows(tmp_path: Path) -> None:
 def test_what_publishing_will_do_is_known_before(project: Project, tmp_path: Path) -> None:
     target = tmp_path / "published.duckdb"
     project.refresh_all()
-    assert changes_to_publish(project.warehouse, target) == RowChanges(added=9)
-    publish(project.warehouse, target, SPEC)
-    assert changes_to_publish(project.warehouse, target) == RowChanges(unchanged=9)
+    assert project.warehouse.changes_to_publish(target) == RowChanges(added=9)
+    project.warehouse.publish(target, SPEC)
+    assert project.warehouse.changes_to_publish(target) == RowChanges(unchanged=9)
 
     with project.warehouse.connect() as connection:
         connection.execute(
@@ -54,7 +53,7 @@ def test_what_publishing_will_do_is_known_before(project: Project, tmp_path: Pat
         connection.execute(
             "DELETE FROM image_tensors WHERE image_id = 'mvtec_ad/carpet/test/hole/000.png'"
         )
-    assert changes_to_publish(project.warehouse, target) == RowChanges(
+    assert project.warehouse.changes_to_publish(target) == RowChanges(
         changed=1, removed=1, unchanged=7
     )
 
@@ -65,4 +64,4 @@ def test_a_published_database_that_cannot_be_read_is_as_good_as_none(
     target = tmp_path / "published.duckdb"
     target.write_bytes(b"no database")
     project.refresh_all()
-    assert changes_to_publish(project.warehouse, target) == RowChanges(added=9)
+    assert project.warehouse.changes_to_publish(target) == RowChanges(added=9)

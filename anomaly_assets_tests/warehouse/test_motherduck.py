@@ -19,7 +19,6 @@ from anomaly_assets.warehouse.motherduck.warehouse import (
     start_motherduck,
 )
 from anomaly_assets.warehouse.open import open_warehouse
-from anomaly_assets.warehouse.publish import differences, publish
 from anomaly_assets_tests.warehouse.project import SPEC, Project
 
 TOKEN = "token-of-somebody"
@@ -124,11 +123,11 @@ def test_a_database_is_copied_built_and_published_with_these_statements(
         "USE team.main",
     ]
     assert said[-2] == "CREATE OR REPLACE DATABASE team_published FROM team"
-    first = publish(warehouse, tmp_path / "unused.duckdb", SPEC, run_id="first")
-    again = publish(warehouse, tmp_path / "unused.duckdb", SPEC, run_id="again")
+    first = warehouse.publish(tmp_path / "unused.duckdb", SPEC, run_id="first")
+    again = warehouse.publish(tmp_path / "unused.duckdb", SPEC, run_id="again")
     assert (first.location, first.written, again.written) == ("md:team_published", True, False)
     assert first.snapshot_id == again.snapshot_id
-    assert differences(warehouse, tmp_path / "unused.duckdb") == []
+    assert warehouse.differences(tmp_path / "unused.duckdb") == []
     assert said.count("CREATE OR REPLACE DATABASE team_published FROM team") == 2
     assert not [statement for statement in said if "CHECKPOINT" in statement]
     with warehouse.connect() as connection:

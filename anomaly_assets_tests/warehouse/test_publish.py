@@ -12,20 +12,13 @@ from typing import Any
 import duckdb
 import pytest
 
+from anomaly_assets.errors import WarehouseError
 from anomaly_assets.tables.registry import TABLES
 from anomaly_assets.tensor_spec import TensorSpec
-from anomaly_assets.warehouse import publish as publishing_anywhere
 from anomaly_assets.warehouse.file import publish as publishing
 from anomaly_assets.warehouse.file.copy_file import copied_bytes
 from anomaly_assets.warehouse.file.snapshots import find_snapshot, list_snapshots
-from anomaly_assets.warehouse.file.warehouse import WarehouseError
-from anomaly_assets.warehouse.publish import (
-    Publication,
-    PublishRefusedError,
-    differences,
-    publish,
-    size_of_copy,
-)
+from anomaly_assets.warehouse.publication import Publication, PublishRefusedError
 from anomaly_assets_tests.disk import record_calls
 from anomaly_assets_tests.warehouse.other_process import HAS_IT_OPEN, other_process
 from anomaly_assets_tests.warehouse.project import SPEC, Project
@@ -40,7 +33,7 @@ def ask(database: Path, query: str) -> list[tuple[Any, ...]]:
 
 
 def give(project: Project, target: Path, run_id: str | None = None) -> Publication:
-    return publish(project.warehouse, target, SPEC, run_id=run_id)
+    return project.warehouse.publish(target, SPEC, run_id=run_id)
 
 
 def identity(path: Path) -> tuple[int, int, int]:
@@ -175,7 +168,7 @@ def test_an_empty_warehouse_does_not_replace_samples_without_consent(
         "{ops: {published_database: {config: {allow_shrink: true}}}}"
     )
     assert identity(target) == before
-    assert publish(published.warehouse, target, SPEC, allow_shrink=True).samples == 0
+    assert published.warehouse.publish(target, SPEC, allow_shrink=True).samples == 0
     assert give(published, target).written is False  # nothing over nothing is no loss
 
 
@@ -213,7 +206,7 @@ def test_a_published_file_works_under_whatever_name_it_is_attached(
 def test_everything_in_the_warehouse_is_published(published: Project, target: Path) -> None:
     rows = everything(published, target)
     assert rows[: len(rows) // 2] == rows[len(rows) // 2 :]
-    assert differences(published.warehouse, target) == []
+    assert published.warehouse.differences(target) == []
 
 
 def test_publishing_what_is_already_published_writes_nothing(
@@ -270,7 +263,7 @@ def test_a_summary_that_was_missing_or_out_of_date_is_published_when_it_is_made(
 
     give(project, target)
 
-    assert differences(project.warehouse, target) == []
+    assert project.warehouse.differences(target) == []
     assert ask(target, "FROM anomaly.dataset_summary ORDER BY ALL") == summary
 
 
@@ -296,7 +289,7 @@ def test_a_person_who_has_it_open_for_writing_is_no_hindrance(
     with other_process(HAS_IT_OPEN, str(target), "read_write"):
         assert give(published, target).written
         assert ask(target, IDENTITY) == [(["second"],)]
-        assert differences(published.warehouse, target) == []
+        assert published.warehouse.differences(target) == []
 
 
 def test_what_a_killed_writer_left_behind_does_not_get_into_a_new_snapshot(
@@ -368,7 +361,7 @@ def test_tensors_of_another_shape_than_the_configured_one_are_not_published(
     project: Project, target: Path
 ) -> None:
     with pytest.raises(PublishRefusedError, match=r"tensors_have_the_configured_shape \(9, "):
-        publish(project.warehouse, target, TensorSpec(8, 6, 1))
+        project.warehouse.publish(target, TensorSpec(8, 6, 1))
     assert not target.exists()
 
 
@@ -405,7 +398,7 @@ def test_a_snapshot_is_on_the_disk_before_it_has_its_name_and_its_name_is_before
 ) -> None:
     published.rows(CHANGE.format("second"))
     calls = record_calls(monkeypatch)
-    publish(published.warehouse, target, SPEC, keep_snapshots=1)
+    published.warehouse.publish(target, SPEC, keep_snapshots=1)
     kept = target.with_name(next(name for name in os.listdir(target.parent) if name != target.name))
     assert calls == [
         *[("fsync", "content"), ("replace", "content", kept.name), ("fsync", "shared")],
@@ -428,9 +421,9 @@ def test_what_a_link_points_to_is_published_and_the_link_stays(
     project: Project, tmp_path: Path, kind: str
 ) -> None:
     named, real = published_by_way_of(tmp_path, kind), tmp_path / "share" / "team.duckdb"
-    first = publish(project.warehouse, named, SPEC, keep_snapshots=1)
+    first = project.warehouse.publish(named, SPEC, keep_snapshots=1)
     project.rows(CHANGE.format("second"))
-    second = publish(project.warehouse, named, SPEC, keep_snapshots=1)
+    second = project.warehouse.publish(named, SPEC, keep_snapshots=1)
     kept = f"team.{first.snapshot_id[:12]}.duckdb"
     assert sorted(os.listdir(real.parent)) == sorted(["team.duckdb", kept])
     assert not real.is_symlink()
@@ -438,7 +431,7 @@ def test_what_a_link_points_to_is_published_and_the_link_stays(
     assert ask(real, IDENTITY) == ask(named, IDENTITY) == [(["second"],)]
     assert not (real.parent / kept).is_symlink()
     assert ask(real.parent / kept, IDENTITY) == [(["first"],)]
-    assert differences(project.warehouse, named) == []
+    assert project.warehouse.differences(named) == []
     assert find_snapshot(named, first.snapshot_id) == real.parent / kept
     assert [each.snapshot_id for each in list_snapshots(named)] == [
         second.snapshot_id,
@@ -461,8 +454,8 @@ def test_progress_is_that_of_the_copy_that_is_being_written(
     project: Project, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     named = published_by_way_of(tmp_path, kind)
-    monkeypatch.setattr(publishing_anywhere, "copied_bytes", lambda path: copied_bytes(path) * 1000)
-    copied = size_of_copy(project.warehouse, named)
+    monkeypatch.setattr(publishing, "copied_bytes", lambda path: copied_bytes(path) * 1000)
+    copied = project.warehouse.copy_progress(named)
     assert copied is not None
     size = project.warehouse.path.stat().st_size
     seen: list[int] = []
@@ -509,10 +502,10 @@ def test_a_second_target_gets_the_same_snapshot_and_no_second_note(
 
 
 def test_counts_that_differ_are_named(project: Project, target: Path) -> None:
-    assert differences(project.warehouse, target) == [(str(target), "nothing is published")]
+    assert project.warehouse.differences(target) == [(str(target), "nothing is published")]
     give(project, target)
     project.rows("DELETE FROM image_tensors WHERE image_id LIKE '%crack%'")
-    assert differences(project.warehouse, target) == [
+    assert project.warehouse.differences(target) == [
         ("image_tensors", "9 published, 8 in the warehouse"),
         ("samples", "9 published, 8 in the warehouse"),
     ]
@@ -557,4 +550,4 @@ def test_a_full_disk_leaves_what_is_published_as_it_was(
     assert os.listdir(target.parent) == (["anomaly.duckdb"] if there_is_an_old_one else [])
     assert (identity(target) if target.exists() else None) == before
     assert give(project, target).written
-    assert differences(project.warehouse, target) == []
+    assert project.warehouse.differences(target) == []

@@ -36,7 +36,7 @@ from anomaly_assets.warehouse.copying.destination import (
 from anomaly_assets.warehouse.copying.digests import TableDigest, same
 from anomaly_assets.warehouse.copying.source import SOURCE, attach_source, explained_source
 from anomaly_assets.warehouse.file.duckdb_settings import rows_at_once
-from anomaly_assets.warehouse.file.warehouse import FileWarehouse, refuse_ambiguous_name
+from anomaly_assets.warehouse.file.names import refuse_ambiguous_name
 from anomaly_assets.warehouse.open import open_warehouse
 
 
@@ -102,8 +102,7 @@ def copy_database(
             tables = verified(connection)
             release(connection, warehouse, final if isinstance(final, Path) else None)
     if isinstance(final, Path):
-        assert isinstance(warehouse, FileWarehouse)
-        put_in_place(warehouse, final)
+        put_in_place(unfinished, final)
     return Copy(tables, written, time.monotonic() - started)
 
 

@@ -28,11 +28,9 @@ from anomaly_assets.tables.tensor_shape import TENSOR_SHAPE
 from anomaly_assets.warehouse.base import Warehouse
 from anomaly_assets.warehouse.copying.digests import TableDigest, digest, same
 from anomaly_assets.warehouse.copying.source import SOURCE
+from anomaly_assets.warehouse.file.names import catalog_name
 from anomaly_assets.warehouse.file.snapshots import newest_snapshot
-from anomaly_assets.warehouse.file.warehouse import FileWarehouse, catalog_name
 from anomaly_assets.warehouse.lake.connect import PUBLISHED_VERSIONS
-from anomaly_assets.warehouse.lake.publish import publish_current_version
-from anomaly_assets.warehouse.motherduck.warehouse import MotherDuckWarehouse
 
 _OF_ONE_PLACE = (
     PUBLISHED_VERSIONS,
@@ -144,20 +142,12 @@ def release(
 ) -> None:
     """Let people open a complete copy, but for giving a file its name, for which it has to be closed."""
     take_over(connection)
-    if final is not None:
-        if catalog_name(final) == ALIAS_SCHEMA:
-            connection.execute(f"DROP SCHEMA IF EXISTS {ALIAS_SCHEMA} CASCADE")
-        connection.execute("CHECKPOINT")
-    elif isinstance(warehouse, MotherDuckWarehouse):
-        warehouse.clone(connection)
-    else:
-        newest = "SELECT snapshot_id FROM snapshots ORDER BY published_at DESC LIMIT 1"
-        found = connection.execute(newest).fetchone()
-        if found is not None:
-            publish_current_version(connection, str(found[0]))
+    if final is not None and catalog_name(final) == ALIAS_SCHEMA:
+        connection.execute(f"DROP SCHEMA IF EXISTS {ALIAS_SCHEMA} CASCADE")
+    warehouse.release_copy(connection)
 
 
-def put_in_place(warehouse: FileWarehouse, final: Path) -> None:
+def put_in_place(unfinished: Path, final: Path) -> None:
     """Give a complete file its name, unless something came there meanwhile.
 
     Raises:
@@ -165,14 +155,14 @@ def put_in_place(warehouse: FileWarehouse, final: Path) -> None:
     """
     try:
         # A log without its file, which DuckDB would replay into the new one, is of no use to anybody.
-        put_new_file(warehouse.path, final, stale=[final.with_name(f"{final.name}.wal")])
+        put_new_file(unfinished, final, stale=[final.with_name(f"{final.name}.wal")])
     except FileExistsError:
         raise CopyError(
             f"{final} was made by something else meanwhile, and is left as it is. The copy is complete and "
-            f"called {warehouse.path}: give it another name."
+            f"called {unfinished}: give it another name."
         ) from None
     for name in ("lock", "holder"):
-        Path(f"{warehouse.path}.{name}").unlink(missing_ok=True)
+        Path(f"{unfinished}.{name}").unlink(missing_ok=True)
 
 
 def _tables(

@@ -9,36 +9,39 @@ instead, which drops them; when they are many, the warehouse itself is replaced 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+import os
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
-from anomaly_assets.atomic import replaced_file, resolved
+from anomaly_assets.atomic import newest_unfinished, replaced_file, resolved
 from anomaly_assets.tables.ddl import ALIAS_SCHEMA, ensure_tables
 from anomaly_assets.tables.identity import ensure_identity, make_publication
 from anomaly_assets.tables.source_datasets import read_consents, stored_names
 from anomaly_assets.tables.sql_text import sql_literal
 from anomaly_assets.tensor_spec import TensorSpec
-from anomaly_assets.warehouse.base import CATALOG, ROW_GROUP_SIZE
+from anomaly_assets.warehouse.base import CATALOG, ROW_GROUP_SIZE, Warehouse
 from anomaly_assets.warehouse.file.compact import write_compact
-from anomaly_assets.warehouse.file.copy_file import copy_file
+from anomaly_assets.warehouse.file.copy_file import copied_bytes, copy_file
 from anomaly_assets.warehouse.file.keep import discard_older, keep
-from anomaly_assets.warehouse.file.snapshots import kept_paths, list_snapshots, newest_snapshot
+from anomaly_assets.warehouse.file.names import catalog_name, refuse_ambiguous_name
+from anomaly_assets.warehouse.file.snapshots import (
+    attached,
+    kept_paths,
+    list_snapshots,
+    newest_snapshot,
+)
 from anomaly_assets.warehouse.file.target import (
     Target,
+    may_replace,
     note_intention,
     opened_target,
     recognised,
     record_publication,
     target_lock,
-)
-from anomaly_assets.warehouse.file.warehouse import (
-    FileWarehouse,
-    catalog_name,
-    refuse_ambiguous_name,
 )
 from anomaly_assets.warehouse.provenance import SnapshotRow, note_snapshot, provenance
 from anomaly_assets.warehouse.publication import (
@@ -60,7 +63,8 @@ _SMALL_BYTES = 32 * 1024 * 1024
 
 
 def publish_file(
-    warehouse: FileWarehouse,
+    warehouse: Warehouse,
+    source: Path,
     target: Path,
     spec: TensorSpec,
     *,
@@ -69,7 +73,7 @@ def publish_file(
     adopt: bool = False,
     allow_shrink: bool = False,
 ) -> Publication:
-    """Make `target` a snapshot of the warehouse, unless it already is; see `warehouse.publish.publish`."""
+    """Make `target` a snapshot of the warehouse, unless it already is; see `Warehouse.publish`."""
     target = resolved(target)
     refuse_ambiguous_name(target)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -84,9 +88,7 @@ def publish_file(
             if content.written:
                 note_intention(connection, content.snapshot_id)
                 owned_by = {ensure_identity(connection), *(published.owners or ())}
-                with _copied(
-                    connection, warehouse.path, target, content.row, owned_by, spec.tensor_bytes
-                ):
+                with _copied(connection, source, target, content.row, owned_by, spec.tensor_bytes):
                     replaced_id = published.snapshot_id()
                     if replaced_id != content.snapshot_id and keep_snapshots:
                         keep(target, replaced_id)
@@ -106,7 +108,7 @@ def publish_file(
         )
 
 
-def differing_file(warehouse: FileWarehouse, target: Path) -> Differences:
+def differing_file(warehouse: Warehouse, target: Path) -> Differences:
     """What differs between a warehouse and its published file."""
     target = resolved(target)
     with warehouse.connect() as connection, opened_target(target) as published:
@@ -240,3 +242,36 @@ def _beside(target: Path) -> AbstractContextManager[Path]:
     """Yield a path to write to; the file takes the place of the target when all went well."""
     # The log of a process that wrote to the old file and was killed would be replayed into the new one.
     return replaced_file(target, stale=[target.with_name(f"{target.name}.wal")])
+
+
+@contextmanager
+def opened_file(target: Path) -> Iterator[duckdb.DuckDBPyConnection | None]:
+    """Open a published file, read-only and current; None where there is none."""
+    if not target.exists():
+        yield None
+        return
+    with attached(target) as connection:
+        yield connection
+
+
+def pictures_folder(warehouse: Warehouse, source: Path, target: Path) -> Path:
+    """Return the folder for contact sheets: beside the published file, unless another warehouse owns that.
+
+    Pictures of this warehouse must not replace those of the one that publishes there.
+    """
+    place = target.absolute()
+    with warehouse.connect() as connection:
+        ensure_tables(connection)
+        if not may_replace(connection, Path(os.path.realpath(target))):
+            place = source
+    return place.parent / "contact_sheets"
+
+
+def copy_progress(source: Path, target: Path) -> tuple[Callable[[], int], int]:
+    """Return a function for the MB copied so far, and the total."""
+    target = Path(os.path.realpath(target))
+    return (lambda: _megabytes(newest_unfinished(target))), max(1, _megabytes(source))
+
+
+def _megabytes(path: Path | None) -> int:
+    return 0 if path is None else copied_bytes(path) // 1_000_000

@@ -18,8 +18,8 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -28,9 +28,9 @@ import duckdb
 from filelock import FileLock, Timeout
 
 from anomaly_assets.atomic import TargetError, remove_leftovers, resolved
-from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.errors import WarehouseBusyError, WarehouseError
 from anomaly_assets.tables.sql_text import sql_literal
+from anomaly_assets.tensor_spec import TensorSpec
 from anomaly_assets.warehouse.base import (
     CATALOG,
     ROW_GROUP_SIZE,
@@ -40,8 +40,15 @@ from anomaly_assets.warehouse.base import (
     interrupted_queries,
 )
 from anomaly_assets.warehouse.file.duckdb_settings import set_for_wide_rows, start_duckdb
-
-__all__ = ["CATALOG", "ROW_GROUP_SIZE", "Warehouse", "WarehouseBusyError", "WarehouseError"]
+from anomaly_assets.warehouse.file.names import refuse_ambiguous_name
+from anomaly_assets.warehouse.file.publish import (
+    copy_progress,
+    differing_file,
+    opened_file,
+    pictures_folder,
+    publish_file,
+)
+from anomaly_assets.warehouse.publication import Differences, Publication
 
 _RETRY_SECONDS = 0.25
 _TELL_SECONDS = 1.0
@@ -243,24 +250,49 @@ class FileWarehouse(Warehouse):
                     remind_at = time.monotonic() + _REMIND_SECONDS
                 time.sleep(_RETRY_SECONDS)
 
-
-def refuse_ambiguous_name(path: Path) -> None:
-    """Refuse a file that is called like one of the schemas in it: DuckDB names databases after files.
-
-    Raises:
-        WarehouseError: It is.
-    """
-    name = catalog_name(path)
-    if name in SOURCE_DATASETS:
-        raise WarehouseError(
-            f"{path}: call the file something else, because it holds a schema named {name}, and "
-            "DuckDB could not tell the file from the schema."
+    def publish(
+        self,
+        target: Path,
+        spec: TensorSpec,
+        *,
+        run_id: str | None = None,
+        keep_snapshots: int = 0,
+        adopt: bool = False,
+        allow_shrink: bool = False,
+    ) -> Publication:
+        """Make `target` a snapshot of this file; see `Warehouse`."""
+        return publish_file(
+            self,
+            self.path,
+            target,
+            spec,
+            run_id=run_id,
+            keep_snapshots=keep_snapshots,
+            adopt=adopt,
+            allow_shrink=allow_shrink,
         )
 
+    def differences(self, target: Path) -> Differences:
+        """Compare this file with its published one; see `Warehouse`."""
+        return differing_file(self, target)
 
-def catalog_name(path: Path) -> str:
-    """The name that DuckDB gives to the database in a file, in lower case."""
-    return path.name.split(".")[0].lower()
+    def open_published(
+        self, target: Path
+    ) -> AbstractContextManager[duckdb.DuckDBPyConnection | None]:
+        """Open the published file; see `Warehouse`."""
+        return opened_file(target)
+
+    def pictures_folder(self, target: Path) -> Path:
+        """Return the folder beside the published file, or beside this one if that is not its own."""
+        return pictures_folder(self, self.path, target)
+
+    def copy_progress(self, target: Path) -> tuple[Callable[[], int], int]:
+        """Return a function for the MB copied so far, and the total."""
+        return copy_progress(self.path, target)
+
+    def release_copy(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Write everything into the file itself, which gets its name once it is closed."""
+        connection.execute("CHECKPOINT")
 
 
 def _why_not_opened(path: Path, error: duckdb.Error) -> str:

@@ -6,35 +6,18 @@ needs is forgotten at once, and its files are removed a day later, when nobody r
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
 
 import duckdb
 
-from anomaly_assets.warehouse.base import CATALOG
+from anomaly_assets.warehouse.base import CATALOG, Expired, Warehouse
 from anomaly_assets.warehouse.lake.connect import PUBLISHED_VERSIONS, published_versions
-from anomaly_assets.warehouse.lake.warehouse import LakeWarehouse
 
 GRACE = timedelta(days=1)
 """How long files stay that no version needs: somebody may be reading them."""
 
 
-@dataclass(frozen=True)
-class Expired:
-    """What was given back.
-
-    Attributes:
-        publications: Publications that can be opened no more.
-        versions: Versions that were forgotten.
-        files: Files that were removed.
-    """
-
-    publications: int
-    versions: int
-    files: int
-
-
-def expire_versions(warehouse: LakeWarehouse, keep: int, *, grace: timedelta = GRACE) -> Expired:
+def expire_versions(warehouse: Warehouse, keep: int, *, grace: timedelta = GRACE) -> Expired:
     """Keep the newest publication and so many older ones.
 
     Args:

@@ -8,23 +8,26 @@ published, and then the row that publishes it. A run that is killed between them
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
 import duckdb
 
+from anomaly_assets.locations import LakeLocation
 from anomaly_assets.tables.ddl import ensure_tables, sql_text
 from anomaly_assets.tables.source_datasets import are_samples, read_consents
 from anomaly_assets.tensor_spec import TensorSpec
-from anomaly_assets.warehouse.base import CATALOG
+from anomaly_assets.warehouse.base import CATALOG, Warehouse
 from anomaly_assets.warehouse.lake.connect import (
     PUBLISHED_VERSIONS,
     PublishedVersion,
+    attach_published,
     has_version,
     published_versions,
+    start_for_lakes,
 )
-from anomaly_assets.warehouse.lake.warehouse import LakeWarehouse
 from anomaly_assets.warehouse.provenance import note_snapshot, provenance
 from anomaly_assets.warehouse.publication import (
     Differences,
@@ -35,13 +38,13 @@ from anomaly_assets.warehouse.publication import (
 
 
 def publish_version(
-    warehouse: LakeWarehouse,
+    warehouse: Warehouse,
     spec: TensorSpec,
     *,
     run_id: str | None = None,
     allow_shrink: bool = False,
 ) -> Publication:
-    """Publish the newest version of a lake; see `warehouse.publish.publish`."""
+    """Publish the newest version of a lake; see `Warehouse.publish`."""
     with warehouse.finishing(), warehouse.connect() as connection:
         ensure_tables(connection)
         published = _newest(connection, warehouse)
@@ -83,7 +86,7 @@ def publish_current_version(connection: duckdb.DuckDBPyConnection, snapshot_id: 
     )
 
 
-def differing_version(warehouse: LakeWarehouse) -> Differences:
+def differing_version(warehouse: Warehouse) -> Differences:
     """What differs between the newest version of a lake and the one that is published."""
     with warehouse.finishing(), warehouse.connect() as connection:
         return differences(connection, _newest(connection, warehouse))
@@ -142,8 +145,29 @@ class _Newest:
             return 0
 
 
-def _newest(connection: duckdb.DuckDBPyConnection, warehouse: LakeWarehouse) -> _Newest:
+def _newest(connection: duckdb.DuckDBPyConnection, warehouse: Warehouse) -> _Newest:
     published = next(iter(published_versions(connection, CATALOG)), None)
     if published and not has_version(connection, CATALOG, published.version):
         published = None  # expired by other tools than ours; nobody can open it
     return _Newest(connection, warehouse.name, published)
+
+
+@contextmanager
+def opened_version(location: LakeLocation) -> Iterator[duckdb.DuckDBPyConnection | None]:
+    """Open the version of a lake that is published, read-only; None where none is."""
+    with start_for_lakes() as connection:
+        try:
+            attach_published(connection, location, "published")
+        except LookupError:
+            yield None
+            return
+        connection.execute("USE published.main")
+        yield connection
+
+
+def publish_copy(connection: duckdb.DuckDBPyConnection) -> None:
+    """Let people open the newest publication of a lake that was copied here."""
+    newest = "SELECT snapshot_id FROM snapshots ORDER BY published_at DESC LIMIT 1"
+    found = connection.execute(newest).fetchone()
+    if found is not None:
+        publish_current_version(connection, str(found[0]))

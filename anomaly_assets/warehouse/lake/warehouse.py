@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,11 +24,20 @@ import duckdb
 
 from anomaly_assets.locations import LakeLocation
 from anomaly_assets.tables.ddl import ensure_tables
-from anomaly_assets.warehouse.base import CATALOG, Log, RemoteWarehouse
+from anomaly_assets.tensor_spec import TensorSpec
+from anomaly_assets.warehouse.base import CATALOG, Expired, Log, RemoteWarehouse
 from anomaly_assets.warehouse.lake.connect import attach_lake, start_for_lakes
+from anomaly_assets.warehouse.lake.expire import expire_versions
 from anomaly_assets.warehouse.lake.explained import explained_lake
 from anomaly_assets.warehouse.lake.folder import settled_folder
 from anomaly_assets.warehouse.lake.locks import LakeLocks
+from anomaly_assets.warehouse.lake.publish import (
+    differing_version,
+    opened_version,
+    publish_copy,
+    publish_version,
+)
+from anomaly_assets.warehouse.publication import Differences, Publication
 
 TRANSACTION_ROWS = 512
 """Tensors per transaction, which become one Parquet file: 100 MB at the default size."""
@@ -138,6 +147,37 @@ class LakeWarehouse(RemoteWarehouse):
                 self._locks.acquire(_FINISHING)
             with self.writing():
                 yield
+
+    def publish(
+        self,
+        target: Path,
+        spec: TensorSpec,
+        *,
+        run_id: str | None = None,
+        keep_snapshots: int = 0,
+        adopt: bool = False,
+        allow_shrink: bool = False,
+    ) -> Publication:
+        """Publish the newest version; nothing is copied, and older ones stay. See `Warehouse`."""
+        return publish_version(self, spec, run_id=run_id, allow_shrink=allow_shrink)
+
+    def differences(self, target: Path) -> Differences:
+        """Compare the newest version with the published one; see `Warehouse`."""
+        return differing_version(self)
+
+    def open_published(
+        self, target: Path
+    ) -> AbstractContextManager[duckdb.DuckDBPyConnection | None]:
+        """Open the version that is published; see `Warehouse`."""
+        return opened_version(self.location)
+
+    def release_copy(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Publish the version that holds the complete copy."""
+        publish_copy(connection)
+
+    def expire(self, keep: int) -> Expired:
+        """Forget older publications and remove their files a day later; see `Warehouse`."""
+        return expire_versions(self, keep)
 
     def _start(self) -> duckdb.DuckDBPyConnection:
         instance = start_for_lakes()

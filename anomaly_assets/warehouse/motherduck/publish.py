@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import duckdb
 
+from anomaly_assets.locations import MotherDuckLocation
 from anomaly_assets.tables.ddl import ensure_tables, row_counts
 from anomaly_assets.tables.source_datasets import published_marks, read_consents
 from anomaly_assets.tensor_spec import TensorSpec
-from anomaly_assets.warehouse.motherduck.warehouse import MotherDuckWarehouse
+from anomaly_assets.warehouse.base import Warehouse
 from anomaly_assets.warehouse.provenance import note_snapshot, provenance
 from anomaly_assets.warehouse.publication import (
     Differences,
@@ -21,44 +22,52 @@ from anomaly_assets.warehouse.publication import (
 
 
 def publish_clone(
-    warehouse: MotherDuckWarehouse,
+    warehouse: Warehouse,
+    clone: MotherDuckLocation,
     spec: TensorSpec,
     *,
     run_id: str | None = None,
     allow_shrink: bool = False,
 ) -> Publication:
-    """Publish what a database of MotherDuck holds; see `warehouse.publish.publish`."""
+    """Publish what a database of MotherDuck holds; see `Warehouse.publish`."""
     with warehouse.finishing(), warehouse.connect() as connection:
         ensure_tables(connection)
-        clone = _Clone(connection, warehouse)
-        content = checked_content(connection, spec, clone, run_id, allow_shrink=allow_shrink)
+        published = _Clone(connection, clone)
+        content = checked_content(connection, spec, published, run_id, allow_shrink=allow_shrink)
         if content.written:
             connection.begin()
             note_snapshot(connection, content.row)
             connection.commit()
-            warehouse.clone(connection)
+            replace_clone(connection, warehouse.catalog, clone)
         origin = provenance(connection, content.snapshot_id)
-    return content.published(origin, clone.location)
+    return content.published(origin, clone.name)
 
 
-def differing_clone(warehouse: MotherDuckWarehouse) -> Differences:
-    """What differs between a database of MotherDuck and its clone."""
+def differing_clone(warehouse: Warehouse, clone: MotherDuckLocation) -> Differences:
+    """Compare a database of MotherDuck with its clone."""
     with warehouse.connect() as connection:
-        return differences(connection, _Clone(connection, warehouse))
+        return differences(connection, _Clone(connection, clone))
+
+
+def replace_clone(
+    connection: duckdb.DuckDBPyConnection, database: str, clone: MotherDuckLocation
+) -> None:
+    """Let people open the content of a database, in one step and without copying it."""
+    connection.execute(f"CREATE OR REPLACE DATABASE {clone.database} FROM {database}")
 
 
 @dataclass(frozen=True)
 class _Clone:
     connection: duckdb.DuckDBPyConnection
-    warehouse: MotherDuckWarehouse
+    clone: MotherDuckLocation
     adopted: bool = False
 
     @property
     def location(self) -> str:
-        return self.warehouse.published.name
+        return self.clone.name
 
     def snapshot_id(self) -> str | None:
-        clone = self.warehouse.published.database
+        clone = self.clone.database
         newest = (
             f"SELECT snapshot_id FROM {clone}.main.snapshots ORDER BY published_at DESC LIMIT 1"  # noqa: S608
         )
@@ -74,10 +83,10 @@ class _Clone:
     def marks(self) -> dict[str, int]:
         if self.snapshot_id() is None:
             return {}
-        return published_marks(self.connection, self.warehouse.published.database)
+        return published_marks(self.connection, self.clone.database)
 
     def consents(self) -> set[tuple[str, int]]:
-        return read_consents(self.connection, f"{self.warehouse.published.database}.main.consents")
+        return read_consents(self.connection, f"{self.clone.database}.main.consents")
 
     def row_counts(self, names: Collection[str]) -> dict[str, int]:
-        return row_counts(self.connection, names, f"{self.warehouse.published.database}.main.")
+        return row_counts(self.connection, names, f"{self.clone.database}.main.")

@@ -22,8 +22,15 @@ from filelock import FileLock, Timeout
 from anomaly_assets.errors import WarehouseBusyError, WarehouseError
 from anomaly_assets.locations import MotherDuckLocation
 from anomaly_assets.settings import motherduck_token
+from anomaly_assets.tensor_spec import TensorSpec
 from anomaly_assets.warehouse.base import Log, RemoteWarehouse
 from anomaly_assets.warehouse.extensions import load_extensions
+from anomaly_assets.warehouse.motherduck.publish import (
+    differing_clone,
+    publish_clone,
+    replace_clone,
+)
+from anomaly_assets.warehouse.publication import Differences, Publication
 
 PUBLISHED_SUFFIX = "_published"
 """What people open is called like the warehouse, with this after it."""
@@ -132,10 +139,31 @@ class MotherDuckWarehouse(RemoteWarehouse):
                 self._stop()
             self._lock.release()
 
-    def clone(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Let people open the content of the warehouse, in one step and without copying it."""
-        clone, own = self.published.database, self.location.database
-        connection.execute(f"CREATE OR REPLACE DATABASE {clone} FROM {own}")
+    def publish(
+        self,
+        target: Path,
+        spec: TensorSpec,
+        *,
+        run_id: str | None = None,
+        keep_snapshots: int = 0,
+        adopt: bool = False,
+        allow_shrink: bool = False,
+    ) -> Publication:
+        """Publish a zero-copy clone, which people open; see `Warehouse`."""
+        return publish_clone(self, self.published, spec, run_id=run_id, allow_shrink=allow_shrink)
+
+    def differences(self, target: Path) -> Differences:
+        """Compare the database with its clone; see `Warehouse`."""
+        return differing_clone(self, self.published)
+
+    @contextmanager
+    def open_published(self, target: Path) -> Iterator[duckdb.DuckDBPyConnection | None]:
+        """Yield None: to open the clone would be a second connection through the internet."""
+        yield None
+
+    def release_copy(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Clone the database that holds the complete copy."""
+        replace_clone(connection, self.catalog, self.published)
 
     def _start(self) -> duckdb.DuckDBPyConnection:
         instance = self.start()

@@ -15,7 +15,6 @@ from anomaly_assets.errors import WarehouseError
 from anomaly_assets.tables.tensor_shape import record_spec
 from anomaly_assets.warehouse.copying import copy as copying
 from anomaly_assets.warehouse.copying.copy import CopyError, copy_database
-from anomaly_assets.warehouse.publish import publish
 from anomaly_assets.warehouse.removal import forget
 from anomaly_assets_tests.disk import record_calls
 from anomaly_assets_tests.faults.content import read_content
@@ -28,7 +27,7 @@ def quiet(_: str) -> None:
 
 @pytest.fixture
 def source(project: Project) -> str:
-    publish(project.warehouse, project.folder / "anomaly.duckdb", SPEC)
+    project.warehouse.publish(project.folder / "anomaly.duckdb", SPEC)
     return str(project.folder / "anomaly.duckdb")
 
 
@@ -171,7 +170,7 @@ def test_a_published_file_is_refused_with_what_it_holds(source: str) -> None:
             SOURCE_DATASETS["mvtec_ad"], str(project.roots_folder / "mvtec_ad"), project.warehouse
         ),
         lambda project: project.build(),
-        lambda project: publish(project.warehouse, project.folder / "anomaly.duckdb", SPEC),
+        lambda project: project.warehouse.publish(project.folder / "anomaly.duckdb", SPEC),
         lambda project: forget(project.warehouse, "mvtec_ad"),
     ],
     ids=["load", "build", "publish", "forget"],
@@ -191,7 +190,7 @@ def test_a_warehouse_that_records_what_belongs_to_it_alone_is_copied(
     project: Project, tmp_path: Path
 ) -> None:
     """What says which publication comes next, and which shape tensors have, was copied to no table."""
-    publish(project.warehouse, project.folder / "anomaly.duckdb", SPEC)
+    project.warehouse.publish(project.folder / "anomaly.duckdb", SPEC)
     with project.warehouse.connect() as connection:
         record_spec(connection, SPEC)
     copy_database(str(project.warehouse.path), str(tmp_path / "copy.duckdb"), log=quiet)

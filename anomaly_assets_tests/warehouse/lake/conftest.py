@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from anomaly_assets.warehouse.copying.copy import copy_database
-from anomaly_assets.warehouse.publish import publish
 from anomaly_assets_tests.assets.environment import Environment
 from anomaly_assets_tests.stores.s3 import S3, seaweedfs
 from anomaly_assets_tests.stores.servers import NotInstalledError
@@ -67,7 +66,7 @@ def environment(
 def source(project: Project, tmp_path: Path) -> Path:
     """What is published of nine images."""
     path = tmp_path / "published" / "anomaly.duckdb"
-    publish(project.warehouse, path, SPEC)
+    project.warehouse.publish(path, SPEC)
     return path
 
 

@@ -20,7 +20,6 @@ from anomaly_assets.warehouse.copying import destination
 from anomaly_assets.warehouse.copying.copy import CopyError, copy_database
 from anomaly_assets.warehouse.lake.publish import publish_version
 from anomaly_assets.warehouse.lake.warehouse import LakeWarehouse
-from anomaly_assets.warehouse.publish import publish
 from anomaly_assets.warehouse.removal import forget
 from anomaly_assets_tests.assets.environment import Environment
 from anomaly_assets_tests.assets.runs import run_job
@@ -202,6 +201,6 @@ def test_a_copy_goes_on_with_a_source_that_was_emptied_since(
         for name in ("image_tensors", "mvtec_ad.images"):
             connection.execute(f"DELETE FROM {name}")
     project.refresh_all()
-    assert publish(project.warehouse, source, SPEC, allow_shrink=True).samples == 0
+    assert project.warehouse.publish(source, SPEC, allow_shrink=True).samples == 0
     copy_database(str(source), lake.location, log=quiet)
     assert lake.published().differences(read_content(source)) == []

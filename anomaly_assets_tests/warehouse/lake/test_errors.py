@@ -20,7 +20,6 @@ from anomaly_assets.reader.__main__ import main as say_what_there_is
 from anomaly_assets.warehouse.copying.copy import copy_database
 from anomaly_assets.warehouse.lake.connect import attach_lake, start_for_lakes
 from anomaly_assets.warehouse.lake.expire import expire_versions
-from anomaly_assets.warehouse.publish import publish
 from anomaly_assets_tests.assets.environment import Environment
 from anomaly_assets_tests.stores.s3 import ACCESS_KEY, S3, SECRET_KEY
 from anomaly_assets_tests.warehouse.lake.lakes import Lake, new_lake
@@ -104,7 +103,7 @@ def test_after_the_only_publication_has_expired_the_next_one_makes_the_lake_read
     monkeypatch.delenv("ANOMALY_DATABASE")
     assert say_what_there_is() == 1
     assert capsys.readouterr().err == f"There is nothing to read yet: {said}\n"
-    assert publish(copied.warehouse(), Path("unused.duckdb"), SPEC).written
+    assert copied.warehouse().publish(Path("unused.duckdb"), SPEC).written
     with closing(open_samples(copied.location)) as samples:
         assert (samples.snapshot_id, len(samples)) == (snapshot, 9)
 
@@ -122,7 +121,7 @@ def test_a_missing_data_file_is_named(
     copied_to = str(tmp_path / "copy.duckdb")
     copy = lambda: copy_database(copied.location, copied_to, log=lambda _: None)  # noqa: E731
     assert raised(WarehouseError, copy).endswith(RESTORE)
-    published = lambda: publish(copied.warehouse(), Path("unused.duckdb"), SPEC)  # noqa: E731
+    published = lambda: copied.warehouse().publish(Path("unused.duckdb"), SPEC)  # noqa: E731
     assert raised(WarehouseError, published).endswith(RESTORE)
 
 
@@ -139,7 +138,7 @@ def test_a_store_that_refuses_the_keys_lacks_a_file_or_is_away_is_named(
         return raised(DatabaseError, lambda: open_samples(lake.location).images[:])
 
     def run() -> str:
-        return raised(WarehouseError, lambda: publish(lake.warehouse(), Path("unused"), SPEC))
+        return raised(WarehouseError, lambda: lake.warehouse().publish(Path("unused"), SPEC))
 
     with monkeypatch.context() as wrong:
         for name, value in s3.wrong_environment().items():

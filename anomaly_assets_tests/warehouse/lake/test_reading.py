@@ -11,7 +11,6 @@ import pytest
 
 from anomaly_assets.reader import open_samples
 from anomaly_assets.reader.database import DatabaseError
-from anomaly_assets.warehouse.publish import publish
 from anomaly_assets_tests.warehouse.lake.lakes import Lake
 from anomaly_assets_tests.warehouse.project import SPEC, Project
 
@@ -40,7 +39,7 @@ def test_after_the_move_to_a_lake_readers_get_the_lake_although_the_old_file_is_
     warehouse = copied.warehouse()
     with warehouse.connect() as connection:
         connection.execute("UPDATE image_tensors SET run_id = 'second'")
-    published = publish(warehouse, source, SPEC)
+    published = warehouse.publish(source, SPEC)
     monkeypatch.setenv("ANOMALY_WAREHOUSE", copied.location)
     monkeypatch.setenv("ANOMALY_DATABASE", str(source))
     with closing(open_samples()) as samples, closing(open_samples(source)) as old:
@@ -74,7 +73,7 @@ def test_a_snapshot_is_the_one_that_was_published_whatever_the_clocks_of_two_mac
     with warehouse.connect() as connection:
         connection.execute("UPDATE snapshots SET published_at = published_at + INTERVAL 1 HOUR")
         connection.execute("UPDATE image_tensors SET run_id = 'second'")
-    published = publish(warehouse, Path("unused.duckdb"), SPEC)
+    published = warehouse.publish(Path("unused.duckdb"), SPEC)
     [first, second] = [snapshot for snapshot, _ in copied.publications()]
     assert second == published.snapshot_id
     for asked, wanted in ((None, second), (second[:12], second), (first, first)):

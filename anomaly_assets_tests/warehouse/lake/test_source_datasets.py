@@ -8,7 +8,7 @@ from anomaly_assets.errors import WarehouseError
 from anomaly_assets.warehouse.lake.connect import attach_lake, start_for_lakes
 from anomaly_assets.warehouse.lake.publish import publish_version
 from anomaly_assets.warehouse.provenance import SnapshotRow, note_snapshot, time_of_publication
-from anomaly_assets.warehouse.publish import PublishRefusedError
+from anomaly_assets.warehouse.publication import PublishRefusedError
 from anomaly_assets.warehouse.removal import forget, remove_samples
 from anomaly_assets_tests.warehouse.lake.lakes import Lake
 from anomaly_assets_tests.warehouse.project import SPEC

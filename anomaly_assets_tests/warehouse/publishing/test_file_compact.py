@@ -12,7 +12,6 @@ import pytest
 from anomaly_assets.warehouse.file import compact
 from anomaly_assets.warehouse.file import duckdb_settings as instance
 from anomaly_assets.warehouse.file import publish as publishing
-from anomaly_assets.warehouse.publish import differences, publish
 from anomaly_assets_tests.warehouse.project import SPEC, Project
 
 COLUMNS = """
@@ -68,7 +67,7 @@ def test_a_bloated_warehouse_is_published_and_replaced_without_its_dead_rows(
     inode, schema = bloated.warehouse.path.stat().st_ino, schema_of(bloated.warehouse.path)
     tensors = bloated.rows("FROM image_tensors ORDER BY image_id")
 
-    publication = publish(bloated.warehouse, target, SPEC)
+    publication = bloated.warehouse.publish(target, SPEC)
 
     assert publication.details["file_bytes"] < 10_000_000
     assert bloated.warehouse.path.stat().st_size < 10_000_000
@@ -80,7 +79,7 @@ def test_a_bloated_warehouse_is_published_and_replaced_without_its_dead_rows(
         assert (
             connection.execute("FROM anomaly.image_tensors ORDER BY image_id").fetchall() == tensors
         )
-    assert differences(bloated.warehouse, target) == []
+    assert bloated.warehouse.differences(target) == []
 
 
 @pytest.mark.usefixtures("no_allowance")
@@ -93,21 +92,21 @@ def test_a_rewrite_leaves_no_trace_in_the_duckdb_that_others_go_on_with(
         if fails:
             monkeypatch.setattr(publishing, "_beside", lambda _: nullcontext(tmp_path))  # no file
             with pytest.raises(duckdb.IOException):
-                publish(bloated.warehouse, target, SPEC)
+                bloated.warehouse.publish(target, SPEC)
         else:
-            publish(bloated.warehouse, target, SPEC)
+            bloated.warehouse.publish(target, SPEC)
         assert bloated.rows(SETTINGS) == before
 
 
 @pytest.mark.usefixtures("no_allowance")
 def test_a_rewritten_warehouse_goes_on_working(bloated: Project, target: Path) -> None:
-    publish(bloated.warehouse, target, SPEC)
-    assert not publish(bloated.warehouse, target, SPEC).written
+    bloated.warehouse.publish(target, SPEC)
+    assert not bloated.warehouse.publish(target, SPEC).written
     assert bloated.build().decoded == 0
     bloated.rows("UPDATE image_tensors SET run_id = 'second'")
     bloated.refresh_all()
-    assert publish(bloated.warehouse, target, SPEC).written
-    assert differences(bloated.warehouse, target) == []
+    assert bloated.warehouse.publish(target, SPEC).written
+    assert bloated.warehouse.differences(target) == []
     assert sorted(path.name for path in target.parent.iterdir()) == ["team.duckdb"]
     assert not [path for path in bloated.folder.iterdir() if "unfinished" in path.name]
 
@@ -128,15 +127,15 @@ def test_tensors_that_do_not_fit_into_memory_are_rewritten_in_parts(
         return parts
 
     monkeypatch.setattr(compact, "_parts", noted)
-    publish(bloated.warehouse, target, SPEC)
+    bloated.warehouse.publish(target, SPEC)
     assert bloated.rows("FROM image_tensors ORDER BY image_id") == tensors
     assert len(parts) == -(-len(tensors) // 3) == 3
-    assert differences(bloated.warehouse, target) == []
+    assert bloated.warehouse.differences(target) == []
 
 
 @pytest.mark.usefixtures("no_allowance")
 def test_rewritten_tensors_stay_uncompressed(bloated: Project, target: Path) -> None:
-    publish(bloated.warehouse, target, SPEC)
+    bloated.warehouse.publish(target, SPEC)
     query = """
         SELECT DISTINCT column_name, compression FROM pragma_storage_info('image_tensors')
         WHERE column_name IN ('image_tensor', 'mask_tensor') AND segment_type = 'BLOB' ORDER BY ALL
@@ -155,7 +154,7 @@ def test_a_slightly_bloated_warehouse_is_rewritten_for_people_and_stays_as_it_is
 ) -> None:
     monkeypatch.setattr(publishing, "REWRITE_RATIO", 1e9)
     inode = bloated.warehouse.path.stat().st_ino
-    assert publish(bloated.warehouse, target, SPEC).details["file_bytes"] < 10_000_000
+    assert bloated.warehouse.publish(target, SPEC).details["file_bytes"] < 10_000_000
     assert bloated.warehouse.path.stat().st_ino == inode
     assert bloated.warehouse.path.stat().st_size > 20_000_000
 
@@ -169,10 +168,10 @@ def test_a_bloated_warehouse_behind_a_link_is_replaced_where_it_lies(
     bloated.warehouse.path.rename(real)
     bloated.warehouse.path.symlink_to(real)
     linked = Project.at(bloated.folder, bloated.roots_folder)
-    publish(linked.warehouse, target, SPEC)
+    linked.warehouse.publish(target, SPEC)
     assert (bloated.folder / "warehouse.duckdb").is_symlink()
     assert real.stat().st_size < 10_000_000
-    assert differences(linked.warehouse, target) == []
+    assert linked.warehouse.differences(target) == []
 
 
 def test_a_compact_warehouse_is_copied_as_it_is(
@@ -180,9 +179,9 @@ def test_a_compact_warehouse_is_copied_as_it_is(
 ) -> None:
     rewritten: list[object] = []
     monkeypatch.setattr(publishing, "write_compact", lambda *given: rewritten.append(given))
-    assert publish(project.warehouse, target, SPEC).written
+    assert project.warehouse.publish(target, SPEC).written
     assert rewritten == []
-    assert differences(project.warehouse, target) == []
+    assert project.warehouse.differences(target) == []
 
 
 @pytest.mark.usefixtures("no_allowance")
@@ -195,8 +194,8 @@ def test_a_disk_that_fills_up_while_the_warehouse_is_replaced_loses_nothing(
     with monkeypatch.context() as patch:
         patch.setattr(publishing, "copy_file", fails)
         with pytest.raises(OSError, match="No space left"):
-            publish(bloated.warehouse, target, SPEC)
+            bloated.warehouse.publish(target, SPEC)
     assert list(target.parent.iterdir()) == []
     assert not [path for path in bloated.folder.iterdir() if "unfinished" in path.name]
     assert bloated.column("SELECT count(*) FROM samples") == [9]
-    assert publish(bloated.warehouse, target, SPEC).written
+    assert bloated.warehouse.publish(target, SPEC).written

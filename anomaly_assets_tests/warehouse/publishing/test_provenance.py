@@ -8,12 +8,11 @@ from pathlib import Path
 
 import anomaly_assets
 from anomaly_assets.warehouse.provenance import code_version, provenance
-from anomaly_assets.warehouse.publish import publish
 from anomaly_assets_tests.warehouse.project import SPEC, Project
 
 
 def test_a_snapshot_names_roots_loads_transform_version_and_rows(project: Project) -> None:
-    publication = publish(project.warehouse, project.folder / "shared/a.duckdb", SPEC, run_id="run")
+    publication = project.warehouse.publish(project.folder / "shared/a.duckdb", SPEC, run_id="run")
     origin = publication.provenance
     loads = dict(project.rows("SELECT source_dataset, load_id FROM load_history"))
     assert set(loads) == {"mvtec_ad", "dagm_2007"}

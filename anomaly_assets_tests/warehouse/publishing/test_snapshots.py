@@ -22,15 +22,14 @@ from anomaly_assets.warehouse.file.snapshots import (
     kept_paths,
     list_snapshots,
 )
-from anomaly_assets.warehouse.publish import Publication, publish
+from anomaly_assets.warehouse.publication import Publication
 from anomaly_assets_tests.warehouse.project import SPEC, Project, mask, noise
 
 CHANGE = "UPDATE image_tensors SET run_id = '{}'"
 
 
 def give(project: Project, keep_snapshots: int = 5) -> Publication:
-    return publish(
-        project.warehouse,
+    return project.warehouse.publish(
         project.folder / "shared/anomaly.duckdb",
         SPEC,
         keep_snapshots=keep_snapshots,

@@ -16,7 +16,7 @@ from anomaly_assets.tables.ddl import ensure_tables
 from anomaly_assets.warehouse.file import publish as publishing
 from anomaly_assets.warehouse.file.target import target_lock
 from anomaly_assets.warehouse.file.warehouse import FileWarehouse
-from anomaly_assets.warehouse.publish import PublishRefusedError, publish
+from anomaly_assets.warehouse.publication import PublishRefusedError
 from anomaly_assets_tests.warehouse.project import SPEC, Project
 
 CHANGE = "UPDATE image_tensors SET run_id = '{}'"
@@ -45,7 +45,7 @@ def other(loaded_once: Project, tmp_path: Path) -> Project:
 
 
 def give(project: Project, target: Path, *, adopt: bool = False) -> bool:
-    return publish(project.warehouse, target, SPEC, adopt=adopt).written
+    return project.warehouse.publish(target, SPEC, adopt=adopt).written
 
 
 def ask(path: Path, query: str) -> list[tuple]:
@@ -133,9 +133,9 @@ def test_an_empty_file_is_nothing_that_could_be_lost(project: Project, target: P
 def test_a_file_of_another_warehouse_is_named_and_left_as_it_is_with_its_kept_snapshots(
     project: Project, other: Project, target: Path
 ) -> None:
-    publish(project.warehouse, target, SPEC, keep_snapshots=1)
+    project.warehouse.publish(target, SPEC, keep_snapshots=1)
     project.rows(CHANGE.format("second"))
-    publish(project.warehouse, target, SPEC, keep_snapshots=1)
+    project.warehouse.publish(target, SPEC, keep_snapshots=1)
     before = state(target.parent)
     assert len(before) == 2
     [(published_at, maker)] = ask(
@@ -144,7 +144,7 @@ def test_a_file_of_another_warehouse_is_named_and_left_as_it_is_with_its_kept_sn
         "ORDER BY published_at DESC LIMIT 1",
     )
     with pytest.raises(PublishRefusedError) as caught:
-        publish(other.warehouse, target, SPEC, keep_snapshots=1)
+        other.warehouse.publish(target, SPEC, keep_snapshots=1)
     assert str(caught.value) == (
         f"Nothing was published: {target} was published by another warehouse ({maker[:12]}) on "
         f"{published_at}, with 9 samples. It is left as it is. Name another file in ANOMALY_DATABASE, or, "
@@ -235,12 +235,12 @@ def test_a_backup_whose_name_looks_like_that_of_a_kept_snapshot_stays(
     project: Project, target: Path
 ) -> None:
     backup = target.with_name("anomaly.202611280530.duckdb")
-    publish(project.warehouse, target, SPEC, keep_snapshots=1)
+    project.warehouse.publish(target, SPEC, keep_snapshots=1)
     shutil.copyfile(target, backup)
     os.utime(backup, (0, 0))
     for number in range(3):
         project.rows(CHANGE.format(number))
-        publish(project.warehouse, target, SPEC, keep_snapshots=1)
+        project.warehouse.publish(target, SPEC, keep_snapshots=1)
     assert backup.exists()
     assert len(os.listdir(target.parent)) == 3  # with the newest and the one before
 
@@ -315,7 +315,7 @@ def test_the_newest_snapshot_is_the_last_that_was_published_whatever_the_clock_s
     project.rows("UPDATE snapshots SET published_at = published_at + INTERVAL 1 HOUR")
     for run in ("second", "third"):
         project.rows(CHANGE.format(run))
-        published = publish(project.warehouse, target, SPEC, keep_snapshots=1)
+        published = project.warehouse.publish(target, SPEC, keep_snapshots=1)
         assert list_snapshots(target)[0].snapshot_id == published.snapshot_id
         with open_samples(target) as samples:
             assert samples.snapshot_id == published.snapshot_id
@@ -336,7 +336,7 @@ def test_a_consent_of_one_owner_lifts_the_mark_of_another_no_second_time(
     project.rows(
         "DELETE FROM dagm_2007.images WHERE image_id NOT IN (SELECT image_id FROM image_tensors)"
     )
-    publish(project.warehouse, target, SPEC, allow_shrink=True)
+    project.warehouse.publish(target, SPEC, allow_shrink=True)
     assert give(other, target)
     with pytest.raises(PublishRefusedError, match="samples would be lost"):
         give(project, target)
