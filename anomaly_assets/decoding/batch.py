@@ -34,34 +34,11 @@ from anomaly_assets.roots.base import (
     Root,
     RootError,
 )
+from anomaly_assets.tables.arrow import arrow_schema
+from anomaly_assets.tables.registry import TABLES
 from anomaly_assets.tensor_spec import TensorSpec
 
-TENSORS_SCHEMA = pa.schema(
-    [
-        ("image_id", pa.string()),
-        ("file_version", pa.string()),
-        ("mask_file_version", pa.string()),
-        ("transform", pa.string()),
-        ("content_sha256", pa.string()),
-        ("original_width", pa.int32()),
-        ("original_height", pa.int32()),
-        ("original_mode", pa.string()),
-        ("height", pa.int32()),
-        ("width", pa.int32()),
-        ("channels", pa.int32()),
-        ("image_tensor", pa.binary()),
-        ("mask_tensor", pa.binary()),
-        ("mask_area_fraction", pa.float64()),
-        ("mask_width", pa.int32()),
-        ("mask_height", pa.int32()),
-        ("mask_values", pa.int32()),
-        ("mask_box", pa.list_(pa.int32())),
-        ("channel_sums", pa.list_(pa.int64())),
-        ("channel_square_sums", pa.list_(pa.int64())),
-        ("loaded_at", pa.timestamp("us", tz="UTC")),
-        ("run_id", pa.string()),
-    ]
-)
+TENSORS_SCHEMA = arrow_schema(TABLES["image_tensors"])
 """Exactly the columns of `image_tensors`."""
 
 UNREADABLE = "unreadable"
