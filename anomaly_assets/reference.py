@@ -28,6 +28,7 @@ Names = tuple[str, str]
 Column = tuple[str, str, bool, str]
 """Name, type, whether it is never null, meaning."""
 
+_NAMES = ["samples", *(name for name in TABLES if name != "samples")]  # what most people want first
 _MADE_OF = {"images": ("images",), "samples": ("images", "image_tensors")}
 """Views whose columns are those of other tables, and are null where these are."""
 
@@ -67,7 +68,7 @@ def describe_tables(roots: Path) -> dict[Names, tuple[str, list[Column]]]:
 
 def page(described: dict[Names, tuple[str, list[Column]]]) -> str:
     """The reference as Markdown."""
-    leading = [(ALIAS_SCHEMA, name) for name in TABLES]
+    leading = [(ALIAS_SCHEMA, name) for name in _NAMES]
     first, *others = SOURCE_DATASETS
     catalogue = [names for names in described if names[0] == first]
     lines = [_HEAD]
@@ -84,7 +85,7 @@ def page(described: dict[Names, tuple[str, list[Column]]]) -> str:
 def overview(described: dict[Names, tuple[str, list[Column]]]) -> str:
     """The short table of the README: what a row is, with links into the reference."""
     lines = ["| table | what is in it |", "| --- | --- |"]
-    for name in TABLES:
+    for name in _NAMES:
         about = _cell(described["main", name][0])
         lines.append(f"| [`{ALIAS_SCHEMA}.{name}`]({PAGE}#{ALIAS_SCHEMA}{name}) | {about} |")
     first, *_ = SOURCE_DATASETS
