@@ -107,8 +107,8 @@ def _check(warehouse: FileWarehouse, spec: TensorSpec) -> None:
         with warehouse.connect() as connection:
             ensure_tables(connection)
             list(checks.evaluate(connection, *group, spec=spec))
-    for name in SOURCE_DATASETS:
-        for group in (checks.STRAY_CHECKS, checks.CATALOGUE_CHECKS[name]):
+    for name, dataset in SOURCE_DATASETS.items():
+        for group in (checks.STRAY_CHECKS, tuple(checks.catalogue_checks(dataset))):
             with warehouse.connect() as connection:
                 list(checks.evaluate(connection, *group, source_dataset=name))
 
