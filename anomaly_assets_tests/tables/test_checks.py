@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import duckdb
 import pytest
 
-from anomaly_assets.datasets import official_counts
+from anomaly_assets.datasets import SOURCE_DATASETS, official_counts
 from anomaly_assets.tables import checks
 from anomaly_assets.tables.checks import Check, Finding, blocking_findings, evaluate
 from anomaly_assets.tables.ddl import refresh
