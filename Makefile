@@ -127,7 +127,7 @@ lock: $(INSTALLED) ## Resolve requirements.lock again; ARGS=--upgrade takes newe
 	  --output-file requirements.lock $(ARGS)
 
 tables: $(INSTALLED) ## Write docs/tables.md, the table in the README, and the names that no dataset can have
-	$(RUN) anomaly_assets.reference
+	$(RUN) tools.tables_page
 	$(RUN) anomaly_assets_tests.datasets.taken >.venv/taken_names.json
 	mv .venv/taken_names.json anomaly_assets/datasets/taken_names.json
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from anomaly_assets.samples import (
+from tools.synthetic_samples import (
     DEFAULT_OUT,
     Draw,
     draw_bolt,

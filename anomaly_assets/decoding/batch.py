@@ -17,7 +17,6 @@ import numpy as np
 import pyarrow as pa
 
 from anomaly_assets.datasets.names import shown
-from anomaly_assets.decoding.memory import keep_freed_memory
 from anomaly_assets.decoding.transform import (
     DecodedImage,
     DecodedMask,
@@ -27,6 +26,7 @@ from anomaly_assets.decoding.transform import (
     decode_mask,
 )
 from anomaly_assets.errors import AnomalyAssetsError
+from anomaly_assets.linux import keep_freed_memory
 from anomaly_assets.roots.base import (
     MAX_FILE_BYTES,
     FileChangedError,

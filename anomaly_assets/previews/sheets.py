@@ -97,23 +97,6 @@ class FullSheets(NamedTuple):
     overview: Overview
 
 
-def contact_sheet(connection: duckdb.DuckDBPyConnection, source_dataset: str) -> Image.Image | None:
-    """Draw a sheet as wide as the UI shows it: one row per category, good images left, anomalous right.
-
-    Args:
-        connection: A database with `images` and `image_tensors`.
-        source_dataset: Which one to draw.
-
-    Returns:
-        An RGB picture; None where the source dataset has no sample.
-    """
-    keys = picked_keys(connection, source_dataset, PER_KIND, PER_KIND)
-    shown = {key[0] for key in _first_categories(keys)}
-    samples = list(picked_samples(connection, [key for key in keys if key[0] in shown]))
-    left_out = len({key[0] for key in keys}) - len(shown)
-    return _overview(Overview(samples, left_out), PER_KIND) if samples else None
-
-
 def picked_samples(
     connection: duckdb.DuckDBPyConnection, keys: Sequence[tuple[str, ...]]
 ) -> Iterator[Sample]:

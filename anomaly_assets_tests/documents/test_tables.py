@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from anomaly_assets import reference
 from anomaly_assets.datasets import SOURCE_DATASETS
-from anomaly_assets.reference import between, describe_tables, overview, page
 from anomaly_assets.tables.registry import CATALOGUE_TABLES, TABLES
 from anomaly_assets_tests.documents.checkout import Checkout
+from tools import tables_page as reference
+from tools.tables_page import between, describe_tables, overview, page
 
 Described = dict[reference.Names, tuple[str, list[reference.Column]]]
 

@@ -11,8 +11,8 @@ import duckdb
 import pytest
 from PIL import Image
 
-from anomaly_assets.previews import as_webp, charts, contact_sheet, sheets
-from anomaly_assets.previews.drawing import fitted, wrapped
+from anomaly_assets.previews import charts, sheets
+from anomaly_assets.previews.drawing import as_webp, fitted, wrapped
 from anomaly_assets.previews.kept import current_sheets
 from anomaly_assets.previews.offenders import offender_sheet
 from anomaly_assets.settings import Settings
@@ -20,6 +20,7 @@ from anomaly_assets.tables.checks import Finding
 from anomaly_assets.tables.ddl import refresh
 from anomaly_assets.warehouse.file.warehouse import FileWarehouse
 from anomaly_assets_tests.previews.many import write_categories, write_copies
+from anomaly_assets_tests.previews.overview import contact_sheet
 
 CATEGORIES = [120, 500]
 ROW = 140

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from anomaly_assets.previews import contact_sheet, sheets
+from anomaly_assets.previews import sheets
 from anomaly_assets.tensor_spec import TensorSpec
+from anomaly_assets_tests.previews.overview import contact_sheet
 from anomaly_assets_tests.previews.scene import (
     DEFECT,
     SIDE,

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
-from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 
+from anomaly_assets.linux import begin_writing
+
 _AT_ONCE = 8 * 1024 * 1024
-_SYNC_FILE_RANGE_WRITE = 2
 
 _CANNOT = (errno.ENOSYS, errno.EXDEV, errno.EINVAL, errno.EOPNOTSUPP)
 """What a system says that has no such call for these two files."""
@@ -33,13 +31,11 @@ def copy_file(source: Path, target: Path) -> None:
         if size and hasattr(os, "posix_fallocate"):
             # A quarter faster; and a full disk shows before anything was copied.
             os.posix_fallocate(written.fileno(), 0, size)
-        begin_writing = _begin_writing()
         while copied < size:
             some = _copy_some(read.fileno(), written.fileno(), copied)
             if not some:
                 raise OSError(errno.EIO, "The file became shorter while it was copied", str(source))
-            if begin_writing:
-                begin_writing(written.fileno(), copied, some, _SYNC_FILE_RANGE_WRITE)
+            begin_writing(written.fileno(), copied, some)
             copied += some
 
 
@@ -63,17 +59,3 @@ def _copy_some(source: int, target: int, start: int) -> int:
             if error.errno not in _CANNOT:
                 raise
     return os.pwrite(target, os.pread(source, _AT_ONCE, start), start)
-
-
-@cache
-def _begin_writing() -> Callable[[int, int, int, int], int] | None:
-    """Linux's `sync_file_range`, which lets the disk begin and hardly waits; None on other systems.
-
-    It is asked for speed alone, and may fail: `fsync` is what makes sure.
-    """
-    try:
-        call = ctypes.CDLL(None).sync_file_range
-    except (AttributeError, OSError, TypeError):
-        return None
-    call.argtypes = [ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint]
-    return call

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from anomaly_assets import linux
 from anomaly_assets.warehouse.file import copy_file as file_copy
 from anomaly_assets.warehouse.file.copy_file import copied_bytes, copy_file
 
@@ -28,7 +32,7 @@ def test_a_file_is_copied_in_pieces(
 ) -> None:
     monkeypatch.setattr(file_copy, "_AT_ONCE", 4096)
     if missing == "sync_file_range":
-        monkeypatch.setattr(file_copy, "_begin_writing", lambda: None)
+        monkeypatch.setattr(linux, "_libc", lambda: None)
     elif missing != "nothing":
         monkeypatch.delattr(os, missing)
     copy = tmp_path / "copy"
@@ -67,13 +71,13 @@ def test_every_piece_is_handed_to_the_disk_and_one_it_does_not_take_is_no_fault(
 ) -> None:
     source = tmp_path / "source"
     source.write_bytes(os.urandom(10_000))
-    handed: list[tuple[int, ...]] = []
+    handed: list[tuple[int, int, int]] = []
 
-    def refused(_descriptor: int, *piece: int) -> int:
-        handed.append(piece)
+    def refused(_descriptor: Any, *piece: Any) -> int:
+        handed.append(tuple(number.value for number in piece))
         return -1
 
-    monkeypatch.setattr(file_copy, "_begin_writing", lambda: refused)
+    monkeypatch.setattr(linux, "_libc", lambda: SimpleNamespace(sync_file_range=refused))
     monkeypatch.setattr(file_copy, "_AT_ONCE", 4096)
     copy_file(source, tmp_path / "copy")
     assert handed == [(0, 4096, 2), (4096, 4096, 2), (8192, 1808, 2)]
@@ -83,12 +87,11 @@ def test_every_piece_is_handed_to_the_disk_and_one_it_does_not_take_is_no_fault(
 @pytest.mark.skipif(sys.platform != "linux", reason="a call of Linux")
 def test_linux_takes_a_piece(tmp_path: Path) -> None:
     """Otherwise copying would be slower by half, and nothing would tell."""
-    begin_writing = file_copy._begin_writing()
-    assert begin_writing is not None
     with open(tmp_path / "file", "wb") as file:
         file.write(b"content")
         file.flush()
-        assert begin_writing(file.fileno(), 0, 7, file_copy._SYNC_FILE_RANGE_WRITE) == 0
+        assert linux.begin_writing(file.fileno(), 0, 7)
+    assert ctypes.get_errno() == 0
 
 
 def test_a_file_that_becomes_shorter_is_told(
