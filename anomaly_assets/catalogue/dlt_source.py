@@ -68,7 +68,8 @@ def loading_pipeline(dataset: SourceDataset, warehouse: Warehouse) -> Iterator[P
             yield dlt.pipeline(
                 dataset.name,
                 pipelines_dir=str(folder),
-                destination=duckdb_destination(credentials),
+                # Or dlt commits a merge statement by statement: first what it deletes, then the rest.
+                destination=duckdb_destination(credentials, supports_transactions=True),
                 dataset_name=dataset.name,
             )
     finally:

@@ -6,6 +6,8 @@ import shutil
 from pathlib import Path
 
 import pytest
+from anomaly_assets.warehouse.schema import row_count
+from dlt.pipeline.exceptions import PipelineStepFailed
 
 from anomaly_assets.catalogue.dlt_source import load
 from anomaly_assets.datasets import SOURCE_DATASETS
@@ -17,6 +19,7 @@ from anomaly_assets_tests.warehouse.killed_loads import (
     as_if_killed_before_the_counts,
     as_if_killed_before_the_merges,
     history,
+    merges_broken_off_after_their_deletions,
 )
 from anomaly_assets_tests.warehouse.project import Project, mask, noise
 
@@ -69,6 +72,25 @@ def counts_of_rows_that_never_came_do_not_stay(warehouse: Warehouse, folder: Pat
     ]
 
 
+def a_merge_that_is_broken_off_deletes_nothing(warehouse: Warehouse, folder: Path) -> None:
+    project, root = _four_images(folder)
+    load(MVTEC, root, warehouse)
+    project.save({f"{GOOD}/004.png": noise(4), f"{GOOD}/000.png": noise(50)})
+    project.path(f"{GOOD}/003.png").unlink()
+    with (
+        merges_broken_off_after_their_deletions(),
+        pytest.raises(PipelineStepFailed, match="broken off"),
+    ):
+        load(MVTEC, root, warehouse)
+    with warehouse.connect() as connection:
+        assert row_count(connection, "mvtec_ad.images") == 4
+    load(MVTEC, root, warehouse)
+    assert history(warehouse) == [
+        ("mvtec_ad", 4, 0, 0, 1, "completed"),
+        ("mvtec_ad", 1, 1, 1, 0, "completed"),
+    ]
+
+
 def undisturbed_content(
     environment: Environment, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Content:
@@ -93,4 +115,5 @@ EVERYWHERE = [
     rows_that_nothing_counts_are_counted_for_good,
     a_second_load_that_nothing_counts_is_told_from_the_first,
     counts_of_rows_that_never_came_do_not_stay,
+    a_merge_that_is_broken_off_deletes_nothing,
 ]

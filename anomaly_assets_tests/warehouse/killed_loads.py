@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
+
+import pytest
+from dlt.common.destination.exceptions import DestinationTerminalException
+from dlt.destinations.sql_client import SqlClientBase
 
 from anomaly_assets.tables.ddl import refresh
 from anomaly_assets.warehouse.base import Warehouse
@@ -30,6 +36,22 @@ def as_if_killed_before_the_merges(warehouse: Warehouse, source_dataset: str) ->
             connection.execute(
                 f"DELETE FROM {source_dataset}.{table} WHERE _dlt_load_id = ?", [load_id]
             )
+
+
+@contextmanager
+def merges_broken_off_after_their_deletions() -> Iterator[None]:
+    """Every merge ends after its first statement, which deletes rows that are no longer listed."""
+    execute_many = SqlClientBase.execute_many
+
+    def execute_first(client: SqlClientBase[Any], statements: Sequence[str], *values: Any) -> Any:
+        if not any(statement.startswith("MERGE") for statement in statements):
+            return execute_many(client, statements, *values)
+        execute_many(client, statements[:1], *values)
+        raise DestinationTerminalException("the merge is broken off")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SqlClientBase, "execute_many", execute_first)
+        yield
 
 
 def history(warehouse: Warehouse) -> list[tuple[Any, ...]]:
