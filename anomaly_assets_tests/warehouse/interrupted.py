@@ -6,11 +6,11 @@ import shutil
 from pathlib import Path
 
 import pytest
-from anomaly_assets.warehouse.schema import row_count
 from dlt.pipeline.exceptions import PipelineStepFailed
 
 from anomaly_assets.catalogue.dlt_source import load
 from anomaly_assets.datasets import SOURCE_DATASETS
+from anomaly_assets.tables.ddl import row_count
 from anomaly_assets.warehouse.base import Warehouse
 from anomaly_assets_tests.assets.environment import Environment
 from anomaly_assets_tests.assets.runs import run_job
