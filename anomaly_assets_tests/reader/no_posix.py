@@ -1,10 +1,11 @@
 """Hide from this process what only POSIX systems or only Linux have, before this project is imported.
 
-NumPy, PyArrow, DuckDB and watchdog choose what they call by `sys.platform`, so they are imported first.
+asyncio, NumPy, PyArrow, DuckDB and watchdog choose what they call by `sys.platform`, so they are imported first.
 """
 
 from __future__ import annotations
 
+import asyncio  # noqa: F401
 import ctypes
 import os
 import signal
