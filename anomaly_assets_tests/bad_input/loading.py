@@ -31,7 +31,7 @@ _CHECKS = {
         checks.TENSOR_CHECKS,
         checks.REJECTED_CHECKS,
         checks.STRAY_CHECKS,
-        *checks.CATALOGUE_CHECKS.values(),
+        *map(checks.catalogue_checks, SOURCE_DATASETS.values()),
     )
     for check in group
 }
