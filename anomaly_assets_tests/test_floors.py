@@ -205,6 +205,14 @@ def test_the_page_on_architecture_lists_every_package_and_module_in_the_order_of
     assert on_page == [names & stems for names in FLOORS if names & stems]
 
 
+def test_the_page_for_contributors_lists_the_same_floors() -> None:
+    text = (PROJECT / "CONTRIBUTING.md").read_text("utf-8")
+    lines = re.findall(r"^\d+\. ([^:\n]*)", text, re.M)
+    named = [re.findall(r"`([^`]+)`", line) for line in lines]
+    stems = [[re.sub(r"/$|\.py$", "", name) for name in row] for row in _rows_of_the_page()]
+    assert named == stems
+
+
 def test_the_drawing_names_packages_that_exist() -> None:
     drawing = (PROJECT / "docs/architecture.svg").read_text("utf-8")
     labels = re.findall(r'class="package"[^>]*>([^<]*)<', drawing)

@@ -1,6 +1,6 @@
 """Hide from this process what only POSIX systems or only Linux have, before this project is imported.
 
-asyncio, NumPy, PyArrow, DuckDB and watchdog choose what they call by `sys.platform`, so they are imported first.
+The libraries imported below choose what they call by `sys.platform`, so they are imported first.
 """
 
 from __future__ import annotations
