@@ -145,8 +145,8 @@ dagster-home:
 	  exit 1; }
 
 $(INSTALLED): requirements.lock
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' || { \
-	  echo "This project needs Python 3.10 to 3.13. $(PYTHON) answers:" \
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 14))' || { \
+	  echo "This project needs Python 3.10 to 3.14. $(PYTHON) answers:" \
 	    "`$(PYTHON) --version 2>&1`. Name another one: make PYTHON=python3.12 ..." >&2; \
 	  exit 1; }
 	@echo "Installing requirements.lock into .venv; this takes a minute or two."

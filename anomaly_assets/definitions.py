@@ -1,6 +1,8 @@
 """What Dagster loads: `dagster dev -w workspace.yaml`, or `-m anomaly_assets.definitions`."""
 
+import atexit
 import gc
+import sys
 
 import dagster as dg
 
@@ -14,9 +16,12 @@ from anomaly_assets.assets.resources import WarehouseResource
 from anomaly_assets.assets.summaries import summaries
 from anomaly_assets.datasets import SOURCE_DATASETS
 
-# What was imported stays. To look through all of it for garbage, which Python would do before the next line
-# ends, takes as long as building the graph.
+# Freeze imported objects: otherwise the first garbage collection after import takes as long as building the
+# graph.
 gc.freeze()
+if sys.version_info >= (3, 14):
+    # DuckDB 1.5.5 aborts the process at its end if objects of DuckDB are still frozen.
+    atexit.register(gc.unfreeze)
 
 defs = dg.Definitions(
     assets=[

@@ -6,7 +6,7 @@ import hashlib
 from functools import cache
 from pathlib import Path
 
-import anomaly_assets
+__version__ = "0.1.0"
 
 
 @cache
@@ -18,11 +18,11 @@ def code_version() -> str:
     afterwards the files on the disk may be others than those that were loaded. Not at import: it takes 10
     ms, and the code location never needs it.
     """
-    folder = Path(anomaly_assets.__file__).parent
+    folder = Path(__file__).parent
     digest = hashlib.sha256()
     for file in sorted(each for each in folder.rglob("*") if each.suffix in _SOURCES):
         digest.update(file.relative_to(folder).as_posix().encode() + b"\0" + file.read_bytes())
-    return f"{anomaly_assets.__version__}+{digest.hexdigest()[:12]}"
+    return f"{__version__}+{digest.hexdigest()[:12]}"
 
 
 _SOURCES = {".py", ".sql", ".json"}

@@ -46,10 +46,14 @@ class FetchedArray:
     def __getitem__(self, key: Any) -> npt.NDArray[Any]:
         first, further = (key[0], key[1:]) if isinstance(key, tuple) else (key, ())
         chosen = chosen_positions(first, len(self))
+        # NumPy's stubs type an array that is indexed with a tuple as Any.
+        fetched: npt.NDArray[Any]
         if isinstance(chosen, int):
-            return self._fetch(np.array([chosen]))[0][further]
-        within = (slice(None), *further)
-        return self._fetch(chosen)[within]
+            fetched = self._fetch(np.array([chosen]))[0][further]
+        else:
+            within = (slice(None), *further)
+            fetched = self._fetch(chosen)[within]
+        return fetched
 
     def __array__(
         self, dtype: npt.DTypeLike | None = None, copy: bool | None = None

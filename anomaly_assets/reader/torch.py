@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from anomaly_assets.reader.samples import Samples
 
 
-class SamplesDataset(torch.utils.data.Dataset):
+class SamplesDataset(torch.utils.data.Dataset[Any]):
     """A map-style dataset, for `torch.utils.data.DataLoader` with any number of workers.
 
     Workers may be forked or spawned; each opens the database for itself, at the snapshot that was opened

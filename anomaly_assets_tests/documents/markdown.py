@@ -11,6 +11,7 @@ from pathlib import Path
 PROJECT = Path(__file__).parents[2]
 PAGES = (
     "README.md",
+    "CONTRIBUTING.md",
     "docs/reading.md",
     "docs/settings.md",
     "docs/troubleshooting.md",

@@ -94,7 +94,7 @@ def test_pip_is_cached_by_the_lock_file_and_python_is_one_that_we_run_on() -> No
         [setup] = [step["with"] for step in job["steps"] if "setup-python" in step.get("uses", "")]
         assert setup["cache"] == "pip"
         assert (PROJECT / setup["cache-dependency-path"]).is_file()
-        assert setup["python-version"] in {"3.10", "3.11", "3.12", "3.13"}
+        assert setup["python-version"] in {"3.10", "3.11", "3.12", "3.13", "3.14"}
 
 
 def test_it_runs_on_a_push_and_by_the_clock_and_may_write_nothing() -> None:

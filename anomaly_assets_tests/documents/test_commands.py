@@ -29,6 +29,7 @@ import pytest
 from anomaly_assets_tests.documents.checkout import Checkout, substituted
 from anomaly_assets_tests.documents.markdown import PAGES, PROJECT, Block, blocks
 from anomaly_assets_tests.stores.servers import free_ports
+from anomaly_assets_tests.test_install import READER_ONLY
 from anomaly_assets_tests.warehouse.lake.postgres import PASSWORD, Postgres
 
 BLOCKS = [block for page in PAGES for block in blocks(PROJECT, page) if block.language]
@@ -189,6 +190,12 @@ def _(checkout: Checkout, block: Block, request: pytest.FixtureRequest) -> None:
     for older in theirs.parent.glob("anomaly.*.duckdb"):
         older.unlink()
     assert checkout.run(command, PYTHONPATH=".", ANOMALY_DATABASE=str(theirs)) == ""
+
+
+@of(*READER_ONLY)
+def _(_: Checkout, block: Block, __: pytest.FixtureRequest) -> None:
+    """The lines are executed in an empty environment, by `test_install`."""
+    assert block.text == "pip install --no-deps .\npip install -r requirements-reader.txt\n"
 
 
 @of("docs/settings.md", "pip install '.[s3]'")

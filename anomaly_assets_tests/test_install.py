@@ -1,0 +1,246 @@
+"""Wheel and source distribution: what is in them, and what runs in an empty environment.
+
+Empty environments are filled from a package index. Where pip reaches none, these tests are skipped, unless
+`ANOMALY_TEST_INSTALL` is `required`, as it is in continuous integration. The test that installs everything
+takes more than a minute and runs only then.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from anomaly_assets_tests.documents.checkout import Checkout
+from anomaly_assets_tests.documents.markdown import blocks
+from anomaly_assets_tests.reader.published import publish_pictures
+
+READER_ONLY = ("docs/reading.md", "pip install --no-deps .")
+"""Page and first line of the block that installs the reader alone."""
+
+_REQUIRED = os.environ.get("ANOMALY_TEST_INSTALL") == "required"
+_SHIPPED = {".py", ".json", ".sql", ".typed"}
+_PROBE_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Distributions:
+    """What a clean copy of the project was built into.
+
+    Attributes:
+        checkout: The copy.
+        source: The source distribution.
+        wheel: Built from the copy.
+        wheel_of_source: Built from the source distribution.
+    """
+
+    checkout: Path
+    source: Path
+    wheel: Path
+    wheel_of_source: Path
+
+
+@pytest.fixture(scope="module")
+def distributions(project_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Distributions:
+    folder = tmp_path_factory.mktemp("distributions")
+    checkout, unpacked = folder / "checkout", folder / "unpacked"
+    checkout.mkdir()
+    Checkout(project_root, checkout)
+    (checkout / ".venv").rename(folder / "environment")
+    source = checkout / "dist" / _build("sdist", checkout)
+    with tarfile.open(source) as archive:
+        archive.extractall(unpacked, filter="data")
+    [beside] = unpacked.iterdir()
+    return Distributions(
+        checkout,
+        source,
+        checkout / "dist" / _build("wheel", checkout),
+        beside / "dist" / _build("wheel", beside),
+    )
+
+
+def _build(kind: str, folder: Path) -> str:
+    code = f"import setuptools.build_meta as backend; print(backend.build_{kind}('dist'))"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()[-1]
+
+
+def test_the_wheel_has_every_file_of_the_package_and_no_other(distributions: Distributions) -> None:
+    package = distributions.checkout / "anomaly_assets"
+    expected = {
+        path.relative_to(distributions.checkout).as_posix()
+        for path in package.rglob("*")
+        if path.suffix in _SHIPPED
+    }
+    found = _names(distributions.wheel)
+    assert {name for name in found if ".dist-info/" not in name} == expected
+    assert "anomaly_assets/py.typed" in found
+    assert any(name.endswith(".dist-info/licenses/LICENSE") for name in found)
+
+
+def test_the_source_distribution_builds_the_same_wheel(distributions: Distributions) -> None:
+    assert distributions.wheel_of_source.name == distributions.wheel.name
+    assert _contents(distributions.wheel_of_source) == _contents(distributions.wheel)
+
+
+def test_the_ranges_of_the_reader_are_those_of_the_project(project_root: Path) -> None:
+    text = (project_root / "pyproject.toml").read_text("utf-8")
+    [section] = re.findall(r"^dependencies = \[$(.*?)^\]$", text, re.M | re.S)
+    wanted = (project_root / "requirements-reader.txt").read_text("utf-8")
+    lines = [line.partition("#")[0].strip() for line in wanted.splitlines()]
+    ranges = {line for line in lines if line}
+    assert {re.split("[<>=]", line)[0] for line in ranges} == {
+        *("duckdb", "filelock", "numpy", "pyarrow", "pytz")
+    }
+    assert ranges <= set(re.findall(r'^  "([^"]+)"', section, re.M))
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Skips what needs a package index where pip reaches none."""
+    folder = tmp_path_factory.mktemp("probe")
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-cache-dir"]
+    try:
+        done = subprocess.run(
+            [*command, "--retries", "0", "--dest", str(folder), "pytz"],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_PROBE_SECONDS,
+        )
+        why = done.stderr if done.returncode else ""
+    except subprocess.TimeoutExpired:
+        why = "pip did not answer in time"
+    if why and _REQUIRED:
+        pytest.fail(f"ANOMALY_TEST_INSTALL is required, and pip reaches no index: {why}")
+    if why:
+        pytest.skip("pip reaches no package index")
+
+
+class Empty:
+    """A new environment with nothing but pip in it, and an empty folder to work in."""
+
+    def __init__(self, folder: Path) -> None:
+        subprocess.run([sys.executable, "-m", "venv", str(folder / "environment")], check=True)
+        self.folder = folder / "work"
+        self.folder.mkdir()
+        self._programs = folder / "environment" / "bin"
+
+    def run(self, script: str, *, folder: Path | None = None, **variables: str) -> str:
+        """Run a script of bash that has to exit with 0; returns what it printed."""
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("ANOMALY_", "DAGSTER_", "PYTHON"))
+        }
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", script],
+            cwd=folder or self.folder,
+            env={
+                **kept,
+                "PATH": f"{self._programs}{os.pathsep}{kept['PATH']}",
+                "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+                **variables,
+            },
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout[-5000:]
+        return done.stdout
+
+
+READ = """
+import sys
+from anomaly_assets import AnomalyAssetsError, open_samples
+from anomaly_assets.reader import cached_selections, list_snapshots
+with open_samples({database!r}, category="bottle") as samples:
+    batch = next(samples.batches(4, shuffle=0))
+    cached = samples.cache("cache")
+    assert cached.normalised()[0].image.shape == batch.images.shape[1:]
+    print(len(samples), batch.images.shape, batch.images.dtype)
+assert len(cached_selections("cache")) == len(list_snapshots({database!r})) == 1
+try:
+    open_samples("nowhere.duckdb")
+except FileNotFoundError:
+    pass
+# What is imported for a database elsewhere, which needs a server and the extra of its kind.
+import anomaly_assets.reader.pixels.lake
+from anomaly_assets.warehouse.motherduck.warehouse import connect_motherduck
+assert "site-packages" in anomaly_assets.__file__
+"""
+
+
+@pytest.mark.usefixtures("index")
+def test_the_reader_runs_with_what_its_page_installs(
+    distributions: Distributions, tmp_path: Path
+) -> None:
+    page, first_line = READER_ONLY
+    [block] = [
+        each for each in blocks(distributions.checkout, page) if each.first_line == first_line
+    ]
+    database = publish_pictures(tmp_path / "published").folder / "anomaly.duckdb"
+    environment = Empty(tmp_path)
+    environment.run(block.text, folder=distributions.checkout)
+    listed = environment.run("python -m pip list --format freeze").splitlines()
+    installed = {line.partition("==")[0].lower().replace("-", "_") for line in listed}
+    assert installed - {"pip", "setuptools"} == {
+        *("anomaly_assets", "duckdb", "filelock", "numpy", "pyarrow", "pytz")
+    }
+    script = environment.folder / "train.py"
+    script.write_text(READ.format(database=str(database)), "utf-8")
+    assert environment.run("python train.py") == "8 (4, 8, 6, 3) uint8\n"
+
+
+@pytest.mark.skipif(
+    not _REQUIRED, reason="installs all packages: set ANOMALY_TEST_INSTALL=required"
+)
+@pytest.mark.usefixtures("index")
+def test_the_wheel_runs_the_whole_graph_in_an_empty_environment(
+    distributions: Distributions, tmp_path: Path
+) -> None:
+    environment = Empty(tmp_path)
+    samples = environment.folder / "roots"
+    shutil.copytree(distributions.checkout / "data" / "samples", samples)
+    # The versions of requirements.lock, because the newest ones are nobody's to promise.
+    locked = (distributions.checkout / "requirements.lock").read_text("utf-8")
+    pinned = re.findall(r"^([\w.-]+)(?:\[[\w,]+\])?(==[^ ]+ ;.*?) \\$", locked, re.M)
+    constraints = environment.folder / "constraints.txt"
+    constraints.write_text("\n".join(map("".join, pinned)), "utf-8")
+    environment.run(f"pip install --quiet --constraint constraints.txt {distributions.wheel}")
+    environment.run("pip check")
+    printed = environment.run(
+        "dagster asset materialize -m anomaly_assets.definitions --select '*'\n"
+        "python -m anomaly_assets.reader",
+        MVTEC_AD_ROOT=str(samples / "mvtec_ad"),
+        DAGM_2007_ROOT=str(samples / "dagm_2007"),
+        DAGSTER_HOME=str(environment.folder),
+        ANOMALY_IMAGE_SIZE="32",
+        RUNTIME__DLTHUB_TELEMETRY="false",
+    )
+    assert "data/anomaly.duckdb holds 62 samples of dagm_2007 and mvtec_ad" in printed
+
+
+def _names(wheel: Path) -> set[str]:
+    with zipfile.ZipFile(wheel) as archive:
+        return set(archive.namelist())
+
+
+def _contents(wheel: Path) -> dict[str, bytes]:
+    with zipfile.ZipFile(wheel) as archive:
+        return {
+            name: archive.read(name)
+            for name in archive.namelist()
+            if not name.endswith(".dist-info/RECORD")
+        }
