@@ -22,7 +22,7 @@ from anomaly_assets.datasets.names import normalized, normalized_forms_of, shown
 from anomaly_assets.errors import AnomalyAssetsError
 from anomaly_assets.roots.base import RootError
 from anomaly_assets.roots.open import open_root, root_error
-from anomaly_assets.tables.ddl import discard_staged, ensure_tables
+from anomaly_assets.tables.ddl import allow_nulls, discard_staged, ensure_tables
 from anomaly_assets.tables.identity import take_over
 from anomaly_assets.tables.source_datasets import (
     StoredDataset,
@@ -202,6 +202,7 @@ def reconcile(
         if found.any_change or stored is None or stored.from_samples != from_samples:
             with warehouse.writing():
                 take_over(connection)
+                allow_nulls(connection, dataset.name)
                 _record(connection, dataset, found, size, from_samples, run_id)
         return found
 

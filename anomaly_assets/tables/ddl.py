@@ -216,6 +216,30 @@ def _migrate(
         refresh(connection, table.name)  # its comments, and the view of its contract name
 
 
+def allow_nulls(connection: duckdb.DuckDBPyConnection, source_dataset: str) -> None:
+    """Lift `NOT NULL` of columns of the dlt tables that an older release did not let be null.
+
+    dlt adds columns that are new, and keeps the constraints of those that are there.
+    """
+    required = connection.execute(
+        """
+        SELECT schema_name, table_name, column_name FROM duckdb_columns()
+        WHERE database_name = current_database() AND NOT is_nullable
+        AND list_contains([$schema, $schema || '_staging'], schema_name)
+        """,
+        {"schema": source_dataset},
+    ).fetchall()
+    nullable = {
+        (table.name, column.name)
+        for table in CATALOGUE_TABLES.values()
+        for column in table.columns
+        if column.nullable
+    }
+    for schema, table, column in required:
+        if (table, column) in nullable:
+            connection.execute(f"ALTER TABLE {schema}.{table} ALTER COLUMN {column} DROP NOT NULL")
+
+
 def discard_staged(connection: duckdb.DuckDBPyConnection, source_dataset: str) -> None:
     """Empty what a killed load had staged; dlt itself does so after a load that ends."""
     for name in CATALOGUE_TABLES:
