@@ -1,0 +1,68 @@
+"""Refresh every asset, or a selection of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from anomaly_assets.cli.info import described, nothing_yet
+from anomaly_assets.cli.running import UsageError, examples, interrupted
+from anomaly_assets.errors import AnomalyAssetsError
+
+
+@click.command(
+    epilog=examples(
+        "anomaly-assets materialize",
+        "MVTEC_AD_ROOT=/data/mvtec_ad anomaly-assets materialize --select '+image_tensors'",
+        "anomaly-assets materialize \\",
+        """    --config-json '{"ops": {"mvtec_ad": {"config": {"allow_shrink": true}}}}'""",
+    )
+)
+@click.option(
+    "--select", default="*", show_default=True, help="Assets, in Dagster's selection syntax."
+)
+@click.option("--config-json", metavar="JSON", help="Run config of this run.")
+@click.option(
+    "-c",
+    "--config",
+    multiple=True,
+    metavar="FILE",
+    help="YAML file with run config; may be repeated.",
+)
+@click.option("--verbose", is_flag=True, help="Print Dagster's own log, with stack traces.")
+def command(select: str, config_json: str | None, config: tuple[str, ...], verbose: bool) -> int:
+    """Refresh the database: list the roots, decode what changed, check, publish.
+
+    The run is stored in the Dagster home (DAGSTER_HOME, or data/dagster_home below the working folder) and
+    appears in the UI. Failed checks are listed at the end. Those that block publishing fail the run.
+    """
+    from anomaly_assets.assets.run import RunStoppedError, materialize
+
+    run_config = _run_config(config_json, config)
+    try:
+        materialize(select, run_config, config_files=config, verbose=verbose)
+    except RunStoppedError as stopped:
+        return interrupted(str(stopped))
+    try:
+        print(f"\n{described()}")
+    except (AnomalyAssetsError, LookupError, OSError, ValueError) as error:
+        print(f"\n{nothing_yet(error)}")
+    return 0
+
+
+def _run_config(text: str | None, files: tuple[str, ...]) -> Mapping[str, Any]:
+    """Return the run config that `--config-json` holds."""
+    if text is None:
+        return {}
+    if files:
+        raise UsageError("Use --config-json or --config, not both.")
+    try:
+        config = json.loads(text)
+    except ValueError as error:
+        raise UsageError(f"--config-json is not JSON: {error}.") from error
+    if not isinstance(config, dict):
+        raise UsageError("--config-json has to be a JSON object, such as '{\"ops\": {}}'.")
+    return config
