@@ -39,6 +39,16 @@ def cause_of(error: SerializableErrorInfo, hint: str = "") -> str:
     return f"{error.cls_name}: {message}{hint}"
 
 
+def is_interrupt(error: SerializableErrorInfo) -> bool:
+    """Return whether a step ended because of Ctrl-C, SIGTERM or Terminate."""
+    found: SerializableErrorInfo | None = error
+    while found is not None:
+        if found.cls_name in ("DagsterExecutionInterruptedError", "KeyboardInterrupt"):
+            return True
+        found = found.cause
+    return False
+
+
 def causes_in(events: Iterable[dg.DagsterEvent]) -> dict[str, str]:
     """Return the cause of every step that failed, by step."""
     return {

@@ -1,8 +1,8 @@
 """Run the asset graph in this process, for `anomaly-assets materialize`.
 
 The run is stored like one of `dagster asset materialize`: in the same Dagster home, with the code location
-of `workspace.yaml`, so that the UI shows it and can run it again. Only the output differs: `Screen` replaces
-Dagster's console log, and a failure ends with its cause.
+of `workspace.yaml`, so that the UI shows it and can run it again. Only the output differs: `Screen`
+replaces Dagster's console log, and a failure ends with its cause.
 """
 
 import os
@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 from unittest import mock
 
 import dagster as dg
@@ -80,10 +80,10 @@ def materialize(
         HomeError: The Dagster home cannot be written to.
     """
     _quiet_warnings()
-    with capture_interrupts(), _instance() as instance:
+    with capture_interrupts(), _instance() as instance, _own_stdout() as stream:
         config = run_config or _read_yaml(config_files)
         job, run = _planned(instance, select, config)
-        screen = Screen(hint="" if verbose else _HINT)
+        screen = Screen(stream, "" if verbose else _HINT)
         instance.add_event_listener(run.run_id, screen)
         with _console(verbose):
             try:
@@ -113,7 +113,7 @@ def _planned(
             job_code_origin=job.get_python_origin(),
             remote_job_origin=_remote_origin(job_def.name),
         )
-    except (dg.DagsterInvalidConfigError, dg.DagsterInvalidSubsetError) as error:
+    except dg.DagsterError as error:
         raise RunConfigError(" ".join(str(error).split())) from error
     return job, run
 
@@ -137,10 +137,8 @@ def _raise_failure(
     if succeeded:
         return
     stored = instance.get_run_by_id(run.run_id)
-    if stored is not None and stored.status in (
-        dg.DagsterRunStatus.CANCELED,
-        dg.DagsterRunStatus.CANCELING,
-    ):
+    canceled = stored is not None and stored.status == dg.DagsterRunStatus.CANCELED
+    if screen.stopped or canceled:
         raise RunStoppedError(
             "The run was stopped. What was written stays, and the next run goes on from there."
         )
@@ -163,7 +161,7 @@ def _read_yaml(files: Sequence[str]) -> Mapping[str, Any]:
     if not files:
         return {}
     try:
-        return dict(load_yaml_from_globs(*files) or {})
+        return {str(key): value for key, value in (load_yaml_from_globs(*files) or {}).items()}
     except Exception as error:  # of the parser, of the file system, or of Dagster's check
         raise RunConfigError(f"{', '.join(files)}: {error}") from error
 
@@ -204,6 +202,22 @@ def _configure(home: Path) -> None:
         ours = Path(_CONFIGURATION)
         text = ours.read_text("utf-8") if ours.exists() else _DEFAULTS
         (home / _CONFIGURATION).write_text(text, "utf-8")
+
+
+@contextmanager
+def _own_stdout() -> Iterator[TextIO]:
+    """Yield a stream to the standard output of this moment.
+
+    Dagster redirects the descriptor of standard output into a file while steps run, whose content it shows
+    in the UI.
+    """
+    try:
+        descriptor = os.dup(sys.stdout.fileno())
+    except (AttributeError, OSError, ValueError):  # replaced by an object, as in a notebook
+        yield sys.stdout
+        return
+    with os.fdopen(descriptor, "w", encoding=sys.stdout.encoding, errors="replace") as stream:
+        yield stream
 
 
 @contextmanager

@@ -10,8 +10,15 @@ from dataclasses import dataclass, field
 from typing import Any, TextIO
 
 import dagster as dg
+from dagster._core.utils import coerce_valid_log_level
 
-from anomaly_assets.assets.failures import FAILED_CHECK, FailedCheck, cause_of, failed_check
+from anomaly_assets.assets.failures import (
+    FAILED_CHECK,
+    FailedCheck,
+    cause_of,
+    failed_check,
+    is_interrupt,
+)
 from anomaly_assets.assets.progress import duration
 from anomaly_assets.assets.reports import ROW_COUNTS
 
@@ -35,6 +42,7 @@ class Screen:
         checks: The checks that failed, in order.
         causes: Why steps failed, by step.
         run_cause: Why the run failed, if no step did.
+        stopped: Whether a step ended because of Ctrl-C or SIGTERM.
     """
 
     stream: TextIO = field(default_factory=lambda: sys.stdout)
@@ -42,6 +50,7 @@ class Screen:
     checks: list[FailedCheck] = field(default_factory=list)
     causes: dict[str, str] = field(default_factory=dict)
     run_cause: str | None = None
+    stopped: bool = False
     _rows: dict[str, list[str]] = field(default_factory=dict)
     _summary: list[str] = field(default_factory=list)
     _lock: threading.RLock = field(default_factory=threading.RLock)
@@ -71,20 +80,18 @@ class Screen:
 
     def _log(self, entry: dg.EventLogEntry) -> None:
         """Show what a step or resource logs; failures and failed checks are shown from their events."""
-        message = entry.user_message
-        if entry.level >= logging.ERROR or message.startswith(FAILED_CHECK):
+        message, level = entry.user_message, coerce_valid_log_level(entry.level)
+        if level >= logging.ERROR or message.startswith(FAILED_CHECK):
             return
         if entry.step_key and _NOT_REFRESHED in message:
             return
-        if entry.level >= logging.WARNING:
+        if level >= logging.WARNING:
             self._print(f"  warning: {message}")
-        elif entry.level == logging.INFO and entry.step_key is None and self._rows:
+        elif level == logging.INFO and entry.step_key is None and self._rows:
             self._summary.append(message)  # the resource ends the run with a line per dataset
-        elif (
-            entry.level == logging.INFO and entry.step_key and (end := _PROGRESS_END.match(message))
-        ):
+        elif level == logging.INFO and entry.step_key and (end := _PROGRESS_END.match(message)):
             self._speeds[entry.step_key] = end["speed"]
-        elif entry.level == logging.INFO:
+        elif level == logging.INFO:
             self._show(f"{entry.step_key}: {message}" if entry.step_key else message)
 
     def _started(self, event: dg.DagsterEvent) -> None:
@@ -128,7 +135,8 @@ class Screen:
         step, error = str(event.step_key), event.step_failure_data.error
         self._running = ""
         self._clear()
-        self._print(f"{step}: failed")
+        self.stopped |= error is not None and is_interrupt(error)
+        self._print(f"{step}: {'stopped' if self.stopped else 'failed'}")
         if error is not None:
             self.causes[step] = cause_of(error, self.hint)
 

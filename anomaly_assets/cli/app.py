@@ -8,9 +8,7 @@ from importlib import import_module
 import click
 
 from anomaly_assets import __version__
-from anomaly_assets.cli.running import examples, run
-
-NAME = "anomaly-assets"
+from anomaly_assets.cli.running import NAME, examples, program, run
 
 _MODULES = {
     "materialize": "materialize",
@@ -59,5 +57,5 @@ def command() -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run `anomaly-assets`; returns its exit code."""
-    return run(command, arguments, NAME)
+    """Run the command; returns its exit code."""
+    return run(command, arguments, program())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 from click.shell_completion import get_completion_class
 
-from anomaly_assets.cli.running import examples
+from anomaly_assets.cli.running import NAME, examples
 
 _SHELLS = ("bash", "zsh", "fish")
 
@@ -19,7 +19,6 @@ _SHELLS = ("bash", "zsh", "fish")
 @click.argument("shell", type=click.Choice(_SHELLS))
 def command(shell: str) -> None:
     """Print a script for bash, zsh or fish that completes sub-commands and options."""
-    from anomaly_assets.cli.app import NAME
     from anomaly_assets.cli.app import command as all_commands
 
     completion = get_completion_class(shell)

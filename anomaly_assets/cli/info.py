@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from anomaly_assets.cli.running import FAILED, examples, old_name
+from anomaly_assets.cli.running import FAILED, examples, run
 from anomaly_assets.errors import AnomalyAssetsError
 from anomaly_assets.locations import is_file, parse_location
 from anomaly_assets.settings import published_database
@@ -55,4 +55,6 @@ def nothing_yet(error: Exception) -> str:
     return f"There is nothing to read yet: {error}"
 
 
-main = old_name(command, "python -m anomaly_assets.reader")
+def main() -> int:
+    """Run `python -m anomaly_assets.reader`, which takes no argument; returns its exit code."""
+    return run(command, (), "python -m anomaly_assets.reader")

@@ -6,12 +6,15 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import click
 
 from anomaly_assets.arguments import whole_number
 from anomaly_assets.errors import AnomalyAssetsError
+
+NAME = "anomaly-assets"
 
 FAILED = 1
 USAGE = 2
@@ -68,6 +71,12 @@ def interrupted(message: str) -> int:
     """Print what Ctrl-C left behind; returns the exit code."""
     print(message, file=sys.stderr)
     return INTERRUPTED
+
+
+def program() -> str:
+    """Return how this process was started: by the console command, or as a module in a checkout."""
+    script = Path(sys.argv[0]).stem
+    return NAME if script == NAME else "python -m anomaly_assets"
 
 
 def run(command: click.Command, arguments: Sequence[str] | None, name: str) -> int:
