@@ -43,6 +43,7 @@ DEFAULT_HOME = Path("data", "dagster_home")
 
 _LOCATION = "anomaly_assets"  # as workspace.yaml names it
 _HINT = " The run in the UI has the stack trace, and so has --verbose."
+_CHECK_FAILED = "DagsterAssetCheckFailedError"  # names checks, without their sentences
 _REPOSITORY = "__repository__"  # as Dagster names the one of a `Definitions`
 
 
@@ -148,12 +149,15 @@ def _raise_failure(
 def _cause(screen: Screen) -> str:
     """Return why the run failed: each cause once, though several steps may have it."""
     blocking = [f"{each.name}: {each.sentence}" for each in screen.checks if each.blocking]
-    causes = list(dict.fromkeys(screen.causes.values()))
-    if blocking:
-        causes = [f"Nothing was published, because of a failed check. {' '.join(blocking)}"]
-    if not causes:
-        causes = [screen.run_cause or "The run failed before its first step."]
-    return " ".join(causes)
+    causes = [
+        cause
+        for cause in dict.fromkeys(screen.causes.values())
+        if not (blocking and cause.startswith(_CHECK_FAILED))
+    ]
+    if blocking and not screen.published:
+        causes.insert(0, "Nothing was published, because of a failed check.")
+    unknown = "The run failed before its first step."
+    return " ".join([*causes, *blocking]) or screen.run_cause or unknown
 
 
 def _read_yaml(files: Sequence[str]) -> Mapping[str, Any]:
@@ -212,6 +216,7 @@ def _own_stdout() -> Iterator[TextIO]:
     in the UI.
     """
     try:
+        sys.stdout.flush()
         descriptor = os.dup(sys.stdout.fileno())
     except (AttributeError, OSError, ValueError):  # replaced by an object, as in a notebook
         yield sys.stdout

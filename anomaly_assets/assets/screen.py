@@ -25,7 +25,7 @@ from anomaly_assets.assets.reports import ROW_COUNTS
 _CLEAR_LINE = "\r\x1b[K"
 _NOT_REFRESHED = " not refreshed ("  # is logged, and in the metadata that the step's line shows
 _PROGRESS_END = re.compile(
-    r"(?P<done>[\d,]+) of (?P=done) (?P<unit>.*) in [^,]*, (?P<speed>\S+/s)$"
+    r"(?P<done>[\d,]+) of (?P=done) (?P<unit>\w+).* in [^,]*, (?P<speed>\S+)/s$"
 )
 """The last line of `Progress`, which is shown as part of the step's line."""
 
@@ -55,7 +55,6 @@ class Screen:
     _summary: list[str] = field(default_factory=list)
     _lock: threading.RLock = field(default_factory=threading.RLock)
     _speeds: dict[str, str] = field(default_factory=dict)
-    _running: str = ""
 
     def __call__(self, entry: dg.EventLogEntry) -> None:
         """Take one event of the run; called from the thread that logs it."""
@@ -65,6 +64,11 @@ class Screen:
                 self._log(entry)
             elif handler := _HANDLERS.get(event.event_type):
                 handler(self, event)
+
+    @property
+    def published(self) -> bool:
+        """Whether the published database was written or found to be up to date."""
+        return "published_database" in self._rows
 
     def finish(self) -> None:
         """Print a line per source dataset, and every failed check with the first affected files."""
@@ -83,28 +87,34 @@ class Screen:
         message, level = entry.user_message, coerce_valid_log_level(entry.level)
         if level >= logging.ERROR or message.startswith(FAILED_CHECK):
             return
-        if entry.step_key and _NOT_REFRESHED in message:
-            return
         if level >= logging.WARNING:
             self._print(f"  warning: {message}")
-        elif level == logging.INFO and entry.step_key is None and self._rows:
-            self._summary.append(message)  # the resource ends the run with a line per dataset
-        elif level == logging.INFO and entry.step_key and (end := _PROGRESS_END.match(message)):
-            self._speeds[entry.step_key] = end["speed"]
+        elif level == logging.INFO and entry.step_key is None:
+            self._resource_said(message)
         elif level == logging.INFO:
-            self._show(f"{entry.step_key}: {message}" if entry.step_key else message)
+            self._step_said(str(entry.step_key), message)
+
+    def _resource_said(self, message: str) -> None:
+        """Show what the warehouse waits for before the first step; keep its lines at the end of the run."""
+        if self._rows:
+            self._summary.append(message)
+        else:
+            self._print(message)
+
+    def _step_said(self, step: str, message: str) -> None:
+        """Show progress, in place on a terminal; its last line becomes part of the line of the step."""
+        if _NOT_REFRESHED in message:
+            return
+        if end := _PROGRESS_END.match(message):
+            self._speeds[step] = f"{end['speed']} {end['unit']}/s"
+        elif self._is_terminal():
+            self._transient(f"{step}: {message}")
+        else:
+            self._print(f"{step}: {message}")
 
     def _started(self, event: dg.DagsterEvent) -> None:
-        self._running = str(event.step_key)
         if self._is_terminal():
-            self._transient(f"{self._running} …")
-
-    def _show(self, text: str) -> None:
-        """Show progress: in place on a terminal, as a line elsewhere."""
-        if self._is_terminal() and self._running:
-            self._transient(text)
-        else:
-            self._print(text)
+            self._transient(f"{event.step_key} …")
 
     def _materialized(self, event: dg.DagsterEvent) -> None:
         materialization = event.step_materialization_data.materialization
@@ -117,7 +127,6 @@ class Screen:
 
     def _succeeded(self, event: dg.DagsterEvent) -> None:
         step = str(event.step_key)
-        self._running = ""
         self._clear()
         if _only_checks(step):
             return
@@ -133,7 +142,6 @@ class Screen:
 
     def _failed(self, event: dg.DagsterEvent) -> None:
         step, error = str(event.step_key), event.step_failure_data.error
-        self._running = ""
         self._clear()
         self.stopped |= error is not None and is_interrupt(error)
         self._print(f"{step}: {'stopped' if self.stopped else 'failed'}")

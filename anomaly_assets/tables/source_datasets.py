@@ -258,11 +258,7 @@ def dataset_lines(
         images = connection.execute(query).fetchall()[0][0] if loaded else 0
         samples = " (samples of the repository)" if stored.from_samples else ""
         if name in refreshed:
-            changes = refreshed[name]
-            state = (
-                f"refreshed: {changes.added:,} new, {changes.changed:,} changed, "
-                f"{changes.removed:,} removed, {rejected.get(name, 0):,} rejected"
-            )
+            state = f"refreshed: {_counted(refreshed[name])}, {rejected.get(name, 0):,} rejected"
         elif name not in SOURCE_DATASETS:
             state = "kept: this project does not define it; `python -m anomaly_assets.forget` removes it"
         else:
@@ -272,6 +268,10 @@ def dataset_lines(
         if name not in refreshed:
             lines.append(f"{name}: removed; its {images:,} images were samples of the repository")
     return lines
+
+
+def _counted(changes: RowChanges) -> str:
+    return f"{changes.added:,} new, {changes.changed:,} changed, {changes.removed:,} removed"
 
 
 def _rejected_files(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:

@@ -97,7 +97,7 @@ def test_a_good_run_on_the_samples_fits_on_a_screen(good: Done) -> None:
     assert len(good.screen) <= 25
     assert re.match(r"dagm_2007: images 28 rows \(28 new\) \[[\d.]+ s\]$", good.screen[0])
     [tensors] = [line for line in good.screen if line.startswith("image_tensors: ")]
-    assert re.fullmatch(r"image_tensors: 62 rows \(62 new\) \[[\d.]+ s, [\d,]+/s\]", tensors)
+    assert re.fullmatch(r"image_tensors: 62 rows \(62 new\) \[[\d.]+ s, [\d,]+ images/s\]", tensors)
 
 
 def test_it_ends_with_datasets_failed_checks_and_the_database(good: Done, folder: Folder) -> None:
