@@ -27,9 +27,8 @@ help: ## List the targets
 	@echo
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
 
-materialize: $(INSTALLED) dagster-home ## Refresh every asset from the configured roots
-	$(RUN) dagster asset materialize -m anomaly_assets.definitions --select '*' $(ARGS)
-	@$(RUN) anomaly_assets.reader || true
+materialize: $(INSTALLED) dagster-home ## Refresh every asset from the configured roots; ARGS goes to the command
+	@$(RUN) anomaly_assets materialize $(ARGS)
 
 ui: $(INSTALLED) dagster-home ## Open the Dagster UI, with schedules and sensors, on PORT
 	$(RUN) dagster dev -w workspace.yaml -h 127.0.0.1 -p $(PORT) $(ARGS)

@@ -37,7 +37,7 @@ def test_a_negative_number_of_publications_to_keep_is_refused(
     with pytest.raises(SystemExit, match="2"):
         warehouse(["expire", given])
     value = given.partition("=")[2]
-    said = f"argument --keep: {value!r}: use a whole number of at least 0.\n"
+    said = f"Invalid value for '--keep': {value!r}: use a whole number of at least 0.\n"
     assert capsys.readouterr().err.endswith(said)
 
 
@@ -46,7 +46,8 @@ def test_an_excerpt_of_no_image_is_refused(
 ) -> None:
     with pytest.raises(SystemExit, match="2"):
         excerpt(["--root", "anywhere", "--out", str(tmp_path / "out"), "--per-kind", "0"])
-    assert "argument --per-kind: '0': use a whole number of at least 1." in capsys.readouterr().err
+    said = "Invalid value for '--per-kind': '0': use a whole number of at least 1."
+    assert said in capsys.readouterr().err
 
 
 def test_no_command_takes_a_number_without_a_bound() -> None:
@@ -62,7 +63,7 @@ def test_no_command_takes_a_number_without_a_bound() -> None:
         )
         for path in (PROJECT_ROOT / folder).rglob("*.py")
         for name in re.findall(
-            r'add_argument\(\s*"(--[\w-]+)",\s*type=(?:int|float)\b', path.read_text()
+            r'(?:add_argument|option)\(\s*"(--[\w-]+)",\s*type=(?:int|float)\b', path.read_text()
         )
         if name != "--seed"
     }

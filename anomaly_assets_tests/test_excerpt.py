@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from anomaly_assets.catalogue.listing import list_catalog
+from anomaly_assets.cli.excerpt import ExcerptError, main, make_excerpt
 from anomaly_assets.datasets import SOURCE_DATASETS
-from anomaly_assets.excerpt import ExcerptError, main, make_excerpt
 from anomaly_assets.roots.open import open_root
 
 SAMPLES = Path(__file__).parents[1] / "data" / "samples"

@@ -7,6 +7,7 @@ from typing import Any
 import dagster as dg
 import duckdb
 
+from anomaly_assets.assets.failures import FailedCheck, failed_check_line
 from anomaly_assets.assets.reports import (
     Pictures,
     bounded,
@@ -20,6 +21,7 @@ from anomaly_assets.atomic import write_file
 from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.tables import checks as quality
 from anomaly_assets.tables.ddl import ensure_tables
+from anomaly_assets.tables.preview_rows import as_cell
 from anomaly_assets.warehouse.base import interrupted_queries
 
 _MOST_BYTES = bytes_within(24_000)
@@ -51,6 +53,7 @@ def asset_checks(
             for check, finding in quality.evaluate(
                 connection, *chosen, source_dataset=source_dataset, spec=spec
             ):
+                _warn(context, asset, check, finding)
                 pictures = _pictures(context, asset, check, finding, connection, warehouse, folder)
                 yield _result(asset, check, finding, pictures)
 
@@ -63,17 +66,37 @@ def asset_checks(
     description=quality.PUBLISHED_CHECK.description,
     blocking=quality.PUBLISHED_CHECK.blocking,
 )
-def published_counts(warehouse: WarehouseResource) -> dg.AssetCheckResult:
+def published_counts(
+    context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource
+) -> dg.AssetCheckResult:
     """Compare the published database with the warehouse, table by table."""
     differing = warehouse.warehouse.differences(warehouse.settings.database)
     finding = quality.Finding(len(differing), differing)
-    return _result(dg.AssetKey("published_database"), quality.PUBLISHED_CHECK, finding)
+    asset = dg.AssetKey("published_database")
+    _warn(context, asset, quality.PUBLISHED_CHECK, finding)
+    return _result(asset, quality.PUBLISHED_CHECK, finding)
 
 
 def _spec(asset: dg.AssetKey, check: quality.Check) -> dg.AssetCheckSpec:
     return dg.AssetCheckSpec(
         check.name, asset=asset, description=check.description, blocking=check.blocking
     )
+
+
+def _warn(
+    context: dg.AssetCheckExecutionContext,
+    asset: dg.AssetKey,
+    check: quality.Check,
+    finding: quality.Finding,
+) -> None:
+    """Log a failed check with the first affected files: its event is a line of level DEBUG."""
+    if finding.passed:
+        return
+    files = tuple((as_cell(name), as_cell(detail or "")) for name, detail in finding.shown)
+    failed = FailedCheck(
+        asset.to_user_string(), check.name, check.verdict(finding), files, finding.count
+    )
+    context.log.warning(failed_check_line(failed))
 
 
 def _result(

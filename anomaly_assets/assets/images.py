@@ -41,6 +41,10 @@ with warnings.catch_warnings():
     warnings.filterwarnings("ignore", message=".*dagster-embedded-elt.*")
     from dagster_embedded_elt.dlt import DagsterDltResource, DagsterDltTranslator, dlt_assets
 
+# dagster_dlt calls it before each load. dlt puts a filter that shows it in front of all others when it is
+# imported, so this one has to come later.
+warnings.filterwarnings("ignore", message="drop_pending_packages is deprecated")
+
 
 class ReloadConfig(dg.Config):
     """Run config of the catalogue of one source dataset.
@@ -157,7 +161,10 @@ def catalogue_assets(dataset: SourceDataset) -> dg.AssetsDefinition:
                 loads = {}
             if not settings.sample_roots:
                 warehouse.removed.update(remove_samples(warehouse.warehouse))
-            warehouse.refreshed.add(dataset.name)
+            counted = found.tables["images"]
+            warehouse.refreshed[dataset.name] = RowChanges(
+                counted.inserted, counted.updated, counted.deleted, counted.unchanged
+            )
             with warehouse.warehouse.connect() as connection:
                 if found.any_change or not has_comments(connection, dataset.name):
                     comment_on_catalogue(connection, dataset.name)

@@ -9,6 +9,7 @@ import dagster as dg
 import duckdb
 from pydantic import PrivateAttr
 
+from anomaly_assets.assets.failures import causes_in
 from anomaly_assets.assets.interrupts import (
     Interrupts,
     hearing_interrupts,
@@ -20,6 +21,7 @@ from anomaly_assets.roots.base import RootError
 from anomaly_assets.roots.open import refuse_bad_root
 from anomaly_assets.settings import Settings
 from anomaly_assets.tables.ddl import ensure_tables
+from anomaly_assets.tables.row_changes import RowChanges
 from anomaly_assets.tables.source_datasets import dataset_lines
 from anomaly_assets.tables.tensor_shape import spec_for
 from anomaly_assets.tensor_spec import TensorSpec
@@ -44,7 +46,7 @@ class WarehouseResource(dg.ConfigurableResource):
     _used: bool = PrivateAttr(default=False)
     _run_config: Mapping[str, Any] = PrivateAttr(default_factory=dict)
     _tensor_spec: TensorSpec | None = PrivateAttr(default=None)
-    _refreshed: set[str] = PrivateAttr(default_factory=set)
+    _refreshed: dict[str, RowChanges] = PrivateAttr(default_factory=dict)
     _kept: dict[str, str] = PrivateAttr(default_factory=dict)
     _removed: dict[str, int] = PrivateAttr(default_factory=dict)
 
@@ -78,9 +80,10 @@ class WarehouseResource(dg.ConfigurableResource):
                 yield self
             finally:
                 self._report(log)
+                _repeat_causes(context)
 
     def _report(self, log: Callable[[str], None]) -> None:
-        """End the run with a line per source dataset; never the reason why a run fails."""
+        """Log a line per source dataset at the end of the run; an error in it does not fail the run."""
         with suppress(dg.DagsterExecutionInterruptedError, duckdb.Error, RuntimeError):
             self._interrupts.refuse_to_go_on()
             if self._used:
@@ -135,8 +138,8 @@ class WarehouseResource(dg.ConfigurableResource):
         return self._pictures_folder
 
     @property
-    def refreshed(self) -> set[str]:
-        """Source datasets whose root was loaded in this run; assets add theirs."""
+    def refreshed(self) -> dict[str, RowChanges]:
+        """Source datasets whose root was loaded in this run, with what changed; assets add theirs."""
         return self._refreshed
 
     @property
@@ -154,6 +157,22 @@ def configured(run_config: Mapping[str, Any], step: str, option: str) -> bool:
     """Return whether the run config sets an option of a step, which another step may have to know."""
     config = run_config.get("ops", {}).get(step, {}).get("config", {})
     return bool(config.get(option, False))
+
+
+def _repeat_causes(context: dg.InitResourceContext) -> None:
+    """Log why steps failed as the last lines of the run.
+
+    Dagster logs a stack trace when a step fails and a line for every step behind it: a log of continuous
+    integration would show the cause some forty lines above its end.
+    """
+    if context.run is None or context.instance is None or context.log is None:
+        return
+    failures = context.instance.all_logs(
+        context.run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE
+    )
+    events = [entry.dagster_event for entry in failures if entry.dagster_event is not None]
+    for step, cause in causes_in(events).items():
+        context.log.error(f"{step} failed: {cause}")
 
 
 def _load_what_decodes() -> None:

@@ -8,7 +8,7 @@ become part of a SQL statement.
 
 What reconciling needs is imported by who loads: this module is read whenever definitions are.
 
-Run one source alone with `python -m anomaly_assets.ingest mvtec_ad`.
+Run one source alone with `anomaly-assets load mvtec_ad`.
 """
 
 from __future__ import annotations

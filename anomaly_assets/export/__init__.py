@@ -4,7 +4,7 @@
 
     to_parquet("export/bolt", category="bolt", split="train")
 
-or, on the command line, `python -m anomaly_assets.export --format parquet --out export/bolt`.
+or, on the command line, `anomaly-assets export --format parquet --out export/bolt`.
 
 An export is there as a whole or not at all. docs/exporting.md says what each format holds.
 """

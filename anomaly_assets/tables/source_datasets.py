@@ -17,6 +17,7 @@ from datetime import datetime, timezone
 import duckdb
 
 from anomaly_assets.datasets import SOURCE_DATASETS, SourceDataset
+from anomaly_assets.tables.row_changes import RowChanges
 
 MIN_KEPT_SHARE = 0.8
 """Below this share of a mark, fewer images or samples need consent: they may be a fault of the root."""
@@ -236,26 +237,28 @@ def published_marks(
 def dataset_lines(
     connection: duckdb.DuckDBPyConnection,
     *,
-    refreshed: Collection[str] = (),
+    refreshed: Mapping[str, RowChanges] | None = None,
     kept: Mapping[str, str] | None = None,
     removed: Mapping[str, int] | None = None,
 ) -> list[str]:
-    """Describe each source dataset after a run: number of images, root, and what the run did to it.
+    """Describe each source dataset after a run: images, what changed, rejected files, and the root.
 
     Args:
         connection: The warehouse.
-        refreshed: Datasets whose root was listed and loaded.
+        refreshed: Datasets whose root was listed and loaded, with what changed in their images.
         kept: Datasets that were left as they are, with the reason.
         removed: Datasets that were removed, with their number of images.
     """
     lines = []
+    refreshed = refreshed or {}
+    rejected = _rejected_files(connection)
     for name, stored in stored_datasets(connection).items():
         query = f'SELECT count(*) FROM "{name}".images'  # noqa: S608
         loaded = "images" if _columns(connection, f'"{name}".images') else ""
         images = connection.execute(query).fetchall()[0][0] if loaded else 0
         samples = " (samples of the repository)" if stored.from_samples else ""
         if name in refreshed:
-            state = "refreshed"
+            state = f"refreshed: {_counted(refreshed[name])}, {rejected.get(name, 0):,} rejected"
         elif name not in SOURCE_DATASETS:
             state = "kept: this project does not define it; `python -m anomaly_assets.forget` removes it"
         else:
@@ -265,6 +268,18 @@ def dataset_lines(
         if name not in refreshed:
             lines.append(f"{name}: removed; its {images:,} images were samples of the repository")
     return lines
+
+
+def _counted(changes: RowChanges) -> str:
+    return f"{changes.added:,} new, {changes.changed:,} changed, {changes.removed:,} removed"
+
+
+def _rejected_files(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
+    """Return the number of rejected files of each source dataset that has some."""
+    if not _columns(connection, "rejected_images"):
+        return {}
+    query = "SELECT split_part(image_id, '/', 1), count(*) FROM rejected_images GROUP BY ALL"
+    return dict(connection.execute(query).fetchall())
 
 
 def _described(name: str, root_uri: str | None, from_samples: bool) -> StoredDataset:

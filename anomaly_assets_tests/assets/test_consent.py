@@ -359,13 +359,14 @@ def test_a_run_ends_with_a_line_for_each_source_dataset(
         f"line4: 3 images from {root.as_uri()}, kept: this project does not define it; "
         "`python -m anomaly_assets.forget` removes it"
     )
+    unchanged = "0 changed, 0 removed, 0 rejected"
     assert lines == [
-        f"dagm_2007: 4 images from {tiny.dagm_2007.as_uri()}, refreshed",
+        f"dagm_2007: 4 images from {tiny.dagm_2007.as_uri()}, refreshed: 4 new, {unchanged}",
         unknown,
-        f"mvtec_ad: 9 images from {tiny.mvtec_ad.as_uri()}, refreshed",
+        f"mvtec_ad: 9 images from {tiny.mvtec_ad.as_uri()}, refreshed: 9 new, {unchanged}",
         f"dagm_2007: 4 images from {tiny.dagm_2007.as_uri()}, kept: DAGM_2007_ROOT is empty",
         unknown,
-        f"mvtec_ad: 9 images from {tiny.mvtec_ad.as_uri()}, refreshed",
+        f"mvtec_ad: 9 images from {tiny.mvtec_ad.as_uri()}, refreshed: 0 new, {unchanged}",
     ]
 
 

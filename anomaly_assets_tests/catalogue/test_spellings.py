@@ -14,7 +14,7 @@ import pytest
 from anomaly_assets.catalogue.dlt_source import load
 from anomaly_assets.catalogue.listing import IMAGES_SCHEMA, Catalog, list_catalog
 from anomaly_assets.catalogue.reconcile import UnknownCategoryError
-from anomaly_assets.excerpt import make_excerpt
+from anomaly_assets.cli.excerpt import make_excerpt
 from anomaly_assets.roots import retries as requests
 from anomaly_assets.roots.base import Root, RootError
 from anomaly_assets.roots.open import open_root

@@ -211,7 +211,7 @@ def _(scene: Scene) -> object:
     return scene.project.warehouse.publish(published, SPEC)
 
 
-@saying("Asset check 'counts_equal_the_official_ones'")
+@saying("counts_equal_the_official_ones of images")
 def _(scene: Scene) -> object:
     return scene.checkout.first_run
 

@@ -5,8 +5,8 @@ It runs in a process of its own, in which `anomaly_assets` is that checkout's.
 
 import json
 
+from anomaly_assets.cli.excerpt import make_excerpt
 from anomaly_assets.definitions import defs
-from anomaly_assets.excerpt import make_excerpt
 from anomaly_assets.reader import open_samples
 from anomaly_assets.roots.open import open_root
 from anomaly_assets.settings import Settings

@@ -23,6 +23,7 @@ MATERIALIZE = ("dagster", "asset", "materialize", "-m", "anomaly_assets.definiti
 LONGEST_RUN_SECONDS = 240.0
 
 _EVENT = re.compile(r" - (\S+) - (STEP_START|STEP_SUCCESS|STEP_FAILURE) - ")
+_EVERY_EVENT = {"console": {"config": {"log_level": "DEBUG"}}}
 _POLL_SECONDS = 0.004
 _running: set[Command] = set()
 
@@ -262,9 +263,9 @@ class Workspace:
     def start(
         self, select: str = "*", config: Mapping[str, Any] | None = None, **variables: str
     ) -> Command:
-        """Start `dagster asset materialize`, with a run config where one is given."""
-        config = config or self.config
-        configured = ("--config-json", json.dumps(config)) if config else ()
+        """Start `dagster asset materialize`, logging every event, with a run config where one is given."""
+        given = {**(config or self.config or {}), "loggers": _EVERY_EVENT}
+        configured = ("--config-json", json.dumps(given))
         return self.module(*MATERIALIZE, select, *configured, **variables)
 
     def module(self, *arguments: str, **variables: str) -> Command:

@@ -1,0 +1,8 @@
+"""Run `anomaly-assets` as `python -m anomaly_assets`."""
+
+import sys
+
+from anomaly_assets.cli.app import main
+
+if __name__ == "__main__":
+    sys.exit(main())

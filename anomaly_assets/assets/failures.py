@@ -1,0 +1,115 @@
+"""Describe why a run failed, and which checks failed, without stack traces."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import dagster as dg
+from dagster_shared.error import SerializableErrorInfo
+
+FAILED_CHECK = "Failed check "
+"""First words of the warning that names a failed check; see `failed_check_line`."""
+
+MOST_FILES = 5
+"""Affected files that are named for one failed check; the UI shows up to twenty."""
+
+_OURS = re.compile(r"anomaly_assets\.[\w.]+: ")
+_ANY = re.compile(r"[\w.]+: ")
+
+
+def cause_of(error: SerializableErrorInfo, hint: str = "") -> str:
+    """Return why something failed, without a stack trace.
+
+    Dagster wraps what a step or resource raised in errors of its own; these are left out.
+
+    Args:
+        error: The error that an event of Dagster holds.
+        hint: Where to read on, for errors whose message does not say what to do.
+
+    Returns:
+        The message alone for errors of this package, which say what to do; with the class for others.
+    """
+    while (error.cls_name or "").startswith("Dagster") and error.cause is not None:
+        error = error.cause
+    text = " ".join(line.strip() for line in error.message.splitlines() if line.strip())
+    if ours := _OURS.match(text):
+        return text[ours.end() :]
+    known = _ANY.match(text)
+    message = text[known.end() :] if known else text
+    return f"{error.cls_name}: {message}{hint}"
+
+
+def is_interrupt(error: SerializableErrorInfo) -> bool:
+    """Return whether a step ended because of Ctrl-C, SIGTERM or Terminate."""
+    found: SerializableErrorInfo | None = error
+    while found is not None:
+        if found.cls_name in ("DagsterExecutionInterruptedError", "KeyboardInterrupt"):
+            return True
+        found = found.cause
+    return False
+
+
+def causes_in(events: Iterable[dg.DagsterEvent]) -> dict[str, str]:
+    """Return the cause of every step that failed, by step."""
+    return {
+        str(event.step_key): cause_of(event.step_failure_data.error)
+        for event in events
+        if event.is_step_failure and event.step_failure_data.error is not None
+    }
+
+
+@dataclass(frozen=True)
+class FailedCheck:
+    """A check that failed.
+
+    Attributes:
+        asset: Asset that it checks.
+        name: Name of the check.
+        sentence: What is wrong and what to do.
+        files: The first affected files, with a detail where there is one.
+        count: Number of affected files.
+        blocking: Whether nothing is published while it fails.
+    """
+
+    asset: str
+    name: str
+    sentence: str
+    files: tuple[tuple[str, str], ...] = ()
+    count: int = 0
+    blocking: bool = False
+
+    def lines(self) -> list[str]:
+        """Return the sentence, and the first affected files below it."""
+        shown = [f"    {_with_detail(*each)}" for each in self.files[:MOST_FILES]]
+        more = self.count - len(shown)
+        if shown and more > 0:
+            shown.append(f"    … and {more:,} more, listed in the UI")
+        return [f"  {self.name} of {self.asset}: {self.sentence}", *shown]
+
+
+def failed_check_line(failed: FailedCheck) -> str:
+    """Return what a log says about a failed check: one line, with the first affected files."""
+    named = "; ".join(_with_detail(*each) for each in failed.files[:MOST_FILES])
+    first = f" First: {named}." if failed.count > MOST_FILES else f" Affected: {named}."
+    return (
+        f"{FAILED_CHECK}{failed.name} of {failed.asset}: {failed.sentence}{first if named else ''}"
+    )
+
+
+def _with_detail(name: str, detail: str) -> str:
+    return f"{name} ({detail})" if detail else name
+
+
+def failed_check(evaluation: dg.AssetCheckEvaluation) -> FailedCheck:
+    """Return what the event of a failed check says."""
+    metadata = evaluation.metadata
+    table = metadata.get("offenders")
+    records = table.records if isinstance(table, dg.TableMetadataValue) else []
+    return FailedCheck(
+        evaluation.asset_key.to_user_string(),
+        evaluation.check_name,
+        evaluation.description or "",
+        tuple((str(each.data["offender"]), str(each.data["detail"] or "")) for each in records),
+        int(str(metadata["count"].value)) if "count" in metadata else 0,
+        evaluation.severity == dg.AssetCheckSeverity.ERROR,
+    )

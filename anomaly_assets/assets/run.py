@@ -1,0 +1,243 @@
+"""Run the asset graph in this process, for `anomaly-assets materialize`.
+
+The run is stored like one of `dagster asset materialize`: in the same Dagster home, with the code location
+of `workspace.yaml`, so that the UI shows it and can run it again. Only the output differs: `Screen`
+replaces Dagster's console log, and a failure ends with its cause.
+"""
+
+import os
+import sys
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TextIO
+from unittest import mock
+
+import dagster as dg
+from dagster._cli.utils import get_possibly_temporary_instance_for_cli
+from dagster._cli.workspace.cli_target import get_repository_python_origin_from_cli_opts
+from dagster._core.definitions.reconstruct import ReconstructableJob
+from dagster._core.execution import context_creation_job
+from dagster._core.execution.api import execute_run
+from dagster._core.instance.ref import InstanceRef
+from dagster._core.origin import JobPythonOrigin
+from dagster._core.remote_origin import (
+    ManagedGrpcPythonEnvCodeLocationOrigin,
+    RemoteJobOrigin,
+    RemoteRepositoryOrigin,
+)
+from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
+from dagster._loggers import colored_console_logger
+from dagster._utils.hosted_user_process import recon_job_from_origin, recon_repository_from_origin
+from dagster._utils.interrupts import capture_interrupts
+from dagster_shared.cli import PythonPointerOpts
+from dagster_shared.yaml_utils import load_yaml_from_globs
+
+from anomaly_assets.assets.home import HomeError
+from anomaly_assets.assets.screen import Screen
+from anomaly_assets.errors import AnomalyAssetsError
+
+MODULE = "anomaly_assets.definitions"
+DEFAULT_HOME = Path("data", "dagster_home")
+
+_LOCATION = "anomaly_assets"  # as workspace.yaml names it
+_HINT = " The run in the UI has the stack trace, and so has --verbose."
+_CHECK_FAILED = "DagsterAssetCheckFailedError"  # names checks, without their sentences
+_REPOSITORY = "__repository__"  # as Dagster names the one of a `Definitions`
+
+
+class RunFailedError(AnomalyAssetsError, RuntimeError):
+    """The run failed; the message is the cause, in one paragraph."""
+
+
+class RunStoppedError(AnomalyAssetsError, RuntimeError):
+    """The run was stopped by Ctrl-C or SIGTERM; what was written stays."""
+
+
+class RunConfigError(AnomalyAssetsError, ValueError):
+    """The selection or the run config cannot be used; the message says why."""
+
+
+def materialize(
+    select: str,
+    run_config: Mapping[str, Any],
+    *,
+    config_files: Sequence[str] = (),
+    verbose: bool = False,
+) -> None:
+    """Materialize assets in this process and print what happens.
+
+    Args:
+        select: Assets in Dagster's selection syntax, separated by commas.
+        run_config: Run config of the run.
+        config_files: YAML files with run config, used if `run_config` is empty.
+        verbose: Whether to print Dagster's own log as well.
+
+    Raises:
+        RunFailedError: A step or a blocking check failed.
+        RunStoppedError: Ctrl-C or SIGTERM stopped the run.
+        RunConfigError: Nothing ran, because `select` or the run config cannot be used.
+        HomeError: The Dagster home cannot be written to.
+    """
+    _quiet_warnings()
+    with capture_interrupts(), _instance() as instance, _own_stdout() as stream:
+        config = run_config or _read_yaml(config_files)
+        job, run = _planned(instance, select, config)
+        screen = Screen(stream, "" if verbose else _HINT)
+        instance.add_event_listener(run.run_id, screen)
+        with _console(verbose):
+            try:
+                succeeded = execute_run(job, run, instance).success
+            except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError):
+                succeeded = False
+        screen.finish()
+        _raise_failure(instance, run, screen, succeeded)
+
+
+def _planned(
+    instance: dg.DagsterInstance, select: str, run_config: Mapping[str, Any]
+) -> tuple[ReconstructableJob, dg.DagsterRun]:
+    """Create the run of a selection in the Dagster home."""
+    origin = get_repository_python_origin_from_cli_opts(PythonPointerOpts(module_name=MODULE))
+    repository = recon_repository_from_origin(origin).get_definition()
+    try:
+        keys = dg.AssetSelection.from_coercible(select.split(",")).resolve(repository.asset_graph)
+        job_def = repository.get_implicit_job_def_for_assets(keys)
+        if not keys or job_def is None:
+            raise RunConfigError(f"--select {select!r} selects no asset.")
+        job = recon_job_from_origin(JobPythonOrigin(job_def.name, repository_origin=origin))
+        run = instance.create_run_for_job(
+            job_def=job.get_definition(),
+            run_config=run_config,
+            asset_selection=frozenset(keys),
+            job_code_origin=job.get_python_origin(),
+            remote_job_origin=_remote_origin(job_def.name),
+        )
+    except dg.DagsterError as error:
+        raise RunConfigError(" ".join(str(error).split())) from error
+    return job, run
+
+
+def _remote_origin(job_name: str) -> RemoteJobOrigin:
+    """Return where the UI finds the job: in the code location that workspace.yaml names."""
+    target = LoadableTargetOrigin(
+        executable_path=sys.executable, module_name=MODULE, working_directory=os.getcwd()
+    )
+    location = ManagedGrpcPythonEnvCodeLocationOrigin(target, _LOCATION)
+    return RemoteJobOrigin(RemoteRepositoryOrigin(location, _REPOSITORY), job_name)
+
+
+def _raise_failure(
+    instance: dg.DagsterInstance,
+    run: dg.DagsterRun,
+    screen: Screen,
+    succeeded: bool,
+) -> None:
+    """Raise why the run did not succeed; do nothing if it did."""
+    if succeeded:
+        return
+    stored = instance.get_run_by_id(run.run_id)
+    canceled = stored is not None and stored.status == dg.DagsterRunStatus.CANCELED
+    if screen.stopped or canceled:
+        raise RunStoppedError(
+            "The run was stopped. What was written stays, and the next run goes on from there."
+        )
+    raise RunFailedError(_cause(screen))
+
+
+def _cause(screen: Screen) -> str:
+    """Return why the run failed: each cause once, though several steps may have it."""
+    blocking = [f"{each.name}: {each.sentence}" for each in screen.checks if each.blocking]
+    causes = [
+        cause
+        for cause in dict.fromkeys(screen.causes.values())
+        if not (blocking and cause.startswith(_CHECK_FAILED))
+    ]
+    if blocking and not screen.published:
+        causes.insert(0, "Nothing was published, because of a failed check.")
+    unknown = "The run failed before its first step."
+    return " ".join([*causes, *blocking]) or screen.run_cause or unknown
+
+
+def _read_yaml(files: Sequence[str]) -> Mapping[str, Any]:
+    """Return the run config that YAML files hold together."""
+    if not files:
+        return {}
+    try:
+        return {str(key): value for key, value in (load_yaml_from_globs(*files) or {}).items()}
+    except Exception as error:  # of the parser, of the file system, or of Dagster's check
+        raise RunConfigError(f"{', '.join(files)}: {error}") from error
+
+
+@contextmanager
+def _instance() -> Iterator[dg.DagsterInstance]:
+    """Open the Dagster home: DAGSTER_HOME, or the folder that `make` uses."""
+    home = Path(os.environ.get("DAGSTER_HOME") or DEFAULT_HOME).absolute()
+    try:
+        _configure(home)
+    except OSError as error:
+        raise HomeError(
+            f"{home} cannot be written to, and Dagster keeps its runs there ({error.strerror}). Set "
+            "DAGSTER_HOME to another folder."
+        ) from error
+    with get_possibly_temporary_instance_for_cli(
+        instance_ref=InstanceRef.from_dir(str(home))
+    ) as instance:
+        yield instance
+
+
+_CONFIGURATION = "dagster.yaml"
+_DEFAULTS = """instance_class:
+  module: anomaly_assets.assets.home
+  class: DagsterHome
+telemetry:
+  enabled: false
+python_logs:
+  python_log_level: INFO
+"""
+"""What a new home gets if the working folder has no `dagster.yaml`."""
+
+
+def _configure(home: Path) -> None:
+    """Create a Dagster home; one that has a `dagster.yaml` stays as it is."""
+    home.mkdir(parents=True, exist_ok=True)
+    if not (home / _CONFIGURATION).exists():
+        ours = Path(_CONFIGURATION)
+        text = ours.read_text("utf-8") if ours.exists() else _DEFAULTS
+        (home / _CONFIGURATION).write_text(text, "utf-8")
+
+
+@contextmanager
+def _own_stdout() -> Iterator[TextIO]:
+    """Yield a stream to the standard output of this moment.
+
+    Dagster redirects the descriptor of standard output into a file while steps run, whose content it shows
+    in the UI.
+    """
+    try:
+        sys.stdout.flush()
+        descriptor = os.dup(sys.stdout.fileno())
+    except (AttributeError, OSError, ValueError):  # replaced by an object, as in a notebook
+        yield sys.stdout
+        return
+    with os.fdopen(descriptor, "w", encoding=sys.stdout.encoding, errors="replace") as stream:
+        yield stream
+
+
+@contextmanager
+def _console(verbose: bool) -> Iterator[None]:
+    """Replace Dagster's console log: by nothing, or by all of it for `--verbose`.
+
+    Run config could do the same, but would be stored with the run and used when the UI runs it again.
+    """
+    loggers = [(colored_console_logger, {"name": "dagster", "log_level": "DEBUG"})]
+    chosen = loggers if verbose else []
+    with mock.patch.object(context_creation_job, "default_system_loggers", return_value=chosen):
+        yield
+
+
+def _quiet_warnings() -> None:
+    """Hide warnings of Dagster and dlt about their own code, which no user of this command can act on."""
+    for message in (".*in beta.*", ".*is superseded.*", ".*is deprecated.*"):
+        warnings.filterwarnings("ignore", message=message, module=r"(dagster|dlt|dagster_dlt)\b.*")

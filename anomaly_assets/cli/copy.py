@@ -1,0 +1,66 @@
+"""Copy a published database to another location."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import click
+
+from anomaly_assets.cli.expire import command as expire
+from anomaly_assets.cli.running import CommandError, examples, expected, interrupted, old_name
+from anomaly_assets.errors import AnomalyAssetsError
+from anomaly_assets.settings import Settings
+
+_PLACE = "a DuckDB file, ducklake:postgres:… or md:NAME"
+
+
+@click.command(
+    epilog=examples(
+        "anomaly-assets copy --from data/anomaly.duckdb --to /srv/copy.duckdb",
+        'anomaly-assets copy --from data/anomaly.duckdb --to "ducklake:postgres:host=db dbname=anomaly" \\',
+        "    --lake-data s3://bucket/anomaly",
+    )
+)
+@click.option("--from", "source", required=True, metavar="LOCATION", help=f"Read {_PLACE}.")
+@click.option("--to", "target", required=True, metavar="LOCATION", help=f"Create {_PLACE}.")
+@click.option("--lake-data", help="Folder or s3:// of a new lake (ANOMALY_LAKE_DATA).")
+def command(source: str, target: str, lake_data: str | None) -> int:
+    """Copy what is published at one location to another, and compare every table.
+
+    A copy that was stopped continues when the same command is run again.
+    """
+    import duckdb
+
+    from anomaly_assets.warehouse.copying.copy import copy_database
+
+    settings = Settings.from_environment()
+    try:
+        with expected(LookupError):
+            copied = copy_database(
+                source,
+                target,
+                lake_data=lake_data or settings.lake_data,
+                wait_seconds=settings.lock_wait_seconds,
+                log=partial(print, flush=True),
+            )
+    except AnomalyAssetsError:
+        raise
+    except (OSError, duckdb.IOException) as error:
+        said = str(error).splitlines()[0]
+        raise CommandError(f"{said}. Run it again to go on where it was.") from error
+    except KeyboardInterrupt:
+        return interrupted("stopped; run it again to go on where it was")
+    for name, table in copied.tables.items():
+        print(f"{name}: {table.rows} rows, md5 {table.digest}")
+    print(
+        f"equal, table by table; {copied.seconds:.1f} s, {copied.tensors_written} tensors written"
+    )
+    return 0
+
+
+main = old_name(
+    click.Group(
+        "warehouse", {"copy": command, "expire": expire}, help="Copy or clean up a warehouse."
+    ),
+    "python -m anomaly_assets.warehouse",
+)

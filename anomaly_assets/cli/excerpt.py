@@ -1,0 +1,163 @@
+"""Copy a small, reproducible subset of a dataset, in its own layout.
+
+    anomaly-assets excerpt --root R --out O --per-kind 10 --seed 0
+
+A kind is a category, split and defect type (or good). Masks come with their images, and a `Labels.txt`
+is cut to the images that were taken. `R` is any root that the pipeline can read. The same root, number
+and seed give the same files, whatever holds them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from anomaly_assets.catalogue.listing import list_catalog
+from anomaly_assets.cli.running import AtLeast, examples, old_name
+from anomaly_assets.datasets import SOURCE_DATASETS, SourceDataset
+from anomaly_assets.datasets.names import normalized
+from anomaly_assets.datasets.record import LabelsFile
+from anomaly_assets.errors import AnomalyAssetsError
+from anomaly_assets.roots.base import FileTooLargeError, Root
+from anomaly_assets.roots.open import open_root
+
+
+class ExcerptError(AnomalyAssetsError, RuntimeError):
+    """The excerpt cannot be made; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Excerpt:
+    """What was copied."""
+
+    source_dataset: str
+    images: int
+    masks: int
+    labels_files: int
+    file_bytes: int
+
+
+def make_excerpt(root: Root, out: Path, per_kind: int, seed: int) -> Excerpt:
+    """Copy up to `per_kind` images of every kind.
+
+    Args:
+        root: The dataset, in the layout of any known source dataset.
+        out: A folder that does not exist or is empty.
+        per_kind: Images per category, split and defect type.
+        seed: Another seed takes other images.
+
+    Raises:
+        ExcerptError: `out` is not empty, or the root has no known layout.
+        RootError: The root cannot be listed.
+        FileUnreadableError: A chosen file cannot be read.
+    """
+    if out.exists() and any(out.iterdir()):
+        raise ExcerptError(f"{out} is not empty: name a new folder.")
+    dataset, rows = _recognised(root)
+    chosen = _chosen(rows, per_kind, seed)
+    images = masks = file_bytes = 0
+    for row in chosen:
+        file_bytes += _copy(
+            root, row["source_uri"], row["file_version"], out / row["relative_path"]
+        )
+        images += 1
+        if row["mask_source_uri"]:
+            file_bytes += _copy(
+                root,
+                row["mask_source_uri"],
+                row["mask_file_version"],
+                out / row["mask_relative_path"],
+            )
+            masks += 1
+    labels_files = _cut_labels(dataset, root, out, {row["relative_path"] for row in chosen})
+    return Excerpt(dataset.name, images, masks, labels_files, file_bytes)
+
+
+def _recognised(root: Root) -> tuple[SourceDataset, list[dict[str, Any]]]:
+    """The source dataset that has the most images below the root, with its catalogue."""
+    catalogs = [(dataset, list_catalog(dataset, root)) for dataset in SOURCE_DATASETS.values()]
+    dataset, catalog = max(catalogs, key=lambda pair: pair[1].images.num_rows)
+    if not catalog.images.num_rows:
+        titles = " or ".join(known.title for known in SOURCE_DATASETS.values())
+        raise ExcerptError(f"{root.uri} holds no image in the layout of {titles}.")
+    return dataset, catalog.images.to_pylist()
+
+
+def _chosen(rows: Iterable[dict[str, Any]], per_kind: int, seed: int) -> list[dict[str, Any]]:
+    kinds: dict[tuple[Any, ...], list[dict[str, Any]]] = defaultdict(list)
+    for row in rows:
+        kinds[row["category"], row["split"], row["label"], row["defect_type"]].append(row)
+
+    def order(row: dict[str, Any]) -> str:
+        return hashlib.sha256(f"{seed}/{row['image_id']}".encode()).hexdigest()
+
+    chosen = [row for kind in kinds.values() for row in sorted(kind, key=order)[:per_kind]]
+    return sorted(chosen, key=lambda row: str(row["image_id"]))
+
+
+def _copy(root: Root, uri: str, version: str, target: Path) -> int:
+    path = root.path_of(uri)
+    assert path is not None, f"{uri} was listed below {root.uri}"
+    content = root.read(path, version)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    return target.write_bytes(content)
+
+
+def _cut_labels(dataset: SourceDataset, root: Root, out: Path, chosen: set[str]) -> int:
+    """Copy each labels file with the lines of chosen images only, byte for byte."""
+    written = 0
+    for entry in root.files():
+        record = dataset.classify(entry.canonical_path)
+        if not isinstance(record, LabelsFile):
+            continue
+        folder = record.relative_path.rsplit("/", 2)[0]
+        if not (out / folder).is_dir():
+            continue
+        names = {path.rpartition("/")[2] for path in chosen if path.rpartition("/")[0] == folder}
+        try:
+            content = root.read(entry.path, entry.version, dataset.max_labels_bytes)
+        except FileTooLargeError:  # a stray, from which no label was read
+            continue
+        lines = content.splitlines(keepends=True)
+        kept = [line for number, line in enumerate(lines) if not number or _image(line) in names]
+        target = out / record.relative_path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(b"".join(kept))
+        written += 1
+    return written
+
+
+def _image(line: bytes) -> str:
+    fields = line.decode("utf-8-sig", "replace").split("\t")
+    return normalized(fields[2].strip()) if len(fields) > 2 else ""
+
+
+@click.command(
+    epilog=examples(
+        "anomaly-assets excerpt --root /data/mvtec_ad --out /tmp/excerpt --per-kind 10 --seed 0"
+    )
+)
+@click.option("--root", required=True, help="Folder, zip or URL of the dataset.")
+@click.option("--out", required=True, metavar="DIR", help="New folder for the excerpt.")
+@click.option(
+    "--per-kind", type=AtLeast(1), default=10, show_default=True, help="Images of each kind."
+)
+@click.option(
+    "--seed", type=int, default=0, show_default=True, help="Another seed takes other images."
+)
+def command(root: str, out: str, per_kind: int, seed: int) -> None:
+    """Copy a small, reproducible subset of a dataset, in its own layout."""
+    made = make_excerpt(open_root(root), Path(out), per_kind, seed)
+    print(
+        f"{made.source_dataset}: {made.images} images, {made.masks} masks, {made.labels_files} labels "
+        f"files, {made.file_bytes / 1e6:.1f} MB in {out}"
+    )
+
+
+main = old_name(command, "python -m anomaly_assets.excerpt")

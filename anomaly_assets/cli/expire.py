@@ -1,0 +1,36 @@
+"""Delete old versions of a lake."""
+
+from __future__ import annotations
+
+import click
+
+from anomaly_assets.cli.running import AtLeast, CommandError, examples, interrupted
+from anomaly_assets.errors import AnomalyAssetsError
+from anomaly_assets.settings import Settings
+
+
+@click.command(epilog=examples("anomaly-assets expire --keep 5"))
+@click.option(
+    "--keep", type=AtLeast(0), required=True, help="Publications to keep beside the newest."
+)
+@click.option("--lake", metavar="LOCATION", help="ducklake:postgres:… (ANOMALY_WAREHOUSE).")
+def command(keep: int, lake: str | None) -> int:
+    """Delete old publications of a lake, and the files that only they need."""
+    import duckdb
+
+    from anomaly_assets.warehouse.open import open_warehouse
+
+    settings = Settings.from_environment()
+    try:
+        done = open_warehouse(lake or settings.warehouse, settings.lock_wait_seconds).expire(keep)
+    except AnomalyAssetsError:
+        raise
+    except (LookupError, OSError, duckdb.IOException) as error:
+        raise CommandError(str(error).splitlines()[0]) from error
+    except KeyboardInterrupt:
+        return interrupted("stopped; run it again to go on where it was")
+    print(
+        f"{done.publications} publications can be opened no more; {done.versions} versions forgotten, "
+        f"{done.files} files removed (those of forgotten versions a day later)"
+    )
+    return 0

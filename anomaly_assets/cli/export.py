@@ -1,0 +1,91 @@
+"""Export samples of the published database for other tools."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from anomaly_assets.cli.running import examples, expected, interrupted, old_name
+from anomaly_assets.datasets import SOURCE_DATASETS
+
+if TYPE_CHECKING:
+    from anomaly_assets.export import Export
+
+_FORMATS = ("parquet", "anomalib", "imagefolder")
+
+
+@click.command(
+    epilog=examples(
+        "anomaly-assets export --format parquet --out export/parquet",
+        "anomaly-assets export --format anomalib --out export/bolt --category bolt",
+        "anomaly-assets export --format imagefolder --out export/hf --where 'mask_area_fraction > 0.01'",
+    )
+)
+@click.option(
+    "--format", "file_format", required=True, type=click.Choice(_FORMATS), help="What to write."
+)
+@click.option("--out", required=True, metavar="DIR", help="Folder to create.")
+@click.option("--database", metavar="FILE", help="The published database (data/anomaly.duckdb).")
+@click.option(
+    "--source-dataset",
+    multiple=True,
+    metavar="NAME",
+    help=f"Only {' or '.join(SOURCE_DATASETS)}; may be repeated.",
+)
+@click.option(
+    "--category", multiple=True, metavar="NAME", help="Only this category; may be repeated."
+)
+@click.option("--split", multiple=True, metavar="NAME", help="Only train or test; may be repeated.")
+@click.option(
+    "--label", multiple=True, metavar="NAME", help="Only good or anomalous; may be repeated."
+)
+@click.option("--where", metavar="SQL", help="Only rows of samples for which this condition holds.")
+@click.option("--snapshot", metavar="ID", help="This snapshot instead of the newest.")
+@click.option("--overwrite", is_flag=True, help="Replace an export that exists already.")
+@click.option("--quiet", is_flag=True, help="Print nothing but errors.")
+def command(file_format: str, out: str, quiet: bool, **options: Any) -> int:
+    """Export samples of a published database for other tools.
+
+    An export is complete or does not exist; docs/exporting.md describes the files of each format.
+    """
+    import duckdb
+
+    from anomaly_assets.export import FORMATS
+
+    for name in ("source_dataset", "category", "split", "label"):
+        options[name] = list(options[name]) or None
+    before = signal.signal(signal.SIGTERM, _terminate)
+    try:
+        with expected(LookupError, ValueError, OSError, RuntimeError, duckdb.Error):
+            made = FORMATS[file_format](out, options.pop("database"), progress=not quiet, **options)
+    except KeyboardInterrupt:
+        return interrupted(f"interrupted: {out} is as it was")
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    if not quiet:
+        print(_sentence(made))
+    return 0
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    print("terminated: nothing was exported", file=sys.stderr)
+    sys.exit(128 + number)
+
+
+def _sentence(made: Export) -> str:
+    left_out = (
+        f", {made.left_out} of them in left_out.parquet because {made.format} does not take them"
+        if made.left_out
+        else ""
+    )
+    return (
+        f"{made.format}: {made.samples} images, {made.masks} masks{left_out}, "
+        f"{made.file_bytes / 1e6:.1f} MB in {made.folder} (snapshot {(made.snapshot_id or '')[:12]})"
+    )
+
+
+main = old_name(command, "python -m anomaly_assets.export")

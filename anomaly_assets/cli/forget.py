@@ -1,0 +1,48 @@
+"""Remove a source dataset from the warehouse."""
+
+from __future__ import annotations
+
+import click
+
+from anomaly_assets.cli.running import examples, expected, old_name
+from anomaly_assets.datasets import SOURCE_DATASETS
+from anomaly_assets.settings import Settings
+
+
+@click.command(epilog=examples("anomaly-assets forget dagm_2007"))
+@click.argument("source_dataset")
+def command(source_dataset: str) -> None:
+    """Remove SOURCE_DATASET, such as mvtec_ad, from the warehouse.
+
+    The published database keeps it until the next run publishes. Removing a dataset is a consent: that run
+    is not refused for publishing fewer samples.
+    """
+    from anomaly_assets.warehouse.open import open_warehouse
+    from anomaly_assets.warehouse.removal import forget
+
+    settings = Settings.from_environment()
+    with expected(LookupError):
+        warehouse = open_warehouse(
+            settings.warehouse, settings.lock_wait_seconds, lake_data=settings.lake_data
+        )
+        images = forget(warehouse, source_dataset)
+    removed = f"{source_dataset}: {images:,} images removed from {warehouse.name}."
+    print(f"{removed} {_what_next(settings, source_dataset)}")
+
+
+def _what_next(settings: Settings, name: str) -> str:
+    published = "The published database keeps them until the next run."
+    root = settings.roots.get(name)
+    if root is None:
+        return published
+    variable = SOURCE_DATASETS[name].root_variable
+    why = (
+        f"no root is named, which means {root}" if settings.sample_roots else f"{variable} names it"
+    )
+    return (
+        f"{published} Its root would bring it back ({why}): set {variable} to the empty string in every "
+        "environment that refreshes this warehouse."
+    )
+
+
+main = old_name(command, "python -m anomaly_assets.forget")

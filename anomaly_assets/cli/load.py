@@ -1,0 +1,52 @@
+"""Load the catalogue of one source dataset without Dagster and without decoding."""
+
+from __future__ import annotations
+
+import click
+
+from anomaly_assets.cli.running import examples, old_name
+from anomaly_assets.datasets import SOURCE_DATASETS
+from anomaly_assets.settings import Settings
+
+
+@click.command(
+    epilog=examples(
+        "MVTEC_AD_ROOT=/data/mvtec_ad anomaly-assets load mvtec_ad",
+        "anomaly-assets load mvtec_ad --category bottle",
+    )
+)
+@click.argument("source_dataset", type=click.Choice(sorted(SOURCE_DATASETS)))
+@click.option("--category", multiple=True, help="Reload only this one; may be repeated.")
+@click.option("--allow-shrink", is_flag=True, help="Accept a root that lists far fewer images.")
+def command(source_dataset: str, category: tuple[str, ...], allow_shrink: bool) -> None:
+    """List the root of SOURCE_DATASET and load what changed into the warehouse; decode nothing."""
+    from anomaly_assets.catalogue.dlt_source import load, why_not_listed
+    from anomaly_assets.warehouse.open import open_warehouse
+
+    dataset = SOURCE_DATASETS[source_dataset]
+    settings = Settings.from_environment()
+    warehouse = open_warehouse(
+        settings.warehouse, settings.lock_wait_seconds, lake_data=settings.lake_data
+    )
+    reason = why_not_listed(dataset, settings, warehouse)
+    if reason is not None:
+        print(f"{dataset.title} not refreshed ({reason}).")
+        return
+    found = load(
+        dataset,
+        str(settings.roots[dataset.name]),
+        warehouse,
+        categories=list(category),
+        allow_shrink=allow_shrink,
+        from_samples=settings.sample_roots,
+    )
+    if found.renaming:
+        print(found.renaming)
+    for table, changes in found.tables.items():
+        print(
+            f"{dataset.name}.{table}: {changes.inserted} inserted, {changes.updated} updated, "
+            f"{changes.deleted} deleted, {changes.unchanged} unchanged"
+        )
+
+
+main = old_name(command, "python -m anomaly_assets.ingest")

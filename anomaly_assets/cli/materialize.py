@@ -1,0 +1,106 @@
+"""Refresh every asset, or a selection of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+import click
+import yaml
+
+from anomaly_assets.cli.info import described, nothing_yet
+from anomaly_assets.cli.running import CommandError, UsageError, examples, interrupted, program
+from anomaly_assets.errors import AnomalyAssetsError
+
+
+@click.command(
+    epilog=examples(
+        "anomaly-assets materialize",
+        "MVTEC_AD_ROOT=/data/mvtec_ad anomaly-assets materialize --select '+image_tensors'",
+        "anomaly-assets materialize \\",
+        """    --config-json '{"ops": {"mvtec_ad": {"config": {"allow_shrink": true}}}}'""",
+    )
+)
+@click.option(
+    "--select", default="*", show_default=True, help="Assets, in Dagster's selection syntax."
+)
+@click.option("--config-json", metavar="JSON", help="Run config of this run.")
+@click.option(
+    "-c",
+    "--config",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False),
+    metavar="FILE",
+    help="YAML file with run config; may be repeated.",
+)
+@click.option("--verbose", is_flag=True, help="Print Dagster's own log, with stack traces.")
+def command(select: str, config_json: str | None, config: tuple[str, ...], verbose: bool) -> int:
+    """Refresh the database: list the roots, decode what changed, check, publish.
+
+    The run is stored in the Dagster home (DAGSTER_HOME, or data/dagster_home below the working folder) and
+    appears in the UI. Failed checks are listed at the end. Those that block publishing fail the run.
+    """
+    run_config = _run_config(config_json, config)
+    # Dagster takes seconds to import, which wrong arguments need not wait for.
+    from anomaly_assets.assets.run import (
+        RunConfigError,
+        RunFailedError,
+        RunStoppedError,
+        materialize,
+    )
+
+    try:
+        materialize(select, run_config, config_files=config, verbose=verbose)
+    except RunStoppedError as stopped:
+        return interrupted(str(stopped))
+    except RunConfigError as error:
+        raise UsageError(str(error)) from error
+    except RunFailedError as error:
+        raise CommandError(paste_ready(str(error), by_make="MAKELEVEL" in os.environ)) from error
+    try:
+        print(f"\n{described()}")
+    except (AnomalyAssetsError, LookupError, OSError, ValueError) as error:
+        print(f"\n{nothing_yet(error)}")
+    return 0
+
+
+def paste_ready(message: str, *, by_make: bool) -> str:
+    """Replace the run config that an error proposes by the command that gives it.
+
+    Args:
+        message: An error; what it proposes is a mapping in one line of YAML, for the launchpad of the UI.
+        by_make: Whether `make materialize` was run, so that the command is one of `make`.
+    """
+    proposed = _PROPOSED.search(message)
+    if proposed is None:
+        return message
+    config = json.dumps(yaml.safe_load(proposed["config"]))
+    option = f"--config-json {shlex.quote(config)}"
+    if by_make:
+        quoted = option.replace('"', '\\"')
+        command = f'make materialize ARGS="{quoted}"'
+    else:
+        command = f"{program()} materialize {option}"
+    return f"{message[: proposed.start()]}: {command}{message[proposed.end() :]}"
+
+
+_PROPOSED = re.compile(r"(?: once| again)? with this run config: (?P<config>\{.*\})")
+
+
+def _run_config(text: str | None, files: tuple[str, ...]) -> Mapping[str, Any]:
+    """Return the run config that `--config-json` holds."""
+    if text is None:
+        return {}
+    if files:
+        raise UsageError("Use --config-json or --config, not both.")
+    try:
+        config = json.loads(text)
+    except ValueError as error:
+        raise UsageError(f"--config-json is not JSON: {error}.") from error
+    if not isinstance(config, dict):
+        raise UsageError("--config-json has to be a JSON object, such as '{\"ops\": {}}'.")
+    return config

@@ -1,0 +1,125 @@
+"""Run a command: errors become one line on stderr, and every ending has its exit code."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from anomaly_assets.arguments import whole_number
+from anomaly_assets.errors import AnomalyAssetsError
+
+NAME = "anomaly-assets"
+
+FAILED = 1
+USAGE = 2
+INTERRUPTED = 128 + signal.SIGINT
+
+Main = Callable[..., int]
+
+
+class CommandError(AnomalyAssetsError, RuntimeError):
+    """A command failed for a reason that another library found; the message says what to do."""
+
+
+class UsageError(AnomalyAssetsError, ValueError):
+    """The command line cannot be used; the message names the argument. The exit code is 2."""
+
+
+class AtLeast(click.ParamType):
+    """A whole number with a lower bound."""
+
+    name = "number"
+
+    def __init__(self, least: int) -> None:
+        self._least = least
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the number, or fail with a sentence that repeats what was given."""
+        try:
+            return whole_number(str(value), self._least)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+def examples(*lines: str) -> str:
+    """Return the end of a help text: these commands, one per line."""
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+@contextmanager
+def expected(*kinds: type[Exception]) -> Iterator[None]:
+    """Turn errors of other libraries into `CommandError`, with the same message.
+
+    Args:
+        kinds: Classes of errors that the block may raise although the code is correct.
+    """
+    try:
+        yield
+    except AnomalyAssetsError:
+        raise
+    except kinds as error:
+        raise CommandError(str(error)) from error
+
+
+def interrupted(message: str) -> int:
+    """Print what Ctrl-C left behind; returns the exit code."""
+    print(message, file=sys.stderr)
+    return INTERRUPTED
+
+
+def program() -> str:
+    """Return how this process was started: by the console command, or as a module in a checkout."""
+    script = Path(sys.argv[0]).stem
+    return NAME if script == NAME else "python -m anomaly_assets"
+
+
+def run(command: click.Command, arguments: Sequence[str] | None, name: str) -> int:
+    """Run a command and return its exit code.
+
+    Args:
+        command: The command.
+        arguments: What follows its name; None takes the arguments of the process.
+        name: Its name in help texts.
+
+    Raises:
+        SystemExit: The arguments cannot be used; the code is 2.
+    """
+    given = None if arguments is None else list(arguments)
+    try:
+        code = command.main(
+            given, prog_name=name, standalone_mode=False, help_option_names=["-h", "--help"]
+        )
+    except click.Abort:
+        return interrupted("interrupted")
+    except UsageError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return USAGE
+    except AnomalyAssetsError as error:
+        sys.stdout.flush()
+        print(f"error: {error}", file=sys.stderr)
+        return FAILED
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    return code if isinstance(code, int) else 0
+
+
+def old_name(command: click.Command, name: str) -> Main:
+    """Return the `main` of a module that had a command of its own.
+
+    Args:
+        command: What it runs today.
+        name: How it was called, such as `python -m anomaly_assets.export`.
+    """
+
+    def main(arguments: Sequence[str] | None = None) -> int:
+        """Run the command; returns its exit code."""
+        return run(command, arguments, name)
+
+    return main

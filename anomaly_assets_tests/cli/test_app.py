@@ -1,0 +1,187 @@
+"""The console command: sub-commands, help, exit codes, completion, and the older names."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from anomaly_assets import __version__
+from anomaly_assets.cli import app
+from anomaly_assets.cli.app import main
+from anomaly_assets.cli.running import CommandError, UsageError, expected, run
+
+PROJECT = Path(__file__).parents[2]
+CLI = PROJECT / "anomaly_assets" / "cli"
+NAMES = [*app._MODULES]
+OLD_NAMES = {
+    "anomaly_assets.excerpt": "excerpt",
+    "anomaly_assets.forget": "forget",
+    "anomaly_assets.ingest.__main__": "load",
+    "anomaly_assets.export.__main__": "export",
+    "anomaly_assets.warehouse.__main__": "copy",
+    "anomaly_assets.reader.__main__": "info",
+}
+
+
+def test_the_help_names_every_sub_command_and_every_exit_code(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["--help"]) == 0
+    printed = capsys.readouterr().out
+    for name in NAMES:
+        assert f"\n  {name} " in printed
+    for code in ("0 ", "1 ", "2 ", "130 "):
+        assert f"\n    {code}" in printed
+    assert "Examples:" in printed
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_sub_command_has_a_help_with_examples(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [name, "list"] if name == "datasets" else [name]
+    assert main([*arguments, "--help"]) == 0
+    long = capsys.readouterr().out
+    assert "Examples:" in long
+    assert main([*arguments, "-h"]) == 0
+    assert capsys.readouterr().out == long
+
+
+def test_the_console_script_and_both_modules_start_the_same_command() -> None:
+    assert 'anomaly-assets = "anomaly_assets.cli.app:main"' in (
+        PROJECT / "pyproject.toml"
+    ).read_text("utf-8")
+    for module in ("anomaly_assets", "anomaly_assets.cli"):
+        done = subprocess.run(
+            [sys.executable, "-m", module, "--version"], capture_output=True, text=True, check=True
+        )
+        assert done.stdout == f"anomaly-assets, version {__version__}\n"
+
+
+def test_the_help_of_all_sub_commands_imports_neither_dagster_nor_dlt() -> None:
+    program = (
+        "import sys; from anomaly_assets.cli.app import main; main(['--help']); "
+        "sys.exit(bool({'dagster', 'dlt', 'torch', 'pandas'} & {*sys.modules}))"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, stdout=subprocess.DEVNULL)
+
+
+def test_no_module_of_the_command_imports_dagster() -> None:
+    for path in CLI.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom):
+                names = [str(node.module)]
+            assert not [name for name in names if name.startswith("dagster")], path
+
+
+@pytest.mark.parametrize(
+    "arguments", [["materialise"], ["load"], ["load", "visa"], ["info", "--none"]]
+)
+def test_arguments_that_cannot_be_used_exit_with_2(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    assert "Usage: " in capsys.readouterr().err
+
+
+def test_endings_have_their_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
+    def ending(error: BaseException | None) -> int:
+        @click.command()
+        def command() -> None:
+            if error is not None:
+                raise error
+
+        return run(command, [], "command")
+
+    assert ending(None) == 0
+    assert ending(CommandError("the disk is full")) == 1
+    assert ending(UsageError("--a or --b")) == 2
+    assert ending(KeyboardInterrupt()) == 130
+    assert capsys.readouterr().err.split("\n") == [
+        "error: the disk is full",
+        "error: --a or --b",
+        "",
+        "interrupted",
+        "",
+    ]
+    with pytest.raises(ZeroDivisionError):  # a bug keeps its stack trace
+        ending(ZeroDivisionError())
+
+
+def test_expected_errors_of_libraries_keep_their_message() -> None:
+    with pytest.raises(CommandError, match="^no such table$"), expected(LookupError):
+        raise LookupError("no such table")
+    with pytest.raises(UsageError), expected(ValueError):
+        raise UsageError("stays what it is")
+    with pytest.raises(OSError, match="other"), expected(LookupError):
+        raise OSError("other")
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_can_complete_names(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["completion", shell]) == 0
+    script = capsys.readouterr().out
+    assert f"_ANOMALY_ASSETS_COMPLETE={shell}_complete" in script
+
+
+def test_completion_offers_sub_commands_and_options(monkeypatch: pytest.MonkeyPatch) -> None:
+    program = "import sys; sys.argv[0] = 'anomaly-assets'; from anomaly_assets.cli.app import main; main()"
+    words = {"anomaly-assets ma": "materialize", "anomaly-assets load --cat": "--category"}
+    for line, expected_word in words.items():
+        monkeypatch.setenv("_ANOMALY_ASSETS_COMPLETE", "bash_complete")
+        monkeypatch.setenv("COMP_WORDS", line)
+        monkeypatch.setenv("COMP_CWORD", str(len(line.split()) - 1))
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+        assert expected_word in done.stdout
+
+
+@pytest.mark.parametrize(("module", "name"), OLD_NAMES.items())
+def test_an_older_name_is_a_door_to_the_same_command(module: str, name: str) -> None:
+    door = importlib.import_module(module)
+    assert door.main is importlib.import_module(f"anomaly_assets.cli.{name}").main
+    assert door.__file__ is not None
+    assert len(Path(door.__file__).read_text("utf-8").splitlines()) <= 8
+
+
+def test_an_older_name_prints_what_the_new_one_prints(
+    database_free_environment: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from anomaly_assets.export.__main__ import main as export
+    from anomaly_assets.reader.__main__ import main as info
+
+    arguments = ["--format", "parquet", "--out", "out"]
+    for old, new in ((info, ["info"]), (lambda: export(arguments), ["export", *arguments])):
+        assert old() == 1
+        by_old_name = capsys.readouterr()
+        assert main(new) == 1
+        assert capsys.readouterr() == by_old_name
+        assert "make materialize" in by_old_name.err
+
+
+def test_datasets_are_listed_with_the_roots_that_would_be_loaded(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MVTEC_AD_ROOT", "/data/mvtec_ad")
+    monkeypatch.delenv("DAGM_2007_ROOT", raising=False)
+    assert main(["datasets", "list"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "mvtec_ad: MVTec AD, CC BY-NC-SA 4.0, /data/mvtec_ad (MVTEC_AD_ROOT)",
+        "dagm_2007: DAGM 2007, CC BY 4.0, not refreshed (DAGM_2007_ROOT is empty or not set)",
+    ]
+
+
+@pytest.fixture
+def database_free_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work in an empty folder, where nothing is published."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("ANOMALY_DATABASE", "ANOMALY_WAREHOUSE"):
+        monkeypatch.delenv(name, raising=False)

@@ -1,0 +1,269 @@
+"""`anomaly-assets materialize`: what it prints, how it ends, and the run that it leaves for the UI."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from anomaly_assets.cli.materialize import paste_ready
+
+PROJECT = Path(__file__).parents[2]
+SAMPLES = PROJECT / "data" / "samples"
+PROPOSED = "{ops: {mvtec_ad: {config: {allow_shrink: true}}}}"
+CONFIG = {"ops": {"mvtec_ad": {"config": {"allow_shrink": True}}}}
+
+
+@dataclass
+class Done:
+    """A command that has ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def screen(self) -> list[str]:
+        """Lines that a person sees."""
+        return (self.out + self.err).splitlines()
+
+
+@dataclass
+class Folder:
+    """A working folder with a Dagster home, a warehouse and a published database of its own."""
+
+    path: Path
+
+    def environment(self, **variables: str) -> dict[str, str]:
+        inherited = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("ANOMALY_", "DAGSTER_", "MAKE")) and not name.endswith("_ROOT")
+        }
+        return {**inherited, "PYTHONPATH": str(PROJECT), **variables}
+
+    def start(self, *arguments: str, **variables: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "anomaly_assets", "materialize", *arguments],
+            cwd=self.path,
+            env=self.environment(**variables),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, *arguments: str, **variables: str) -> Done:
+        process = self.start(*arguments, **variables)
+        out, err = process.communicate(timeout=240)
+        return Done(process.returncode, out, err)
+
+    def runs(self) -> list[tuple[str, str]]:
+        """Status and code location of the runs in the Dagster home, oldest first."""
+        import dagster as dg
+
+        home = self.path / "data" / "dagster_home"
+        with dg.DagsterInstance.from_config(str(home)) as instance:
+            return [
+                (run.status.value, run.remote_job_origin.location_name)
+                for run in reversed([*instance.get_runs()])
+                if run.remote_job_origin is not None
+            ]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Folder:
+    path = tmp_path_factory.mktemp("folder")
+    shutil.copytree(SAMPLES, path / "data" / "samples")
+    return Folder(path)
+
+
+@pytest.fixture(scope="module")
+def good(folder: Folder) -> Done:
+    """A first run on the samples, without any variable and without a Dagster home."""
+    return folder.run()
+
+
+def test_a_good_run_on_the_samples_fits_on_a_screen(good: Done) -> None:
+    assert (good.code, good.err) == (0, "")
+    assert len(good.screen) <= 25
+    assert re.match(r"dagm_2007: images 28 rows \(28 new\) \[[\d.]+ s\]$", good.screen[0])
+    [tensors] = [line for line in good.screen if line.startswith("image_tensors: ")]
+    assert re.fullmatch(r"image_tensors: 62 rows \(62 new\) \[[\d.]+ s, [\d,]+ images/s\]", tensors)
+
+
+def test_it_ends_with_datasets_failed_checks_and_the_database(good: Done, folder: Folder) -> None:
+    at = good.screen.index("")
+    dagm, mvtec, title, check, *rest = good.screen[at + 1 :]
+    uri = (folder.path / "data/samples").as_uri()
+    for line, name, images in ((dagm, "dagm_2007", 28), (mvtec, "mvtec_ad", 34)):
+        assert line == (
+            f"{name}: {images} images from {uri}/{name} (samples of the repository), refreshed: "
+            f"{images} new, 0 changed, 0 removed, 0 rejected"
+        )
+    assert title == "1 check failed:"
+    assert check.startswith("  counts_equal_the_official_ones of images: 4 categories ")
+    assert rest[2:4] == [
+        "    mvtec_ad/bolt (unknown category)",
+        "    mvtec_ad/woven (unknown category)",
+    ]
+    assert rest[-2].startswith("data/anomaly.duckdb holds 62 samples of dagm_2007 and mvtec_ad")
+    assert "open_samples" in rest[-1]
+
+
+def test_the_run_is_stored_with_the_code_location_that_the_ui_shows(
+    good: Done, folder: Folder
+) -> None:
+    assert good.code == 0
+    location = re.search(r"location_name: (\w+)", (PROJECT / "workspace.yaml").read_text("utf-8"))
+    assert location is not None
+    assert folder.runs()[0] == ("SUCCESS", location[1])
+
+
+def test_a_mistyped_root_is_the_last_thing_on_the_screen(good: Done, folder: Folder) -> None:
+    assert good.code == 0
+    done = folder.run(MVTEC_AD_ROOT="/nope")
+    assert done.code == 1
+    assert done.err == (
+        "error: MVTec AD (MVTEC_AD_ROOT): /nope does not exist. 0 images listed, 34 loaded; nothing was "
+        "changed. To leave this dataset out, set MVTEC_AD_ROOT to the empty string.\n"
+    )
+    assert "Traceback" not in done.out
+    assert "Stack Trace" not in done.out
+    assert len(done.screen) <= 10
+
+
+def test_three_failed_checks_are_listed_with_the_first_five_files(
+    tmp_path: Path,
+) -> None:
+    root = tmp_path / "mvtec_ad"
+    shutil.copytree(SAMPLES / "mvtec_ad", root)
+    masks = sorted(root.glob("bolt/ground_truth/*/*.png"))
+    for number in range(7):
+        shutil.copy(masks[0], masks[0].with_name(f"9{number:02}_mask.png"))
+    (root / "bolt/train/good/000.png").write_bytes(b"")
+    done = Folder(tmp_path).run(MVTEC_AD_ROOT=str(root), DAGM_2007_ROOT="", ANOMALY_IMAGE_SIZE="32")
+    assert (done.code, done.err) == (0, "")
+    at = done.screen.index("3 checks failed:")
+    listed = "\n".join(done.screen[at:])
+    assert "  masks_belong_to_an_image of mvtec_ad/stray_files: 7 masks " in listed
+    assert listed.count("_mask.png (orphan_mask)") == 5
+    assert "    … and 2 more, listed in the UI" in listed
+    assert "  images_are_usable of rejected_images: 1 " in listed
+    assert "bolt/train/good/000.png" in listed
+    assert " 0 removed, 1 rejected" in done.out
+
+
+def test_a_blocking_check_is_the_cause_and_nothing_is_published(tmp_path: Path) -> None:
+    folder, roots = Folder(tmp_path), {}
+    for variable, name in (
+        ("MVTEC_AD_ROOT", "mvtec_ad/bolt"),
+        ("DAGM_2007_ROOT", "dagm_2007/Class1"),
+    ):
+        roots[variable] = str(tmp_path / name.partition("/")[0])
+        shutil.copytree(SAMPLES / name, tmp_path / name)
+    assert folder.run(**roots, ANOMALY_IMAGE_SIZE="16").code == 0
+    database = tmp_path / "data/anomaly.duckdb"
+    before = database.read_bytes()
+    config = json.dumps({"ops": {"image_tensors": {"config": {"change_shape": True}}}})
+    # The tensors of a dataset that is not refreshed keep their old shape.
+    variables = {**roots, "DAGM_2007_ROOT": "", "ANOMALY_IMAGE_SIZE": "32"}
+    done = folder.run("--config-json", config, **variables)
+    assert done.code == 1
+    assert done.err.startswith("error: Nothing was published, because of a failed check. ")
+    assert "tensors_have_the_configured_shape: " in done.err
+    assert len(done.err.splitlines()) == 1
+    assert database.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--select", "nothing"], "nothing"),
+        (["--config-json", "{"], "--config-json is not JSON"),
+        (["--config-json", "[]"], "has to be a JSON object"),
+        (["--config-json", '{"ops": {"mvtec_ad": {"config": {"alow": 1}}}}'], '"alow"'),
+        (["--config", "none.yaml"], "none.yaml"),
+    ],
+)
+def test_what_cannot_be_run_exits_with_2_and_leaves_no_run(
+    arguments: list[str], said: str, tmp_path: Path
+) -> None:
+    done = Folder(tmp_path).run(*arguments)
+    assert done.code == 2
+    assert said in done.err.splitlines()[-1]
+    assert done.out == ""
+    assert not (tmp_path / "data/warehouse.duckdb").exists()
+
+
+def test_a_part_of_the_graph_with_a_config_file_and_the_log_of_dagster(
+    tmp_path: Path,
+) -> None:
+    shutil.copytree(SAMPLES / "mvtec_ad", tmp_path / "root")
+    (tmp_path / "run.yaml").write_text("ops: {mvtec_ad: {config: {categories: [bolt]}}}\n")
+    done = Folder(tmp_path).run(
+        *("--select", "mvtec_ad/images", "--config", "run.yaml", "--verbose"),
+        MVTEC_AD_ROOT="root",
+        DAGM_2007_ROOT="",
+    )
+    assert done.code == 0, done.err
+    assert " - DEBUG - " in done.err
+    assert "There is nothing to read yet: " in done.out
+    with duckdb.connect(str(tmp_path / "data/warehouse.duckdb"), read_only=True) as connection:
+        rows = connection.execute("SELECT DISTINCT category FROM mvtec_ad.images").fetchall()
+    assert rows == [("bolt",)]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_ends_the_run_cleanly(number: signal.Signals, good: Done, folder: Folder) -> None:
+    assert good.code == 0
+    with folder.start() as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline().startswith("dagm_2007: ")
+        process.send_signal(number)
+        assert process.wait(timeout=60) == 130
+        assert process.stderr.read() == (
+            "The run was stopped. What was written stays, and the next run goes on from there.\n"
+        )
+    assert folder.run("--select", "mvtec_ad/images").code == 0
+
+
+def test_a_home_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = Folder(tmp_path).run(DAGSTER_HOME=str(tmp_path / "file" / "home"))
+    assert done.code == 1
+    assert done.err.startswith(f"error: {tmp_path}/file/home cannot be written to, and Dagster ")
+
+
+@pytest.mark.parametrize(
+    "words", ["run again with this run config", "run once with this run config"]
+)
+def test_a_proposed_run_config_becomes_a_command_to_paste(words: str) -> None:
+    message = f"The root shrank. If that is meant, {words}: {PROPOSED}"
+    pasted = paste_ready(message, by_make=True)
+    assert pasted.startswith("The root shrank. If that is meant, run: make materialize ARGS=")
+    # Make gives ARGS to the command, after the shell has read it.
+    read = subprocess.run(
+        [
+            "bash",
+            "-c",
+            f"make() {{ eval printf '%s\\\\n' \"${{2#ARGS=}}\"; }}; {pasted.partition('run: ')[2]}",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    option, config = read.stdout.splitlines()
+    assert (option, json.loads(config)) == ("--config-json", CONFIG)
+    typed = paste_ready(message, by_make=False)
+    assert typed.endswith(f" materialize --config-json '{json.dumps(CONFIG)}'")
+    assert paste_ready("Another error.", by_make=True) == "Another error."
