@@ -3,18 +3,29 @@
 import atexit
 import gc
 import sys
+from collections.abc import Mapping
 
 import dagster as dg
 
-from anomaly_assets.assets.automation import jobs, schedules, sensors
-from anomaly_assets.assets.checks import checks
+from anomaly_assets.assets.automation import (
+    files_changed_sensor,
+    refresh_all,
+    refresh_job,
+    scheduled_refresh,
+)
+from anomaly_assets.assets.checks import all_checks
 from anomaly_assets.assets.image_tensors import image_tensors, samples
-from anomaly_assets.assets.images import DagsterDltResource, catalogue_assets, files_spec, images
+from anomaly_assets.assets.images import (
+    DagsterDltResource,
+    catalogue_assets,
+    files_spec,
+    images_asset,
+)
 from anomaly_assets.assets.previews import contact_sheets
-from anomaly_assets.assets.published import published_database
+from anomaly_assets.assets.published import published_asset
 from anomaly_assets.assets.resources import WarehouseResource
-from anomaly_assets.assets.summaries import summaries
-from anomaly_assets.datasets import SOURCE_DATASETS
+from anomaly_assets.assets.summaries import summary_assets
+from anomaly_assets.datasets import SOURCE_DATASETS, SourceDataset
 
 # Freeze imported objects: otherwise the first garbage collection after import takes as long as building the
 # graph.
@@ -23,22 +34,29 @@ if sys.version_info >= (3, 14):
     # DuckDB 1.5.5 aborts the process at its end if objects of DuckDB are still frozen.
     atexit.register(gc.unfreeze)
 
-defs = dg.Definitions(
-    assets=[
-        *(files_spec(dataset) for dataset in SOURCE_DATASETS.values()),
-        *(catalogue_assets(dataset) for dataset in SOURCE_DATASETS.values()),
-        images,
-        image_tensors,
-        samples,
-        *summaries,
-        contact_sheets,
-        published_database,
-    ],
-    asset_checks=checks,
-    jobs=jobs,
-    schedules=schedules,
-    sensors=sensors,
-    resources={"dlt": DagsterDltResource(), "warehouse": WarehouseResource()},
-    # DuckDB lets one process write. Parallelism lives in the decoding threads.
-    executor=dg.in_process_executor,
-)
+
+def definitions_for(source_datasets: Mapping[str, SourceDataset]) -> dg.Definitions:
+    """Build the asset graph, its checks, jobs, schedule and sensors for some source datasets."""
+    names, datasets = [*source_datasets], [*source_datasets.values()]
+    return dg.Definitions(
+        assets=[
+            *map(files_spec, datasets),
+            *map(catalogue_assets, datasets),
+            images_asset(names),
+            image_tensors,
+            samples,
+            *summary_assets(names),
+            contact_sheets,
+            published_asset(names),
+        ],
+        asset_checks=all_checks(source_datasets),
+        jobs=[refresh_all, *map(refresh_job, datasets)],
+        schedules=[scheduled_refresh],
+        sensors=[*map(files_changed_sensor, datasets)],
+        resources={"dlt": DagsterDltResource(), "warehouse": WarehouseResource()},
+        # DuckDB lets one process write. Parallelism lives in the decoding threads.
+        executor=dg.in_process_executor,
+    )
+
+
+defs = definitions_for(SOURCE_DATASETS)

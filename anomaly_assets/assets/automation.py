@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 
 import dagster as dg
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from anomaly_assets.assets.images import LISTING_DIGEST
 from anomaly_assets.assets.progress import duration
-from anomaly_assets.datasets import SOURCE_DATASETS, SourceDataset
+from anomaly_assets.datasets import SourceDataset
 from anomaly_assets.roots.base import RootError
 from anomaly_assets.roots.open import open_root, root_error
 from anomaly_assets.settings import Settings
@@ -24,14 +25,18 @@ def _tables(dataset: SourceDataset) -> dg.AssetSelection:
     return dg.AssetSelection.assets([dataset.name, "images"], [dataset.name, "stray_files"])
 
 
-refresh_jobs = {
-    name: dg.define_asset_job(
-        f"refresh_{name}",
+def refresh_job(dataset: SourceDataset) -> UnresolvedAssetJobDefinition:
+    """Define the job that refreshes one source dataset."""
+    return dg.define_asset_job(
+        _job_name(dataset),
         selection=_tables(dataset).downstream(),
         description=f"Refresh {dataset.title} and everything that is made from it.",
     )
-    for name, dataset in SOURCE_DATASETS.items()
-}
+
+
+def _job_name(dataset: SourceDataset) -> str:
+    return f"refresh_{dataset.name}"
+
 
 scheduled_refresh = dg.ScheduleDefinition(
     name="scheduled_refresh",
@@ -67,7 +72,7 @@ def files_changed_sensor(dataset: SourceDataset) -> dg.SensorDefinition:
 
     @dg.sensor(
         name=f"{dataset.name}_files_changed",
-        job=refresh_jobs[dataset.name],
+        job_name=_job_name(dataset),
         minimum_interval_seconds=Settings.from_environment().sensor_seconds,
         description=(
             f"Refreshes {dataset.title} when a file below its root is added, changed or removed. A run "
@@ -269,7 +274,7 @@ def _unfinished_run(
             and now - record.create_timestamp.timestamp() > _LOST_RUN_SECONDS
         )
         loads = (
-            run.job_name in (refresh_all.name, refresh_jobs[dataset.name].name)
+            run.job_name in (refresh_all.name, _job_name(dataset))
             or key in (run.asset_selection or ())
             or (catalogue_run is not None and run.run_id == catalogue_run.run_id)
         )
@@ -281,8 +286,3 @@ def _unfinished_run(
 def _short(run: dg.DagsterRun) -> str:
     """Return the part of a run's id that the UI shows."""
     return run.run_id[:8]
-
-
-jobs = [refresh_all, *refresh_jobs.values()]
-schedules = [scheduled_refresh]
-sensors = [files_changed_sensor(dataset) for dataset in SOURCE_DATASETS.values()]

@@ -18,7 +18,7 @@ from anomaly_assets.assets.reports import (
 )
 from anomaly_assets.assets.resources import WarehouseResource
 from anomaly_assets.atomic import write_file
-from anomaly_assets.datasets import SOURCE_DATASETS
+from anomaly_assets.datasets import SourceDataset
 from anomaly_assets.tables import checks as quality
 from anomaly_assets.tables.ddl import ensure_tables
 from anomaly_assets.tables.preview_rows import as_cell
@@ -157,19 +157,21 @@ def _pictures(
     return {**pictures, "pictures_file": dg.MetadataValue.path(str(path))}
 
 
-checks = [
-    *(
-        asset_checks(dg.AssetKey([name, "images"]), found, name)
-        for name, dataset in SOURCE_DATASETS.items()
-        if (found := tuple(quality.catalogue_checks(dataset)))
-    ),
-    *(
-        asset_checks(dg.AssetKey([name, "stray_files"]), quality.STRAY_CHECKS, name)
-        for name in SOURCE_DATASETS
-    ),
-    asset_checks(dg.AssetKey("images"), quality.IMAGES_CHECKS),
-    asset_checks(dg.AssetKey("image_tensors"), quality.TENSOR_CHECKS),
-    asset_checks(dg.AssetKey("rejected_images"), quality.REJECTED_CHECKS),
-    asset_checks(dg.AssetKey("duplicate_images"), quality.DUPLICATE_CHECKS),
-    published_counts,
-]
+def all_checks(source_datasets: Mapping[str, SourceDataset]) -> list[dg.AssetChecksDefinition]:
+    """Define the checks of all assets."""
+    return [
+        *(
+            asset_checks(dg.AssetKey([name, "images"]), found, name)
+            for name, dataset in source_datasets.items()
+            if (found := tuple(quality.catalogue_checks(dataset)))
+        ),
+        *(
+            asset_checks(dg.AssetKey([name, "stray_files"]), quality.STRAY_CHECKS, name)
+            for name in source_datasets
+        ),
+        asset_checks(dg.AssetKey("images"), quality.IMAGES_CHECKS),
+        asset_checks(dg.AssetKey("image_tensors"), quality.TENSOR_CHECKS),
+        asset_checks(dg.AssetKey("rejected_images"), quality.REJECTED_CHECKS),
+        asset_checks(dg.AssetKey("duplicate_images"), quality.DUPLICATE_CHECKS),
+        published_counts,
+    ]

@@ -1,7 +1,7 @@
 """The catalogue: one dlt source per source dataset, and the view that joins them."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +25,7 @@ from anomaly_assets.assets.specs import (
     table_spec,
 )
 from anomaly_assets.catalogue.dlt_source import catalog_source, loading_pipeline, why_not_listed
-from anomaly_assets.datasets import SOURCE_DATASETS, SourceDataset
+from anomaly_assets.datasets import SourceDataset
 from anomaly_assets.tables.ddl import comment_on_catalogue, has_comments, refresh, row_count
 from anomaly_assets.tables.preview_rows import Shown, chosen_rows
 from anomaly_assets.tables.registry import CATALOGUE_TABLES
@@ -182,37 +182,44 @@ def catalogue_assets(dataset: SourceDataset) -> dg.AssetsDefinition:
     return catalogue
 
 
-@dg.multi_asset(
-    specs=[
-        table_spec(
-            "images",
-            group="harmonised",
-            deps=[dg.AssetKey([name, "images"]) for name in SOURCE_DATASETS],
-            kinds={"duckdb", "view"},
-            files=["assets/images.py"],
-        )
-    ],
-    name="images",
-)
-def images(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
-    """Join the catalogues of all source datasets in one view."""
-    with warehouse.warehouse.writing(), warehouse.warehouse.connect() as connection:
-        refresh(connection, "images")
-        per_dataset = connection.execute(
-            "SELECT source_dataset, count(*) FROM images GROUP BY ALL ORDER BY ALL"
-        ).fetchall()
-        shown = chosen_rows(connection, "images", _ROWS_SHOWN)
-    rows = sum(count for _, count in per_dataset)
-    catalogues = [dg.AssetKey([name, "images"]) for name in SOURCE_DATASETS]
-    changes = changes_of_view(context, rows, catalogues)
-    return materialized(
-        context,
-        {
-            **row_metadata(rows, changes),
-            **{f"images_{name}": count for name, count in per_dataset},
-            "rows": rows_shown(shown, changes),
-        },
+def images_asset(source_datasets: Iterable[str]) -> dg.AssetsDefinition:
+    """Define the asset that joins the catalogues of all source datasets."""
+    catalogues = [dg.AssetKey([name, "images"]) for name in source_datasets]
+
+    @dg.multi_asset(
+        specs=[
+            table_spec(
+                "images",
+                group="harmonised",
+                deps=catalogues,
+                kinds={"duckdb", "view"},
+                files=["assets/images.py"],
+            )
+        ],
+        name="images",
     )
+    def images(
+        context: dg.AssetExecutionContext, warehouse: WarehouseResource
+    ) -> dg.MaterializeResult:
+        """Join the catalogues of all source datasets in one view."""
+        with warehouse.warehouse.writing(), warehouse.warehouse.connect() as connection:
+            refresh(connection, "images")
+            per_dataset = connection.execute(
+                "SELECT source_dataset, count(*) FROM images GROUP BY ALL ORDER BY ALL"
+            ).fetchall()
+            shown = chosen_rows(connection, "images", _ROWS_SHOWN)
+        rows = sum(count for _, count in per_dataset)
+        changes = changes_of_view(context, rows, catalogues)
+        return materialized(
+            context,
+            {
+                **row_metadata(rows, changes),
+                **{f"images_{name}": count for name, count in per_dataset},
+                "rows": rows_shown(shown, changes),
+            },
+        )
+
+    return images
 
 
 def _left_out(

@@ -18,8 +18,6 @@ from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.tables.ddl import refuse_missing_tables
 from anomaly_assets.warehouse.base import interrupted_queries
 
-_MOST_BYTES = bytes_within(MOST_PICTURE_CHARACTERS - 200 * len(SOURCE_DATASETS))
-
 
 @dg.asset(
     deps=["samples"],
@@ -50,7 +48,8 @@ def contact_sheets(
 
     def draw() -> Pictures:
         with interrupted_queries(connection):
-            sheets = current_sheets(connection, folder, SOURCE_DATASETS, _MOST_BYTES)
+            most_bytes = bytes_within(MOST_PICTURE_CHARACTERS - 200 * len(SOURCE_DATASETS))
+            sheets = current_sheets(connection, folder, SOURCE_DATASETS, most_bytes)
         facts["files"] = len(sheets.files)
         facts["images_drawn"] = sheets.images
         facts["drawn_again"] = sheets.drawn

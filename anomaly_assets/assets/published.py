@@ -1,7 +1,7 @@
 """The published database: what the team opens."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 
 import dagster as dg
@@ -10,15 +10,7 @@ from anomaly_assets.assets.progress import Progress, watched
 from anomaly_assets.assets.reports import materialized, row_metadata, table
 from anomaly_assets.assets.resources import WarehouseResource
 from anomaly_assets.assets.specs import FRESHNESS, OWNERS, code_references
-from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.tables.registry import TABLES
-
-_UPSTREAM: list[str | dg.AssetKey] = [
-    "samples",
-    "rejected_images",
-    *(table.name for table in TABLES.values() if table.made_from),
-    *(dg.AssetKey([name, "stray_files"]) for name in SOURCE_DATASETS),
-]
 
 
 class PublishConfig(dg.Config):
@@ -35,63 +27,74 @@ class PublishConfig(dg.Config):
     allow_shrink: bool = False
 
 
-@dg.asset(
-    deps=_UPSTREAM,
-    group_name="shared",
-    owners=OWNERS,
-    kinds={"duckdb"},
-    code_version="1",
-    freshness_policy=FRESHNESS,
-    metadata={
-        "dagster/storage_kind": "duckdb",
-        **code_references("warehouse/file/publish.py", "assets/published.py"),
-    },
-    description=(
-        "One DuckDB file for everybody, with every table of this graph, swapped in atomically once the "
-        "blocking checks have passed. A row of `anomaly.samples` is an image with labels, tensor and "
-        "mask. Open the file read-only and ask:\n\n```sql\nSELECT source_dataset, split, label, "
-        "count(*) AS images\nFROM anomaly.samples GROUP BY ALL ORDER BY ALL;\n```\n\nor train from "
-        "it:\n\n```python\nfrom anomaly_assets.reader import open_samples\n\n"
-        'for batch in open_samples("data/anomaly.duckdb", split="train").batches(64):\n    ...\n```'
-    ),
-)
-def published_database(
-    context: dg.AssetExecutionContext, config: PublishConfig, warehouse: WarehouseResource
-) -> dg.MaterializeResult:
-    """Write a snapshot of the warehouse, unless its content is already published."""
-    settings = warehouse.settings
-    changes = warehouse.warehouse.changes_to_publish(settings.database)
-    started = time.monotonic()
-    copied = warehouse.warehouse.copy_progress(settings.database)
-    progress = Progress(context.log.info, "MB of the snapshot written")
-    with watched(progress, *copied) if copied else nullcontext():
-        published = warehouse.warehouse.publish(
-            settings.database,
-            warehouse.tensor_spec,
-            run_id=context.run.run_id,
-            keep_snapshots=settings.keep_snapshots,
-            adopt=config.adopt,
-            allow_shrink=config.allow_shrink,
-        )
-    if published.summaries:
-        context.log.warning(
-            f"Rebuilt {', '.join(published.summaries)}: the run that changed the samples had left them out."
-        )
-    origin = published.provenance
-    return materialized(
-        context,
-        {
-            **row_metadata(published.samples, changes),
-            "path": dg.MetadataValue.path(published.location),
-            **published.details,
-            "seconds": round(time.monotonic() - started, 3),
-            "written": published.written,
-            "snapshot_id": published.snapshot_id,
-            "snapshots": _table(published.history),
-            **{name: dg.MetadataValue.json(origin[name]) for name in _MAPS if origin.get(name)},
-            **{name: str(origin[name]) for name in _FACTS if origin.get(name)},
+def published_asset(source_datasets: Iterable[str]) -> dg.AssetsDefinition:
+    """Define the asset that publishes, downstream of everything that is published."""
+    upstream: list[str | dg.AssetKey] = [
+        "samples",
+        "rejected_images",
+        *(table.name for table in TABLES.values() if table.made_from),
+        *(dg.AssetKey([name, "stray_files"]) for name in source_datasets),
+    ]
+
+    @dg.asset(
+        deps=upstream,
+        group_name="shared",
+        owners=OWNERS,
+        kinds={"duckdb"},
+        code_version="1",
+        freshness_policy=FRESHNESS,
+        metadata={
+            "dagster/storage_kind": "duckdb",
+            **code_references("warehouse/file/publish.py", "assets/published.py"),
         },
+        description=(
+            "One DuckDB file for everybody, with every table of this graph, swapped in atomically once the "
+            "blocking checks have passed. A row of `anomaly.samples` is an image with labels, tensor and "
+            "mask. Open the file read-only and ask:\n\n```sql\nSELECT source_dataset, split, label, "
+            "count(*) AS images\nFROM anomaly.samples GROUP BY ALL ORDER BY ALL;\n```\n\nor train from "
+            "it:\n\n```python\nfrom anomaly_assets.reader import open_samples\n\n"
+            'for batch in open_samples("data/anomaly.duckdb", split="train").batches(64):\n    ...\n```'
+        ),
     )
+    def published_database(
+        context: dg.AssetExecutionContext, config: PublishConfig, warehouse: WarehouseResource
+    ) -> dg.MaterializeResult:
+        """Write a snapshot of the warehouse, unless its content is already published."""
+        settings = warehouse.settings
+        changes = warehouse.warehouse.changes_to_publish(settings.database)
+        started = time.monotonic()
+        copied = warehouse.warehouse.copy_progress(settings.database)
+        progress = Progress(context.log.info, "MB of the snapshot written")
+        with watched(progress, *copied) if copied else nullcontext():
+            published = warehouse.warehouse.publish(
+                settings.database,
+                warehouse.tensor_spec,
+                run_id=context.run.run_id,
+                keep_snapshots=settings.keep_snapshots,
+                adopt=config.adopt,
+                allow_shrink=config.allow_shrink,
+            )
+        if published.summaries:
+            context.log.warning(
+                f"Rebuilt {', '.join(published.summaries)}, which the run that changed the samples left out."
+            )
+        origin = published.provenance
+        return materialized(
+            context,
+            {
+                **row_metadata(published.samples, changes),
+                "path": dg.MetadataValue.path(published.location),
+                **published.details,
+                "seconds": round(time.monotonic() - started, 3),
+                "written": published.written,
+                "snapshot_id": published.snapshot_id,
+                "snapshots": _table(published.history),
+                **{name: dg.MetadataValue.json(origin[name]) for name in _MAPS if origin.get(name)},
+                **{name: str(origin[name]) for name in _FACTS if origin.get(name)},
+            },
+        )
+
+    return published_database
 
 
 _FACTS = ("published_at", "code_version", "transform")

@@ -1,6 +1,6 @@
 """Summary tables: one SQL file each."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import dagster as dg
@@ -18,7 +18,6 @@ from anomaly_assets.assets.reports import (
 )
 from anomaly_assets.assets.resources import WarehouseResource
 from anomaly_assets.assets.specs import table_spec
-from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.tables.ddl import refresh, row_count
 from anomaly_assets.tables.preview_rows import first_rows
 from anomaly_assets.tables.registry import CATALOGUE_TABLES, TABLES, Table
@@ -32,12 +31,14 @@ _CHARTS: Mapping[str, str] = {
 _ROWS_SHOWN = 20
 
 
-def summary_asset(name: str) -> dg.AssetsDefinition:
+def summary_asset(name: str, source_datasets: Sequence[str]) -> dg.AssetsDefinition:
     """The asset of one summary table or view."""
     entry = TABLES[name]
     files = ["assets/summaries.py", *(["previews/charts.py"] if name in _CHARTS else [])]
     kinds = {"duckdb", "sql"}
-    spec = table_spec(name, group="summaries", deps=_upstream(entry), kinds=kinds, files=files)
+    spec = table_spec(
+        name, group="summaries", deps=_upstream(entry, source_datasets), kinds=kinds, files=files
+    )
 
     @dg.multi_asset(specs=[spec], name=name)
     def summary(
@@ -53,7 +54,7 @@ def summary_asset(name: str) -> dg.AssetsDefinition:
             if entry.key:
                 changes = compare(before, keyed_rows(connection, name))
             else:
-                changes = _loads_in_this_run(context, rows)
+                changes = _loads_in_this_run(context, source_datasets, rows)
             shown = first_rows(connection, name, _ROWS_SHOWN)
             chart = new_pictures(context, dg.AssetKey(name), partial(_chart, connection, name))
         return materialized(
@@ -68,19 +69,21 @@ def summary_asset(name: str) -> dg.AssetsDefinition:
     return summary
 
 
-def _upstream(table: Table) -> list[dg.AssetKey]:
+def _upstream(table: Table, source_datasets: Sequence[str]) -> list[dg.AssetKey]:
     """Return the assets that a summary is made from."""
     return [
         dg.AssetKey(made_from.replace("<source_dataset>", name).split("."))
-        for name in SOURCE_DATASETS
+        for name in source_datasets
         for made_from in table.made_from
     ]
 
 
-def _loads_in_this_run(context: dg.AssetExecutionContext, rows: int) -> RowChanges:
+def _loads_in_this_run(
+    context: dg.AssetExecutionContext, source_datasets: Sequence[str], rows: int
+) -> RowChanges:
     """The history gets a row for each source dataset in which something changed."""
     added = 0
-    for name in SOURCE_DATASETS:
+    for name in source_datasets:
         tables = [dg.AssetKey([name, table]) for table in CATALOGUE_TABLES]
         changes = [changes_in_this_run(context, table) for table in tables]
         added += any(change.added or change.changed or change.removed for change in changes)
@@ -103,4 +106,7 @@ def _chart(connection: duckdb.DuckDBPyConnection, name: str) -> dict[str, dg.Mar
     return {"chart": picture(_CHARTS[name], content)}
 
 
-summaries = [summary_asset(table.name) for table in TABLES.values() if table.made_from]
+def summary_assets(source_datasets: Sequence[str]) -> list[dg.AssetsDefinition]:
+    """Define an asset for every table and view that is computed from others."""
+    names = [table.name for table in TABLES.values() if table.made_from]
+    return [summary_asset(name, source_datasets) for name in names]

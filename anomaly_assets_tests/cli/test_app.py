@@ -155,8 +155,8 @@ def test_an_older_name_is_a_door_to_the_same_command(module: str, name: str) -> 
 def test_an_older_name_prints_what_the_new_one_prints(
     database_free_environment: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from anomaly_assets.export.__main__ import main as export
-    from anomaly_assets.reader.__main__ import main as info
+    from anomaly_assets.cli.export import main as export
+    from anomaly_assets.cli.info import main as info
 
     arguments = ["--format", "parquet", "--out", "out"]
     for old, new in ((info, ["info"]), (lambda: export(arguments), ["export", *arguments])):

@@ -17,8 +17,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from anomaly_assets.cli.export import main
 from anomaly_assets.export import FORMATS
-from anomaly_assets.export.__main__ import main
 from anomaly_assets.export.destination import MARKER, described
 from anomaly_assets.tensor_spec import TensorSpec
 from anomaly_assets_tests.export.published import (

@@ -127,7 +127,7 @@ def _executed(job: Any) -> dict[str, Any]:
 def export(stop: str, out: str, database: str, seconds: str) -> None:
     """Export with `--overwrite` and slowed syncs."""
     slow_syncs(float(seconds))
-    from anomaly_assets.export.__main__ import main as run
+    from anomaly_assets.cli.export import main as run
 
     options = ("--format", "imagefolder", "--out", out, "--database", database)
     for _ in until_stopped(stop):

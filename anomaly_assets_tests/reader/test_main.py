@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from anomaly_assets.cli.info import main
 from anomaly_assets.reader import open_samples
-from anomaly_assets.reader.__main__ import main
 
 
 def test_it_says_where_the_database_is_and_what_is_in_it(

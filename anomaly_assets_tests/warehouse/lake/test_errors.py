@@ -12,11 +12,11 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from anomaly_assets.cli.export import main as export
+from anomaly_assets.cli.info import main as say_what_there_is
 from anomaly_assets.errors import WarehouseError
 from anomaly_assets.export import FORMATS
-from anomaly_assets.export.__main__ import main as export
 from anomaly_assets.reader import DatabaseError, open_samples
-from anomaly_assets.reader.__main__ import main as say_what_there_is
 from anomaly_assets.warehouse.copying.copy import copy_database
 from anomaly_assets.warehouse.lake.connect import attach_lake, start_for_lakes
 from anomaly_assets.warehouse.lake.expire import expire_versions
