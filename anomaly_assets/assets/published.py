@@ -76,7 +76,7 @@ def published_asset(source_datasets: Iterable[str]) -> dg.AssetsDefinition:
             )
         if published.summaries:
             context.log.warning(
-                f"Rebuilt {', '.join(published.summaries)}, which the run that changed the samples left out."
+                f"Rebuilt {', '.join(published.summaries)}: a run that changed samples left them out."
             )
         origin = published.provenance
         return materialized(
