@@ -105,6 +105,22 @@ def test_the_ranges_of_the_reader_are_those_of_the_project(project_root: Path) -
     assert ranges <= set(re.findall(r'^  "([^"]+)"', section, re.M))
 
 
+def test_the_versions_of_python_are_the_same_wherever_they_are_named(project_root: Path) -> None:
+    def text(name: str) -> str:
+        return (project_root / name).read_text("utf-8")
+
+    project = text("pyproject.toml")
+    [(first, end)] = re.findall(r'^requires-python = ">=3\.(\d+),<3\.(\d+)"$', project, re.M)
+    minors = [*range(int(first), int(end))]
+    named = re.findall(r'"Programming Language :: Python :: 3\.(\d+)"', project)
+    assert [*map(int, named)] == minors
+    assert f"environments = [\"python_version < '3.{end}' " in project
+    assert f"python_full_version < '3.{end}'" in text("requirements.lock").partition("\n")[0]
+    for page in ("README.md", "CONTRIBUTING.md", "docs/troubleshooting.md", "Makefile"):
+        assert f"Python 3.{minors[0]} to 3.{minors[-1]}" in text(page), page
+    assert f"(3, {minors[0]}) <= sys.version_info[:2] <= (3, {minors[-1]})" in text("Makefile")
+
+
 @pytest.fixture(scope="module")
 def index(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Skips what needs a package index where pip reaches none."""
@@ -181,6 +197,13 @@ from anomaly_assets.warehouse.motherduck.warehouse import connect_motherduck
 assert "site-packages" in anomaly_assets.__file__
 """
 
+TYPED = """
+from anomaly_assets import Batch, open_samples
+batch: Batch = next(open_samples("anomaly.duckdb").batches(4))
+names: list[str] = batch.image_ids
+wrong: int = open_samples("anomaly.duckdb")
+"""
+
 
 @pytest.mark.usefixtures("index")
 def test_the_reader_runs_with_what_its_page_installs(
@@ -201,6 +224,18 @@ def test_the_reader_runs_with_what_its_page_installs(
     script = environment.folder / "train.py"
     script.write_text(READ.format(database=str(database)), "utf-8")
     assert environment.run("python train.py") == "8 (4, 8, 6, 3) uint8\n"
+    # And type checkers find its types, which pyarrow has none of.
+    (environment.folder / "typed.py").write_text(TYPED, "utf-8")
+    checked = environment.run(
+        f'{sys.executable} -m mypy --strict --python-executable "$(command -v python)" typed.py || true'
+    )
+    assert re.findall(r"^typed.py:(\d+): error: (.*)$", checked, re.M) == [
+        (
+            "5",
+            'Incompatible types in assignment (expression has type "Samples", variable has type "int")'
+            "  [assignment]",
+        )
+    ]
 
 
 @pytest.mark.skipif(
