@@ -29,12 +29,12 @@ FLOORS = (
     {"reader"},
     {"export", "previews"},
     {"assets"},
-    {"cli", "excerpt", "forget", "reference", "samples"},
+    {"cli"},
     {"definitions"},
 )
 """Packages and modules directly below `anomaly_assets`, lowest first; equals do not import each other."""
 
-DOORS = {"ingest"}
+DOORS = {"excerpt", "forget", "ingest", "reference", "samples"}
 """Packages that keep an old name of `python -m`; nothing imports them, so they may import anything."""
 
 TYPING_ONLY = {"anomaly_assets.reader.samples", "anomaly_assets.reader.torch"}

@@ -11,7 +11,8 @@ import time
 from collections.abc import Iterator
 from unittest import mock
 
-from anomaly_assets.export import __main__, selection
+from anomaly_assets.cli.export import main
+from anomaly_assets.export import selection
 
 PAUSE_SECONDS = 0.15
 
@@ -31,4 +32,4 @@ if __name__ == "__main__":
         mock.patch.object(selection, "_LARGEST_BATCH", 1),
         mock.patch.object(selection.Source, "parts", _slow_parts),
     ):
-        sys.exit(__main__.main())
+        sys.exit(main())
