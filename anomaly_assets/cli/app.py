@@ -7,7 +7,7 @@ from importlib import import_module
 
 import click
 
-from anomaly_assets import __version__
+from anomaly_assets.version import __version__
 from anomaly_assets.cli.running import NAME, examples, program, run
 
 _MODULES = {
