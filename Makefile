@@ -125,8 +125,10 @@ lock: $(INSTALLED) ## Resolve requirements.lock again; ARGS=--upgrade takes newe
 	  --generate-hashes --no-strip-extras --no-emit-index-url --no-header --quiet \
 	  --output-file requirements.lock $(ARGS)
 
-tables: $(INSTALLED) ## Write docs/tables.md, and the table in the README, from the comments in the database
+tables: $(INSTALLED) ## Write docs/tables.md, the table in the README, and the names that no dataset can have
 	$(RUN) anomaly_assets.reference
+	$(RUN) anomaly_assets_tests.datasets.taken >.venv/taken_names.json
+	mv .venv/taken_names.json anomaly_assets/datasets/taken_names.json
 
 purge: $(INSTALLED) dagster-home ## Delete runs older than 90 days from the Dagster home; ARGS=--keep-days=30
 	$(RUN) anomaly_assets.assets.purge $(ARGS)

@@ -28,20 +28,7 @@ Names = tuple[str, str]
 Column = tuple[str, str, bool, str]
 """Name, type, whether it is never null, meaning."""
 
-_LEADING = (
-    "samples",
-    "images",
-    "image_tensors",
-    "rejected_images",
-    "dataset_summary",
-    "pixel_statistics",
-    "defect_summary",
-    "duplicate_images",
-    "load_history",
-    "snapshots",
-    "source_datasets",
-    "consents",
-)
+_NAMES = ["samples", *(name for name in TABLES if name != "samples")]  # what most people want first
 _MADE_OF = {"images": ("images",), "samples": ("images", "image_tensors")}
 """Views whose columns are those of other tables, and are null where these are."""
 
@@ -81,7 +68,7 @@ def describe_tables(roots: Path) -> dict[Names, tuple[str, list[Column]]]:
 
 def page(described: dict[Names, tuple[str, list[Column]]]) -> str:
     """The reference as Markdown."""
-    leading = [(ALIAS_SCHEMA, name) for name in _LEADING]
+    leading = [(ALIAS_SCHEMA, name) for name in _NAMES]
     first, *others = SOURCE_DATASETS
     catalogue = [names for names in described if names[0] == first]
     lines = [_HEAD]
@@ -98,7 +85,7 @@ def page(described: dict[Names, tuple[str, list[Column]]]) -> str:
 def overview(described: dict[Names, tuple[str, list[Column]]]) -> str:
     """The short table of the README: what a row is, with links into the reference."""
     lines = ["| table | what is in it |", "| --- | --- |"]
-    for name in _LEADING:
+    for name in _NAMES:
         about = _cell(described["main", name][0])
         lines.append(f"| [`{ALIAS_SCHEMA}.{name}`]({PAGE}#{ALIAS_SCHEMA}{name}) | {about} |")
     first, *_ = SOURCE_DATASETS

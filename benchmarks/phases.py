@@ -27,17 +27,12 @@ from anomaly_assets.decoding.open import open_compute
 from anomaly_assets.roots.open import open_root
 from anomaly_assets.tables import checks
 from anomaly_assets.tables.ddl import comment_on_catalogue, ensure_tables, refresh
+from anomaly_assets.tables.registry import TABLES
 from anomaly_assets.tensor_spec import TensorSpec
 from anomaly_assets.warehouse.file.warehouse import FileWarehouse
 from benchmarks.trees import Tree
 
-SUMMARIES = (
-    "dataset_summary",
-    "pixel_statistics",
-    "defect_summary",
-    "duplicate_images",
-    "load_history",
-)
+SUMMARIES = [table.name for table in TABLES.values() if table.made_from]
 WORKERS = os.cpu_count() or 1
 
 
@@ -112,8 +107,8 @@ def _check(warehouse: FileWarehouse, spec: TensorSpec) -> None:
         with warehouse.connect() as connection:
             ensure_tables(connection)
             list(checks.evaluate(connection, *group, spec=spec))
-    for name in SOURCE_DATASETS:
-        for group in (checks.STRAY_CHECKS, checks.CATALOGUE_CHECKS[name]):
+    for name, dataset in SOURCE_DATASETS.items():
+        for group in (checks.STRAY_CHECKS, tuple(checks.catalogue_checks(dataset))):
             with warehouse.connect() as connection:
                 list(checks.evaluate(connection, *group, source_dataset=name))
 

@@ -159,9 +159,9 @@ def _pictures(
 
 checks = [
     *(
-        asset_checks(dg.AssetKey([name, "images"]), checks_of_images, name)
-        for name, checks_of_images in quality.CATALOGUE_CHECKS.items()
-        if checks_of_images
+        asset_checks(dg.AssetKey([name, "images"]), found, name)
+        for name, dataset in SOURCE_DATASETS.items()
+        if (found := tuple(quality.catalogue_checks(dataset)))
     ),
     *(
         asset_checks(dg.AssetKey([name, "stray_files"]), quality.STRAY_CHECKS, name)

@@ -11,15 +11,12 @@ from anomaly_assets.assets.reports import materialized, row_metadata, table
 from anomaly_assets.assets.resources import WarehouseResource
 from anomaly_assets.assets.specs import FRESHNESS, OWNERS, code_references
 from anomaly_assets.datasets import SOURCE_DATASETS
+from anomaly_assets.tables.registry import TABLES
 
 _UPSTREAM: list[str | dg.AssetKey] = [
     "samples",
     "rejected_images",
-    "dataset_summary",
-    "pixel_statistics",
-    "defect_summary",
-    "duplicate_images",
-    "load_history",
+    *(table.name for table in TABLES.values() if table.made_from),
     *(dg.AssetKey([name, "stray_files"]) for name in SOURCE_DATASETS),
 ]
 
@@ -47,7 +44,7 @@ class PublishConfig(dg.Config):
     freshness_policy=FRESHNESS,
     metadata={
         "dagster/storage_kind": "duckdb",
-        **code_references("warehouse/publish.py", "assets/published.py"),
+        **code_references("warehouse/file/publish.py", "assets/published.py"),
     },
     description=(
         "One DuckDB file for everybody, with every table of this graph, swapped in atomically once the "

@@ -9,8 +9,8 @@ from typing import Any
 
 import dagster as dg
 
-from anomaly_assets.tables.ddl import sql_text
-from anomaly_assets.tables.registry import TABLES, Table
+from anomaly_assets.tables.ddl import definition, sql_path
+from anomaly_assets.tables.registry import STORED, TABLES, Table
 from anomaly_assets.warehouse.base import CATALOG
 
 _PACKAGE = Path(__file__).parents[1]
@@ -35,12 +35,12 @@ def table_spec(
     """The asset of one harmonised table.
 
     Args:
-        name: Key of `tables.TABLES`, and of the asset.
+        name: Key of `TABLES`, and of the asset.
         group: Asset group.
         deps: Keys of the upstream assets.
         kinds: Icons in the graph; the UI has one for each of these words, and for few others.
-        files: Source files to link to after the SQL file, relative to the package.
-        version: Code version of what is not in `sql/<name>.sql`; raise it with the decoding code.
+        files: Source files to link to after its definition, relative to the package.
+        version: Code version of what its definition does not say; raise it with the decoding code.
     """
     return dg.AssetSpec(
         name,
@@ -48,19 +48,19 @@ def table_spec(
         description=describe(TABLES[name], f"anomaly.{name}"),
         metadata={
             **table_metadata(TABLES[name], f"{CATALOG}.anomaly.{name}"),
-            **code_references(f"tables/sql/{name}.sql", *files),
+            **code_references(_source_of(name), *files),
         },
         group_name=group,
         owners=OWNERS,
         kinds=kinds,
-        code_version=f"{version}-{_digest(sql_text(name))}",
+        code_version=f"{version}-{_digest(definition(name))}",
         freshness_policy=FRESHNESS,
     )
 
 
 def describe(table: Table, name: str) -> str:
     """Say what a row is and how to query it."""
-    blobs = [column for column, (kind, _) in table.columns.items() if kind == "BLOB"]
+    blobs = [column.name for column in table.columns if column.type == "BLOB"]
     columns = f"* EXCLUDE ({', '.join(blobs)})" if blobs else "*"
     return (
         f"{table.description}\n\n```sql\nSELECT {columns} FROM {name} LIMIT 10;\n```\n\n"
@@ -91,14 +91,18 @@ def code_references(*paths: str) -> dict[str, Any]:
 def table_metadata(table: Table, qualified_name: str) -> dict[str, Any]:
     """Definition metadata, which the asset's overview page shows."""
     columns = [
-        dg.TableColumn(name, type=kind, description=meaning)
-        for name, (kind, meaning) in table.columns.items()
+        dg.TableColumn(column.name, type=column.type, description=column.meaning)
+        for column in table.columns
     ]
     return {
         "dagster/column_schema": dg.TableSchema(columns=columns),
         "dagster/table_name": qualified_name,
         "dagster/storage_kind": "duckdb",
     }
+
+
+def _source_of(name: str) -> str:
+    return "tables/registry.py" if name in STORED else f"tables/{sql_path(name)}"
 
 
 def _digest(text: str) -> str:

@@ -21,21 +21,10 @@ from anomaly_assets.assets.specs import table_spec
 from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.tables.ddl import refresh, row_count
 from anomaly_assets.tables.preview_rows import first_rows
-from anomaly_assets.tables.registry import CATALOGUE_TABLES, TABLES
-from anomaly_assets.tables.row_changes import KEY_COLUMNS, RowChanges, compare, keyed_rows
+from anomaly_assets.tables.registry import CATALOGUE_TABLES, TABLES, Table
+from anomaly_assets.tables.row_changes import RowChanges, compare, keyed_rows
 from anomaly_assets.warehouse.base import interrupted_queries
 
-_UPSTREAM: dict[str, list[str | dg.AssetKey]] = {
-    "dataset_summary": ["images", "image_tensors", "rejected_images"],
-    "pixel_statistics": ["images", "image_tensors"],
-    "defect_summary": ["images", "image_tensors"],
-    "duplicate_images": ["images", "image_tensors"],
-    "load_history": [
-        dg.AssetKey([name, table])
-        for name in SOURCE_DATASETS
-        for table in ("images", "stray_files")
-    ],
-}
 _CHARTS: Mapping[str, str] = {
     "dataset_summary": "Images per category, split and label",
     "defect_summary": "Defect area per type",
@@ -45,10 +34,10 @@ _ROWS_SHOWN = 20
 
 def summary_asset(name: str) -> dg.AssetsDefinition:
     """The asset of one summary table or view."""
-    is_view = TABLES[name].is_view
+    entry = TABLES[name]
     files = ["assets/summaries.py", *(["previews/charts.py"] if name in _CHARTS else [])]
     kinds = {"duckdb", "sql"}
-    spec = table_spec(name, group="summaries", deps=_UPSTREAM[name], kinds=kinds, files=files)
+    spec = table_spec(name, group="summaries", deps=_upstream(entry), kinds=kinds, files=files)
 
     @dg.multi_asset(specs=[spec], name=name)
     def summary(
@@ -56,12 +45,12 @@ def summary_asset(name: str) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult:
         """Run the SQL file of this table."""
         # A view takes no part in what others refresh; rows do.
-        alone = warehouse.warehouse.writing if is_view else warehouse.warehouse.finishing
+        alone = warehouse.warehouse.writing if entry.is_view else warehouse.warehouse.finishing
         with alone(), warehouse.warehouse.connect() as connection:
-            before = keyed_rows(connection, name) if name in KEY_COLUMNS else {}
+            before = keyed_rows(connection, name) if entry.key else {}
             refresh(connection, name)
             rows = row_count(connection, name)
-            if name in KEY_COLUMNS:
+            if entry.key:
                 changes = compare(before, keyed_rows(connection, name))
             else:
                 changes = _loads_in_this_run(context, rows)
@@ -77,6 +66,15 @@ def summary_asset(name: str) -> dg.AssetsDefinition:
         )
 
     return summary
+
+
+def _upstream(table: Table) -> list[dg.AssetKey]:
+    """Return the assets that a summary is made from."""
+    return [
+        dg.AssetKey(made_from.replace("<source_dataset>", name).split("."))
+        for name in SOURCE_DATASETS
+        for made_from in table.made_from
+    ]
 
 
 def _loads_in_this_run(context: dg.AssetExecutionContext, rows: int) -> RowChanges:
@@ -105,4 +103,4 @@ def _chart(connection: duckdb.DuckDBPyConnection, name: str) -> dict[str, dg.Mar
     return {"chart": picture(_CHARTS[name], content)}
 
 
-summaries = [summary_asset(name) for name in _UPSTREAM]
+summaries = [summary_asset(table.name) for table in TABLES.values() if table.made_from]

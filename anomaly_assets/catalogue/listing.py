@@ -38,39 +38,14 @@ from anomaly_assets.roots.base import (
     Root,
     too_large,
 )
+from anomaly_assets.tables.arrow import arrow_schema
+from anomaly_assets.tables.registry import CATALOGUE_TABLES
 
-IMAGES_SCHEMA = pa.schema(
-    [
-        pa.field("image_id", pa.string(), nullable=False),
-        pa.field("source_dataset", pa.string(), nullable=False),
-        pa.field("category", pa.string(), nullable=False),
-        pa.field("split", pa.string(), nullable=False),
-        pa.field("label", pa.string(), nullable=False),
-        pa.field("label_index", pa.int64(), nullable=False),
-        pa.field("defect_type", pa.string()),
-        pa.field("filename", pa.string(), nullable=False),
-        pa.field("relative_path", pa.string(), nullable=False),
-        pa.field("source_uri", pa.string(), nullable=False),
-        pa.field("file_size_bytes", pa.int64(), nullable=False),
-        pa.field("modified_at", pa.timestamp("us", tz="UTC")),
-        pa.field("file_version", pa.string(), nullable=False),
-        pa.field("mask_relative_path", pa.string()),
-        pa.field("mask_source_uri", pa.string()),
-        pa.field("mask_file_version", pa.string()),
-        pa.field("declared_label_index", pa.int64()),
-    ]
-)
+IMAGES_SCHEMA = arrow_schema(CATALOGUE_TABLES["images"], without=["_dlt_load_id"])
 """Exactly the columns of `<source_dataset>.images`, before dlt adds its load id."""
 
-STRAY_FILES_SCHEMA = pa.schema(
-    [
-        pa.field("relative_path", pa.string(), nullable=False),
-        pa.field("reason", pa.string(), nullable=False),
-        pa.field("detail", pa.string()),
-    ]
-)
+STRAY_FILES_SCHEMA = arrow_schema(CATALOGUE_TABLES["stray_files"], without=["_dlt_load_id"])
 """Exactly the columns of `<source_dataset>.stray_files`, before dlt adds its load id."""
-
 
 _FILES_PER_REPORT = 100
 

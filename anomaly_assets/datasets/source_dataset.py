@@ -24,8 +24,6 @@ _MOST_CHARACTERS = 40
 TAKEN_NAMES_FILE = "taken_names.json"
 """Names that stand for something else; `anomaly_assets_tests/datasets/taken.py` writes it."""
 
-_TABLES_FOLDER = Path(__file__).parents[1] / "warehouse" / "sql"
-
 
 @dataclass(frozen=True)
 class SourceDataset:
@@ -97,14 +95,8 @@ def taken_names() -> Mapping[str, str]:
     They are the words of SQL, the schemas of DuckDB, what Dagster keeps for itself, and the tables, assets,
     groups and databases of this project: as a schema, an op or a group they would be ambiguous.
     """
-    names = dict.fromkeys(table_names(), "a table of this project")
     listed = json.loads(resources.files(__package__).joinpath(TAKEN_NAMES_FILE).read_text("utf-8"))
-    return {**names, **{name: what for what, each in listed.items() for name in each}}
-
-
-def table_names() -> frozenset[str]:
-    """Return the names of the tables of this project: each has an SQL file, so that none is left out."""
-    return frozenset(path.stem for path in _TABLES_FOLDER.glob("*.sql"))
+    return {name: what for what, each in listed.items() for name in each}
 
 
 @cache

@@ -34,34 +34,11 @@ from anomaly_assets.roots.base import (
     Root,
     RootError,
 )
+from anomaly_assets.tables.arrow import arrow_schema
+from anomaly_assets.tables.registry import TABLES
 from anomaly_assets.tensor_spec import TensorSpec
 
-TENSORS_SCHEMA = pa.schema(
-    [
-        ("image_id", pa.string()),
-        ("file_version", pa.string()),
-        ("mask_file_version", pa.string()),
-        ("transform", pa.string()),
-        ("content_sha256", pa.string()),
-        ("original_width", pa.int32()),
-        ("original_height", pa.int32()),
-        ("original_mode", pa.string()),
-        ("height", pa.int32()),
-        ("width", pa.int32()),
-        ("channels", pa.int32()),
-        ("image_tensor", pa.binary()),
-        ("mask_tensor", pa.binary()),
-        ("mask_area_fraction", pa.float64()),
-        ("mask_width", pa.int32()),
-        ("mask_height", pa.int32()),
-        ("mask_values", pa.int32()),
-        ("mask_box", pa.list_(pa.int32())),
-        ("channel_sums", pa.list_(pa.int64())),
-        ("channel_square_sums", pa.list_(pa.int64())),
-        ("loaded_at", pa.timestamp("us", tz="UTC")),
-        ("run_id", pa.string()),
-    ]
-)
+TENSORS_SCHEMA = arrow_schema(TABLES["image_tensors"])
 """Exactly the columns of `image_tensors`."""
 
 UNREADABLE = "unreadable"
@@ -172,7 +149,7 @@ def _decode_batch(
     buffer = mmap.mmap(-1, max(1, math.prod(shape)))
     pixels = np.frombuffer(buffer, np.uint8, math.prod(shape)).reshape(shape)
     masks: list[bytes | None] = []
-    rows: list[tuple[object, ...]] = []
+    rows: list[dict[str, object]] = []
     rejections: list[Rejection] = []
     for image in images:
         try:
@@ -265,38 +242,37 @@ def _reason(error: Exception) -> str:
 
 def _row(
     image: StaleImage, decoded: DecodedImage, mask: DecodedMask | None, spec: TensorSpec
-) -> tuple[object, ...]:
-    """The values of `TENSORS_SCHEMA`, without the two tensors and the two of the run."""
-    return (
-        image.image_id,
-        image.file_version,
-        image.mask_file_version,
-        spec.transform,
-        decoded.content_sha256,
-        decoded.original_width,
-        decoded.original_height,
-        decoded.original_mode,
-        spec.height,
-        spec.width,
-        spec.channels,
-        mask.area_fraction if mask else None,
-        mask.width if mask else None,
-        mask.height if mask else None,
-        mask.values if mask else None,
-        mask.box if mask else None,
-        decoded.channel_sums,
-        decoded.channel_square_sums,
-    )
+) -> dict[str, object]:
+    """Return the values of `TENSORS_SCHEMA` by column, without the two tensors and the two of the run."""
+    return {
+        "image_id": image.image_id,
+        "file_version": image.file_version,
+        "mask_file_version": image.mask_file_version,
+        "transform": spec.transform,
+        "content_sha256": decoded.content_sha256,
+        "original_width": decoded.original_width,
+        "original_height": decoded.original_height,
+        "original_mode": decoded.original_mode,
+        "height": spec.height,
+        "width": spec.width,
+        "channels": spec.channels,
+        "mask_area_fraction": mask.area_fraction if mask else None,
+        "mask_width": mask.width if mask else None,
+        "mask_height": mask.height if mask else None,
+        "mask_values": mask.values if mask else None,
+        "mask_box": mask.box if mask else None,
+        "channel_sums": decoded.channel_sums,
+        "channel_square_sums": decoded.channel_square_sums,
+    }
 
 
 def _tensor_rows(
-    rows: list[tuple[object, ...]], pixels: UInt8Array, masks: list[bytes | None]
+    rows: list[dict[str, object]], pixels: UInt8Array, masks: list[bytes | None]
 ) -> pa.RecordBatch:
-    measured = [field for field in TENSORS_SCHEMA if field.name not in _NOT_MEASURED]
-    values = list(zip(*rows, strict=True)) or [()] * len(measured)
     columns = {
-        field.name: pa.array(column, field.type)
-        for field, column in zip(measured, values, strict=True)
+        field.name: pa.array([row[field.name] for row in rows], field.type)
+        for field in TENSORS_SCHEMA
+        if field.name not in _NOT_MEASURED
     }
     size = math.prod(pixels.shape[1:])
     offsets = pa.py_buffer(np.arange(0, (len(rows) + 1) * size, size, dtype=np.int32))

@@ -229,7 +229,7 @@ def _write(
         [(last_row,)] = connection.execute("SELECT max(rowid) FROM image_tensors").fetchall()
         known.update(connection.execute(_KNOWN).fetchall())
         connection.execute(
-            "INSERT INTO image_tensors SELECT * REPLACE ($run_id AS run_id) FROM decoded",
+            "INSERT INTO image_tensors BY NAME SELECT * REPLACE ($run_id AS run_id) FROM decoded",
             {"run_id": run_id},
         )
         unusable = {each.image_id for each in rejections if not each.of_mask}

@@ -16,19 +16,11 @@ import pyarrow as pa
 
 from anomaly_assets.decoding.batch import Rejection
 from anomaly_assets.errors import AnomalyAssetsError
+from anomaly_assets.tables.arrow import arrow_schema
+from anomaly_assets.tables.registry import TABLES
 from anomaly_assets.tables.source_datasets import Loss, is_loss, sample_counts, stored_datasets
 
-REJECTIONS_SCHEMA = pa.schema(
-    [
-        ("image_id", pa.string()),
-        ("relative_path", pa.string()),
-        ("file_version", pa.string()),
-        ("transform", pa.string()),
-        ("reason", pa.string()),
-        ("detail", pa.string()),
-        ("rejected_at", pa.timestamp("us", tz="UTC")),
-    ]
-)
+REJECTIONS_SCHEMA = arrow_schema(TABLES["rejected_images"])
 """Exactly the columns of `rejected_images`."""
 
 _MOST_SHOWN = 3

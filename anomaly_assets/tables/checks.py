@@ -5,14 +5,14 @@ The queries lie in `sql/checks/`; each returns `offender` and `detail`, and no r
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from typing import Any
 
 import duckdb
 
-from anomaly_assets.datasets import SOURCE_DATASETS, SourceDataset, official_counts
+from anomaly_assets.datasets import SourceDataset, official_counts
 from anomaly_assets.tables.ddl import statement, upstream_needed
 from anomaly_assets.tensor_spec import TensorSpec
 
@@ -207,7 +207,8 @@ STRAY_CHECKS = (
 )
 
 
-def _catalogue_checks(dataset: SourceDataset) -> Iterator[Check]:
+def catalogue_checks(dataset: SourceDataset) -> Iterator[Check]:
+    """Yield the checks on the catalogue of a source dataset: of what its authors say about it."""
     if dataset.training_is_good:
         yield Check(
             "training_images_are_good",
@@ -227,11 +228,6 @@ def _catalogue_checks(dataset: SourceDataset) -> Iterator[Check]:
             of_images=True,
         )
 
-
-CATALOGUE_CHECKS: Mapping[str, tuple[Check, ...]] = {
-    name: tuple(_catalogue_checks(dataset)) for name, dataset in SOURCE_DATASETS.items()
-}
-"""Checks on the catalogue of each source dataset: of what its authors say about it."""
 
 PUBLISHED_CHECK = Check(
     "published_counts_equal_the_warehouse",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from importlib import resources
@@ -12,7 +12,14 @@ import duckdb
 
 from anomaly_assets.errors import WarehouseError
 from anomaly_assets.tables.identity import ensure_identity
-from anomaly_assets.tables.registry import CATALOGUE_TABLES, TABLES, Columns, Table
+from anomaly_assets.tables.registry import (
+    CATALOGUE_TABLES,
+    STORED,
+    SUMMARIES,
+    TABLES,
+    Column,
+    Table,
+)
 from anomaly_assets.tables.source_datasets import register_loaded, stored_names
 from anomaly_assets.tables.sql_text import sql_literal, table_exists
 from anomaly_assets.tables.tensor_shape import record_loaded
@@ -21,11 +28,8 @@ ALIAS_SCHEMA = "anomaly"
 """Schema of views that give every harmonised table its contract name, `anomaly.<table>`."""
 
 _CREATE = "CREATE OR REPLACE TABLE {} AS"
-_KEPT_TABLES = ("image_tensors", "rejected_images", "snapshots", "source_datasets", "consents")
-"""Tables whose rows cannot be made from other tables."""
-
-_COMPRESSION = " USING COMPRESSION uncompressed"
-_DLT_LOADS: Columns = {"load_id": ("VARCHAR", "")}
+_SUMMARIES_FOLDER = "summaries"
+_DLT_LOADS = (Column("load_id", "VARCHAR", ""),)
 
 
 @contextmanager
@@ -64,7 +68,7 @@ def refresh(connection: duckdb.DuckDBPyConnection, *names: str) -> None:
 
     Args:
         connection: The warehouse.
-        names: Keys of `tables.TABLES`, each with a file `sql/<name>.sql`.
+        names: Keys of `TABLES`.
 
     Raises:
         WarehouseError: What one of them is made of does not exist yet.
@@ -93,8 +97,8 @@ def refresh(connection: duckdb.DuckDBPyConnection, *names: str) -> None:
 
 
 def _is_as_documented(connection: duckdb.DuckDBPyConnection, name: str, table: Table) -> bool:
-    """Whether this is a table whose columns, types and comments are those of `tables.py`."""
-    if table.is_view or _CREATE.format(name) not in sql_text(name):
+    """Whether this is a table whose columns, types and comments are those of the registry."""
+    if not table.is_summary:
         return False
     columns = connection.execute(
         """
@@ -105,7 +109,7 @@ def _is_as_documented(connection: duckdb.DuckDBPyConnection, name: str, table: T
         """,
         {"name": name},
     ).fetchall()
-    return columns == [(column, *about) for column, about in table.columns.items()]
+    return columns == [(each.name, each.type, each.meaning) for each in table.columns]
 
 
 def is_lake(connection: duckdb.DuckDBPyConnection) -> bool:
@@ -171,29 +175,45 @@ def ensure_tables(connection: duckdb.DuckDBPyConnection) -> None:
     row for every source dataset that it holds.
     """
     ensure_identity(connection)  # first: it refuses a database of something else
-    found = connection.execute(
-        "SELECT table_name FROM duckdb_tables() "
-        "WHERE database_name = current_database() AND schema_name = 'main'"
-    ).fetchall()
-    missing = [name for name in _KEPT_TABLES if (name,) not in found]
+    found: dict[str, dict[str, bool]] = {}
+    for table, column, nullable in connection.execute(
+        """
+        SELECT table_name, column_name, is_nullable FROM duckdb_columns()
+        WHERE database_name = current_database() AND schema_name = 'main'
+        AND list_contains($names, table_name)
+        """,
+        {"names": [*STORED]},
+    ).fetchall():
+        found.setdefault(table, {})[column] = nullable
+    missing = [name for name in STORED if name not in found]
     refresh(connection, *missing)
-    if "snapshots" not in missing:
-        _add_columns(connection, "snapshots")
+    for name, columns in found.items():
+        _migrate(connection, STORED[name], columns)
     register_loaded(connection)
     if "source_datasets" in missing:
         record_loaded(connection)
 
 
-def _add_columns(connection: duckdb.DuckDBPyConnection, name: str) -> None:
-    """Give a table of an older version the columns that came since."""
-    existing = _column_names(connection, "main", name)
-    missing = {
-        column: about for column, about in TABLES[name].columns.items() if column not in existing
-    }
-    for column, (kind, _) in missing.items():
-        connection.execute(f"ALTER TABLE {name} ADD COLUMN {column} {kind}")
-    if missing:
-        refresh(connection, name)
+def _migrate(
+    connection: duckdb.DuckDBPyConnection, table: Table, existing: Mapping[str, bool]
+) -> None:
+    """Give a stored table of an older release the columns that it lacks, and lift `NOT NULL` where needed.
+
+    Added columns are null in the rows that are there. No row is rewritten.
+
+    Args:
+        connection: The warehouse.
+        table: Its entry in the registry.
+        existing: The columns that it has, and whether each may be null.
+    """
+    added = [column for column in table.columns if column.name not in existing]
+    for column in added:
+        connection.execute(f"ALTER TABLE {table.name} ADD COLUMN {column.name} {column.type}")
+    for column in table.columns:
+        if column.nullable and existing.get(column.name) is False:
+            connection.execute(f"ALTER TABLE {table.name} ALTER COLUMN {column.name} DROP NOT NULL")
+    if added:
+        refresh(connection, table.name)  # its comments, and the view of its contract name
 
 
 def discard_staged(connection: duckdb.DuckDBPyConnection, source_dataset: str) -> None:
@@ -252,16 +272,45 @@ def row_count(connection: duckdb.DuckDBPyConnection, name: str) -> int:
 
 @cache
 def sql_text(name: str) -> str:
-    """The text of `sql/<name>.sql`."""
-    folder = resources.files(__package__).joinpath("sql")
-    return folder.joinpath(f"{name}.sql").read_text("utf-8")
+    """Return the text of the SQL file of a query, view or summary."""
+    return resources.files(__package__).joinpath(sql_path(name)).read_text("utf-8")
+
+
+def sql_path(name: str) -> str:
+    """Return the path of the SQL file of a query, view or summary, relative to this package."""
+    folder = f"sql/{_SUMMARIES_FOLDER}" if name in SUMMARIES else "sql"
+    return f"{folder}/{name}.sql"
+
+
+def definition(name: str) -> str:
+    """Return what defines a table: its SQL file, or the DDL that its entry in the registry gives."""
+    return ddl(TABLES[name]) if name in STORED else sql_text(name)
+
+
+def ddl(table: Table, *, is_lake: bool = False) -> str:
+    """Return the statement that creates a stored table where it is missing.
+
+    Blobs stay uncompressed, so that reading one is a copy. There is no primary key: an index over ids would
+    make every refresh slower, and a blocking check holds the ids unique.
+
+    Args:
+        table: Its entry in the registry.
+        is_lake: Whether it is for a DuckLake, where compression is an option of the files instead.
+    """
+    columns = ",\n".join(
+        f"    {column.name} {column.type}"
+        + ("" if column.nullable else " NOT NULL")
+        + (" USING COMPRESSION uncompressed" if column.type == "BLOB" and not is_lake else "")
+        for column in table.columns
+    )
+    return f"CREATE TABLE IF NOT EXISTS {table.name} (\n{columns}\n);\n"
 
 
 def statement(connection: duckdb.DuckDBPyConnection, name: str) -> str:
-    """The text of `sql/<name>.sql` with unions over the source datasets written out."""
+    """Return the statement of a table, view or query, with unions over the source datasets written out."""
+    if name in STORED:
+        return ddl(TABLES[name], is_lake=_kind(connection) != "duckdb")
     statement = sql_text(name)
-    if _COMPRESSION in statement and _kind(connection) != "duckdb":
-        statement = statement.replace(_COMPRESSION, "")  # an option of the lake's files instead
     unions = {name: table.columns for name, table in CATALOGUE_TABLES.items()}
     for table, columns in {**unions, "_dlt_loads": _DLT_LOADS}.items():
         for keyword in ("FROM", "JOIN"):
@@ -271,13 +320,15 @@ def statement(connection: duckdb.DuckDBPyConnection, name: str) -> str:
     return statement
 
 
-def _union(connection: duckdb.DuckDBPyConnection, table: str, columns: Columns) -> str:
+def _union(connection: duckdb.DuckDBPyConnection, table: str, columns: tuple[Column, ...]) -> str:
     """Return the rows of this dlt table in every source dataset that has it, as a subquery.
 
     The source datasets are those of the warehouse, whether or not this process defines them. Names come
-    from it and from `tables.py`, never from files.
+    from it and from the registry, never from files.
     """
-    origin = "" if "source_dataset" in columns else "'{}' AS source_dataset, "
+    origin = (
+        "" if any(each.name == "source_dataset" for each in columns) else "'{}' AS source_dataset, "
+    )
     parts = []
     for source_dataset in stored_names(connection):
         if existing := _column_names(connection, source_dataset, table):
@@ -288,11 +339,11 @@ def _union(connection: duckdb.DuckDBPyConnection, table: str, columns: Columns) 
     return f"({' UNION ALL '.join(parts)})"
 
 
-def _selected(columns: Columns, existing: set[str]) -> str:
-    """A select list of these columns; null for those that a table of an older version lacks."""
+def _selected(columns: tuple[Column, ...], existing: set[str]) -> str:
+    """Return a select list of these columns; null for those that a table of an older version lacks."""
     return ", ".join(
-        name if name in existing else f"NULL::{kind} AS {name}"
-        for name, (kind, _) in columns.items()
+        each.name if each.name in existing else f"NULL::{each.type} AS {each.name}"
+        for each in columns
     )
 
 
@@ -313,5 +364,20 @@ def _comment(
     connection.execute(f"COMMENT ON {kind} {name} IS {sql_literal(table.description)}")
     if kind == "VIEW" and is_lake(connection):
         return  # DuckLake refuses comments on the columns of a view
-    for column, (_, meaning) in table.columns.items():
-        connection.execute(f'COMMENT ON COLUMN {name}."{column}" IS {sql_literal(meaning)}')
+    for column in table.columns:
+        connection.execute(
+            f'COMMENT ON COLUMN {name}."{column.name}" IS {sql_literal(column.meaning)}'
+        )
+
+
+def _refuse_summaries_without_entry() -> None:
+    files = resources.files(__package__).joinpath(f"sql/{_SUMMARIES_FOLDER}").iterdir()
+    found = {file.name.removesuffix(".sql") for file in files}
+    if wrong := sorted(found ^ SUMMARIES.keys()):
+        raise ValueError(
+            f"{', '.join(wrong)}: a summary needs an entry with `made_from` in tables/registry.py and "
+            f"a file in tables/sql/{_SUMMARIES_FOLDER}/."
+        )
+
+
+_refuse_summaries_without_entry()

@@ -1,18 +1,31 @@
-"""What every table holds, column by column: the one source of comments and documented schemas.
+"""One entry per table: its columns, its key, and what a summary is made from.
 
-The SQL files say how rows come about; this module says what they mean. `COMMENT ON`, the column
-schemas in the Dagster UI and `docs/tables.md` are made from it, and a test compares it with the database.
+The DDL of stored tables, Arrow schemas, comments, column schemas in the Dagster UI, the summaries that are
+published and digested, and `docs/tables.md` are derived from these entries. SQL files say how the rows of
+views and summaries come about.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 
-from anomaly_assets.datasets import SOURCE_DATASETS
 
-Columns = Mapping[str, tuple[str, str]]
-"""Column name to its DuckDB type and its meaning."""
+@dataclass(frozen=True)
+class Column:
+    """A column.
+
+    Attributes:
+        name: Its name.
+        type: Its DuckDB type.
+        meaning: What a value says, with its unit; documented in the database and in the UI.
+        nullable: Whether it may be null. Views and summaries carry no such promise.
+    """
+
+    name: str
+    type: str
+    meaning: str
+    nullable: bool = True
 
 
 @dataclass(frozen=True)
@@ -20,281 +33,482 @@ class Table:
     """A table or view.
 
     Attributes:
+        name: Its name, and that of its SQL file if it has one.
         description: What a row is.
         columns: Its columns, in order.
         is_view: Whether it is a view.
+        key: How many of its first columns identify a row; 0 where rows are never compared.
+        made_from: Tables that a summary is computed from; `<source_dataset>` stands for every dataset.
+            Empty for all other tables.
     """
 
+    name: str
     description: str
-    columns: Columns
+    columns: tuple[Column, ...]
     is_view: bool = False
+    key: int = 0
+    made_from: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse a summary table whose rows cannot be told apart."""
+        if self.is_summary and not self.key:
+            raise ValueError(f"{self.name}: say how many of its first columns are its key.")
+
+    @property
+    def is_summary(self) -> bool:
+        """Whether its rows are computed by `sql/<name>.sql`, and rebuilt when they are outdated."""
+        return bool(self.made_from) and not self.is_view
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether its rows cannot be computed from other tables."""
+        return not self.is_view and not self.made_from
+
+    @property
+    def column_names(self) -> list[str]:
+        """Names of its columns, in order."""
+        return [column.name for column in self.columns]
 
 
-_SOURCE_DATASET = ("VARCHAR", " or ".join(SOURCE_DATASETS))
-_CATEGORY = ("VARCHAR", "category or class, as its folder is called")
+def _by_name(tables: Iterable[Table]) -> Mapping[str, Table]:
+    return {table.name: table for table in tables}
 
-_IMAGES: Columns = {
-    "image_id": ("VARCHAR", "key: <source_dataset>/<relative_path>"),
-    "source_dataset": _SOURCE_DATASET,
-    "category": _CATEGORY,
-    "split": ("VARCHAR", "train or test, as the source ships it"),
-    "label": ("VARCHAR", "good or anomalous"),
-    "label_index": ("BIGINT", "0 for good, 1 for anomalous"),
-    "defect_type": (
+
+def _picked(columns: Iterable[Column], *names: str) -> tuple[Column, ...]:
+    by_name = {column.name: column for column in columns}
+    return tuple(replace(by_name[name], nullable=True) for name in names)
+
+
+_SOURCE_DATASET = Column("source_dataset", "VARCHAR", "source dataset, such as mvtec_ad")
+_CATEGORY = Column("category", "VARCHAR", "category or class, as its folder is called")
+_NAMES = (replace(_SOURCE_DATASET, nullable=False), replace(_CATEGORY, nullable=False))
+
+_IMAGES = (
+    Column("image_id", "VARCHAR", "key: <source_dataset>/<relative_path>", nullable=False),
+    *_NAMES,
+    Column("split", "VARCHAR", "train or test, as the source ships it", nullable=False),
+    Column("label", "VARCHAR", "good or anomalous", nullable=False),
+    Column("label_index", "BIGINT", "0 for good, 1 for anomalous", nullable=False),
+    Column(
+        "defect_type",
         "VARCHAR",
         "kind of defect as the folder is called; null for good; unspecified where no folder says it",
     ),
-    "filename": ("VARCHAR", "name of the file, which is not unique"),
-    "relative_path": ("VARCHAR", "path below the root, without folders around the dataset"),
-    "source_uri": ("VARCHAR", "address of the file, without credentials"),
-    "file_size_bytes": ("BIGINT", "size of the file in bytes"),
-    "modified_at": ("TIMESTAMP WITH TIME ZONE", "when the store says the file was modified"),
-    "file_version": ("VARCHAR", "etag or crc where the store has one, else size and mtime"),
-    "mask_relative_path": (
+    Column("filename", "VARCHAR", "name of the file, which is not unique", nullable=False),
+    Column(
+        "relative_path",
+        "VARCHAR",
+        "path below the root, without folders around the dataset",
+        nullable=False,
+    ),
+    Column("source_uri", "VARCHAR", "address of the file, without credentials", nullable=False),
+    Column("file_size_bytes", "BIGINT", "size of the file in bytes", nullable=False),
+    Column("modified_at", "TIMESTAMP WITH TIME ZONE", "when the store says the file was modified"),
+    Column(
+        "file_version",
+        "VARCHAR",
+        "etag or crc where the store has one, else size and mtime",
+        nullable=False,
+    ),
+    Column(
+        "mask_relative_path",
         "VARCHAR",
         "path of the ground-truth mask, paired by name; null without",
     ),
-    "mask_source_uri": ("VARCHAR", "address of the mask file; null without mask"),
-    "mask_file_version": ("VARCHAR", "file version of the mask; null without mask"),
-    "declared_label_index": ("BIGINT", "what DAGM's Labels.txt says; null where it says nothing"),
-    "_dlt_load_id": ("VARCHAR", "load that inserted or last changed the row; joins load_history"),
-}
+    Column("mask_source_uri", "VARCHAR", "address of the mask file; null without mask"),
+    Column("mask_file_version", "VARCHAR", "file version of the mask; null without mask"),
+    Column(
+        "declared_label_index", "BIGINT", "what DAGM's Labels.txt says; null where it says nothing"
+    ),
+    Column(
+        "_dlt_load_id", "VARCHAR", "load that inserted or last changed the row; joins load_history"
+    ),
+)
 
-CATALOGUE_TABLES: Mapping[str, Table] = {
-    "images": Table("One row per image file below the root.", _IMAGES),
-    "stray_files": Table(
-        "One row per file below the root that belongs to no image, with the reason.",
-        {
-            "relative_path": ("VARCHAR", "path below the root"),
-            "reason": ("VARCHAR", "why it belongs to no image, such as orphan_mask"),
-            "detail": ("VARCHAR", "what else is known; may be null"),
-            "_dlt_load_id": ("VARCHAR", "load that inserted or last changed the row"),
-        },
+_TENSORS = (
+    Column("image_id", "VARCHAR", "joins images", nullable=False),
+    Column(
+        "file_version",
+        "VARCHAR",
+        "version of the file that was decoded",
+        nullable=False,
     ),
-    "load_changes": Table(
-        "One row per load and table: how many rows it changed. Read load_history instead.",
-        {
-            "table_name": ("VARCHAR", "images or stray_files"),
-            "rows_inserted": ("BIGINT", "rows that were new"),
-            "rows_updated": ("BIGINT", "rows with other content than before"),
-            "rows_deleted": ("BIGINT", "rows whose file is gone"),
-            "root_uri": ("VARCHAR", "root that was listed, without credentials"),
-            "_dlt_load_id": ("VARCHAR", "the load"),
-        },
+    Column("mask_file_version", "VARCHAR", "version of the mask that was decoded"),
+    Column(
+        "transform",
+        "VARCHAR",
+        "recipe of the tensor, such as lanczos-256x256x3",
+        nullable=False,
     ),
-}
+    Column(
+        "content_sha256",
+        "VARCHAR",
+        "SHA-256 of the file's bytes, hexadecimal",
+        nullable=False,
+    ),
+    Column("original_width", "INTEGER", "width of the file, pixels", nullable=False),
+    Column("original_height", "INTEGER", "height of the file, pixels", nullable=False),
+    Column(
+        "original_mode",
+        "VARCHAR",
+        "Pillow mode of the file: 1, L, LA, P, RGB, RGBA, I;16",
+        nullable=False,
+    ),
+    Column("height", "INTEGER", "height of the tensor, pixels", nullable=False),
+    Column("width", "INTEGER", "width of the tensor, pixels", nullable=False),
+    Column("channels", "INTEGER", "channels of the tensor, 1 or 3", nullable=False),
+    Column(
+        "image_tensor",
+        "BLOB",
+        "uint8, row-major height x width x channels",
+        nullable=False,
+    ),
+    Column("mask_tensor", "BLOB", "uint8 0/1, row-major height x width; null without mask"),
+    Column(
+        "mask_area_fraction",
+        "DOUBLE",
+        "defective share of the mask before resizing, 0 to 1",
+    ),
+    Column("mask_width", "INTEGER", "width of the mask file, pixels"),
+    Column("mask_height", "INTEGER", "height of the mask file, pixels"),
+    Column("mask_values", "INTEGER", "distinct grey values in the mask file"),
+    Column(
+        "mask_box",
+        "INTEGER[]",
+        "left, top, right, bottom of the defect in the mask file",
+    ),
+    Column(
+        "channel_sums",
+        "BIGINT[]",
+        "sum of the tensor's values per channel, 0..255 scale",
+        nullable=False,
+    ),
+    Column(
+        "channel_square_sums",
+        "BIGINT[]",
+        "sum of their squares per channel",
+        nullable=False,
+    ),
+    Column(
+        "loaded_at",
+        "TIMESTAMP WITH TIME ZONE",
+        "when the tensor was written",
+        nullable=False,
+    ),
+    Column("run_id", "VARCHAR", "run that wrote it"),
+)
+
+_SAMPLES = (
+    *_picked(_IMAGES, "image_id", "filename", "label", "label_index"),
+    *_picked(_IMAGES, "source_dataset", "category", "split", "defect_type"),
+    *_picked(_TENSORS, "height", "width", "channels", "image_tensor", "mask_tensor"),
+    *_picked(_TENSORS, "original_width", "original_height", "original_mode"),
+    *_picked(_TENSORS, "content_sha256", "mask_area_fraction"),
+    *_picked(_IMAGES, "source_uri"),
+    *_picked(_TENSORS, "loaded_at"),
+)
+
+CATALOGUE_TABLES: Mapping[str, Table] = _by_name(
+    (
+        Table(
+            "images",
+            "One row per image file below the root.",
+            _IMAGES,
+        ),
+        Table(
+            "stray_files",
+            "One row per file below the root that belongs to no image, with the reason.",
+            (
+                Column("relative_path", "VARCHAR", "path below the root", nullable=False),
+                Column(
+                    "reason",
+                    "VARCHAR",
+                    "why it belongs to no image, such as orphan_mask",
+                    nullable=False,
+                ),
+                Column("detail", "VARCHAR", "what else is known; may be null"),
+                Column("_dlt_load_id", "VARCHAR", "load that inserted or last changed the row"),
+            ),
+        ),
+        Table(
+            "load_changes",
+            "One row per load and table: how many rows it changed. Read load_history instead.",
+            (
+                Column("table_name", "VARCHAR", "images or stray_files"),
+                Column("rows_inserted", "BIGINT", "rows that were new"),
+                Column("rows_updated", "BIGINT", "rows with other content than before"),
+                Column("rows_deleted", "BIGINT", "rows whose file is gone"),
+                Column("root_uri", "VARCHAR", "root that was listed, without credentials"),
+                Column("_dlt_load_id", "VARCHAR", "the load"),
+            ),
+        ),
+    )
+)
 """The dlt tables, in the schema of each source dataset."""
 
-TABLES: Mapping[str, Table] = {
-    "images": Table("One row per image of all source datasets.", _IMAGES, is_view=True),
-    "image_tensors": Table(
-        "One row per image whose bytes were decoded: the tensor, and what was measured with it.",
-        {
-            "image_id": ("VARCHAR", "joins images"),
-            "file_version": ("VARCHAR", "version of the file that was decoded"),
-            "mask_file_version": ("VARCHAR", "version of the mask that was decoded"),
-            "transform": ("VARCHAR", "recipe of the tensor, such as lanczos-256x256x3"),
-            "content_sha256": ("VARCHAR", "SHA-256 of the file's bytes, hexadecimal"),
-            "original_width": ("INTEGER", "width of the file, pixels"),
-            "original_height": ("INTEGER", "height of the file, pixels"),
-            "original_mode": ("VARCHAR", "Pillow mode of the file: 1, L, LA, P, RGB, RGBA, I;16"),
-            "height": ("INTEGER", "height of the tensor, pixels"),
-            "width": ("INTEGER", "width of the tensor, pixels"),
-            "channels": ("INTEGER", "channels of the tensor, 1 or 3"),
-            "image_tensor": ("BLOB", "uint8, row-major height x width x channels"),
-            "mask_tensor": ("BLOB", "uint8 0/1, row-major height x width; null without mask"),
-            "mask_area_fraction": ("DOUBLE", "defective share of the mask before resizing, 0 to 1"),
-            "mask_width": ("INTEGER", "width of the mask file, pixels"),
-            "mask_height": ("INTEGER", "height of the mask file, pixels"),
-            "mask_values": ("INTEGER", "distinct grey values in the mask file"),
-            "mask_box": ("INTEGER[]", "left, top, right, bottom of the defect in the mask file"),
-            "channel_sums": ("BIGINT[]", "sum of the tensor's values per channel, 0..255 scale"),
-            "channel_square_sums": ("BIGINT[]", "sum of their squares per channel"),
-            "loaded_at": ("TIMESTAMP WITH TIME ZONE", "when the tensor was written"),
-            "run_id": ("VARCHAR", "run that wrote it"),
-        },
-    ),
-    "rejected_images": Table(
-        "One row per file (image or mask) whose bytes could not be used. It leaves when mended.",
-        {
-            "image_id": ("VARCHAR", "joins images"),
-            "relative_path": ("VARCHAR", "the file: the image itself, or its mask"),
-            "file_version": ("VARCHAR", "version of the file that was tried"),
-            "transform": ("VARCHAR", "recipe that was tried"),
-            "reason": ("VARCHAR", "keyword, such as damaged_image or unreadable"),
-            "detail": ("VARCHAR", "what exactly was wrong"),
-            "rejected_at": ("TIMESTAMP WITH TIME ZONE", "when it was tried"),
-        },
-    ),
-    "samples": Table(
-        "One row per usable image, with labels, tensor and mask: the table to train from.",
-        {
-            "image_id": ("VARCHAR", "key: <source_dataset>/<relative_path>"),
-            "filename": ("VARCHAR", "name of the file, which is not unique"),
-            "label": ("VARCHAR", "good or anomalous"),
-            "label_index": ("BIGINT", "0 for good, 1 for anomalous"),
-            "source_dataset": _SOURCE_DATASET,
-            "category": _CATEGORY,
-            "split": ("VARCHAR", "train or test"),
-            "defect_type": ("VARCHAR", "kind of defect; null for good"),
-            "height": ("INTEGER", "height of the tensor, pixels"),
-            "width": ("INTEGER", "width of the tensor, pixels"),
-            "channels": ("INTEGER", "channels of the tensor, 1 or 3"),
-            "image_tensor": ("BLOB", "uint8, row-major height x width x channels"),
-            "mask_tensor": ("BLOB", "uint8 0/1, row-major height x width; null without mask"),
-            "original_width": ("INTEGER", "width of the file, pixels"),
-            "original_height": ("INTEGER", "height of the file, pixels"),
-            "original_mode": ("VARCHAR", "Pillow mode of the file"),
-            "content_sha256": ("VARCHAR", "SHA-256 of the file's bytes, hexadecimal"),
-            "mask_area_fraction": ("DOUBLE", "defective share of the mask before resizing, 0 to 1"),
-            "source_uri": ("VARCHAR", "address of the file"),
-            "loaded_at": ("TIMESTAMP WITH TIME ZONE", "when the tensor was written"),
-        },
-        is_view=True,
-    ),
-    "dataset_summary": Table(
-        "Images, bytes, masks, sizes and modes per dataset, category, split, label and defect type.",
-        {
-            "source_dataset": _SOURCE_DATASET,
-            "category": _CATEGORY,
-            "split": ("VARCHAR", "train or test"),
-            "label": ("VARCHAR", "good or anomalous"),
-            "defect_type": ("VARCHAR", "kind of defect; null for good"),
-            "images": ("BIGINT", "catalogued images"),
-            "tensors": ("BIGINT", "images with a tensor"),
-            "rejected": ("BIGINT", "images that could not be used"),
-            "masks": ("BIGINT", "images with a mask file"),
-            "file_bytes": ("HUGEINT", "size of the image files, bytes"),
-            "original_sizes": ("VARCHAR[]", "distinct widthxheight of the files"),
-            "original_modes": ("VARCHAR[]", "distinct Pillow modes of the files"),
-        },
-    ),
-    "pixel_statistics": Table(
-        "Mean and standard deviation per channel of the good training tensors, in 0..1.",
-        {
-            "source_dataset": _SOURCE_DATASET,
-            "category": _CATEGORY,
-            "images": ("BIGINT", "good training tensors measured"),
-            "channel_means": ("DOUBLE[]", "mean per channel, 0 to 1"),
-            "channel_standard_deviations": (
-                "DOUBLE[]",
-                "population standard deviation per channel",
+TABLES: Mapping[str, Table] = _by_name(
+    (
+        Table(
+            "images",
+            "One row per image of all source datasets.",
+            _IMAGES,
+            is_view=True,
+        ),
+        Table(
+            "image_tensors",
+            "One row per image whose bytes were decoded: the tensor, and what was measured with it.",
+            _TENSORS,
+        ),
+        Table(
+            "rejected_images",
+            "One row per file (image or mask) whose bytes could not be used. It leaves when mended.",
+            (
+                Column("image_id", "VARCHAR", "joins images", nullable=False),
+                Column(
+                    "relative_path",
+                    "VARCHAR",
+                    "the file: the image itself, or its mask",
+                    nullable=False,
+                ),
+                Column(
+                    "file_version", "VARCHAR", "version of the file that was tried", nullable=False
+                ),
+                Column("transform", "VARCHAR", "recipe that was tried", nullable=False),
+                Column(
+                    "reason",
+                    "VARCHAR",
+                    "keyword, such as damaged_image or unreadable",
+                    nullable=False,
+                ),
+                Column("detail", "VARCHAR", "what exactly was wrong"),
+                Column(
+                    "rejected_at", "TIMESTAMP WITH TIME ZONE", "when it was tried", nullable=False
+                ),
             ),
-        },
-    ),
-    "defect_summary": Table(
-        "Number and size of the defects per dataset, category, split and defect type.",
-        {
-            "source_dataset": _SOURCE_DATASET,
-            "category": _CATEGORY,
-            "split": ("VARCHAR", "train or test"),
-            "defect_type": ("VARCHAR", "kind of defect"),
-            "images": ("BIGINT", "anomalous images"),
-            "masks": ("BIGINT", "of these, images with a readable mask"),
-            "empty_masks": ("BIGINT", "masks without any defective pixel"),
-            "area_fraction_min": ("DOUBLE", "smallest defective share, 0 to 1"),
-            "area_fraction_median": ("DOUBLE", "median defective share"),
-            "area_fraction_p90": ("DOUBLE", "90 % quantile of the defective share"),
-            "area_fraction_max": ("DOUBLE", "largest defective share"),
-            "box_width_median": ("DOUBLE", "median width of the defect's box, share of the image"),
-            "box_height_median": (
-                "DOUBLE",
-                "median height of the defect's box, share of the image",
+            key=2,
+        ),
+        Table(
+            "samples",
+            "One row per usable image, with labels, tensor and mask: the table to train from.",
+            _SAMPLES,
+            is_view=True,
+        ),
+        Table(
+            "dataset_summary",
+            "Images, bytes, masks, sizes and modes per dataset, category, split, label and defect type.",
+            (
+                _SOURCE_DATASET,
+                _CATEGORY,
+                Column("split", "VARCHAR", "train or test"),
+                Column("label", "VARCHAR", "good or anomalous"),
+                Column("defect_type", "VARCHAR", "kind of defect; null for good"),
+                Column("images", "BIGINT", "catalogued images"),
+                Column("tensors", "BIGINT", "images with a tensor"),
+                Column("rejected", "BIGINT", "images that could not be used"),
+                Column("masks", "BIGINT", "images with a mask file"),
+                Column("file_bytes", "HUGEINT", "size of the image files, bytes"),
+                Column("original_sizes", "VARCHAR[]", "distinct widthxheight of the files"),
+                Column("original_modes", "VARCHAR[]", "distinct Pillow modes of the files"),
             ),
-        },
-    ),
-    "duplicate_images": Table(
-        "One row per content that lies in more than one place.",
-        {
-            "content_sha256": ("VARCHAR", "SHA-256 of the shared bytes"),
-            "copies": ("BIGINT", "number of files with these bytes"),
-            "image_ids": ("VARCHAR[]", "the images, sorted"),
-            "crosses_splits": ("BOOLEAN", "in train and in test: a leak"),
-            "crosses_categories": ("BOOLEAN", "in two categories"),
-            "crosses_labels": ("BOOLEAN", "good in one place, anomalous in another"),
-        },
-    ),
-    "load_history": Table(
-        "One row per load of a source dataset that changed something.",
-        {
-            "source_dataset": _SOURCE_DATASET,
-            "load_id": ("VARCHAR", "joins _dlt_load_id"),
-            "loaded_at": ("TIMESTAMP WITH TIME ZONE", "when the load began"),
-            "rows_inserted": (
-                "HUGEINT",
-                "image rows that were new; all that it changed, where a kill came before they were counted",
+            key=5,
+            made_from=("images", "image_tensors", "rejected_images"),
+        ),
+        Table(
+            "pixel_statistics",
+            "Mean and standard deviation per channel of the good training tensors, in 0..1.",
+            (
+                _SOURCE_DATASET,
+                _CATEGORY,
+                Column("images", "BIGINT", "good training tensors measured"),
+                Column("channel_means", "DOUBLE[]", "mean per channel, 0 to 1"),
+                Column(
+                    "channel_standard_deviations",
+                    "DOUBLE[]",
+                    "population standard deviation per channel",
+                ),
             ),
-            "rows_updated": ("HUGEINT", "image rows with other content than before"),
-            "rows_deleted": ("HUGEINT", "image rows whose file is gone"),
-            "stray_changes": ("HUGEINT", "stray rows inserted, updated or deleted"),
-            "status": ("VARCHAR", "completed, or interrupted where dlt never finished it"),
-            "root_uri": (
-                "VARCHAR",
-                "root that was listed, without credentials; null where a kill came before it was noted",
+            key=2,
+            made_from=("images", "image_tensors"),
+        ),
+        Table(
+            "defect_summary",
+            "Number and size of the defects per dataset, category, split and defect type.",
+            (
+                _SOURCE_DATASET,
+                _CATEGORY,
+                Column("split", "VARCHAR", "train or test"),
+                Column("defect_type", "VARCHAR", "kind of defect"),
+                Column("images", "BIGINT", "anomalous images"),
+                Column("masks", "BIGINT", "of these, images with a readable mask"),
+                Column("empty_masks", "BIGINT", "masks without any defective pixel"),
+                Column("area_fraction_min", "DOUBLE", "smallest defective share, 0 to 1"),
+                Column("area_fraction_median", "DOUBLE", "median defective share"),
+                Column("area_fraction_p90", "DOUBLE", "90 % quantile of the defective share"),
+                Column("area_fraction_max", "DOUBLE", "largest defective share"),
+                Column(
+                    "box_width_median",
+                    "DOUBLE",
+                    "median width of the defect's box, share of the image",
+                ),
+                Column(
+                    "box_height_median",
+                    "DOUBLE",
+                    "median height of the defect's box, share of the image",
+                ),
             ),
-        },
-        is_view=True,
-    ),
-    "snapshots": Table(
-        "One row per publication: what the published database held at that time.",
-        {
-            "snapshot_id": (
-                "VARCHAR",
-                "digest of everything but the pixels, which it names by hash",
+            key=4,
+            made_from=("images", "image_tensors"),
+        ),
+        Table(
+            "duplicate_images",
+            "One row per content that lies in more than one place.",
+            (
+                Column("content_sha256", "VARCHAR", "SHA-256 of the shared bytes"),
+                Column("copies", "BIGINT", "number of files with these bytes"),
+                Column("image_ids", "VARCHAR[]", "the images, sorted"),
+                Column("crosses_splits", "BOOLEAN", "in train and in test: a leak"),
+                Column("crosses_categories", "BOOLEAN", "in two categories"),
+                Column("crosses_labels", "BOOLEAN", "good in one place, anomalous in another"),
             ),
-            "published_at": ("TIMESTAMP WITH TIME ZONE", "when it was published"),
-            "images": ("BIGINT", "catalogued images"),
-            "tensors": ("BIGINT", "tensors"),
-            "rejected": ("BIGINT", "rejected files"),
-            "transform": ("VARCHAR", "recipe of the tensors"),
-            "run_id": ("VARCHAR", "run that published it"),
-            "code_version": (
-                "VARCHAR",
-                "version of this package, and a digest of its source files",
+            key=1,
+            made_from=("images", "image_tensors"),
+        ),
+        Table(
+            "load_history",
+            "One row per load of a source dataset that changed something.",
+            (
+                _SOURCE_DATASET,
+                Column("load_id", "VARCHAR", "joins _dlt_load_id"),
+                Column("loaded_at", "TIMESTAMP WITH TIME ZONE", "when the load began"),
+                Column(
+                    "rows_inserted",
+                    "HUGEINT",
+                    "image rows that were new; after a kill, all that the load changed",
+                ),
+                Column("rows_updated", "HUGEINT", "image rows with other content than before"),
+                Column("rows_deleted", "HUGEINT", "image rows whose file is gone"),
+                Column("stray_changes", "HUGEINT", "stray rows inserted, updated or deleted"),
+                Column(
+                    "status", "VARCHAR", "completed, or interrupted where dlt never finished it"
+                ),
+                Column(
+                    "root_uri",
+                    "VARCHAR",
+                    "root that was listed, without credentials; null where a kill came before it was noted",
+                ),
             ),
-            "roots": ("MAP(VARCHAR, VARCHAR)", "source dataset to the root of its newest load"),
-            "load_ids": ("MAP(VARCHAR, VARCHAR)", "source dataset to its newest load"),
-            "row_counts": ("MAP(VARCHAR, BIGINT)", "table to its number of rows"),
-            "warehouse_id": (
-                "VARCHAR",
-                "identity of the warehouse that published it; null for releases before 0.2",
+            is_view=True,
+            made_from=("<source_dataset>.images", "<source_dataset>.stray_files"),
+        ),
+        Table(
+            "snapshots",
+            "One row per publication: what the published database held at that time.",
+            (
+                Column(
+                    "snapshot_id",
+                    "VARCHAR",
+                    "digest of everything but the pixels, which it names by hash",
+                    nullable=False,
+                ),
+                Column(
+                    "published_at",
+                    "TIMESTAMP WITH TIME ZONE",
+                    "when it was published",
+                    nullable=False,
+                ),
+                Column("images", "BIGINT", "catalogued images", nullable=False),
+                Column("tensors", "BIGINT", "tensors", nullable=False),
+                Column("rejected", "BIGINT", "rejected files", nullable=False),
+                Column("transform", "VARCHAR", "recipe of the tensors"),
+                Column("run_id", "VARCHAR", "run that published it"),
+                Column(
+                    "code_version",
+                    "VARCHAR",
+                    "version of this package, and a digest of its source files",
+                ),
+                Column(
+                    "roots",
+                    "MAP(VARCHAR, VARCHAR)",
+                    "source dataset to the root of its newest load",
+                ),
+                Column("load_ids", "MAP(VARCHAR, VARCHAR)", "source dataset to its newest load"),
+                Column("row_counts", "MAP(VARCHAR, BIGINT)", "table to its number of rows"),
+                Column(
+                    "warehouse_id",
+                    "VARCHAR",
+                    "identity of the warehouse that published it; null for releases before 0.2",
+                ),
             ),
-        },
-    ),
-    "source_datasets": Table(
-        "One row per source dataset that is loaded. Views and publishing range over this table.",
-        {
-            "source_dataset": ("VARCHAR", "key: schema of its tables, and prefix of its image ids"),
-            "title": ("VARCHAR", "name for people"),
-            "licence": ("VARCHAR", "terms of use of the images"),
-            "definition_digest": (
-                "VARCHAR",
-                "SHA-256 of what defines the dataset; null where it was loaded by a release before 0.2",
+        ),
+        Table(
+            "source_datasets",
+            "One row per source dataset that is loaded. Views and publishing range over this table.",
+            (
+                Column(
+                    "source_dataset",
+                    "VARCHAR",
+                    "key: schema of its tables, and prefix of its image ids",
+                    nullable=False,
+                ),
+                Column("title", "VARCHAR", "name for people", nullable=False),
+                Column("licence", "VARCHAR", "terms of use of the images", nullable=False),
+                Column(
+                    "definition_digest",
+                    "VARCHAR",
+                    "SHA-256 of what defines the dataset; null where it was loaded by a release before 0.2",
+                ),
+                Column("root_uri", "VARCHAR", "root that was listed last, without credentials"),
+                Column(
+                    "from_samples",
+                    "BOOLEAN",
+                    "true if no root was named and the samples of the repository were loaded",
+                    nullable=False,
+                ),
+                Column(
+                    "most_images",
+                    "BIGINT",
+                    "largest number of images accepted since the last consent to fewer",
+                    nullable=False,
+                ),
+                Column(
+                    "most_samples",
+                    "BIGINT",
+                    "largest number of samples published since the last consent to fewer",
+                    nullable=False,
+                ),
             ),
-            "root_uri": ("VARCHAR", "root that was listed last, without credentials"),
-            "from_samples": (
-                "BOOLEAN",
-                "true if no root was named and the samples of the repository were loaded",
+        ),
+        Table(
+            "consents",
+            "One row per consent to fewer images or samples of a source dataset.",
+            (
+                Column(
+                    "source_dataset",
+                    "VARCHAR",
+                    "the source dataset, which may be gone",
+                    nullable=False,
+                ),
+                Column(
+                    "consented_at", "TIMESTAMP WITH TIME ZONE", "when it was given", nullable=False
+                ),
+                Column(
+                    "kind", "VARCHAR", "shrunk_root, fewer_samples or forgotten", nullable=False
+                ),
+                Column(
+                    "images",
+                    "BIGINT",
+                    "number of images, or of samples, that was accepted",
+                    nullable=False,
+                ),
+                Column("run_id", "VARCHAR", "run that it was given to; null for a command"),
             ),
-            "most_images": (
-                "BIGINT",
-                "largest number of images accepted since the last consent to fewer",
-            ),
-            "most_samples": (
-                "BIGINT",
-                "largest number of samples published since the last consent to fewer",
-            ),
-        },
-    ),
-    "consents": Table(
-        "One row per consent to fewer images or samples of a source dataset.",
-        {
-            "source_dataset": ("VARCHAR", "the source dataset, which may be gone"),
-            "consented_at": ("TIMESTAMP WITH TIME ZONE", "when it was given"),
-            "kind": ("VARCHAR", "shrunk_root, fewer_samples or forgotten"),
-            "images": ("BIGINT", "number of images, or of samples, that was accepted"),
-            "run_id": ("VARCHAR", "run that it was given to; null for a command"),
-        },
-    ),
-}
+        ),
+    )
+)
 """The harmonised tables and views, in the schema `main` and, as views, in the schema `anomaly`."""
+
+SUMMARIES: Mapping[str, Table] = _by_name(table for table in TABLES.values() if table.is_summary)
+"""Tables that are computed, published and part of the snapshot id."""
+
+STORED: Mapping[str, Table] = _by_name(table for table in TABLES.values() if table.is_stored)
+"""Tables whose rows cannot be computed from other tables."""

@@ -8,14 +8,7 @@ from typing import Any
 
 import duckdb
 
-KEY_COLUMNS: Mapping[str, int] = {
-    "dataset_summary": 5,
-    "pixel_statistics": 2,
-    "defect_summary": 4,
-    "duplicate_images": 1,
-    "rejected_images": 2,
-}
-"""How many of a table's first columns identify a row."""
+from anomaly_assets.tables.registry import TABLES
 
 
 @dataclass(frozen=True)
@@ -38,12 +31,12 @@ Rows = Mapping[Hashable, Any]
 
 
 def keyed_rows(connection: duckdb.DuckDBPyConnection, name: str) -> Rows:
-    """All rows of one of the small tables in `KEY_COLUMNS`; none where it does not exist."""
+    """Return the rows of a table that has a key in the registry; none where it does not exist."""
     try:
         rows = connection.execute("FROM query_table($name)", {"name": name}).fetchall()
     except duckdb.CatalogException:
         return {}
-    width = KEY_COLUMNS[name]
+    width = TABLES[name].key
     return {row[:width]: row[width:] for row in rows}
 
 

@@ -23,7 +23,7 @@ from anomaly_assets.tables.ddl import (
     upstream_needed,
 )
 from anomaly_assets.tables.identity import ensure_identity, take_over
-from anomaly_assets.tables.registry import TABLES
+from anomaly_assets.tables.registry import SUMMARIES, TABLES
 from anomaly_assets.tables.source_datasets import (
     Loss,
     StoredDataset,
@@ -37,8 +37,6 @@ from anomaly_assets.tables.source_datasets import (
 from anomaly_assets.tables.sql_text import table_exists
 from anomaly_assets.tensor_spec import TensorSpec
 from anomaly_assets.warehouse.provenance import SnapshotRow, time_of_publication, was_published
-
-_SUMMARIES = ("dataset_summary", "pixel_statistics", "defect_summary", "duplicate_images")
 
 Differences = list[tuple[str, str | None]]
 """Tables whose row counts differ between warehouse and what is published, and how."""
@@ -173,7 +171,7 @@ def checked_content(
         _refuse_emptying(connection, published)
     snapshot_id, summaries = _snapshot_id(connection), []
     if not was_published(connection, snapshot_id):
-        summaries = refresh_outdated(connection, *_SUMMARIES)
+        summaries = refresh_outdated(connection, *SUMMARIES)
         if summaries:
             snapshot_id = _snapshot_id(connection)
     _refuse_what_is_wrong(connection, spec)
@@ -309,7 +307,7 @@ def _snapshot_id(connection: duckdb.DuckDBPyConnection) -> str:
     found = connection.execute(statement(connection, "snapshot_content")).fetchall()
     # Python's SHA-256 is several times faster than DuckDB's.
     digest.update(repr((hashlib.sha256(found[0][0]).hexdigest(),)).encode())
-    for name in _SUMMARIES:
+    for name in SUMMARIES:
         if table_exists(connection, "main", name):
             rows = connection.execute("FROM query_table($name) ORDER BY ALL", {"name": name})
             digest.update(repr((name, rows.fetchall())).encode())

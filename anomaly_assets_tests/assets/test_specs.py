@@ -3,7 +3,7 @@
 import pytest
 
 from anomaly_assets.assets import specs
-from anomaly_assets.tables.ddl import sql_text
+from anomaly_assets.tables.ddl import definition
 from anomaly_assets.tables.registry import TABLES
 
 
@@ -22,8 +22,8 @@ def test_the_code_version_of_a_table_changes_with_its_sql_file_and_with_no_other
     before = versions()
     monkeypatch.setattr(
         specs,
-        "sql_text",
-        lambda name: sql_text(name) + ("-- changed" if name == "defect_summary" else ""),
+        "definition",
+        lambda name: definition(name) + ("-- changed" if name == "defect_summary" else ""),
     )
     after = versions()
     assert {name for name in TABLES if before[name] != after[name]} == {"defect_summary"}

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from anomaly_assets.decoding.transform import UInt8Array
-from anomaly_assets_tests.tensors.pictures import chunk, header, png
+from anomaly_assets_tests.decoding.pictures import chunk, header, png
 
 END = chunk(b"IEND", b"")
 ANIMATION = chunk(b"acTL", struct.pack(">II", 2, 0))

@@ -14,7 +14,7 @@ from anomaly_assets.decoding import png as decoder
 from anomaly_assets.roots.open import open_root
 from anomaly_assets.tables import checks
 from anomaly_assets.tables.checks import Finding, blocking_findings, evaluate
-from anomaly_assets_tests.tensors.test_decoder import pillow_alone
+from anomaly_assets_tests.decoding.test_decoder import pillow_alone
 from anomaly_assets_tests.warehouse.project import SPEC, Project
 
 DECODERS = pytest.mark.parametrize("decode_with", ["pillow", "wuffs"])
@@ -31,7 +31,7 @@ _CHECKS = {
         checks.TENSOR_CHECKS,
         checks.REJECTED_CHECKS,
         checks.STRAY_CHECKS,
-        *checks.CATALOGUE_CHECKS.values(),
+        *map(checks.catalogue_checks, SOURCE_DATASETS.values()),
     )
     for check in group
 }

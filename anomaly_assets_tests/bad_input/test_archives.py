@@ -17,7 +17,7 @@ from anomaly_assets.catalogue.reconcile import ShrunkRootError
 from anomaly_assets.roots.base import FileUnreadableError
 from anomaly_assets.roots.open import open_root
 from anomaly_assets_tests.bad_input.loading import load_all, offenders
-from anomaly_assets_tests.tensors.pictures import png
+from anomaly_assets_tests.decoding.pictures import png
 from anomaly_assets_tests.warehouse.project import Project, noise
 
 GOOD = "bottle/train/good/000.png"

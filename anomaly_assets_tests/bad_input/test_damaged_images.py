@@ -17,7 +17,7 @@ from anomaly_assets_tests.bad_input.loading import (
     load_all,
     offenders,
 )
-from anomaly_assets_tests.tensors.pictures import SIGNATURE, png
+from anomaly_assets_tests.decoding.pictures import SIGNATURE, png
 from anomaly_assets_tests.warehouse.project import SIZE, Project, mask, noise
 
 WHOLE = png(noise(1))

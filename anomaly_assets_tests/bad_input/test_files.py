@@ -26,7 +26,7 @@ from anomaly_assets_tests.bad_input.loading import (
     offenders,
     outcome_of,
 )
-from anomaly_assets_tests.tensors.pictures import png
+from anomaly_assets_tests.decoding.pictures import png
 from anomaly_assets_tests.warehouse.project import Project, noise
 
 

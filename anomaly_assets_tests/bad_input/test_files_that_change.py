@@ -34,7 +34,7 @@ from anomaly_assets_tests.bad_input.loading import (
     load_all,
     outcome_of,
 )
-from anomaly_assets_tests.tensors.pictures import png
+from anomaly_assets_tests.decoding.pictures import png
 from anomaly_assets_tests.warehouse.project import Project, mask, noise
 
 Read = Callable[[str], bytes]

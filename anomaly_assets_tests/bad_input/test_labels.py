@@ -25,7 +25,7 @@ from anomaly_assets_tests.bad_input.loading import (
     load_all,
     offenders,
 )
-from anomaly_assets_tests.tensors.pictures import png
+from anomaly_assets_tests.decoding.pictures import png
 from anomaly_assets_tests.warehouse.project import Project, mask, noise
 
 LABELS = "Class1/Train/Label/Labels.txt"

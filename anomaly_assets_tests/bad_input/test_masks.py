@@ -17,7 +17,7 @@ from anomaly_assets_tests.bad_input.loading import (
     load_all,
     offenders,
 )
-from anomaly_assets_tests.tensors.pictures import png
+from anomaly_assets_tests.decoding.pictures import png
 from anomaly_assets_tests.warehouse.project import SIZE, Project, noise
 
 WIDTH, HEIGHT = SIZE

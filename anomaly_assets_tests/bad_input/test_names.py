@@ -15,8 +15,8 @@ from anomaly_assets.catalogue.dlt_source import load
 from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.roots.open import open_root
 from anomaly_assets_tests.bad_input.loading import Outcome, finding, load_all, offenders, outcome_of
-from anomaly_assets_tests.ingest.trees import write
-from anomaly_assets_tests.tensors.pictures import png
+from anomaly_assets_tests.catalogue.trees import write
+from anomaly_assets_tests.decoding.pictures import png
 from anomaly_assets_tests.warehouse.project import SIZE, Project, mask, noise
 
 MVTEC = SOURCE_DATASETS["mvtec_ad"]

@@ -23,7 +23,7 @@ from anomaly_assets_tests.assets.environment import Environment
 from anomaly_assets_tests.assets.runs import offenders, run_job
 from anomaly_assets_tests.assets.trees import write_image, write_mask
 from anomaly_assets_tests.bad_input.loading import load_all
-from anomaly_assets_tests.ingest.trees import write
+from anomaly_assets_tests.catalogue.trees import write
 from anomaly_assets_tests.warehouse.project import SPEC, Project, noise
 
 MVTEC = SOURCE_DATASETS["mvtec_ad"]

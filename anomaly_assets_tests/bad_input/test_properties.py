@@ -27,7 +27,7 @@ from anomaly_assets_tests.bad_input.files import animated, encoded
 from anomaly_assets_tests.bad_input.loading import decoding_with
 from anomaly_assets_tests.bad_input.test_roots_as_a_whole import Listed
 from anomaly_assets_tests.datasets.paths import any_path
-from anomaly_assets_tests.tensors.pictures import (
+from anomaly_assets_tests.decoding.pictures import (
     MODES,
     interlaced,
     picture,

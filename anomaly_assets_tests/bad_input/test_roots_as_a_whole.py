@@ -15,8 +15,8 @@ from anomaly_assets.catalogue.reconcile import ShrunkRootError, UnknownCategoryE
 from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.roots.base import MAX_FILE_BYTES, FileEntry, Root
 from anomaly_assets_tests.bad_input.loading import Outcome, decode_all, finding, load_all
-from anomaly_assets_tests.ingest.trees import MVTEC_PATHS, write, write_dagm
-from anomaly_assets_tests.tensors.pictures import png
+from anomaly_assets_tests.catalogue.trees import MVTEC_PATHS, write, write_dagm
+from anomaly_assets_tests.decoding.pictures import png
 from anomaly_assets_tests.warehouse.project import SIZE, Project, mask, noise
 
 MVTEC, DAGM = SOURCE_DATASETS["mvtec_ad"], SOURCE_DATASETS["dagm_2007"]

@@ -31,7 +31,7 @@ from anomaly_assets_tests.bad_input.loading import (
     decoding_with,
     offenders,
 )
-from anomaly_assets_tests.tensors.pictures import (
+from anomaly_assets_tests.decoding.pictures import (
     chunk,
     header,
     interlaced,

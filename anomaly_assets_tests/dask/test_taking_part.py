@@ -30,7 +30,7 @@ from anomaly_assets_tests.dask.building import (
     slow_cluster,
 )
 from anomaly_assets_tests.dask.cluster import Cluster, running_cluster
-from anomaly_assets_tests.tensors.pictures import png
+from anomaly_assets_tests.decoding.pictures import png
 from anomaly_assets_tests.warehouse.project import SPEC, Project, noise
 
 pytest.importorskip("distributed", reason="needs the extra `dask`")

@@ -1,6 +1,6 @@
 """The names that no source dataset can have, as text, to be compared with `datasets/taken_names.json`.
 
-After an upgrade of DuckDB or Dagster, or a new asset without a table of its own, write it again:
+After an upgrade of DuckDB or Dagster, or a new table or asset, write it again (`make tables` does):
 
     python -m anomaly_assets_tests.datasets.taken > anomaly_assets/datasets/taken_names.json
 """
@@ -19,7 +19,7 @@ from dagster._core.definitions.utils import DISALLOWED_NAMES
 
 import anomaly_assets
 from anomaly_assets.datasets import SOURCE_DATASETS
-from anomaly_assets.datasets.source_dataset import TAKEN_NAMES_FILE, table_names
+from anomaly_assets.datasets.source_dataset import TAKEN_NAMES_FILE
 from anomaly_assets.definitions import defs
 from anomaly_assets.tables.ddl import ALIAS_SCHEMA
 from anomaly_assets.tables.registry import CATALOGUE_TABLES, TABLES
@@ -30,13 +30,14 @@ FILE = PACKAGE / "datasets" / TAKEN_NAMES_FILE
 
 def taken_text() -> str:
     """What each name stands for already, sorted, one name per line."""
-    # Tables are known by their SQL files, and need no line here.
-    ours = {*graph_names(), *attached_names(), *TABLES, *CATALOGUE_TABLES, ALIAS_SCHEMA}
+    tables = {*TABLES, *CATALOGUE_TABLES}
+    ours = {*graph_names(), *attached_names(), ALIAS_SCHEMA}
     taken = {
         "a word of SQL": words_of_sql(),
         "a schema or a database of DuckDB": names_in_duckdb(),
         "a word that Python or Dagster keeps for itself": DISALLOWED_NAMES,
-        "a name of this project": ours - table_names(),
+        "a table of this project": tables,
+        "a name of this project": ours - tables,
     }
     listed = {what: sorted(filter(_is_name, names)) for what, names in taken.items()}
     return json.dumps(listed, indent=2) + "\n"

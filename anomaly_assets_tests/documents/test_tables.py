@@ -42,10 +42,11 @@ def test_every_table_of_the_contract_is_there_with_all_its_columns(described: De
         lines = parts[name].splitlines()
         assert lines[2] == table.description
         rows = [line for line in lines if line.startswith("| `")]
-        assert sorted(row.split("`")[1] for row in rows) == sorted(table.columns)
+        assert sorted(row.split("`")[1] for row in rows) == sorted(table.column_names)
+        kinds = {column.name: column.type for column in table.columns}
         for row in rows:
             column, kind, *_ = (cell.strip(" `") for cell in row.strip("|").split("|"))
-            assert kind == table.columns[column][0]
+            assert kind == kinds[column]
 
 
 def test_other_source_datasets_have_the_same_tables(described: Described) -> None:

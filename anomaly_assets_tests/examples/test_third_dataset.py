@@ -20,7 +20,7 @@ from anomaly_assets_tests.assets.environment import Environment
 from anomaly_assets_tests.assets.trees import write_image, write_mask, write_tiny_roots
 from anomaly_assets_tests.bad_input.files import encoded
 from anomaly_assets_tests.conftest import PROJECT_ROOT
-from anomaly_assets_tests.tensors.pictures import picture
+from anomaly_assets_tests.decoding.pictures import picture
 
 pytestmark = pytest.mark.timeout(300)
 

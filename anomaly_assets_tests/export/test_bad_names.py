@@ -11,9 +11,9 @@ import pytest
 
 from anomaly_assets.export import to_anomalib, to_imagefolder, to_parquet
 from anomaly_assets_tests.bad_input.test_names import NAMES
+from anomaly_assets_tests.catalogue.trees import write
+from anomaly_assets_tests.decoding.pictures import png
 from anomaly_assets_tests.export.published import pixels, publish_project, stored
-from anomaly_assets_tests.ingest.trees import write
-from anomaly_assets_tests.tensors.pictures import png
 from anomaly_assets_tests.warehouse.project import SIZE, Project, mask, noise
 
 

@@ -8,7 +8,8 @@ import duckdb
 
 from anomaly_assets.catalogue.dlt_source import load
 from anomaly_assets.datasets import SOURCE_DATASETS
-from anomaly_assets.tables.ddl import sql_text
+from anomaly_assets.tables.ddl import ddl, sql_text
+from anomaly_assets.tables.registry import TABLES
 from anomaly_assets_tests.warehouse.project import SPEC, Project, mask, noise
 
 SHAPE = (SPEC.height, SPEC.width, SPEC.channels)
@@ -68,8 +69,8 @@ def publish_rows(
     connection.execute(f"ATTACH '{path}' AS published (ROW_GROUP_SIZE 2048)")
     connection.execute("USE published.main")
     connection.execute("SET threads = 1")
-    connection.execute(sql_text("image_tensors"))
-    connection.execute(sql_text("snapshots"))
+    for name in ("image_tensors", "snapshots"):
+        connection.execute(ddl(TABLES[name]))
     connection.execute(
         """
         CREATE TABLE images AS

@@ -17,7 +17,7 @@ from anomaly_assets.roots.open import open_root
 from anomaly_assets.tables.ddl import ensure_tables, refresh
 from anomaly_assets.tensor_spec import TensorSpec
 from anomaly_assets.warehouse.file.warehouse import FileWarehouse
-from anomaly_assets_tests.tensors.pictures import picture, png
+from anomaly_assets_tests.decoding.pictures import picture, png
 
 SPEC = TensorSpec(32, 32, 3)
 

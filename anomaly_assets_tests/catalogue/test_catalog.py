@@ -11,7 +11,7 @@ import pytest
 from anomaly_assets.catalogue import listing as catalog_module
 from anomaly_assets.catalogue.listing import IMAGES_SCHEMA, STRAY_FILES_SCHEMA, listing_digest
 from anomaly_assets.roots.open import open_root
-from anomaly_assets_tests.ingest.trees import (
+from anomaly_assets_tests.catalogue.trees import (
     MVTEC_PATHS,
     Row,
     catalog_of,

@@ -21,7 +21,7 @@ from anomaly_assets.decoding.transform import (
     decode_mask,
 )
 from anomaly_assets.tensor_spec import TensorSpec
-from anomaly_assets_tests.tensors.pictures import SIGNATURE, chunk, header, picture, png
+from anomaly_assets_tests.decoding.pictures import SIGNATURE, chunk, header, picture, png
 
 SPEC = TensorSpec(8, 6, 3)
 WHOLE = png(picture("RGB", (24, 16)))

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import duckdb
 import pytest
 
-from anomaly_assets.datasets import official_counts
+from anomaly_assets.datasets import SOURCE_DATASETS, official_counts
 from anomaly_assets.tables import checks
 from anomaly_assets.tables.checks import Check, Finding, blocking_findings, evaluate
 from anomaly_assets.tables.ddl import refresh
@@ -23,12 +23,14 @@ ALL = {
         checks.REJECTED_CHECKS,
         checks.DUPLICATE_CHECKS,
         checks.STRAY_CHECKS,
-        *checks.CATALOGUE_CHECKS.values(),
+        *map(checks.catalogue_checks, SOURCE_DATASETS.values()),
     )
     for check in group
 }
 SOURCE_DATASET_OF = {
-    check.name: name for name, group in checks.CATALOGUE_CHECKS.items() for check in group
+    check.name: name
+    for name, dataset in SOURCE_DATASETS.items()
+    for check in checks.catalogue_checks(dataset)
 } | {check.name: "mvtec_ad" for check in checks.STRAY_CHECKS}
 
 CRACK = "mvtec_ad/bottle/test/crack/000.png"

@@ -13,7 +13,7 @@ from PIL import Image, ImageCms, PngImagePlugin
 
 from anomaly_assets.decoding.transform import UInt8Array, decode_image, decode_mask
 from anomaly_assets.tensor_spec import TensorSpec
-from anomaly_assets_tests.tensors.pictures import (
+from anomaly_assets_tests.decoding.pictures import (
     MODES,
     interlaced,
     picture,

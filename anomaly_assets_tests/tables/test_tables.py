@@ -39,7 +39,7 @@ def described(connection: duckdb.DuckDBPyConnection) -> Described:
 
 
 def documented(table: Table) -> list[tuple[str, str, str]]:
-    return [(column, kind, meaning) for column, (kind, meaning) in table.columns.items()]
+    return [(column.name, column.type, column.meaning) for column in table.columns]
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +113,7 @@ def test_tables_look_the_same_where_no_source_dataset_was_ever_loaded(
 def test_every_meaning_is_a_sentence_for_people() -> None:
     for table in (*TABLES.values(), *CATALOGUE_TABLES.values()):
         assert table.description.endswith(".")
-        assert all(meaning.strip() for _, meaning in table.columns.values())
+        assert all(column.meaning.strip() for column in table.columns)
 
 
 def test_the_catalogue_has_the_columns_of_the_contract(project: Project) -> None:

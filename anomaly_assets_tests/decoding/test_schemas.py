@@ -17,7 +17,7 @@ SCHEMAS = pytest.mark.parametrize(
 
 
 def documented(name: str) -> list[tuple[str, str]]:
-    return [(column, kind) for column, (kind, _) in TABLES[name].columns.items()]
+    return [(column.name, column.type) for column in TABLES[name].columns]
 
 
 @SCHEMAS

@@ -15,8 +15,8 @@ from anomaly_assets.catalogue.reconcile import (
 )
 from anomaly_assets.roots.base import RootError
 from anomaly_assets.warehouse.file.warehouse import FileWarehouse
-from anomaly_assets_tests.ingest.loaded import loads, query, rows_of
-from anomaly_assets_tests.ingest.trees import DAGM, MVTEC, MVTEC_PATHS, write, write_dagm
+from anomaly_assets_tests.catalogue.loaded import loads, query, rows_of
+from anomaly_assets_tests.catalogue.trees import DAGM, MVTEC, MVTEC_PATHS, write, write_dagm
 
 
 def remove(root: Path, *paths: str) -> None:

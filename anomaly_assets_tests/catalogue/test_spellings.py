@@ -19,10 +19,10 @@ from anomaly_assets.roots import retries as requests
 from anomaly_assets.roots.base import Root, RootError
 from anomaly_assets.roots.open import open_root
 from anomaly_assets.warehouse.file.warehouse import FileWarehouse
-from anomaly_assets_tests.ingest.loaded import query
-from anomaly_assets_tests.ingest.test_catalog import OF_THE_COPY
-from anomaly_assets_tests.ingest.trees import DAGM, MVTEC, Row, write
-from anomaly_assets_tests.ingest.zips import UNIX, WINDOWS, Member, with_unicode_path, zip_with
+from anomaly_assets_tests.catalogue.loaded import query
+from anomaly_assets_tests.catalogue.test_catalog import OF_THE_COPY
+from anomaly_assets_tests.catalogue.trees import DAGM, MVTEC, Row, write
+from anomaly_assets_tests.roots.zips import UNIX, WINDOWS, Member, with_unicode_path, zip_with
 
 FILES = {
     path: path.encode()

@@ -7,7 +7,7 @@ from anomaly_assets.catalogue.listing import list_catalog
 from anomaly_assets.datasets import SourceDataset
 from anomaly_assets.roots.open import open_root
 from anomaly_assets.warehouse.file.warehouse import FileWarehouse
-from anomaly_assets_tests.ingest.trees import Row
+from anomaly_assets_tests.catalogue.trees import Row
 
 TABLES = ("images", "stray_files")
 

@@ -9,8 +9,8 @@ import pytest
 
 from anomaly_assets.ingest.__main__ import main
 from anomaly_assets.warehouse.file.warehouse import FileWarehouse
-from anomaly_assets_tests.ingest.loaded import assert_equals_root, rows_of
-from anomaly_assets_tests.ingest.trees import DAGM, MVTEC, write, write_dagm
+from anomaly_assets_tests.catalogue.loaded import assert_equals_root, rows_of
+from anomaly_assets_tests.catalogue.trees import DAGM, MVTEC, write, write_dagm
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from PIL import Image, PngImagePlugin
 from anomaly_assets.decoding import png as decoder
 from anomaly_assets.decoding.transform import UnusableImageError, decode_image
 from anomaly_assets.tensor_spec import TensorSpec
-from anomaly_assets_tests.tensors.pictures import (
+from anomaly_assets_tests.decoding.pictures import (
     MODES,
     SIGNATURE,
     chunk,

@@ -10,8 +10,8 @@ import pytest
 from anomaly_assets.catalogue.dlt_settings import only_our_settings
 from anomaly_assets.catalogue.dlt_source import load
 from anomaly_assets.warehouse.file.warehouse import FileWarehouse
-from anomaly_assets_tests.ingest.loaded import assert_equals_root, load_ids
-from anomaly_assets_tests.ingest.trees import MVTEC, MVTEC_PATHS, write
+from anomaly_assets_tests.catalogue.loaded import assert_equals_root, load_ids
+from anomaly_assets_tests.catalogue.trees import MVTEC, MVTEC_PATHS, write
 
 
 def test_settings_of_the_machine_do_not_reach_a_load(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from anomaly_assets.tables.registry import TABLES
 from anomaly_assets.tables.row_changes import (
-    KEY_COLUMNS,
     RowChanges,
     Rows,
     compare,
@@ -24,7 +24,7 @@ def test_rows_are_new_have_other_content_are_gone_or_are_as_they_were() -> None:
 def test_keys_identify_the_rows_of_every_table_that_is_compared(project: Project) -> None:
     project.refresh_all()
     with project.warehouse.connect() as connection:
-        for name in KEY_COLUMNS:
+        for name in (table.name for table in TABLES.values() if table.key):
             found = connection.execute(
                 "SELECT count(*) FROM query_table($name)", {"name": name}
             ).fetchall()

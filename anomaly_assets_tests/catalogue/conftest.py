@@ -7,7 +7,7 @@ import pytest
 
 from anomaly_assets.catalogue.dlt_source import load
 from anomaly_assets.warehouse.file.warehouse import FileWarehouse
-from anomaly_assets_tests.ingest.trees import MVTEC, MVTEC_PATHS, write
+from anomaly_assets_tests.catalogue.trees import MVTEC, MVTEC_PATHS, write
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 from anomaly_assets.roots import retries as requests
 from anomaly_assets.roots.base import FileEntry, FileUnreadableError, RootError
 from anomaly_assets.roots.open import open_root
-from anomaly_assets_tests.ingest.trees import write, zip_of
+from anomaly_assets_tests.catalogue.trees import write, zip_of
 
 
 def test_a_folder_lists_every_file_with_size_time_and_version(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from anomaly_assets.catalogue.dlt_source import catalog_source, load, merge_disposition
 from anomaly_assets.catalogue.reconcile import category_scope, reconcile
 from anomaly_assets.warehouse.file.warehouse import FileWarehouse, WarehouseError
-from anomaly_assets_tests.ingest.loaded import (
+from anomaly_assets_tests.catalogue.loaded import (
     TABLES,
     assert_equals_root,
     changes,
@@ -20,7 +20,7 @@ from anomaly_assets_tests.ingest.loaded import (
     query,
     rows_of,
 )
-from anomaly_assets_tests.ingest.trees import DAGM, MVTEC, MVTEC_PATHS, write, write_dagm
+from anomaly_assets_tests.catalogue.trees import DAGM, MVTEC, MVTEC_PATHS, write, write_dagm
 
 STRAY_MASK = "cable/ground_truth/cut/007_mask.png"
 

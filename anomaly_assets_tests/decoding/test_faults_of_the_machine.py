@@ -33,7 +33,7 @@ from anomaly_assets.roots import folder as folders
 from anomaly_assets.roots.open import open_root
 from anomaly_assets.tensor_spec import TensorSpec
 from anomaly_assets_tests.bad_input.test_properties import WHOLE
-from anomaly_assets_tests.tensors.pictures import picture, png
+from anomaly_assets_tests.decoding.pictures import picture, png
 from anomaly_assets_tests.warehouse.project import Project
 
 SPEC = TensorSpec(8, 6, 3)
