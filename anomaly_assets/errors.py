@@ -28,7 +28,12 @@ expect one::
     ├── DatabaseError (RuntimeError)              reader: the published database cannot be opened or asked
     ├── CacheError (RuntimeError)                 reader: a cache of arrays cannot be written or used
     ├── ExportError (RuntimeError)                export: there is no new export
+    ├── RunFailedError (RuntimeError)             assets: a run of the graph failed
+    ├── RunStoppedError (RuntimeError)            assets: Ctrl-C or SIGTERM stopped a run of the graph
+    ├── RunConfigError (ValueError)               assets: a selection or run config cannot be used
     ├── ExcerptError (RuntimeError)               command: an excerpt of a root cannot be made
+    ├── CommandError (RuntimeError)               command: another library found the reason of a failure
+    ├── UsageError (ValueError)                   command: its arguments cannot be used
     └── HomeError (click.ClickException)          assets: Dagster's home cannot be used
 """
 

@@ -60,7 +60,7 @@ def causes_in(events: Iterable[dg.DagsterEvent]) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class FailedCheck:
-    """A check that failed.
+    """Describe a check that failed.
 
     Attributes:
         asset: Asset that it checks.

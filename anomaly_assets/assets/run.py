@@ -161,7 +161,7 @@ def _cause(screen: Screen) -> str:
 
 
 def _read_yaml(files: Sequence[str]) -> Mapping[str, Any]:
-    """Return the run config that YAML files hold together."""
+    """Read run config from YAML files and merge it."""
     if not files:
         return {}
     try:

@@ -32,7 +32,7 @@ _PROGRESS_END = re.compile(
 
 @dataclass
 class Screen:
-    """Prints what the events of one run mean, and keeps what the end of the run needs.
+    """Print what the events of one run mean, and keep what the end of the run needs.
 
     Steps that only check something are silent, because `finish` lists every failed check.
 
@@ -67,7 +67,7 @@ class Screen:
 
     @property
     def published(self) -> bool:
-        """Whether the published database was written or found to be up to date."""
+        """Return whether the published database was written or found to be up to date."""
         return "published_database" in self._rows
 
     def finish(self) -> None:
@@ -95,7 +95,7 @@ class Screen:
             self._step_said(str(entry.step_key), message)
 
     def _resource_said(self, message: str) -> None:
-        """Show what the warehouse waits for before the first step; keep its lines at the end of the run."""
+        """Show messages before the first step, such as waits; keep those at the end for `finish`."""
         if self._rows:
             self._summary.append(message)
         else:

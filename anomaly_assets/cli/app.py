@@ -1,4 +1,4 @@
-"""The sub-commands of `anomaly-assets`, each imported when it is used."""
+"""List the sub-commands of `anomaly-assets`; each is imported when it is used."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _MODULES = {
     "info": "info",
     "completion": "completion",
 }
-"""Sub-command to the module that has it as `command`, in the order of the help text."""
+"""Modules of the sub-commands, in the order of the help text; each has its command as `command`."""
 
 
 class _Commands(click.Group):
-    """A group that imports the module of a sub-command when it is asked for."""
+    """Import the module of a sub-command when it is used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return all names, in the order in which they are needed."""

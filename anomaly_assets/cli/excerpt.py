@@ -34,7 +34,7 @@ class ExcerptError(AnomalyAssetsError, RuntimeError):
 
 @dataclass(frozen=True)
 class Excerpt:
-    """What was copied."""
+    """Count what was copied."""
 
     source_dataset: str
     images: int
@@ -80,7 +80,7 @@ def make_excerpt(root: Root, out: Path, per_kind: int, seed: int) -> Excerpt:
 
 
 def _recognised(root: Root) -> tuple[SourceDataset, list[dict[str, Any]]]:
-    """The source dataset that has the most images below the root, with its catalogue."""
+    """Return the source dataset with the most images below the root, and its catalogue."""
     catalogs = [(dataset, list_catalog(dataset, root)) for dataset in SOURCE_DATASETS.values()]
     dataset, catalog = max(catalogs, key=lambda pair: pair[1].images.num_rows)
     if not catalog.images.num_rows:

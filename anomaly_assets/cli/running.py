@@ -1,4 +1,4 @@
-"""Run a command: errors become one line on stderr, and every ending has its exit code."""
+"""Run a command, print an error as one line on stderr, and return an exit code for every ending."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class UsageError(AnomalyAssetsError, ValueError):
 
 
 class AtLeast(click.ParamType):
-    """A whole number with a lower bound."""
+    """Read a whole number with a lower bound."""
 
     name = "number"
 
