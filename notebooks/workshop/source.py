@@ -81,8 +81,8 @@ check.step_1()
 
 # %% [markdown] step-2-text
 # ## Step 2: all pages
-# The API sends `limit` earthquakes per page. `offset` is the position of the first one, and counts from **1**.
-# An empty answer marks the end. dlt has a paginator for that.
+# The API sends `limit` earthquakes per page. `offset` is the position of the first one, counted from
+# **1**. An empty answer marks the end. dlt has a paginator for that.
 
 # %% step-2
 client = RESTClient(base_url=api.url)
@@ -291,4 +291,4 @@ with duckdb.connect("earthquakes.duckdb") as database:
 # %% [markdown] next
 # **Next:** change `dlt.destinations.duckdb(…)` to another
 # [destination](https://dlthub.com/docs/dlt-ecosystem/destinations) and leave the rest as it is.
-# Try [spot_the_bug.md](spot_the_bug.md). If something does not work: [troubleshooting.md](troubleshooting.md).
+# Try [spot_the_bug.md](spot_the_bug.md). Help with errors: [troubleshooting.md](troubleshooting.md).
