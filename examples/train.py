@@ -3,8 +3,8 @@
     pip install 'anomaly_assets[torch]'
     python examples/train.py --category woven --epochs 5
 
-Reads the published database, which may be refreshed meanwhile: a run sees one snapshot from its first
-image to its last, and says which.
+Reads the published database, which may be refreshed meanwhile: a run reads one snapshot from its first
+image to its last, and prints its id.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from anomaly_assets.reader import Samples, open_samples
 
 
 def autoencoder(channels: int) -> torch.nn.Module:
-    """Four times fewer pixels each way in between, and few enough channels to forget details."""
+    """Build an autoencoder with a bottleneck: a quarter of the width and height, few channels."""
     return torch.nn.Sequential(
         torch.nn.Conv2d(channels, 16, 4, stride=4),
         torch.nn.ReLU(),
@@ -29,7 +29,7 @@ def autoencoder(channels: int) -> torch.nn.Module:
 
 
 def train(samples: Samples, epochs: int, workers: int) -> torch.nn.Module:
-    """Train on all samples; prints a line per epoch."""
+    """Train on all samples; print a line per epoch."""
     torch.manual_seed(0)
     model = autoencoder(samples.shape[2])
     optimizer = torch.optim.Adam(model.parameters(), 1e-2)
@@ -60,7 +60,7 @@ def train(samples: Samples, epochs: int, workers: int) -> torch.nn.Module:
 
 
 def scores(model: torch.nn.Module, samples: Samples) -> torch.Tensor:
-    """One score per sample, in their order: the largest error of any pixel."""
+    """Return one score per sample, in their order: the largest error of any pixel."""
     found = []
     with torch.no_grad():
         for batch in DataLoader(samples.to_torch(), batch_size=64):

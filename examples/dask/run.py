@@ -1,6 +1,6 @@
-"""Materialize the whole graph with decoding on a Dask cluster of this machine, and end the cluster.
+"""Materialize the whole graph with decoding on a Dask cluster of this machine, then stop the cluster.
 
-`make run` here, or `python examples/dask/run.py` with the project's Python. Everything it writes is below
+`make run` here, or `python examples/dask/run.py` with the project's Python. All output is below
 `examples/dask/data`; the roots are those of the environment, the samples by default.
 """
 
@@ -26,7 +26,7 @@ _STOP_SECONDS = 10
 
 @contextmanager
 def cluster(folder: Path, workers: int, threads: int) -> Iterator[str]:
-    """A scheduler and workers on loopback, each a process; gives `HOST:PORT`, and ends them afterwards."""
+    """Start a scheduler and workers on loopback, one process each; yield `HOST:PORT`, then stop them."""
     file = folder / "scheduler.json"
     file.unlink(missing_ok=True)
     quiet = ["--host", "127.0.0.1", "--no-dashboard"]
@@ -36,7 +36,7 @@ def cluster(folder: Path, workers: int, threads: int) -> Iterator[str]:
         started.append(_start(scheduler, folder))
         address = _address(file, started[0])
         worker = ["dask_worker", f"tcp://{address}", *quiet, "--nthreads", str(threads)]
-        # The nanny starts a worker again that died, and ends with this script.
+        # The nanny restarts a worker that died, and ends with this script.
         worker += ["--nworkers", str(workers), "--local-directory", str(folder)]
         started.append(_start(worker, folder))
         yield address
@@ -68,7 +68,7 @@ def _address(file: Path, scheduler: subprocess.Popen[bytes]) -> str:
 
 
 def materialize(folder: Path, compute: str) -> int:
-    """Run Dagster's own command, with a home of its own; its exit code."""
+    """Run Dagster's command with a separate home; return its exit code."""
     home = folder / "dagster_home"
     home.mkdir(exist_ok=True)
     shutil.copy(HERE / "dagster.yaml", home)

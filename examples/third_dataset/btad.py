@@ -53,7 +53,7 @@ def classify(path: str) -> Record:
     stem, suffix = split_name(name)
     if suffix not in _SUFFIXES:
         return Stray(relative_path, "unsupported_suffix")
-    # Both folders number their files from 0, and neither names a kind of defect.
+    # Both folders number their files from 0, and neither is a defect type.
     stem = f"{folder}/{stem}"
     if kind in _SPLITS:
         return ImageFile(relative_path, category, _SPLITS[kind], "", stem, _LABELS[folder])
@@ -65,7 +65,7 @@ def classify(path: str) -> Record:
 
 
 def official_counts() -> Counts:
-    """How many images the authors published, good and anomalous."""
+    """Return the published numbers of images, good and anomalous, per category and split."""
     return {
         "01": {"train": (400, 0), "test": (21, 49)},
         "02": {"train": (399, 0), "test": (30, 200)},

@@ -81,8 +81,8 @@ check.step_1()
 
 # %% [markdown] step-2-text
 # ## Step 2: all pages
-# The API sends as many as `limit` says. `offset` says where to begin, and counts from **1**.
-# An answer without earthquakes is the end. dlt has a paginator for that.
+# The API sends `limit` earthquakes per page. `offset` is the position of the first one, counted from
+# **1**. An empty answer marks the end. dlt has a paginator for that.
 
 # %% step-2
 client = RESTClient(base_url=api.url)
@@ -107,7 +107,7 @@ print(pipeline.last_trace.last_normalize_info.row_counts)
 check.step_2()
 
 # %% [markdown] step-2-retry
-# **Watch a retry.** Servers are busy at times. dlt waits and asks again, without a line of yours:
+# **Watch a retry.** Servers are sometimes busy. dlt waits and tries again, without any code of yours:
 
 # %% step-2-retry-look
 api.fail_next(503)
@@ -189,7 +189,7 @@ check.step_4()
 
 # %% [markdown] step-5-text
 # ## Step 5: only what is new
-# USGS revises earthquakes for days: `properties.updated` says when, in milliseconds since 1970.
+# USGS revises earthquakes for days: `properties.updated` is the time, in milliseconds since 1970.
 # dlt remembers the largest value it has seen. The API takes `updatedafter`, as a date.
 #
 # Between the runs a day passes on the stand-in: two earthquakes are revised, three are new.
@@ -233,15 +233,15 @@ print("second run:", pipeline.last_trace.last_normalize_info.row_counts)
 check.step_5()
 
 # %% [markdown] step-5-state
-# What dlt remembers from run to run is its **state**, and you can read it:
+# dlt stores such values from run to run in its **state**, and you can read it:
 
 # %% step-5-state-look
 pipeline.state["sources"]
 
 # %% [markdown] step-6-text
-# ## Step 6, for the fast: the API changes its mind
-# On day 2 new earthquakes carry a property that was not there before. By default dlt adds a column.
-# A **schema contract** says no: `freeze` fails the load, `discard_row` and `discard_value` drop
+# ## Step 6, for the fast: the API changes
+# On day 2, new earthquakes have an additional property. By default dlt adds a column.
+# A **schema contract** prevents this: `freeze` fails the load, `discard_row` and `discard_value` drop
 # the row or the value. Keep the earthquakes, and keep the columns as they are.
 
 
@@ -276,8 +276,8 @@ print([name for name in columns if "shaking" in name])
 check.step_6()
 
 # %% [markdown] end
-# ## It is yours
-# `earthquakes.duckdb` is an ordinary DuckDB file. Ask it something:
+# ## Query the database
+# `earthquakes.duckdb` is an ordinary DuckDB file. Query it:
 
 # %% end-query
 with duckdb.connect("earthquakes.duckdb") as database:
@@ -291,4 +291,4 @@ with duckdb.connect("earthquakes.duckdb") as database:
 # %% [markdown] next
 # **Next:** change `dlt.destinations.duckdb(…)` to another
 # [destination](https://dlthub.com/docs/dlt-ecosystem/destinations) and leave the rest as it is.
-# Try [spot_the_bug.md](spot_the_bug.md). Something does not work: [troubleshooting.md](troubleshooting.md).
+# Try [spot_the_bug.md](spot_the_bug.md). Help with errors: [troubleshooting.md](troubleshooting.md).
