@@ -1,4 +1,4 @@
-"""The command line of exports; see the package."""
+"""Command line of exports; see the package."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from anomaly_assets.export import FORMATS, Export, ExportError
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command; returns its exit code."""
+    """Run the command and return its exit code."""
     options = _parser().parse_args(arguments)
     before = signal.signal(signal.SIGTERM, _terminate)
     try:
@@ -31,7 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
             progress=not options.quiet,
         )
     except KeyboardInterrupt:
-        print(f"interrupted: {options.out} is as it was", file=sys.stderr)
+        print(f"interrupted: {options.out} is unchanged", file=sys.stderr)
         return 128 + signal.SIGINT
     except (ExportError, LookupError, ValueError, OSError, RuntimeError, duckdb.Error) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -53,8 +53,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m anomaly_assets.export",
         description="Export samples of a published database for other tools.",
     )
-    parser.add_argument("--format", required=True, choices=FORMATS, help="what to write")
-    parser.add_argument("--out", required=True, help="folder to make")
+    parser.add_argument("--format", required=True, choices=FORMATS, help="format to write")
+    parser.add_argument("--out", required=True, help="folder to create")
     parser.add_argument("--database", help="the published database (data/anomaly.duckdb)")
     for name, meaning in {
         "source-dataset": " or ".join(SOURCE_DATASETS),
@@ -65,18 +65,16 @@ def _parser() -> argparse.ArgumentParser:
         parser.add_argument(
             f"--{name}", action="append", metavar="NAME", help=f"only {meaning}; may be repeated"
         )
-    parser.add_argument("--where", metavar="SQL", help="only where this holds for a row of samples")
-    parser.add_argument("--snapshot", metavar="ID", help="this snapshot instead of the newest")
-    parser.add_argument(
-        "--overwrite", action="store_true", help="replace an export that is there already"
-    )
+    parser.add_argument("--where", metavar="SQL", help="only samples that match this SQL condition")
+    parser.add_argument("--snapshot", metavar="ID", help="read this snapshot instead of the newest")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing export")
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
     return parser
 
 
 def _sentence(made: Export) -> str:
     left_out = (
-        f", {made.left_out} of them in left_out.parquet because {made.format} does not take them"
+        f", {made.left_out} of them in left_out.parquet because {made.format} does not accept them"
         if made.left_out
         else ""
     )

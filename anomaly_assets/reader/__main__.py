@@ -1,4 +1,4 @@
-"""Say what there is to read: `python -m anomaly_assets.reader`, which ends `make materialize`."""
+"""Print a summary of the published database: `python -m anomaly_assets.reader`."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from anomaly_assets.settings import SettingsError, published_database
 
 
 def main() -> int:
-    """Run the command; returns its exit code."""
+    """Run the command and return its exit code."""
     try:
         samples = open_samples()
     except (DatabaseError, LocationError, LookupError, OSError, SettingsError, ValueError) as error:
         print(f"There is nothing to read yet: {error}", file=sys.stderr)
         return 1
     location = published_database()
-    # A lake by the name that may be shown: its address can hold a password.
+    # Never print the address of a lake: it can contain a password.
     name = location if is_file(location) else parse_location(location).name
     with samples:
         datasets = sorted(samples.table["source_dataset"].unique().to_pylist())
         print(
             f"{name} holds {len(samples)} samples of {' and '.join(datasets)}, snapshot "
             f"{(samples.snapshot_id or 'unknown')[:12]}.\n"
-            "Read them with `from anomaly_assets.reader import open_samples`, or look at the graph: make ui"
+            "Read them with `from anomaly_assets.reader import open_samples`, or open the UI: make ui"
         )
     return 0
 
