@@ -91,8 +91,8 @@ def files_spec(dataset: SourceDataset) -> dg.AssetSpec:
         dg.AssetKey([dataset.name, "files"]),
         description=(
             f"The files of {dataset.title} ({dataset.licence}), below the root that "
-            f"`{dataset.root_variable}` names: a folder, a zip archive or a URL. This project "
-            "reads them and never writes them. Each file is a row of one of these two tables:\n\n"
+            f"`{dataset.root_variable}` names: a folder, a zip archive or a URL. They are "
+            "read, and never written. Each file is a row of one of these two tables:\n\n"
             f"```sql\nSELECT * FROM {dataset.name}.images LIMIT 10;\n"
             f"SELECT * FROM {dataset.name}.stray_files LIMIT 10;\n```"
         ),

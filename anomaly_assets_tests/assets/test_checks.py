@@ -76,8 +76,8 @@ FOUND = {
     },
     "mvtec_ad/stray_files:files_are_recognised": {"bottle/labels.csv": "unrecognised_path"},
     "dagm_2007/images:declared_labels_agree_with_masks": {
-        "dagm_2007/Class1/Train/0001.PNG": "Labels.txt says 1, there is no mask",
-        "dagm_2007/Class1/Train/0002.PNG": "Labels.txt says 0, there is a mask",
+        "dagm_2007/Class1/Train/0001.PNG": "label 1 in Labels.txt, but no mask",
+        "dagm_2007/Class1/Train/0002.PNG": "label 0 in Labels.txt, but a mask",
     },
     "dagm_2007/stray_files:masks_belong_to_an_image": {
         "Class1/Train/Label/0009_label.PNG": "orphan_mask"
