@@ -47,9 +47,10 @@ test-ui: $(INSTALLED) chromium ## Run the tests of the Dagster UI and of the sit
 screenshots: $(INSTALLED) chromium ## Make the pictures of the UI in docs/screenshots again
 	unset DAGSTER_HOME; $(RUN) anomaly_assets_tests.ui.screenshots $(ARGS)
 
-lint: $(INSTALLED) ## Check the rules, the format and the types
+lint: $(INSTALLED) ## Check the rules, the format, the words and the types
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
+	$(RUN) tools.words
 	$(RUN) mypy
 
 types: $(INSTALLED) ## Check the types alone

@@ -180,7 +180,7 @@ def test_a_sensor_of_a_source_dataset_that_is_left_out_skips_until_there_is_a_ro
     monkeypatch.setenv("DAGM_2007_ROOT", "")
     assert run_selection(catalogue("dagm_2007"), instance=instance).success
     watch = watch_of("dagm_2007")
-    assert watch.tick() == "DAGM_2007_ROOT is empty: left out."
+    assert watch.tick() == "DAGM_2007_ROOT is empty: not watched."
     monkeypatch.setenv("DAGM_2007_ROOT", str(tiny.dagm_2007))
     watch.asks_when_two_looks_agree()
 

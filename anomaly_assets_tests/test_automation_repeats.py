@@ -48,7 +48,7 @@ def broken(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def waiting(run: str, attempt: int, pause: str, why: str = "did not load these files") -> str:
-    return f"Run {run} {why} (attempt {attempt}): another one is asked for in {pause}."
+    return f"Run {run} {why} (attempt {attempt}): the next one is requested in {pause}."
 
 
 def test_a_failed_run_is_asked_for_again_with_pauses_that_double_up_to_six_hours(
@@ -126,7 +126,7 @@ def test_nothing_is_asked_for_while_a_run_waits_or_runs_whatever_changes_meanwhi
 ) -> None:
     run = watch.add_run(watch.asks_when_two_looks_agree(), status)
     not_ended = (
-        f"Run {run.run_id[:8]} of refresh_mvtec_ad has not ended: the root is compared when it has."
+        f"Run {run.run_id[:8]} of refresh_mvtec_ad has not ended. The root is compared after it."
     )
     for number in range(3, 6):
         write_image(tiny.mvtec_ad, f"bolt/train/good/00{number}.png")
@@ -143,7 +143,7 @@ def test_nothing_is_asked_for_while_a_run_that_somebody_else_started_is_under_wa
 ) -> None:
     name = "refresh_all" if by_hand == "refresh_all" else "__ASSET_JOB"
     run = _started_by_hand(watch, name)
-    not_ended = f"Run {run.run_id[:8]} of {name} has not ended: the root is compared when it has."
+    not_ended = f"Run {run.run_id[:8]} of {name} has not ended. The root is compared after it."
     assert [watch.tick() for _ in range(3)] == [not_ended] * 3
     watch.instance.report_run_failed(run)
     watch.asks()
@@ -170,9 +170,7 @@ def test_a_run_of_the_other_source_dataset_is_no_reason_to_wait(
 
 def test_a_run_whose_end_nobody_recorded_is_waited_for_for_a_day(watch: Watch) -> None:
     run = watch.add_run(watch.asks_when_two_looks_agree())
-    text = (
-        f"Run {run.run_id[:8]} of refresh_mvtec_ad has not ended: the root is compared when it has."
-    )
+    text = f"Run {run.run_id[:8]} of refresh_mvtec_ad has not ended. The root is compared after it."
     assert watch.tick(86_000) == text
     assert watch.tick(400) == waiting(run.run_id[:8], 1, "1 min 00 s")
     watch.asks()
@@ -233,7 +231,7 @@ def test_a_run_that_was_deleted_from_the_history_counts_as_failed(watch: Watch) 
     request = watch.asks_when_two_looks_agree()
     watch.instance.delete_run(watch.add_run(request).run_id)
     assert watch.tick() == (
-        "The run that was asked for is not in the history (attempt 1): another one is asked for in "
+        "The requested run is not in the history (attempt 1): the next one is requested in "
         "1 min 00 s."
     )
     watch.asks()

@@ -16,7 +16,7 @@ from anomaly_assets_tests.assets.runs import Run, run_job
 
 NO_CHANGE = "No file was added, changed or removed."
 UNSETTLED = (
-    "Files differ from those at the last look, and may still be copied. A run is asked for when two looks "
+    "Files changed since the last check, and may still be copied. A run is requested once two checks "
     "agree, or after 10 minutes."
 )
 INTERVAL = 60.0

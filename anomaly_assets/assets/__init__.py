@@ -1,1 +1,1 @@
-"""The asset graph: thin Dagster frames around the plain Python of the other rooms."""
+"""Asset graph: thin Dagster wrappers around the plain Python of the other packages."""

@@ -30,7 +30,7 @@ def refresh_job(dataset: SourceDataset) -> UnresolvedAssetJobDefinition:
     return dg.define_asset_job(
         _job_name(dataset),
         selection=_tables(dataset).downstream(),
-        description=f"Refresh {dataset.title} and everything that is made from it.",
+        description=f"Refresh {dataset.title} and everything downstream of it.",
     )
 
 
@@ -47,15 +47,15 @@ scheduled_refresh = dg.ScheduleDefinition(
 
 _FIRST_PAUSE_SECONDS = 60.0
 _LONGEST_PAUSE_SECONDS = 6 * 3600.0
-"""After the first failed run a sensor waits one minute, then two, four, ... and six hours at most."""
+"""After the first failed run a sensor waits one minute, then two, four, ... up to six hours."""
 
 _DOUBLINGS = 9  # 512 minutes, which is more than six hours
 
 _LONGEST_CHANGE_SECONDS = 600.0
-"""A listing that differs at every look is asked for after this time; until then, looks must agree."""
+"""If the listing differs at every tick, a run is requested after this time anyway."""
 
 _LOST_RUN_SECONDS = 24 * 3600.0
-"""A run that has not ended after this time is taken for a killed one whose end nobody recorded."""
+"""A run older than this counts as killed: a killed process cannot record its own end."""
 
 _ENDED = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
 _RUN_KEY_TAG = "dagster/run_key"
@@ -64,10 +64,11 @@ _now = time.time
 
 
 def files_changed_sensor(dataset: SourceDataset) -> dg.SensorDefinition:
-    """Build the sensor that asks for a run when the listing of a root is not the one that is loaded.
+    """Build the sensor that requests a run when the listing of a root differs from the loaded one.
 
-    It asks again, with growing pauses, until a run has loaded the listing, and never while a run for
-    this source dataset waits or runs. A root that cannot be listed fails the tick, which keeps the cursor.
+    It repeats the request, with growing pauses, until a run has loaded the listing. It requests nothing
+    while a run for this source dataset is queued or running. A root that cannot be listed fails the tick,
+    and the cursor stays unchanged.
     """
 
     @dg.sensor(
@@ -76,7 +77,7 @@ def files_changed_sensor(dataset: SourceDataset) -> dg.SensorDefinition:
         minimum_interval_seconds=Settings.from_environment().sensor_seconds,
         description=(
             f"Refreshes {dataset.title} when a file below its root is added, changed or removed. A run "
-            "that fails is asked for again after 1, 2, 4, ... minutes, at most 6 hours."
+            "that fails is requested again after 1, 2, 4, ... minutes, at most 6 hours."
         ),
     )
     def files_changed(
@@ -86,7 +87,7 @@ def files_changed_sensor(dataset: SourceDataset) -> dg.SensorDefinition:
 
         location = Settings.from_environment().roots[dataset.name]
         if location is None:
-            yield dg.SkipReason(f"{dataset.root_variable} is empty: left out.")
+            yield dg.SkipReason(f"{dataset.root_variable} is empty: not watched.")
             return
         try:
             digest = listing_digest(list_catalog(dataset, open_root(location)))
@@ -103,16 +104,17 @@ def files_changed_sensor(dataset: SourceDataset) -> dg.SensorDefinition:
 
 @dataclass(frozen=True)
 class _Cursor:
-    """State of a sensor between two looks, which Dagster keeps as JSON text.
+    """State of a sensor between two ticks, which Dagster stores as JSON text.
 
     Attributes:
-        seen: Digest of the listing at the last look.
-        changing_since: Time of the first of the last looks that all differed; None once two agreed.
-        loaded: Digest of the listing that is loaded; empty where that is unknown.
-        asked: Digest of the listing for which a run was asked and which is not loaded yet, or empty.
+        seen: Digest of the listing at the last tick.
+        changing_since: Time of the first tick of the current series in which each listing differed from
+            the one before; None once two listings were equal.
+        loaded: Digest of the loaded listing; empty if unknown.
+        asked: Digest of the listing for which a run was requested and which is not loaded yet, or empty.
         run_key: Key of that run.
-        attempts: Number of runs that were asked for that listing.
-        failed_at: Time of the look that found that run ended without success; None before.
+        attempts: Number of runs requested for that listing.
+        failed_at: Time of the tick that found that run ended without success; None before.
     """
 
     seen: str = ""
@@ -125,10 +127,10 @@ class _Cursor:
 
     @classmethod
     def read(cls, text: str | None) -> "_Cursor":
-        """Read a cursor, also one of the first release; start over where the text is neither."""
+        """Read a cursor of this release or of the first one; return an empty cursor for other text."""
         try:
             kept = json.loads(text or "{}")
-            if "digest" in kept:  # of the first release: loaded, or asked for with this key
+            if "digest" in kept:  # first release: loaded, or requested with this key
                 digest, key = str(kept["digest"]), f"{kept['digest']}-{kept['changes']}"
                 return cls(seen=digest, loaded=digest, asked=digest, run_key=key, attempts=1)
             return cls(**kept)
@@ -139,16 +141,16 @@ class _Cursor:
         return json.dumps(asdict(self))
 
     def after_look(self, digest: str, now: float) -> "_Cursor":
-        """Note what a look found."""
+        """Return the cursor after a tick that found this listing."""
         if digest == self.seen:
             return replace(self, changing_since=None)
         since = self.changing_since
-        # A time in the future is one from before the clock was set back.
+        # A time in the future was recorded before the clock was set back.
         since = now if since is None or since > now else since
         return replace(self, seen=digest, changing_since=since)
 
     def after_request(self, digest: str) -> "_Cursor":
-        """Note a request under a key that no run has: Dagster drops requests whose key a run has."""
+        """Return the cursor with a new, unique run key: Dagster drops a request if a run has its key."""
         return replace(
             self,
             changing_since=None,
@@ -165,17 +167,17 @@ _Answer = tuple[_Cursor, dg.RunRequest | dg.SkipReason]
 def _answer(
     instance: dg.DagsterInstance, dataset: SourceDataset, before: _Cursor, digest: str, now: float
 ) -> _Answer:
-    """Decide whether a listing is to be loaded now.
+    """Decide if a listing must be loaded now.
 
     Args:
-        instance: Holds the runs and the materializations.
+        instance: Dagster's record of runs and materializations.
         dataset: The source dataset.
-        before: The cursor of the last look.
-        digest: The listing of this look.
+        before: The cursor of the last tick.
+        digest: The listing of this tick.
         now: Seconds since 1970.
 
     Returns:
-        The new cursor, and the request or the reason why there is none.
+        The new cursor, and the run request or the reason to skip it.
     """
     catalogue = _Catalogue.latest(instance, dataset)
     asked_run = _run_with_key(instance, before.run_key) if digest == before.asked else None
@@ -185,15 +187,15 @@ def _answer(
     cursor = replace(before.after_look(digest, now), loaded=loaded)
     if run := _unfinished_run(instance, dataset, catalogue.run, now):
         return cursor, dg.SkipReason(
-            f"Run {_short(run)} of {run.job_name} has not ended: the root is compared when it has."
+            f"Run {_short(run)} of {run.job_name} has not ended. The root is compared after it."
         )
     if digest == loaded:
         cursor = replace(cursor, asked="", run_key="", attempts=0, failed_at=None)
         return cursor, dg.SkipReason("No file was added, changed or removed.")
     if cursor.changing_since is not None and now - cursor.changing_since < _LONGEST_CHANGE_SECONDS:
         return cursor, dg.SkipReason(
-            "Files differ from those at the last look, and may still be copied. A run is asked for when "
-            f"two looks agree, or after {_LONGEST_CHANGE_SECONDS / 60:.0f} minutes."
+            "Files changed since the last check, and may still be copied. A run is requested once "
+            f"two checks agree, or after {_LONGEST_CHANGE_SECONDS / 60:.0f} minutes."
         )
     if digest == before.asked:
         cursor = replace(cursor, failed_at=now if before.failed_at is None else before.failed_at)
@@ -204,30 +206,30 @@ def _answer(
 
 
 def _pause(cursor: _Cursor, run: dg.DagsterRun | None, now: float) -> dg.SkipReason | None:
-    """Say why the next attempt has to wait; None when the pause is over."""
+    """Return the reason why the next attempt has to wait; None once the pause is over."""
     cancelled = run is not None and run.status == dg.DagsterRunStatus.CANCELED
     doubled = min(cursor.attempts - 1, _DOUBLINGS)
     pause = min(_FIRST_PAUSE_SECONDS * 2**doubled, _LONGEST_PAUSE_SECONDS)
-    if cancelled:  # on purpose, by a person: the next minute is too soon
+    if cancelled:  # A person cancelled it on purpose: do not restart it a minute later.
         pause = _LONGEST_PAUSE_SECONDS
     waited = now - (now if cursor.failed_at is None else cursor.failed_at)
-    if not 0 <= waited < pause:  # less than nothing: the clock was set back
+    if not 0 <= waited < pause:  # negative: the clock was set back
         return None
     if run is None:
-        ended = "The run that was asked for is not in the history"
+        ended = "The requested run is not in the history"
     else:
         ended = f"Run {_short(run)} {'was cancelled' if cancelled else 'did not load these files'}"
     return dg.SkipReason(
-        f"{ended} (attempt {cursor.attempts}): another one is asked for in {duration(pause - waited)}."
+        f"{ended} (attempt {cursor.attempts}): the next one is requested in {duration(pause - waited)}."
     )
 
 
 @dataclass(frozen=True)
 class _Catalogue:
-    """The latest materialization of `<source_dataset>/images`.
+    """Latest materialization of `<source_dataset>/images`.
 
     Attributes:
-        digest: The listing that was loaded; empty for none, or for a reload of some categories.
+        digest: The loaded listing; empty for none, or after a reload of some categories.
         run: The run that loaded it; None if it was deleted from the history.
     """
 
@@ -243,9 +245,10 @@ class _Catalogue:
         return cls(str(value.value) if value else "", instance.get_run_by_id(event.run_id))
 
     def loaded(self, before: str) -> str:
-        """Return the listing that is loaded, and from which all else was made; `before` where unknown.
+        """Return the listing that a whole run has loaded; `before` if that is unknown.
 
-        A run that failed may have failed after the catalogue: tensors or publication are then missing.
+        A run can fail after it loaded the catalogue: then tensors or the publication are missing, and the
+        listing does not count as loaded.
         """
         if not self.digest or (self.run is None and self.digest == before):
             return before
@@ -253,7 +256,7 @@ class _Catalogue:
 
 
 def _run_with_key(instance: dg.DagsterInstance, run_key: str) -> dg.DagsterRun | None:
-    """Return the newest run with this key; a run that a person executes again keeps the key."""
+    """Return the newest run with this key; a run that is re-executed in the UI keeps its key."""
     runs = instance.get_runs(dg.RunsFilter(tags={_RUN_KEY_TAG: run_key}), limit=1)
     return next(iter(runs), None)
 
@@ -264,7 +267,7 @@ def _unfinished_run(
     catalogue_run: dg.DagsterRun | None,
     now: float,
 ) -> dg.DagsterRun | None:
-    """Return a run that will load, or is loading, this source dataset, whoever asked for it."""
+    """Return a queued or running run that loads this source dataset, also one started by hand."""
     statuses = [status for status in dg.DagsterRunStatus if status not in _ENDED]
     key = dg.AssetKey([dataset.name, "images"])
     for record in instance.get_run_records(dg.RunsFilter(statuses=statuses)):

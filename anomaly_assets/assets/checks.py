@@ -1,4 +1,4 @@
-"""Data quality in the UI: one Dagster check per property of `tables/checks.py`."""
+"""Dagster asset checks: one per property in `tables/checks.py`."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -25,13 +25,13 @@ from anomaly_assets.tables.preview_rows import as_cell
 from anomaly_assets.warehouse.base import interrupted_queries
 
 _MOST_BYTES = bytes_within(24_000)
-"""Of one failed check, so that those of one asset stay below a materialization's limit together."""
+"""Byte budget for one failed check's picture; all checks of one asset must fit in one event."""
 
 
 def asset_checks(
     asset: dg.AssetKey, checks: Sequence[quality.Check], source_dataset: str | None = None
 ) -> dg.AssetChecksDefinition:
-    """The checks on one asset, each of which can be run alone."""
+    """Build the checks on one asset; each can be run alone."""
     of_tensors = source_dataset is None and asset != dg.AssetKey("images")
 
     @dg.multi_asset_check(
@@ -43,7 +43,7 @@ def asset_checks(
         context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource
     ) -> Iterator[dg.AssetCheckResult]:
         selected = {key.name for key in context.selected_asset_check_keys}
-        # While images are there whose tensors are being made, tensors cannot be judged.
+        # Another run may be decoding: its new images have no tensor yet, and would fail the checks.
         alone = warehouse.warehouse.finishing if of_tensors else warehouse.warehouse.locked
         folder = warehouse.pictures_folder / "checks"
         spec = warehouse.tensor_spec if of_tensors else None
@@ -105,7 +105,7 @@ def _result(
     finding: quality.Finding,
     pictures: Mapping[str, Any] | None = None,
 ) -> dg.AssetCheckResult:
-    if finding.passed:  # the number plots over time, whether or not there is somebody to name
+    if finding.passed:  # The UI plots `count` over time, so a passed check needs it too.
         return dg.AssetCheckResult(
             asset_key=asset,
             check_name=check.name,
@@ -122,7 +122,7 @@ def _result(
         metadata=bounded(
             {
                 "count": finding.count,
-                "offenders": table(("offender", "detail"), finding.shown),
+                "affected": table(("affected", "detail"), finding.shown),
                 **(pictures or {}),
             }
         ),
@@ -138,7 +138,7 @@ def _pictures(
     warehouse: WarehouseResource,
     folder: Path,
 ) -> dict[str, Any]:
-    """A sheet of the offenders, and where a larger one lies; nothing where there is nothing to see."""
+    """Return metadata with a picture of the affected images and the path of a larger one, if any."""
     if finding.passed or not check.of_images:
         return {}
     from anomaly_assets.previews.drawing import as_jpeg

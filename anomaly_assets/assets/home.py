@@ -1,15 +1,15 @@
-"""The Dagster home: created by one process at a time, and kept small.
+"""Dagster home: created by one process at a time, and kept small.
 
-The class below is the `instance_class` of `dagster.yaml`. Dagster asks it for the defaults of a home before
-it opens the databases there, which it does before it imports any code location.
+The class below is the `instance_class` of `dagster.yaml`. Dagster asks it for the defaults of a home
+before it opens the databases there, and before it imports any code location.
 
-- Two commands that open an empty home together both find no table and both create them; one of them ends
-  with `table runs already exists`. Here they take turns.
-- By default each run has a database of its own for its events, and those about assets and checks are in a
+- Without a lock, two commands that open an empty home at the same time both create its tables, and one of
+  them fails with `table runs already exists`. Here a file lock lets them take turns.
+- By default each run has its own database of events, and events about assets and checks are stored in a
   second one as well. A home that is created here has one database for the events of all runs, with small
-  pages. A home that Dagster created keeps its form, and its history.
-- A home that cannot be written to is one sentence: without it, that is a stack of SQLite or of Dagster.
-- Events are stored without what Dagster fills in again, and without what nothing reads.
+  pages. A home that Dagster created keeps its layout and its history.
+- A home that cannot be written to raises one sentence instead of a stack trace of SQLite or Dagster.
+- Events are stored without fields that Dagster can restore, and without fields that are never read.
 """
 
 import glob
@@ -36,8 +36,10 @@ from anomaly_assets.errors import AnomalyAssetsError
 
 LOCK_NAME = ".lock"
 
-_LOCK_SECONDS = 60.0  # creating takes one; a timeout is an OSError
-_PAGE_BYTES = 1024  # most events have 1 kB: the 4 kB pages of SQLite's default are a quarter empty
+# Creating the databases takes about 1 s. `Timeout` of filelock is an OSError.
+_LOCK_SECONDS = 60.0
+# Most events have 1 kB: SQLite's default pages of 4 kB would be a quarter empty.
+_PAGE_BYTES = 1024
 _EVENTS = os.path.join("history", "event_log.db")
 _EVENTS_OF_DAGSTER = os.path.join("history", "runs", "index.db")
 _OTHERS = (os.path.join("history", "runs.db"), os.path.join("schedules", "schedules.db"))
@@ -46,18 +48,18 @@ _STORAGES = {"storage", "run_storage", "event_log_storage", "schedule_storage"}
 
 
 class HomeError(AnomalyAssetsError, click.ClickException):
-    """The Dagster home cannot be used; Dagster's commands print the message of this class alone."""
+    """Unusable Dagster home; Dagster's commands print only the message of this class."""
 
 
 class DagsterHome(dg.DagsterInstance):
-    """A Dagster instance in a home that stays small.
+    """Dagster instance in a home that stays small.
 
-    Its storage is a default: a `dagster.yaml` that names another one, such as PostgreSQL, gets that one.
+    Its storage is a default: a `dagster.yaml` may name another one, such as PostgreSQL.
     """
 
     @classmethod
     def config_schema(cls) -> dict[str, Any]:
-        """Return no further settings."""
+        """Return an empty schema: there are no further settings."""
         return {}
 
     @classmethod
@@ -65,13 +67,13 @@ class DagsterHome(dg.DagsterInstance):
         """Create the databases in a home that has none, and return its defaults.
 
         Args:
-            base_dir: The home: DAGSTER_HOME, or the temporary folder of a command that has none.
+            base_dir: The home: DAGSTER_HOME, or the temporary folder of a command without one.
 
         Raises:
             HomeError: It cannot be written to, and its `dagster.yaml` names no other storage.
         """
         _refuse_read_only(base_dir)
-        # Where nothing can be locked, Dagster goes on alone.
+        # If the file system has no locks, go on without one, as Dagster does.
         with (
             suppress(OSError, NotImplementedError),
             FileLock(os.path.join(base_dir, LOCK_NAME), _LOCK_SECONDS),
@@ -84,8 +86,8 @@ class DagsterHome(dg.DagsterInstance):
     def handle_new_event(self, event: dg.EventLogEntry, **options: Any) -> None:
         """Store an event without its second message, the tags of its log line, and the handle of its step.
 
-        Dagster takes the message from the event inside, and makes the handle of the step from that of the
-        node. Once a run has succeeded, what it planned to check is deleted, because it was checked.
+        Dagster reads the message from the inner event, and derives the step handle from the node handle.
+        Once a run has succeeded, its records of planned checks are deleted, because they have results.
         """
         told = event.dagster_event
         if told is not None:
@@ -113,16 +115,16 @@ class DagsterHome(dg.DagsterInstance):
 
 
 def _refuse_read_only(base_dir: str) -> None:
-    """Raise `HomeError` if Dagster could not write to the folders and databases that it has here."""
+    """Raise `HomeError` if Dagster cannot write to its folders and databases in this home."""
     paths = [path for name in _FOLDERS if os.path.isdir(path := os.path.join(base_dir, name))]
     if len(paths) < len(_FOLDERS):
-        paths.append(base_dir)  # where the others will be
+        paths.append(base_dir)  # parent of the folders that do not exist yet
     paths += [path for folder in _FOLDERS[:2] for path in glob.glob(_databases(base_dir, folder))]
     closed = next((path for path in paths if not os.access(path, os.W_OK)), None)
     if closed is not None and not _STORAGES & _configuration(base_dir).keys():
         raise HomeError(
-            f"{shown(closed)} cannot be written to, and Dagster keeps its runs there. Ask its owner for "
-            "the right to write, or set DAGSTER_HOME to another folder (make DAGSTER_HOME=/a/folder …)."
+            f"{shown(closed)} cannot be written to, and Dagster stores its runs there. Ask its owner for "
+            "write access, or set DAGSTER_HOME to another folder (make DAGSTER_HOME=/a/folder …)."
         )
 
 
@@ -170,9 +172,9 @@ def _one_file(base_dir: str) -> dict[str, ConfigurableClassData]:
 
 
 def _create(base_dir: str) -> None:
-    """Create the databases elsewhere and move them in; the one with the events comes last.
+    """Create the databases in a temporary folder and move them in; the one with the events comes last.
 
-    Dagster takes a file of that name for a complete database, and a killed command may leave half of one.
+    Dagster takes any file of that name for a complete database, and a killed command may leave half of one.
     """
     for left in glob.glob(os.path.join(glob.escape(base_dir), ".creating-*")):
         shutil.rmtree(left, ignore_errors=True)
@@ -188,7 +190,7 @@ def _create(base_dir: str) -> None:
 
 def _make_pages_small(path: str) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        # Write-ahead logging, which is on and has to be, fixes the size of pages.
+        # SQLite cannot change the page size in WAL mode: leave it, change the size, return to it.
         connection.execute("PRAGMA journal_mode = DELETE")
         connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
         connection.execute("VACUUM")

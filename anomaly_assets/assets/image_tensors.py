@@ -1,4 +1,4 @@
-"""From catalogue to pixels: uniform tensors, and the images that could not be used."""
+"""Assets of decoding: uniform tensors, rejected images, and the view that joins them with labels."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -40,8 +40,8 @@ class TensorsConfig(dg.Config):
     """Run config of `image_tensors`.
 
     Attributes:
-        change_shape: Make all tensors again in the shape that ANOMALY_IMAGE_SIZE and ANOMALY_CHANNELS of
-            this machine name, although the warehouse has another one.
+        change_shape: Rebuild all tensors in the shape that ANOMALY_IMAGE_SIZE and ANOMALY_CHANNELS name on
+            this machine, although the warehouse has another one.
     """
 
     change_shape: bool = False
@@ -64,9 +64,9 @@ class TensorsConfig(dg.Config):
 def image_tensors(
     context: dg.AssetExecutionContext, config: TensorsConfig, warehouse: WarehouseResource
 ) -> Iterator[dg.MaterializeResult]:
-    """Decode what is new or changed since the last run, and note what cannot be used.
+    """Decode images that are new or changed since the last run, and record those that are rejected.
 
-    Decoding fills both tables in the same transactions, so either asset alone can be selected, and both
+    Decoding writes both tables in the same transactions. So either asset can be selected alone, and both
     are materialized.
     """
     from anomaly_assets.decoding.build import build_tensors
@@ -91,7 +91,7 @@ def image_tensors(
         ),
         run_id=context.run.run_id,
         progress=Progress(context.log.info, "images"),
-        # The consent is given to what publishes; decoding decides first.
+        # The user sets this option on `published_database`; decoding runs first and needs it too.
         allow_shrink=configured(context.run.run_config, "published_database", "allow_shrink"),
     )
     with warehouse.warehouse.connect() as connection:
@@ -124,7 +124,7 @@ def _tensor_changes(report: BuildReport) -> RowChanges:
 
 
 def _speed(report: BuildReport) -> dict[str, Any]:
-    """Where the time went: a writer that waits wants more workers, one that does not is the limit."""
+    """Return timings. A long `wait_seconds` means too few workers; a short one, that writing is slow."""
     return {
         "images_per_second": round(report.decoded / max(report.seconds, 1e-6), 1),
         "seconds": round(report.seconds, 3),
@@ -149,7 +149,7 @@ def _speed(report: BuildReport) -> dict[str, Any]:
 def samples(
     context: dg.AssetExecutionContext, warehouse: WarehouseResource
 ) -> dg.MaterializeResult:
-    """Join labels and tensors in the view that people train from."""
+    """Join labels and tensors in the view to train from."""
     with warehouse.warehouse.writing(), warehouse.warehouse.connect() as connection:
         refresh(connection, "samples")
         rows = row_count(connection, "samples")
@@ -161,7 +161,7 @@ def samples(
 
 
 def _opened_roots(settings: Settings, warn: Callable[[str], None]) -> dict[str, Root]:
-    """The roots that can be opened; images of the others keep the tensors they have."""
+    """Return the roots that can be opened; images of the other roots keep their tensors."""
     roots: dict[str, Root] = {}
     for name, location in settings.roots.items():
         if location is None:
@@ -169,5 +169,5 @@ def _opened_roots(settings: Settings, warn: Callable[[str], None]) -> dict[str, 
         try:
             roots[name] = open_root(location)
         except RootError as error:
-            warn(f"{SOURCE_DATASETS[name].root_variable}: {error} Its images stay as they are.")
+            warn(f"{SOURCE_DATASETS[name].root_variable}: {error} Its images stay unchanged.")
     return roots

@@ -1,4 +1,4 @@
-"""The catalogue: one dlt source per source dataset, and the view that joins them."""
+"""Catalogue assets: one dlt source per source dataset, and the view that joins them."""
 
 import warnings
 from collections.abc import Iterable, Iterator
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from anomaly_assets.catalogue.reconcile import Reconciliation
 
 with warnings.catch_warnings():
-    # The package is upstream's thin re-export of dagster_dlt, kept under the name users asked for; it
-    # announces its own retirement at import.
+    # dagster_embedded_elt re-exports dagster_dlt under the name that users asked for. It warns at import
+    # that it is deprecated.
     warnings.filterwarnings("ignore", message=".*dagster-embedded-elt.*")
     from dagster_embedded_elt.dlt import DagsterDltResource, DagsterDltTranslator, dlt_assets
 
@@ -52,7 +52,7 @@ class ReloadConfig(dg.Config):
     Attributes:
         categories: Reload only these categories; empty means all.
         allow_shrink: Accept a root that lists fewer than 80 % of the images that were accepted so far. The
-            consent is recorded, and holds for the publication of this change.
+            consent is recorded, and also allows the publication of this change.
     """
 
     categories: list[str] = []
@@ -61,12 +61,12 @@ class ReloadConfig(dg.Config):
 
 @dataclass
 class CatalogueTranslator(DagsterDltTranslator):
-    """Gives dlt resources the keys and the lineage they have in this graph."""
+    """Translator that gives dlt resources their asset keys and lineage in this graph."""
 
     dataset: SourceDataset
 
     def get_asset_spec(self, data: Any) -> dg.AssetSpec:
-        """The asset of one dlt resource: `<source_dataset>/<table>`, fed by the files."""
+        """Return the asset of one dlt resource: `<source_dataset>/<table>`, downstream of the files."""
         name, table = self.dataset.name, CATALOGUE_TABLES[data.resource.name]
         return dg.AssetSpec(
             dg.AssetKey([name, data.resource.name]),
@@ -90,13 +90,13 @@ class CatalogueTranslator(DagsterDltTranslator):
 
 
 def files_spec(dataset: SourceDataset) -> dg.AssetSpec:
-    """The files of a source dataset: somebody else's, never written, never materialized."""
+    """Return the external asset for the files of a source dataset: read, but never written."""
     return dg.AssetSpec(
         dg.AssetKey([dataset.name, "files"]),
         description=(
             f"The files of {dataset.title} ({dataset.licence}), below the root that "
-            f"`{dataset.root_variable}` names: a folder, a zip archive or a URL. Somebody else's: they "
-            "are listed and read, and never written. Each is a row of one of these two:\n\n"
+            f"`{dataset.root_variable}` names: a folder, a zip archive or a URL. They are "
+            "read, and never written. Each file is a row of one of these two tables:\n\n"
             f"```sql\nSELECT * FROM {dataset.name}.images LIMIT 10;\n"
             f"SELECT * FROM {dataset.name}.stray_files LIMIT 10;\n```"
         ),
@@ -108,12 +108,12 @@ def files_spec(dataset: SourceDataset) -> dg.AssetSpec:
 
 
 def catalogue_assets(dataset: SourceDataset) -> dg.AssetsDefinition:
-    """The assets `<source_dataset>/images` and `<source_dataset>/stray_files`."""
+    """Build the assets `<source_dataset>/images` and `<source_dataset>/stray_files`."""
     translator = CatalogueTranslator(dataset)
 
     @dlt_assets(
         dlt_source=catalog_source(dataset),
-        # A pipeline makes folders as soon as it exists; each run brings its own.
+        # Creating a pipeline creates folders, so it is not done at import: each run creates its own.
         dlt_pipeline=None,  # type: ignore[arg-type]
         name=dataset.name,
         dagster_dlt_translator=translator,
@@ -124,7 +124,7 @@ def catalogue_assets(dataset: SourceDataset) -> dg.AssetsDefinition:
         dlt: DagsterDltResource,
         warehouse: WarehouseResource,
     ) -> Iterator[dg.MaterializeResult]:
-        """List the root, compare, and let dlt load what differs."""
+        """List the root, compare it with the table, and load the differences with dlt."""
         from anomaly_assets.catalogue.reconcile import reconcile
         from anomaly_assets.warehouse.removal import remove_samples
 
@@ -251,7 +251,7 @@ def _metadata(found: "Reconciliation", name: str, rows: int, shown: Shown) -> di
 
 
 def _load_metadata(event: dg.MaterializeResult | dg.AssetMaterialization) -> dict[str, Any]:
-    """What dlt tells about the load; its table name and columns are wrong here, ours are right."""
+    """Return dlt's metadata of a load, without its table name and columns, which are wrong here."""
     metadata = event.metadata or {}
     return {
         name: metadata[name] for name in ("started_at", "finished_at", "jobs") if name in metadata
@@ -261,4 +261,4 @@ def _load_metadata(event: dg.MaterializeResult | dg.AssetMaterialization) -> dic
 _ROWS_SHOWN = 20
 
 LISTING_DIGEST = "listing_digest"
-"""Metadata by which a sensor knows what was last loaded."""
+"""Metadata name of the digest of the loaded listing, which sensors compare with the root."""

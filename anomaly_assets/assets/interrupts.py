@@ -1,14 +1,14 @@
-"""Ctrl-C, SIGTERM and the Terminate button end a run, also where a library keeps the signal for itself.
+"""Stop the run on Ctrl-C, SIGTERM or Terminate even if a library swallows the signal.
 
-Dagster answers a signal with an exception in the step that runs. Two libraries were seen to lose it, and
-the run went on as if nobody had asked:
+Dagster turns a signal into an exception in the running step. Two libraries were seen to lose it, and the
+run continued:
 
-- DuckDB imports pandas for the first parameter, and `pyarrow.dataset` for the first Arrow table, and drops
-  whatever interrupts that; half of the times it also kept the import lock, and the next thread that
-  imported anything hung.
-- dlt takes signals over while it loads, and forgets them when the load is over.
+- DuckDB imports pandas for the first query parameter, and `pyarrow.dataset` for the first Arrow table, and
+  drops an exception raised meanwhile. In half of the cases it also kept the import lock, and the next
+  thread that imported a module hung.
+- dlt installs its own signal handlers during a load, and drops the signals when the load ends.
 
-A query that is interrupted is another matter: `warehouse/base.py`.
+Interrupted queries are handled in `warehouse/base.py`.
 """
 
 import importlib
@@ -23,40 +23,41 @@ from typing import Any
 import dagster as dg
 
 _ASKED_TO_STOP = (signal.SIGINT, signal.SIGTERM)
-_NOBODY = -1
+_NO_DESCRIPTOR = -1
 
 
 @dataclass
 class Interrupts:
-    """The signals that came since it was made, whoever handled them.
+    """Signals received since this object was created, even if a library handled them.
 
     Attributes:
-        received: Where the interpreter notes the number of every signal; None where nobody listens.
+        received: Socket into which the interpreter writes the number of each signal; None if signals are
+            not recorded.
     """
 
     received: socket.socket | None = None
     _asked: bool = False
 
     def refuse_to_go_on(self) -> None:
-        """Do nothing, unless somebody asked for the end.
+        """Raise if SIGINT or SIGTERM was received.
 
         Raises:
-            DagsterExecutionInterruptedError: Somebody did.
+            DagsterExecutionInterruptedError: The run was asked to stop.
         """
         with suppress(BlockingIOError):
             while self.received is not None and (numbers := self.received.recv(4096)):
                 self._asked |= not set(_ASKED_TO_STOP).isdisjoint(numbers)
         if self._asked:
             raise dg.DagsterExecutionInterruptedError(
-                "The run was asked to stop. What was written stays, and the next run goes on from there."
+                "The run was asked to stop. Committed rows stay, and the next run continues from there."
             )
 
 
 @contextmanager
 def hearing_interrupts() -> Iterator[Interrupts]:
-    """Hear of signals for as long as the block lasts.
+    """Record signals during the block, with the wakeup descriptor of the interpreter.
 
-    Of none in another than the main thread, and where somebody else listens already, such as an event loop.
+    Outside the main thread, or if the descriptor is already in use, as by an event loop, none are recorded.
     """
     if threading.current_thread() is not threading.main_thread():
         yield Interrupts()
@@ -66,21 +67,21 @@ def hearing_interrupts() -> Iterator[Interrupts]:
         received.setblocking(False)
         sent.setblocking(False)
         listener = signal.set_wakeup_fd(sent.fileno(), warn_on_full_buffer=False)
-        if listener != _NOBODY:
+        if listener != _NO_DESCRIPTOR:
             signal.set_wakeup_fd(listener)
             yield Interrupts()
             return
         try:
             yield Interrupts(received)
         finally:
-            signal.set_wakeup_fd(_NOBODY)
+            signal.set_wakeup_fd(_NO_DESCRIPTOR)
 
 
 @contextmanager
 def interrupts_later() -> Iterator[None]:
-    """Let signals that ask for the end wait for the end of the block, and be handled then."""
+    """Delay SIGINT and SIGTERM until the block ends; then raise them again."""
     if threading.current_thread() is not threading.main_thread():
-        yield  # which no signal interrupts
+        yield  # Python handles signals in the main thread only
         return
     came: list[int] = []
     before: dict[signal.Signals, Any] = {}
@@ -97,7 +98,10 @@ def interrupts_later() -> Iterator[None]:
 
 
 def import_what_duckdb_imports() -> None:
-    """Import what DuckDB would import later, and somebody could interrupt then."""
+    """Import pandas and pyarrow.dataset now.
+
+    DuckDB imports them lazily and loses an interrupt that arrives meanwhile.
+    """
     for name in ("pandas", "pyarrow.dataset"):
-        with interrupts_later(), suppress(Exception):  # damaged or missing, DuckDB does without it
+        with interrupts_later(), suppress(Exception):  # DuckDB can run without either
             importlib.import_module(name)

@@ -1,4 +1,4 @@
-"""Pictures of the data, in the UI and as files."""
+"""Asset of the contact sheets: pictures of the data, in the UI and as files."""
 
 from typing import Any
 
@@ -30,17 +30,17 @@ from anomaly_assets.warehouse.base import interrupted_queries
         "previews/sheets.py", "previews/kept.py", "previews/drawing.py", "assets/previews.py"
     ),
     description=(
-        "A picture per source dataset: a row is a category, good images on the left, anomalous ones on "
-        "the right, the defect outlined from its mask and its type named. Made from the stored tensors, "
-        "so it shows what a model will see:\n\n```sql\nSELECT image_tensor, mask_tensor FROM "
-        "anomaly.samples LIMIT 10;\n```\n\nThe latest materialization below shows them; larger ones lie "
-        "beside the published database, `contact_sheets/<source_dataset>/<category>.jpg`."
+        "One picture per source dataset. Each row is a category: good images on the left, anomalous "
+        "ones on the right, with the outline of the mask and the defect type. Drawn from the stored "
+        "tensors, so it shows what a model will see:\n\n```sql\nSELECT image_tensor, mask_tensor FROM "
+        "anomaly.samples LIMIT 10;\n```\n\nThe latest materialization below shows them. Larger ones are "
+        "files beside the published database: `contact_sheets/<source_dataset>/<category>.jpg`."
     ),
 )
 def contact_sheets(
     context: dg.AssetExecutionContext, warehouse: WarehouseResource
 ) -> dg.MaterializeResult:
-    """Draw the sheets from the stored tensors, unless the same ones lie there."""
+    """Draw the sheets from the stored tensors, unless the files are up to date."""
     from anomaly_assets.previews.kept import current_sheets
 
     folder = warehouse.pictures_folder

@@ -1,4 +1,4 @@
-"""Progress of long steps, in the log of the run and in the terminal, without flooding either."""
+"""Progress of long steps in the log of the run and in the terminal, with few lines."""
 
 import threading
 import time
@@ -13,29 +13,29 @@ _MOST_SECONDS = 300.0
 
 
 class Progress:
-    """Says how many of how many, how fast and how long yet; some twenty lines for five minutes.
+    """Reporter of progress, speed and time left; logs about twenty lines in five minutes.
 
-    The time between two lines grows with the time that has passed, from three seconds to five minutes.
+    The time between two lines grows with the elapsed time, from three seconds to five minutes.
     """
 
     def __init__(self, log: Log, unit: str, *, clock: Callable[[], float] = time.monotonic) -> None:
-        """Begin to count.
+        """Start the clock.
 
         Args:
-            log: Takes the sentences.
-            unit: What is counted, such as `images`.
-            clock: Tells the seconds.
+            log: Called with each line.
+            unit: Name of the counted things, such as `images`.
+            clock: Returns seconds.
         """
         self._log, self._unit, self._clock = log, unit, clock
         self._started = clock()
         self._next = self._started + _FIRST_SECONDS
 
     def __call__(self, done: int, total: int | None = None) -> None:
-        """Note how far the step is; the end is always told.
+        """Log the progress if a line is due; the end is always logged.
 
         Args:
-            done: How many are done.
-            total: Of how many; None where nobody knows yet.
+            done: Number of things done.
+            total: Number of things to do; None while it is unknown.
         """
         now = self._clock()
         if now < self._next and done != total:
@@ -53,7 +53,7 @@ class Progress:
 
 
 def duration(seconds: float) -> str:
-    """`42 s`, `3 min 05 s` or `2 h 10 min`."""
+    """Format seconds as `42 s`, `3 min 05 s` or `2 h 10 min`."""
     if seconds < 10:
         return f"{seconds:.1f} s"
     whole = round(seconds)
@@ -68,18 +68,18 @@ def duration(seconds: float) -> str:
 def watched(
     progress: Progress, done: Callable[[], int], total: int | None = None
 ) -> Iterator[None]:
-    """Report on a step that cannot do so itself, such as a copy or the request for a listing.
+    """Report the progress of a blocking call, such as a copy or the request for a listing, from a thread.
 
     Args:
-        progress: Is told every second, and says something now and then.
-        done: Tells from another thread how far the step is.
-        total: How far it will be in the end, if that is known.
+        progress: Called every second; logs a line when one is due.
+        done: Returns the number of things done; called in another thread.
+        total: Number of things to do, if it is known.
     """
     ended = threading.Event()
 
     def watch() -> None:
         while not ended.wait(1.0):
-            # The end is told by who knows that there was one.
+            # `total` would log the end, but only the caller can know that the step succeeded.
             progress(done() if total is None else min(done(), total - 1), total)
 
     watcher = threading.Thread(target=watch, name="watch", daemon=True)
@@ -92,16 +92,16 @@ def watched(
 
 
 class Count:
-    """A number that one thread notes and another one reads."""
+    """Number that one thread writes and another one reads."""
 
     def __init__(self) -> None:
-        """Begin at nothing."""
+        """Start at 0."""
         self._value = 0
 
     def note(self, value: int) -> None:
-        """Take the newest number."""
+        """Store the newest number."""
         self._value = value
 
     def read(self) -> int:
-        """The newest number."""
+        """Return the newest number."""
         return self._value

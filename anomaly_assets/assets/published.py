@@ -1,4 +1,4 @@
-"""The published database: what the team opens."""
+"""Asset of the published database, which the team opens."""
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,8 +17,8 @@ class PublishConfig(dg.Config):
     """Run config of the published database.
 
     Attributes:
-        adopt: Replace what is in the place of the published database, though this warehouse did not make
-            it, and own it from then on.
+        adopt: Replace the published database although another warehouse owns it. This warehouse owns it
+            from then on.
         allow_shrink: Accept fewer than 80 % of the samples that a source dataset had, for instance because
             most of its files can no longer be decoded. The consent is recorded.
     """
@@ -48,9 +48,9 @@ def published_asset(source_datasets: Iterable[str]) -> dg.AssetsDefinition:
             **code_references("warehouse/file/publish.py", "assets/published.py"),
         },
         description=(
-            "One DuckDB file for everybody, with every table of this graph, swapped in atomically once the "
-            "blocking checks have passed. A row of `anomaly.samples` is an image with labels, tensor and "
-            "mask. Open the file read-only and ask:\n\n```sql\nSELECT source_dataset, split, label, "
+            "One DuckDB file with every table of this graph. It is replaced atomically once the blocking "
+            "checks have passed. A row of `anomaly.samples` is an image with labels, tensor and mask. "
+            "Open the file read-only and run:\n\n```sql\nSELECT source_dataset, split, label, "
             "count(*) AS images\nFROM anomaly.samples GROUP BY ALL ORDER BY ALL;\n```\n\nor train from "
             "it:\n\n```python\nfrom anomaly_assets.reader import open_samples\n\n"
             'for batch in open_samples("data/anomaly.duckdb", split="train").batches(64):\n    ...\n```'
@@ -102,6 +102,6 @@ _MAPS = ("roots", "load_ids", "row_counts")
 
 
 def _table(history: Sequence[Mapping[str, object]]) -> dg.TableMetadataValue:
-    """The publications that can be opened by their id, newest first."""
+    """Return a table of the snapshots that can be opened by their id, newest first."""
     columns = list(history[0]) if history else ["snapshot_id"]
     return table(columns, (row.values() for row in history))

@@ -1,7 +1,7 @@
 """Delete old runs from the Dagster home: `python -m anomaly_assets.assets.purge --keep-days 90`.
 
-Runs stay that show the latest state of an asset or of a check, or the pictures that a later run links to.
-Dagster itself deletes ticks of schedules and sensors (`retention` in `dagster.yaml`), and never a run.
+It keeps runs with the latest state of an asset or check, and runs with pictures that later runs link to.
+Dagster itself deletes ticks of schedules and sensors (`retention` in `dagster.yaml`), but never a run.
 """
 
 import argparse
@@ -34,9 +34,9 @@ class Purged:
 
     Attributes:
         deleted: Number of runs.
-        needed: Number of runs that are as old, and stay because something shows them.
+        needed: Number of runs that are as old and stay, because a page of the UI shows them.
         bytes_before: Size of all files in the home.
-        bytes_after: The same afterwards.
+        bytes_after: Size of all files in the home afterwards.
     """
 
     deleted: int
@@ -48,14 +48,14 @@ class Purged:
 def purge(
     instance: dg.DagsterInstance, created_before: datetime, log: Callable[[str], None]
 ) -> Purged:
-    """Delete the events, logs and files of runs that ended, and give their space back.
+    """Delete the events, logs and files of runs that ended, and shrink the databases.
 
-    Stopped in the middle, it can be run again: a run is deleted after everything that belongs to it.
+    After an interruption it can be run again: a run is deleted after everything that belongs to it.
 
     Args:
         instance: The home.
-        created_before: Runs that are newer stay, as do those that wait or run.
-        log: Takes a sentence about a database that could not be made smaller.
+        created_before: Newer runs stay, as do queued and running ones.
+        log: Called with a sentence if a database could not be shrunk.
     """
     home = Path(instance.root_directory)
     before = _size(home)
@@ -107,7 +107,7 @@ def _checks(instance: dg.DagsterInstance) -> Iterator[tuple[dg.AssetKey, str]]:
 
 
 def _delete_checks(instance: dg.DagsterInstance, run_id: str) -> None:
-    """Delete results of checks, which Dagster leaves when it deletes a run."""
+    """Delete results of checks, which Dagster does not delete with a run."""
     storage = instance.event_log_storage
     if isinstance(storage, SqlEventLogStorage):
         with storage.index_connection() as connection:
@@ -119,7 +119,7 @@ def _delete_checks(instance: dg.DagsterInstance, run_id: str) -> None:
 
 
 def _vacuum(database: Path, log: Callable[[str], None]) -> None:
-    """Give the free space of a database back to the file system."""
+    """Return the free space of a database to the file system."""
     if not database.exists():
         return
     try:
@@ -127,21 +127,21 @@ def _vacuum(database: Path, log: Callable[[str], None]) -> None:
             connection.execute("VACUUM")
     except sqlite3.OperationalError as error:
         log(
-            f"{database} was not made smaller ({error}). Later runs use its free space. To get it back "
-            "now, stop what uses this Dagster home, and run this command again."
+            f"{database} could not be shrunk ({error}). Later runs use its free space. To free it "
+            "now, stop the processes that use this Dagster home and run this command again."
         )
 
 
 def _size(folder: Path) -> int:
     total = 0
     for path in folder.rglob("*"):
-        with suppress(FileNotFoundError):  # databases come and go with files of their own
+        with suppress(FileNotFoundError):  # SQLite deletes `-wal` and `-shm` files meanwhile
             total += path.stat().st_size if path.is_file() else 0
     return total
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command; returns its exit code."""
+    """Run the command and return its exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m anomaly_assets.assets.purge", description=__doc__
     )
@@ -149,7 +149,7 @@ def main(arguments: list[str] | None = None) -> int:
         "--keep-days",
         type=_days,
         default=90,
-        help="runs that are younger stay; %(default)s by default",
+        help="keep runs younger than this; %(default)s by default",
     )
     before = datetime.now(timezone.utc) - timedelta(days=parser.parse_args(arguments).keep_days)
     try:
@@ -158,16 +158,16 @@ def main(arguments: list[str] | None = None) -> int:
             home = instance.root_directory
     except DagsterHomeNotSetError:
         print(
-            "error: DAGSTER_HOME is not set. Name the folder there, or use make purge.",
+            "error: DAGSTER_HOME is not set. Set it to the Dagster home, or use make purge.",
             file=sys.stderr,
         )
         return 1
     except (DagsterInvariantViolationError, HomeError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    kept = f", and {purged.needed} as old stay, because pages show them" if purged.needed else ""
+    kept = f"; {purged.needed} more stay, because the UI shows them" if purged.needed else ""
     print(
-        f"{purged.deleted} runs from before {before:%Y-%m-%d %H:%M} UTC were deleted{kept}. {home} has "
+        f"{purged.deleted} runs from before {before:%Y-%m-%d %H:%M} UTC were deleted{kept}. {home} now has "
         f"{purged.bytes_after / 1e6:,.1f} MB; it had {purged.bytes_before / 1e6:,.1f} MB."
     )
     return 0
@@ -175,7 +175,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _days(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text[:9]) <= _MOST_DAYS:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 to {_MOST_DAYS}")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to {_MOST_DAYS}")
     return int(text)
 
 

@@ -1,7 +1,7 @@
-"""Metadata of materializations: the same words for the same facts, numbers that plot over time.
+"""Metadata of materializations: shared names, and numbers that the UI plots over time.
 
-Dagster keeps every event for ever, and most runs change nothing. So metadata are attached to the
-materialization alone, a picture is stored when it changes, and one event stays below 100 kB.
+Dagster never deletes events, and most runs change nothing. So metadata are attached to the
+materialization only, a picture is stored only when it changes, and one event stays below 100 kB.
 """
 
 import base64
@@ -19,17 +19,17 @@ from anomaly_assets.tables.preview_rows import Shown, as_cell, fitting
 from anomaly_assets.tables.row_changes import RowChanges
 
 ROW_COUNTS = ("rows_added", "rows_changed", "rows_removed", "rows_unchanged")
-"""Metadata of every asset that has rows: what this run did to them."""
+"""Metadata names of every asset with rows: counts of what this run did to them."""
 
 MOST_PICTURE_CHARACTERS = 75_000
-"""Most characters of all pictures in one event; the rest is for tables and numbers."""
+"""Limit for all pictures in one event, in characters; the rest is for tables and numbers."""
 
 _MOST_CHARACTERS = 95_000
-"""Most characters of all metadata of one event, as they are stored; 5 kB are left for the event itself."""
+"""Limit for all metadata of one event as stored, in characters; the event itself needs up to 5 kB."""
 
 _ROWS_IF_UNCHANGED = 5
 PICTURES_IN_RUN = "pictures_in_run"
-"""Metadata that links to the run which stored the same pictures."""
+"""Metadata name of the link to the run that stored the same pictures."""
 
 _DIGEST = "pictures_digest"
 
@@ -37,9 +37,9 @@ _DIGEST = "pictures_digest"
 def materialized(
     context: dg.AssetExecutionContext, metadata: Mapping[str, Any], key: dg.AssetKey | None = None
 ) -> dg.MaterializeResult:
-    """Return the result of an asset with these metadata.
+    """Return the result of an asset, and attach these metadata to its materialization.
 
-    Metadata of a `MaterializeResult` are stored twice, because its step's output gets them as well.
+    Metadata inside a `MaterializeResult` would be stored twice: Dagster copies them to the step's output.
 
     Args:
         context: The run.
@@ -51,7 +51,7 @@ def materialized(
 
 
 def bounded(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """Return metadata that one event has room for: the largest are replaced by a sentence."""
+    """Return metadata that fit into one event: a sentence replaces each of the largest values."""
     kept = dict(metadata)
     sizes = {
         name: len(serialize_value(cast(Any, normalize_metadata_value(value))))
@@ -74,17 +74,17 @@ Pictures = Mapping[str, dg.MarkdownMetadataValue]
 def new_pictures(
     context: dg.AssetExecutionContext, key: dg.AssetKey, draw: Callable[[], Pictures]
 ) -> dict[str, Any]:
-    """Return metadata of pictures, without those that the latest materialization has, or links to, already.
+    """Return metadata of pictures; if they did not change, a link to the run that stored them.
 
     Args:
         context: The run.
         key: The asset.
-        draw: Makes the pictures. A query in it that a signal ended has to raise `KeyboardInterrupt`, as
-            `interrupted_queries` makes it do.
+        draw: Draws the pictures. If a signal interrupts one of its queries, it must raise
+            `KeyboardInterrupt`, which `interrupted_queries` does.
 
     Returns:
-        The pictures, or a link to the run that stored the same ones and is still in the history. A text if
-        they cannot be drawn for any reason, which is logged and fails nothing.
+        The pictures, or a link to the run that stored the same ones, if that is still in the history. An
+        error while drawing does not fail the run: it is logged, and its text is returned.
     """
     event = context.instance.get_latest_materialization_event(key)
     stored = event.asset_materialization if event else None
@@ -96,7 +96,7 @@ def new_pictures(
 def new_pictures_of_check(
     context: dg.AssetCheckExecutionContext, key: dg.AssetCheckKey, draw: Callable[[], Pictures]
 ) -> dict[str, Any]:
-    """Return metadata of a failed check's pictures in the same way."""
+    """Return metadata of a failed check's pictures; see `new_pictures`."""
     run_id, evaluation = latest_evaluation(context.instance, key)
     found = evaluation.metadata if evaluation else {}
     return _not_stored(context.instance, found, run_id, draw, context.log.warning)
@@ -105,7 +105,7 @@ def new_pictures_of_check(
 def latest_evaluation(
     instance: dg.DagsterInstance, key: dg.AssetCheckKey
 ) -> tuple[str, dg.AssetCheckEvaluation | None]:
-    """Return the latest result of a check and its run; the latest record may be one that is planned."""
+    """Return the run and the result of the latest evaluation of a check, without planned ones."""
     history = instance.event_log_storage.get_asset_check_execution_history(
         key,
         limit=1,
@@ -139,13 +139,13 @@ def _not_stored(
 
 
 def row_metadata(rows: int, changes: RowChanges) -> dict[str, Any]:
-    """How many rows there are, and what became of them."""
+    """Return metadata with the number of rows and the number of changes."""
     counts = (changes.added, changes.changed, changes.removed, changes.unchanged)
     return {"dagster/row_count": rows, **dict(zip(ROW_COUNTS, counts, strict=True))}
 
 
 def changes_in_this_run(context: dg.AssetExecutionContext, key: dg.AssetKey) -> RowChanges:
-    """What this run did to the rows of an asset; nothing, where it did not materialize it."""
+    """Return this run's changes to the rows of an asset; zeros if it did not materialize the asset."""
     event = context.instance.get_latest_materialization_event(key)
     if event is None or event.asset_materialization is None or event.run_id != context.run.run_id:
         return RowChanges()
@@ -158,12 +158,12 @@ def changes_in_this_run(context: dg.AssetExecutionContext, key: dg.AssetKey) -> 
 def changes_of_view(
     context: dg.AssetExecutionContext, rows: int, tables: Iterable[dg.AssetKey]
 ) -> RowChanges:
-    """What this run did to the rows of a view.
+    """Return this run's changes to the rows of a view.
 
     Args:
-        context: Of the run.
+        context: The run.
         rows: Number of rows of the view.
-        tables: Assets whose rows are those of the view.
+        tables: Assets whose rows the view joins.
     """
     changes = [changes_in_this_run(context, key) for key in tables]
     added, changed = (sum(c.added for c in changes), sum(c.changed for c in changes))
@@ -172,14 +172,14 @@ def changes_of_view(
 
 
 def rows_shown(shown: Shown, changes: RowChanges) -> dg.MarkdownMetadataValue:
-    """Show rows: all that were chosen after a change, else the first few."""
+    """Return a table of all chosen rows if this run changed some, else of the first few."""
     return dg.MetadataValue.md(
         (shown if changes.any else shown.first(_ROWS_IF_UNCHANGED)).markdown()
     )
 
 
 def table(columns: Sequence[str], rows: Iterable[Iterable[object]]) -> dg.TableMetadataValue:
-    """A table that the UI shows as one; values are shown as text, names in them as in a message."""
+    """Return a table for the UI; values become text, and unusual characters in names are escaped."""
     schema = dg.TableSchema(columns=[dg.TableColumn(name) for name in columns])
     records = [
         dg.TableRecord(dict(zip(columns, row, strict=True)))
@@ -189,11 +189,11 @@ def table(columns: Sequence[str], rows: Iterable[Iterable[object]]) -> dg.TableM
 
 
 def picture(title: str, content: bytes, kind: str = "webp") -> dg.MarkdownMetadataValue:
-    """A picture that the UI shows behind `[Show Markdown]`."""
+    """Return a picture that the UI shows behind `[Show Markdown]`."""
     text = base64.b64encode(content).decode("ascii")
     return dg.MetadataValue.md(f"![{title}](data:image/{kind};base64,{text})")
 
 
 def bytes_within(characters: int) -> int:
-    """Size of the largest picture whose text has at most so many characters."""
+    """Return the size in bytes of the largest picture whose Base64 text has this many characters."""
     return (characters - 100) * 3 // 4

@@ -1,4 +1,4 @@
-"""What assets get from a run: its settings, and the warehouse, held against other runs."""
+"""Dagster resource of a run: its settings, and the warehouse under its lock."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -31,12 +31,12 @@ from anomaly_assets.warehouse.open import open_warehouse
 
 
 class WarehouseResource(dg.ConfigurableResource):
-    """The warehouse, locked from the first step of a run to its last.
+    """Warehouse of a run; its lock is held from the first step to the last.
 
-    Dagster sets a resource up once per process. With the in-process executor that is once per run, so
-    runs that overlap wait for each other as wholes; with a process per step, steps do.
+    Dagster sets up a resource once per process. With the in-process executor that is once per run, so a
+    run waits for the whole of another run. With one process per step, a step waits for a step.
 
-    Every step asks it for the warehouse, so here a run that was asked to stop comes to its end.
+    Every step gets the warehouse from `warehouse`, which raises if the run was asked to stop.
     """
 
     _settings: Settings = PrivateAttr()
@@ -52,9 +52,9 @@ class WarehouseResource(dg.ConfigurableResource):
 
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["WarehouseResource"]:
-        """Read the settings, note which code runs, and hold the warehouse while the run lasts."""
+        """Read the settings, record the code version, and hold the lock of the warehouse during the run."""
         _load_what_decodes()
-        code_version()  # of the code that runs; that on the disk may be another when it is published
+        code_version()  # Cached now: files on disk may change before the run publishes.
         self._settings = Settings.from_environment()
         self._run_config = context.run.run_config if context.run else {}
         import_what_duckdb_imports()
@@ -99,15 +99,15 @@ class WarehouseResource(dg.ConfigurableResource):
 
     @property
     def settings(self) -> Settings:
-        """The settings of this run."""
+        """Return the settings of this run."""
         return self._settings
 
     @property
     def tensor_spec(self) -> TensorSpec:
-        """The shape of the tensors in this run; asked of the warehouse once.
+        """Return the shape of the tensors in this run; it is read from the warehouse once.
 
         Raises:
-            WarehouseError: The warehouse has another shape than this machine names.
+            WarehouseError: The warehouse has another shape than the settings of this machine.
         """
         if self._tensor_spec is None:
             with self.warehouse.connect() as connection:
@@ -121,7 +121,7 @@ class WarehouseResource(dg.ConfigurableResource):
 
     @property
     def warehouse(self) -> Warehouse:
-        """The warehouse; its lock is held.
+        """Return the warehouse; its lock is held.
 
         Raises:
             DagsterExecutionInterruptedError: The run was asked to stop.
@@ -132,29 +132,29 @@ class WarehouseResource(dg.ConfigurableResource):
 
     @property
     def pictures_folder(self) -> Path:
-        """The folder for contact sheets; asked of the published database once in a run."""
+        """Return the folder for contact sheets; its path is determined once in a run."""
         if self._pictures_folder is None:
             self._pictures_folder = self.warehouse.pictures_folder(self._settings.database)
         return self._pictures_folder
 
     @property
     def refreshed(self) -> dict[str, RowChanges]:
-        """Source datasets whose root was loaded in this run, with what changed; assets add theirs."""
+        """Return the source datasets whose root was loaded in this run, with the changes; assets add to it."""
         return self._refreshed
 
     @property
     def kept(self) -> dict[str, str]:
-        """Source datasets that this run leaves as they are, with the reason; assets add theirs."""
+        """Return the source datasets that this run does not refresh, with the reason; assets add to it."""
         return self._kept
 
     @property
     def removed(self) -> dict[str, int]:
-        """Source datasets that this run removed, with their number of images."""
+        """Return the source datasets that this run removed, with their number of images."""
         return self._removed
 
 
 def configured(run_config: Mapping[str, Any], step: str, option: str) -> bool:
-    """Return whether the run config sets an option of a step, which another step may have to know."""
+    """Return True if the run config sets a boolean option of a step."""
     config = run_config.get("ops", {}).get(step, {}).get("config", {})
     return bool(config.get(option, False))
 
@@ -176,13 +176,13 @@ def _repeat_causes(context: dg.InitResourceContext) -> None:
 
 
 def _load_what_decodes() -> None:
-    """Import what steps import later, so that a checkout that is changed meanwhile changes nothing."""
+    """Import lazily loaded modules now, so that a `git pull` during the run does not mix versions."""
     import anomaly_assets.catalogue.reconcile
     import anomaly_assets.decoding.build  # noqa: F401
 
 
 def _bad_roots(context: dg.InitResourceContext, settings: Settings) -> Iterator[RootError]:
-    """What is wrong with roots that this run is to list: it will fail, so it need not wait before."""
+    """Yield the errors of roots that this run would list. Such a run fails, so it must not wait."""
     run = context.run
     if run is None or run.execution_plan_snapshot_id is None or context.instance is None:
         return

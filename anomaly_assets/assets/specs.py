@@ -1,4 +1,4 @@
-"""What all table assets have in common: description, columns, owners, freshness, code, its version."""
+"""Asset specs of tables: description, columns, owners, freshness, links to code, code version."""
 
 import hashlib
 import warnings
@@ -20,7 +20,7 @@ OWNERS = ["team:anomaly-assets"]
 FRESHNESS = dg.FreshnessPolicy.time_window(
     fail_window=timedelta(hours=48), warn_window=timedelta(hours=26)
 )
-"""The scheduled refresh is daily: one that is late warns, one that is missing fails."""
+"""The scheduled refresh is daily: warn if it is late, fail if one is missing."""
 
 
 def table_spec(
@@ -32,15 +32,15 @@ def table_spec(
     files: Iterable[str],
     version: str = "1",
 ) -> dg.AssetSpec:
-    """The asset of one harmonised table.
+    """Return the spec of one harmonised table.
 
     Args:
         name: Key of `TABLES`, and of the asset.
         group: Asset group.
         deps: Keys of the upstream assets.
-        kinds: Icons in the graph; the UI has one for each of these words, and for few others.
+        kinds: Icons in the graph; the UI has icons for these words and for few others.
         files: Source files to link to after its definition, relative to the package.
-        version: Code version of what its definition does not say; raise it with the decoding code.
+        version: Code version of the Python behind the table; raise it when the decoding changes.
     """
     return dg.AssetSpec(
         name,
@@ -59,29 +59,29 @@ def table_spec(
 
 
 def describe(table: Table, name: str) -> str:
-    """Say what a row is and how to query it."""
+    """Return the description of a table for the UI, with an example query."""
     blobs = [column.name for column in table.columns if column.type == "BLOB"]
     columns = f"* EXCLUDE ({', '.join(blobs)})" if blobs else "*"
     return (
         f"{table.description}\n\n```sql\nSELECT {columns} FROM {name} LIMIT 10;\n```\n\n"
-        "Ask this of the published database, opened read-only; a refresh never disturbs it."
+        "Run this query on the published database (open it read-only). Refreshes do not block readers."
     )
 
 
 def code_references(*paths: str) -> dict[str, Any]:
-    """Links to source files, as definition metadata: the asset's own, and those that do the work.
+    """Return definition metadata that link to the source files of an asset.
 
     Args:
         paths: Files, relative to the package.
     """
     with warnings.catch_warnings():
-        # Each link would announce that links are beta, at every import of the definitions.
+        # Each link would warn that links are beta, at every import of the definitions.
         warnings.simplefilter("ignore", dg.BetaWarning)
         links: list[dg.LocalFileCodeReference | dg.UrlCodeReference] = [
             dg.LocalFileCodeReference(
                 file_path=str(_PACKAGE / path),
                 line_number=1,
-                label="/".join(path.split("/")[-2:]),  # as much as one line of the page takes
+                label="/".join(path.split("/")[-2:]),  # the page of the asset has no space for more
             )
             for path in paths
         ]
@@ -89,7 +89,7 @@ def code_references(*paths: str) -> dict[str, Any]:
 
 
 def table_metadata(table: Table, qualified_name: str) -> dict[str, Any]:
-    """Definition metadata, which the asset's overview page shows."""
+    """Return definition metadata for the asset's overview page."""
     columns = [
         dg.TableColumn(column.name, type=column.type, description=column.meaning)
         for column in table.columns

@@ -1,4 +1,4 @@
-"""Summary tables: one SQL file each."""
+"""Assets of the summary tables; each has one SQL file."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -32,7 +32,7 @@ _ROWS_SHOWN = 20
 
 
 def summary_asset(name: str, source_datasets: Sequence[str]) -> dg.AssetsDefinition:
-    """The asset of one summary table or view."""
+    """Build the asset of one summary table or view."""
     entry = TABLES[name]
     files = ["assets/summaries.py", *(["previews/charts.py"] if name in _CHARTS else [])]
     kinds = {"duckdb", "sql"}
@@ -45,7 +45,7 @@ def summary_asset(name: str, source_datasets: Sequence[str]) -> dg.AssetsDefinit
         context: dg.AssetExecutionContext, warehouse: WarehouseResource
     ) -> dg.MaterializeResult:
         """Run the SQL file of this table."""
-        # A view takes no part in what others refresh; rows do.
+        # A view stores no rows: the write lock is enough, and tensors may still be missing.
         alone = warehouse.warehouse.writing if entry.is_view else warehouse.warehouse.finishing
         with alone(), warehouse.warehouse.connect() as connection:
             before = keyed_rows(connection, name) if entry.key else {}
@@ -81,7 +81,7 @@ def _upstream(table: Table, source_datasets: Sequence[str]) -> list[dg.AssetKey]
 def _loads_in_this_run(
     context: dg.AssetExecutionContext, source_datasets: Sequence[str], rows: int
 ) -> RowChanges:
-    """The history gets a row for each source dataset in which something changed."""
+    """Return the rows added to the load history: one per source dataset that this run changed."""
     added = 0
     for name in source_datasets:
         tables = [dg.AssetKey([name, table]) for table in CATALOGUE_TABLES]
@@ -91,7 +91,7 @@ def _loads_in_this_run(
 
 
 def _chart(connection: duckdb.DuckDBPyConnection, name: str) -> dict[str, dg.MarkdownMetadataValue]:
-    """The chart of a summary that has one."""
+    """Return metadata with the chart of a summary, if it has one."""
     if name not in _CHARTS:
         return {}
     from anomaly_assets.previews import charts

@@ -1,4 +1,4 @@
-"""Hand samples to other tools: Parquet, anomalib, Hugging Face `imagefolder`.
+"""Export samples for other tools: Parquet, anomalib, Hugging Face `imagefolder`.
 
     from anomaly_assets.export import to_parquet
 
@@ -6,7 +6,7 @@
 
 or, on the command line, `anomaly-assets export --format parquet --out export/bolt`.
 
-An export is there as a whole or not at all. docs/exporting.md says what each format holds.
+Exports are atomic. docs/exporting.md describes the content of each format.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ to_parquet = Exporter("parquet", parquet.write)
 to_anomalib = Exporter("anomalib", anomalib.write)
 """Export samples as PNG files with the table that anomalib's `Tabular` takes.
 
-`Export.left_out` counts what `Tabular` cannot list.
+`Export.left_out` counts images that `Tabular` cannot list.
 """
 
 to_imagefolder = Exporter("imagefolder", imagefolder.write)

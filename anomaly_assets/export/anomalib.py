@@ -1,14 +1,14 @@
-"""anomalib: PNG files, and the table that its `Tabular` data module is made from.
+"""Format `anomalib`: PNG files, and the table that its `Tabular` data module reads.
 
     images/<source_dataset>/<category>/<split>/<good, or the defect type>/000.png
     masks/…       the same path, for images that have a ground-truth mask
     samples.parquet   a row per image, with anomalib's column names and values
-    samples.csv       its five columns alone, for a pandas that reads no Parquet
+    samples.csv       only its five columns, for a pandas without Parquet
     left_out.parquet  images that `Tabular` refuses or cannot read, and why
 
 Columns and values are those of anomalib 2 (`anomalib/data/datasets/image/tabular.py`): `split` is `train`
-or `test`, `label_index` 0 or 1, `label` the `DirType` that belongs to both, and no value may be null. The
-folders also serve its `Folder` data module.
+or `test`, `label_index` 0 or 1, `label` the `DirType` of these two, and no value may be null. Its
+`Folder` data module can read the folders too.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from anomaly_assets.export.pictures import Advance, write_pictures
 from anomaly_assets.export.selection import Source
 
 COLUMNS = ("image_path", "label", "label_index", "mask_path", "split")
-"""What `Tabular` looks at; paths are relative to the folder of the export."""
+"""Columns that `Tabular` reads; paths are relative to the folder of the export."""
 
 
 def write(source: Source, folder: Path, advance: Advance) -> int:
@@ -34,10 +34,10 @@ def write(source: Source, folder: Path, advance: Advance) -> int:
     Args:
         source: The samples.
         folder: An empty folder.
-        advance: Told about progress.
+        advance: Called with the number of samples written since the last call.
 
     Returns:
-        How many samples are in `left_out.parquet`; their files are written like all others.
+        Number of samples in `left_out.parquet`; their files are written like all others.
     """
     paths = picture_paths(source.table, ("source_dataset", "category", "split", "kind"))
     images, masks = in_folders(paths, source.mask_from_file)
@@ -75,7 +75,7 @@ def _rows(table: pa.Table, images: list[str], masks: list[str | None]) -> pa.Tab
 
 
 def _reasons(rows: pa.Table) -> np.ndarray:
-    """Why a row is left out; empty for a row that is not.
+    """Return the reason why each row is left out; an empty text for rows that are not.
 
     anomalib refuses a table with an anomalous training image, and opens the mask of every anomalous image
     once one image has a mask.

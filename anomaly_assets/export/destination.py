@@ -1,4 +1,4 @@
-"""The folder of an export: there as a whole, or not at all; and what tells it from any other folder."""
+"""Folder of an export: replaced atomically, and marked so that no other folder is replaced."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ from anomaly_assets.atomic import (
 from anomaly_assets.export.errors import ExportError
 
 MARKER = ".anomaly_assets_export.json"
-"""What tells an export from any other folder; hidden, so that readers of folders pass it by."""
+"""File that marks a folder as an export; hidden, so that readers of folders ignore it."""
 
 _MADE_BY = "anomaly_assets.export"
 
 
 @contextmanager
 def replaced(out: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
-    """A folder to write an export to, which becomes `out` when the block ends without an error.
+    """Yield a folder to write an export to; it becomes `out` when the block ends without an error.
 
     Args:
         out: A folder that does not exist, is empty, or holds an export.
-        overwrite: An export may be replaced. Readers see the old one or the new one, whole.
+        overwrite: Replace an existing export. Readers see all of the old one or all of the new one.
 
     Yields:
         An empty folder on the same file system.
 
     Raises:
-        ExportError: `out` is something else, names no folder, lies in another export, is being written by
-            another export, or the disk is full. What was there is there still.
+        ExportError: `out` is something else, names no folder, is inside another export, is being written by
+            another export, or the disk is full. `out` is unchanged.
     """
     try:
         target = _placed(out)
@@ -49,7 +49,7 @@ def replaced(out: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
             _refuse_what_is_not_ours(target, overwrite)
     except TargetBusyError:
         raise ExportError(
-            f"Another export is writing {target}: wait for it, or name another folder."
+            f"Another export is writing {target}. Wait for it, or name another folder."
         ) from None
     except TargetError as error:
         raise ExportError(str(error)) from None
@@ -58,33 +58,33 @@ def replaced(out: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
 
 
 def _placed(out: str | Path) -> Path:
-    """The folder that is meant, once it is clear that one is, and one that may be made."""
+    """Return the absolute path of `out`, and refuse a path that no export may replace."""
     if not os.fspath(out):
         raise ExportError(
-            "The name of the folder is empty: name a new folder, such as export/bolt."
+            "The name of the folder is empty. Name a new folder, such as export/bolt."
         )
     target = resolved(out)
     if target == target.parent:
         raise ExportError(
-            f"{target} is the root of the file system, which no export replaces: name a new folder in it."
+            f"{target} is the root of the file system, which no export replaces. Name a new folder in it."
         )
     for parent in target.parents:
         if described(parent) is not None:
             raise ExportError(
-                f"{target} lies inside the export {parent}, whose readers would take its files for "
-                "samples, and which --overwrite replaces as a whole: name a folder beside it."
+                f"{target} is inside the export {parent}. Its readers would take the files for "
+                "samples, and --overwrite would delete them. Name a folder beside it."
             )
     return target
 
 
 def describe(folder: Path, facts: dict[str, Any]) -> None:
-    """Note in an export what it holds."""
+    """Write the marker, with a description of the export."""
     content = json.dumps({"made_by": _MADE_BY, **facts}, indent=2, ensure_ascii=False)
     (folder / MARKER).write_text(content + "\n", encoding="utf-8")
 
 
 def described(folder: Path) -> dict[str, Any] | None:
-    """What an export holds; None for any other folder."""
+    """Return the description of an export; None for any other folder."""
     try:
         facts = json.loads((folder / MARKER).read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError, ValueError):
@@ -98,13 +98,13 @@ def _refuse_what_is_not_ours(target: Path, overwrite: bool) -> None:
     facts = described(target)
     if facts is None:
         raise ExportError(
-            f"{target} is there already and is no export of this project, so it is not replaced: name a "
+            f"{target} exists and is not an export of this project, so it is not replaced. Name a "
             "new folder."
         )
     if not overwrite:
         raise ExportError(
-            f"{target} holds an export already ({facts.get('format')}, {facts.get('samples')} samples, "
-            f"snapshot {facts.get('snapshot_id')}): name a new folder, or replace it with --overwrite "
+            f"{target} already contains an export ({facts.get('format')}, {facts.get('samples')} samples, "
+            f"snapshot {facts.get('snapshot_id')}). Name a new folder, or replace it with --overwrite "
             "(overwrite=True)."
         )
 
@@ -115,7 +115,7 @@ def _explained(error: OSError) -> str:
         errno.EDQUOT: "Free some of your quota, name a folder on another disk, or select fewer samples.",
         errno.EACCES: "Name a folder that you may write to.",
         errno.EROFS: "Name a folder that you may write to.",
-        errno.EBUSY: "It is a disk of its own, whose folder cannot be replaced: name a folder in it.",
+        errno.EBUSY: "It is a mount point, which cannot be replaced. Name a folder in it.",
     }
     reason = error.strerror or str(error)
     return f"{reason}. {advice.get(error.errno or 0, '')}".rstrip()

@@ -1,7 +1,7 @@
-"""What can go wrong with an export."""
+"""Errors of exports."""
 
 from anomaly_assets.errors import AnomalyAssetsError
 
 
 class ExportError(AnomalyAssetsError, RuntimeError):
-    """There is no new export, and what was there is as it was; the message says what to do."""
+    """Failed export: the destination is unchanged, and the message explains what to do."""

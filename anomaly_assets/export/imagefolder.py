@@ -1,4 +1,4 @@
-"""Hugging Face `imagefolder`: PNG files and a `metadata.parquet` for each split.
+"""Format `imagefolder` of Hugging Face: PNG files and a `metadata.parquet` for each split.
 
     train/metadata.parquet
     train/images/<source_dataset>/<category>/<good, or the defect type>/000.png
@@ -7,8 +7,8 @@
     test/…
 
 `datasets` turns `file_name` into the column `image` and `mask_file_name` into the column `mask`, and keeps
-all others. It looks for `file_name` first, so that column has to come first. Every row has a mask, because
-a null was an error before `datasets` 5; a row without a ground-truth file has the one that is all zeros.
+all others. It searches `file_name` first, so that column must be the first. Every row has a mask, because a
+null was an error before `datasets` 5. A row without a ground-truth file has `empty.png`, all zeros.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ def write(source: Source, folder: Path, advance: Advance) -> int:
     Args:
         source: The samples.
         folder: An empty folder.
-        advance: Told about progress.
+        advance: Called with the number of samples written since the last call.
 
     Returns:
-        How many samples no table lists: none.
+        Number of samples that no table lists: always 0.
     """
     paths = picture_paths(source.table, ("split", "source_dataset", "category", "kind"))
     splits = source.table["split"].to_pylist()

@@ -1,11 +1,11 @@
-"""What the pictures of an export are called.
+"""File names of the pictures of an export.
 
     <source_dataset>/<category>/<split>/<good, or the defect type>/<stem of the file>.png
 
 Any text can be a category or a file name in a store. Here it becomes a name that every file system and
-every reader takes as it is: letters and digits of ASCII, dot, hyphen and underscore, at most 64 of them
-and the mark of a change, `~` and a digest, which no unchanged name has. So a name that was changed can
-never be that of another image, and nothing leads out of the folder.
+every reader accepts: letters and digits of ASCII, dot, hyphen and underscore, at most 64 of them. A changed
+name ends in `~` and a digest, which no unchanged name does. So a changed name never collides with that of
+another image, and no path leads out of the folder.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ _DIGEST_DIGITS = 16
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
 _SUFFIX = re.compile(r"\.[A-Za-z]{3,4}$")
 _DEVICE = re.compile(r"^(con|prn|aux|nul|com[0-9]|lpt[0-9])(?![^.])", re.IGNORECASE)
-"""Names that Windows keeps for itself, with any suffix."""
+"""Names that Windows reserves, with any suffix."""
 
 _SPLIT_WORD = re.compile(
     r"(?<![^-._ 0-9])(train|training|validation|valid|dev|val|test|testing|eval|evaluation)"
     r"(?![^-._ 0-9])",
     re.IGNORECASE,
 )
-"""What `datasets` takes for the name of a split, wherever in a path a folder has it."""
+"""Words that `datasets` takes for the name of a split in any folder of a path."""
 
 
 def picture_paths(table: pa.Table, folders: Sequence[str]) -> list[str]:
-    """A path for the picture of every sample, with `/` in it, unique also where case does not count.
+    """Return a path for the picture of every sample, with `/`; unique also if case is ignored.
 
     Args:
         table: Columns of the view `samples`.
@@ -77,13 +77,13 @@ def _parents(table: pa.Table, folders: Sequence[str]) -> list[str]:
 
 
 def _safe_folder(text: str) -> str:
-    """A folder of this name; the digest is that of the text, so that a category has one folder."""
+    """Return a safe folder name; the digest is that of the text, so that a category has one folder."""
     name = _SPLIT_WORD.sub(r"\1~", _safe(text))
     return name if name == text else f"{name}~{digest(text)}"
 
 
 def _safe(text: str) -> str:
-    """The nearest name that is safe; equal to the text if and only if the text is safe."""
+    """Return a safe name; equal to the text if and only if the text is safe."""
     spelled = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
     name = _UNSAFE.sub("_", spelled).lstrip("._-")[:_LONGEST].rstrip(".") or "unnamed"
     return _DEVICE.sub(r"\1~", name)
@@ -94,14 +94,14 @@ def _marked(path: str, image_id: str) -> str:
 
 
 def digest(text: str) -> str:
-    """What tells two long or changed names apart."""
+    """Return the digest that distinguishes two long or changed names."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGEST_DIGITS]
 
 
 def in_folders(
     paths: Sequence[str], mask_from_file: npt.NDArray[np.bool_]
 ) -> tuple[list[str], list[str | None]]:
-    """The same path below `images` and below `masks` for every sample; None where there is no mask."""
+    """Return the path of every sample below `images` and below `masks`; None without a mask."""
     images = [f"images/{path}" for path in paths]
     masks = [
         f"masks/{path}" if has_mask else None

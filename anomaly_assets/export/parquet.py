@@ -1,10 +1,10 @@
-"""Parquet: one folder per source dataset and category, one column per column of the view `samples`.
+"""Format `parquet`: a folder per source dataset and category, a column per column of the view `samples`.
 
     data/source_dataset=mvtec_ad/category=bolt/part-0000.parquet
 
-`data` is the table that Polars and PyArrow take as it is: nothing else may lie in it. The two partition
-columns are in the path alone, because PyArrow refuses to read a column that is in both. Tensors are binary
-columns, which every reader of Parquet takes; their shape is in the metadata of the field. Arrow's own
+`data` is the folder that Polars and PyArrow read as one table, so it contains no other files. The two
+partition columns are only in the path, because PyArrow refuses a column that is in both. Tensors are binary
+columns, which every reader of Parquet accepts; their shape is in the metadata of the field. Arrow's
 fixed-shape tensor was measured against it and is not used, see docs/exporting.md.
 """
 
@@ -27,30 +27,30 @@ from anomaly_assets.export.pictures import Advance
 from anomaly_assets.export.selection import Part, Source
 
 ROW_GROUP_BYTES = 32 * 1024 * 1024
-"""Tensors in one row group: what a reader holds at least, and one thread reads."""
+"""Size of the tensors in one row group: the least that a reader holds, and one thread reads."""
 
 TABLE = "data"
-"""The folder that holds nothing but Parquet files."""
+"""Folder that contains only Parquet files."""
 
 PARTITIONED_BY = ("source_dataset", "category")
 
 _COMPRESSION, _LEVEL = "zstd", 3
 _LONGEST_VALUE = 200
-"""Bytes of a partition's value in the name of its folder; file systems end at 255 with its column."""
+"""Limit for a partition's value in its folder name, in bytes; with the column, names end at 255."""
 
 
 def write(source: Source, folder: Path, advance: Advance) -> int:
     """Write the samples as Parquet files.
 
-    In memory are one row group and what is read ahead.
+    In memory are one row group and the parts that are read ahead.
 
     Args:
-        source: The samples; those of a category should follow each other, or it gets more files.
+        source: The samples; a category whose samples are not adjacent gets more files.
         folder: An empty folder.
-        advance: Told about progress.
+        advance: Called with the number of samples written since the last call.
 
     Returns:
-        How many samples no table lists: none.
+        Number of samples that no table lists: always 0.
     """
     partitions = _partitions(source.table)
     schema = _schema(source)
@@ -105,7 +105,7 @@ def _end(writer: pq.ParquetWriter | None, group: list[pa.Table]) -> None:
 
 
 def _rows(source: Source, part: Part, first: int, last: int, schema: pa.Schema) -> pa.Table:
-    """Positions `first` up to `last` of a part."""
+    """Return the rows of a part from position `first` up to `last`, without `last`."""
     start = part.start + first
     table = source.table.slice(start, last - first).drop_columns(list(PARTITIONED_BY))
     has_mask = source.mask_from_file[start : start + last - first]
@@ -126,7 +126,7 @@ def _rows(source: Source, part: Part, first: int, last: int, schema: pa.Schema) 
 
 
 def _schema(source: Source) -> pa.Schema:
-    """That of the metadata, with the tensors where the view `samples` has them."""
+    """Return the schema of the metadata, with the tensors at their place in the view `samples`."""
     height, width, channels = source.shape
     tensors = [
         _tensor("image_tensor", {"height": height, "width": width, "channels": channels}, False),
@@ -148,7 +148,7 @@ def _tensor(name: str, sides: dict[str, int], nullable: bool) -> pa.Field:
 
 
 def _partitions(table: pa.Table) -> npt.NDArray[np.object_]:
-    """The folder of every sample."""
+    """Return the folder of every sample."""
     columns = [table[name].to_pylist() for name in PARTITIONED_BY]
     values = [_values(set(column)) for column in columns]
     return np.array(
@@ -164,7 +164,7 @@ def _partitions(table: pa.Table) -> npt.NDArray[np.object_]:
 
 
 def _values(texts: Iterable[str]) -> dict[str, str]:
-    """How a partition's values are written in a path, different also where case does not count."""
+    """Return each value as it is written in a path; values stay different also if case is ignored."""
     quoted = {text: quote(text, safe="") for text in texts}
     uses = Counter(value.casefold() for value in quoted.values())
     return {
@@ -189,7 +189,7 @@ def _short(value: str, text: str) -> str:
 
 
 def _runs(partitions: npt.NDArray[np.object_]) -> Iterable[tuple[str, int, int]]:
-    """Stretches of equal values: the value, where it begins, and where the next one does."""
+    """Yield runs of equal values: the value, its first position, and the first position after it."""
     starts = [0, *(np.flatnonzero(partitions[1:] != partitions[:-1]) + 1).tolist()]
     ends = [*starts[1:], len(partitions)]
     for first, last in zip(starts, ends, strict=True):

@@ -1,7 +1,7 @@
-"""Images and masks as PNG files, encoded side by side.
+"""PNG files of images and masks, encoded in parallel.
 
-PNG is exact: what a reader decodes are the values of the tensors. Masks are written as 0 and 255,
-because that is what every viewer and every loader of masks expects.
+PNG is lossless: a reader decodes the values of the tensors. Masks are written as 0 and 255, because every
+viewer and every loader of masks expects these values.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from PIL import Image
 from anomaly_assets.export.selection import Source
 
 COMPRESS_LEVEL = 1
-"""Of zlib. Measured in docs/exporting.md: higher levels take longer than they save."""
+"""Level of zlib. Higher levels cost more time than they save, as measured in docs/exporting.md."""
 
 Advance = Callable[[int], object]
-"""Called with the number of samples that were written since the last call."""
+"""Callback with the number of samples written since the last call."""
 
 
 def write_pictures(
@@ -35,14 +35,14 @@ def write_pictures(
 ) -> None:
     """Write every image, and every mask that has a path.
 
-    At most three parts of the source are in memory besides what its reader holds.
+    At most three parts of the source are in memory, besides the buffers of its reader.
 
     Args:
         source: The samples.
-        folder: What the paths are relative to.
+        folder: The paths are relative to it.
         image_paths: A path for every sample.
         mask_paths: A path for every sample, or None.
-        advance: Told about progress.
+        advance: Called with the number of samples written since the last call.
 
     Raises:
         OSError: A file cannot be written, for instance because the disk is full.
@@ -81,13 +81,13 @@ def write_png(path: Path, pixels: npt.NDArray[np.uint8]) -> None:
     """Write one picture.
 
     Args:
-        path: In a folder that exists.
+        path: File in a folder that exists.
         pixels: uint8, height x width, or height x width x 1 or 3.
     """
     grey = pixels[:, :, 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels
     content = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(grey)).save(content, "PNG", compress_level=COMPRESS_LEVEL)
-    # Pillow's own writing to a file says "encoder error" where this says that the disk is full.
+    # Not `save(path)`: on a full disk Pillow reports "encoder error", and this call reports ENOSPC.
     path.write_bytes(content.getbuffer())
 
 

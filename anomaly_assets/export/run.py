@@ -1,4 +1,4 @@
-"""What all formats share: find the samples, write them beside their place, put them there."""
+"""Common steps of all formats: select samples, write them to a temporary folder, move it into place."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from anomaly_assets.export.pictures import Advance
 from anomaly_assets.export.selection import Selection, Source, Values, opened
 
 LAYOUT = 1
-"""Raised when files or columns of any format change their names or their meaning."""
+"""Version of the layout: increased when files or columns of any format change name or meaning."""
 
 Write = Callable[[Source, Path, Advance], int]
-"""Writes all samples into an empty folder; returns how many of them its table leaves out."""
+"""Function that writes all samples into an empty folder and returns how many its table leaves out."""
 
 
 @dataclass(frozen=True)
 class Export:
-    """What was exported.
+    """Result of an export.
 
     Attributes:
-        folder: Where it is.
+        folder: Folder of the export.
         format: `parquet`, `anomalib` or `imagefolder`.
         snapshot_id: The snapshot it was read from.
-        samples: How many images it holds.
-        masks: How many of them have a ground-truth mask.
-        left_out: How many of them the format's table cannot list; see there.
+        samples: Number of images.
+        masks: Number of images with a ground-truth mask.
+        left_out: Number of images that the format's table cannot list; see the format.
         file_bytes: Size of all files.
     """
 
@@ -46,11 +46,11 @@ class Export:
 
 @dataclass(frozen=True)
 class Exporter:
-    """A format, to be called with what is exported, and where to.
+    """Format of exports; call it to export samples.
 
     Attributes:
         format: Its name.
-        write: Writes the samples.
+        write: Function that writes the samples.
     """
 
     format: str
@@ -73,7 +73,7 @@ class Exporter:
         """Export samples.
 
         Args:
-            out: Folder to make; it must not exist, or be empty, or hold an export that `overwrite`
+            out: Folder to create. It must not exist, or be empty, or contain an export that `overwrite`
                 replaces.
             database: The published database, as `open_samples` takes it.
             source_dataset: Only these.
@@ -82,14 +82,14 @@ class Exporter:
             label: Only `good` or `anomalous`.
             where: A condition in SQL over the columns of `samples`.
             snapshot: Id of the snapshot to export instead of the newest.
-            overwrite: Replace an export at `out`; its readers see the old one or the new one, whole.
-            progress: Show a bar on standard error, where that is a terminal.
+            overwrite: Replace an export at `out`; readers see all of the old one or all of the new one.
+            progress: Show a progress bar if standard error is a terminal.
 
         Raises:
-            ExportError: `out` cannot be written to; what was there is as it was.
+            ExportError: `out` cannot be written; it is unchanged.
             FileNotFoundError: There is no such database.
-            LookupError: No sample matches; the message says what exists.
-            ValueError: `where` is no condition, or the samples have different shapes.
+            LookupError: No sample matches; the message lists the existing values.
+            ValueError: `where` is not a condition, or the samples have different shapes.
         """
         selection = Selection(database, source_dataset, category, split, label, where, snapshot)
         return self._export(out, selection, overwrite, progress)

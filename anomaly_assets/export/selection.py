@@ -1,4 +1,4 @@
-"""Which samples are exported, and how they are read."""
+"""Selection of the samples to export, and their reading."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pyarrow as pa
 from anomaly_assets.reader import open_samples
 
 Values = str | Sequence[str] | None
-"""One value of a column, several of them, or no matter which."""
+"""One value of a column, several values, or None for any value."""
 
 _BATCH_BYTES = 16 * 1024 * 1024
 _LARGEST_BATCH = 64
@@ -23,7 +23,7 @@ _LARGEST_BATCH = 64
 
 @dataclass(frozen=True)
 class Selection:
-    """What `open_samples` takes; see there."""
+    """Arguments of `open_samples`; see there."""
 
     database: str | Path | None = None
     source_dataset: Values = None
@@ -34,7 +34,7 @@ class Selection:
     snapshot: str | None = None
 
     def filters(self) -> dict[str, list[str] | str]:
-        """What restricts the samples, in a form that goes into JSON."""
+        """Return the filters in a form that can be stored as JSON."""
         given = {
             "source_dataset": self.source_dataset,
             "category": self.category,
@@ -51,12 +51,12 @@ class Selection:
 
 @dataclass(frozen=True)
 class Part:
-    """Some of the selected samples.
+    """Consecutive samples of a selection.
 
     Attributes:
         start: Position of the first one in `Source.table`.
         images: uint8, N x height x width x channels.
-        masks: uint8 0/1, N x height x width; zeros where there was no mask file.
+        masks: uint8 0/1, N x height x width; zeros without a mask file.
     """
 
     start: int
@@ -69,13 +69,13 @@ class Part:
 
 @dataclass(frozen=True)
 class Source:
-    """The selected samples of one snapshot.
+    """Selected samples of one snapshot.
 
     Attributes:
         table: The columns of the view `samples` without tensors, a row per sample.
-        mask_from_file: bool, a value per sample; there is a ground-truth mask.
+        mask_from_file: bool, a value per sample; True if there is a ground-truth mask.
         shape: Height, width and channels of every sample.
-        snapshot_id: The snapshot they are read from; None where nothing was ever published.
+        snapshot_id: The snapshot they are read from; None if nothing was ever published.
     """
 
     table: pa.Table
@@ -88,7 +88,7 @@ class Source:
         return int(self.table.num_rows)
 
     def parts(self) -> Iterator[Part]:
-        """All samples in the order of `table`, about 16 MB at a time."""
+        """Yield all samples in the order of `table`, about 16 MB at a time."""
         height, width, channels = self.shape
         size = max(1, min(_LARGEST_BATCH, _BATCH_BYTES // (height * width * (channels + 1))))
         start = 0
@@ -99,7 +99,7 @@ class Source:
 
 @contextmanager
 def opened(selection: Selection) -> Iterator[Source]:
-    """The selected samples; errors are those of `open_samples`."""
+    """Open the selected samples; raises the errors of `open_samples`."""
     options: dict[str, Any] = {**vars(selection)}
     with open_samples(options.pop("database"), **options) as samples:
         mask_from_file = np.asarray(samples.table["mask_area_fraction"].is_valid())

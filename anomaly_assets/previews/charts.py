@@ -1,4 +1,4 @@
-"""Two charts: how many images there are of what, and how large the defects of each type are."""
+"""Two charts: number of images per category, and area of the defects per type."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ _MOST_TICKS = 8
 _MORE = 18
 _MOST_CATEGORIES = 60
 _MOST_DEFECT_TYPES = 120
-"""Of all panels together; the others are counted below their panel. WebP ends at 16,383 pixels."""
+"""Limit for all panels together; further rows are counted below their panel. WebP ends at 16,383 pixels."""
 
 _RANGE = (190, 196, 206)
 
 
 def image_counts(connection: duckdb.DuckDBPyConnection) -> Image.Image | None:
-    """Bars: catalogued images per category, one bar per split, good and anomalous in two colours.
+    """Draw bars: images per category, one bar per split, good and anomalous in two colours.
 
     Args:
         connection: A database with `images`.
@@ -86,7 +86,7 @@ def image_counts(connection: duckdb.DuckDBPyConnection) -> Image.Image | None:
 
 
 def defect_areas(connection: duckdb.DuckDBPyConnection) -> Image.Image | None:
-    """Ranges on a logarithmic axis: the area of the defects of each type, in percent of the image.
+    """Draw ranges on a logarithmic axis: the area of the defects of each type, in percent of the image.
 
     Args:
         connection: A database with `images` and `image_tensors`.
@@ -135,12 +135,12 @@ def defect_areas(connection: duckdb.DuckDBPyConnection) -> Image.Image | None:
 
 
 class _Panel(NamedTuple):
-    """The part of a chart that shows one source dataset.
+    """Part of a chart that shows one source dataset.
 
     Attributes:
-        name: Its name.
-        rows: What is drawn of it.
-        left_out: Number of its units that are not.
+        name: Name of the source dataset.
+        rows: Its rows that are drawn.
+        left_out: Number of its units that are not drawn.
     """
 
     name: str
@@ -151,12 +151,12 @@ class _Panel(NamedTuple):
 def _panels(
     rows: Sequence[tuple[Any, ...]], most: int, unit: Callable[[tuple[Any, ...]], object]
 ) -> list[_Panel]:
-    """Share a number of units, such as categories, between source datasets: small ones are drawn whole.
+    """Divide a number of units, such as categories, among source datasets: small ones are drawn whole.
 
     Args:
         rows: Rows of the chart, ordered, with the source dataset first.
-        most: Units that are drawn of all together; each source dataset has one at least.
-        unit: What rows of one unit have in common.
+        most: Number of units to draw in total; each source dataset gets at least one.
+        unit: Returns the unit of a row.
     """
     members = {name: list(of) for name, of in groupby(rows, key=lambda row: row[0])}
     units = {name: list(dict.fromkeys(map(unit, of))) for name, of in members.items()}
@@ -173,12 +173,12 @@ def _panels(
 
 
 def _around(panel: _Panel) -> int:
-    """Return the height of what surrounds the rows of a panel."""
+    """Return the height of title, axis and margins around the rows of a panel."""
     return _TITLE + _AXIS + (_MORE if panel.left_out else 0)
 
 
 def _more(chart: Image.Image, panel: _Panel, one: str, several: str, top: float) -> float:
-    """Write how much of a panel is not drawn; returns where the next one begins."""
+    """Write how many units of a panel are not drawn, and return the top of the next panel."""
     if not panel.left_out:
         return top
     what = f"and {panel.left_out:,} more {one if panel.left_out == 1 else several}"
@@ -187,7 +187,7 @@ def _more(chart: Image.Image, panel: _Panel, one: str, several: str, top: float)
 
 
 class _Linear:
-    """An axis from nothing to a number."""
+    """Linear axis that begins at 0."""
 
     def __init__(self, most: int) -> None:
         self._most = max(1, most)
@@ -203,7 +203,7 @@ class _Linear:
 
 
 class _Logarithmic:
-    """A logarithmic axis that begins and ends at 1, 2 or 5 times a power of ten."""
+    """Logarithmic axis that begins and ends at 1, 2 or 5 times a power of ten."""
 
     def __init__(self, least: float, most: float) -> None:
         steps = [
@@ -232,7 +232,7 @@ def _percent(value: float) -> str:
 def _frame(
     chart: Image.Image, title: str, top: float, bottom: float, ticks: Iterable[tuple[float, str]]
 ) -> None:
-    """Title, grid and axis of one panel."""
+    """Draw title, grid and axis of one panel."""
     write(chart, (MARGIN, top + 4), title, size=13)
     draw = ImageDraw.Draw(chart)
     for place, text in ticks:

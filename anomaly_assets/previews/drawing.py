@@ -1,4 +1,4 @@
-"""Ink, type, thumbnails, and encoding to a given number of bytes."""
+"""Drawing primitives: colours, text, thumbnails, and encoding within a byte budget."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageFont
 from anomaly_assets.decoding.transform import UInt8Array
 
 WIDTH = 600
-"""Width of what the UI shows, in pixels: that of its dialog."""
+"""Width of the dialog in which the UI shows pictures, in pixels."""
 
 MARGIN = 8
 INK = (38, 42, 48)
@@ -26,7 +26,7 @@ GOOD = (76, 132, 196)
 ANOMALOUS = (226, 102, 64)
 _MISSING = (238, 240, 243)
 _MOST_CHARACTERS = 400
-"""Of a line: no line of a sheet has room for more."""
+"""Limit for one line; no line of a sheet is wide enough for more."""
 
 Font: TypeAlias = ImageFont.FreeTypeFont | ImageFont.ImageFont
 Colour: TypeAlias = tuple[int, int, int]
@@ -34,11 +34,11 @@ Colour: TypeAlias = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Pixels:
-    """A picture as it is stored.
+    """Image and mask as they are stored.
 
     Attributes:
         image: uint8, height x width x channels.
-        mask: uint8 0/1, height x width; None where there is none.
+        mask: uint8 0/1, height x width; None without a mask.
     """
 
     image: UInt8Array
@@ -46,12 +46,12 @@ class Pixels:
 
     @classmethod
     def from_bytes(cls, shape: Sequence[int], tensor: bytes, mask: bytes | None) -> Pixels:
-        """Take the columns `image_tensor` and `mask_tensor`.
+        """Build from the columns `image_tensor` and `mask_tensor`.
 
         Args:
             shape: Height, width and channels.
-            tensor: Content of the one.
-            mask: Content of the other.
+            tensor: Content of `image_tensor`.
+            mask: Content of `mask_tensor`.
         """
         image = np.frombuffer(tensor, np.uint8).reshape(shape)
         return cls(
@@ -59,7 +59,7 @@ class Pixels:
         )
 
     def within(self, side: int) -> Pixels:
-        """The same, at most `side` pixels high and wide."""
+        """Return a copy that is at most `side` pixels high and wide."""
         height, width = self.image.shape[:2]
         if max(height, width) <= side:
             return self
@@ -74,26 +74,26 @@ def _picture(image: UInt8Array) -> Image.Image:
 
 
 def _defect(mask: UInt8Array, size: tuple[int, int]) -> Image.Image:
-    """The mask in another size, 0 or 255, in which not the smallest defect is lost."""
+    """Return the mask in another size, 0 or 255, without losing the smallest defect."""
     resized = Image.fromarray(mask * np.uint8(255)).resize(size, Image.Resampling.BOX)
     return resized.point(lambda value: 255 if value else 0)
 
 
 @cache
 def font(size: int) -> Font:
-    """Pillow's own typeface, which is there wherever Pillow is."""
+    """Return the font that Pillow includes, so that no font must be installed."""
     return ImageFont.load_default(size)
 
 
 def blank(height: int, width: int = WIDTH) -> Image.Image:
-    """An empty sheet."""
+    """Return an empty sheet."""
     return Image.new("RGB", (width, height), PAPER)
 
 
 def thumbnail(pixels: Pixels | None, side: int) -> Image.Image:
-    """A square picture with the defect outlined just outside its mask; grey where there is none.
+    """Return a square picture with the defect outlined just outside its mask; a grey one without pixels.
 
-    The outline is drawn after resizing, so that it is as thick at any size of the tensors.
+    The outline is drawn after resizing, so its width does not depend on the size of the tensors.
     """
     if pixels is None:
         return Image.new("RGB", (side, side), _MISSING)
@@ -106,8 +106,8 @@ def thumbnail(pixels: Pixels | None, side: int) -> Image.Image:
 
 
 def fitted(text: str, width: int, size: int) -> str:
-    """The text, with its middle left out if it is wider than `width` pixels."""
-    if len(text) > _MOST_CHARACTERS:  # every length is tried below
+    """Return the text; its middle is left out if it is wider than `width` pixels."""
+    if len(text) > _MOST_CHARACTERS:  # the loop below tries every length
         text = f"{text[: _MOST_CHARACTERS // 2]}…{text[-_MOST_CHARACTERS // 2 :]}"
     if font(size).getlength(text) <= width:
         return text
@@ -119,7 +119,7 @@ def fitted(text: str, width: int, size: int) -> str:
 
 
 def wrapped(text: str, width: int, size: int, most_lines: int) -> list[str]:
-    """The text in lines of at most `width` pixels, broken between words; the last one is shortened."""
+    """Return the text in lines of at most `width` pixels, broken between words; the last is shortened."""
     lines = [""]
     for word in text[: _MOST_CHARACTERS * most_lines].split():
         longer = f"{lines[-1]} {word}".strip()
@@ -139,30 +139,30 @@ def write(
     ink: Colour = INK,
     anchor: str = "la",
 ) -> None:
-    """Write a line of text; `anchor` as Pillow has it."""
+    """Draw a line of text; `anchor` as in Pillow."""
     ImageDraw.Draw(sheet).text(place, text, fill=ink, font=font(size), anchor=anchor)
 
 
 def as_jpeg(sheet: Image.Image, most_bytes: int | None = None) -> bytes:
-    """Encode as JPEG, in lower quality and then at lower size until it fits into `most_bytes`."""
+    """Encode as JPEG; reduce quality and then size until it fits into `most_bytes`."""
     attempts = [("JPEG", {"quality": quality, "optimize": True}) for quality in (85, 70, 55)]
     return _shrunk(sheet, most_bytes, attempts)
 
 
 def as_webp(sheet: Image.Image, most_bytes: int | None = None, *, lossless: bool = False) -> bytes:
-    """Encode as WebP, which takes half the bytes of a JPEG, in the same way.
+    """Encode as WebP, with half the bytes of a JPEG; reduce quality and then size as `as_jpeg` does.
 
     Args:
         sheet: An RGB picture.
-        most_bytes: How large the result may be.
-        lossless: For drawings, which are smaller so, and sharp.
+        most_bytes: Limit for the size of the result.
+        lossless: For drawings: they become smaller and stay sharp.
     """
     drawing = [("WEBP", {"lossless": True, "quality": 60, "method": 4})] if lossless else []
     return _shrunk(sheet, most_bytes, [*drawing, *_PHOTOGRAPH])
 
 
 def webp_of_this_size(sheet: Image.Image, most_bytes: int) -> bytes | None:
-    """Encode as WebP without making the picture smaller; None where that takes too many bytes."""
+    """Encode as WebP without resizing; return None if that takes too many bytes."""
     return _encoded(sheet, most_bytes, _PHOTOGRAPH)
 
 

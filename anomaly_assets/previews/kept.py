@@ -1,6 +1,6 @@
-"""Contact sheets on disk: drawn again only when something on them is another.
+"""Contact sheets on disk, redrawn only when their inputs change.
 
-What they were drawn from is noted beside them, in `drawn.json`, once all of them are written.
+A digest of the inputs is stored beside them, in `drawn.json`, once all of them are written.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from anomaly_assets.atomic import sync_tree, write_file
 from anomaly_assets.previews import sheets
 
 _DRAWING = 2
-"""To be raised with any change to how sheets look: what lies on disk is then drawn again."""
+"""Version of the drawing code. Raise it when sheets look different: those on disk are then redrawn."""
 
 
 @dataclass(frozen=True)
 class ContactSheets:
-    """The sheets of all source datasets.
+    """Sheets of all source datasets.
 
     Attributes:
-        small: Source dataset to its overview as WebP, for the UI; one without samples has none.
+        small: Source dataset to its overview as WebP, for the UI; none for one without samples.
         files: The full sheets.
         images: Number of pictures on the sheets of the categories.
-        drawn: False where they lay there already.
+        drawn: False if the files on disk were up to date.
     """
 
     small: dict[str, bytes]
@@ -43,13 +43,13 @@ def current_sheets(
     source_datasets: Iterable[str],
     most_bytes: int,
 ) -> ContactSheets:
-    """Make the sheets in a folder show what the tables hold.
+    """Redraw the sheets in a folder if the tables have changed, and return them.
 
     Args:
         connection: A database with `images` and `image_tensors`.
-        folder: Where the sheets lie.
-        source_datasets: Which ones to draw.
-        most_bytes: Of all small sheets together.
+        folder: Folder of the sheets.
+        source_datasets: Names of the source datasets to draw.
+        most_bytes: Limit for all small sheets together.
     """
     names = list(source_datasets)
     keys = {name: sheets.picked_keys(connection, name, *_PICKED) for name in names}
@@ -60,7 +60,8 @@ def current_sheets(
         small, files = kept
         return ContactSheets(small, files, images, drawn=False)
     note, older = folder / "drawn.json", _noted_files(folder)
-    if older:  # the list stays, without a digest that could be found again
+    if older:
+        # Keep the list, to delete stale files; drop the digest, so that the run after a kill redraws.
         write_file(note, json.dumps({"files": older}).encode())
     drawn = {
         name: sheets.write_full_sheets(sheets.picked_samples(connection, found), folder, name)
@@ -72,14 +73,14 @@ def current_sheets(
         (folder / f"{name}.webp").unlink(missing_ok=True)
     for name, content in small.items():
         write_file(folder / f"{name}.webp", content)
-    lying = [path.relative_to(folder).as_posix() for path in files]
-    for path in {*older} - {*lying}:  # and nothing else: somebody may keep pictures there
+    present = [path.relative_to(folder).as_posix() for path in files]
+    for path in {*older} - {*present}:  # and no other file: users may store pictures there
         (folder / path).unlink(missing_ok=True)
     if not files:
         note.unlink(missing_ok=True)
     else:
-        noted = json.dumps({"digest": digest, "files": lying, "small": [*small]})
-        # Else a power cut could leave the note, and sheets that are empty and never drawn again.
+        noted = json.dumps({"digest": digest, "files": present, "small": [*small]})
+        # Without this, a power cut could leave the note beside empty sheets, which are never redrawn.
         sync_tree(folder)
         write_file(note, noted.encode())
     return ContactSheets(small, files, images, drawn=True)
@@ -89,7 +90,7 @@ _PICKED = (sheets.MOST_PER_KIND, sheets.PER_DEFECT_TYPE)
 
 
 def _noted_files(folder: Path) -> list[str]:
-    """Return the sheets that were drawn here before, as far as they are noted."""
+    """Return the sheets that were drawn here before, as listed in `drawn.json`."""
     try:
         files = json.loads((folder / "drawn.json").read_text("utf-8"))["files"]
         return [
@@ -100,7 +101,7 @@ def _noted_files(folder: Path) -> list[str]:
 
 
 def _kept(folder: Path, digest: str) -> tuple[dict[str, bytes], list[Path]] | None:
-    """The sheets that were drawn from the same, if all of them still lie there."""
+    """Return the sheets if they were drawn from the same inputs and all of them still exist."""
     try:
         note = json.loads((folder / "drawn.json").read_text("utf-8"))
         if note["digest"] != digest:

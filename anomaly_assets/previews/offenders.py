@@ -1,7 +1,7 @@
-"""A sheet of exactly what a failed check complains about.
+"""Picture of the images that a failed check is about.
 
-Checks on the catalogue run before anything is decoded. What has no tensor yet, or one of another version of
-its file, is read and decoded here, which is why a sheet has no more than a few images.
+Checks on the catalogue run before anything is decoded. Images without a tensor, or with one of another
+version of their file, are read and decoded here. So a sheet has at most a few images.
 """
 
 from __future__ import annotations
@@ -53,19 +53,19 @@ class _Shown:
     image_id: str
     detail: str
     first: bool = True
-    """Whether it begins something new; the copies of an image belong together."""
+    """False for the second and further copies of one image, which are drawn beside the first."""
 
 
 def offender_sheet(
     connection: duckdb.DuckDBPyConnection, check: str, finding: Finding, settings: Settings
 ) -> Image.Image:
-    """Draw the first offenders of a check on images, each with its path and what is wrong with it.
+    """Draw the first images that fail a check, each with its path and the detail of the finding.
 
     Args:
         connection: The warehouse.
         check: Name of the check.
-        finding: What it found; its offenders are ids of images.
-        settings: Where the roots are, and the shape of the tensors.
+        finding: Its result; it names ids of images.
+        settings: Roots, and the shape of the tensors.
 
     Returns:
         An RGB picture as wide as the UI shows it.
@@ -92,7 +92,7 @@ def offender_sheet(
 
 
 def small_sheet(sheet: Image.Image, most_bytes: int) -> bytes:
-    """An offender sheet as WebP within so many bytes: its first row sooner than all of it unreadable."""
+    """Encode a sheet as WebP within a byte budget: only its first row, if all of it does not fit."""
     first_row = sheet.crop((0, 0, WIDTH, min(_ROW, sheet.height)))
     for part in (sheet, first_row):
         if (content := webp_of_this_size(part, most_bytes)) is not None:
@@ -103,7 +103,7 @@ def small_sheet(sheet: Image.Image, most_bytes: int) -> bytes:
 def _chosen(
     connection: duckdb.DuckDBPyConnection, check: str, finding: Finding
 ) -> Iterator[_Shown]:
-    """The images to draw: the offenders, or all copies of each where the check is about copies."""
+    """Yield the images to draw: the affected ones, and all copies of each if the check is about copies."""
     if not check.startswith("contents_"):
         for image_id, detail in finding.shown[:MOST_IMAGES]:
             yield _Shown(image_id, detail or "")
@@ -123,10 +123,10 @@ def _chosen(
 def _pixels(
     connection: duckdb.DuckDBPyConnection, image_ids: Sequence[str], settings: Settings
 ) -> dict[str, Pixels]:
-    """Pixels of these images, as far as there are any."""
+    """Return the pixels of these images; those that cannot be read are missing."""
     found: dict[str, Pixels] = {}
     missing: list[StaleImage] = []
-    # Checks on one catalogue may run before the view `images` is there.
+    # Checks on one catalogue may run before the view `images` exists, so this query does not use it.
     query = statement(connection, "shown/offending_images")
     parameters = {"columns": IMAGE_COLUMNS, "image_ids": image_ids}
     for shape, tensor, mask, image in connection.execute(query, parameters).fetchall():
@@ -144,7 +144,7 @@ def _decoded(images: Iterable[StaleImage], settings: Settings) -> dict[str, Pixe
         return {}
     try:
         rows = decode_batch(readable, roots, spec).tensors.to_pylist()
-    except (DecodingError, RootError):  # what needs more than a picture of it ends in a message
+    except (DecodingError, RootError):  # Draw no picture; the step that needs these files raises.
         return {}
     return {row["image_id"]: _from_row(row, spec) for row in rows}
 
@@ -165,7 +165,7 @@ def _opened(locations: Mapping[str, str | None]) -> dict[str, Root]:
 
 _COPIES = """
 WITH copies AS (
-    -- All copies of one content can be all images, and each is compared with each below.
+    -- All images can be copies of one content. The join below compares every pair, so limit the copies.
     SELECT image_ids[1:$most_copies] AS image_ids
     FROM duplicate_images
     WHERE list_contains($first_copies, image_ids[1])

@@ -1,6 +1,6 @@
-"""Contact sheets: what the data looks like, good beside anomalous, with the defect outlined and named.
+"""Contact sheets: good images beside anomalous ones, with outline and type of the defect.
 
-Pictures are made from the stored tensors, so they show exactly what a model will see.
+Pictures are drawn from the stored tensors, so they show exactly what a model will see.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ from anomaly_assets.previews.drawing import (
 from anomaly_assets.warehouse.file.duckdb_settings import drop_cached
 
 PER_KIND = 3
-"""Good images, and anomalous ones, of each category on the sheet of a source dataset."""
+"""Limit for good images, and for anomalous ones, of each category on the sheet of a source dataset."""
 
 MOST_PER_KIND = 12
 PER_DEFECT_TYPE = 3
-"""On the sheet of a category: good images, and anomalous ones; and how many of one defect type."""
+"""Limits on the sheet of a category: good images, and anomalous ones; images of one defect type."""
 
 MOST_CATEGORIES = 40
-"""Rows on the sheet of a source dataset; the others are counted below. WebP ends at 16,383 pixels."""
+"""Limit for rows on the sheet of a source dataset; further ones are counted. WebP ends at 16,383 pixels."""
 
 _GAP = 4
 _GUTTER = 16
@@ -58,12 +58,12 @@ _LONGEST_NAME = 200
 
 @dataclass(frozen=True)
 class Sample:
-    """A picture on a sheet.
+    """Picture on a sheet.
 
     Attributes:
         category: Its category.
         label: `good` or `anomalous`.
-        caption: The defect type; `good` where there is none.
+        caption: The defect type; `good` without one.
         pixels: The picture.
     """
 
@@ -74,10 +74,10 @@ class Sample:
 
 
 class Overview(NamedTuple):
-    """What the sheet of a source dataset shows.
+    """Content of the sheet of a source dataset.
 
     Attributes:
-        samples: Up to `PER_KIND` good ones and as many anomalous ones of each category.
+        samples: Up to `PER_KIND` good and `PER_KIND` anomalous ones of each category.
         left_out: Number of further categories.
     """
 
@@ -86,11 +86,11 @@ class Overview(NamedTuple):
 
 
 class FullSheets(NamedTuple):
-    """What was written.
+    """Written files of a source dataset.
 
     Attributes:
         files: The sheet of every category, and the one of the source dataset.
-        overview: What the latter shows.
+        overview: Content of the latter.
     """
 
     files: list[Path]
@@ -100,7 +100,7 @@ class FullSheets(NamedTuple):
 def picked_samples(
     connection: duckdb.DuckDBPyConnection, keys: Sequence[tuple[str, ...]]
 ) -> Iterator[Sample]:
-    """Yield the samples of some keys, in their order, a few read at a time and each made small at once.
+    """Yield the samples of some keys, in their order; a few are read at a time and scaled down at once.
 
     Args:
         connection: A database with `image_tensors`.
@@ -130,13 +130,13 @@ def _first_categories(keys: Iterable[tuple[str, ...]]) -> Iterator[tuple[str, ..
 def picked_keys(
     connection: duckdb.DuckDBPyConnection, source_dataset: str, per_kind: int, per_defect_type: int
 ) -> list[tuple[str, ...]]:
-    """Pick images of every category, always the same for the same data: one of each defect type first.
+    """Pick images of every category, deterministically: one of each defect type first.
 
     Args:
         connection: A database with `images` and `image_tensors`.
-        source_dataset: Which one.
-        per_kind: How many good ones for training, and how many anomalous ones.
-        per_defect_type: How many of one defect type at most.
+        source_dataset: Name of the source dataset.
+        per_kind: Limit for good training images, and for anomalous images.
+        per_defect_type: Limit for images of one defect type.
 
     Returns:
         Category, label, caption, id and versions of each, ordered by category; no pixel is read.
@@ -150,7 +150,7 @@ def picked_keys(
 
 
 def _overview(overview: Overview, per_kind: int) -> Image.Image:
-    """Draw one row per category, with so many good and so many anomalous images."""
+    """Draw one row per category, with up to `per_kind` good and `per_kind` anomalous images."""
     samples, left_out = overview
     categories = list(dict.fromkeys(sample.category for sample in samples))
     half = (WIDTH - 2 * MARGIN - _GUTTER) // 2
@@ -177,7 +177,7 @@ def _overview(overview: Overview, per_kind: int) -> Image.Image:
 
 
 def _category_sheet(samples: Sequence[Sample]) -> Image.Image:
-    """The full sheet of one category: good images, then anomalous ones by defect type, larger."""
+    """Draw the full sheet of one category: good images, then anomalous ones by defect type, larger."""
     sections = {
         label: [sample for sample in samples if sample.label == label]
         for label in ("good", "anomalous")
@@ -209,14 +209,14 @@ def _paste(
 
 
 def small_sheets(overviews: Mapping[str, Overview], most_bytes: int) -> dict[str, bytes]:
-    """Draw the overviews as WebP that fit into so many bytes together, shared out by number of categories.
+    """Draw the overviews as WebP within a byte budget, divided by number of categories.
 
     Args:
-        overviews: Source dataset to what its sheet shows.
-        most_bytes: Of all sheets together.
+        overviews: Source dataset to the content of its sheet.
+        most_bytes: Limit for all sheets together.
 
     Returns:
-        Source dataset to its sheet; one without samples has none.
+        Source dataset to its sheet; none for one without samples.
     """
     rows = {
         name: len({sample.category for sample in overview.samples})
@@ -230,7 +230,7 @@ def small_sheets(overviews: Mapping[str, Overview], most_bytes: int) -> dict[str
 
 
 def _small_sheet(overview: Overview, most_bytes: int) -> bytes:
-    """Draw an overview within so many bytes: fewer images, then fewer categories."""
+    """Draw an overview within a byte budget: with fewer images, then fewer categories."""
     per_kind, samples, left_out = PER_KIND, *overview
     while True:
         sheet = _overview(Overview(samples, left_out), per_kind)
@@ -250,11 +250,11 @@ def _small_sheet(overview: Overview, most_bytes: int) -> bytes:
 def write_full_sheets(samples: Iterable[Sample], folder: Path, source_dataset: str) -> FullSheets:
     """Write `<source_dataset>.jpg` and `<source_dataset>/<category>.jpg`.
 
-    One category is held at a time, and a few images of the first ones.
+    In memory are one category at a time, and a few images of the first categories.
 
     Args:
-        samples: Of this source dataset, ordered by category.
-        folder: Where the sheets of all source datasets lie.
+        samples: Samples of this source dataset, ordered by category.
+        folder: Folder of the sheets of all source datasets.
         source_dataset: Name of this one.
     """
     below = folder / source_dataset

@@ -1,4 +1,4 @@
-"""Read samples: what a trainer imports.
+"""Reader of samples, for training code.
 
     from anomaly_assets.reader import open_samples
 
@@ -6,8 +6,8 @@
     for batch in samples.batches(64, shuffle=0):
         batch.images, batch.masks, batch.label_indices
 
-Light on purpose: DuckDB, Arrow and NumPy; neither Dagster nor dlt, and PyTorch and pandas only where they
-are asked for.
+It imports DuckDB, Arrow and NumPy, but neither Dagster nor dlt. PyTorch and pandas are imported only by
+the methods that need them.
 """
 
 from anomaly_assets.reader.arrays import FetchedArray

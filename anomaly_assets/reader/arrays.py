@@ -1,4 +1,4 @@
-"""Images and masks as an array that is fetched when it is indexed."""
+"""Array of images or masks that is fetched when it is indexed."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from anomaly_assets.reader.batch import IntArray
 
 
 class FetchedArray:
-    """Looks like an array of N samples, and fetches those that it is indexed with.
+    """Array-like object of N samples that fetches the indexed ones.
 
-    `array[3]`, `array[10:20]`, `array[[5, 1]]` and `array[bool_mask]` give NumPy arrays that hold what was
-    asked for. Further indices, as in `array[10:20, :64]`, choose from what was fetched. `numpy.asarray`
-    fetches everything, which takes `nbytes` of memory.
+    `array[3]`, `array[10:20]`, `array[[5, 1]]` and `array[bool_mask]` return NumPy arrays. Further indices,
+    as in `array[10:20, :64]`, are applied to the fetched array. `numpy.asarray` fetches everything, which
+    takes `nbytes` of memory.
 
     Attributes:
         shape: N x height x width x channels, or N x height x width.
@@ -37,7 +37,7 @@ class FetchedArray:
 
     @property
     def nbytes(self) -> int:
-        """Bytes that all of it takes in memory."""
+        """Return the number of bytes that the whole array takes in memory."""
         return int(np.prod(self.shape)) * self.dtype.itemsize
 
     def __len__(self) -> int:
@@ -59,7 +59,7 @@ class FetchedArray:
         self, dtype: npt.DTypeLike | None = None, copy: bool | None = None
     ) -> npt.NDArray[Any]:
         if copy is False:
-            raise ValueError("Pixels are fetched, which is a copy: ask for one with copy=None.")
+            raise ValueError("Fetching pixels always makes a copy: use copy=None.")
         everything = self[:]
         return everything if dtype is None else everything.astype(dtype, copy=False)
 
@@ -69,11 +69,11 @@ class FetchedArray:
 
 
 def chosen_positions(key: Any, length: int) -> int | IntArray:
-    """What an index means for a sequence of some length: one position, or several.
+    """Return the position, or positions, that an index selects from a sequence of this length.
 
     Raises:
         IndexError: A position is out of range, or a boolean array has another length.
-        TypeError: It is no integer, slice, or one-dimensional array of integers or booleans.
+        TypeError: It is not an integer, slice, or one-dimensional array of integers or booleans.
     """
     if isinstance(key, slice):
         return np.arange(length)[key]
@@ -96,10 +96,10 @@ def chosen_positions(key: Any, length: int) -> int | IntArray:
 
 
 def ordered(length: int, shuffle: int | None) -> IntArray:
-    """All positions, in the random order that a seed gives; None keeps their order.
+    """Return all positions, shuffled by a seed; None keeps their order.
 
     Raises:
-        TypeError: The seed is no whole number.
+        TypeError: The seed is not a whole number.
         ValueError: It is below 0.
     """
     if shuffle is None:
@@ -109,10 +109,10 @@ def ordered(length: int, shuffle: int | None) -> IntArray:
 
 
 def whole_number(name: str, given: Any, least: int, meaning: str) -> int:
-    """An argument that must be a whole number, of Python or NumPy.
+    """Return an argument that must be a whole number, of Python or NumPy.
 
     Raises:
-        TypeError: It is none; the message says what is expected.
+        TypeError: It is not one; the message describes the expected value.
         ValueError: It is below `least`.
     """
     expected = f"{name}={given!r}: give {meaning}: a whole number of at least {least}."

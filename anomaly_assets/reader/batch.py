@@ -1,4 +1,4 @@
-"""What reading gives: one sample, or some of them as arrays."""
+"""Results of reading: one sample, or a batch as arrays."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ UInt8Array = npt.NDArray[np.uint8]
 BoolArray = npt.NDArray[np.bool_]
 IntArray = npt.NDArray[np.int64]
 ImageArray = npt.NDArray[Any]
-"""uint8, or float32 once normalised."""
+"""Array of uint8, or of float32 after `normalised()`."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Some samples.
+    """Batch of samples as arrays.
 
-    Which masks count: pixel metrics are for the samples with `has_mask`. The mask of a good image is
-    known to be empty, so `has_mask` is true for it. It is false, and the zeros mean nothing, for an
-    anomalous image that came without a ground-truth file.
+    Compute pixel metrics only from samples with `has_mask`. Good images have an all-zero mask and
+    `has_mask` True. It is False only for anomalous images without a ground-truth file; the zeros in their
+    masks have no meaning.
 
     Attributes:
         image_ids: N ids.
         images: N x height x width x channels; uint8, or float32 after `normalised()`.
-        masks: uint8 0/1, N x height x width; zeros where nothing is marked or nothing is known.
-        has_mask: bool, N; the mask is known: read from a file, or empty because the image is good.
-        mask_from_file: bool, N; a ground-truth file was there. Its mask can still be all zeros, when
-            resizing lost a defect of a few pixels: `mask_area_fraction` was measured before.
+        masks: uint8 0/1, N x height x width; zeros where the image is not defective or the mask is unknown.
+        has_mask: bool, N; the mask is known: read from a file, or all zeros because the image is good.
+        mask_from_file: bool, N; there is a ground-truth file. Its mask can still be all zeros if resizing
+            lost a defect of a few pixels: `mask_area_fraction` was measured before resizing.
         label_indices: int64, N; 0 good, 1 anomalous.
     """
 
@@ -47,14 +47,14 @@ class Batch:
 
 @dataclass(frozen=True)
 class Sample:
-    """One sample; see `Batch` for what its masks mean.
+    """Single sample; `Batch` explains the masks.
 
     Attributes:
         image_id: `<source_dataset>/<relative_path>`.
         image: height x width x channels; uint8, or float32 after `normalised()`.
         mask: uint8 0/1, height x width.
-        has_mask: The mask is known: read from a file, or empty because the image is good.
-        mask_from_file: A ground-truth file was there.
+        has_mask: The mask is known: read from a file, or all zeros because the image is good.
+        mask_from_file: There is a ground-truth file.
         label_index: 0 good, 1 anomalous.
         metadata: Its row of `Samples.table`.
     """

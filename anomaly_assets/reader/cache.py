@@ -1,15 +1,14 @@
-"""A selection in memory-mapped files, so that later epochs read at the speed of memory.
+"""Cache of a selection in memory-mapped files: later epochs read at the speed of memory.
 
     <directory>/<snapshot id>-<digest of the image ids>/
         images.npy     N x height x width x channels, uint8
-        masks.npy      M x height x width, uint8 0/1: of the samples that have one, in their order
+        masks.npy      M x height x width, uint8 0/1: only samples that have one, in their order
         samples.arrow  the metadata
-        about.json     which snapshot and selection it is; the statistics for `normalised()`
+        about.json     snapshot and selection, and the statistics for `normalised()`
 
-A folder gets that name when everything in it is on disk, so what has it is complete. Until then it lies in
-a hidden folder, `.<name>.….unfinished`, which the next writer of the same selection removes if its writer
-was killed. Several processes may write the same selection at once: the first one that is ready gives it
-its name.
+Files are written to a hidden folder, `.<name>.….unfinished`, and synced. Then it is renamed, so a folder
+with the final name is complete. If the writer was killed, the next writer of the same selection removes its
+hidden folder. Several processes may write the same selection at once; the first to finish renames its own.
 """
 
 from __future__ import annotations
@@ -37,28 +36,28 @@ from anomaly_assets.reader.batch import Batch, BoolArray, IntArray, UInt8Array
 from anomaly_assets.reader.selection import Selection
 
 _UNFINISHED = re.compile(r"\..+\.unfinished|\.unfinished-.+")
-"""A hidden folder, as this release names it or the first one did."""
+"""Names of hidden folders, of this release and of the first one."""
 
 _FORMAT = 1
-"""Part of the name, so that no version of this module opens what another one wrote differently."""
+"""Version of the layout. It is part of the name, so no release opens a folder of another layout."""
 
 
 class CacheError(AnomalyAssetsError, RuntimeError):
-    """A folder is no cached selection, or is damaged; the message says what to do."""
+    """Damaged cache, or a folder that is not a cache; the message explains what to do."""
 
 
 @dataclass(frozen=True)
 class CachedSelection:
-    """A folder below a cache directory.
+    """Folder below a cache directory.
 
     Attributes:
-        folder: Where it is.
-        snapshot_id: The snapshot it was read from; None where it is unfinished.
-        asked_for: The filters, as a sentence; None where it is unfinished.
-        samples: Number of samples; 0 where it is unfinished.
+        folder: Its path.
+        snapshot_id: The snapshot it was read from; None if it is unfinished.
+        asked_for: The filters, as a sentence; None if it is unfinished.
+        samples: Number of samples; 0 if it is unfinished.
         size_bytes: Size of its files.
-        changed_at: When its newest file was written.
-        complete: False for what is being written now, or was when its writer was killed.
+        changed_at: Time at which its newest file was written.
+        complete: False while it is being written, or if its writer was killed.
     """
 
     folder: Path
@@ -70,12 +69,12 @@ class CachedSelection:
     complete: bool
 
     def remove(self) -> None:
-        """Delete it. Who reads from it keeps reading, on systems where open files can be deleted."""
+        """Delete it; open readers continue on systems that allow the deletion of open files."""
         shutil.rmtree(self.folder)
 
 
 def cached_selections(directory: str | Path) -> list[CachedSelection]:
-    """What `Samples.cache` left in a directory, the oldest first: of every snapshot, half-written too.
+    """Return the folders that `Samples.cache` wrote to a directory, oldest first, also unfinished ones.
 
     Raises:
         FileNotFoundError: There is no such directory.
@@ -84,11 +83,11 @@ def cached_selections(directory: str | Path) -> list[CachedSelection]:
         folders = [path for path in Path(directory).iterdir() if path.is_dir()]
     except FileNotFoundError:
         raise FileNotFoundError(
-            f"{directory} does not exist: name the directory that Samples.cache was given."
+            f"{directory} does not exist. Name the directory that was passed to Samples.cache."
         ) from None
     found = []
     for folder in filter(_is_ours, folders):
-        with suppress(FileNotFoundError):  # finished, or removed, since the directory was listed
+        with suppress(FileNotFoundError):  # renamed or removed since the directory was listed
             found.append(_entry(folder))
     return sorted(found, key=lambda entry: entry.changed_at)
 
@@ -98,7 +97,7 @@ def _is_ours(folder: Path) -> bool:
 
 
 def _description(folder: Path) -> dict[str, Any]:
-    """What a folder says of itself; nothing where that is damaged, as in one that was half-written."""
+    """Return the content of `about.json`; empty if it is missing or damaged."""
     try:
         about = json.loads((folder / "about.json").read_text("utf-8"))
     except (OSError, ValueError):
@@ -122,17 +121,16 @@ def _entry(folder: Path) -> CachedSelection:
 
 
 def keep(directory: Path, selection: Selection, batches: Iterable[Batch]) -> Path:
-    """The folder of a selection, written first where it is missing.
+    """Return the folder of a selection; write it if it is missing.
 
     Args:
-        directory: Where cached selections lie.
-        selection: What is to be in the folder.
-        batches: Its samples; read only when they have to be written.
+        directory: Directory of the cache.
+        selection: The selection to store.
+        batches: Its samples; read only if the folder is missing.
 
     Raises:
-        OSError: It cannot be written, for instance because the disk is too small.
-        ValueError: There are no samples, or the database was never published, so that nothing names its
-            content.
+        OSError: The folder cannot be written, for instance because the disk is too small.
+        ValueError: There are no samples, or the database was never published and has no snapshot id.
     """
     if not selection.table.num_rows:
         raise ValueError("There are no samples to cache.")
@@ -150,10 +148,10 @@ def keep(directory: Path, selection: Selection, batches: Iterable[Batch]) -> Pat
 
 
 def read(folder: Path) -> tuple[Selection, CachedPixels]:
-    """What is known about the samples in a folder, and their pixels.
+    """Read the metadata of a cached selection and open its pixels.
 
     Raises:
-        CacheError: It is no cached selection, or is damaged.
+        CacheError: The folder is not a cached selection, or is damaged.
     """
     try:
         about = json.loads((folder / "about.json").read_text("utf-8"))
@@ -173,17 +171,17 @@ def read(folder: Path) -> tuple[Selection, CachedPixels]:
 
 def _unreadable(folder: Path, error: Exception) -> CacheError:
     return CacheError(
-        f"{folder} is no cached selection, or is damaged: {error}. Delete it; Samples.cache "
-        "writes it again."
+        f"{folder} is not a cached selection, or is damaged: {error}. Delete it; Samples.cache "
+        "writes a new one."
     )
 
 
 class CachedPixels:
-    """Pixels in memory-mapped files; see `fetch.Pixels`.
+    """Pixels in memory-mapped files; see `pixels.query.Pixels`.
 
     Args:
-        folder: Has `images.npy` and `masks.npy`.
-        mask_from_file: Which samples have a mask in there.
+        folder: Folder with `images.npy` and `masks.npy`.
+        mask_from_file: bool, one per sample; True if `masks.npy` has its mask.
     """
 
     samples_at_once = 1
@@ -200,7 +198,7 @@ class CachedPixels:
         self._masks = np.load(self._folder / "masks.npy", mmap_mode="r")
 
     def check(self, shape: tuple[int, int, int]) -> None:
-        """Compare the files with what the metadata says.
+        """Compare the shapes of the files with the metadata.
 
         Raises:
             ValueError: They differ.
@@ -210,11 +208,11 @@ class CachedPixels:
             raise ValueError(f"its arrays are {self._images.shape} and {self._masks.shape}")
 
     def images(self, positions: IntArray) -> UInt8Array:
-        """A new array, N x height x width x channels."""
+        """Return a new array, N x height x width x channels."""
         return _copied(self._images, positions)
 
     def masks(self, positions: IntArray) -> UInt8Array:
-        """A new array, N x height x width; zeros where there is no mask."""
+        """Return a new array, N x height x width; zeros for samples without a mask."""
         masks = np.zeros((len(positions), *self._masks.shape[1:]), np.uint8)
         from_file = np.flatnonzero(self._mask_from_file[positions])
         for place, number in zip(from_file, self._mask_number[positions[from_file]], strict=True):
@@ -222,7 +220,7 @@ class CachedPixels:
         return masks
 
     def close(self) -> None:
-        """Nothing to do: files are let go of with the last array that shows them."""
+        """Do nothing: each memory map is closed with the last array that refers to it."""
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_images": None, "_masks": None}
@@ -262,7 +260,7 @@ def _write(folder: Path, selection: Selection, batches: Iterable[Batch]) -> None
 
 @contextmanager
 def _array_file(path: Path, shape: tuple[int, ...]) -> Iterator[BinaryIO]:
-    """A `.npy` file whose values are written to it one after the other."""
+    """Open a `.npy` file and write its header; the caller appends the values."""
     header = {"descr": "|u1", "fortran_order": False, "shape": shape}
     with _synced(path) as file:
         np.lib.format.write_array_header_1_0(file, header)
@@ -301,7 +299,7 @@ def _refuse_full_disk(directory: Path, selection: Selection) -> None:
     if needed > free:
         raise OSError(
             errno.ENOSPC,
-            f"The cache takes {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free. Name another "
+            f"The cache needs {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free. Name another "
             "directory, or remove some of cached_selections()",
             str(directory),
         )

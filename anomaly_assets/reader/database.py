@@ -1,7 +1,7 @@
-"""From the name of a database to a read-only connection, in this process and in its workers.
+"""Read-only connections to one snapshot of a database, in this process and in its workers.
 
-A published file is replaced while people read it. So the file is held open, and every process that
-reads for the same `Samples` reads that very file, whatever its name stands for by then.
+A published file is replaced while it is being read. So a descriptor pins the file, and every process that
+reads for the same `Samples` reads this file, also after another one has its name.
 """
 
 from __future__ import annotations
@@ -22,26 +22,26 @@ __all__ = ["Database", "DatabaseError", "explained"]
 
 _NEWEST_SNAPSHOT = "SELECT snapshot_id FROM snapshots ORDER BY published_at DESC LIMIT 1"
 
-# Of one text, because DuckDB combines hashes of several values by exclusive or, in which order is lost.
+# Hash one concatenated text: DuckDB combines hashes of several values by XOR, which loses their order.
 _LAYOUT = "SELECT count(*), bit_xor(hash(image_id || ' ' || rowid)) FROM image_tensors"
 
 _MEMORY_BYTES = 512 * 1024 * 1024
-"""Of what was read, DuckDB keeps so much for the next time; by default it would keep up to 80 % of the
-machine's memory, in each worker."""
+"""DuckDB's memory limit in each process, including its buffer cache; the default is 80 % of the
+machine's memory."""
 
 _inherited: list[Opened] = []
-"""Connections of the parent of a forked process: using them, or ending them, would hang."""
+"""Connections inherited from the parent by a fork: using or closing them would hang."""
 
 
 class Database:
-    """One snapshot of a published database, open in every process that reads from it.
+    """Snapshot of a published database, opened by each process that reads from it.
 
-    It can be pickled, and used by several threads. A process that got it by a fork or a pickle opens the
-    same snapshot for itself when it first reads, even after another one was published under the same name.
+    It can be pickled, and used by several threads. After a fork or unpickling, a process opens the same
+    snapshot at its first read, even if another one was published under the same name.
 
     Attributes:
-        location: What was opened, as it was named.
-        snapshot_id: Id of the snapshot; None where nothing was ever published.
+        location: Path of the opened file, as it was passed.
+        snapshot_id: Id of the snapshot; None if nothing was ever published.
     """
 
     def __init__(self, location: str, snapshot: str | None = None) -> None:
@@ -52,12 +52,12 @@ class Database:
             found, opened = open_snapshot(location, snapshot)
             self._open_with(opened, str(found.path), found.snapshot_id)
         if self._held is None or not self._held.has_address():
-            self._note_layout()  # a fork has nothing else to compare
+            self._note_layout()  # after a fork there is nothing else to identify the snapshot
 
     def _open_with(self, opened: Opened, location: str, snapshot_id: str | None = None) -> None:
         self.location = location
         self._memory_bytes = _MEMORY_BYTES
-        # One attribute, because another thread may close it meanwhile.
+        # One tuple, so that a thread that closes the database changes both values at once.
         self._state: tuple[int | None, Opened | None] = os.getpid(), opened
         self._held = opened.file
         self._layout: tuple[Any, ...] | None = None
@@ -70,10 +70,10 @@ class Database:
             raise
 
     def opened(self) -> Opened:
-        """Return what is open in this process; one that has not yet read opens it.
+        """Return the open database of this process; open it if the process has not read yet.
 
         Raises:
-            DatabaseError: The samples were closed, or their snapshot is there no more.
+            DatabaseError: The samples were closed, or their snapshot no longer exists.
         """
         process, opened = self._state
         if process != os.getpid():
@@ -83,11 +83,11 @@ class Database:
             _limit_memory(opened.connection, self._memory_bytes)
             self._state, self._held = (os.getpid(), opened), opened.file
         if opened is None:
-            raise DatabaseError(f"{self.location} was closed: open the samples again.")
+            raise DatabaseError(f"{self.location} was closed. Open the samples again.")
         return opened
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
-        """Return a connection of this process, for one thread; close it after use.
+        """Return a connection for one thread of this process; close it after use.
 
         Raises:
             DatabaseError: See `opened`.
@@ -96,7 +96,7 @@ class Database:
 
     @contextmanager
     def unchanged(self) -> Iterator[Opened]:
-        """Give what is open in this process, and refuse what the block has read if it was changed by then.
+        """Yield the open database of this process; raise if its file was written to, also during the block.
 
         Raises:
             DatabaseError: The file was written to, or see `opened`.
@@ -110,26 +110,26 @@ class Database:
             self._refuse_written(file)
 
     def _refuse_written(self, file: OpenFile | None) -> None:
-        """Raise if a file was written to. DuckDB goes by what it read of the file when it opened it."""
+        """Raise if a file was written to: DuckDB caches metadata, so it would return wrong rows."""
         if file is not None and not file.is_as_opened():
             raise DatabaseError(
-                f"{self.location} was written to since these samples were opened: open them "
-                "again. A published file that is in use is replaced by `mv`, not by `cp`."
+                f"{self.location} was written to since these samples were opened. Open them "
+                "again. Replace a published file in use with `mv`, not with `cp`."
             )
 
     def allow_memory(self, further_bytes: int) -> None:
-        """Let DuckDB take more memory, in each process: for who reads wide rows."""
+        """Raise DuckDB's memory limit in each process, to read wide rows."""
         self._memory_bytes += further_bytes
         process, opened = self._state
         if process == os.getpid() and opened is not None:
             _limit_memory(opened.connection, self._memory_bytes)
 
     def close(self) -> None:
-        """Close it in this process, as soon as the last thread that reads from it is done."""
+        """Close the database in this process, once the last thread that reads from it has finished."""
         process, opened = self._state
         if process == os.getpid() and opened is not None:
-            # connection.close() would end the queries of other threads with an error of DuckDB's. It closes
-            # by itself when nothing refers to it any more.
+            # Not connection.close(): queries of other threads would fail with an error of DuckDB. The
+            # connection closes when the last reference to it is gone.
             self._state = process, None
             if opened.file is not None:
                 opened.file.close()
@@ -143,7 +143,7 @@ class Database:
         raise self._replaced()
 
     def _found_again(self) -> Iterator[Opened]:
-        """Open what may hold the snapshot: the file that was opened, what has its name now, older ones."""
+        """Yield databases that may contain the snapshot: the pinned file, its successor, older ones."""
         if self._held is not None:
             with suppress(DatabaseError, OSError):
                 yield open_file(self._published, self._held)
@@ -154,11 +154,11 @@ class Database:
                 yield open_snapshot(self._published, self.snapshot_id)[1]
 
     def _is_same(self, opened: Opened) -> bool:
-        """Return whether rows that were found before are the same in what is open now."""
+        """Return True if the row ids found before are valid in this database."""
         held, file = self._held, opened.file
         if held and file and file.has_address() and held.state == file.state:
             return True
-        # A file with the same content can have it in other rows, for instance after it was compacted.
+        # A file with the same content can have other row ids, for instance after compaction.
         return (
             newest_id(opened.connection) == self.snapshot_id
             and _layout(opened.connection) == self._layout
@@ -167,7 +167,7 @@ class Database:
     def _replaced(self) -> DatabaseError:
         return DatabaseError(
             f"{self.location} was replaced since these samples were opened (snapshot "
-            f"{self.snapshot_id}), and this process cannot get at the old file. Open the samples "
+            f"{self.snapshot_id}), and this process cannot open the old file. Open the samples "
             "again, keep older snapshots (ANOMALY_KEEP_SNAPSHOTS), or read from `Samples.cache`."
         )
 
@@ -183,16 +183,16 @@ class Database:
 
 
 def newest_id(connection: duckdb.DuckDBPyConnection) -> str | None:
-    """Return the id of the snapshot that an open database holds; None where nothing was ever published."""
+    """Return the id of the newest snapshot in an open database; None if nothing was ever published."""
     found = connection.execute(_NEWEST_SNAPSHOT).fetchone()
     return str(found[0]) if found else None
 
 
 def _layout(connection: duckdb.DuckDBPyConnection) -> tuple[Any, ...] | None:
-    """Return a digest of which image is in which row."""
+    """Return a digest of the row ids of all images."""
     return connection.execute(_LAYOUT).fetchone()
 
 
 def _limit_memory(connection: duckdb.DuckDBPyConnection, memory_bytes: int) -> None:
-    # Not for every cursor: DuckDB empties what it holds for reuse, which made reading 3 times slower.
+    # Not for every cursor: this statement empties DuckDB's buffer cache, and reading was 3 times slower.
     connection.execute(f"SET memory_limit = '{memory_bytes} bytes'")

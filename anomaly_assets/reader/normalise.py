@@ -1,4 +1,4 @@
-"""Images as float32, with the statistics that are stored for their category."""
+"""Normalization of images to float32, with the stored statistics of their category."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from anomaly_assets.datasets.names import shown
 from anomaly_assets.reader.batch import IntArray, UInt8Array
 
 Statistics = Mapping[tuple[str, str], tuple[Sequence[float], Sequence[float]]]
-"""Source dataset and category to means and standard deviations per channel, in 0..1."""
+"""Map of (source dataset, category) to means and standard deviations per channel, in 0..1."""
 
 FloatArray = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Normalisation:
-    """(pixel / 255 - mean) / standard deviation, per channel, as one product and one sum.
+    """Normalization (pixel / 255 - mean) / standard deviation, per channel, as one product and one sum.
 
     Attributes:
-        of_sample: int64; which category each sample of a selection is of, -1 for those not asked for.
+        of_sample: int64; index of the category of each sample of a selection, -1 for samples left out.
         factors: float32, categories x channels.
         summands: float32, categories x channels.
     """
@@ -34,10 +34,10 @@ class Normalisation:
 
     @classmethod
     def of(cls, table: pa.Table, positions: IntArray, statistics: Statistics) -> Normalisation:
-        """The normalisation of the samples at these positions of a table.
+        """Return the normalization of the samples at these positions of a table.
 
         Raises:
-            LookupError: Nothing is stored for one of their categories.
+            LookupError: No statistics are stored for one of their categories.
         """
         named = [table[name].to_numpy() for name in ("source_dataset", "category")]
         keys = list(zip(*named, strict=True))
@@ -49,14 +49,14 @@ class Normalisation:
         ]
         if missing:
             raise LookupError(
-                f"No pixel statistics are stored for {', '.join(map(shown, missing))}: they are made of "
-                "good training images, and there are none. Leave these categories out, or normalise them "
-                "yourself."
+                f"No pixel statistics are stored for {', '.join(map(shown, missing))}: they are computed "
+                "from good training images, and there are none. Leave these categories out, or normalise "
+                "them yourself."
             )
         numbers = {key: number for number, key in enumerate(categories)}
         means = np.array([statistics[key][0] for key in categories])
         deviations = np.array([statistics[key][1] for key in categories])
-        # A channel that never varies is centred only.
+        # A constant channel has standard deviation 0: only subtract its mean.
         deviations[deviations == 0] = 1
         return cls(
             of_sample=np.array([numbers.get(key, -1) for key in keys], np.int64),
@@ -69,7 +69,7 @@ class Normalisation:
 
         Args:
             images: uint8, N x height x width x channels.
-            positions: Where they are in the selection.
+            positions: Their positions in the selection.
         """
         categories = self.of_sample[positions]
         normalised = images.astype(np.float32)

@@ -1,4 +1,4 @@
-"""From the name of a database, or of a cache, and some filters to samples."""
+"""Functions that open the samples of a database or of a cache."""
 
 from __future__ import annotations
 
@@ -28,29 +28,29 @@ def open_samples(
     where: str | None = None,
     snapshot: str | None = None,
 ) -> Samples:
-    """Open the samples of a published database; all filters hold together.
+    """Open the samples of a published database; a sample must match all filters.
 
     Args:
-        database: The DuckDB file, `ducklake:postgres:…` or `md:NAME`; by default what ANOMALY_DATABASE
-            names, else the lake or MotherDuck that ANOMALY_WAREHOUSE names, else `data/anomaly.duckdb`.
+        database: A DuckDB file, `ducklake:postgres:…` or `md:NAME`. By default ANOMALY_DATABASE, else the
+            lake or MotherDuck database in ANOMALY_WAREHOUSE, else `data/anomaly.duckdb`.
         source_dataset: Only this one, such as `mvtec_ad`, or each of several.
         category: Only this category, or each of several.
         split: Only `train` or `test`.
         label: Only `good` or `anomalous`.
         where: A SQL condition over the columns of the view `samples`, such as
-            `"defect_type = 'scratch' AND mask_area_fraction > 0.01"`. It becomes part of a statement as
-            it is: never take it from somebody you would not let run SQL. The other filters are bound
-            as values, whatever characters are in them.
+            `"defect_type = 'scratch' AND mask_area_fraction > 0.01"`. It is inserted into
+            the SQL as is: never pass untrusted input. The other filters are bound as values, so any
+            characters are safe in them.
         snapshot: Id of the snapshot to open instead of the newest.
 
     Raises:
         FileNotFoundError: There is no such database.
-        LookupError: A value or the snapshot does not exist, or no sample has all that was asked for; the
-            message lists what there is.
-        TypeError: An argument is no text, or a filter is neither a text nor a list of texts.
-        ValueError: `where` is no such condition, the list of a filter is empty, or the samples have
+        LookupError: A value or the snapshot does not exist, or no sample matches all filters; the message
+            lists the existing values.
+        TypeError: An argument is not a text, or a filter is neither a text nor a list of texts.
+        ValueError: `where` is not such a condition, the list of a filter is empty, or the samples have
             different shapes.
-        DatabaseError: It is no published database, or cannot be read.
+        DatabaseError: It is not a published database, or cannot be read.
     """
     asked = dict(zip(FILTERED, (source_dataset, category, split, label), strict=True))
     wanted = {name: _values(name, asked[name]) for name in FILTERED if asked[name] is not None}
@@ -76,10 +76,10 @@ def open_samples(
 
 
 def open_cache(folder: str | os.PathLike[str]) -> Samples:
-    """Open what `Samples.cache` wrote, without the database: a folder of `cached_selections`.
+    """Open a folder that `Samples.cache` wrote, without the database; `cached_selections` lists them.
 
     Raises:
-        CacheError: It is no cached selection, or is damaged.
+        CacheError: The folder is not a cached selection, or is damaged.
     """
     return Samples(*cache.read(Path(folder)))
 
@@ -92,7 +92,7 @@ def _values(name: str, given: Any) -> list[str]:
     if not all(isinstance(value, str) for value in values):
         raise TypeError(f"{name}={given!r}: give a text, or a list of texts.")
     if not values:
-        raise ValueError(f"{name}=[] asks for nothing: leave {name} out to have all.")
+        raise ValueError(f"{name}=[] matches nothing: leave {name} out to get all.")
     return values
 
 

@@ -1,4 +1,4 @@
-"""A selection of samples: what a trainer works with."""
+"""Selection of samples, for training code."""
 
 from __future__ import annotations
 
@@ -26,12 +26,11 @@ if TYPE_CHECKING:
 
 
 class Samples:
-    """A selection of samples, in the order of their `image_id`, which is the same in every snapshot.
+    """Selection of samples, ordered by `image_id`; the order is the same in every snapshot.
 
-    In memory are the metadata (about 500 bytes per sample) and what is being read; where DuckDB has to read
-    the pixels, also up to 512 MB that it keeps, in each process that reads. Everything reads from the
-    one snapshot that was opened, in this process and in its workers, also after another one was published.
-    It can be pickled.
+    In memory are the metadata (about 500 bytes per sample) and the arrays being read. If DuckDB has to read
+    the pixels, it caches up to 512 MB in each process that reads. All reads use the opened snapshot, here
+    and in workers, also after another one was published. It can be pickled.
     """
 
     def __init__(
@@ -58,24 +57,24 @@ class Samples:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Height, width and channels of every sample."""
+        """Return height, width and channels of every sample."""
         return self._selection.shape
 
     @property
     def snapshot_id(self) -> str | None:
-        """The snapshot that these samples are of: note it with what was trained on them."""
+        """Return the id of the snapshot; store it with models trained on these samples."""
         return self._selection.snapshot_id
 
     @cached_property
     def table(self) -> pa.Table:
-        """All columns of the view `samples` but the two tensors; one row per sample, in their order."""
+        """Return the columns of the view `samples` without tensors; one row per sample, in their order."""
         table = self._selection.table
         if np.array_equal(self._positions, np.arange(table.num_rows)):
             return table
         return table.take(self._positions)
 
     def df(self) -> pd.DataFrame:
-        """`table` as a pandas data frame.
+        """Return `table` as a pandas data frame.
 
         Raises:
             ImportError: pandas is not installed.
@@ -88,13 +87,13 @@ class Samples:
 
     @property
     def images(self) -> FetchedArray:
-        """All images: N x height x width x channels, uint8, or float32 after `normalised()`."""
+        """Return all images: N x height x width x channels, uint8, or float32 after `normalised()`."""
         dtype = np.uint8 if self._normalisation is None else np.float32
         return FetchedArray((len(self), *self.shape), dtype, self._images)
 
     @property
     def masks(self) -> FetchedArray:
-        """All masks: N x height x width, uint8 0/1. `Batch` says which of them count."""
+        """Return all masks: N x height x width, uint8 0/1. Use only those with `has_mask`; see `Batch`."""
         shape = (len(self), *self.shape[:2])
         return FetchedArray(
             shape, np.uint8, lambda chosen: self._pixels.masks(self._positions[chosen])
@@ -107,7 +106,7 @@ class Samples:
     def __getitem__(self, key: slice | Sequence[int] | npt.NDArray[Any]) -> Samples: ...
 
     def __getitem__(self, key: Any) -> Sample | Samples:
-        """One sample by position or by `image_id`; several by slice, positions or booleans."""
+        """Return one sample by position or `image_id`; several by slice, positions or booleans."""
         if isinstance(key, str):
             key = self._position_of(key)
         chosen = chosen_positions(key, len(self))
@@ -122,10 +121,10 @@ class Samples:
             start += len(batch)
 
     def select(self, positions: Sequence[int] | npt.NDArray[Any]) -> Samples:
-        """Some of these samples, in the order of `positions`; nothing is read.
+        """Return some of these samples, in the order of `positions`, without reading pixels.
 
         Args:
-            positions: Integers, of which one may come more than once, or one boolean per sample.
+            positions: Integers, duplicates allowed, or one boolean per sample.
 
         Raises:
             IndexError: One of them is out of range.
@@ -134,42 +133,42 @@ class Samples:
         return Samples(self._selection, self._pixels, self._positions[chosen], self._normalisation)
 
     def take(self, image_ids: Sequence[str]) -> Batch:
-        """The samples with these ids, in the order asked for; an id may come more than once.
+        """Return the samples with these ids, in the given order; duplicates are allowed.
 
         Raises:
             KeyError: One of them is not in the selection.
-            TypeError: It is one text, and not several.
+            TypeError: The argument is one text instead of a list.
             ValueError: No id was given.
         """
         if isinstance(image_ids, str):
             raise TypeError(
-                f"take() has a list of image ids: [{image_ids!r}], or samples[{image_ids!r}]."
+                f"take() needs a list of image ids: [{image_ids!r}], or samples[{image_ids!r}]."
             )
         if not image_ids:
             raise ValueError("Give at least one image_id.")
         return self.batch([self._position_of(image_id) for image_id in image_ids])
 
     def batch(self, positions: Sequence[int] | npt.NDArray[Any]) -> Batch:
-        """The samples at these positions, in the order asked for; see `select` for arguments and errors."""
+        """Return the samples at these positions, in this order; see `select` for arguments and errors."""
         chosen = self._positions[np.atleast_1d(chosen_positions(positions, len(self)))]
         return self._described(chosen, self._pixels.images(chosen), self._pixels.masks(chosen))
 
     def batches(
         self, size: int, *, shuffle: int | None = None, drop_last: bool = False
     ) -> Iterator[Batch]:
-        """All samples, `size` at a time.
+        """Yield all samples, `size` at a time.
 
-        Where DuckDB has to read, two fetches of about 16 MB and the masks of eight are read ahead.
-        The arrays of a batch may share memory with those of its neighbours.
+        If DuckDB has to read, two fetches of about 16 MB and the masks of eight are read ahead. The arrays
+        of a batch may share memory with those of the batches before and after it.
 
         Args:
             size: Number of samples in a batch.
-            shuffle: Seed of a random order. One seed gives one order wherever and whenever the same
-                samples are read; take another for each epoch. None keeps the order.
-            drop_last: Leave out a last batch that is smaller.
+            shuffle: Seed of a random order. The same seed and samples give the same order on every machine;
+                use another seed for each epoch. None keeps the order.
+            drop_last: Leave out the last batch if it is smaller.
 
         Raises:
-            TypeError: The size or the seed is no whole number.
+            TypeError: The size or the seed is not a whole number.
             ValueError: The size is below 1, or the seed below 0.
         """
         size = whole_number("size", size, 1, "the number of samples in a batch, such as 64")
@@ -179,14 +178,14 @@ class Samples:
         return self._in_order(order, size)
 
     def normalised(self) -> Samples:
-        """The same samples with float32 images: (pixel / 255 - mean) / standard deviation.
+        """Return the same samples with float32 images: (pixel / 255 - mean) / standard deviation.
 
         Mean and standard deviation are those of each channel of the good training images of the sample's
-        category, as stored in `pixel_statistics`. A channel that never varies is centred only. Masks stay
-        as they are.
+        category, as stored in `pixel_statistics`. For a constant channel, only the mean is subtracted.
+        Masks are unchanged.
 
         Raises:
-            LookupError: Nothing is stored for one of the categories.
+            LookupError: No statistics are stored for one of the categories.
         """
         normalisation = Normalisation.of(
             self._selection.table, self._positions, self._selection.statistics
@@ -194,10 +193,10 @@ class Samples:
         return Samples(self._selection, self._pixels, self._positions, normalisation)
 
     def to_torch(self, transform: Callable[[dict[str, Any]], Any] | None = None) -> SamplesDataset:
-        """A map-style `torch.utils.data.Dataset`; see `SamplesDataset` for what its items are.
+        """Return a map-style `torch.utils.data.Dataset`; `SamplesDataset` describes its items.
 
         Args:
-            transform: Called with each item; what it returns is given instead.
+            transform: Called with each item; its result replaces the item.
 
         Raises:
             ImportError: PyTorch is not installed.
@@ -211,24 +210,24 @@ class Samples:
         return SamplesDataset(self, transform)
 
     def cache(self, directory: str | Path) -> Samples:
-        """Write these samples into a folder once, and read them from there at the speed of memory.
+        """Write these samples to a cache once, and return samples that are read from it at memory speed.
 
-        The folder gets a folder for each snapshot and selection; what is already there is used as it is.
-        `cached_selections` lists what is there, of older snapshots too, and removes it. Images are kept
-        as uint8; masks, where there are any. Several processes may call this at once.
+        The directory has one folder for each snapshot and selection; an existing folder is used unchanged.
+        `cached_selections` lists the folders, also of older snapshots, and can remove them. Images are
+        stored as uint8; masks only if the sample has one. Several processes may call this at once.
 
         Args:
-            directory: Any folder, which is made if it is missing.
+            directory: Any folder; it is created if it is missing.
 
         Returns:
-            The same samples in the same order, read from memory-mapped files. They need the
-            database no more.
+            The same samples in the same order, read from memory-mapped files. They no longer need the
+            database.
 
         Raises:
-            OSError: The folder cannot be written; nothing half-written counts as a cache.
+            OSError: The folder cannot be written; a partly written one is never used as a cache.
             ValueError: There are no samples, or the database was never published.
             DatabaseError: The database cannot be read.
-            CacheError: What is in the folder already is damaged.
+            CacheError: The existing folder is damaged.
         """
         raw = Samples(self._selection, self._pixels, self._positions)
         selection = self._selection.narrowed(self.table, self._positions)
@@ -237,7 +236,7 @@ class Samples:
         return cached if self._normalisation is None else cached.normalised()
 
     def close(self) -> None:
-        """Close the database, for all samples selected from these too."""
+        """Close the database, also for all samples selected from these."""
         self._pixels.close()
 
     def __enter__(self) -> Samples:

@@ -1,4 +1,4 @@
-"""Which samples are meant, and what is known about them besides their pixels."""
+"""Selection of samples by filters, and their metadata."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from anomaly_assets.reader.database import Database, explained
 from anomaly_assets.reader.normalise import Statistics
 
 FILTERED = ("source_dataset", "category", "split", "label")
-"""Columns that have an argument of their own."""
+"""Columns with their own argument of `open_samples`."""
 
 Wanted = Mapping[str, Sequence[str]]
-"""Filtered column to the values that are wanted."""
+"""Map of a filtered column to its wanted values."""
 
 
 @dataclass(frozen=True)
 class Selection:
-    """What is known about some samples besides their pixels.
+    """Metadata of the selected samples.
 
-    All of it is in memory, about 500 bytes per sample.
+    They are in memory, about 500 bytes per sample.
 
     Attributes:
         table: The columns of the view `samples` without the two tensors; one row per sample, ordered
@@ -35,7 +35,7 @@ class Selection:
         label_indices: int64, one per sample.
         mask_from_file: bool, one per sample.
         shape: Height, width and channels of every sample.
-        snapshot_id: The snapshot that they are read from.
+        snapshot_id: The snapshot that the samples are read from.
         statistics: Channel statistics of each category.
         asked_for: The filters, as a sentence.
     """
@@ -52,10 +52,10 @@ class Selection:
     def of(
         cls, table: pa.Table, snapshot_id: str | None, statistics: Statistics, asked_for: str
     ) -> Selection:
-        """What is known of the samples in a table.
+        """Build the metadata of the samples in a table.
 
         Raises:
-            ValueError: They have different shapes.
+            ValueError: The samples have different shapes.
         """
         sizes = table.select(["height", "width", "channels"]).group_by(
             ["height", "width", "channels"]
@@ -77,7 +77,7 @@ class Selection:
         )
 
     def narrowed(self, table: pa.Table, positions: IntArray) -> Selection:
-        """The same for the samples at some positions, whose rows are `table`."""
+        """Return the metadata of the samples at some positions, whose rows are `table`."""
         return replace(
             self,
             table=table,
@@ -87,14 +87,14 @@ class Selection:
 
 
 def select(database: Database, wanted: Wanted, where: str | None) -> tuple[Selection, IntArray]:
-    """Find the samples that are wanted.
+    """Find the wanted samples.
 
     Returns:
-        What is known about them, and the row of `image_tensors` that each lies in.
+        Their metadata, and the row id of each in `image_tensors`.
 
     Raises:
-        LookupError: There are none; the message says what there is.
-        ValueError: `where` is no condition over the columns of `samples`.
+        LookupError: No sample matches; the message lists the existing values.
+        ValueError: `where` is not a condition over the columns of `samples`.
     """
     with database.unchanged() as opened, opened.cursor() as cursor:
         with explained(database.location):
@@ -105,8 +105,8 @@ def select(database: Database, wanted: Wanted, where: str | None) -> tuple[Selec
         asked_for = _asked_for(wanted, where)
         if not found.num_rows:
             raise LookupError(
-                f"{database.location} has no sample with {asked_for}, though it has some with each by "
-                f"itself. {_categories(existing)}"
+                f"{database.location} has no sample with {asked_for}, but each condition alone has "
+                f"some. {_categories(existing)}"
                 if len(wanted) + bool(where) > 1
                 else f"{database.location} has no sample with {asked_for}. {_categories(existing)}"
             )
@@ -122,7 +122,7 @@ def _rows(
     statement = _SELECTED.replace("<where>", "true" if where is None else f"(\n{where}\n)")
     try:
         if where is not None:
-            # Alone as well as in parentheses: `true) OR (true` would lift the other filters.
+            # Parse it without parentheses too: `true) OR (true` would disable the other filters.
             duckdb.extract_statements(f"SELECT {where}")
         if len(duckdb.extract_statements(statement)) != 1:
             raise ValueError(f"where={where!r} is more than one SQL statement.")
@@ -133,17 +133,17 @@ def _rows(
         with explained(database.location):
             if where is None or any(part in str(error) for part in _NOT_OF_CONDITIONS):
                 raise
-            # What fails without the condition too is not the fault of the condition.
+            # Run without the condition: if this fails too, the condition is not the cause.
             cursor.execute(_SELECTED.replace("<where>", "true"), values).fetchall()
             columns = [row[0] for row in cursor.execute("DESCRIBE samples").fetchall()]
         raise ValueError(
-            f"where={where!r} is no SQL condition over the columns of samples: "
+            f"where={where!r} is not a SQL condition over the columns of samples: "
             f"{_said(error)} Columns: {', '.join(columns)}."
         ) from error
 
 
 def _said(error: duckdb.Error) -> str:
-    """Return what DuckDB says before it repeats the statement, such as what may have been meant."""
+    """Return the first paragraph of DuckDB's message, without the repeated statement."""
     return " ".join(str(error).partition("\n\n")[0].split())
 
 
@@ -154,7 +154,7 @@ def _existing(cursor: duckdb.DuckDBPyConnection) -> list[dict[str, str]]:
 
 def _refuse_unknown(wanted: Wanted, existing: list[dict[str, str]], location: str) -> None:
     if not existing:
-        raise LookupError(f"{location} holds no samples yet: materialize the graph with a root.")
+        raise LookupError(f"{location} has no samples yet. Materialize the graph with a root.")
     for column, values in wanted.items():
         known = sorted({row[column] for row in existing})
         for value in values:
@@ -165,7 +165,7 @@ def _refuse_unknown(wanted: Wanted, existing: list[dict[str, str]], location: st
             listed = (
                 _categories(existing)
                 if column == "category"
-                else f"There is {', '.join(map(shown, known))}."
+                else f"Existing values: {', '.join(map(shown, known))}."
             )
             raise LookupError(f"{column}={value!r} does not exist.{meant} {listed}")
 
@@ -184,7 +184,7 @@ def _categories(existing: list[dict[str, str]]) -> str:
 def _statistics(cursor: duckdb.DuckDBPyConnection) -> Statistics:
     try:
         rows = cursor.execute(_STATISTICS).fetchall()
-    except duckdb.CatalogException:  # published before summaries were ever made
+    except duckdb.CatalogException:  # published before the first summaries were computed
         return {}
     return {(row[0], row[1]): (row[2], row[3]) for row in rows}
 
@@ -198,11 +198,11 @@ def _asked_for(wanted: Wanted, where: str | None) -> str:
 
 
 _NOT_OF_CONDITIONS = ("checksum", "Out of Memory")
-"""What errors say that are about the file or the machine, whatever the condition is."""
+"""Parts of error messages about the file or the machine, which no condition causes."""
 
 _EXISTING = "SELECT DISTINCT source_dataset, category, split, label FROM samples"
 
-# The condition of the caller is the one thing put into a statement as text.
+# Only the caller's condition is inserted into a statement as text.
 _SELECTED = """
 SELECT samples.* EXCLUDE (image_tensor, mask_tensor), stored.row
 FROM samples

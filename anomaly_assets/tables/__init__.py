@@ -1,1 +1,1 @@
-"""What is in a database: tables, views, checks, and the SQL that makes them."""
+"""Tables, views and checks of a database, and the SQL that creates them."""

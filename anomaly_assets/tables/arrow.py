@@ -27,7 +27,7 @@ def arrow_schema(table: Table, *, without: Collection[str] = ()) -> pa.Schema:
         without: Columns to leave out.
 
     Raises:
-        KeyError: A column has a type that no Arrow type is given for here.
+        KeyError: A column has a type without an Arrow type here.
     """
     return pa.schema(
         [

@@ -1,6 +1,7 @@
-"""Data quality, one property per check: a query whose rows are the offenders.
+"""Data quality checks: each is a query that returns the affected images, files or categories.
 
-The queries lie in `sql/checks/`; each returns `offender` and `detail`, and no row when all is well.
+The queries are in `sql/checks/`. Each returns the columns `offender` and `detail`, and no row if the check
+passes.
 """
 
 from __future__ import annotations
@@ -17,22 +18,22 @@ from anomaly_assets.tables.ddl import statement, upstream_needed
 from anomaly_assets.tensor_spec import TensorSpec
 
 MOST_SHOWN = 20
-"""Offenders that a finding names; all of them are counted."""
+"""Limit for affected images or files that a finding names; all of them are counted."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """A property that the data should have.
+    """Property that the data should have.
 
     Attributes:
         name: Name of the check and of its query.
-        description: What holds when the check passes, in one sentence.
-        fault: What is wrong with one offender, to be read after "1".
-        faults: What is wrong with several, to be read after their number.
-        advice: What to do then; the rest of that sentence.
-        blocking: Whether nothing may be published while it fails.
-        of_images: Whether its offenders are ids of images, which can be shown.
-        of_decoded: Whether it is about what decoding found; else it is about what was loaded.
+        description: The property, in one sentence.
+        fault: The fault of one image or file, to be read after "1".
+        faults: The fault of several, to be read after their number.
+        advice: How to fix it, in sentences; `{them}` becomes "it" for one image or file.
+        blocking: True if nothing may be published while it fails.
+        of_images: True if its query returns ids of images, which can be drawn.
+        of_decoded: True if it checks decoded tensors, False if it checks the catalogue.
     """
 
     name: str
@@ -45,23 +46,23 @@ class Check:
     of_decoded: bool = False
 
     def verdict(self, finding: Finding) -> str:
-        """Return what is wrong and what to do, or that there is no data yet, in one sentence."""
+        """Return the fault and how to fix it, or that there is no data yet."""
         if finding.empty:
             missing = "image is decoded" if self.of_decoded else "file is loaded"
             return f"Nothing to check yet: no {missing}."
-        what = self.fault if finding.count == 1 else self.faults
+        what, them = (self.fault, "it") if finding.count == 1 else (self.faults, "them")
         some = f" ({len(finding.shown)} of them are shown)" if finding.truncated else ""
-        return f"{finding.count:,} {what}{some}: {self.advice}."
+        return f"{finding.count:,} {what}{some}. {self.advice.format(them=them)}"
 
 
 @dataclass(frozen=True)
 class Finding:
-    """The result of one check.
+    """Result of one check.
 
     Attributes:
-        count: Number of offenders.
-        shown: Up to `MOST_SHOWN` of them, as (offender, detail).
-        empty: Whether there is no offender because there is no data.
+        count: Number of affected images, files or categories.
+        shown: Up to `MOST_SHOWN` of them, each with a detail.
+        empty: True if the check passes only because there is no data.
     """
 
     count: int
@@ -70,12 +71,12 @@ class Finding:
 
     @property
     def passed(self) -> bool:
-        """Whether nobody offends."""
+        """Return True if the check passes."""
         return self.count == 0
 
     @property
     def truncated(self) -> bool:
-        """Whether there are more offenders than are named."""
+        """Return True if `shown` does not name all that are affected."""
         return len(self.shown) < self.count
 
 
@@ -85,7 +86,7 @@ IMAGES_CHECKS = (
         "No two images have the same image_id.",
         "image_id belongs to several images",
         "image_ids belong to several images each",
-        "report this as a bug, because the paths below a root are unique",
+        "Report this as a bug: the paths below a root are unique.",
         blocking=True,
     ),
     Check(
@@ -93,32 +94,33 @@ IMAGES_CHECKS = (
         "Every anomalous image has a ground-truth mask.",
         "anomalous image has no mask",
         "anomalous images have no mask",
-        "add the missing masks, or leave these images out of pixel-level evaluation",
+        "Add the missing mask files, or exclude {them} from pixel-level evaluation.",
         of_images=True,
     ),
     Check(
         "counts_equal_the_official_ones",
-        "Every category is an official one and complete, where the authors published counts.",
-        "category is not an official one, or not complete",
-        "categories are not official ones, or not complete",
-        "compare your copy with the published one, unless it is an excerpt by intent",
+        "Every category is complete compared with the official dataset, if its authors published counts.",
+        "category is unknown or incomplete compared with the official dataset",
+        "categories are unknown or incomplete compared with the official dataset",
+        "Check your copy, or ignore this if you use a subset on purpose.",
     ),
 )
 TENSOR_CHECKS = (
     Check(
         "images_have_a_tensor_or_a_rejection",
         "Every catalogued image was either decoded or rejected with a reason.",
-        "image was neither decoded as it is now nor rejected",
-        "images were neither decoded as they are now nor rejected",
-        "materialize image_tensors, which resumes where an interrupted run stopped",
+        "image was neither decoded in its current version nor rejected",
+        "images were neither decoded in their current version nor rejected",
+        "Materialize image_tensors: it resumes where an interrupted run stopped.",
         blocking=True,
     ),
     Check(
         "tensors_have_the_configured_shape",
-        "All tensors have the shape and the transform that are configured.",
+        "All tensors have the configured shape and transform.",
         "tensor has another shape or transform than configured",
         "tensors have another shape or transform than configured",
-        "materialize image_tensors with the roots of all source datasets set",
+        "Materialize image_tensors with the roots of all source datasets set. To drop a dataset whose "
+        "files you do not have, run `python -m anomaly_assets.forget NAME`.",
         blocking=True,
         of_decoded=True,
     ),
@@ -127,7 +129,7 @@ TENSOR_CHECKS = (
         "Every mask has the width and height of its image.",
         "mask has another size than its image",
         "masks have another size than their image",
-        "replace them, because their tensors are resized all the same and may be shifted",
+        "Replace {them}: the tensors are resized anyway, and may be shifted.",
         of_images=True,
         of_decoded=True,
     ),
@@ -136,7 +138,7 @@ TENSOR_CHECKS = (
         "Every mask file has at most two grey values.",
         "mask has more than two grey values",
         "masks have more than two grey values",
-        "export them again without smoothing, because any value above zero counts as defective",
+        "Export {them} again without smoothing: any value above zero counts as defective.",
         of_images=True,
         of_decoded=True,
     ),
@@ -145,7 +147,7 @@ TENSOR_CHECKS = (
         "Every mask has at least one defective pixel.",
         "mask has no defective pixel",
         "masks have no defective pixel",
-        "draw the defect, or delete the mask",
+        "Draw the defect in {them}, or delete {them}.",
         of_images=True,
         of_decoded=True,
     ),
@@ -154,7 +156,7 @@ TENSOR_CHECKS = (
         "No grey image has 16 bits.",
         "grey image has 16 bits",
         "grey images have 16 bits",
-        "convert them to 8 bits yourself, because values above 255 were cut off",
+        "Convert {them} to 8 bits yourself: values above 255 were clipped to 255.",
         of_images=True,
         of_decoded=True,
     ),
@@ -165,26 +167,26 @@ REJECTED_CHECKS = (
         "No file had to be rejected.",
         "file was rejected",
         "files were rejected",
-        "replace them, and they are tried again",
+        "Replace {them}; the next run decodes {them} again.",
         of_decoded=True,
     ),
 )
 DUPLICATE_CHECKS = (
     Check(
         "contents_stay_in_one_split",
-        "No image content lies in train and in test.",
-        "image lies in train and in test",
-        "images lie in train and in test",
-        "remove one copy, or a model is tested on what it was trained on",
+        "No image content is in both train and test.",
+        "image is in both train and test",
+        "images are in both train and test",
+        "Remove one copy of {them}, or a model is tested on its training data.",
         of_images=True,
         of_decoded=True,
     ),
     Check(
         "contents_stay_in_one_category",
-        "No image content lies in two categories.",
-        "image lies in two categories",
-        "images lie in two categories",
-        "remove the copy that is in the wrong one",
+        "No image content is in two categories.",
+        "image is in two categories",
+        "images are in two categories",
+        "Remove the copy in the wrong category.",
         of_images=True,
         of_decoded=True,
     ),
@@ -193,38 +195,38 @@ STRAY_CHECKS = (
     Check(
         "masks_belong_to_an_image",
         "Every mask belongs to exactly one image.",
-        "mask belongs to no image, or to one that has another",
-        "masks belong to no image, or to one that has another",
-        "add the missing image, rename the mask, or delete it",
+        "mask belongs to no image, or to one that has another mask",
+        "masks belong to no image, or to one that has another mask",
+        "Add the missing image, or rename or delete {them}.",
     ),
     Check(
         "files_are_recognised",
         "Every file is an image, a mask, a labels file, or known junk.",
-        "file is no image, mask, labels file or known junk",
-        "files are no images, masks, labels files or known junk",
-        "rename, move or delete them, as the detail suggests",
+        "file is not a recognised image, mask or labels file",
+        "files are not recognised images, masks or labels files",
+        "Rename, move or delete {them}.",
     ),
 )
 
 
 def catalogue_checks(dataset: SourceDataset) -> Iterator[Check]:
-    """Yield the checks on the catalogue of a source dataset: of what its authors say about it."""
+    """Yield the checks on the catalogue of a source dataset; they depend on its declaration."""
     if dataset.training_is_good:
         yield Check(
             "training_images_are_good",
-            f"{dataset.title}'s training split holds good images only.",
+            f"{dataset.title}'s training split contains good images only.",
             "training image is anomalous",
             "training images are anomalous",
-            "move them into the test split",
+            "Move {them} to the test split.",
             of_images=True,
         )
     if dataset.parse_labels:
         yield Check(
             "declared_labels_agree_with_masks",
             "Labels.txt declares an image anomalous exactly if it has a mask.",
-            "image has a mask where Labels.txt says good, or none where it says anomalous",
-            "images have a mask where Labels.txt says good, or none where it says anomalous",
-            "correct Labels.txt or the masks, because until then either of them makes an image anomalous",
+            "image has a mask but is good in Labels.txt, or no mask but is anomalous there",
+            "images have a mask but are good in Labels.txt, or no mask but are anomalous there",
+            "Correct Labels.txt or the masks. Until then, either of them makes an image anomalous.",
             of_images=True,
         )
 
@@ -234,7 +236,7 @@ PUBLISHED_CHECK = Check(
     "The published database has as many rows as the warehouse, table by table.",
     "part of the published database differs from the warehouse",
     "parts of the published database differ from the warehouse",
-    "materialize published_database again",
+    "Materialize published_database again.",
     blocking=True,
 )
 
@@ -242,7 +244,7 @@ PUBLISHED_CHECK = Check(
 def blocking_findings(
     connection: duckdb.DuckDBPyConnection, spec: TensorSpec
 ) -> dict[str, Finding]:
-    """Blocking checks on the warehouse that fail, by name."""
+    """Return the blocking checks on the warehouse that fail, by name."""
     values = _values(None, spec)
     findings = {
         check.name: _found(connection, check, values)
@@ -262,16 +264,16 @@ def evaluate(
 
     Args:
         connection: The warehouse.
-        checks: Which properties.
-        source_dataset: For checks on one source dataset.
-        spec: For the check on the configured shape.
+        checks: The checks to run.
+        source_dataset: Source dataset for checks on one.
+        spec: Tensor shape for the check on the configured shape.
 
     Raises:
-        WarehouseError: The table that one checks does not exist yet.
+        WarehouseError: A checked table does not exist yet.
     """
     values = _values(source_dataset, spec)
 
-    @cache  # asked once for all checks that find nothing
+    @cache  # one query for all checks that pass
     def has_rows(data: str) -> bool:
         return bool(_rows(connection, data, values))
 

@@ -1,4 +1,4 @@
-"""Makes the tables and views of the warehouse from `sql/*.sql`, with comments on every column."""
+"""Create the tables and views of the warehouse from `sql/*.sql`, with comments on every column."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _DLT_LOADS = (Column("load_id", "VARCHAR", ""),)
 
 @contextmanager
 def upstream_needed() -> Iterator[None]:
-    """Say which table is missing, and what makes it, where a part of the graph was run alone.
+    """Turn DuckDB's error about a missing table into one that explains what to run first.
 
     Raises:
         WarehouseError: A table or view does not exist yet.
@@ -46,7 +46,7 @@ def upstream_needed() -> Iterator[None]:
         if missing is None:
             raise
         raise WarehouseError(
-            f"The warehouse has no {missing[1]} yet: materialize the assets upstream of this one first, "
+            f"The warehouse has no {missing[1]} yet. Materialize the assets upstream of this one first, "
             "or the whole graph."
         ) from None
 
@@ -64,14 +64,14 @@ def refuse_missing_tables(connection: duckdb.DuckDBPyConnection, *names: str) ->
 
 @upstream_needed()
 def refresh(connection: duckdb.DuckDBPyConnection, *names: str) -> None:
-    """Make or remake tables and views, in the order given.
+    """Create or rebuild tables and views, in the given order.
 
     Args:
         connection: The warehouse.
         names: Keys of `TABLES`.
 
     Raises:
-        WarehouseError: What one of them is made of does not exist yet.
+        WarehouseError: A table that one of them reads does not exist yet.
     """
     if not names:
         return
@@ -82,7 +82,7 @@ def refresh(connection: duckdb.DuckDBPyConnection, *names: str) -> None:
         if lake and _is_as_it_would_be(connection, name):
             continue
         if _is_as_documented(connection, name, TABLES[name]):
-            # The comments stay, which take longer than the rows.
+            # Replace only the rows: writing the comments takes longer than writing the rows.
             connection.execute(f"DELETE FROM {name}")  # noqa: S608
             rows = statement(connection, name).replace(_CREATE.format(name), f"INSERT INTO {name}")
             connection.execute(rows)
@@ -97,7 +97,7 @@ def refresh(connection: duckdb.DuckDBPyConnection, *names: str) -> None:
 
 
 def _is_as_documented(connection: duckdb.DuckDBPyConnection, name: str, table: Table) -> bool:
-    """Whether this is a table whose columns, types and comments are those of the registry."""
+    """Return True if a summary table has the columns, types and comments of the registry."""
     if not table.is_summary:
         return False
     columns = connection.execute(
@@ -113,7 +113,7 @@ def _is_as_documented(connection: duckdb.DuckDBPyConnection, name: str, table: T
 
 
 def is_lake(connection: duckdb.DuckDBPyConnection) -> bool:
-    """Whether the warehouse is a DuckLake, which knows fewer kinds of statements."""
+    """Return True if the warehouse is a DuckLake, which supports fewer kinds of statements."""
     return _kind(connection) == "ducklake"
 
 
@@ -124,9 +124,9 @@ def _kind(connection: duckdb.DuckDBPyConnection) -> str:
 
 
 def _is_as_it_would_be(connection: duckdb.DuckDBPyConnection, name: str) -> bool:
-    """Whether remaking a table or view would change nothing: on a lake, every change is a new version.
+    """Return True if a rebuild would not change a table or view: on a lake, each one adds a version.
 
-    What is made by `CREATE TABLE IF NOT EXISTS` is never made anew, and counts as different.
+    Tables of `CREATE TABLE IF NOT EXISTS` are never rebuilt, and count as different.
     """
     select = statement(connection, name)
     if TABLES[name].is_view:
@@ -142,8 +142,8 @@ def _is_as_it_would_be(connection: duckdb.DuckDBPyConnection, name: str) -> bool
     if not _is_as_documented(connection, name, TABLES[name]):
         return False
     rows = select.partition(_CREATE.format(name))[2].rstrip().rstrip(";")
-    # One number for all rows, in any order: five times as fast as EXCEPT ALL in both directions. UNION ALL
-    # gives both sides the same types.
+    # Compare sums of row hashes, which do not depend on the order: five times as fast as EXCEPT ALL in both
+    # directions. UNION ALL gives both sides the same types.
     sums = connection.execute(
         f"""
         SELECT sum(hash(row_of_table)) FILTER (remade), sum(hash(row_of_table)) FILTER (NOT remade)
@@ -158,7 +158,7 @@ def _is_as_it_would_be(connection: duckdb.DuckDBPyConnection, name: str) -> bool
 
 
 def refresh_outdated(connection: duckdb.DuckDBPyConnection, *names: str) -> list[str]:
-    """Rebuild those tables that exist and are not what their SQL file makes now; return their names."""
+    """Rebuild existing tables whose SQL file now gives other columns or rows; return their names."""
     outdated = [
         name
         for name in names
@@ -169,12 +169,12 @@ def refresh_outdated(connection: duckdb.DuckDBPyConnection, *names: str) -> list
 
 
 def ensure_tables(connection: duckdb.DuckDBPyConnection) -> None:
-    """Create the tables that an asset may read before anything was materialized, where they are missing.
+    """Create the missing tables that an asset may read before the first materialization.
 
     A warehouse of an older release gets the tables and columns that were added since, its identity, and a
-    row for every source dataset that it holds.
+    row for each of its source datasets.
     """
-    ensure_identity(connection)  # first: it refuses a database of something else
+    ensure_identity(connection)  # first: it refuses a database that this project did not create
     found: dict[str, dict[str, bool]] = {}
     for table, column, nullable in connection.execute(
         """
@@ -197,14 +197,14 @@ def ensure_tables(connection: duckdb.DuckDBPyConnection) -> None:
 def _migrate(
     connection: duckdb.DuckDBPyConnection, table: Table, existing: Mapping[str, bool]
 ) -> None:
-    """Give a stored table of an older release the columns that it lacks, and lift `NOT NULL` where needed.
+    """Add missing columns to a stored table of an older release, and drop `NOT NULL` if needed.
 
-    Added columns are null in the rows that are there. No row is rewritten.
+    Added columns are null in existing rows. No row is rewritten.
 
     Args:
         connection: The warehouse.
         table: Its entry in the registry.
-        existing: The columns that it has, and whether each may be null.
+        existing: Its columns; True for each that may be null.
     """
     added = [column for column in table.columns if column.name not in existing]
     for column in added:
@@ -213,7 +213,7 @@ def _migrate(
         if column.nullable and existing.get(column.name) is False:
             connection.execute(f"ALTER TABLE {table.name} ALTER COLUMN {column.name} DROP NOT NULL")
     if added:
-        refresh(connection, table.name)  # its comments, and the view of its contract name
+        refresh(connection, table.name)  # adds its comments, and the view `anomaly.<table>`
 
 
 def allow_nulls(connection: duckdb.DuckDBPyConnection, source_dataset: str) -> None:
@@ -241,14 +241,14 @@ def allow_nulls(connection: duckdb.DuckDBPyConnection, source_dataset: str) -> N
 
 
 def discard_staged(connection: duckdb.DuckDBPyConnection, source_dataset: str) -> None:
-    """Empty what a killed load had staged; dlt itself does so after a load that ends."""
+    """Delete rows that a killed load has staged; dlt deletes them only after a completed load."""
     for name in CATALOGUE_TABLES:
         if table_exists(connection, f"{source_dataset}_staging", name):
             connection.execute(f"DELETE FROM {source_dataset}_staging.{name}")  # noqa: S608
 
 
 def has_comments(connection: duckdb.DuckDBPyConnection, source_dataset: str) -> bool:
-    """Whether the dlt tables of one source dataset are documented: a kill may have come before."""
+    """Return True if the dlt tables of a source dataset have comments; a killed run may have added none."""
     query = (
         "SELECT comment FROM duckdb_tables() "
         "WHERE database_name = current_database() AND schema_name = ? AND table_name = ?"
@@ -260,7 +260,7 @@ def has_comments(connection: duckdb.DuckDBPyConnection, source_dataset: str) -> 
 
 
 def comment_on_catalogue(connection: duckdb.DuckDBPyConnection, source_dataset: str) -> None:
-    """Document the dlt tables of one source dataset, which dlt made without comments."""
+    """Add comments to the dlt tables of one source dataset, which dlt creates without."""
     connection.begin()
     for name, table in CATALOGUE_TABLES.items():
         if table_exists(connection, source_dataset, name):
@@ -271,12 +271,12 @@ def comment_on_catalogue(connection: duckdb.DuckDBPyConnection, source_dataset: 
 def row_counts(
     connection: duckdb.DuckDBPyConnection, names: Collection[str], place: str = ""
 ) -> dict[str, int]:
-    """Return the number of rows of tables and views by name, in one query; 0 where one does not exist.
+    """Return the number of rows of tables and views by name, in one query; 0 if one does not exist.
 
     Args:
-        connection: A warehouse, or what is published.
+        connection: A warehouse or a published database.
         names: Tables and views.
-        place: Database and schema in which they are, with a dot at the end; empty for the current ones.
+        place: Their database and schema, with a dot at the end; empty for the current ones.
     """
     tables = [sql_literal(place + name) for name in names]
     counts = ", ".join(f"(SELECT count(*) FROM query_table({table}))" for table in tables)  # noqa: S608
@@ -290,7 +290,7 @@ def row_counts(
 
 
 def row_count(connection: duckdb.DuckDBPyConnection, name: str) -> int:
-    """Number of rows of a table or view; 0 where it does not exist."""
+    """Return the number of rows of a table or view; 0 if it does not exist."""
     return row_counts(connection, [name])[name]
 
 
@@ -307,19 +307,19 @@ def sql_path(name: str) -> str:
 
 
 def definition(name: str) -> str:
-    """Return what defines a table: its SQL file, or the DDL that its entry in the registry gives."""
+    """Return the definition of a table: its SQL file, or the DDL derived from the registry."""
     return ddl(TABLES[name]) if name in STORED else sql_text(name)
 
 
 def ddl(table: Table, *, is_lake: bool = False) -> str:
-    """Return the statement that creates a stored table where it is missing.
+    """Return the statement that creates a stored table if it is missing.
 
-    Blobs stay uncompressed, so that reading one is a copy. There is no primary key: an index over ids would
-    make every refresh slower, and a blocking check holds the ids unique.
+    Blobs are uncompressed, so that reading one is a copy. There is no primary key: an index over ids would
+    slow down every refresh, and a blocking check ensures that ids are unique.
 
     Args:
         table: Its entry in the registry.
-        is_lake: Whether it is for a DuckLake, where compression is an option of the files instead.
+        is_lake: True for a DuckLake, where compression is an option of the files instead.
     """
     columns = ",\n".join(
         f"    {column.name} {column.type}"
@@ -347,8 +347,8 @@ def statement(connection: duckdb.DuckDBPyConnection, name: str) -> str:
 def _union(connection: duckdb.DuckDBPyConnection, table: str, columns: tuple[Column, ...]) -> str:
     """Return the rows of this dlt table in every source dataset that has it, as a subquery.
 
-    The source datasets are those of the warehouse, whether or not this process defines them. Names come
-    from it and from the registry, never from files.
+    The source datasets are those of the warehouse, even if this process does not define them. Names come
+    from the warehouse and the registry, never from files.
     """
     origin = (
         "" if any(each.name == "source_dataset" for each in columns) else "'{}' AS source_dataset, "
@@ -364,7 +364,7 @@ def _union(connection: duckdb.DuckDBPyConnection, table: str, columns: tuple[Col
 
 
 def _selected(columns: tuple[Column, ...], existing: set[str]) -> str:
-    """Return a select list of these columns; null for those that a table of an older version lacks."""
+    """Return a select list of these columns; null for columns that a table of an older version lacks."""
     return ", ".join(
         each.name if each.name in existing else f"NULL::{each.type} AS {each.name}"
         for each in columns
@@ -372,9 +372,9 @@ def _selected(columns: tuple[Column, ...], existing: set[str]) -> str:
 
 
 def _column_names(connection: duckdb.DuckDBPyConnection, schema: str, table: str) -> set[str]:
-    """The columns of a table; empty where there is no such table."""
+    """Return the columns of a table; empty if it does not exist."""
     try:
-        # To list the columns of all tables and views takes ten times as long.
+        # Not duckdb_columns(): it lists the columns of all tables and views, and takes ten times as long.
         found = connection.execute(f"FROM {schema}.{table} LIMIT 0")
     except duckdb.CatalogException:
         return set()

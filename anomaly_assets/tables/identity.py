@@ -1,8 +1,8 @@
-"""Identify warehouses, and record which of them own a published file.
+"""Identity of warehouses, and the owners of a published file.
 
 A warehouse has a table `identity` with one row. A published file has no identity: it has a table `owners`
-with the identities of the warehouses that may replace it. A copy made by the `copy` command is another
-warehouse, so it gets an identity of its own.
+with the identities of the warehouses that may replace it. A copy by the `copy` command is another
+warehouse, so it gets a new identity.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ OWNERS = "owners"
 PUBLISHED_FILES = "published_files"
 INTENDED = "intended_publication"
 UNFINISHED_COPY = "unfinished_copy"
-"""Table of a database that a copy has begun, and no run has written to since."""
+"""Table that marks an unfinished copy, to which no run has written since."""
 
 _IDENTITY_COLUMNS = "(warehouse_id VARCHAR NOT NULL, made_at TIMESTAMP WITH TIME ZONE NOT NULL)"
 _OWNERS_COLUMNS = "(warehouse_id VARCHAR NOT NULL, since TIMESTAMP WITH TIME ZONE NOT NULL)"
@@ -29,10 +29,10 @@ _MOST_NAMED = 5
 
 
 def ensure_identity(connection: duckdb.DuckDBPyConnection) -> str:
-    """Return the identity of the warehouse; make one if it has none yet.
+    """Return the identity of the warehouse; create one if it has none yet.
 
     Raises:
-        WarehouseError: The database is not empty and was not made by this project.
+        WarehouseError: The database is not empty and was not created by this project.
     """
     try:
         found = connection.execute(f"SELECT warehouse_id FROM {IDENTITY}").fetchone()  # noqa: S608
@@ -53,7 +53,7 @@ def ensure_identity(connection: duckdb.DuckDBPyConnection) -> str:
 
 
 def read_owners(connection: duckdb.DuckDBPyConnection) -> dict[str, int] | None:
-    """Return the owners of a published file: identity to microseconds since 1970; None without a table."""
+    """Return the owners of a published file: identity to microseconds since 1970; None without table."""
     try:
         rows = connection.execute(f"SELECT warehouse_id, epoch_us(since) FROM {OWNERS}")  # noqa: S608
     except duckdb.CatalogException:
@@ -72,7 +72,7 @@ def make_publication(connection: duckdb.DuckDBPyConnection, owned_by: Iterable[s
 
 
 def take_over(connection: duckdb.DuckDBPyConnection) -> None:
-    """Make a copy, complete or not, the warehouse of runs: from now on no copy goes on there."""
+    """Mark a copy, complete or not, as the warehouse of runs: `copy` no longer resumes there."""
     connection.execute(f"DROP TABLE IF EXISTS {UNFINISHED_COPY}")
 
 
@@ -86,14 +86,14 @@ def _refuse_foreign_database(connection: duckdb.DuckDBPyConnection) -> None:
     named = {table for (table,) in tables}
     if OWNERS in named:
         raise WarehouseError(
-            "ANOMALY_WAREHOUSE names a published database, which people read: it cannot be the warehouse. "
-            "Name another place. `python -m anomaly_assets.warehouse copy` makes a warehouse of it."
+            "ANOMALY_WAREHOUSE names a published database, which cannot be the warehouse. "
+            "Name another location. `python -m anomaly_assets.warehouse copy` creates a warehouse from it."
         )
     ours = {"image_tensors", "snapshots", UNFINISHED_COPY}
-    loaded = (".stray_files", "._dlt_loads")  # by a first load that was killed
+    loaded = (".stray_files", "._dlt_loads")  # left by a first load that was killed
     if named and not named & ours and not any(table.endswith(loaded) for table in named):
         shown = ", ".join(sorted(named)[:_MOST_NAMED])
         raise WarehouseError(
-            f"ANOMALY_WAREHOUSE names a database with tables of something else ({shown}). It is left as it "
-            "is. Name another place."
+            f"ANOMALY_WAREHOUSE names a database with other tables ({shown}). It was not changed. "
+            "Name another location."
         )

@@ -1,7 +1,6 @@
-"""A few rows of a table for people to look at: without pixels, and no more than a page of them.
+"""Preview of a table: a few rows without pixels, at most one page.
 
-Whatever a table holds, its text stays small, because Dagster keeps it: cells and lists are cut, and rows
-are left out and counted.
+The text stays small, because Dagster stores it: cells and lists are cut, and further rows are only counted.
 """
 
 from __future__ import annotations
@@ -17,14 +16,14 @@ from anomaly_assets.tables.ddl import statement
 
 MOST_CELL_CHARACTERS = 200
 MOST_TABLE_CHARACTERS = 12_000
-"""Of all cells of a table, as JSON has them, which is how they are stored."""
+"""Limit for all cells of a table, encoded as JSON as Dagster stores them."""
 
 _MOST_LISTED = 5
 
 
 @dataclass(frozen=True)
 class Shown:
-    """Some rows.
+    """Rows of a preview.
 
     Attributes:
         columns: Names of the columns.
@@ -35,11 +34,11 @@ class Shown:
     rows: Sequence[Sequence[object]]
 
     def first(self, limit: int) -> Shown:
-        """The first of them."""
+        """Return the first rows."""
         return Shown(self.columns, self.rows[:limit])
 
     def markdown(self) -> str:
-        """As a Markdown table."""
+        """Return the rows as a Markdown table."""
         lines = [" | ".join(self.columns), " | ".join("---" for _ in self.columns)]
         rows = fitting([[_escaped(as_cell(value)) for value in row] for row in self.rows])
         lines += [" | ".join(row) for row in rows]
@@ -47,7 +46,7 @@ class Shown:
 
 
 def first_rows(connection: duckdb.DuckDBPyConnection, name: str, limit: int) -> Shown:
-    """The first rows of a small table or view, as they are."""
+    """Return the first rows of a small table or view."""
     return _shown(
         connection, "FROM query_table($name) LIMIT $limit", {"name": name, "limit": limit}
     )
@@ -56,12 +55,12 @@ def first_rows(connection: duckdb.DuckDBPyConnection, name: str, limit: int) -> 
 def chosen_rows(
     connection: duckdb.DuckDBPyConnection, name: str, limit: int, **parameters: str
 ) -> Shown:
-    """Rows that give an idea of a large table.
+    """Return typical rows of a large table.
 
     Args:
         connection: The warehouse.
-        name: Of the query `sql/shown/<name>.sql`.
-        limit: How many rows at most.
+        name: Name of the query `sql/shown/<name>.sql`.
+        limit: Largest number of rows.
         parameters: Further parameters of the query.
     """
     query = statement(connection, f"shown/{name}")
@@ -76,22 +75,22 @@ def _shown(
 
 
 def as_cell(value: object) -> str:
-    """Show a value as text of at most `MOST_CELL_CHARACTERS` characters, names in it as in a message."""
+    """Return a value as text of at most `MOST_CELL_CHARACTERS` characters; unusual ones are escaped."""
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, list):
-        # One text per item, so that the number of those left out is never cut off.
+        # Shorten each item, so that the count of further items is never cut off.
         more = f" and {len(value) - _MOST_LISTED:,} more" if len(value) > _MOST_LISTED else ""
         items = ", ".join(_cut(as_cell(item), 60) for item in value[:_MOST_LISTED])
         return _cut(items, MOST_CELL_CHARACTERS - len(more)) + more
     if value is None:
         return ""
-    # Cut before as well: a text can be megabytes.
+    # Cut before escaping too: a text can have megabytes.
     return _cut(shown(str(value)[: MOST_CELL_CHARACTERS + 1]), MOST_CELL_CHARACTERS)
 
 
 def fitting(rows: Iterable[list[str]]) -> list[list[str]]:
-    """Return as many rows as `MOST_TABLE_CHARACTERS` hold, and a last one that counts the others."""
+    """Return the rows that fit into `MOST_TABLE_CHARACTERS`, and a last row that counts the others."""
     kept: list[list[str]] = []
     left_out, room = 0, MOST_TABLE_CHARACTERS
     for row in rows:

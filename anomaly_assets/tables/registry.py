@@ -1,8 +1,8 @@
-"""One entry per table: its columns, its key, and what a summary is made from.
+"""Registry of tables: columns, key, and the tables that a summary is computed from.
 
 The DDL of stored tables, Arrow schemas, comments, column schemas in the Dagster UI, the summaries that are
-published and digested, and `docs/tables.md` are derived from these entries. SQL files say how the rows of
-views and summaries come about.
+published and digested, and `docs/tables.md` are derived from these entries. SQL files define the rows of
+views and summaries.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from dataclasses import dataclass, replace
 
 @dataclass(frozen=True)
 class Column:
-    """A column.
+    """Column of a table or view.
 
     Attributes:
         name: Its name.
         type: Its DuckDB type.
-        meaning: What a value says, with its unit; documented in the database and in the UI.
-        nullable: Whether it may be null. Views and summaries carry no such promise.
+        meaning: Meaning of a value, with its unit; shown in the database and in the UI.
+        nullable: True if it may be null. Always true for views and summaries.
     """
 
     name: str
@@ -30,14 +30,14 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """A table or view.
+    """Table or view.
 
     Attributes:
         name: Its name, and that of its SQL file if it has one.
-        description: What a row is.
+        description: Meaning of a row.
         columns: Its columns, in order.
-        is_view: Whether it is a view.
-        key: How many of its first columns identify a row; 0 where rows are never compared.
+        is_view: True for a view.
+        key: Number of its first columns that identify a row; 0 if rows are never compared.
         made_from: Tables that a summary is computed from; `<source_dataset>` stands for every dataset.
             Empty for all other tables.
     """
@@ -50,23 +50,25 @@ class Table:
     made_from: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse a summary table whose rows cannot be told apart."""
+        """Refuse a summary table without a key."""
         if self.is_summary and not self.key:
-            raise ValueError(f"{self.name}: say how many of its first columns are its key.")
+            raise ValueError(
+                f"{self.name}: set `key` to the number of its first columns that identify a row."
+            )
 
     @property
     def is_summary(self) -> bool:
-        """Whether its rows are computed by `sql/<name>.sql`, and rebuilt when they are outdated."""
+        """Return True if `sql/<name>.sql` computes its rows, which are rebuilt when outdated."""
         return bool(self.made_from) and not self.is_view
 
     @property
     def is_stored(self) -> bool:
-        """Whether its rows cannot be computed from other tables."""
+        """Return True if its rows cannot be computed from other tables."""
         return not self.is_view and not self.made_from
 
     @property
     def column_names(self) -> list[str]:
-        """Names of its columns, in order."""
+        """Return the names of its columns, in order."""
         return [column.name for column in self.columns]
 
 
@@ -80,19 +82,19 @@ def _picked(columns: Iterable[Column], *names: str) -> tuple[Column, ...]:
 
 
 _SOURCE_DATASET = Column("source_dataset", "VARCHAR", "source dataset, such as mvtec_ad")
-_CATEGORY = Column("category", "VARCHAR", "category or class, as its folder is called")
+_CATEGORY = Column("category", "VARCHAR", "category or class: the name of its folder")
 _NAMES = (replace(_SOURCE_DATASET, nullable=False), replace(_CATEGORY, nullable=False))
 
 _IMAGES = (
     Column("image_id", "VARCHAR", "key: <source_dataset>/<relative_path>", nullable=False),
     *_NAMES,
-    Column("split", "VARCHAR", "train or test, as the source ships it", nullable=False),
+    Column("split", "VARCHAR", "train or test, as in the source", nullable=False),
     Column("label", "VARCHAR", "good or anomalous", nullable=False),
     Column("label_index", "BIGINT", "0 for good, 1 for anomalous", nullable=False),
     Column(
         "defect_type",
         "VARCHAR",
-        "kind of defect as the folder is called; null for good; unspecified where no folder says it",
+        "name of the defect's folder; null for good; unspecified if no folder names the defect",
     ),
     Column("filename", "VARCHAR", "name of the file, which is not unique", nullable=False),
     Column(
@@ -101,32 +103,36 @@ _IMAGES = (
         "path below the root, without folders around the dataset",
         nullable=False,
     ),
-    Column("source_uri", "VARCHAR", "address of the file, without credentials", nullable=False),
+    Column("source_uri", "VARCHAR", "URI of the file, without credentials", nullable=False),
     Column("file_size_bytes", "BIGINT", "size of the file in bytes", nullable=False),
-    Column("modified_at", "TIMESTAMP WITH TIME ZONE", "when the store says the file was modified"),
+    Column("modified_at", "TIMESTAMP WITH TIME ZONE", "modification time of the file in its store"),
     Column(
         "file_version",
         "VARCHAR",
-        "etag or crc where the store has one, else size and mtime",
+        "etag or crc if the store has one, else size and mtime",
         nullable=False,
     ),
     Column(
         "mask_relative_path",
         "VARCHAR",
-        "path of the ground-truth mask, paired by name; null without",
+        "path of the ground-truth mask, paired by name; null without mask",
     ),
-    Column("mask_source_uri", "VARCHAR", "address of the mask file; null without mask"),
+    Column("mask_source_uri", "VARCHAR", "URI of the mask file; null without mask"),
     Column("mask_file_version", "VARCHAR", "file version of the mask; null without mask"),
     Column(
-        "declared_label_index", "BIGINT", "what DAGM's Labels.txt says; null where it says nothing"
+        "declared_label_index",
+        "BIGINT",
+        "label in DAGM's Labels.txt: 0 or 1; null if there is none",
     ),
     Column(
-        "_dlt_load_id", "VARCHAR", "load that inserted or last changed the row; joins load_history"
+        "_dlt_load_id",
+        "VARCHAR",
+        "load that inserted or last changed the row; foreign key to load_history",
     ),
 )
 
 _TENSORS = (
-    Column("image_id", "VARCHAR", "joins images", nullable=False),
+    Column("image_id", "VARCHAR", "foreign key to images", nullable=False),
     Column(
         "file_version",
         "VARCHAR",
@@ -167,7 +173,7 @@ _TENSORS = (
     Column(
         "mask_area_fraction",
         "DOUBLE",
-        "defective share of the mask before resizing, 0 to 1",
+        "fraction of defective pixels in the original mask (0-1)",
     ),
     Column("mask_width", "INTEGER", "width of the mask file, pixels"),
     Column("mask_height", "INTEGER", "height of the mask file, pixels"),
@@ -175,7 +181,7 @@ _TENSORS = (
     Column(
         "mask_box",
         "INTEGER[]",
-        "left, top, right, bottom of the defect in the mask file",
+        "left, top, right, bottom of the defect in the mask file, pixels",
     ),
     Column(
         "channel_sums",
@@ -186,16 +192,16 @@ _TENSORS = (
     Column(
         "channel_square_sums",
         "BIGINT[]",
-        "sum of their squares per channel",
+        "sum of the squared values per channel",
         nullable=False,
     ),
     Column(
         "loaded_at",
         "TIMESTAMP WITH TIME ZONE",
-        "when the tensor was written",
+        "time at which the tensor was written",
         nullable=False,
     ),
-    Column("run_id", "VARCHAR", "run that wrote it"),
+    Column("run_id", "VARCHAR", "Dagster run that wrote it"),
 )
 
 _SAMPLES = (
@@ -223,28 +229,28 @@ CATALOGUE_TABLES: Mapping[str, Table] = _by_name(
                 Column(
                     "reason",
                     "VARCHAR",
-                    "why it belongs to no image, such as orphan_mask",
+                    "reason why it belongs to no image, such as orphan_mask",
                     nullable=False,
                 ),
-                Column("detail", "VARCHAR", "what else is known; may be null"),
+                Column("detail", "VARCHAR", "further details; may be null"),
                 Column("_dlt_load_id", "VARCHAR", "load that inserted or last changed the row"),
             ),
         ),
         Table(
             "load_changes",
-            "One row per load and table: how many rows it changed. Read load_history instead.",
+            "One row per load and table: number of changed rows. Use load_history instead.",
             (
                 Column("table_name", "VARCHAR", "images or stray_files"),
                 Column("rows_inserted", "BIGINT", "rows that were new"),
                 Column("rows_updated", "BIGINT", "rows with other content than before"),
-                Column("rows_deleted", "BIGINT", "rows whose file is gone"),
+                Column("rows_deleted", "BIGINT", "rows whose file was deleted"),
                 Column("root_uri", "VARCHAR", "root that was listed, without credentials"),
                 Column("_dlt_load_id", "VARCHAR", "the load"),
             ),
         ),
     )
 )
-"""The dlt tables, in the schema of each source dataset."""
+"""Tables that dlt writes, in the schema of each source dataset."""
 
 TABLES: Mapping[str, Table] = _by_name(
     (
@@ -256,33 +262,32 @@ TABLES: Mapping[str, Table] = _by_name(
         ),
         Table(
             "image_tensors",
-            "One row per image whose bytes were decoded: the tensor, and what was measured with it.",
+            "One row per decoded image: the tensor, and measurements of the image and its mask.",
             _TENSORS,
         ),
         Table(
             "rejected_images",
-            "One row per file (image or mask) whose bytes could not be used. It leaves when mended.",
+            "One row per image or mask that could not be decoded. "
+            "The row disappears once the file is fixed.",
             (
-                Column("image_id", "VARCHAR", "joins images", nullable=False),
+                Column("image_id", "VARCHAR", "foreign key to images", nullable=False),
                 Column(
                     "relative_path",
                     "VARCHAR",
-                    "the file: the image itself, or its mask",
+                    "path of the rejected file: the image, or its mask",
                     nullable=False,
                 ),
-                Column(
-                    "file_version", "VARCHAR", "version of the file that was tried", nullable=False
-                ),
-                Column("transform", "VARCHAR", "recipe that was tried", nullable=False),
+                Column("file_version", "VARCHAR", "version of the rejected file", nullable=False),
+                Column("transform", "VARCHAR", "recipe of the tensor", nullable=False),
                 Column(
                     "reason",
                     "VARCHAR",
                     "keyword, such as damaged_image or unreadable",
                     nullable=False,
                 ),
-                Column("detail", "VARCHAR", "what exactly was wrong"),
+                Column("detail", "VARCHAR", "description of the error"),
                 Column(
-                    "rejected_at", "TIMESTAMP WITH TIME ZONE", "when it was tried", nullable=False
+                    "rejected_at", "TIMESTAMP WITH TIME ZONE", "time of the attempt", nullable=False
                 ),
             ),
             key=2,
@@ -304,7 +309,7 @@ TABLES: Mapping[str, Table] = _by_name(
                 Column("defect_type", "VARCHAR", "kind of defect; null for good"),
                 Column("images", "BIGINT", "catalogued images"),
                 Column("tensors", "BIGINT", "images with a tensor"),
-                Column("rejected", "BIGINT", "images that could not be used"),
+                Column("rejected", "BIGINT", "images that could not be decoded"),
                 Column("masks", "BIGINT", "images with a mask file"),
                 Column("file_bytes", "HUGEINT", "size of the image files, bytes"),
                 Column("original_sizes", "VARCHAR[]", "distinct widthxheight of the files"),
@@ -339,21 +344,31 @@ TABLES: Mapping[str, Table] = _by_name(
                 Column("split", "VARCHAR", "train or test"),
                 Column("defect_type", "VARCHAR", "kind of defect"),
                 Column("images", "BIGINT", "anomalous images"),
-                Column("masks", "BIGINT", "of these, images with a readable mask"),
+                Column("masks", "BIGINT", "anomalous images with a readable mask"),
                 Column("empty_masks", "BIGINT", "masks without any defective pixel"),
-                Column("area_fraction_min", "DOUBLE", "smallest defective share, 0 to 1"),
-                Column("area_fraction_median", "DOUBLE", "median defective share"),
-                Column("area_fraction_p90", "DOUBLE", "90 % quantile of the defective share"),
-                Column("area_fraction_max", "DOUBLE", "largest defective share"),
+                Column(
+                    "area_fraction_min",
+                    "DOUBLE",
+                    "smallest fraction of defective pixels in a mask (0-1)",
+                ),
+                Column(
+                    "area_fraction_median", "DOUBLE", "median fraction of defective pixels (0-1)"
+                ),
+                Column(
+                    "area_fraction_p90",
+                    "DOUBLE",
+                    "90 % quantile of the fraction of defective pixels (0-1)",
+                ),
+                Column("area_fraction_max", "DOUBLE", "largest fraction of defective pixels (0-1)"),
                 Column(
                     "box_width_median",
                     "DOUBLE",
-                    "median width of the defect's box, share of the image",
+                    "median width of the defect's box, as a fraction of the image (0-1)",
                 ),
                 Column(
                     "box_height_median",
                     "DOUBLE",
-                    "median height of the defect's box, share of the image",
+                    "median height of the defect's box, as a fraction of the image (0-1)",
                 ),
             ),
             key=4,
@@ -361,14 +376,18 @@ TABLES: Mapping[str, Table] = _by_name(
         ),
         Table(
             "duplicate_images",
-            "One row per content that lies in more than one place.",
+            "One row per image content that several files share.",
             (
                 Column("content_sha256", "VARCHAR", "SHA-256 of the shared bytes"),
                 Column("copies", "BIGINT", "number of files with these bytes"),
                 Column("image_ids", "VARCHAR[]", "the images, sorted"),
-                Column("crosses_splits", "BOOLEAN", "in train and in test: a leak"),
-                Column("crosses_categories", "BOOLEAN", "in two categories"),
-                Column("crosses_labels", "BOOLEAN", "good in one place, anomalous in another"),
+                Column(
+                    "crosses_splits", "BOOLEAN", "true if copies are in train and in test: a leak"
+                ),
+                Column("crosses_categories", "BOOLEAN", "true if copies are in two categories"),
+                Column(
+                    "crosses_labels", "BOOLEAN", "true if one copy is good and another anomalous"
+                ),
             ),
             key=1,
             made_from=("images", "image_tensors"),
@@ -378,23 +397,21 @@ TABLES: Mapping[str, Table] = _by_name(
             "One row per load of a source dataset that changed something.",
             (
                 _SOURCE_DATASET,
-                Column("load_id", "VARCHAR", "joins _dlt_load_id"),
-                Column("loaded_at", "TIMESTAMP WITH TIME ZONE", "when the load began"),
+                Column("load_id", "VARCHAR", "id of the load; equal to _dlt_load_id of its rows"),
+                Column("loaded_at", "TIMESTAMP WITH TIME ZONE", "start of the load"),
                 Column(
                     "rows_inserted",
                     "HUGEINT",
-                    "image rows that were new; after a kill, all that the load changed",
+                    "new image rows; after a kill, all rows that the load changed",
                 ),
                 Column("rows_updated", "HUGEINT", "image rows with other content than before"),
-                Column("rows_deleted", "HUGEINT", "image rows whose file is gone"),
+                Column("rows_deleted", "HUGEINT", "image rows whose file was deleted"),
                 Column("stray_changes", "HUGEINT", "stray rows inserted, updated or deleted"),
-                Column(
-                    "status", "VARCHAR", "completed, or interrupted where dlt never finished it"
-                ),
+                Column("status", "VARCHAR", "completed, or interrupted if dlt never finished it"),
                 Column(
                     "root_uri",
                     "VARCHAR",
-                    "root that was listed, without credentials; null where a kill came before it was noted",
+                    "root that was listed, without credentials; null if the load was killed before",
                 ),
             ),
             is_view=True,
@@ -402,18 +419,18 @@ TABLES: Mapping[str, Table] = _by_name(
         ),
         Table(
             "snapshots",
-            "One row per publication: what the published database held at that time.",
+            "One row per publication: the content of the published database at that time.",
             (
                 Column(
                     "snapshot_id",
                     "VARCHAR",
-                    "digest of everything but the pixels, which it names by hash",
+                    "digest of all content, with pixels represented by their hash",
                     nullable=False,
                 ),
                 Column(
                     "published_at",
                     "TIMESTAMP WITH TIME ZONE",
-                    "when it was published",
+                    "time of the publication",
                     nullable=False,
                 ),
                 Column("images", "BIGINT", "catalogued images", nullable=False),
@@ -442,7 +459,7 @@ TABLES: Mapping[str, Table] = _by_name(
         ),
         Table(
             "source_datasets",
-            "One row per source dataset that is loaded. Views and publishing range over this table.",
+            "One row per loaded source dataset. Views and publishing include the datasets in this table.",
             (
                 Column(
                     "source_dataset",
@@ -450,14 +467,14 @@ TABLES: Mapping[str, Table] = _by_name(
                     "key: schema of its tables, and prefix of its image ids",
                     nullable=False,
                 ),
-                Column("title", "VARCHAR", "name for people", nullable=False),
+                Column("title", "VARCHAR", "display name", nullable=False),
                 Column("licence", "VARCHAR", "terms of use of the images", nullable=False),
                 Column(
                     "definition_digest",
                     "VARCHAR",
-                    "SHA-256 of what defines the dataset; null where it was loaded by a release before 0.2",
+                    "SHA-256 of the definition of the dataset; null if a release before 0.2 loaded it",
                 ),
-                Column("root_uri", "VARCHAR", "root that was listed last, without credentials"),
+                Column("root_uri", "VARCHAR", "last listed root, without credentials"),
                 Column(
                     "from_samples",
                     "BOOLEAN",
@@ -485,11 +502,14 @@ TABLES: Mapping[str, Table] = _by_name(
                 Column(
                     "source_dataset",
                     "VARCHAR",
-                    "the source dataset, which may be gone",
+                    "the source dataset, which may have been removed",
                     nullable=False,
                 ),
                 Column(
-                    "consented_at", "TIMESTAMP WITH TIME ZONE", "when it was given", nullable=False
+                    "consented_at",
+                    "TIMESTAMP WITH TIME ZONE",
+                    "time of the consent",
+                    nullable=False,
                 ),
                 Column(
                     "kind", "VARCHAR", "shrunk_root, fewer_samples or forgotten", nullable=False
@@ -497,15 +517,15 @@ TABLES: Mapping[str, Table] = _by_name(
                 Column(
                     "images",
                     "BIGINT",
-                    "number of images, or of samples, that was accepted",
+                    "accepted number of images or of samples",
                     nullable=False,
                 ),
-                Column("run_id", "VARCHAR", "run that it was given to; null for a command"),
+                Column("run_id", "VARCHAR", "Dagster run with the consent; null for a command"),
             ),
         ),
     )
 )
-"""The harmonised tables and views, in the schema `main` and, as views, in the schema `anomaly`."""
+"""Harmonised tables and views, in the schema `main` and, as views, in the schema `anomaly`."""
 
 SUMMARIES: Mapping[str, Table] = _by_name(table for table in TABLES.values() if table.is_summary)
 """Tables that are computed, published and part of the snapshot id."""

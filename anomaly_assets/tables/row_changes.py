@@ -1,4 +1,4 @@
-"""What a refresh did to the rows of a table: added, changed, removed, unchanged."""
+"""Changes of a refresh to the rows of a table: added, changed, removed, unchanged."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from anomaly_assets.tables.registry import TABLES
 
 @dataclass(frozen=True)
 class RowChanges:
-    """How many rows are new, have other content, are gone, or are as they were."""
+    """Numbers of rows that were added, changed, removed or left unchanged."""
 
     added: int = 0
     changed: int = 0
@@ -22,16 +22,16 @@ class RowChanges:
 
     @property
     def any(self) -> bool:
-        """Whether a row was added, changed or removed."""
+        """Return True if a row was added, changed or removed."""
         return bool(self.added or self.changed or self.removed)
 
 
 Rows = Mapping[Hashable, Any]
-"""Key to the rest of the row."""
+"""Map of the key of a row to its other values."""
 
 
 def keyed_rows(connection: duckdb.DuckDBPyConnection, name: str) -> Rows:
-    """Return the rows of a table that has a key in the registry; none where it does not exist."""
+    """Return the rows of a table that has a key in the registry; empty if it does not exist."""
     try:
         rows = connection.execute("FROM query_table($name)", {"name": name}).fetchall()
     except duckdb.CatalogException:

@@ -1,7 +1,7 @@
-"""Read and write what a warehouse holds: its source datasets, and consents to losing some of them.
+"""Tables `source_datasets` and `consents` of a warehouse: reading and writing.
 
-Views, deletion, copying and publishing range over the table `source_datasets`, never over the datasets that
-the running process defines: a checkout that does not define a dataset would delete it otherwise.
+Views, deletion, copying and publishing iterate over the table `source_datasets`, never over the datasets
+that the running process defines. Otherwise a checkout that does not define a dataset would delete it.
 
 A mark is the largest number of images (or samples) that was accepted since the last consent to fewer. The
 stored marks may lag behind what is loaded, because a load only writes them when they matter: the mark
@@ -20,7 +20,7 @@ from anomaly_assets.datasets import SOURCE_DATASETS, SourceDataset
 from anomaly_assets.tables.row_changes import RowChanges
 
 MIN_KEPT_SHARE = 0.8
-"""Below this share of a mark, fewer images or samples need consent: they may be a fault of the root."""
+"""Fewer images or samples than this share of a mark need consent: the root may be broken."""
 
 _SAMPLES_FOLDER = "/data/samples/"
 _SAMPLE_CATEGORIES = frozenset({"bolt", "woven", "Class1", "Class2"})
@@ -29,7 +29,7 @@ _RESERVED = ("main", "anomaly")
 
 @dataclass(frozen=True)
 class StoredDataset:
-    """A row of `source_datasets`; `tables.py` describes the columns."""
+    """Row of `source_datasets`; `registry.py` describes the columns."""
 
     source_dataset: str
     title: str
@@ -43,7 +43,7 @@ class StoredDataset:
 
 @dataclass(frozen=True)
 class Loss:
-    """A source dataset that would lose more than a fifth of what was accepted.
+    """Source dataset that would lose more than a fifth of its accepted images or samples.
 
     Attributes:
         source_dataset: Its name.
@@ -60,14 +60,14 @@ class Loss:
 
 
 def is_loss(mark: int, left: int) -> bool:
-    """Return whether so few are left of a mark that a consent is needed."""
+    """Return True if so few are left of a mark that a consent is needed."""
     return left < MIN_KEPT_SHARE * mark
 
 
 def are_samples(source_dataset: str, root_uri: str | None, categories: Iterable[str]) -> bool:
-    """Return whether an older release, which did not record it, loaded the samples of the repository.
+    """Return True if an older release, which did not record it, loaded the samples of the repository.
 
-    The address of the root alone would not do: a team may keep its data in a folder `/data/samples`.
+    The URI of the root alone is not enough: a team may store its data in a folder `/data/samples`.
     """
     at_home = bool(root_uri and root_uri.endswith(f"{_SAMPLES_FOLDER}{source_dataset}"))
     return at_home and _SAMPLE_CATEGORIES.issuperset(categories)
@@ -76,7 +76,7 @@ def are_samples(source_dataset: str, root_uri: str | None, categories: Iterable[
 def stored_names(connection: duckdb.DuckDBPyConnection, database: str | None = None) -> list[str]:
     """Return the names of the source datasets in a database, sorted.
 
-    A database of the first release has no table `source_datasets`: there they are found by their schemas.
+    A database of the first release has no table `source_datasets`: they are found by their schemas.
 
     Args:
         connection: A DuckDB in which the database is attached.
@@ -104,12 +104,12 @@ def loaded_datasets(
     *,
     known: Collection[str] = (),
 ) -> dict[str, StoredDataset]:
-    """Find source datasets by their schemas: those with a table `images` as dlt loads it.
+    """Return source datasets found by their schemas: those with a table `images` of dlt.
 
     Args:
         connection: A DuckDB in which the database is attached.
         database: Name under which it is attached; None for the current one.
-        known: Schemas to pass over.
+        known: Schemas to skip.
     """
     rows = connection.execute(
         """
@@ -149,15 +149,15 @@ def record_listing(
     most_images: int,
     most_samples: int | None = None,
 ) -> None:
-    """Record what is about to be loaded for a source dataset; write nothing if nothing differs.
+    """Record the root and the marks of a source dataset before a load; write only changes.
 
     Args:
         connection: The warehouse.
         dataset: The source dataset.
         root_uri: The root that was listed.
-        from_samples: Whether the root is the samples of the repository, because none was named.
-        most_images: The mark of images from now on.
-        most_samples: The mark of samples from now on; None leaves it.
+        from_samples: True if no root was set and the samples of the repository are loaded.
+        most_images: New mark of images.
+        most_samples: New mark of samples; None keeps it.
     """
     before = stored_datasets(connection).get(dataset.name)
     row = StoredDataset(
@@ -175,7 +175,7 @@ def record_listing(
 
 
 def set_sample_marks(connection: duckdb.DuckDBPyConnection, marks: Mapping[str, int]) -> None:
-    """Set the marks of samples; write nothing where they are the same."""
+    """Set the marks of samples; write only changes."""
     for name, stored in stored_datasets(connection).items():
         if name in marks and marks[name] != stored.most_samples:
             _write(connection, replace(stored, most_samples=marks[name]))
@@ -202,7 +202,7 @@ def read_consents(
     query = f"SELECT source_dataset, epoch_us(consented_at) FROM {table}"  # noqa: S608
     try:
         rows = connection.execute(query).fetchall()
-    except (duckdb.CatalogException, duckdb.BinderException):  # an older release published it
+    except (duckdb.CatalogException, duckdb.BinderException):  # published by an older release
         return set()
     return {(name, microseconds) for name, microseconds in rows}
 
@@ -210,7 +210,7 @@ def read_consents(
 def sample_counts(
     connection: duckdb.DuckDBPyConnection, database: str | None = None
 ) -> dict[str, int]:
-    """Return the number of samples of each source dataset that has some."""
+    """Return the number of samples of each source dataset with at least one."""
     place = "" if database is None else f"{database}.main."
     query = (
         f"SELECT source_dataset, count(*) FROM {place}images "  # noqa: S608
@@ -225,7 +225,7 @@ def sample_counts(
 def published_marks(
     connection: duckdb.DuckDBPyConnection, database: str | None = None
 ) -> dict[str, int]:
-    """Return the marks that a published database carries; samples of the repository have none."""
+    """Return the marks to store in a published database; samples of the repository have none."""
     counts = sample_counts(connection, database)
     return {
         name: max(stored.most_samples, counts.get(name, 0))
@@ -283,7 +283,7 @@ def _rejected_files(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
 
 
 def _described(name: str, root_uri: str | None, from_samples: bool) -> StoredDataset:
-    """Describe a dataset that was loaded without a row: with what this process defines, if it does."""
+    """Return the row of a dataset that has none yet, with the definition of this process, if any."""
     dataset = SOURCE_DATASETS.get(name)
     return StoredDataset(
         name,
@@ -321,7 +321,7 @@ def _qualified(database: str | None, schema: str) -> str:
 
 
 def _columns(connection: duckdb.DuckDBPyConnection, table: str) -> set[str]:
-    """Return the columns of a table; none where it does not exist."""
+    """Return the columns of a table; empty if it does not exist."""
     try:
         found = connection.execute(f"FROM {table} LIMIT 0")
     except duckdb.CatalogException:

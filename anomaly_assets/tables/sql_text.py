@@ -1,4 +1,4 @@
-"""Pieces of SQL that several modules need."""
+"""SQL helpers shared by several modules."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def sql_literal(text: str) -> str:
 
 
 def table_exists(connection: duckdb.DuckDBPyConnection, schema: str, table: str) -> bool:
-    """Return whether the current database has this table."""
+    """Return True if the current database has this table."""
     query = (
         "SELECT count(*) FROM duckdb_tables() "
         "WHERE database_name = current_database() AND schema_name = ? AND table_name = ?"

@@ -1,8 +1,8 @@
-"""Record the shape that the tensors of a warehouse have.
+"""Shape of the tensors of a warehouse.
 
-Two machines with different settings made all tensors again in turns, at every publication. So the shape
-belongs to the warehouse: a machine that does not name one uses it, and one that names another is refused
-until somebody changes the warehouse on purpose.
+The shape is stored in the warehouse. Otherwise two machines with different settings would rebuild all
+tensors in turns, at every publication. A machine without a setting uses the stored shape. One with another
+setting is refused until the user changes the shape of the warehouse on purpose.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ TENSOR_SHAPE = "tensor_shape"
 def spec_for(
     connection: duckdb.DuckDBPyConnection, settings: Settings, *, change: bool = False
 ) -> TensorSpec:
-    """Return the shape of tensors that holds for a run.
+    """Return the shape of the tensors for a run.
 
     Args:
         connection: The warehouse, after `ensure_tables`.
-        settings: What this machine asks for; what it does not name comes from the warehouse.
-        change: Take what the machine names although the warehouse has another shape.
+        settings: Settings of this machine; missing ones come from the warehouse.
+        change: Use the settings although the warehouse has another shape.
 
     Raises:
-        WarehouseError: The warehouse has another shape; the message says how to change it on purpose.
+        WarehouseError: The warehouse has another shape; the message explains how to change it.
     """
     recorded = _read(connection)
     if recorded is None:
@@ -41,16 +41,16 @@ def spec_for(
         return asked
     raise WarehouseError(
         f"The tensors of this warehouse are {_named(recorded)}; ANOMALY_IMAGE_SIZE and ANOMALY_CHANNELS of "
-        f"this machine ask for {_named(asked)}. Leave the two variables out to go on with what the "
-        "warehouse has. To make all tensors again on purpose, run once with this run config: "
+        f"this machine ask for {_named(asked)}. Unset the two variables to use the shape of the warehouse. "
+        "To rebuild all tensors on purpose, run once with this run config: "
         "{ops: {image_tensors: {config: {change_shape: true}}}}"
     )
 
 
 def record_spec(connection: duckdb.DuckDBPyConnection, spec: TensorSpec) -> None:
-    """Record the shape that the tensors will have; write nothing where it is recorded.
+    """Record the shape of the tensors, if it is not recorded.
 
-    Samples of the repository have none to keep: a newcomer may try sizes.
+    Nothing is recorded for the samples of the repository, so that new users can try sizes.
     """
     held = stored_datasets(connection).values()
     if _read(connection) == spec or all(dataset.from_samples for dataset in held):
@@ -66,7 +66,7 @@ def record_spec(connection: duckdb.DuckDBPyConnection, spec: TensorSpec) -> None
 
 
 def record_loaded(connection: duckdb.DuckDBPyConnection) -> None:
-    """Record the shape of most tensors in a warehouse of a release that did not record it."""
+    """Record the most frequent shape in a warehouse of a release that did not record it."""
     with suppress(duckdb.CatalogException):  # there is no catalogue yet
         if found := connection.execute(_HELD).fetchone():
             record_spec(connection, TensorSpec(*found[:3]))

@@ -117,6 +117,6 @@ def _run(
 
 def offenders(check: dg.AssetCheckEvaluation) -> dict[str, str]:
     """Who a failed check names, and what it says about them."""
-    table = check.metadata["offenders"]
+    table = check.metadata["affected"]
     assert isinstance(table, dg.TableMetadataValue)
-    return {str(record.data["offender"]): str(record.data["detail"]) for record in table.records}
+    return {str(record.data["affected"]): str(record.data["detail"]) for record in table.records}

@@ -93,7 +93,7 @@ def test_checks_of_a_loaded_dataset_say_nothing_where_nothing_is_wrong(
 def assert_needs(missing: str, run: Run) -> None:
     [message] = run.failures.values()
     assert (
-        f"WarehouseError: The warehouse has no {missing} yet: materialize the assets upstream of this "
+        f"WarehouseError: The warehouse has no {missing} yet. Materialize the assets upstream of this "
         "one first, or the whole graph."
     ) in message
     assert "CatalogException" not in message

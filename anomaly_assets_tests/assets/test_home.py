@@ -178,9 +178,7 @@ def test_a_home_that_cannot_be_written_to_is_one_sentence(
     (home / closed).chmod(0o555)
     command = ["dagster", "asset", "materialize", "-m", "anomaly_assets.definitions"]
     code, said = _said_without_override(tmp_path, home, *command, "--select", "images")
-    message = (
-        f"{home / closed} cannot be written to, and Dagster keeps its runs there. Ask its owner for"
-    )
+    message = f"{home / closed} cannot be written to, and Dagster stores its runs there. Ask its owner for"
     assert code == 1
     assert said.rpartition("\nError: ")[2].startswith(message)
     assert "Traceback" not in said

@@ -81,7 +81,7 @@ def test_a_published_database_that_somebody_wrote_to_is_noticed_and_replaced_as_
         "samples": "7 published, 13 in the warehouse",
         "dataset_summary": "5 published, 9 in the warehouse",
     }
-    assert ": materialize published_database again." in str(check.checks[COUNTS].description)
+    assert ". Materialize published_database again." in str(check.checks[COUNTS].description)
     again = run_selection(dg.AssetSelection.assets("published_database"))
     assert again.failed_checks == set()
     assert again.materialized["published_database"]["written"] is True

@@ -203,8 +203,8 @@ def test_a_database_that_is_in_use_is_named_and_everything_else_is_done(
         said: list[str] = []
         assert purge(instance, before(90), said.append).deleted == 1
     assert said == [
-        f"{path} was not made smaller (database is locked). Later runs use its free space. To get it back "
-        "now, stop what uses this Dagster home, and run this command again."
+        f"{path} could not be shrunk (database is locked). Later runs use its free space. To free it "
+        "now, stop the processes that use this Dagster home and run this command again."
     ]
     assert mentioned(home, old) == []
 
@@ -224,7 +224,7 @@ def test_the_command_says_what_it_deleted(
     assert main(["--keep-days", "30"]) == 0
     printed = capsys.readouterr().out
     assert printed.startswith("1 runs from before ")
-    assert f" UTC were deleted, and 1 as old stay, because pages show them. {home} has " in printed
+    assert f" UTC were deleted; 1 more stay, because the UI shows them. {home} now has " in printed
 
 
 @pytest.mark.parametrize("days", ["0", "-1", "x", "1.5", "36501", "9" * 30])
@@ -233,7 +233,7 @@ def test_a_number_of_days_that_makes_no_sense_is_refused(
 ) -> None:
     with pytest.raises(SystemExit):
         main([f"--keep-days={days}"])
-    assert f"{days!r} is no whole number from 1 to 36500" in capsys.readouterr().err
+    assert f"{days!r} is not a whole number from 1 to 36500" in capsys.readouterr().err
 
 
 def test_a_missing_home_is_one_sentence(
@@ -242,7 +242,7 @@ def test_a_missing_home_is_one_sentence(
     monkeypatch.delenv("DAGSTER_HOME", raising=False)
     assert main([]) == 1
     assert capsys.readouterr().err == (
-        "error: DAGSTER_HOME is not set. Name the folder there, or use make purge.\n"
+        "error: DAGSTER_HOME is not set. Set it to the Dagster home, or use make purge.\n"
     )
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "none"))
     assert main([]) == 1

@@ -55,7 +55,7 @@ def test_an_asset_alone_on_a_fresh_warehouse_says_what_to_materialize_first(
     run = run_selection(dg.AssetSelection.assets(selected).without_checks())
     [message] = run.failures.values()
     assert (
-        "WarehouseError: The warehouse has no images yet: materialize the assets upstream of this one "
+        "WarehouseError: The warehouse has no images yet. Materialize the assets upstream of this one "
         "first, or the whole graph."
     ) in message
     assert "CatalogException" not in message

@@ -12,9 +12,9 @@ from anomaly_assets_tests.assets.runs import CHANGE_SHAPE, run_job, run_selectio
 SHAPES = "SELECT DISTINCT height, width, channels FROM anomaly.image_tensors ORDER BY ALL"
 REFUSED = (
     "The tensors of this warehouse are 32x32 with 3 channels; ANOMALY_IMAGE_SIZE and ANOMALY_CHANNELS of "
-    "this machine ask for 16x16 with 3 channels. Leave the two variables out to go on with what the "
-    "warehouse has. "
-    "To make all tensors again on purpose, run once with this run config: "
+    "this machine ask for 16x16 with 3 channels. Unset the two variables to use the shape of "
+    "the warehouse. "
+    "To rebuild all tensors on purpose, run once with this run config: "
     "{ops: {image_tensors: {config: {change_shape: true}}}}"
 )
 

@@ -118,8 +118,8 @@ def test_labels_that_contradict_the_masks_are_named_image_by_image(project: Proj
     content = b"1\n1\t1\t0001.PNG\n2\t0\t0002.PNG\n"
     assert labelled(project, content, [("anomalous", 1)] * 2).strays == {}
     assert offenders(project, DISAGREE, "dagm_2007") == {
-        f"dagm_2007/{GOOD}": "Labels.txt says 1, there is no mask",
-        f"dagm_2007/{DEFECT}": "Labels.txt says 0, there is a mask",
+        f"dagm_2007/{GOOD}": "label 1 in Labels.txt, but no mask",
+        f"dagm_2007/{DEFECT}": "label 0 in Labels.txt, but a mask",
     }
     assert offenders(project, "anomalous_images_have_masks", "dagm_2007") == {
         f"dagm_2007/{GOOD}": "unspecified"

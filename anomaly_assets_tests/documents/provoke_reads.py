@@ -144,7 +144,7 @@ def _(scene: Scene) -> object:
     return pickle.loads(pickled).images[:]
 
 
-@saying("where='…' is no SQL condition")
+@saying("where='…' is not a SQL condition")
 def _(scene: Scene) -> object:
     return open_samples(scene.published, where="lenght(filename) > 3")
 

@@ -57,7 +57,7 @@ def test_what_is_no_export_is_never_replaced(
     (out / "thesis.tex").write_text("mine")
     if marker is not None:
         (out / MARKER).write_text(marker)
-    with pytest.raises(ExportError, match=r"is no export of this project.*name a new folder"):
+    with pytest.raises(ExportError, match=r"is not an export of this project.*Name a new folder"):
         make(out, "new", overwrite=overwrite)
     assert (out / "thesis.tex").read_text() == "mine"
     assert names(tmp_path) == ["export"]
@@ -67,7 +67,7 @@ def test_what_is_no_export_is_never_replaced(
 def test_the_root_of_the_file_system_is_refused_and_left_alone(out: str) -> None:
     before = names(Path("/"))
     with pytest.raises(
-        ExportError, match="/ is the root of the file system.*name a new folder in it"
+        ExportError, match="/ is the root of the file system.*Name a new folder in it"
     ):
         make(Path(out), "new", overwrite=True)
     assert names(Path("/")) == before
@@ -79,7 +79,7 @@ def test_no_name_at_all_is_refused_and_not_taken_for_the_current_folder(
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     with (
-        pytest.raises(ExportError, match="name of the folder is empty: name a new folder"),
+        pytest.raises(ExportError, match=r"name of the folder is empty\. Name a new folder"),
         replaced(""),
     ):
         pass
@@ -94,7 +94,7 @@ def test_an_export_inside_another_one_is_refused_and_the_other_is_as_it_was(
     make(outer, "first")
     (outer / "data").mkdir()
     with pytest.raises(
-        ExportError, match=r"lies inside the export .*/export, .* name a folder beside it"
+        ExportError, match=r"is inside the export .*/export\. .* Name a folder beside it"
     ):
         make(outer / inner, "second", overwrite=True)
     assert names(outer) == [MARKER, "content", "data"]
@@ -103,7 +103,7 @@ def test_an_export_inside_another_one_is_refused_and_the_other_is_as_it_was(
 
 def test_a_file_is_never_replaced(tmp_path: Path) -> None:
     (tmp_path / "export").write_text("mine")
-    with pytest.raises(ExportError, match="is no export"):
+    with pytest.raises(ExportError, match="is not an export"):
         make(tmp_path / "export", "new", overwrite=True)
     assert (tmp_path / "export").read_text() == "mine"
 
@@ -138,7 +138,7 @@ def test_an_export_killed_between_two_renames_is_there_again(tmp_path: Path, lef
     make(out, "old")
     (tmp_path / left).parent.mkdir(exist_ok=True)
     out.rename(tmp_path / left)
-    with pytest.raises(ExportError, match="holds an export already"):
+    with pytest.raises(ExportError, match="already contains an export"):
         make(out, "new")
     assert (out / "content").read_text() == "old"
     assert names(tmp_path) == ["export"]
@@ -220,7 +220,7 @@ def test_an_export_that_comes_while_another_one_is_being_completed_takes_nothing
     make(out, "first", overwrite=True)
     assert told == [
         "it came",
-        f"Another export is writing {out}: wait for it, or name another folder.",
+        f"Another export is writing {out}. Wait for it, or name another folder.",
     ]
     assert names(tmp_path) == ["export"]
     assert names(out) == [MARKER, "content"]

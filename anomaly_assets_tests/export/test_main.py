@@ -122,9 +122,9 @@ def test_a_selection_that_finds_nothing_is_an_error_that_says_what_exists(
     [
         (
             "/",
-            "/ is the root of the file system, which no export replaces: name a new folder in it.",
+            "/ is the root of the file system, which no export replaces. Name a new folder in it.",
         ),
-        ("", "The name of the folder is empty: name a new folder, such as export/bolt."),
+        ("", "The name of the folder is empty. Name a new folder, such as export/bolt."),
     ],
 )
 def test_a_place_where_no_export_can_be_is_refused_in_one_sentence(
@@ -257,7 +257,7 @@ def test_the_folder_of_a_disk_is_refused_with_advice(database: Path, tmp_path: P
         with small_disk(disk, 4 * 1024 * 1024):
             done = run("--format", "parquet", "--out", disk, "--database", database)
             assert done.returncode == 1
-            assert "name a folder in it" in done.stderr
+            assert "Name a folder in it" in done.stderr
             assert os.listdir(disk) == []
     except Skip as reason:
         pytest.skip(str(reason))

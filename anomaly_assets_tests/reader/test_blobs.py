@@ -167,7 +167,7 @@ def test_a_file_that_was_copied_over_meanwhile_is_not_taken_for_what_was_opened(
     assert samples.images[:].any()
     shutil.copyfile(other, path)
     for read in (lambda: samples.images[:], lambda: samples.masks[:], lambda: samples[0]):
-        with pytest.raises(DatabaseError, match="was written to since .* by `mv`, not by `cp`"):
+        with pytest.raises(DatabaseError, match="was written to since .* with `mv`, not with `cp`"):
             read()
 
 

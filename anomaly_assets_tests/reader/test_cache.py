@@ -243,7 +243,7 @@ def test_a_disk_that_is_too_small_is_noticed_before_anything_is_written(
     database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("shutil.disk_usage", lambda _: _Free)
-    with pytest.raises(OSError, match=r"The cache takes 0.0 GB, and 0.0 GB are free"):
+    with pytest.raises(OSError, match=r"The cache needs 0.0 GB, and 0.0 GB are free"):
         open_samples(database).cache(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
@@ -260,7 +260,7 @@ def test_a_damaged_cache_is_named_with_what_to_do(
     (entry,) = cached_selections(tmp_path)
     content = (entry.folder / name).read_bytes()
     (entry.folder / name).write_bytes(content[: len(content) // 2])
-    with pytest.raises(CacheError, match=rf"{entry.folder.name} is no cached .* Delete it"):
+    with pytest.raises(CacheError, match=rf"{entry.folder.name} is not a cached .* Delete it"):
         open_samples(database).cache(tmp_path)
 
 
@@ -278,7 +278,8 @@ def test_a_cache_that_is_removed_while_others_are_listed_is_left_out(
     )
     assert cached_selections(tmp_path) == [first]
     with pytest.raises(
-        FileNotFoundError, match=r"none does not exist: name the directory that Sampl"
+        FileNotFoundError,
+        match=r"none does not exist\. Name the directory that was passed to Sampl",
     ):
         cached_selections(tmp_path / "none")
 
@@ -287,7 +288,7 @@ def test_a_process_whose_cache_was_removed_says_so(database: Path, tmp_path: Pat
     pickled = pickle.dumps(open_samples(database).cache(tmp_path))
     (entry,) = cached_selections(tmp_path)
     entry.remove()
-    with pytest.raises(CacheError, match=rf"{entry.folder.name} is no cached .* Delete it"):
+    with pytest.raises(CacheError, match=rf"{entry.folder.name} is not a cached .* Delete it"):
         pickle.loads(pickled)
 
 

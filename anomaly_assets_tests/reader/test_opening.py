@@ -39,7 +39,7 @@ def test_a_selection_has_what_it_names_only(
 def test_a_filter_takes_several_values(database: Path) -> None:
     chosen = open_samples(database, category=["carpet", "screw"], split=("train", "test"))
     assert ids(chosen) == [i for i in IMAGE_IDS if "/carpet/" in i or "/screw/" in i]
-    with pytest.raises(ValueError, match=r"category=\[\] asks for nothing"):
+    with pytest.raises(ValueError, match=r"category=\[\] matches nothing"):
         open_samples(database, category=[])
 
 
@@ -55,13 +55,16 @@ def test_a_filter_takes_several_values(database: Path) -> None:
             f"category='zzz' does not exist. Categories: {CATEGORIES}",
         ),
         ({"category": "'; DROP TABLE images; --"}, CATEGORIES),
-        ({"split": "val"}, "split='val' does not exist. There is test, train."),
-        ({"label": "god"}, "Did you mean 'good'\\? There is anomalous, good."),
-        ({"source_dataset": "mvtec"}, "Did you mean 'mvtec_ad'\\? There is dagm_2007, mvtec_ad."),
+        ({"split": "val"}, "split='val' does not exist. Existing values: test, train."),
+        ({"label": "god"}, "Did you mean 'good'\\? Existing values: anomalous, good."),
+        (
+            {"source_dataset": "mvtec"},
+            "Did you mean 'mvtec_ad'\\? Existing values: dagm_2007, mvtec_ad.",
+        ),
         (
             {"source_dataset": "dagm_2007", "category": "bottle"},
-            "no sample with source_dataset='dagm_2007' and category='bottle', though it has some "
-            f"with each by itself. Categories: {CATEGORIES}",
+            "no sample with source_dataset='dagm_2007' and category='bottle', but each condition alone "
+            f"has some. Categories: {CATEGORIES}",
         ),
         ({"where": "width = 1"}, r"no sample with \(width = 1\)"),
     ],
@@ -101,7 +104,7 @@ def test_an_argument_of_the_wrong_type_is_answered_with_what_is_accepted(
     ["colour = 'red'", "category = ", "category = 'x", "1 +", "(", "", "category = ?", "$1"],
 )
 def test_a_condition_that_is_none_is_answered_with_the_columns(database: Path, where: str) -> None:
-    with pytest.raises(ValueError, match=r"is no SQL condition .* Columns: image_id, filename,"):
+    with pytest.raises(ValueError, match=r"is not a SQL condition .* Columns: image_id, filename,"):
         open_samples(database, where=where)
 
 
@@ -132,9 +135,9 @@ def test_a_condition_that_is_none_is_answered_with_the_columns(database: Path, w
 def test_what_a_condition_names_and_does_not_exist_is_no_fault_of_the_database(
     database: Path, where: str, said: str
 ) -> None:
-    with pytest.raises(ValueError, match="is no SQL condition over the columns") as told:
+    with pytest.raises(ValueError, match="is not a SQL condition over the columns") as told:
         open_samples(database, where=where)
-    assert f"is no SQL condition over the columns of samples: {said}" in str(told.value)
+    assert f"is not a SQL condition over the columns of samples: {said}" in str(told.value)
 
 
 def test_a_condition_that_meets_damage_is_no_fault_of_the_condition(
@@ -155,9 +158,9 @@ def test_a_condition_is_sql_as_it_stands_and_quotes_are_the_caller_s(database: P
     """Trusted input: it can name any table, but it is one condition and nothing is written."""
     assert len(open_samples(database, where="filename LIKE '%''%' OR category = 'screw'")) == 1
     for lifting in ("true) OR (true", "false) OR (split = 'test'"):
-        with pytest.raises(ValueError, match="is no SQL condition"):
+        with pytest.raises(ValueError, match="is not a SQL condition"):
             open_samples(database, split="train", where=lifting)
-    with pytest.raises(ValueError, match=r"more than one SQL statement|is no SQL condition"):
+    with pytest.raises(ValueError, match=r"more than one SQL statement|is not a SQL condition"):
         open_samples(database, where="true); DROP VIEW samples; SELECT (true")
     assert len(open_samples(database)) == len(IMAGE_IDS)
 

@@ -238,7 +238,7 @@ def test_ids_are_taken_in_the_order_asked_for_and_may_repeat(
         assert batch.masks[position].tobytes() == (mask or bytes(SHAPE[0] * SHAPE[1]))
     with pytest.raises(ValueError, match="at least one"):
         samples.take([])
-    with pytest.raises(TypeError, match=r"take\(\) has a list of image ids: \['mvtec"):
+    with pytest.raises(TypeError, match=r"take\(\) needs a list of image ids: \['mvtec"):
         samples.take(UNKNOWN)
     with pytest.raises(KeyError, match="is not among these 2 samples"):
         samples[:2].take([IMAGE_IDS[5]])
@@ -254,6 +254,6 @@ def test_samples_survive_pickling(samples: Samples) -> None:
 def test_closed_samples_say_so(database: Path) -> None:
     with open_samples(database) as samples:
         part = samples[:3]
-    with pytest.raises(RuntimeError, match="was closed: open the samples again"):
+    with pytest.raises(RuntimeError, match=r"was closed\. Open the samples again"):
         part.images[0]
     assert len(part.table) == 3

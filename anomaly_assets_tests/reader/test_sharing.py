@@ -214,7 +214,7 @@ def test_samples_that_another_thread_closes_give_what_was_asked_for_or_say_so(
                 else:
                     found = samples.images[:]
             except DatabaseError as error:
-                assert str(error) == f"{path} was closed: open the samples again."
+                assert str(error) == f"{path} was closed. Open the samples again."
                 outcomes.append("closed")
             else:
                 assert np.array_equal(found, images)
@@ -259,5 +259,5 @@ def test_a_file_that_is_written_to_while_samples_are_selected_is_not_read(
         "_statistics",
         around(selection._statistics, lambda: shutil.copyfile(other, path)),
     )
-    with pytest.raises(DatabaseError, match="was written to since .* by `mv`, not by `cp`"):
+    with pytest.raises(DatabaseError, match="was written to since .* with `mv`, not with `cp`"):
         open_samples(path)

@@ -28,7 +28,7 @@ SUMMARY_SQL = """CREATE OR REPLACE TABLE mode_summary AS
 SELECT original_mode, count(*) AS images FROM image_tensors GROUP BY ALL ORDER BY ALL;
 """
 COLUMN_ENTRY = '    Column("smallest_side", "INTEGER", "shorter side of the file, pixels"),\n'
-RUN_ID = '    Column("run_id", "VARCHAR", "run that wrote it"),\n'
+RUN_ID = '    Column("run_id", "VARCHAR", "Dagster run that wrote it"),\n'
 COLUMN_VALUE = '        "smallest_side": min(decoded.original_width, decoded.original_height),\n'
 
 
@@ -161,7 +161,7 @@ def test_a_catalogue_takes_a_new_column_and_one_that_may_be_null_now(copied: Pat
     ("with_entry", "with_key", "message"),
     [
         (False, True, "mode_summary: a summary needs an entry with `made_from`"),
-        (True, False, "mode_summary: say how many of its first columns are its key"),
+        (True, False, "mode_summary: set `key` to the number of its first columns"),
     ],
 )
 def test_half_of_a_summary_fails_at_import(

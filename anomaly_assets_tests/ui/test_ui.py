@@ -105,13 +105,13 @@ def test_a_failed_check_says_what_is_wrong_what_to_do_and_shows_it(ui: Ui) -> No
     ui.check("images", "anomalous_images_have_masks")
     expect(
         ui.page.get_by_text(
-            "2 anomalous images have no mask: add the missing masks, or leave these images out of "
+            "2 anomalous images have no mask. Add the missing mask files, or exclude them from "
             "pixel-level evaluation."
         )
     ).to_be_visible()
-    offenders = ui.page.locator("table", has_text="offender").last
+    affected = ui.page.locator("table", has_text="affected").last
     for path in ("scratch/000.png", "scratch/002.png"):
-        expect(offenders.get_by_text(f"mvtec_ad/bolt/test/{path}")).to_be_visible()
+        expect(affected.get_by_text(f"mvtec_ad/bolt/test/{path}")).to_be_visible()
     picture = ui.dialog_picture(ui.page.get_by_text(SHOW))
     assert picture.evaluate("e => e.naturalWidth") == 600
 
@@ -142,7 +142,7 @@ def test_a_sensor_that_is_switched_on_refreshes_when_a_file_is_added(ui: Ui) -> 
 def test_a_copy_in_train_and_test_is_shown_side_by_side(ui: Ui) -> None:
     ui.check("duplicate_images", "contents_stay_in_one_split")
     expect(
-        ui.page.get_by_text("1 image lies in train and in test: remove one copy")
+        ui.page.get_by_text("1 image is in both train and test. Remove one copy")
     ).to_be_visible()
     ui.dialog_picture(ui.page.get_by_text(SHOW))
 

@@ -1,1 +1,1 @@
-"""Three ways to read pixels: a query, blocks of the file, a lake."""
+"""Sources of pixels: a query, blocks of the file, a lake."""

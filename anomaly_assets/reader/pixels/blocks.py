@@ -1,4 +1,4 @@
-"""Pixels of a published file: read from where they lie in it, or by DuckDB where that is not known."""
+"""Pixels of a published file: read directly from its blocks, or by DuckDB if these are unknown."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from anomaly_assets.warehouse.open_published import Opened
 class StoredPixels:
     """Pixels in a published file; see `Pixels`.
 
-    DuckDB takes a blob out of its blocks, then makes an object of it; reading it where it lies is one copy,
-    and nothing stays in memory. Whatever is not as expected, DuckDB reads, or says what is wrong with it.
+    DuckDB copies a blob out of its blocks and then into a Python object. Reading blocks is one copy, and
+    leaves nothing in memory. If anything is not as expected, DuckDB reads instead, and reports errors.
 
     Args:
-        database: Opened again in each process that reads.
-        rows: Row of `image_tensors`, one per sample.
-        mask_from_file: Which samples have a mask to read.
+        database: The database; each process that reads opens it.
+        rows: Row id in `image_tensors`, one per sample.
+        mask_from_file: bool, one per sample; True if it has a mask to read.
         shape: Height, width and channels.
     """
 
@@ -52,7 +52,7 @@ class StoredPixels:
 
     @property
     def threads(self) -> int:
-        """See `Pixels`."""
+        """Return the number of threads; see `Pixels`."""
         found = self._places(self._database.opened())
         known = (
             found is not None
@@ -62,7 +62,7 @@ class StoredPixels:
         return 0 if known else self._asked.threads
 
     def images(self, positions: IntArray) -> UInt8Array:
-        """See `Pixels`.
+        """Return images; see `Pixels`.
 
         Raises:
             DatabaseError: The database was closed, was written to, or cannot be read.
@@ -75,7 +75,7 @@ class StoredPixels:
             return self._asked.images(positions)
 
     def masks(self, positions: IntArray) -> UInt8Array:
-        """See `Pixels`; errors are those of `images`."""
+        """Return masks; see `Pixels`, and `images` for the errors."""
         with self._database.unchanged() as opened:
             found = self._places(opened)
             from_file = np.flatnonzero(self._mask_from_file[positions])
@@ -86,14 +86,14 @@ class StoredPixels:
             return self._asked.masks(positions)
 
     def close(self) -> None:
-        """Close the database, and the file as soon as nobody is reading from it."""
+        """Close the database, and the file once no thread is reading from it."""
         self._database.close()
         self._found = None
 
     def _read(
         self, file: OpenFile, blobs: StoredBlobs, rows: IntArray, into: UInt8Array, places: IntArray
     ) -> bool:
-        """Whether blobs could be read from where they lie."""
+        """Read blobs from their blocks; return False if DuckDB has to read them."""
         if not blobs.have(rows):
             return False
         try:
@@ -103,8 +103,8 @@ class StoredPixels:
         return self._trusted
 
     def _places(self, opened: Opened) -> _Found | None:
-        """Where the blobs are; None where only DuckDB knows."""
-        found = self._found  # another thread may close the samples meanwhile
+        """Return the positions of the blobs; None if DuckDB has to read them."""
+        found = self._found  # local copy: another thread may close the samples meanwhile
         if self._trusted and (found is None or found.opened is not opened):
             found = self._found = self._find(opened)
             self._trusted = found is not None
@@ -113,7 +113,7 @@ class StoredPixels:
     def _find(self, opened: Opened) -> _Found | None:
         height, width, channels = self._shape
         held = opened.file
-        # Without an address, it could not be shown which file DuckDB has open.
+        # Without a path to the descriptor, this could be another file than the one DuckDB has open.
         if held is None or not held.has_address() or not hasattr(os, "preadv"):
             return None
         file = held.opened

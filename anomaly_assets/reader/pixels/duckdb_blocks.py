@@ -1,17 +1,17 @@
-"""Blobs of one size, read from where they lie in a DuckDB file (docs/decisions/0012).
+"""Blobs of one size, read directly from the blocks of a DuckDB file (docs/decisions/0012).
 
-DuckDB stores blobs as they are, and cuts large ones only where a block ends:
+DuckDB stores blobs uncompressed, and splits large ones only at the end of a block:
 
     file     three headers of 4 kB, then blocks
-    block    checksum (8 bytes), content, number of the block in which a large blob goes on (8 bytes)
+    block    checksum (8 bytes), content, number of the block in which a large blob continues (8 bytes)
     segment  of a column: size and end of its dictionary (4 bytes each), one offset for each row (4 bytes
-             each); so far before the end is the blob itself, or, where the offset is negative, the block
-             (8 bytes) and the place in its content (4 bytes) of a large one
+             each), counted back from that end. It points to the blob itself or, if it is negative, to the
+             block (8 bytes) and the offset in its content (4 bytes) of a large blob
     large    size (4 bytes), blob
 
-Where segments lie, and which blocks belong to them, DuckDB says itself. Nothing else is taken for granted:
-blocks have the checksum that they carry, and blobs the size and the continuation that are expected. What is
-otherwise is left to DuckDB.
+DuckDB's `pragma_storage_info` returns the positions of segments and their blocks. Everything else is
+verified: the checksum of each block, and the size and the continuation of each blob. If one is wrong,
+DuckDB reads the blobs.
 """
 
 from __future__ import annotations
@@ -30,25 +30,25 @@ _LINK = 8
 _SIZE = 4
 _PLACE = 12
 _MOST_PIECES = 1000
-"""Per call; Linux takes 1,024."""
+"""Limit for one call of `preadv`; Linux allows 1,024."""
 
 
 class UnexpectedLayoutError(Exception):
-    """Something in a file is not what it should be: it is damaged, or was written by another DuckDB."""
+    """Unexpected bytes in a file: it is damaged, or was written by another version of DuckDB."""
 
 
 @dataclass
 class StoredBlobs:
-    """Where the blobs of a column are; to be used by several threads.
+    """Positions of the blobs of a column; may be used by several threads.
 
     Attributes:
-        size: Bytes of each.
-        block_size: Bytes of a block.
-        blocks: For each row, the block in which its blob begins; -1 where it has none of that size.
-        starts: For each row, where it begins in the content of that block.
-        large: For each row, whether it is stored as a large one.
-        next_block: For each block, the one in which a blob goes on.
-        intact: For each block, whether its checksum was found right.
+        size: Size of each blob in bytes.
+        block_size: Size of a block in bytes.
+        blocks: For each row, the block in which its blob begins; -1 without a blob of that size.
+        starts: For each row, the offset of its blob in the content of that block.
+        large: For each row, True if it is stored as a large blob.
+        next_block: For each block, the block in which its blob continues.
+        intact: For each block, True once its checksum was verified.
     """
 
     size: int
@@ -60,7 +60,7 @@ class StoredBlobs:
     intact: BoolArray
 
     def have(self, rows: IntArray) -> bool:
-        """Whether each of these rows has a blob."""
+        """Return True if each of these rows has a blob."""
         return bool((rows < len(self.blocks)).all() and (self.blocks[rows] >= 0).all())
 
     def read(self, descriptor: int, rows: IntArray, arrays: UInt8Array, places: IntArray) -> None:
@@ -68,9 +68,9 @@ class StoredBlobs:
 
         Args:
             descriptor: The file.
-            rows: Whose blobs, in any order.
+            rows: Row ids of the blobs, in any order.
             arrays: C-contiguous, `size` bytes each.
-            places: Which of the arrays each blob goes into.
+            places: For each blob, the index of its array.
 
         Raises:
             UnexpectedLayoutError: The file is damaged, or was written to.
@@ -104,15 +104,15 @@ class StoredBlobs:
         self._verify(descriptor, {*self.blocks[rows].tolist(), *expected})
         pieces.read()
         if (sizes != self.size).any() or (links[: len(expected)] != expected).any():
-            raise UnexpectedLayoutError("A blob has another size, or goes on elsewhere.")
+            raise UnexpectedLayoutError("A blob has another size, or continues elsewhere.")
 
     def _content(self, block: int) -> int:
         return _HEADERS + block * self.block_size + _CHECKSUM
 
     def _verify(self, descriptor: int, blocks: set[int]) -> None:
-        """Compare the checksums of those blocks that were not read before."""
+        """Verify the checksums of the blocks that were not read before."""
         if -1 in blocks:
-            raise UnexpectedLayoutError("A blob goes on where no block is.")
+            raise UnexpectedLayoutError("A blob continues in a block that does not exist.")
         for block in sorted(block for block in blocks if not self.intact[block]):
             _content_of(descriptor, block, self.block_size)
             self.intact[block] = True
@@ -121,13 +121,13 @@ class StoredBlobs:
 def find_blobs(
     cursor: duckdb.DuckDBPyConnection, descriptor: int, column: str, size: int
 ) -> StoredBlobs:
-    """Where the blobs of a column of `image_tensors` are.
+    """Find the blobs of a column of `image_tensors`.
 
     Args:
-        cursor: Has the database open.
-        descriptor: The same file.
+        cursor: Connection to the database.
+        descriptor: Descriptor of the same file.
         column: Name of the column.
-        size: Bytes of each blob.
+        size: Size of each blob in bytes.
 
     Raises:
         UnexpectedLayoutError: The file is damaged, or was written by another DuckDB.
@@ -144,20 +144,20 @@ def find_blobs(
             segments.append(np.full((3, count), -1))
     found, starts, large = np.concatenate(segments, axis=1)
     if ((found >= blocks) | (starts >= block_size)).any():
-        raise UnexpectedLayoutError("A blob begins where no block is.")
+        raise UnexpectedLayoutError("A blob begins in a block that does not exist.")
     intact = np.zeros(blocks, np.bool_)
     return StoredBlobs(size, block_size, found, starts, large == 1, next_block, intact)
 
 
 def _places(content: UInt8Array, block: int, start: int, count: int, size: int) -> IntArray:
-    """Block, start in its content, and whether it is large, of each blob of a segment; -1 for none."""
+    """Return block, offset in its content, and 1 if large, for each blob of a segment; -1 for none."""
     segment = content[start:]
     end = int(segment[4:8].view(np.uint32)[0])
     offsets = segment[8 : 8 + 4 * count].view(np.int32).astype(np.int64)
     at = end - np.abs(offsets)
     if len(offsets) < count or end > len(segment) or (at < 0).any():
         raise UnexpectedLayoutError("A dictionary does not fit into its block.")
-    lengths = np.diff(np.abs(offsets), prepend=0)  # of a null: 0
+    lengths = np.diff(np.abs(offsets), prepend=0)  # a null has length 0
     places = np.full((3, count), -1)
     small = (offsets > 0) & (lengths == size)
     places[:, small] = np.stack(np.broadcast_arrays(block, start + at[small], 0))
@@ -170,7 +170,7 @@ def _places(content: UInt8Array, block: int, start: int, count: int, size: int) 
 
 
 def _content_of(descriptor: int, block: int, block_size: int) -> UInt8Array:
-    """What is in a block, after comparing its checksum."""
+    """Return the content of a block after verifying its checksum."""
     content = np.empty(block_size, np.uint8)
     if os.preadv(descriptor, [content.data], _HEADERS + block * block_size) != block_size:
         raise UnexpectedLayoutError("The file ends before its last block.")
@@ -181,7 +181,7 @@ def _content_of(descriptor: int, block: int, block_size: int) -> UInt8Array:
 
 
 class _Pieces:
-    """Pieces of a file and where to put them; neighbours are read with one call."""
+    """List of pieces of a file and their targets; adjacent pieces are read with one call."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -189,14 +189,14 @@ class _Pieces:
         self._end = -1
 
     def add(self, start: int, target: memoryview) -> None:
-        """A piece that starts somewhere, and is as long as its target."""
+        """Add a piece that begins at `start` and is as long as its target."""
         if start != self._end or len(self._calls[-1][1]) >= _MOST_PIECES:
             self._calls.append((start, []))
         self._calls[-1][1].append(target)
         self._end = start + len(target)
 
     def read(self) -> None:
-        """Read all of them.
+        """Read all pieces.
 
         Raises:
             UnexpectedLayoutError: The file ends before one of them does.

@@ -1,7 +1,8 @@
-"""Reading from a lake or from MotherDuck: what was published there, and pixels by their ids.
+"""Reader of a lake or of MotherDuck: published snapshots, and pixels by image id.
 
-A range of ids opens the one file of a lake that holds them, a range of row ids all of them; and every
-statement asks the catalogue, so that many samples are asked for at once (docs/decisions/0007).
+A query for a range of image ids opens only the file of the lake that contains them; one for row ids would
+open all files. Every statement queries the catalogue, so many samples are fetched by one statement
+(docs/decisions/0007).
 """
 
 from __future__ import annotations
@@ -25,19 +26,19 @@ _PARQUET_BYTES = 1024 * 1024 * 1024
 
 
 def connect_remote(location: str, *, snapshot: str | None = None) -> tuple[Opened, str | None]:
-    """Open what is published on a lake or in MotherDuck, read-only, with its tables current.
+    """Open the published database of a lake or of MotherDuck, read-only, with its tables in scope.
 
     Args:
         location: `ducklake:postgres:…` or `md:NAME`.
         snapshot: Id of the snapshot to open instead of the newest, or the beginning of one.
 
     Returns:
-        The database, and the id of its snapshot, by which it can be opened again; None in MotherDuck.
+        The database, and the id of its snapshot, with which it can be reopened; None for MotherDuck.
 
     Raises:
-        LookupError: Nothing is published, or not this snapshot; the message names those that exist.
-        DatabaseError: It cannot be reached; the message has no password in it.
-        LocationError: The location makes no sense.
+        LookupError: Nothing is published, or not this snapshot; the message lists the existing ones.
+        DatabaseError: It cannot be reached; the message contains no password.
+        LocationError: The location is malformed.
     """
     parsed = parse_location(location)
     try:
@@ -53,12 +54,12 @@ def connect_remote(location: str, *, snapshot: str | None = None) -> tuple[Opene
             opened, snapshot_id = Opened(connect_motherduck(parsed), None, parsed.database), None
     except WarehouseError as error:
         raise DatabaseError(str(error)) from error.__cause__
-    opened.connection.execute("SET threads = 1")  # others would only take its memory
+    opened.connection.execute("SET threads = 1")  # further threads would only use more memory
     return opened, snapshot_id
 
 
 class RemoteDatabase(Database):
-    """One snapshot of a lake, or a database of MotherDuck; see `Database`."""
+    """Snapshot of a lake, or a database of MotherDuck; see `Database`."""
 
     def __init__(self, location: str, snapshot: str | None = None) -> None:
         self._address = location
@@ -67,7 +68,7 @@ class RemoteDatabase(Database):
 
     @contextmanager
     def unchanged(self) -> Iterator[Opened]:
-        """See `Database`. What is opened on a lake stays; a database of MotherDuck is replaced."""
+        """Yield the open database; raise if a database of MotherDuck was replaced during the block."""
         opened = self.opened()
         yield opened
         if self._version is None:
@@ -90,7 +91,7 @@ class RemoteDatabase(Database):
     def _replaced(self) -> DatabaseError:
         return DatabaseError(
             f"{self.location} was replaced since these samples were opened (snapshot "
-            f"{self.snapshot_id}), and the old one is there no more. Open the samples again, or read from "
+            f"{self.snapshot_id}), and the old one no longer exists. Open the samples again, or read from "
             "`Samples.cache`."
         )
 
@@ -105,12 +106,12 @@ def _name(location: str) -> str:
 
 
 class RemotePixels:
-    """Pixels that are asked for by id; see `Pixels`.
+    """Pixels that are fetched by image id; see `Pixels`.
 
     Args:
-        database: Opened again in each process that fetches.
+        database: The database; each process that reads opens it.
         image_ids: Id of each sample.
-        mask_from_file: Which samples have a mask to fetch.
+        mask_from_file: bool, one per sample; True if it has a mask to fetch.
         shape: Height, width and channels.
     """
 
@@ -127,12 +128,12 @@ class RemotePixels:
         self._ids = image_ids
         self._mask_from_file = mask_from_file
         self._shape = shape
-        # A part of a Parquet file that holds a picture is read whole: 100 MB, twice over, in two threads.
+        # DuckDB reads whole row groups of Parquet: 100 MB, in two copies, in each of two threads.
         database.allow_memory(_PARQUET_BYTES)
         self.samples_at_once = max(1, _FETCHED_BYTES // (shape[0] * shape[1] * shape[2]))
 
     def images(self, positions: IntArray) -> UInt8Array:
-        """See `Pixels`.
+        """Return images; see `Pixels`.
 
         Raises:
             DatabaseError: The database was closed or cannot be read.
@@ -142,7 +143,7 @@ class RemotePixels:
         return images
 
     def masks(self, positions: IntArray) -> UInt8Array:
-        """See `Pixels`; errors are those of `images`."""
+        """Return masks; see `Pixels`, and `images` for the errors."""
         masks = np.zeros((len(positions), *self._shape[:2]), np.uint8)
         self._fetch(_MASKS, positions, masks, np.flatnonzero(self._mask_from_file[positions]))
         return masks
@@ -154,7 +155,7 @@ class RemotePixels:
     def _fetch(
         self, statement: str, positions: IntArray, arrays: UInt8Array, wanted: IntArray
     ) -> None:
-        """Fill those places of `arrays` that are wanted, whatever order the rows come in."""
+        """Fill the wanted places of `arrays`; rows may come in any order."""
         with (
             explained(self._database.location),
             self._database.unchanged() as opened,

@@ -1,4 +1,4 @@
-"""How pixels come out of the database: images by runs of rows, masks for many samples at once."""
+"""Pixels read by queries: images by runs of rows, masks for many samples at once."""
 
 from __future__ import annotations
 
@@ -16,53 +16,53 @@ from anomaly_assets.reader.batch import BoolArray, IntArray, UInt8Array
 from anomaly_assets.reader.database import Database, DatabaseError, explained
 
 _MOST_RUNS = 64
-"""Runs per statement: planning takes longer than reading beyond that."""
+"""Limit for runs per statement: with more, planning takes longer than reading."""
 
 _FETCHED_BYTES = 16 * 1024 * 1024
-"""How much is fetched at once. The C library maps blocks above 32 MB anew each time they are asked for,
-and touching new pages takes longer than filling them."""
+"""Size of one fetch. The C library maps new pages for each allocation above 32 MB, and page faults take
+longer than filling the pages."""
 
 _STRETCH = 8
-"""For how many such fetches masks are fetched: a query for one takes as long as one for 2,048."""
+"""Number of image fetches per mask fetch: a query for 1 mask takes as long as one for 2,048."""
 
 
 class Pixels(Protocol):
-    """Where the pixels of a selection are read from; can be pickled, and used by several threads.
+    """Source of the pixels of a selection; can be pickled, and used by several threads.
 
     Attributes:
-        samples_at_once: How many samples are best read at once when all of them are.
+        samples_at_once: Best number of samples per read when all samples are read.
     """
 
     samples_at_once: int
 
     @property
     def threads(self) -> int:
-        """How many read ahead; 0 where reading is about as fast as copying memory."""
+        """Return the number of threads that read ahead; 0 if reading is about as fast as copying memory."""
 
     def images(self, positions: IntArray) -> UInt8Array:
-        """A new array, N x height x width x channels.
+        """Return a new array, N x height x width x channels.
 
         Args:
-            positions: N of them, in any order; one may come more than once.
+            positions: N positions, in any order; duplicates are allowed.
         """
 
     def masks(self, positions: IntArray) -> UInt8Array:
-        """A new array, N x height x width; zeros where there is no mask."""
+        """Return a new array, N x height x width; zeros for samples without a mask."""
 
     def close(self) -> None:
-        """Let go of files; nothing can be read afterwards."""
+        """Close files; nothing can be read afterwards."""
 
 
 def read_ahead(
     pixels: Pixels, positions: IntArray, size: int
 ) -> Iterator[tuple[IntArray, UInt8Array, UInt8Array]]:
-    """Positions, images and masks of one batch after the other, which are read ahead of the caller.
+    """Yield positions, images and masks of each batch; threads read ahead of the caller.
 
-    Images are read some batches at a time where these are small, masks for a longer stretch.
+    Small batches of images are read several at a time, masks for even more samples.
 
     Args:
-        pixels: Where to read.
-        positions: Which samples, in which order.
+        pixels: Source of the pixels.
+        positions: Positions of the samples, in the order to yield.
         size: Number of samples in a batch.
     """
     at_once = max(1, pixels.samples_at_once // size) * size
@@ -101,13 +101,13 @@ class DatabasePixels:
     """Pixels in a published database.
 
     Args:
-        database: Opened again in each process that fetches.
-        rows: Row of `image_tensors`, one per sample.
-        mask_from_file: Which samples have a mask to fetch.
+        database: The database; each process that reads opens it.
+        rows: Row id in `image_tensors`, one per sample.
+        mask_from_file: bool, one per sample; True if it has a mask to fetch.
         shape: Height, width and channels.
     """
 
-    # A second one was measured to take a third more processor time for page faults, and to gain nothing.
+    # Measured: a second thread needs a third more processor time, for page faults, and saves no time.
     threads = 1
 
     def __init__(
@@ -121,14 +121,14 @@ class DatabasePixels:
         self._rows = rows
         self._mask_from_file = mask_from_file
         self._shape = shape
-        # However few are wanted, DuckDB reads the masks of 2,048 rows, and hands on a copy.
+        # DuckDB always reads the masks of 2,048 rows, even for one mask, and returns a copy.
         masks = min(int(mask_from_file.sum()), 2048)
         database.allow_memory(2 * masks * shape[0] * shape[1])
         self._masks_at_once = max(1, 2 * _FETCHED_BYTES // (shape[0] * shape[1]))
         self.samples_at_once = max(1, _FETCHED_BYTES // (shape[0] * shape[1] * shape[2]))
 
     def images(self, positions: IntArray) -> UInt8Array:
-        """See `Pixels`.
+        """Return images; see `Pixels`.
 
         Raises:
             DatabaseError: The database was closed or cannot be read.
@@ -142,7 +142,7 @@ class DatabasePixels:
         return images if place is None else images[place]
 
     def masks(self, positions: IntArray) -> UInt8Array:
-        """See `Pixels`; errors are those of `images`."""
+        """Return masks; see `Pixels`, and `images` for the errors."""
         height, width, _ = self._shape
         masks = np.zeros((len(positions), height, width), np.uint8)
         from_file = np.flatnonzero(self._mask_from_file[positions])
@@ -173,7 +173,7 @@ class DatabasePixels:
     def _fetch_images(
         self, cursor: duckdb.DuckDBPyConnection, rows: IntArray, images: UInt8Array
     ) -> None:
-        """Fill `images` with those of some rows, which ascend."""
+        """Fill `images` with the images of rows in ascending order."""
         last_of_run = np.flatnonzero(np.diff(rows) != 1)
         firsts = rows[np.concatenate(([0], last_of_run + 1))].tolist()
         lasts = rows[np.concatenate((last_of_run, [len(rows) - 1]))].tolist()
@@ -187,7 +187,7 @@ class DatabasePixels:
 
 
 def _sorted(rows: IntArray) -> tuple[IntArray, IntArray | None]:
-    """The distinct rows in ascending order, and where each of `rows` is among them; None: as they are."""
+    """Return distinct rows, ascending, and the index of each of `rows` among them; None if equal."""
     if (np.diff(rows) > 0).all():
         return rows, None
     distinct, place = np.unique(rows, return_inverse=True)
@@ -195,9 +195,9 @@ def _sorted(rows: IntArray) -> tuple[IntArray, IntArray | None]:
 
 
 def _fill(arrays: UInt8Array, result: duckdb.DuckDBPyConnection) -> int:
-    """Copy the blobs of a result into arrays, one after the other; how many there were.
+    """Copy the blobs of a result into arrays, and return their number.
 
-    One at a time is faster than as Arrow, where all of them are copied twice.
+    Row by row is faster than Arrow, which copies all of them twice.
     """
     count = 0
     while (row := result.fetchone()) is not None:
@@ -207,18 +207,18 @@ def _fill(arrays: UInt8Array, result: duckdb.DuckDBPyConnection) -> int:
 
 
 def refuse_missing(count: int, location: str) -> None:
-    """Raise if rows were not found: their arrays would hold whatever was in memory.
+    """Raise if rows were not found: their arrays would contain uninitialized memory.
 
     Args:
-        count: How many.
-        location: Where they were when the samples were opened.
+        count: Number of missing rows.
+        location: The database, for the message.
 
     Raises:
-        DatabaseError: There are some.
+        DatabaseError: Rows are missing.
     """
     if count:
         raise DatabaseError(
-            f"{location} has {count} rows less than when these samples were opened: open them again."
+            f"{location} has {count} rows less than when these samples were opened. Open them again."
         )
 
 
@@ -226,21 +226,20 @@ def pixels_of(blob: bytes, shape: tuple[int, ...]) -> UInt8Array:
     """Return a blob as an array.
 
     Raises:
-        DatabaseError: It has another size.
+        DatabaseError: The blob has another size.
     """
     try:
         return np.frombuffer(blob, np.uint8).reshape(shape)
     except ValueError:
         raise DatabaseError(
             f"A tensor has {len(blob)} bytes instead of {math.prod(shape)}: the database is damaged. "
-            "Delete it and run `make materialize`, which publishes it again."
+            "Delete it and run `make materialize`, which publishes a new one."
         ) from None
 
 
-# Runs of neighbours, because DuckDB skips what lies outside a range of rows, and looks at every row
-# for a list of them.
+# Ranges of adjacent rows: DuckDB skips blocks outside a range, but scans every row for a list.
 _IMAGES = "SELECT image_tensor FROM image_tensors WHERE rowid BETWEEN ? AND ?"
-# A column with nulls is read whole, 2,048 rows at a time.
+# DuckDB reads a column with nulls in vectors of 2,048 rows.
 _MASKS = """
 SELECT rowid, mask_tensor
 FROM image_tensors

@@ -1,4 +1,4 @@
--- One row per image of all source datasets. <images> stands for the union of every
--- <source_dataset>.images that exists, which schema.py writes out from the registry.
+-- One row per image of all source datasets. ddl.py replaces <images> by the union of all existing
+-- tables <source_dataset>.images.
 CREATE OR REPLACE VIEW images AS
 SELECT * FROM <images>;

@@ -1,7 +1,7 @@
--- One row per load that changed something. A load that dlt never finished (a kill between two of its
--- tables) shows as interrupted; the next run completes the change in a load of its own. The kill may have
--- come after the rows and before their counts: then the rows are counted, of which nobody can say any more
--- whether they were new or had other content before.
+-- One row per load that changed something. A load that dlt never finished (killed between two of its
+-- tables) has the status interrupted; the next run completes the change in another load. If the load was
+-- killed after writing the rows and before writing their counts, the rows are counted here. It is then
+-- unknown which of them were inserted and which updated.
 CREATE OR REPLACE VIEW load_history AS
 WITH carried AS (
     SELECT source_dataset, 'images' AS table_name, _dlt_load_id, count(*) AS rows_inserted

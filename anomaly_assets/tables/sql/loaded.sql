@@ -1,4 +1,4 @@
--- Whether any file is loaded: of one source dataset, or of all where $source_dataset is null.
+-- Returns a row if any file is loaded: of $source_dataset, or of all source datasets if it is null.
 SELECT 1
 FROM (
     SELECT source_dataset FROM <images> AS images

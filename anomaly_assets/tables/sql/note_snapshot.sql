@@ -1,4 +1,4 @@
--- One publication: what it holds, and the newest load of each source dataset, which is where it came from.
+-- One publication: its row counts, and the newest load of each source dataset.
 INSERT INTO snapshots BY NAME
 SELECT
     $snapshot_id AS snapshot_id,

@@ -1,4 +1,4 @@
--- Everything that is published as one text, but for the pixels, which it names by their hash.
+-- All published content as one text; pixels are represented by their hash.
 SELECT encode(
     concat_ws(
         chr(10),

@@ -1,6 +1,6 @@
--- The $columns of those images of $source_datasets whose tensor is missing or was made of another version
--- of the file, its mask, or with another transform. What was rejected for a $transient reason is tried again
--- at every run; so is what the first release rejected for a fault of the machine, such as missing memory.
+-- The $columns of images of $source_datasets whose tensor is missing, or was decoded from another version
+-- of the file or its mask, or with another transform. Files rejected for a $transient reason are retried at
+-- every run. So are files that the first release rejected for a fault of the machine, such as low memory.
 WITH rejected AS (
     SELECT
         *,

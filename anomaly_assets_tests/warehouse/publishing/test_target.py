@@ -261,7 +261,9 @@ def test_a_published_file_is_no_warehouse(project: Project, target: Path) -> Non
     give(project, target)
     before = target.read_bytes()
     with (
-        pytest.raises(WarehouseError, match="names a published database, which people read"),
+        pytest.raises(
+            WarehouseError, match="names a published database, which cannot be the warehouse"
+        ),
         FileWarehouse(target).connect() as connection,
     ):
         ensure_tables(connection)
@@ -274,7 +276,7 @@ def test_a_database_of_something_else_is_no_warehouse(tmp_path: Path) -> None:
         connection.execute("CREATE TABLE customers AS SELECT 1 AS id")
     before = path.read_bytes()
     with (
-        pytest.raises(WarehouseError, match=r"tables of something else \(customers\)"),
+        pytest.raises(WarehouseError, match=r"with other tables \(customers\)"),
         FileWarehouse(path).connect() as connection,
     ):
         ensure_tables(connection)

@@ -1,5 +1,5 @@
--- $official is a list of {source_dataset, category, split, label, images} as published. A source dataset
--- of which nothing was published is not judged.
+-- $official is a list of published counts: {source_dataset, category, split, label, images}. Source
+-- datasets without published counts are skipped.
 WITH official AS (
     SELECT unnest($official, recursive := true)
 ),

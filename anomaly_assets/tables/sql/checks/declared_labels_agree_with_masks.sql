@@ -1,9 +1,9 @@
 SELECT
     image_id AS offender,
     format(
-        'Labels.txt says {}, {}',
+        'label {} in Labels.txt, but {}',
         declared_label_index,
-        CASE WHEN mask_relative_path IS NULL THEN 'there is no mask' ELSE 'there is a mask' END
+        CASE WHEN mask_relative_path IS NULL THEN 'no mask' ELSE 'a mask' END
     ) AS detail
 FROM <images> AS images
 WHERE declared_label_index <> (mask_relative_path IS NOT NULL)::INTEGER

@@ -1,5 +1,5 @@
--- The version counts: a root that goes away between the catalogue and the tensors leaves old tensors. One
--- whose file or mask was rejected may be old: it stays until the file can be read.
+-- Versions are compared, because tensors are outdated if the root becomes unavailable after listing. A
+-- tensor whose file or mask was rejected may be outdated: it stays until the file can be decoded.
 SELECT
     images.image_id AS offender,
     CASE

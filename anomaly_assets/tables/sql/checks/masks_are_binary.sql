@@ -1,4 +1,4 @@
--- Any value above zero counts as defective; more than two values mean that an editor smoothed the mask.
+-- Any value above zero counts as defective. More than two values indicate that an editor smoothed the mask.
 SELECT image_id AS offender, mask_values || ' grey values' AS detail
 FROM image_tensors
 WHERE mask_values > 2

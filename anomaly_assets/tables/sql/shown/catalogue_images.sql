@@ -1,4 +1,4 @@
--- One image of each kind of one source dataset, as far as there is room.
+-- One image of each kind of one source dataset, up to the limit.
 SELECT relative_path, split, label, defect_type, file_size_bytes, mask_relative_path
 FROM <images> AS images
 WHERE source_dataset = $source_dataset

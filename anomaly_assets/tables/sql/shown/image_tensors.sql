@@ -1,4 +1,4 @@
--- The tensors decoded last, without their pixels.
+-- The newest tensors, without their pixels.
 SELECT
     image_id,
     format('{}x{} {}', original_width, original_height, original_mode) AS file,

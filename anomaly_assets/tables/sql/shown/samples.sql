@@ -1,4 +1,4 @@
--- One sample of each kind, as far as there is room, without its pixels.
+-- One sample of each kind, up to the limit, without its pixels.
 SELECT
     image_id,
     label,

@@ -1,4 +1,4 @@
--- One row per dataset, category, split, label and defect type. Tensors are counted, never read.
+-- One row per dataset, category, split, label and defect type. Tensors are counted, not read.
 CREATE OR REPLACE TABLE dataset_summary AS
 SELECT
     images.source_dataset,

@@ -1,4 +1,4 @@
--- One row per kind of defect: how many, and how large at the files' own size.
+-- One row per kind of defect: number and size, measured in the original masks.
 CREATE OR REPLACE TABLE defect_summary AS
 SELECT
     images.source_dataset,

@@ -1,4 +1,4 @@
--- One row per content that lies in more than one place, recognised by the SHA-256 of the bytes.
+-- One row per content that several files share, identified by the SHA-256 of the bytes.
 CREATE OR REPLACE TABLE duplicate_images AS
 SELECT
     tensors.content_sha256,

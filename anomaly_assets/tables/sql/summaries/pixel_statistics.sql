@@ -1,5 +1,5 @@
 -- One row per category: statistics of its good training tensors, from sums measured while decoding.
--- Variance is E[x^2] - E[x]^2 over exact integers, so there is no cancellation to fear.
+-- Variance is E[x^2] - E[x]^2 over exact integers, so it has no cancellation error.
 CREATE OR REPLACE TABLE pixel_statistics AS
 WITH per_channel AS (
     SELECT

@@ -1,0 +1,5 @@
+"""Fixtures of the tests of tables: the small warehouse of the tests of warehouses."""
+
+from anomaly_assets_tests.warehouse.conftest import project, refreshed
+
+__all__ = ["project", "refreshed"]
