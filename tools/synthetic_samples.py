@@ -50,7 +50,7 @@ class Drawing(NamedTuple):
 
 
 class Sample(NamedTuple):
-    """Where a picture and its mask lie below the output folder, and what draws them."""
+    """Paths of a picture and its mask below the output folder, and the function that draws them."""
 
     path: str
     mask_path: str | None

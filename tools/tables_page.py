@@ -1,7 +1,6 @@
-"""Write the reference of all tables from their comments: `python -m anomaly_assets.reference`.
+"""Write `docs/tables.md` and the table in the README from the comments in a database.
 
-The tables are made anew, in a temporary folder and from the sample data, and then asked what they are:
-what is written is what the database says of itself.
+The tables are built in a temporary folder from the sample data, and described by DuckDB itself.
 """
 
 from __future__ import annotations
@@ -36,17 +35,17 @@ _HEAD = """# The tables
 
 <!-- written by make tables, from the comments in the database -->
 
-Every table and view of the database, as it says itself:
+Every table and view of the database, as described by its comments:
 `SELECT column_name, data_type, comment FROM duckdb_columns() WHERE table_name = 'samples'`.
 
-A column with *never* in it has no nulls, which the database sees to; of the others, the meaning says when
-they are null. Summaries are computed, and carry no such promise. `anomaly.<table>` is a view of
-`main.<table>`, so that the name holds whatever the file is called.
+A column marked *never* has a NOT NULL constraint; the meaning of another column states when it is null. Summaries are
+computed and have no constraints. `anomaly.<table>` is a view of `main.<table>`, so that the name does not depend on the
+name of the file.
 """
 
 
 def describe_tables(roots: Path) -> dict[Names, tuple[str, list[Column]]]:
-    """Make every table, and ask the database what it says of it.
+    """Build every table and read its description from the database.
 
     Args:
         roots: Holds a root for each source dataset.
@@ -67,7 +66,7 @@ def describe_tables(roots: Path) -> dict[Names, tuple[str, list[Column]]]:
 
 
 def page(described: dict[Names, tuple[str, list[Column]]]) -> str:
-    """The reference as Markdown."""
+    """Return the page as Markdown."""
     leading = [(ALIAS_SCHEMA, name) for name in _NAMES]
     first, *others = SOURCE_DATASETS
     catalogue = [names for names in described if names[0] == first]
@@ -83,7 +82,7 @@ def page(described: dict[Names, tuple[str, list[Column]]]) -> str:
 
 
 def overview(described: dict[Names, tuple[str, list[Column]]]) -> str:
-    """The short table of the README: what a row is, with links into the reference."""
+    """Return the short table of the README, with links into the page."""
     lines = ["| table | what is in it |", "| --- | --- |"]
     for name in _NAMES:
         about = _cell(described["main", name][0])
@@ -96,7 +95,7 @@ def overview(described: dict[Names, tuple[str, list[Column]]]) -> str:
 
 
 def between(text: str, table: str) -> str:
-    """The text of the README with this table in its place."""
+    """Return the text of the README with this table in its place."""
     before, found, rest = text.partition(START)
     after = rest.partition(END)[2]
     if not found or not after:

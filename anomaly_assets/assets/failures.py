@@ -88,7 +88,7 @@ class FailedCheck:
 
 
 def failed_check_line(failed: FailedCheck) -> str:
-    """Return what a log says about a failed check: one line, with the first affected files."""
+    """Return the log line of a failed check, with the first affected files."""
     named = "; ".join(_with_detail(*each) for each in failed.files[:MOST_FILES])
     first = f" First: {named}." if failed.count > MOST_FILES else f" Affected: {named}."
     return (
@@ -101,9 +101,9 @@ def _with_detail(name: str, detail: str) -> str:
 
 
 def failed_check(evaluation: dg.AssetCheckEvaluation) -> FailedCheck:
-    """Return what the event of a failed check says."""
+    """Return a failed check by its event."""
     metadata = evaluation.metadata
-    table = metadata.get("offenders")
+    table = metadata.get("affected")
     records = table.records if isinstance(table, dg.TableMetadataValue) else []
     return FailedCheck(
         evaluation.asset_key.to_user_string(),

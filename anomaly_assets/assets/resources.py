@@ -139,7 +139,7 @@ class WarehouseResource(dg.ConfigurableResource):
 
     @property
     def refreshed(self) -> dict[str, RowChanges]:
-        """Return the source datasets whose root was loaded in this run, with the changes; assets add to it."""
+        """Return the changes of each source dataset whose root was loaded in this run; assets add to it."""
         return self._refreshed
 
     @property

@@ -56,7 +56,7 @@ class RunStoppedError(AnomalyAssetsError, RuntimeError):
 
 
 class RunConfigError(AnomalyAssetsError, ValueError):
-    """The selection or the run config cannot be used; the message says why."""
+    """The selection or the run config cannot be used; the message has the reason."""
 
 
 def materialize(
@@ -196,7 +196,7 @@ telemetry:
 python_logs:
   python_log_level: INFO
 """
-"""What a new home gets if the working folder has no `dagster.yaml`."""
+"""Content of the `dagster.yaml` of a new home if the working folder has none."""
 
 
 def _configure(home: Path) -> None:

@@ -7,8 +7,8 @@ from importlib import import_module
 
 import click
 
-from anomaly_assets.version import __version__
 from anomaly_assets.cli.running import NAME, examples, program, run
+from anomaly_assets.version import __version__
 
 _MODULES = {
     "materialize": "materialize",

@@ -1,5 +1,5 @@
 """Fixtures of the tests of tables: the small warehouse of the tests of warehouses."""
 
-from anomaly_assets_tests.warehouse.conftest import project, refreshed
+from anomaly_assets_tests.warehouse.conftest import loaded_once, project
 
-__all__ = ["project", "refreshed"]
+__all__ = ["loaded_once", "project"]
