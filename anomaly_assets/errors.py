@@ -43,3 +43,14 @@ class WarehouseError(AnomalyAssetsError, RuntimeError):
 
 class WarehouseBusyError(AnomalyAssetsError, RuntimeError):
     """Another run holds a lock of the warehouse and kept it for too long; the message names it."""
+
+
+def rerun_with(step: str, option: str) -> str:
+    """Return how to run once with an option of a step, as the end of a sentence.
+
+    Args:
+        step: Name of the step (Dagster's op), such as `mvtec_ad` or `published_database`.
+        option: Name of a boolean in its run config, such as `allow_shrink`.
+    """
+    config = rf"{{\"ops\": {{\"{step}\": {{\"config\": {{\"{option}\": true}}}}}}}}"
+    return f"run: make materialize ARGS=\"--config-json '{config}'\", or set {option} in the launchpad."

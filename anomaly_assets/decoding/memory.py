@@ -1,4 +1,4 @@
-"""Memory that decoding frees and wants again a moment later."""
+"""Reuse of the memory that decoding frees, by settings of glibc."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from functools import cache
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _KEPT_BYTES = 96 * 1024 * 1024
 _LARGEST_BYTES = 32 * 1024 * 1024
-"""The most that glibc takes."""
+"""Maximum that glibc accepts."""
 
 
 @cache
 def keep_freed_memory() -> None:
-    """Ask glibc to keep memory that was freed; does nothing where there is no glibc.
+    """Tell glibc to keep freed memory; does nothing without glibc.
 
-    A decoded picture takes some megabytes, which glibc gives back to the system at once and gets again
-    for the next picture, as new pages that are filled with zeros first. That was measured to cost as much
-    as a faster decoder saves. Some 20 MB more stay in memory.
+    A decoded image takes some megabytes. By default glibc returns them to the system at once, and gets
+    them again for the next image as new pages filled with zeros. In measurements that cost as much time
+    as a faster decoder saves. The process keeps some 20 MB more.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

@@ -17,7 +17,7 @@ from anomaly_assets.warehouse.open import open_warehouse
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command; returns its exit code."""
+    """Run the command and return its exit code."""
     parser = argparse.ArgumentParser(prog="python -m anomaly_assets.warehouse", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     copy = commands.add_parser("copy", help="copy what is published at one location to another")
@@ -53,16 +53,16 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except (OSError, duckdb.IOException) as error:
-        said = str(error).splitlines()[0]
-        print(f"error: {said}. Run it again to go on where it was.", file=sys.stderr)
+        message = str(error).splitlines()[0]
+        print(f"error: {message}. Run it again to continue where it stopped.", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("stopped; run it again to go on where it was", file=sys.stderr)
+        print("stopped; run it again to continue where it stopped", file=sys.stderr)
         return 130
     for name, table in copied.tables.items():
         print(f"{name}: {table.rows} rows, md5 {table.digest}")
     print(
-        f"equal, table by table; {copied.seconds:.1f} s, {copied.tensors_written} tensors written"
+        f"every table equals its source; {copied.seconds:.1f} s, {copied.tensors_written} tensors written"
     )
     return 0
 
@@ -71,8 +71,8 @@ def _expire(location: str, keep: int, settings: Settings) -> int:
     warehouse = open_warehouse(location, settings.lock_wait_seconds)
     done = warehouse.expire(keep)
     print(
-        f"{done.publications} publications can be opened no more; {done.versions} versions forgotten, "
-        f"{done.files} files removed (those of forgotten versions a day later)"
+        f"{done.publications} publications can no longer be opened; {done.versions} versions deleted, "
+        f"{done.files} files removed (the files of these versions follow a day later)"
     )
     return 0
 

@@ -1,11 +1,12 @@
 """The catalogue in the graph: what a refresh reports, and when it refuses."""
 
+import json
+import re
 import shutil
 from typing import Any
 
 import dagster as dg
 import pytest
-import yaml
 
 from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets_tests.assets.environment import Environment
@@ -135,8 +136,8 @@ def test_a_root_that_lost_a_fifth_fails_until_the_run_config_in_its_message_is_u
 
 
 def run_config_in(message: str) -> Any:
-    [line] = [line for line in message.splitlines() if "with this run config: " in line]
-    return yaml.safe_load(line.partition("with this run config: ")[2])
+    [config] = re.findall(r"--config-json '(.+?)'", message)
+    return json.loads(config.replace('\\"', '"'))
 
 
 def pretend_to_have_published(environment: Environment) -> bytes:

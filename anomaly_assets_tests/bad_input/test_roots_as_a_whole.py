@@ -83,9 +83,7 @@ def test_a_root_of_the_other_dataset_says_which_one_it_is_and_loads_nothing(
         write_dagm(root)
     else:
         write(root, *MVTEC_PATHS)
-    with pytest.raises(
-        ShrunkRootError, match=f"It looks like {other}. Point {name.upper()}_ROOT at"
-    ):
+    with pytest.raises(ShrunkRootError, match=f"It looks like {other}. Set {name.upper()}_ROOT to"):
         load(SOURCE_DATASETS[name], str(root), project.warehouse)
     assert nothing_was_loaded(project)
 

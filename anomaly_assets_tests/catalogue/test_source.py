@@ -268,7 +268,7 @@ def test_the_warehouse_may_lie_in_any_folder(tmp_path: Path, folder: str) -> Non
 def test_a_warehouse_file_named_like_a_source_dataset_is_refused(tmp_path: Path, name: str) -> None:
     # DuckDB names a database after its file, up to the first dot and in any case.
     warehouse = FileWarehouse(tmp_path / name, wait_seconds=0)
-    with pytest.raises(WarehouseError, match=f"{name}: call the file something else"):
+    with pytest.raises(WarehouseError, match=f"{name}: choose another file name"):
         load(MVTEC, str(write(tmp_path / "root", *MVTEC_PATHS)), warehouse)
     assert not warehouse.path.exists()
 

@@ -312,9 +312,9 @@ def test_an_excerpt_takes_the_lines_of_its_images_in_any_spelling(tmp_path: Path
 
 
 RENAMING = (
-    "{} images have a new image_id, because names are now normalised: accents are one letter each (NFC), "
-    "and names in zip archives are read as UTF-8 where they are. Their files are the same, and are decoded "
-    "again."
+    "{} images have a new image_id, because names are now normalised: accented letters are composed "
+    "(NFC), and names in zip archives are read as UTF-8 if they are valid UTF-8. The files are the same, "
+    "and are decoded again."
 )
 
 

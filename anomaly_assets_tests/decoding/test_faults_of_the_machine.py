@@ -165,7 +165,7 @@ def test_a_fault_of_the_machine_ends_the_build_with_its_cause_and_takes_no_tenso
 @pytest.mark.parametrize(
     ("fault", "remedy"),
     [
-        (OSError(errno.EIO, "Input/output error"), "Mend what the error names on this machine"),
+        (OSError(errno.EIO, "Input/output error"), "Fix the problem of this machine"),
         (KeyError("PNG"), "Install the versions of requirements.lock"),
     ],
     ids=repr,

@@ -36,7 +36,7 @@ def _(scene: Scene) -> object:
     return scene.reconcile(scene.folder)
 
 
-@saying("… holds no image in the layout")
+@saying("… contains no MVTec AD images")
 def _(scene: Scene) -> object:
     (scene.folder / "photos").mkdir()
     (scene.folder / "photos" / "holiday.png").write_bytes(b"")
@@ -123,7 +123,7 @@ def _(scene: Scene) -> object:
     return open_samples(scene.published, category="botle")
 
 
-@saying("… is no published database")
+@saying("… is not a published database")
 def _(scene: Scene) -> object:
     other = scene.folder / "other.duckdb"
     duckdb.connect(str(other)).close()

@@ -194,7 +194,7 @@ def test_a_second_connection_in_the_same_process_is_told_to_close_the_first(path
     warehouse = FileWarehouse(path, 0.0)
     with (
         warehouse.connect(),
-        pytest.raises(WarehouseError, match="open in this very process"),
+        pytest.raises(WarehouseError, match="already open in this process"),
         warehouse.connect(),
     ):
         pytest.fail("the database was opened twice")
@@ -242,7 +242,7 @@ def test_a_warehouse_that_is_called_like_a_source_dataset_is_refused(
 ) -> None:
     path = tmp_path / f"{name}.duckdb"
     with (
-        pytest.raises(WarehouseError, match="call the file something else"),
+        pytest.raises(WarehouseError, match="choose another file name"),
         FileWarehouse(path).connect(),
     ):
         pytest.fail("it was opened")

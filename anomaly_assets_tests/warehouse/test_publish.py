@@ -12,7 +12,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from anomaly_assets.errors import WarehouseError
+from anomaly_assets.errors import WarehouseError, rerun_with
 from anomaly_assets.tables.registry import TABLES
 from anomaly_assets.tensor_spec import TensorSpec
 from anomaly_assets.warehouse.file import publish as publishing
@@ -147,7 +147,7 @@ def test_a_published_file_of_any_name_is_refused_or_has_the_contract_name(
     except WarehouseError as error:
         refused = str(error)
     if refused:
-        assert "call the file something else" in refused
+        assert "choose another file name" in refused
         assert not target.exists()
     else:
         assert ask(target, "SELECT count(*) FROM anomaly.samples") == [(9,)]
@@ -164,8 +164,8 @@ def test_an_empty_warehouse_does_not_replace_samples_without_consent(
         give(published, target)
     assert str(caught.value) == (
         f"Nothing was published: {target} holds 9 samples, and the warehouse has none. Materialize all "
-        "assets, then publish again. If they are meant to be gone, run once with this run config: "
-        "{ops: {published_database: {config: {allow_shrink: true}}}}"
+        "assets, then publish again. If you removed them on purpose, "
+        + rerun_with("published_database", "allow_shrink")
     )
     assert identity(target) == before
     assert published.warehouse.publish(target, SPEC, allow_shrink=True).samples == 0

@@ -28,7 +28,7 @@ from anomaly_assets_tests.warehouse.lake.test_expire import publish_removal
 from anomaly_assets_tests.warehouse.project import SPEC
 
 KEYS = "Check the keys of S3 in the environment (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-RESTORE = "Look whether its folder or bucket is mounted and complete, and restore what is missing."
+RESTORE = "Check that its folder or bucket is mounted and complete, and restore missing files."
 
 
 def raised(error: type[Exception], call: Callable[[], object]) -> str:
@@ -144,7 +144,7 @@ def test_a_store_that_refuses_the_keys_lacks_a_file_or_is_away_is_named(
         for name, value in s3.wrong_environment().items():
             wrong.setenv(name, value)
         for said in (read(), run()):
-            assert ": its store refuses to give the data file http://" in said
+            assert ": its store denies access to the data file http://" in said
             assert KEYS in said
     with monkeypatch.context() as away:
         away.setenv("AWS_ENDPOINT_URL", s3.environment(1)["AWS_ENDPOINT_URL"])
