@@ -1,7 +1,7 @@
-"""Image data of anomaly detection, from any folder into one DuckDB database.
+"""Image data for anomaly detection, from any folder into one DuckDB database.
 
-`anomaly_assets.definitions` is what Dagster loads. Everything below `datasets`, `ingest`, `tensors`
-and `warehouse` is plain Python that runs and is tested without Dagster.
+Dagster loads `anomaly_assets.definitions`. All packages but `assets` are plain Python, and run and are
+tested without Dagster.
 """
 
 __version__ = "0.1.0"

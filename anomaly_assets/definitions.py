@@ -1,4 +1,4 @@
-"""What Dagster loads: `dagster dev -w workspace.yaml`, or `-m anomaly_assets.definitions`."""
+"""Dagster's definitions: `dagster dev -w workspace.yaml`, or `-m anomaly_assets.definitions`."""
 
 import gc
 
@@ -14,8 +14,8 @@ from anomaly_assets.assets.resources import WarehouseResource
 from anomaly_assets.assets.summaries import summaries
 from anomaly_assets.datasets import SOURCE_DATASETS
 
-# What was imported stays. To look through all of it for garbage, which Python would do before the next line
-# ends, takes as long as building the graph.
+# Freeze imported objects: otherwise the first garbage collection after import takes as long as
+# building the graph.
 gc.freeze()
 
 defs = dg.Definitions(
@@ -34,6 +34,6 @@ defs = dg.Definitions(
     schedules=schedules,
     sensors=sensors,
     resources={"dlt": DagsterDltResource(), "warehouse": WarehouseResource()},
-    # DuckDB lets one process write. Parallelism lives in the decoding threads.
+    # DuckDB lets one process write. The decoding threads are the parallel part.
     executor=dg.in_process_executor,
 )

@@ -2,9 +2,9 @@
 
     python -m anomaly_assets.excerpt --root R --out O --per-kind 10 --seed 0
 
-A kind is a category, split and defect type (or good). Masks come with their images, and a `Labels.txt`
-is cut to the images that were taken. `R` is any root that the pipeline can read. The same root, number
-and seed give the same files, whatever holds them.
+A kind is a category, split and defect type (or good). Masks are copied with their images, and a
+`Labels.txt` is reduced to the chosen images. `R` is any root that the pipeline can read. The same root,
+number and seed give the same files, for any kind of root.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from anomaly_assets.roots.open import open_root
 
 
 class ExcerptError(AnomalyAssetsError, RuntimeError):
-    """The excerpt cannot be made; the message says what to do."""
+    """The excerpt cannot be made; the message explains what to do."""
 
 
 @dataclass(frozen=True)
 class Excerpt:
-    """What was copied."""
+    """Numbers of copied files, and their size."""
 
     source_dataset: str
     images: int
@@ -50,7 +50,7 @@ def make_excerpt(root: Root, out: Path, per_kind: int, seed: int) -> Excerpt:
         root: The dataset, in the layout of any known source dataset.
         out: A folder that does not exist or is empty.
         per_kind: Images per category, split and defect type.
-        seed: Another seed takes other images.
+        seed: Seed of the selection; another seed selects other images.
 
     Raises:
         ExcerptError: `out` is not empty, or the root has no known layout.
@@ -80,12 +80,12 @@ def make_excerpt(root: Root, out: Path, per_kind: int, seed: int) -> Excerpt:
 
 
 def _recognised(root: Root) -> tuple[SourceDataset, list[dict[str, Any]]]:
-    """The source dataset that has the most images below the root, with its catalogue."""
+    """Return the source dataset that finds the most images below the root, with its catalogue rows."""
     catalogs = [(dataset, list_catalog(dataset, root)) for dataset in SOURCE_DATASETS.values()]
     dataset, catalog = max(catalogs, key=lambda pair: pair[1].images.num_rows)
     if not catalog.images.num_rows:
         titles = " or ".join(known.title for known in SOURCE_DATASETS.values())
-        raise ExcerptError(f"{root.uri} holds no image in the layout of {titles}.")
+        raise ExcerptError(f"{root.uri} contains no images in the layout of {titles}.")
     return dataset, catalog.images.to_pylist()
 
 
@@ -110,7 +110,7 @@ def _copy(root: Root, uri: str, version: str, target: Path) -> int:
 
 
 def _cut_labels(dataset: SourceDataset, root: Root, out: Path, chosen: set[str]) -> int:
-    """Copy each labels file with the lines of chosen images only, byte for byte."""
+    """Copy each labels file with only the lines of chosen images; these lines stay byte for byte equal."""
     written = 0
     for entry in root.files():
         record = dataset.classify(entry.canonical_path)
@@ -122,7 +122,7 @@ def _cut_labels(dataset: SourceDataset, root: Root, out: Path, chosen: set[str])
         names = {path.rpartition("/")[2] for path in chosen if path.rpartition("/")[0] == folder}
         try:
             content = root.read(entry.path, entry.version, dataset.max_labels_bytes)
-        except FileTooLargeError:  # a stray, from which no label was read
+        except FileTooLargeError:  # a stray file; its labels were not read
             continue
         lines = content.splitlines(keepends=True)
         kept = [line for number, line in enumerate(lines) if not number or _image(line) in names]
@@ -139,7 +139,7 @@ def _image(line: bytes) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command; returns its exit code."""
+    """Run the command and return its exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m anomaly_assets.excerpt",
         description="Copy a small, reproducible subset of a dataset, in its own layout.",

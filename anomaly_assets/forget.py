@@ -1,7 +1,7 @@
 """Remove a source dataset from the warehouse: `python -m anomaly_assets.forget NAME`.
 
-The published database keeps it until the next run publishes. Removing a dataset is a consent: that run is
-not refused for publishing fewer samples.
+The published database keeps it until the next run publishes. Removing a dataset is also the consent to
+publish without it, so that run is not refused for fewer samples.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from anomaly_assets.warehouse.removal import forget
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command; returns its exit code."""
+    """Run the command and return its exit code."""
     parser = argparse.ArgumentParser(prog="python -m anomaly_assets.forget", description=__doc__)
     parser.add_argument("source_dataset", help="name of a source dataset, such as mvtec_ad")
     name = parser.parse_args(arguments).source_dataset

@@ -1,7 +1,7 @@
 """Write the reference of all tables from their comments: `python -m anomaly_assets.reference`.
 
-The tables are made anew, in a temporary folder and from the sample data, and then asked what they are:
-what is written is what the database says of itself.
+The tables are created from the sample data in a temporary folder; names, types and comments are then
+read from the database.
 """
 
 from __future__ import annotations
@@ -28,31 +28,31 @@ Names = tuple[str, str]
 Column = tuple[str, str, bool, str]
 """Name, type, whether it is never null, meaning."""
 
-_NAMES = ["samples", *(name for name in TABLES if name != "samples")]  # what most people want first
+_NAMES = ["samples", *(name for name in TABLES if name != "samples")]  # the most useful one first
 _MADE_OF = {"images": ("images",), "samples": ("images", "image_tensors")}
-"""Views whose columns are those of other tables, and are null where these are."""
+"""Tables of the columns of a view; a view's column is null where the table's column is."""
 
 _HEAD = """# The tables
 
 <!-- written by make tables, from the comments in the database -->
 
-Every table and view of the database, as it says itself:
+All tables and views of the database, with the comments that this query returns:
 `SELECT column_name, data_type, comment FROM duckdb_columns() WHERE table_name = 'samples'`.
 
-A column with *never* in it has no nulls, which the database sees to; of the others, the meaning says when
-they are null. Summaries are computed, and carry no such promise. `anomaly.<table>` is a view of
-`main.<table>`, so that the name holds whatever the file is called.
+A column with *never* in the column `null` has a NOT NULL constraint. For other columns, the meaning
+describes when they are null. Summaries are computed and have no constraints. `anomaly.<table>` is a view
+of `main.<table>`, so this name works for any file name.
 """
 
 
 def describe_tables(roots: Path) -> dict[Names, tuple[str, list[Column]]]:
-    """Make every table, and ask the database what it says of it.
+    """Create every table, and return its description from the database.
 
     Args:
-        roots: Holds a root for each source dataset.
+        roots: Folder with a root for each source dataset.
 
     Returns:
-        Schema and table, to what a row is and the columns in their order.
+        The table's comment and its columns in order, by schema and table.
     """
     with tempfile.TemporaryDirectory() as folder:
         warehouse = FileWarehouse(Path(folder) / "warehouse.duckdb", 60.0)
@@ -67,7 +67,7 @@ def describe_tables(roots: Path) -> dict[Names, tuple[str, list[Column]]]:
 
 
 def page(described: dict[Names, tuple[str, list[Column]]]) -> str:
-    """The reference as Markdown."""
+    """Return the reference as Markdown."""
     leading = [(ALIAS_SCHEMA, name) for name in _NAMES]
     first, *others = SOURCE_DATASETS
     catalogue = [names for names in described if names[0] == first]
@@ -83,7 +83,7 @@ def page(described: dict[Names, tuple[str, list[Column]]]) -> str:
 
 
 def overview(described: dict[Names, tuple[str, list[Column]]]) -> str:
-    """The short table of the README: what a row is, with links into the reference."""
+    """Return the table for the README, with links to the reference."""
     lines = ["| table | what is in it |", "| --- | --- |"]
     for name in _NAMES:
         about = _cell(described["main", name][0])
@@ -96,7 +96,7 @@ def overview(described: dict[Names, tuple[str, list[Column]]]) -> str:
 
 
 def between(text: str, table: str) -> str:
-    """The text of the README with this table in its place."""
+    """Return the text of the README with its table replaced."""
     before, found, rest = text.partition(START)
     after = rest.partition(END)[2]
     if not found or not after:
@@ -105,7 +105,7 @@ def between(text: str, table: str) -> str:
 
 
 def main(project: Path = Path()) -> int:
-    """Write both; returns the exit code."""
+    """Write the reference and the README's table; return the exit code."""
     described = describe_tables(project / "data" / "samples")
     (project / PAGE).write_text(page(described), "utf-8")
     readme = project / README
@@ -141,7 +141,7 @@ def _described(connection: duckdb.DuckDBPyConnection) -> dict[Names, tuple[str, 
 
 
 def _promised(found: dict[Names, tuple[str, list[Column]]], parts: Sequence[str]) -> set[str]:
-    """Columns that are null in none of the tables that a view is made of, in any source dataset."""
+    """Return the columns that are never null in the tables of a view, for all source datasets."""
     promised: set[str] = set()
     for part in parts:
         schemas = [*SOURCE_DATASETS] if part == "images" else ["main"]

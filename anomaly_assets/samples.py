@@ -1,14 +1,14 @@
-"""Draws the synthetic sample data that the project runs on until a root holds the real datasets.
+"""Draw the synthetic sample data, which the project uses until a root with real data is set.
 
 Every picture comes from a formula, so no dataset's licence applies to it. Layouts, sizes, modes and
-quirks are the official ones, so the loaders meet here what they meet in the field:
+special cases are those of the official datasets, so the loaders are tested with them:
 
     mvtec_ad/readme.txt, license.txt
              woven/, bolt/     train/good  test/good  test/<defect>  ground_truth/<defect>
     dagm_2007/Class1/          Test, Train, each with Label/Labels.txt; anomalies in both
               Class2/          the same without Labels.txt; anomalies in Test only
 
-Every file is seeded by its own path, so running it again changes nothing:
+The path of a file is its random seed, so another run changes nothing:
 
     python -m anomaly_assets.samples --out data/samples
 """
@@ -43,14 +43,14 @@ Free to use: CC0 1.0 Universal, https://creativecommons.org/publicdomain/zero/1.
 
 
 class Drawing(NamedTuple):
-    """A picture, uint8 H×W×3 (RGB) or H×W (grey), and its defect, bool H×W, None where good."""
+    """A picture, uint8 H×W×3 (RGB) or H×W (grey), and its defect mask, bool H×W, None if good."""
 
     image: npt.NDArray[np.uint8]
     mask: Mask | None
 
 
 class Sample(NamedTuple):
-    """Where a picture and its mask lie below the output folder, and what draws them."""
+    """Paths of a picture and its mask below the output folder, and the function that draws them."""
 
     path: str
     mask_path: str | None
@@ -58,7 +58,7 @@ class Sample(NamedTuple):
 
 
 def write_samples(out: Path) -> None:
-    """Writes all sample files below the folder `out`, over those of an earlier run."""
+    """Write all sample files below the folder `out`, over those of an earlier run."""
     for path, text in _text_files().items():
         (out / path).parent.mkdir(parents=True, exist_ok=True)
         (out / path).write_bytes(text.encode())
@@ -78,7 +78,7 @@ def _write_sample(out: Path, sample: Sample) -> None:
 
 
 def planned_samples() -> Iterator[Sample]:
-    """Yields every picture of both source datasets."""
+    """Yield every picture of both source datasets."""
     yield from _planned_category("woven", draw_woven, "tear", "stain")
     yield from _planned_category("bolt", draw_bolt, "scratch", "bent_thread")
     yield from _planned_class("Class1", "mottled", {2, 5, 9, 12})
@@ -106,7 +106,7 @@ def _planned_class(category: str, texture: str, anomalous: set[int]) -> Iterator
 
 
 def _text_files() -> dict[str, str]:
-    """Gives path and text of the notices and of `Labels.txt`: a line `1`, then a row per image."""
+    """Return path and text of the notices and of `Labels.txt`: a line `1`, then a row per image."""
     texts = {"mvtec_ad/readme.txt": NOTICE, "mvtec_ad/license.txt": NOTICE}
     for sample in (sample for sample in planned_samples() if "/Class1/" in sample.path):
         folder, _, name = sample.path.rpartition("/")
@@ -118,7 +118,7 @@ def _text_files() -> dict[str, str]:
 
 
 def draw_woven(rng: Rng, defect: str | None = None) -> Drawing:
-    """Draws a twill of blue and sand yarns, RGB; the defect is `tear`, `stain` or None."""
+    """Draw a twill of blue and sand yarns, RGB; the defect is `tear`, `stain` or None."""
     x, y = _centred_axes(WOVEN_SIZE)
     pitch, angle = rng.uniform(19, 21), np.radians(rng.uniform(-6, 6))
     light = 1 + 0.16 * _turned(x, y, rng.uniform(0, 2 * np.pi))[0] / (WOVEN_SIZE / 2)
@@ -140,7 +140,7 @@ def draw_woven(rng: Rng, defect: str | None = None) -> Drawing:
     shade = _round(across, 0.3) * _round(along, 0.62) * fibres * tone
     shade = np.where(loose > 0, _round(loose, 0.3), np.where(hole, 0.2, shade))
 
-    # Eight shades of two yarns: few colours are what keeps an RGB file small.
+    # Eight shades of two yarns: few colours keep an RGB file small.
     shades = np.clip(shade * light * 6, 0, 7).astype(np.int64)
     yarns = np.array([(212, 192, 156), (78, 108, 150)]) / 6
     palette = np.clip(yarns[:, None, :] * np.arange(8)[:, None] + 10, 0, 255).astype(np.uint8)
@@ -157,7 +157,7 @@ def draw_woven(rng: Rng, defect: str | None = None) -> Drawing:
 
 
 def _torn(rng: Rng, x: Floats, y: Floats) -> tuple[Floats, Floats, Mask, Floats]:
-    """Opens a slit: x and y of the cloth pushed aside, the hole, and 0..1 across loose yarns."""
+    """Open a slit; return x and y of the displaced cloth, the hole, and 0..1 across loose yarns."""
     angle = rng.uniform(0, np.pi)
     along, across = _turned(x - rng.uniform(-140, 140), y - rng.uniform(-140, 140), angle)
     length, width = rng.uniform(110, 150), rng.uniform(26, 36)
@@ -174,7 +174,7 @@ def _torn(rng: Rng, x: Floats, y: Floats) -> tuple[Floats, Floats, Mask, Floats]
 
 
 def draw_bolt(rng: Rng, defect: str | None = None) -> Drawing:
-    """Draws a hexagon bolt lit from above, grey; the defect is `scratch`, `bent_thread` or None."""
+    """Draw a hexagon bolt lit from above, grey; the defect is `scratch`, `bent_thread` or None."""
     x, y = _centred_axes(BOLT_SIZE)
     angle = np.radians(rng.uniform(-50, -10))
     along, across = _turned(x - rng.uniform(-25, 25), y - rng.uniform(-25, 25), angle)
@@ -220,7 +220,7 @@ def draw_bolt(rng: Rng, defect: str | None = None) -> Drawing:
 
 
 def _scratch(rng: Rng, along: Floats, across: Floats) -> tuple[Mask, Mask]:
-    """Gives the groove of a curved scratch, and the lip beside it."""
+    """Return the groove of a curved scratch, and the lip beside it."""
     angle = rng.uniform(0.3, 0.8) * rng.choice([-1, 1])
     a, c = _turned(along - rng.uniform(-170, 200), across, angle)
     c = c - rng.uniform(8, 16) * rng.choice([-1, 1]) * (a / 80) ** 2
@@ -229,7 +229,7 @@ def _scratch(rng: Rng, along: Floats, across: Floats) -> tuple[Mask, Mask]:
 
 
 def draw_surface(rng: Rng, texture: str, anomalous: bool = False) -> Drawing:
-    """Draws a `mottled` or `brushed` surface, grey; the mask is an ellipse, as DAGM's are."""
+    """Draw a `mottled` or `brushed` surface, grey; the mask is an ellipse, as in DAGM."""
     x, y = _centred_axes(SURFACE_SIZE)
     grain, angle = ((7.0, 3.0), 0.5) if texture == "mottled" else ((26.0, 1.7), -1.1)
     angle += rng.uniform(-0.06, 0.06)
@@ -252,7 +252,7 @@ def draw_surface(rng: Rng, texture: str, anomalous: bool = False) -> Drawing:
 
 
 def _oriented_noise(rng: Rng, grain: tuple[float, float], angle: float) -> Floats:
-    """Filters white noise to grains of a length and width in pixels; mean 0, variance 1."""
+    """Filter white noise to grains of a length and width in pixels; mean 0, variance 1."""
     columns, rows = np.fft.rfftfreq(SURFACE_SIZE)[None, :], np.fft.fftfreq(SURFACE_SIZE)[:, None]
     a, c = _turned(columns, rows, angle)
     spectrum = np.fft.rfft2(rng.standard_normal((SURFACE_SIZE, SURFACE_SIZE)))
@@ -263,34 +263,34 @@ def _oriented_noise(rng: Rng, grain: tuple[float, float], angle: float) -> Float
 
 
 def _smooth_noise(rng: Rng, size: int, cells: int) -> Floats:
-    """Interpolates `cells`×`cells` random values in -1..1 to `size`×`size` pixels."""
+    """Interpolate `cells`×`cells` random values in -1..1 to `size`×`size` pixels."""
     grid = Image.fromarray(rng.uniform(-1, 1, (cells, cells)).astype(np.float32))
     return np.asarray(grid.resize((size, size), Image.Resampling.BICUBIC), dtype=np.float64)
 
 
 def _centred_axes(size: int) -> tuple[Floats, Floats]:
-    """Gives x as one row and y as one column, in pixels from the middle."""
+    """Return x as one row and y as one column, in pixels from the middle."""
     line = np.arange(size) - (size - 1) / 2
     return line[None, :], line[:, None]
 
 
 def _turned(x: Floats, y: Floats, angle: float) -> tuple[Floats, Floats]:
-    """Turns coordinates by `angle` in radians."""
+    """Rotate coordinates by `angle` in radians."""
     return x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
 
 
 def _round(position: Floats, edge: float) -> Floats:
-    """Shades a round yarn: 1 in the middle of 0..1, `edge` at both ends."""
+    """Shade a round yarn: 1 in the middle of 0..1, `edge` at both ends."""
     return 1 - (1 - edge) * (2 * position - 1) ** 2
 
 
 def _grey(value: Floats, step: int) -> npt.NDArray[np.uint8]:
-    """Rounds 0..255 down to multiples of `step`, because few grey levels make small files."""
+    """Round 0..255 down to multiples of `step`, because few grey levels give small files."""
     return (np.clip(value / step, 0, 255 // step).astype(np.uint8) * step).astype(np.uint8)
 
 
 def main() -> None:
-    """Writes the sample data where the command line wants it."""
+    """Write the sample data to the folder of the command line."""
     parser = argparse.ArgumentParser(description="Draw the synthetic sample data.")
     parser.add_argument("--out", type=Path, default=DEFAULT_OUT, help="folder to write to")
     write_samples(parser.parse_args().out)

@@ -144,7 +144,7 @@ def reconcile(
     """List a root and compare it with the tables.
 
     This changes no rows of the dataset, except those that a killed load left incomplete. If there is
-    something to load, the row in `source_datasets` is written first, so that the warehouse knows the
+    something to load, the row in `source_datasets` is written first, so that the warehouse lists the
     dataset before its rows arrive.
 
     Args:

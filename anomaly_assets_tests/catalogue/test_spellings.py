@@ -230,7 +230,7 @@ def test_the_name_of_a_member_is_decided_by_evidence(
 
 def test_a_name_that_is_marked_as_utf_8_and_is_not_is_said_of_the_archive(tmp_path: Path) -> None:
     archive = zip_with(tmp_path / "x.zip", [(Member(b"caf\xe9", utf_8=True), b"")])
-    with pytest.raises(RootError, match="a member is marked as UTF-8 and is not") as caught:
+    with pytest.raises(RootError, match="is marked as UTF-8 but is not valid UTF-8") as caught:
         open_root(str(archive))
     assert "Pack the archive again, or unpack it and give the folder." in str(caught.value)
 

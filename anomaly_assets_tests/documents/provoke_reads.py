@@ -75,7 +75,7 @@ def _(scene: Scene) -> object:
         return scene.reconcile(site.location("/mvtec_ad/"))
 
 
-@saying("…: a # begins")
+@saying("…: the part after a #")
 def _(scene: Scene) -> object:
     pytest.importorskip("aiohttp")
     return scene.reconcile("http://127.0.0.1:1/mvtec#ad/")

@@ -110,7 +110,7 @@ def test_a_page_that_lists_files_has_a_bound(
 ) -> None:
     monkeypatch.setattr(stores, "MAX_PAGE_BYTES", MEGABYTE, raising=False)
     server.piece, server.headers = b"<a href=1.png>" * 1000, {"Content-Type": "text/html"}
-    with pytest.raises(RootError, match=f"larger than {MEGABYTE} bytes, which is no list of files"):
+    with pytest.raises(RootError, match=f"larger than {MEGABYTE} bytes, so it is not a list of files"):
         list(open_root(f"{server.address}/data").files())
     assert server.sent < IN_FLIGHT
 

@@ -60,7 +60,7 @@ class HeldFile:
 
     @property
     def opened(self) -> OpenFile | None:
-        """The open file, in the process that opened it and in its forks; None after `close`."""
+        """Return the open file, in the process that opened it and in its forks; None after `close`."""
         return self._open
 
     def address(self) -> Path:

@@ -58,7 +58,7 @@ class Target:
 
     @property
     def location(self) -> str:
-        """The path, as text."""
+        """Return the path as text."""
         return str(self.path)
 
     def snapshot_id(self) -> str | None:

@@ -84,7 +84,7 @@ class FileWarehouse(Warehouse):
 
     @property
     def name(self) -> str:
-        """The path of the file."""
+        """Return the path of the file."""
         return str(self.path)
 
     def pipelines_folder_of(self, source_dataset: str) -> Path:

@@ -71,7 +71,7 @@ class LakeWarehouse(RemoteWarehouse):
 
     @property
     def name(self) -> str:
-        """The location, without its password."""
+        """Return the location, without its password."""
         return self.location.name
 
     def pipelines_folder_of(self, source_dataset: str) -> Path:

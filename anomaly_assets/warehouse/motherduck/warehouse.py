@@ -104,12 +104,12 @@ class MotherDuckWarehouse(RemoteWarehouse):
 
     @property
     def name(self) -> str:
-        """The location."""
+        """Return the location."""
         return self.location.name
 
     @property
     def catalog(self) -> str:
-        """The name of the database: MotherDuck attaches own databases under their own name."""
+        """Return the name of the database: MotherDuck attaches own databases under their own name."""
         return self.location.database
 
     @property
