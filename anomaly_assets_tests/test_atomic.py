@@ -1,4 +1,4 @@
-"""Write beside, sync, swap: complete under its name or not at all, durable, and nothing left behind."""
+"""Atomic writes: complete or absent, durable, and without leftovers."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def names(folder: Path) -> list[str]:
 
 
 def leave(folder: Path, *files: str) -> Path:
-    """A temporary folder as a killed writer leaves it."""
+    """Create a temporary folder like that of a killed writer."""
     folder.mkdir()
     for name in files:
         (folder / name).write_text("half")
@@ -52,7 +52,7 @@ def leave(folder: Path, *files: str) -> Path:
 
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[Call]:
-    """What reaches the disk, and what is renamed, in order."""
+    """Record syncs and renames, in order."""
     return record_calls(monkeypatch)
 
 
@@ -159,7 +159,7 @@ class TestFilesThatCanBeMadeAgain:
 
 
 def make(target: Path, content: str, **options: Any) -> None:
-    """Replace a folder, and bring the whole file system to the disk only where that is asked for."""
+    """Replace a folder, and sync the whole file system only on request."""
     with replaced_folder(target, **{"make_durable": sync, **options}) as folder:
         (folder / "deep").mkdir()
         (folder / "deep" / "file").write_text(content)
@@ -171,7 +171,7 @@ def content_of(target: Path) -> str:
 
 
 def without_exchange(monkeypatch: pytest.MonkeyPatch, answer: int | None = None) -> None:
-    """A C library without the calls of Linux, or a file system that cannot exchange two names."""
+    """Remove the Linux calls from the C library, or simulate a file system without exchange of names."""
 
     class Libc:
         pass
@@ -375,7 +375,7 @@ with replaced_file(Path(sys.argv[1])) as unfinished:
 
 @contextmanager
 def other_writer(target: Path) -> Iterator[subprocess.Popen[str]]:
-    """A process that has written a file, and renames it when it gets a line."""
+    """Run a process that has written a file, and renames it when it gets a line."""
     command = [sys.executable, "-c", WRITES, str(target)]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:
@@ -604,7 +604,7 @@ class TestNewFiles:
 
 
 def refuse_links(*_: object) -> None:
-    """As a file system without hard links does."""
+    """Fail like a file system without hard links."""
     raise OSError(errno.EPERM, "Operation not permitted")
 
 

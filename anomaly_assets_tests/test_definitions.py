@@ -1,4 +1,4 @@
-"""What Dagster loads: the shape of the graph, what its assets say about themselves, and its jobs."""
+"""Dagster's definitions: the shape of the graph, descriptions of its assets, and its jobs."""
 
 import difflib
 import os
@@ -137,7 +137,7 @@ def test_the_ui_has_an_icon_for_every_kind() -> None:
 
 @pytest.fixture(scope="module")
 def one_by_one(module_environment: Environment) -> dict[str, Run]:
-    """The job of one source dataset, then that of the other; both roots are there from the start."""
+    """Run the job of one source dataset, then that of the other; both roots exist from the start."""
     write_tiny_roots(module_environment)
     return {name: run_job(f"refresh_{name}") for name in ("mvtec_ad", "dagm_2007")}
 

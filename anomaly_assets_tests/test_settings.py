@@ -1,4 +1,4 @@
-"""What the environment may say, and what it is told when it says something else."""
+"""Values of the environment variables, and messages for invalid ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Data quality in the graph: who is named, how loudly, and what stops publishing."""
+"""Data quality in the graph: affected files, severities, and checks that block publishing."""
 
 import dagster as dg
 import numpy as np
@@ -23,7 +23,7 @@ NOT_BLOCKING = {
 
 
 def write_faulty_roots(environment: Environment) -> None:
-    """Roots with at least one offender for every check that does not block."""
+    """Write roots with at least one affected file for every check that does not block."""
     root = environment.mvtec_ad
     for n in range(3):
         write_image(root, f"bottle/train/good/{n:03}.png")
@@ -62,7 +62,7 @@ def write_faulty_roots(environment: Environment) -> None:
 
 @pytest.fixture(scope="module")
 def faulty(module_environment: Environment) -> Run:
-    """A run over roots with every fault there is."""
+    """Run over roots with every kind of fault."""
     write_faulty_roots(module_environment)
     return run_job()
 

@@ -1,4 +1,4 @@
-"""Losing samples needs consent; samples of the repository never mix with data; nothing unknown is lost."""
+"""Losing samples needs consent; repository samples never mix with data; unknown datasets are kept."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def published(environment: Environment) -> int:
 
 @pytest.fixture
 def bolts(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> Environment:
-    """One category of twenty good images, loaded and published; DAGM 2007 is left out."""
+    """Load and publish one category of twenty good images; DAGM 2007 is left out."""
     write_pictures(environment.mvtec_ad, *(f"bolt/train/good/{n:03}.png" for n in range(20)))
     monkeypatch.setenv("DAGM_2007_ROOT", "")
     assert run_job().success
@@ -208,7 +208,7 @@ def test_a_lost_warehouse_does_not_publish_one_image_over_twenty(bolts: Environm
 
 @pytest.fixture
 def shipped(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> Environment:
-    """No root is named, and the samples of the repository are tiny."""
+    """Name no root, and use tiny samples of the repository."""
     for dataset in SOURCE_DATASETS.values():
         monkeypatch.delenv(dataset.root_variable)
     folder = environment.warehouse.parents[1] / "data" / "samples"
@@ -270,7 +270,7 @@ def test_samples_never_join_data_of_a_named_root(
 
 @pytest.fixture
 def third(environment: Environment) -> SourceDataset:
-    """A dataset that this project does not define, loaded by a colleague's version of it."""
+    """Return a dataset that this version does not define; another version has loaded it."""
     dataset = SourceDataset("line4", "Line 4", "own", classify)
     root = environment.warehouse.parents[1] / "line4"
     write_pictures(root, *(f"nut/train/good/{n:03}.png" for n in range(3)))

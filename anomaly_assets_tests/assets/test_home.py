@@ -1,4 +1,4 @@
-"""The Dagster home: several first runs, its form, and what a run adds to it."""
+"""The Dagster home: concurrent first runs, its form, and the files that a run adds."""
 
 import os
 import sqlite3
@@ -35,7 +35,7 @@ DATABASES = ["history/event_log.db", "history/runs.db", "schedules/schedules.db"
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    """An empty Dagster home with the configuration of the project."""
+    """Create an empty Dagster home with the configuration of the project."""
     return new_home(tmp_path / "dagster_home")
 
 
@@ -301,7 +301,7 @@ def _job(fails: bool = False) -> dg.JobDefinition:
 
 
 def _facts(event: dg.EventLogEntry) -> tuple[object, ...]:
-    """What people and Dagster read of an event; times, process and run differ."""
+    """Return the parts of an event that people and Dagster read, without times, process and run."""
     inside = event.dagster_event
     if inside is None:
         return (None, event.message, event.step_key)

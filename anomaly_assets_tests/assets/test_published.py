@@ -1,4 +1,4 @@
-"""Publishing in the graph: what the run reports, and the check that compares afterwards."""
+"""Publishing in the graph: the run's report, and the comparing check."""
 
 import shutil
 from pathlib import Path
@@ -23,7 +23,7 @@ ONLY_THE_CHECK = dg.AssetSelection.checks(
 
 @pytest.fixture(scope="module")
 def published(module_environment: Environment) -> Run:
-    """A run that published the tiny roots."""
+    """Run and publish the tiny roots."""
     write_tiny_roots(module_environment)
     return run_job()
 

@@ -1,4 +1,4 @@
-"""The shape of tensors belongs to the warehouse: two machines do not make them in turns."""
+"""The shape of tensors belongs to the warehouse: two machines do not rebuild them in turns."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ REFUSED = (
 
 @pytest.fixture
 def another_machine(monkeypatch: pytest.MonkeyPatch, tiny: Environment) -> Environment:
-    """A warehouse of 32 x 32 x 3, and a machine that asks for 16 x 16."""
+    """Build a warehouse of 32 x 32 x 3 and set this machine to 16 x 16."""
     assert run_job().success
     monkeypatch.setenv("ANOMALY_IMAGE_SIZE", "16")
     return tiny

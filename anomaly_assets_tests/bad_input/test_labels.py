@@ -1,4 +1,4 @@
-"""A `Labels.txt` of any content stops nothing; what it gets wrong is named."""
+"""Any content of a `Labels.txt` loads; its errors are named."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ MOST_BYTES = 4 * 1024 * 1024
 
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
-    """A class with a good image, and one with a mask."""
+    """Create a class with a good image, and one with a mask."""
     made = Project.at(tmp_path)
     made.save(
         {

@@ -1,4 +1,4 @@
-"""Laws that hold for any path, any content of a labels file, and any damage to a PNG."""
+"""Properties that hold for any path, any labels file, and any damage to a PNG."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ near_the_layout = st.lists(
 
 
 def verdict(decode: Callable[..., DecodedImage | DecodedMask], content: bytes) -> object:
-    """What decoding says: all attributes as text, or the reason."""
+    """Return the result of decoding: all attributes as text, or the reason."""
     try:
         made = decode(content, TensorSpec(16, 24, 3))
     except UnusableImageError as error:

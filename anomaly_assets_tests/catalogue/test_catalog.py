@@ -1,4 +1,4 @@
-"""What a listing says about every file below a root."""
+"""The listing of every kind of file below a root."""
 
 import os
 import zipfile
@@ -179,7 +179,7 @@ def test_a_dagm_image_is_anomalous_if_it_has_a_mask_or_is_declared_so(
 
 
 def declared(root: Path) -> dict[str, tuple[int | None, str, int]]:
-    """What `Labels.txt` says of each image, and the label that it has."""
+    """Return the declared and the resulting label of each image."""
     return {
         path: (row["declared_label_index"], row["label"], row["label_index"])
         for path, row in images_of("dagm_2007", root).items()

@@ -1,4 +1,4 @@
-"""Bringing the tensors up to date: what is stale is decoded, and nothing else."""
+"""Updates of the tensors: only stale images are decoded."""
 
 from __future__ import annotations
 

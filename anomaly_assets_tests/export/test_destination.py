@@ -1,4 +1,4 @@
-"""The folder of an export is there as a whole or not at all, whatever happens on the way."""
+"""Exports are atomic: the folder is complete or absent, whatever happens."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A project with pictures of one grey each, which no resize changes."""
+"""A project of pictures with one grey value each, which no resize changes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def built(
     spec: TensorSpec = SPEC,
     source_dataset: str = "mvtec_ad",
 ) -> Project:
-    """A project whose tensors are made of these pictures."""
+    """Build a project whose tensors are made of these pictures."""
     project = Project.at(folder)
     project.save({f"{source_dataset}/{path}": picture for path, picture in pictures.items()})
     project.list_files()

@@ -1,4 +1,4 @@
-"""Opening the published file: what is wrong with it, and what others do to it meanwhile."""
+"""Opening the published file: its faults, and changes by other processes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every call that opens a published file answers with an error of ours, which says what to do."""
+"""Every call that opens a published file raises our own error, which explains what to do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Listing and reading whatever holds a dataset."""
+"""Listing and reading of all kinds of roots."""
 
 import os
 from datetime import datetime, timezone

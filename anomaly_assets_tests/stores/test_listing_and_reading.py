@@ -1,4 +1,4 @@
-"""What is asked of a store: a listing, and every file once; and what its names may hold."""
+"""Requests to a store: one listing, and every file once; and unusual names."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ ODD_TREE = (
 
 
 def downloads(proxy: Proxy, suffix: str) -> Counter[str]:
-    """How often each file with a suffix was fetched."""
+    """Return the number of downloads of each file with a suffix."""
     paths = (unquote(urlsplit(path).path) for path in proxy.count("GET").elements())
     return Counter(path.rpartition("/")[2] for path in paths if path.endswith(suffix))
 

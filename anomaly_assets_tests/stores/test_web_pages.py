@@ -1,4 +1,4 @@
-"""Pages of other web servers than nginx, redirects, and addresses that are refused."""
+"""Pages of other web servers than nginx, redirects, and refused addresses."""
 
 from __future__ import annotations
 
@@ -200,7 +200,10 @@ def test_the_same_server_is_the_same_host_and_port_or_its_encrypted_side(
         ("http://me:hid?den@host/x", "http://…: write #, /, ?, @ and [ in a password as %23,"),
         ("http://me:12/hidden@host/x", "http://…: write #, /, ?, @ and [ in a password as %23,"),
         ("http://me:hid/den@host/x", "http://…: write #, /, ?, @ and [ in a password as %23,"),
-        ("https://me:hid[den@host/x", "https://…: this is not a valid web address; write #, /, ?, @ and ["),
+        (
+            "https://me:hid[den@host/x",
+            "https://…: this is not a valid web address; write #, /, ?, @ and [",
+        ),
         (
             "http://host/pre?hidden",
             "http://host/pre: only the address of a zip archive may",

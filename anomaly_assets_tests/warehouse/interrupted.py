@@ -1,4 +1,4 @@
-"""What holds of killed loads in every kind of warehouse; each kind has a test module that says so."""
+"""Tests of killed loads for every kind of warehouse; each kind has a test module that imports them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def rows_that_nothing_counts_are_counted_for_good(warehouse: Warehouse, folder: 
     assert history(warehouse) == [interrupted]
     assert not load(MVTEC, root, warehouse).any_change
     assert history(warehouse) == [interrupted]
-    # The rows that it brought are brought anew, and carry its id no longer.
+    # Its rows are loaded again, and no longer have its id.
     project.save({f"{GOOD}/{number:03}.png": noise(10 + number) for number in range(4)})
     project.save({ORPHAN: mask((0, 0, 9, 9))})
     assert load(MVTEC, root, warehouse).tables["images"].updated == 4
@@ -72,7 +72,7 @@ def counts_of_rows_that_never_came_do_not_stay(warehouse: Warehouse, folder: Pat
 def undisturbed_content(
     environment: Environment, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Content:
-    """What a run publishes from these roots, in a file elsewhere, when nobody kills anything."""
+    """Return the content that an undisturbed run publishes from these roots, in another file."""
     with monkeypatch.context() as patch:
         patch.setenv("ANOMALY_WAREHOUSE", str(folder / "undisturbed" / "warehouse.duckdb"))
         patch.setenv("ANOMALY_DATABASE", str(folder / "undisturbed" / "anomaly.duckdb"))
@@ -81,7 +81,7 @@ def undisturbed_content(
 
 
 def _four_images(folder: Path) -> tuple[Project, str]:
-    """Four images, and a mask that has none."""
+    """Create four images, and a mask without an image."""
     shutil.rmtree(folder, ignore_errors=True)
     project = Project.at(folder)
     project.save({f"{GOOD}/{number:03}.png": noise(number) for number in range(4)})

@@ -1,4 +1,4 @@
-"""Opening the warehouse: one at a time, a bounded wait, and an answer to who has it."""
+"""Opening the warehouse: one writer at a time, a timeout, and the name of the holder."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from anomaly_assets_tests.warehouse.other_process import (
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """A database with one row."""
+    """Create a database with one row."""
     path = tmp_path / "warehouse.duckdb"
     with duckdb.connect(str(path)) as connection:
         connection.execute("CREATE TABLE kept AS SELECT 7 AS number")
@@ -36,7 +36,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def settings(warehouse: FileWarehouse) -> list[tuple[str, str]]:
-    """All settings of the DuckDB that connections are made of, and what is attached in it."""
+    """Return all settings of the DuckDB that connections come from, and its attached databases."""
     with warehouse.connect() as connection:
         return connection.execute(
             """

@@ -1,4 +1,4 @@
-"""What DuckDB does and the project relies on: when one of these fails, upstream changed."""
+"""Behaviour of DuckDB that this project relies on: a failure means "upstream changed"."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Copying to a file: complete under its name or not there, durable, and where a link points to."""
+"""Copying to a file: complete or absent, durable, and through symbolic links."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from anomaly_assets_tests.warehouse.project import SPEC, Project
 
 
 def quiet(_: str) -> None:
-    """Nobody reads it."""
+    """Discard a log message."""
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def interrupted(*_: object) -> None:
 
 
 def interrupted_copy(source: str, target: Path, at: str) -> None:
-    """Copy, and be interrupted where this function of the module is called."""
+    """Copy, and interrupt at this function of the module."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(copying, at, interrupted)
         with pytest.raises(KeyboardInterrupt):

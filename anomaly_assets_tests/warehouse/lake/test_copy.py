@@ -1,4 +1,4 @@
-"""From a file to a lake and back: equal, goes on where it was, and refuses to overwrite."""
+"""Copies from a file to a lake and back: equal, resumable, and never overwriting."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ copy_database(sys.argv[1], sys.argv[2], lake_data=sys.argv[3],
 
 
 def quiet(_: str) -> None:
-    """Nobody reads it."""
+    """Discard a log message."""
 
 
 def test_from_a_file_to_a_lake_and_back_gives_equal_tables(
@@ -139,7 +139,7 @@ def test_the_command_shows_progress_counts_and_digests_and_no_password(
 
 
 def interrupted_copy(source: Path, lake: Lake, place: ModuleType, at: str) -> None:
-    """Copy, and be interrupted where this function of a module is called."""
+    """Copy, and interrupt at this function of a module."""
 
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt

@@ -1,4 +1,4 @@
-"""Where the files of a lake are: a whole path, whatever it was given as, and nobody else's."""
+"""The folder of a lake's files: an absolute path that no other lake uses."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def stored(lake: Lake) -> str:
 
 
 def made(lake: Lake, folder: str | None) -> None:
-    """Open a lake as a run does, which makes it where it is missing."""
+    """Open a lake like a run, which creates it if it does not exist."""
     with LakeWarehouse(lake.parsed, folder, 20.0).connect() as connection:
         assert connection.execute("SELECT count(*) FROM identity").fetchall() == [(1,)]
 

@@ -1,4 +1,4 @@
-"""Dead rows stay behind: a bloated warehouse is rewritten, a compact one is copied as it is."""
+"""Dead rows: a bloated warehouse is rewritten, a compact one is copied byte by byte."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def target(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def bloated(project: Project) -> Project:
-    """A warehouse from which 30 MB have been deleted."""
+    """Delete 30 MB from a warehouse."""
     project.rows("CREATE TABLE gone AS SELECT repeat('x' || range, 100) AS text FROM range(60_000)")
     # What lies behind the rows keeps DuckDB from cutting them off with the end of the file.
     project.rows("CREATE TABLE kept AS SELECT repeat('y' || range, 100) AS text FROM range(2_000)")
@@ -49,7 +49,7 @@ def bloated(project: Project) -> Project:
 
 @pytest.fixture
 def no_allowance(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Judge small files as if they were large."""
+    """Treat small files like large ones."""
     monkeypatch.setattr(publishing, "_SMALL_BYTES", 0)
 
 

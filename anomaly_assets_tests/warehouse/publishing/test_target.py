@@ -1,4 +1,4 @@
-"""A file is replaced only where it is the warehouse's own, or on request."""
+"""A file is replaced only if this warehouse owns it, or on request."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def target(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def other(loaded_once: Project, tmp_path: Path) -> Project:
-    """Another warehouse with the same images."""
+    """Create another warehouse with the same images."""
     folder = tmp_path / "other"
     folder.mkdir()
     shutil.copyfile(loaded_once.warehouse.path, folder / "warehouse.duckdb")
