@@ -50,7 +50,7 @@ def test_an_excerpt_of_no_image_is_refused(
 
 
 def test_no_command_takes_a_number_without_a_bound() -> None:
-    """A seed is any whole number."""
+    """Allow only seeds without a bound, because a seed is any whole number."""
     found = {
         (path.relative_to(PROJECT_ROOT).as_posix(), name)
         for folder in (

@@ -416,7 +416,7 @@ class TestLeftovers:
     def test_nothing_else_is_removed(self, tmp_path: Path) -> None:
         (tmp_path / "outside").mkdir()
         (tmp_path / f".file.{DEAD}").symlink_to("outside")
-        (tmp_path / f".file.{'1' * 32}.unfinished").write_text("a file of somebody")
+        (tmp_path / f".file.{'1' * 32}.unfinished").write_text("a file of another program")
         (tmp_path / ".file.unfinished").symlink_to("outside")
         for name in (f".files.{DEAD}", f".file.x{DEAD}", ".file.mine.unfinished"):
             (tmp_path / name).mkdir()
@@ -459,7 +459,7 @@ class TestLeftovers:
     def test_a_folder_that_another_writer_is_removing_is_not_written_to(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """The other one has the lock when ours is made, and removes its file before ours is asked for."""
+        """Lock by another writer after ours is made, which removes the file before we lock it."""
         target, flock, between = tmp_path / "file", lock_file._flock, [True]
 
         def flock_late(descriptor: int) -> bool | None:
@@ -475,7 +475,7 @@ class TestLeftovers:
     def test_a_folder_that_has_just_got_a_new_writer_is_not_removed(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """The writer comes when the lock of the one that removes it is gone, and its folder is not."""
+        """Start a writer after the remover has released the lock and before it removes the folder."""
         left = leave(tmp_path / f".file.{DEAD}", "lock", "content")
         unlock, locks = lock_file.unlock_file, list[int | None]()
 

@@ -127,7 +127,7 @@ def test_the_other_commands_exit_as_ci_expects(
     alone = tmp_path / "alone" / "warehouse.duckdb"
     # Three at once, because each spends most of its time importing.
     commands = {
-        # The tensors of what is left out cannot be made again, and keep their old shape.
+        # The tensors of what is left out cannot be rebuilt, and keep their old shape.
         "blocking": shell.materialize(
             *("*", "--config-json", json.dumps(CHANGE_SHAPE)),
             ANOMALY_IMAGE_SIZE="16",

@@ -9,7 +9,7 @@ import dagster as dg
 from anomaly_assets.definitions import defs
 
 CHANGE_SHAPE = {"ops": {"image_tensors": {"config": {"change_shape": True}}}}
-"""Run config that makes all tensors again in another shape."""
+"""Run config that rebuilds all tensors in another shape."""
 
 
 @dataclass(frozen=True)

@@ -98,7 +98,7 @@ FOUND = {
         "mvtec_ad/bottle/train/good/000.png": "mvtec_ad/cable/train/good/000.png"
     },
 }
-"""Check to its offenders and what it says about each."""
+"""Affected files and their details by check."""
 
 COUNTED = {
     "images:anomalous_images_have_masks",
@@ -207,7 +207,7 @@ def test_a_blocking_check_that_fails_stops_publishing_and_fails_the_run(
     }
     assert not tiny.database.exists()
 
-    # Nor is it published by somebody who selects that asset alone.
+    # A run of that asset alone does not publish it either.
     run = run_selection(dg.AssetSelection.assets("published_database").without_checks())
     assert not run.success
     message = run.failures["published_database"]

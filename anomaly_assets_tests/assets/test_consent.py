@@ -160,7 +160,7 @@ def test_a_consent_to_fewer_images_is_none_to_losing_those_as_well(bolts: Enviro
 def test_one_category_of_another_root_does_not_join_those_of_the_first(
     bolts: Environment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All rows were recorded as rows of the second root."""
+    """Test a former bug: all rows were recorded as rows of the second root."""
     shutil.copytree(bolts.mvtec_ad, tmp_path / "second")
     monkeypatch.setenv("MVTEC_AD_ROOT", str(tmp_path / "second"))
     run = run_job(run_config={"ops": {"mvtec_ad": {"config": {"categories": ["bolt"]}}}})
@@ -171,7 +171,7 @@ def test_one_category_of_another_root_does_not_join_those_of_the_first(
 def test_samples_of_the_repository_never_take_the_place_of_data(
     bolts: Environment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A fresh checkout without variables, with `adopt`, replaced 17 images by 62 samples."""
+    """Test a former bug: a fresh checkout with `adopt` replaced 17 images by 62 samples."""
     for dataset in SOURCE_DATASETS.values():
         monkeypatch.delenv(dataset.root_variable)
     fresh = tmp_path / "fresh"

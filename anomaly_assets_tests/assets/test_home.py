@@ -51,7 +51,7 @@ def databases(home: Path) -> list[str]:
 def test_two_commands_that_open_an_empty_home_at_the_same_moment_both_can(
     home: Path, monkeypatch: pytest.MonkeyPatch, tables: db.MetaData
 ) -> None:
-    """The second opens it when the first has seen that tables are missing and not created them yet."""
+    """Open it a second time after the first process has found no tables and before it creates them."""
     second_is_there = threading.Event()
     errors: list[BaseException] = []
 

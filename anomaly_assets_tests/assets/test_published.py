@@ -91,7 +91,7 @@ def test_a_published_database_that_somebody_wrote_to_is_noticed_and_replaced_as_
 def test_the_code_version_of_a_publication_is_that_of_the_code_that_ran(
     tiny: Environment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A checkout may be updated while a run decodes."""
+    """Update the checkout while a run decodes."""
     package = tmp_path / "checkout" / "anomaly_assets"
     shutil.copytree(Path(anomaly_assets.__file__).parent, package)
     monkeypatch.setattr(anomaly_assets, "__file__", str(package / "__init__.py"))

@@ -31,7 +31,7 @@ from anomaly_assets_tests.warehouse.project import Project, noise
 
 
 def deny(monkeypatch: pytest.MonkeyPatch, denied: Path) -> None:
-    """Refuse to open or list one place, because tests may run as root, who ignores permissions."""
+    """Refuse to open or list one place, because root, the user of some test runs, ignores permissions."""
 
     def refusing(function: Callable[..., Any]) -> Callable[..., Any]:
         def call(place: Any = ".", *arguments: Any, **options: Any) -> Any:

@@ -129,10 +129,10 @@ REJECTED: dict[str, tuple[bytes, str]] = {
     "a first frame outside of the canvas": (
         animated(SIZE, SMALL, (7, 5, 20, 14)), "damaged_image",
     ),
-    "a first frame that is larger than it says": (
+    "a first frame that is larger than its header": (
         animated(SIZE, GREY, (7, 5, 3, 4)), "damaged_image",
     ),
-    "a first frame that is larger than it says, and no other": (
+    "a first frame that is larger than its header, and no other": (
         stored(GREY, ANIMATION, frame(0, 7, 5, 3, 4)), "damaged_image",
     ),
     "an unknown kind of colour": (

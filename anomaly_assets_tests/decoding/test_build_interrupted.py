@@ -180,7 +180,7 @@ def test_tasks_on_a_zip_archive_can_go_to_another_process(project: Project, tmp_
 def test_no_more_batches_wait_in_memory_than_the_window_allows(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A window of two batches per worker bounds the memory, however many images are stale."""
+    """Check that a window of two batches per worker limits the memory for any number of images."""
     monkeypatch.setattr(compute, "BATCH_IMAGES", 1)
     monkeypatch.setattr(compute, "BATCHES_PER_WORKER", 2)
     executor, ahead = SynchronousExecutor(), []

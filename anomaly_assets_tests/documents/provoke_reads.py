@@ -173,7 +173,7 @@ def _(scene: Scene) -> object:
     assert content[8:12] == b"DUCK"
     content[12:20] = (9999).to_bytes(8, "little")
     newer.write_bytes(content)
-    # The page begins with a checksum, which DuckDB tells us.
+    # The page begins with a checksum, which is in the message of DuckDB.
     with pytest.raises(duckdb.IOException, match="does not match stored checksum") as told:
         duckdb.connect(str(newer), read_only=True)
     computed = re.search(r"computed checksum (\d+)", str(told.value))

@@ -16,7 +16,7 @@ from anomaly_assets.settings import Settings
 kubernetes_validate = pytest.importorskip("kubernetes_validate")
 
 VERSION = "1.31"
-"""Of Kubernetes."""
+"""Version of Kubernetes."""
 
 FOLDER = Path(__file__).parents[2] / "examples" / "kubernetes"
 KUSTOMIZATION = yaml.safe_load((FOLDER / "kustomization.yaml").read_text("utf-8"))

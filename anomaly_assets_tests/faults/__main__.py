@@ -66,7 +66,7 @@ def _run(work: Path, options: argparse.Namespace) -> int:
     try:
         trials.run()
     finally:
-        # Who stops it half-way gets a report of what was tried.
+        # If it is stopped half-way, the report contains the finished trials.
         found = report(
             trials.results,
             form="quick" if options.quick else "full",

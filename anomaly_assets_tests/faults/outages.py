@@ -18,7 +18,7 @@ from anomaly_assets_tests.faults.scene import ROOT_VARIABLES, Scenario, Scene, d
 from anomaly_assets_tests.faults.trials import Facts, Trial
 
 LONGEST_FAILURE_SECONDS = 120.0
-"""How long a run may take to give up."""
+"""Maximum time until a run gives up, in seconds."""
 
 _MEGABYTE = 1024 * 1024
 FULL = (

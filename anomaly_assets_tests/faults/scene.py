@@ -93,7 +93,7 @@ class Scene:
         load = self._undisturbed("first load", changing, self.image_size, None)
         trees.change(changing)
         refresh = self._undisturbed("refresh", changing, self.image_size, load)
-        # All tensors are made again, so that the snapshot is a rewrite and not a copy.
+        # All tensors are rebuilt, so that the snapshot is a rewrite and not a copy.
         remake = self._undisturbed("remake", changing, self.image_size - 16, load, CHANGE_SHAPE)
         load = Scenario(load.name, first, load.image_size, None, None, load.made, load.steps)
         return {scenario.name: scenario for scenario in (load, refresh, remake)}

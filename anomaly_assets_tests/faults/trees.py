@@ -22,7 +22,7 @@ def build(folder: Path, variations: int) -> None:
     """
     for name in ("mvtec_ad", "dagm_2007"):
         shutil.copytree(SAMPLES / name, folder / name)
-    # Class1 has a Labels.txt that says which images there are.
+    # Class1 has a Labels.txt with a list of its images.
     for root in (folder / "mvtec_ad", folder / "dagm_2007" / "Class2"):
         for picture in [*_pictures(root)]:
             for number in range(1, variations + 1):

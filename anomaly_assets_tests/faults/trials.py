@@ -70,7 +70,7 @@ class Trials:
             for future in waiting:
                 future.result()
         finally:
-            # What is in the middle of something says nothing any more.
+            # The results of unfinished trials are discarded.
             self._stopped.set()
             end_all()
             pool.shutdown(cancel_futures=True)

@@ -11,7 +11,7 @@ from anomaly_assets.tensor_spec import TensorSpec
 from anomaly_assets_tests.warehouse.project import Project, mask
 
 SIDE = 92
-"""Of a thumbnail on the sheet of a source dataset, in pixels."""
+"""Size of a thumbnail on the sheet of a source dataset, in pixels."""
 
 SPEC = TensorSpec(SIDE, SIDE, 3)
 RED = (230, 30, 60)

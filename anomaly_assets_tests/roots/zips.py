@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 WINDOWS, UNIX = 0, 3
-"""Where an archive was made, as its directory says."""
+"""Creator code of an archive, in its directory."""
 
 
 class Member(zipfile.ZipInfo):

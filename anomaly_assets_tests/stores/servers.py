@@ -18,7 +18,7 @@ from pathlib import Path
 HOST = "127.0.0.1"
 
 NPM_FOLDER = Path(__file__).parents[2] / ".venv" / "stores" / "node_modules" / ".bin"
-"""Where `make stores` puts what npm installs."""
+"""Folder into which `make stores` installs npm packages."""
 
 _START_SECONDS = 60.0
 

@@ -24,7 +24,7 @@ VARIABLES = (
     "GOOGLE_APPLICATION_CREDENTIALS",
     "NETRC",
 )
-"""Variables that say where a store is and who asks; no test sees those of the shell."""
+"""Environment variables of stores and credentials; tests remove those of the shell."""
 
 
 class Store(ABC):

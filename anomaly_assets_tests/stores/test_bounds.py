@@ -25,7 +25,7 @@ from anomaly_assets_tests.stores.endless import Endless, endless
 
 MEGABYTE = 1024 * 1024
 IN_FLIGHT = 12 * MEGABYTE
-"""What a server can send into buffers before it notices that nobody reads."""
+"""Bytes that a server can send into buffers before it notices that the client does not read."""
 
 KEY = base64.b64encode(b"the account key of the store tests").decode()
 

@@ -31,7 +31,7 @@ CREDENTIALS = {
     "az": "AZURE_STORAGE_CONNECTION_STRING",
     "http": "user and password in the address or in ~/.netrc",
 }
-"""What a store that refuses says is to be checked."""
+"""Advice in the message of a store that denies access."""
 
 Servers = Callable[[str], Store]
 

@@ -51,7 +51,14 @@ def a_second_load_that_nothing_counts_is_told_from_the_first(
     assert not load(MVTEC, root, warehouse).any_change
     assert history(warehouse) == [
         ("mvtec_ad", 4, 0, 0, 1, "completed"),
-        ("mvtec_ad", 2, 0, 0, 0, "interrupted"),  # one of them was there, which nobody knows
+        (
+            "mvtec_ad",
+            2,
+            0,
+            0,
+            0,
+            "interrupted",
+        ),  # one existed before, which is not recorded
     ]
 
 

@@ -189,7 +189,7 @@ def test_a_run_makes_an_unfinished_copy_its_own(
 def test_a_warehouse_that_records_what_belongs_to_it_alone_is_copied(
     project: Project, tmp_path: Path
 ) -> None:
-    """What says which publication comes next, and which shape tensors have, was copied to no table."""
+    """Check that tables about one warehouse, such as its next publication, are not copied."""
     project.warehouse.publish(project.folder / "anomaly.duckdb", SPEC)
     with project.warehouse.connect() as connection:
         record_spec(connection, SPEC)
