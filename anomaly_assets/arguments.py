@@ -1,4 +1,4 @@
-"""Read numbers that people give to commands and settings: a whole number with a lower bound."""
+"""Numbers in commands and settings: a whole number with a lower bound."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import argparse
 from collections.abc import Callable
 
 _MOST_DIGITS = 9
-"""A larger number is a slip, and overflows where it is added to something."""
+"""Maximum digits; a larger number is a typing error, and could overflow later."""
 
 
 def whole_number(text: str, least: int) -> int:
-    """Return the number that a text is.
+    """Parse a whole number.
 
     Args:
         text: An argument, or the value of a variable.
-        least: The smallest number that makes sense.
+        least: Smallest allowed number.
 
     Raises:
-        ValueError: It is none, too small or too long; the message repeats it and says what to use.
+        ValueError: It is not a number, too small or too long; the message quotes it and gives the limits.
     """
     if not text.isdecimal() or len(text) > _MOST_DIGITS or int(text) < least:
         most = f" and at most {_MOST_DIGITS} digits" if len(text) > _MOST_DIGITS else ""
@@ -26,12 +26,12 @@ def whole_number(text: str, least: int) -> int:
 
 
 def at_least(least: int) -> Callable[[str], int]:
-    """Return a type of `argparse` for a whole number with this lower bound."""
+    """Return a type for `argparse`: a whole number with this lower bound."""
 
     def parse(text: str) -> int:
         try:
             return whole_number(text, least)
-        except ValueError as error:  # of which argparse would show nothing
+        except ValueError as error:  # argparse would not show the message of a ValueError
             raise argparse.ArgumentTypeError(str(error)) from None
 
     return parse

@@ -1,4 +1,4 @@
-"""Write beside, sync, swap: how a file or a folder gets its name whole, or not at all.
+"""Atomic replacement of a file or folder: write beside it, sync, swap.
 
 A writer makes a hidden folder beside its target, on the same file system:
 
@@ -7,12 +7,13 @@ A writer makes a hidden folder beside its target, on the same file system:
         content     the file or folder that becomes NAME; DuckDB puts content.wal beside it
         superseded  the old folder, where the system cannot exchange two names in one step
 
-The content is brought to the disk, takes the name of the target, and the hidden folder is removed. What a
-killed writer left is removed by the next writer of the same target. The system drops the lock of a process
-that dies, so a folder whose lock can be had belongs to no process any more.
+The content is synced to the disk and renamed to the target, and the hidden folder is removed. The next
+writer of the same target removes the folder of a killed writer. The system releases the lock of a
+process that dies, so a folder whose lock can be taken belongs to no running process.
 
-The lock has a file of its own. DuckDB holds fcntl locks on the files that it has open; closing any other
-descriptor of such a file drops them, and a file system in the network treats flock and fcntl locks as one.
+The lock is a separate file. DuckDB holds fcntl locks on the files that it has open; closing any other
+descriptor of such a file releases them, and network file systems treat flock and fcntl locks as the
+same.
 """
 
 from __future__ import annotations
@@ -36,14 +37,14 @@ _SUFFIX = ".unfinished"
 _LOCK, _CONTENT, _SUPERSEDED = "lock", "content", "superseded"
 
 _LONGEST_NAME_BYTES = 200
-"""A longer name is hashed: file systems take 255 bytes, and a temporary name is 45 longer."""
+"""Limit of an unhashed name: file systems allow 255 bytes, and a temporary name is 45 bytes longer."""
 
 _RETRY_SECONDS = 0.1
 _NOT_EMPTY = (errno.ENOTEMPTY, errno.EEXIST)
 
 
 class TargetError(AnomalyAssetsError, OSError):
-    """A file or folder cannot be written at this path; the message says what to do."""
+    """A file or folder cannot be written at this path; the message explains what to do."""
 
 
 class TargetBusyError(AnomalyAssetsError, RuntimeError):
@@ -51,11 +52,11 @@ class TargetBusyError(AnomalyAssetsError, RuntimeError):
 
 
 def resolved(target: str | Path) -> Path:
-    """Resolve symbolic links, so that what they point to is replaced and the links stay.
+    """Resolve symbolic links, so that the link's target is replaced and the link stays.
 
     Raises:
-        TargetError: One of the links leads into a folder that does not exist, such as an unmounted share.
-            A folder made there would hide the share, and the team would keep the old data.
+        TargetError: A link leads into a missing folder, such as an unmounted share. A folder created
+            there would hide the share, and readers of the share would keep the old data.
     """
     named, real = Path(target).absolute(), Path(os.path.realpath(target))
     for link in (named, *named.parents):
@@ -70,10 +71,10 @@ def resolved(target: str | Path) -> Path:
 
 
 def sync_tree(folder: Path) -> None:
-    """Bring everything below a folder to the disk.
+    """Sync everything below a folder to the disk.
 
-    In one call for its whole file system where there is one: asked file by file, tens of thousands of
-    files take minutes.
+    One system call syncs the whole file system, where available: syncing tens of thousands of files one
+    by one takes minutes.
     """
     if not sync_file_system(folder):
         for path in (folder, *folder.rglob("*")):
@@ -81,9 +82,9 @@ def sync_tree(folder: Path) -> None:
 
 
 def sync(path: Path) -> None:
-    """Bring a file, or the names in a folder, to the disk."""
+    """Sync a file, or the names in a folder, to the disk."""
     if os.name == "nt" and path.is_dir():
-        return  # Windows has no call for it, and its file system keeps a journal of names
+        return  # Windows has no such call; its file system journals names
     descriptor = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -95,19 +96,19 @@ def sync(path: Path) -> None:
 def replaced_file(
     target: Path, *, stale: Iterable[Path] = (), named_after: Path | None = None
 ) -> Iterator[Path]:
-    """Replace a file, or make it, when the block ends without an error.
+    """Replace or create a file when the block ends without an error.
 
     Args:
-        target: The file; what a symbolic link points to is replaced, and the link stays.
-        stale: Files that belong to the old file and must not meet the new one.
-        named_after: A file in the same folder whose next writer removes what this one leaves when it is
-            killed, for a target that nobody may write again; by default the target.
+        target: The file; the target of a symbolic link is replaced, and the link stays.
+        stale: Files of the old file to delete, such as its write-ahead log.
+        named_after: A file in the same folder. Its next writer removes what this one leaves when it is
+            killed, for a target that may never be written again; the default is the target.
 
     Yields:
-        A path to write the new file to; nothing is there yet.
+        A path for the new file; it does not exist yet.
 
     Raises:
-        OSError: It cannot be written. The target is as it was, unless the sync of its folder failed.
+        OSError: It cannot be written. The target is unchanged, unless the sync of its folder failed.
     """
     target = resolved(target)
     with _beside(named_after or target) as content:
@@ -116,8 +117,8 @@ def replaced_file(
 
 
 def put_file(content: Path, target: Path, stale: Iterable[Path] = ()) -> None:
-    """Give a complete file the name of `target`, durably; see `replaced_file`."""
-    # Before the rename: else a power cut could leave the name with a file whose blocks were never written.
+    """Rename a complete file to `target`, durably; see `replaced_file`."""
+    # Sync before the rename: a power cut must not leave the name with a file whose blocks are missing.
     sync(content)
     for path in stale:
         path.unlink(missing_ok=True)
@@ -126,15 +127,15 @@ def put_file(content: Path, target: Path, stale: Iterable[Path] = ()) -> None:
 
 
 def put_new_file(content: Path, target: Path, stale: Iterable[Path] = ()) -> None:
-    """Give a complete file the name of `target`, durably, where nothing has this name.
+    """Rename a complete file to `target`, durably, if no file has this name.
 
     Args:
         content: The complete file.
         target: Its new name.
-        stale: Files that belong to an old target that is gone and must not meet the new one.
+        stale: Files of a deleted old target to delete, such as its write-ahead log.
 
     Raises:
-        FileExistsError: Something came there meanwhile; both are as they were.
+        FileExistsError: The name was taken meanwhile; both files are unchanged.
     """
     sync(content)
     if os.path.lexists(target):
@@ -142,7 +143,7 @@ def put_new_file(content: Path, target: Path, stale: Iterable[Path] = ()) -> Non
     for path in stale:
         path.unlink(missing_ok=True)
     try:
-        os.link(content, target)  # a rename would replace a file that came in this very moment
+        os.link(content, target)  # a rename would replace a file created since the check
     except FileExistsError:
         raise
     except OSError:  # a file system without hard links
@@ -153,13 +154,13 @@ def put_new_file(content: Path, target: Path, stale: Iterable[Path] = ()) -> Non
 
 
 def write_file(target: Path, content: bytes) -> None:
-    """Replace a file, or make it, with this content; readers see the old content or the new one.
+    """Replace or create a file with this content; readers see the old content or the new one.
 
-    For files that can be made again, such as pictures: a power cut may lose the content. An `fsync` for
-    each of 100 pictures takes more than a second; `sync_tree` brings them to the disk together.
+    This is for files that can be rebuilt, such as pictures: a power cut may lose the content. An
+    `fsync` for each of 100 pictures takes more than a second; `sync_tree` syncs them together.
 
     Raises:
-        OSError: It cannot be written; the target is as it was.
+        OSError: It cannot be written; the target is unchanged.
     """
     target = resolved(target)
     with _beside(target) as unfinished:
@@ -174,21 +175,21 @@ def replaced_folder(
     keep_existing: bool = False,
     make_durable: Callable[[Path], None] = sync_tree,
 ) -> Iterator[Path]:
-    """Replace a folder, or make it, when the block ends without an error.
+    """Replace or create a folder when the block ends without an error.
 
-    On Linux readers see the old folder or the new one. Elsewhere two renames are needed; the next writer
-    gives the old folder its name back where a process was killed between them.
+    On Linux readers see the old folder or the new one. Other systems need two renames; if the process
+    is killed between them, the next writer renames the old folder back.
 
     Args:
         target: The folder, without symbolic links in its path (see `resolved`).
-        keep_existing: Leave a folder that is there and not empty, as one with the same content.
-        make_durable: Called with the new folder; `sync` is enough where its files are on the disk.
+        keep_existing: Leave an existing folder that is not empty, because its content is the same.
+        make_durable: Called with the new folder; `sync` suffices if its files are already on the disk.
 
     Yields:
         An empty folder.
 
     Raises:
-        OSError: It cannot be written. The target is as it was, unless the sync of its parent failed.
+        OSError: It cannot be written. The target is unchanged, unless the sync of its parent failed.
     """
     with _beside(target) as content:
         content.mkdir()
@@ -200,17 +201,17 @@ def replaced_folder(
 
 @contextmanager
 def only_writer(target: Path, wait_seconds: float = 0.0) -> Iterator[None]:
-    """Keep other processes, and other threads, that ask for this too from writing a target.
+    """Lock a target against other processes and threads that use this function.
 
-    Where the file system has no locks, nobody is kept out: each writer replaces the target as a whole, and
-    the last one wins.
+    On a file system without locks this excludes no writer: each one replaces the whole target, and the
+    last one wins.
 
     Args:
         target: A file or folder, without symbolic links in its path (see `resolved`).
-        wait_seconds: How long to wait for another writer.
+        wait_seconds: Maximum time to wait for another writer.
 
     Raises:
-        TargetBusyError: Another writer held it for longer than that.
+        TargetBusyError: Another writer held the lock for longer than that.
     """
     path = target.with_name(f"{_prefix(target)}{_LOCK}")
     deadline = time.monotonic() + wait_seconds
@@ -225,18 +226,18 @@ def only_writer(target: Path, wait_seconds: float = 0.0) -> Iterator[None]:
 
 
 def newest_unfinished(target: Path) -> Path | None:
-    """Return what the latest writer of a target is writing to; None where nobody writes it."""
+    """Return the path that the latest writer of a target writes to; None if there is none."""
     found: list[tuple[int, Path]] = []
     for folder in _temporary_folders(target):
-        with suppress(OSError):  # it was removed since
+        with suppress(OSError):  # removed meanwhile
             found.append((folder.stat().st_mtime_ns, folder / _CONTENT))
     return max(found)[1] if found else None
 
 
 def remove_leftovers(target: Path) -> None:
-    """Remove what killed writers of a target left behind, and nothing of a writer that is alive.
+    """Remove the files of killed writers of a target, but not those of a running writer.
 
-    What another user left and this one may not remove stays.
+    Files of another user that may not be removed are left.
     """
     for folder in _temporary_folders(target):
         with suppress(OSError):
@@ -249,7 +250,7 @@ def remove_leftovers(target: Path) -> None:
 
 @contextmanager
 def _beside(target: Path) -> Iterator[Path]:
-    """Make a temporary folder beside a target, and remove it at the end; yields a path in it."""
+    """Yield a path in a temporary folder beside a target; the folder is removed at the end."""
     remove_leftovers(target)
     folder, lock = _temporary_folder(target)
     try:
@@ -269,7 +270,7 @@ def _short_name(target: Path) -> str:
 
 
 def _temporary_folder(target: Path) -> tuple[Path, int]:
-    """Make a temporary folder of this target, and return it with the descriptor of its lock."""
+    """Create a temporary folder of this target; return it with the descriptor of its lock."""
     while True:
         folder = target.with_name(f"{_prefix(target)}{uuid.uuid4().hex}{_SUFFIX}")
         folder.mkdir()
@@ -283,7 +284,8 @@ def _temporary_folder(target: Path) -> tuple[Path, int]:
             raise
         if lock is not None:
             return folder, lock
-        # Another writer came between the two calls, took the folder for a leftover and removes it.
+        # Another writer took the new folder for a leftover before it was locked, and removes it: try
+        # again.
 
 
 def _temporary_folders(target: Path) -> list[Path]:
@@ -300,7 +302,7 @@ def _temporary_folders(target: Path) -> list[Path]:
 
 
 def _discard(folder: Path, lock: int, target: Path) -> None:
-    """Remove a temporary folder whose lock is held, and give the lock back."""
+    """Remove a temporary folder whose lock is held, and release the lock."""
     try:
         _put_back(folder / _SUPERSEDED, target)
         for path in folder.iterdir():
@@ -308,12 +310,12 @@ def _discard(folder: Path, lock: int, target: Path) -> None:
                 _remove(path)
     finally:
         unlock_file(lock, folder / _LOCK)
-    # Not with what is in it: a writer that has just made this folder may have a new lock in it by now.
+    # Not rmtree: a writer that has just made this folder may have put a new lock into it.
     folder.rmdir()
 
 
 def _put_back(superseded: Path, target: Path) -> None:
-    """Give a folder its name back whose writer ended between two renames."""
+    """Rename a folder back whose writer was killed between two renames."""
     if superseded.is_dir() and not os.path.lexists(target):
         os.rename(superseded, target)
 
@@ -328,7 +330,7 @@ def _remove(path: Path) -> None:
 def _remove_what_the_first_release_left(target: Path) -> None:
     """Remove the fixed temporary names of the first release.
 
-    It held a lock on the folder of an export, and none on a file, which goes by its age.
+    The first release locked the folder of an export, but not a file, which is judged by its age.
     """
     unfinished = target.with_name(f".{_short_name(target)}{_SUFFIX}")
     superseded = target.with_name(f".{_short_name(target)}.{_SUPERSEDED}")
@@ -355,14 +357,14 @@ def _put_folder(content: Path, target: Path, keep_existing: bool) -> None:
     superseded = content.with_name(_SUPERSEDED)
     while True:
         try:
-            os.rename(content, target)  # over an empty folder, too
+            os.rename(content, target)  # also replaces an empty folder
             return
         except OSError as error:
             if error.errno not in _NOT_EMPTY:
                 raise
         if keep_existing:
             return
-        with suppress(FileNotFoundError):  # the old folder went away meanwhile
+        with suppress(FileNotFoundError):  # the old folder was removed meanwhile
             if exchange_names(content, target):
                 return
             os.rename(target, superseded)

@@ -1,33 +1,33 @@
-"""The root of all errors that this package raises on purpose; their messages say what to do.
+"""Errors that this package raises on purpose, with one common base class.
 
-Each error is defined beside the code that raises it, and is a built-in exception as well where callers may
-expect one::
+Their messages explain what to do. Each error is defined beside the code that raises it, and is also a
+built-in exception if callers may expect one::
 
     AnomalyAssetsError
-    ├── SettingsError (ValueError)                settings: an environment variable has an impossible value
-    ├── LocationError (ValueError)                locations: the address of a database makes no sense
+    ├── SettingsError (ValueError)                settings: an environment variable has an invalid value
+    ├── LocationError (ValueError)                locations: the address of a database is malformed
     ├── TargetError (OSError)                     atomic: a file or folder cannot be replaced
     ├── TargetBusyError (RuntimeError)            atomic: another process is replacing it
     ├── RootError (RuntimeError)                  roots: a root is missing, unreadable or of an unknown kind
     ├── FileUnreadableError (OSError)             roots: one file cannot be read
-    │   ├── AccessDeniedError                     … because its store refuses the credentials
+    │   ├── AccessDeniedError                     … because its store rejects the credentials
     │   ├── FileChangedError                      … because it is not the file that was listed
     │   └── FileTooLargeError                     … because it is larger than its limit
     ├── ShrunkRootError (RuntimeError)            catalogue: a root lists far fewer images than before
     ├── UnknownCategoryError (ValueError)         catalogue: run config names a category that does not exist
-    ├── UnusableImageError (ValueError)           decoding: the bytes of a file are no usable image
-    ├── DecodingError (RuntimeError)              decoding: a batch failed, through no fault of its files
+    ├── UnusableImageError (ValueError)           decoding: the bytes of a file are not a usable image
+    ├── DecodingError (RuntimeError)              decoding: a batch failed, but no file is the cause
     ├── ComputeError (RuntimeError)               decoding: the Dask cluster cannot decode
     ├── SamplesLostError (RuntimeError)           decoding: too many good tensors would be replaced
-    ├── TooManyUnreadableError (RuntimeError)     decoding: most files of a root cannot be read
+    ├── TooManyUnreadableError (RuntimeError)     decoding: many files of a root cannot be read
     ├── WarehouseError (RuntimeError)             warehouse: it cannot be opened, or lacks a table
-    │   └── ExpiredVersionError                   … because its version of a lake was expired
+    │   └── ExpiredVersionError                   … because its version of a lake was deleted
     ├── WarehouseBusyError (RuntimeError)         warehouse: another run holds its lock
     ├── PublishRefusedError (RuntimeError)        warehouse: a check fails, or the target is not its own
     ├── CopyError (RuntimeError)                  warehouse: it cannot be copied
-    ├── DatabaseError (RuntimeError)              reader: the published database cannot be opened or asked
+    ├── DatabaseError (RuntimeError)              reader: the published database cannot be opened or queried
     ├── CacheError (RuntimeError)                 reader: a cache of arrays cannot be written or used
-    ├── ExportError (RuntimeError)                export: there is no new export
+    ├── ExportError (RuntimeError)                export: nothing was exported
     ├── RunFailedError (RuntimeError)             assets: a run of the graph failed
     ├── RunStoppedError (RuntimeError)            assets: Ctrl-C or SIGTERM stopped a run of the graph
     ├── RunConfigError (ValueError)               assets: a selection or run config cannot be used
@@ -39,12 +39,23 @@ expect one::
 
 
 class AnomalyAssetsError(Exception):
-    """Something failed for a reason that the message explains, together with what to do."""
+    """Base class; the message explains the reason and what to do."""
 
 
 class WarehouseError(AnomalyAssetsError, RuntimeError):
-    """The warehouse cannot be opened or is not what it should be."""
+    """The warehouse cannot be opened, or its content is not as expected."""
 
 
 class WarehouseBusyError(AnomalyAssetsError, RuntimeError):
-    """Another run holds a lock of the warehouse and kept it for too long; the message names it."""
+    """Another run held a lock of the warehouse for too long; the message names that run."""
+
+
+def rerun_with(step: str, option: str) -> str:
+    """Return how to run once with an option of a step, as the end of a sentence.
+
+    Args:
+        step: Name of the step (Dagster's op), such as `mvtec_ad` or `published_database`.
+        option: Name of a boolean in its run config, such as `allow_shrink`.
+    """
+    config = rf"{{\"ops\": {{\"{step}\": {{\"config\": {{\"{option}\": true}}}}}}}}"
+    return f"run: make materialize ARGS=\"--config-json '{config}'\", or set {option} in the launchpad."

@@ -1,4 +1,4 @@
-"""Calls of Linux that Python does not have; each returns whether the system has it."""
+"""Linux system calls that Python lacks; each function returns whether the system has the call."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LARGEST_BYTES = 32 * 1024 * 1024
 
 
 def sync_file_system(folder: Path) -> bool:
-    """Bring the whole file system of a folder to the disk; False where the system has no such call."""
+    """Sync the whole file system of a folder to the disk; False if the system has no such call."""
     flush = getattr(_libc(), "syncfs", None)
     if flush is None:
         return False
@@ -32,7 +32,7 @@ def sync_file_system(folder: Path) -> bool:
 
 
 def exchange_names(one: Path, other: Path) -> bool:
-    """Exchange two names in one step; False where the system has no such step."""
+    """Exchange two names atomically; False if the system cannot."""
     exchange = getattr(_libc(), "renameat2", None)
     if exchange is None:
         return False
@@ -74,7 +74,7 @@ def keep_freed_memory() -> bool:
 
 @cache
 def _libc() -> Any:
-    """Load the C library; None where there is none to load."""
+    """Load the C library; None if there is none to load."""
     try:
         return ctypes.CDLL(None, use_errno=True)
     except (OSError, TypeError):  # Windows

@@ -1,14 +1,15 @@
-"""What the location of a database says: a file, a DuckLake, or a MotherDuck database.
+"""Locations of a database: a file, a DuckLake, or a MotherDuck database.
 
     data/warehouse.duckdb
     ducklake:postgres:host=db.example dbname=anomaly user=team
     md:anomaly
 
-Whatever libpq understands may follow `ducklake:postgres:`, an address `postgresql://…` too. A password in
-it is taken out before anything is shown; `PGPASSWORD`, `~/.pgpass` and other ways of libpq work as well.
+After `ducklake:postgres:` any connection string of libpq is allowed, also an address `postgresql://…`.
+A password in it is removed before the location is shown; `PGPASSWORD`, `~/.pgpass` and other ways of
+libpq work as well.
 
-What only resembles an address or a connection string is never taken for a path: DuckDB would make a file of
-that name, with the password in it, and messages would repeat it.
+Text that resembles an address or a connection string is never used as a path: DuckDB would create a
+file of that name, with the password in it, and messages would repeat it.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ _SCHEMES = (
     "postgresql r2 s3 s3a sqlite"
 )
 _BEFORE = r"[\s'\"]*"
-"""A space or a quotation mark that was pasted in front of a location."""
+"""Spaces or quotation marks pasted before a location."""
 
 _KNOWN_SCHEME = re.compile(
     rf"{_BEFORE}((?:ducklake:)?(?:{'|'.join(_SCHEMES.split())}):(?://?)?)", re.IGNORECASE
@@ -47,17 +48,17 @@ _ADDRESS = re.compile(
 
 
 class LocationError(AnomalyAssetsError, ValueError):
-    """A location cannot be used; the message says what can."""
+    """A location cannot be used; the message lists the allowed forms."""
 
 
 @dataclass(frozen=True)
 class LakeLocation:
-    """A DuckLake.
+    """Location of a DuckLake.
 
     Attributes:
-        conninfo: How libpq gets at the catalogue, without the password.
-        password: The password, if the location holds one.
-        shown: The part of the connection string that may be shown.
+        conninfo: Connection string of the catalogue for libpq, without the password.
+        password: The password, if the location contains one.
+        shown: The part of the connection string that is safe to show.
     """
 
     conninfo: str = field(repr=False)
@@ -66,42 +67,42 @@ class LakeLocation:
 
     @property
     def name(self) -> str:
-        """Where it is: server, database and user, and nothing that might be a secret."""
+        """Name for messages: server, database and user, without secrets."""
         return f"{LAKE_PREFIX}postgres:{self.shown}"
 
 
 @dataclass(frozen=True)
 class MotherDuckLocation:
-    """A database of MotherDuck.
+    """Location of a MotherDuck database.
 
     Attributes:
-        database: Its name.
+        database: Name of the database.
     """
 
     database: str
 
     @property
     def name(self) -> str:
-        """The location."""
+        """Return the location."""
         return f"md:{self.database}"
 
 
 def is_file(location: str) -> bool:
-    """Return whether a location is a path, and neither an address nor what was meant to be one."""
+    """Return whether a location is a path, and not an address or an attempt at one."""
     return "://" not in location and not _ADDRESS.match(location)
 
 
 def shown_scheme(location: str) -> str:
-    """Return the beginning of a location that says what it was meant to be and holds no secret."""
+    """Return the beginning of a location: its kind, without secrets."""
     known = _KNOWN_SCHEME.match(location)
     return f"{known[1] if known else ''}…"
 
 
 def parse_location(location: str) -> Path | LakeLocation | MotherDuckLocation:
-    """What a location says.
+    """Parse a location.
 
     Raises:
-        LocationError: It is none of the three, or its parts make no sense.
+        LocationError: It is not one of the three kinds, or is malformed.
     """
     if location.startswith(LAKE_PREFIX):
         return _lake(location)
@@ -138,7 +139,7 @@ def _lake(location: str) -> LakeLocation:
     try:
         values = conninfo_to_dict(conninfo)
     except ProgrammingError:
-        # Neither the text nor libpq's reason is shown: what did not parse may hold a password anywhere.
+        # Neither the text nor libpq's reason is shown: a password may be anywhere in unparsed text.
         raise LocationError(
             f"{shown_scheme(location)}: what follows ducklake:postgres: is no connection string of "
             f"PostgreSQL. {_EXAMPLE}"

@@ -1,4 +1,4 @@
-"""Files that are locked while a process lives, which shows whether what it was writing is a leftover."""
+"""Locked files: a lock is held while its process is alive, so an unlocked file is a leftover."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ except ImportError:  # Windows
     fcntl = None
 
 _LONGEST_WRITE_SECONDS = 24 * 3600.0
-"""Where no lock shows whether a writer is alive, what it wrote is removed when it is older than this."""
+"""Age above which unfinished files are removed, if the file system has no locks to test."""
 
 _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EBADF)
-"""Errors of a file system without locks; the last one of NFS, for a file that may only be read."""
+"""Error numbers of a file system without locks; the last one is NFS's for a read-only file."""
 
 
 def lock_file(path: Path, *, of_a_dead_writer: bool = False) -> int | None:
-    """Lock a file, made where it is missing, for as long as its descriptor is open.
+    """Create a file if necessary, and lock it while its descriptor is open.
 
     Args:
         path: The file.
-        of_a_dead_writer: Whether it is a leftover, which has to be old where there are no locks.
+        of_a_dead_writer: Lock only a leftover; without file locks, it must be older than a day.
 
     Returns:
-        The descriptor; None while another process, or another descriptor of this one, holds the lock.
+        The descriptor; None if another process, or another descriptor of this one, holds the lock.
 
     Raises:
         FileNotFoundError: Its folder does not exist.
-        PermissionError: No file may be made there.
+        PermissionError: The file may not be created.
     """
     while True:
         descriptor = _opened(path)
         locked = current = False
         try:
             locked = may_remove(descriptor) if of_a_dead_writer else _flock(descriptor) is not False
-            # A lock on a file that its last holder has removed meanwhile excludes nobody.
+            # A lock on a file that its last holder has deleted excludes no other process: try again.
             with suppress(FileNotFoundError):
                 current = os.path.samestat(os.fstat(descriptor), os.stat(path))
             if not locked:
@@ -54,8 +54,8 @@ def lock_file(path: Path, *, of_a_dead_writer: bool = False) -> int | None:
 
 
 def unlock_file(descriptor: int, path: Path) -> None:
-    """Give a lock back and remove its file, first the file: nobody may lock one that is about to go."""
-    with suppress(OSError):  # Windows removes no file that is open
+    """Delete a lock file, and then release its lock, so that no process locks a deleted file."""
+    with suppress(OSError):  # Windows cannot delete an open file
         os.unlink(path)
     os.close(descriptor)
     if os.name == "nt":
@@ -74,7 +74,7 @@ def _opened(path: Path) -> int:
 
 
 def _flock(descriptor: int) -> bool | None:
-    """Lock a file or folder: whether that went well; None where the system has no such lock."""
+    """Lock a file or folder; return False if it is locked, and None if the system has no such lock."""
     if fcntl is None:
         return None
     try:
@@ -89,11 +89,11 @@ def _flock(descriptor: int) -> bool | None:
 
 
 def may_remove(descriptor: int) -> bool:
-    """Whether the writer of what is open here is dead, and nobody else is removing it."""
+    """Return whether the writer of an open file is dead and no other process is removing the file."""
     locked = _flock(descriptor)
     return is_old(os.fstat(descriptor)) if locked is None else locked
 
 
 def is_old(status: os.stat_result) -> bool:
-    """Whether nothing was written to a file, and no name given to it, for a day."""
+    """Return whether a file was neither written to nor renamed for a day."""
     return time.time() - max(status.st_mtime, status.st_ctime) > _LONGEST_WRITE_SECONDS

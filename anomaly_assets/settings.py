@@ -1,4 +1,4 @@
-"""The configuration of one run, read from the environment in exactly one place."""
+"""The settings of one run; only this module reads environment variables for them."""
 
 from __future__ import annotations
 
@@ -16,35 +16,35 @@ from anomaly_assets.tensor_spec import MOST_TENSOR_BYTES, TensorSpec
 
 _MOST_PORT = 65535
 _KEPT_SNAPSHOT = re.compile(r"\.[0-9a-f]{12}(\.[^./]*)?$")
-"""How an older snapshot beside a published database is called; see `publishing.snapshots.kept_path`."""
+"""Name pattern of an older snapshot beside a published database; see `snapshots.kept_path`."""
 
 
 class SettingsError(AnomalyAssetsError, ValueError):
-    """An environment variable has a value that cannot be used; the message names both."""
+    """An environment variable has an invalid value; the message names both."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What the environment says, with defaults that make the sample run.
+    """Values of the environment variables, with defaults for the sample data.
 
     Attributes:
-        roots: Source dataset to its root (folder, zip or URL); None where it is not refreshed.
-        sample_roots: Whether no variable names a root, so that the roots are the samples of the repository.
+        roots: Root by source dataset (folder, zip or URL); None if it is not refreshed.
+        sample_roots: Whether no variable names a root, so that the repository's samples are used.
         warehouse: Location of the working database, written by the asset graph: a path,
             `ducklake:postgres:…` or `md:NAME`.
-        lake_data: Where the files of a new lake go; None for one that exists.
+        lake_data: Folder or s3:// prefix for the files of a new lake; None for an existing lake.
         database: Published database, which people open read-only; a lake and MotherDuck publish
             where they are.
-        keep_snapshots: How many older published databases stay beside it.
+        keep_snapshots: Number of older published databases that stay beside it.
         tensor_spec: Height, width and channels of the tensors of a new warehouse.
-        named_size: Height and width, where the environment names them.
-        named_channels: Number of channels, where the environment names it.
-        compute: What decodes: `threads`, or `dask://HOST:PORT` of a Dask scheduler.
+        named_size: Height and width, if set in the environment.
+        named_channels: Number of channels, if set in the environment.
+        compute: Executor of decoding: `threads`, or `dask://HOST:PORT` of a Dask scheduler.
         workers: Number of decoding threads.
-        task_timeout_seconds: How long a run waits for one decoding task of a cluster.
+        task_timeout_seconds: Timeout of one decoding task of a cluster.
         refresh_cron: Cron expression of the scheduled refresh.
-        sensor_seconds: How often sensors look at their roots, at most.
-        lock_wait_seconds: How long a run waits for another one before it gives up.
+        sensor_seconds: Minimum interval between two checks of a sensor.
+        lock_wait_seconds: Maximum time that a run waits for another one.
     """
 
     roots: Mapping[str, str | None]
@@ -64,7 +64,7 @@ class Settings:
     named_channels: int | None = None
 
     def tensor_spec_over(self, recorded: TensorSpec) -> TensorSpec:
-        """Return the shape of tensors that a warehouse has, but for what the environment names."""
+        """Return the recorded shape of a warehouse's tensors, overridden by the environment's values."""
         height, width = self.named_size or (recorded.height, recorded.width)
         return TensorSpec(height, width, self.named_channels or recorded.channels)
 
@@ -80,7 +80,7 @@ class Settings:
         """
         values = os.environ if environment is None else environment
         datasets = SOURCE_DATASETS.values()
-        # An empty variable counts as well: it is set by people who have data of their own.
+        # An empty variable also counts as set, because it means that no samples are wanted.
         sample_roots = not any(dataset.root_variable in values for dataset in datasets)
         roots = {
             dataset.name: (
@@ -141,7 +141,7 @@ def _warehouse(text: str) -> str:
 def _refuse_what_is_no_file(name: str, text: str) -> None:
     if os.path.isdir(text):
         raise SettingsError(f"{name}={text!r} is a folder: use the path of a DuckDB file in it.")
-    if os.path.exists(text) and not os.path.isfile(text):  # to open a pipe waits for ever
+    if os.path.exists(text) and not os.path.isfile(text):  # opening a pipe would block forever
         raise SettingsError(f"{name}={text!r} is no file: use the path of a DuckDB file.")
 
 
@@ -155,14 +155,14 @@ def _database(values: Mapping[str, str], name: str, default: str) -> Path:
     _refuse_what_is_no_file(name, text)
     if text.endswith((".lock", ".holder", ".wal")) or _KEPT_SNAPSHOT.search(text):
         raise SettingsError(
-            f"{name}={text!r}: files of this name lie beside a database and belong to it (its lock, its "
+            f"{name}={text!r}: files of this name are beside a database and belong to it (its lock, its "
             "log, an older snapshot). Use another name; copy an older snapshot to keep it."
         )
     return Path(text)
 
 
 def _lake_data(text: str | None) -> str | None:
-    """Return where a new lake has its files; a slip in an address would become a folder of that name."""
+    """Return the folder of a new lake's files; a misspelled address would become a folder of that name."""
     address = text is not None and re.fullmatch(r"[a-z0-9]+://[^/@]+(/.*)?", text)
     if text is not None and not is_file(text) and not address:
         raise SettingsError(
@@ -175,7 +175,7 @@ def _lake_data(text: str | None) -> str | None:
 def _compute(text: str) -> str:
     dask = re.fullmatch(r"dask://[^\s/@]+:([0-9]{1,5})", text)
     if text != "threads" and not (dask and 1 <= int(dask[1]) <= _MOST_PORT):
-        value = shown_scheme(text) if "@" in text else repr(text)  # a password is before the @
+        value = shown_scheme(text) if "@" in text else repr(text)  # a password may be before the @
         raise SettingsError(
             f"ANOMALY_COMPUTE={value}: use threads, or dask://HOST:PORT with a port from 1 to "
             f"{_MOST_PORT}."
@@ -188,7 +188,7 @@ def _cron(text: str) -> str:
 
     try:
         fields = croniter.expand(text)[0]
-        croniter(text).get_next()  # there is no 30 February
+        croniter(text).get_next()  # raises for a date that never comes, such as 30 February
     except ValueError:
         fields = []
     if len(fields) != 5:
@@ -221,10 +221,10 @@ def _is_side(text: str) -> bool:
 
 
 def published_database(environment: Mapping[str, str] | None = None) -> str:
-    """Return where a run publishes, and people read who name no database.
+    """Return where a run publishes, which is also the default of readers.
 
-    A lake and MotherDuck publish where they are, whatever ANOMALY_DATABASE says: after a move to one of
-    them it may still name the old file, which nobody writes any more.
+    A lake and MotherDuck publish where they are; ANOMALY_DATABASE is ignored. After a move to one of
+    them it may still name the old file, which is no longer updated.
     """
     values = os.environ if environment is None else environment
     warehouse = values.get("ANOMALY_WAREHOUSE") or ""
@@ -234,7 +234,7 @@ def published_database(environment: Mapping[str, str] | None = None) -> str:
 
 
 def store_timeout_seconds(environment: Mapping[str, str] | None = None) -> float:
-    """How long one request to an object store or web server may take, in seconds.
+    """Return the timeout of one request to an object store or web server, in seconds.
 
     Raises:
         SettingsError: The value cannot be used.
@@ -244,6 +244,6 @@ def store_timeout_seconds(environment: Mapping[str, str] | None = None) -> float
 
 
 def motherduck_token(environment: Mapping[str, str] | None = None) -> str | None:
-    """The token with which MotherDuck lets us in, or None where there is none."""
+    """Return the token of MotherDuck; None if there is none."""
     values = os.environ if environment is None else environment
     return values.get("motherduck_token") or values.get("MOTHERDUCK_TOKEN") or None

@@ -1,11 +1,11 @@
-"""The shape that tensors should have; light, because settings are read before anything is decoded."""
+"""The configured shape of tensors; imports little, because settings use it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 MOST_TENSOR_BYTES = 1024 * 1024 * 3
-"""Bytes of a tensor at most: a run holds some hundred of them in memory."""
+"""Maximum bytes of a tensor: a run holds some hundred of them in memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,5 +23,5 @@ class TensorSpec:
 
     @property
     def transform(self) -> str:
-        """Name of the recipe, stored with each tensor; a tensor of another recipe is stale."""
+        """Name of the transform, stored with each tensor; a tensor of another transform is stale."""
         return f"lanczos-{self.height}x{self.width}x{self.channels}"

@@ -1,4 +1,4 @@
-"""Which version of this package runs, to the last changed line."""
+"""The version of this package, including a digest of its source files."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ __version__ = "0.1.0"
 def code_version() -> str:
     """Return the package's version and a digest of its source files, such as `0.1.0+3f2a91c04d7e`.
 
-    The digest tells two working copies of one version apart. It is taken once in the life of a process, by
-    the first call: a run calls this when it begins, and a worker when it loads what decodes, because
-    afterwards the files on the disk may be others than those that were loaded. Not at import: it takes 10
-    ms, and the code location never needs it.
+    The digest distinguishes working copies of one version. The first call in a process computes it:
+    when a run begins, and when a worker loads the decoding code. Later the files on the disk may differ
+    from the loaded ones. It is not computed at import, because it takes 10 ms and the code location
+    does not need it.
     """
     folder = Path(__file__).parent
     digest = hashlib.sha256()

@@ -1,4 +1,4 @@
-"""What all tests share: where the project is, and an environment of their own."""
+"""Fixtures of all tests: the project's folder, and a separate environment."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +18,7 @@ LONGEST = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the longest tests first; those of a module stay together and in order."""
+    """Sort the longest tests first; those of a module stay together and in order."""
     folder = f"{Path(__file__).parent}/"
     places = [*LONGEST, ""]
 
@@ -31,13 +31,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def project_root() -> Path:
-    """The checkout."""
+    """Return the checkout."""
     return PROJECT_ROOT
 
 
 @pytest.fixture(scope="session")
 def real_root(project_root: Path) -> Path:
-    """The real excerpts beside the checkout, where there are some."""
+    """Return the real excerpts beside the checkout, or skip the test."""
     root = project_root.parent / "shared" / "real"
     if not root.is_dir():
         pytest.skip(f"no real excerpts at {root}")
@@ -46,26 +46,26 @@ def real_root(project_root: Path) -> Path:
 
 @pytest.fixture
 def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Environment:
-    """Settings that point everything into `tmp_path`; the roots do not exist yet."""
+    """Set all settings to paths in `tmp_path`; the roots do not exist yet."""
     return set_up(tmp_path, monkeypatch)
 
 
 @pytest.fixture
 def samples(environment: Environment) -> Environment:
-    """The environment with copies of the committed sample roots: 34 and 28 images."""
+    """Add copies of the committed sample roots to the environment: 34 and 28 images."""
     environment.copy_roots(PROJECT_ROOT / "data" / "samples")
     return environment
 
 
 @pytest.fixture
 def tiny(environment: Environment) -> Environment:
-    """The environment with roots of a few tiny images: 9 and 4 of them."""
+    """Add roots of a few tiny images to the environment: 9 and 4."""
     write_tiny_roots(environment)
     return environment
 
 
 @pytest.fixture(scope="module")
 def module_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Environment]:
-    """An environment for the tests of one module that look at the same run."""
+    """Create an environment for the tests of one module that share a run."""
     with pytest.MonkeyPatch.context() as monkeypatch:
         yield set_up(tmp_path_factory.mktemp("environment"), monkeypatch)

@@ -1,4 +1,4 @@
-"""What reaches the disk, and what is renamed, in order."""
+"""Recording of syncs and renames, in order."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Call = tuple[str, ...]
 
 
 def record_calls(monkeypatch: pytest.MonkeyPatch) -> list[Call]:
-    """Note every `fsync` and `syncfs` with a name, and every rename and exchange with both names."""
+    """Record every `fsync` and `syncfs` with a name, and every rename and exchange with both names."""
     made: list[Call] = []
 
     def record(name: str, told: Callable[..., Call]) -> None:

@@ -1,4 +1,4 @@
-"""Numbers on command lines have bounds: a refusal that says which, and no command without one."""
+"""Numbers on command lines have bounds, and a message with the bound."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_an_excerpt_of_no_image_is_refused(
 
 
 def test_no_command_takes_a_number_without_a_bound() -> None:
-    """A seed is any whole number."""
+    """Allow only seeds without a bound, because a seed is any whole number."""
     found = {
         (path.relative_to(PROJECT_ROOT).as_posix(), name)
         for folder in (

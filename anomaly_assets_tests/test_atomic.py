@@ -1,4 +1,4 @@
-"""Write beside, sync, swap: complete under its name or not at all, durable, and nothing left behind."""
+"""Atomic writes: complete or absent, durable, and without leftovers."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def names(folder: Path) -> list[str]:
 
 
 def leave(folder: Path, *files: str) -> Path:
-    """A temporary folder as a killed writer leaves it."""
+    """Create a temporary folder like that of a killed writer."""
     folder.mkdir()
     for name in files:
         (folder / name).write_text("half")
@@ -52,7 +52,7 @@ def leave(folder: Path, *files: str) -> Path:
 
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[Call]:
-    """What reaches the disk, and what is renamed, in order."""
+    """Record syncs and renames, in order."""
     return record_calls(monkeypatch)
 
 
@@ -159,7 +159,7 @@ class TestFilesThatCanBeMadeAgain:
 
 
 def make(target: Path, content: str, **options: Any) -> None:
-    """Replace a folder, and bring the whole file system to the disk only where that is asked for."""
+    """Replace a folder, and sync the whole file system only on request."""
     with replaced_folder(target, **{"make_durable": sync, **options}) as folder:
         (folder / "deep").mkdir()
         (folder / "deep" / "file").write_text(content)
@@ -171,7 +171,7 @@ def content_of(target: Path) -> str:
 
 
 def without_exchange(monkeypatch: pytest.MonkeyPatch, answer: int | None = None) -> None:
-    """A C library without the calls of Linux, or a file system that cannot exchange two names."""
+    """Remove the Linux calls from the C library, or simulate a file system without exchange of names."""
 
     class Libc:
         pass
@@ -375,7 +375,7 @@ with replaced_file(Path(sys.argv[1])) as unfinished:
 
 @contextmanager
 def other_writer(target: Path) -> Iterator[subprocess.Popen[str]]:
-    """A process that has written a file, and renames it when it gets a line."""
+    """Run a process that has written a file, and renames it when it gets a line."""
     command = [sys.executable, "-c", WRITES, str(target)]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:
@@ -416,7 +416,7 @@ class TestLeftovers:
     def test_nothing_else_is_removed(self, tmp_path: Path) -> None:
         (tmp_path / "outside").mkdir()
         (tmp_path / f".file.{DEAD}").symlink_to("outside")
-        (tmp_path / f".file.{'1' * 32}.unfinished").write_text("a file of somebody")
+        (tmp_path / f".file.{'1' * 32}.unfinished").write_text("a file of another program")
         (tmp_path / ".file.unfinished").symlink_to("outside")
         for name in (f".files.{DEAD}", f".file.x{DEAD}", ".file.mine.unfinished"):
             (tmp_path / name).mkdir()
@@ -459,7 +459,7 @@ class TestLeftovers:
     def test_a_folder_that_another_writer_is_removing_is_not_written_to(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """The other one has the lock when ours is made, and removes its file before ours is asked for."""
+        """Lock by another writer after ours is made, which removes the file before we lock it."""
         target, flock, between = tmp_path / "file", lock_file._flock, [True]
 
         def flock_late(descriptor: int) -> bool | None:
@@ -475,7 +475,7 @@ class TestLeftovers:
     def test_a_folder_that_has_just_got_a_new_writer_is_not_removed(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """The writer comes when the lock of the one that removes it is gone, and its folder is not."""
+        """Start a writer after the remover has released the lock and before it removes the folder."""
         left = leave(tmp_path / f".file.{DEAD}", "lock", "content")
         unlock, locks = lock_file.unlock_file, list[int | None]()
 
@@ -604,7 +604,7 @@ class TestNewFiles:
 
 
 def refuse_links(*_: object) -> None:
-    """As a file system without hard links does."""
+    """Fail like a file system without hard links."""
     raise OSError(errno.EPERM, "Operation not permitted")
 
 

@@ -1,4 +1,4 @@
-"""The schedule and the sensors, evaluated and their runs carried out."""
+"""The schedule and the sensors, evaluated, and their runs executed."""
 
 import os
 import shutil
@@ -29,7 +29,7 @@ def instance() -> Iterator[dg.DagsterInstance]:
 
 @pytest.fixture
 def watch_of(instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> WatchOf:
-    """Gives the sensor of a source dataset."""
+    """Return a function that gives the sensor of a source dataset."""
     return lambda name: Watch(name, instance, monkeypatch)
 
 

@@ -1,4 +1,4 @@
-"""When a sensor asks again: after failed runs, in the middle of changes, and with what it remembers."""
+"""Repeated requests of a sensor: after failed runs, during changes, and by its cursor."""
 
 import json
 from collections.abc import Iterator
@@ -33,13 +33,13 @@ def instance() -> Iterator[dg.DagsterInstance]:
 def watch(
     tiny: Environment, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> Watch:
-    """The sensor of MVTec AD."""
+    """Return the sensor of MVTec AD."""
     return Watch("mvtec_ad", instance, monkeypatch)
 
 
 @pytest.fixture
 def broken(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Runs that fail after they have loaded the catalogue."""
+    """Make runs fail after they have loaded the catalogue."""
 
     def build_tensors(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")

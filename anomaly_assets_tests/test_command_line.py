@@ -1,4 +1,4 @@
-"""Dagster's own commands, run as CI and people run them: exit codes, and what they leave behind."""
+"""Dagster's own commands, run like in CI and by people: exit codes and leftovers."""
 
 import json
 import os
@@ -16,13 +16,13 @@ from anomaly_assets_tests.assets.runs import CHANGE_SHAPE
 
 @dataclass
 class Command:
-    """A command that was started in the project root, with a Dagster home of its own."""
+    """A command that was started in the project root, with a separate Dagster home."""
 
     process: "subprocess.Popen[bytes]"
     printed: Path
 
     def end(self) -> tuple[int, str]:
-        """Wait for it. Returns its exit code, and what it printed."""
+        """Wait for the end; return its exit code and output."""
         try:
             code = self.process.wait(timeout=300)
         finally:
@@ -31,7 +31,7 @@ class Command:
 
 
 class Shell:
-    """Starts commands in the project root."""
+    """Function objects that start commands in the project root."""
 
     def __init__(self, project_root: Path, folder: Path) -> None:
         self.project_root = project_root
@@ -57,7 +57,7 @@ class Shell:
         return Command(process, printed)
 
     def materialize(self, select: str, *arguments: str, **variables: str) -> Command:
-        """Start `dagster asset materialize` as the README says it."""
+        """Start `dagster asset materialize` like in the README."""
         return self.dagster(
             *("asset", "materialize", "-m", "anomaly_assets.definitions", "--select", select),
             *arguments,
@@ -74,7 +74,7 @@ def shell(project_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Shell
 def overlapping(
     project_root: Path, shell: Shell, module_environment: Environment
 ) -> list[tuple[int, str]]:
-    """Two runs over everything, started at the same time on a warehouse that does not exist yet."""
+    """Run everything twice at the same time, on a warehouse that does not exist yet."""
     module_environment.copy_roots(project_root / "data" / "samples")
     commands = [shell.materialize("*") for _ in range(2)]
     return [command.end() for command in commands]
@@ -129,7 +129,7 @@ def test_the_other_commands_exit_as_ci_expects(
     alone = tmp_path / "alone" / "warehouse.duckdb"
     # Three at once, because each spends most of its time importing.
     commands = {
-        # The tensors of what is left out cannot be made again, and keep their old shape.
+        # The tensors of what is left out cannot be rebuilt, and keep their old shape.
         "blocking": shell.materialize(
             *("*", "--config-json", json.dumps(CHANGE_SHAPE)),
             ANOMALY_IMAGE_SIZE="16",

@@ -1,4 +1,4 @@
-"""What Dagster loads: the shape of the graph, what its assets say about themselves, and its jobs."""
+"""Dagster's definitions: the shape of the graph, descriptions of its assets, and its jobs."""
 
 import difflib
 import os
@@ -122,7 +122,7 @@ def test_every_asset_links_to_source_files_that_are_there(name: str) -> None:
 
 
 def test_the_ui_has_an_icon_for_every_kind() -> None:
-    """A kind without one is a word in grey; which have one is known to the web application only."""
+    """Compare with the icons in the web application; a kind without one is shown as a grey word."""
     folder = Path(dagster_webserver.__file__).parent / "webapp/build/_next/static/chunks"
     named = re.compile(r'[,{]"?([\w&.-]+)"?:\{(?:color:"[^"]*",)?icon:')
     with_icon = {
@@ -137,7 +137,7 @@ def test_the_ui_has_an_icon_for_every_kind() -> None:
 
 @pytest.fixture(scope="module")
 def one_by_one(module_environment: Environment) -> dict[str, Run]:
-    """The job of one source dataset, then that of the other; both roots are there from the start."""
+    """Run the job of one source dataset, then that of the other; both roots exist from the start."""
     write_tiny_roots(module_environment)
     return {name: run_job(f"refresh_{name}") for name in ("mvtec_ad", "dagm_2007")}
 
@@ -217,7 +217,7 @@ def test_building_the_definitions_writes_nothing_and_reads_only_the_environment(
 
 
 def test_definitions_are_read_without_what_only_runs_need() -> None:
-    """The web server, the daemon and every command read them; each of these costs a tenth of that."""
+    """Check imports, because the server, the daemon and every command read the definitions."""
     code = (
         "import sys, anomaly_assets.definitions;"
         "print(sorted({'numpy', 'pyarrow', 'PIL', 'matplotlib'} & set(sys.modules)))"

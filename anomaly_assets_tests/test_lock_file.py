@@ -1,4 +1,4 @@
-"""Files that are locked while a process lives: of other users, and where none may be made."""
+"""Locked files of other users, and in folders that are not writable."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from anomaly_assets.lock_file import lock_file, unlock_file
 
 @pytest.fixture
 def _not_writable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A folder in which this user may read, and not write; the file `lock` is there."""
+    """Make a folder read-only for this user, with a file `lock` in it."""
     (tmp_path / "lock").touch()
     call = os.open
 

@@ -1,4 +1,4 @@
-"""What the committed sample data promises to everything that runs on it."""
+"""Properties of the committed sample data that other code relies on."""
 
 import hashlib
 from functools import partial

@@ -1,4 +1,4 @@
-"""What the environment may say, and what it is told when it says something else."""
+"""Values of the environment variables, and messages for invalid ones."""
 
 from __future__ import annotations
 
@@ -265,7 +265,7 @@ def test_people_read_where_a_run_with_the_same_variables_publishes(
 
 @pytest.mark.parametrize("name", ["w.duckdb.lock", "w.duckdb.wal", "a.0123456789ab.duckdb"])
 def test_a_published_database_has_no_name_of_what_lies_beside_one(name: str) -> None:
-    with pytest.raises(SettingsError, match="lie beside a database and belong to it"):
+    with pytest.raises(SettingsError, match="are beside a database and belong to it"):
         Settings.from_environment({"ANOMALY_DATABASE": f"/share/{name}"})
 
 

@@ -1,4 +1,4 @@
-"""A sensor that is evaluated as the daemon evaluates it, with a clock of its own."""
+"""A sensor that is evaluated like the daemon does, with its own clock."""
 
 import time
 
@@ -24,7 +24,7 @@ INTERVAL = 60.0
 
 
 class Watch:
-    """A sensor, the cursor that the daemon keeps for it, and the time of its looks."""
+    """A sensor, its cursor, and the time of its evaluations."""
 
     def __init__(
         self, source_dataset: str, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
@@ -36,7 +36,7 @@ class Watch:
         monkeypatch.setattr(automation, "_now", lambda: self.clock)
 
     def tick(self, after: float = INTERVAL) -> dg.RunRequest | str:
-        """Evaluate once, so many seconds later. Returns the request, or the reason why there is none."""
+        """Evaluate once, so many seconds later; return the request, or the reason why there is none."""
         self.clock += after
         context = dg.build_sensor_context(instance=self.instance, cursor=self.cursor)
         evaluated = self.sensor.evaluate_tick(context)
@@ -49,7 +49,7 @@ class Watch:
         return request
 
     def asks(self, after: float = INTERVAL) -> dg.RunRequest:
-        """Evaluate once, which has to give a request with a key that no run has yet."""
+        """Evaluate once; it must return a request with a key that no run has yet."""
         request = self.tick(after)
         assert isinstance(request, dg.RunRequest), request
         assert request.run_key
@@ -71,7 +71,7 @@ class Watch:
         )
 
     def fails(self, request: dg.RunRequest) -> str:
-        """Run the job, which has to fail. Returns the part of the run's id that people see."""
+        """Run the job, which must fail; return the part of the run's id that people see."""
         run = self.carry_out(request)
         assert not run.success
         return run.result.run_id[:8]
@@ -88,7 +88,7 @@ class Watch:
         )
 
     def dies(self, request: dg.RunRequest) -> str:
-        """Add the run, and report its failure as the daemon does for a killed process."""
+        """Add the run, and report its failure like the daemon for a killed process."""
         run = self.add_run(request)
         self.instance.report_run_failed(run)
         return run.run_id[:8]

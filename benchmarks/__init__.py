@@ -1,1 +1,1 @@
-"""Ratios measured side by side in one sitting: `make bench`."""
+"""Benchmarks: ratios of two things measured in turn (`make bench`)."""

@@ -1,7 +1,7 @@
 """Measure all figures and print them: `make bench`, or `make bench-quick` for the short form.
 
-Every figure is a ratio of two things done in turn in one sitting. Nothing fails on time. The full form
-keeps its figures in `results.json`; `--only` measures and replaces some of them.
+Every figure is the ratio of two things measured in turn in one process. Slow results never fail. The
+full form stores its figures in `results.json`; `--only` measures and replaces some of them.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 import tempfile
 from pathlib import Path
 
-# Before dlt is imported.
+# Set before dlt is imported.
 os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
 
 from anomaly_assets.arguments import at_least

@@ -1,4 +1,4 @@
-"""What all figures share: trees and loaded databases made once, clocks, and the bare loop."""
+"""Common parts of all figures: trees and loaded databases, clocks, and the bare loop."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ SIDE = 256
 
 @dataclass
 class Bench:
-    """What the figures share: a folder, pictures, and the sizes of this form.
+    """Scratch folder, pictures, and sizes of this form; trees and databases are built once.
 
     Attributes:
         work: Scratch folder.
-        pictures: What trees link to.
+        pictures: Files that trees link to.
         mixed: Number of images of a first load.
-        many: Number of images of a refresh; None is the full official shape.
+        many: Number of images of a refresh; None is the full official size.
         memory: Numbers of images of the two memory runs.
-        pairs: How often both sides run.
+        pairs: Number of pairs of measurements.
     """
 
     work: Path
@@ -45,20 +45,20 @@ class Bench:
     _trees: dict[object, Tree] = field(default_factory=dict)
 
     def tree(self, images: int | None) -> Tree:
-        """The tree with so many images, made once."""
+        """Return the tree with this number of images; it is built once."""
         if images not in self._trees:
             self._trees[images] = build_tree(self.work, f"tree-{images}", self.pictures, images)
         return self._trees[images]
 
     def fresh(self, name: str) -> Path:
-        """An empty folder."""
+        """Return an empty folder."""
         folder = self.work / name
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         return folder
 
     def loaded(self, images: int | None) -> tuple[Tree, Path]:
-        """A tree, and the folder of its loaded warehouse and published database; made once."""
+        """Return a tree, and the folder of its loaded warehouse and published database; built once."""
         tree, folder = self.tree(images), self.work / f"loaded-{images}"
         if not folder.exists():
             folder.mkdir()
@@ -70,11 +70,11 @@ Ratios = Iterator[float]
 
 
 class NotInstalledError(Exception):
-    """What a figure compares with is not there; the figure is left out."""
+    """A package to compare with is not installed; the figure is left out."""
 
 
 def installed(module: str, package: str | None = None) -> ModuleType:
-    """A module that the project does not need otherwise.
+    """Import a module that only benchmarks need.
 
     Raises:
         NotInstalledError: It is not installed.
@@ -86,20 +86,20 @@ def installed(module: str, package: str | None = None) -> ModuleType:
 
 
 def seconds(work: Callable[[], object]) -> float:
-    """Wall time of one call."""
+    """Return the wall time of one call."""
     started = time.perf_counter()
     work()
     return time.perf_counter() - started
 
 
 def decode(path: Path) -> None:
-    """Read, decode and resize one file with Pillow, and throw the result away."""
+    """Read, decode and resize one file with Pillow, and discard the result."""
     image = Image.open(io.BytesIO(path.read_bytes()))
     image.resize((SIDE, SIDE), Image.Resampling.LANCZOS)
 
 
 def bare_loop(files: list[Path]) -> None:
-    """The limit of any Pillow pipeline: decode and resize on all threads, nothing else."""
+    """Decode and resize on all threads and nothing else: the limit of any Pillow pipeline."""
     with ThreadPoolExecutor(WORKERS) as pool:
         for _ in pool.map(decode, files):
             pass
@@ -107,7 +107,7 @@ def bare_loop(files: list[Path]) -> None:
 
 @dataclass(frozen=True)
 class PhasesReport:
-    """What a process that ran all asset bodies says: see `phases.Spent`, and its peak memory."""
+    """Times of a process that ran all asset bodies (see `phases.Spent`), and its peak memory."""
 
     seconds: dict[str, float]
     cpu_seconds: dict[str, float]
@@ -128,7 +128,7 @@ def run_phases(
     pillow_only: bool = False,
     computing: str = "threads",
 ) -> PhasesReport:
-    """Run all asset bodies in a process of their own, as Dagster does."""
+    """Run all asset bodies in a separate process, as Dagster does."""
     arguments = [str(tree.mvtec_ad), str(tree.dagm_2007), str(warehouse)]
     arguments += ["--compute", computing]
     if published is not None:
@@ -140,7 +140,7 @@ def run_phases(
 
 
 def python(arguments: list[str], environment: dict[str, str] | None = None) -> str:
-    """Run Python in a process of its own; what it printed."""
+    """Run Python in a separate process and return its output."""
     done = subprocess.run(
         [sys.executable, *arguments],
         cwd=PROJECT,

@@ -1,4 +1,4 @@
-"""What `docs/benchmarks.md` shows of the results: a table, and one chart."""
+"""The table and the chart of the results in `docs/benchmarks.md`."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def write_table(results: Sequence[dict[str, Any]], page: Path) -> None:
     """Replace the table of a Markdown page.
 
     Args:
-        results: What `results.json` holds.
-        page: Has the two comments between which the table lies.
+        results: Content of `results.json`.
+        page: Page with the two comments around the table.
     """
     rows = ["| figure | ratio | spread | goal | |", "| --- | --- | --- | --- | --- |"]
     for result in results:
@@ -32,7 +32,7 @@ def write_table(results: Sequence[dict[str, Any]], page: Path) -> None:
 
 
 def write_between(page: Path, start: str, lines: Sequence[str]) -> None:
-    """Replace what stands in a Markdown page between the comment `start` and the next `<!-- end -->`."""
+    """Replace the text of a Markdown page between the comment `start` and the next `<!-- end -->`."""
     before, found, rest = page.read_text("utf-8").partition(start)
     if not found:
         raise ValueError(f"{page} has no {start}")
@@ -46,13 +46,13 @@ def _readable(goal: str) -> str:
 
 
 def draw(results: Sequence[dict[str, Any]], target: Path) -> None:
-    """Draw every pair and the median, on a logarithmic axis on which all goals lie at 1.
+    """Draw every pair and the median, on a logarithmic axis on which all goals are at 1.
 
     Args:
-        results: What `results.json` holds.
+        results: Content of `results.json`.
         target: SVG file to write.
     """
-    # Ids out of a salt, and no date: the same figures give the same file.
+    # Ids from a salt, and no date: the same figures give the same file.
     with mpl.rc_context({"svg.hashsalt": "anomaly_assets", "font.size": 9}):
         figure = Figure(figsize=(9, 0.42 * len(results) + 1.2), layout="constrained")
         axes = figure.subplots()

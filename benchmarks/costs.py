@@ -1,4 +1,4 @@
-"""What an image and a task cost, measured on this machine: what the model of `scale.py` is made of."""
+"""Costs of an image and of a task on this machine: the input of the model in `scale.py`."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ _WINDOW = 64
 
 @dataclass(frozen=True)
 class Costs:
-    """Seconds and bytes; of one core of this machine, where they are seconds of CPU.
+    """Measured seconds and bytes; seconds of CPU are of one core of this machine.
 
     Attributes:
         fixed_seconds: Wall time of a load on a cluster before the first and after the last image.
         listing_seconds: Listing and parsing one file.
         decoding_seconds: CPU of decoding one image with its mask.
-        worker_seconds: CPU that a worker spends on one image besides.
-        driver_task_seconds: CPU of the driver for one task, whatever is in it.
+        worker_seconds: Other CPU of a worker for one image.
+        driver_task_seconds: CPU of the driver for one task, whatever its size.
         driver_image_seconds: CPU of the driver for one image: receiving and writing it.
         scheduler_task_seconds: CPU of the scheduler for one task.
         tensor_bytes: Tensor and mask of one image.
         file_bytes: File and mask of one image.
-        stale_bytes: Memory of the driver for one image that is to be decoded, before it is.
+        stale_bytes: Memory of the driver for one image that waits to be decoded.
     """
 
     fixed_seconds: float
@@ -54,7 +54,7 @@ class Costs:
 
 
 def measure_costs(bench: Bench) -> Costs:
-    """Measure them, each as the median of as many runs as the bench says."""
+    """Measure all costs, each as the median of `bench.pairs` runs."""
     tree, few = bench.tree(bench.mixed), bench.tree(50)
     decoding, fixed, workers, driver, driver_tasks, scheduler_tasks = ([] for _ in range(6))
     for _ in range(bench.pairs):
@@ -90,7 +90,7 @@ def measure_costs(bench: Bench) -> Costs:
 
 
 def stale_bytes(bench: Bench) -> float:
-    """Bytes of the driver's memory for each image in the table of those to decode."""
+    """Return the bytes of the driver's memory per image in the table of images to decode."""
     stale, _ = to_decode(bench, bench.tree(bench.many))
     return stale.nbytes / stale.num_rows
 
@@ -106,7 +106,7 @@ def _listing_seconds(tree: Tree) -> float:
 
 
 def _empty_tasks(cluster: Cluster) -> tuple[float, float]:
-    """CPU seconds per task, of a driver and of the scheduler, for tasks without images."""
+    """Return CPU seconds per task without images, of a driver and of the scheduler."""
     from distributed import Client
 
     with Client(f"tcp://{cluster.address}", set_as_default=False, direct_to_workers=True) as client:

@@ -1,6 +1,6 @@
 """Figures of decoding on a local Dask cluster: `make bench-dask`, or `--quick` for the short form.
 
-Every figure is a ratio of two things done in turn in one sitting. Nothing fails on time.
+Every figure is the ratio of two things measured in turn in one process. Slow results never fail.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-# Before dlt is imported.
+# Set before dlt is imported.
 os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
 
 from anomaly_assets.arguments import at_least
@@ -36,15 +36,15 @@ from benchmarks.trees import Pictures, Tree, pictures
 RESULTS = Path(__file__).parent / "results_dask.json"
 PAGE = Path(__file__).parents[1] / "docs" / "scale.md"
 
-DEARER = 10
-"""How many times dearer decoding is made by sleeping."""
+SLOWDOWN = 10
+"""Factor by which a sleep makes decoding slower."""
 
 _SLOW = ("--preload", "anomaly_assets_tests.dask.slow")
 
 
 @contextmanager
 def cluster_of(bench: Bench, workers: int, threads: int, sleep: float = 0.0) -> Iterator[Cluster]:
-    """A cluster whose workers have decoded before, so that nothing is imported while a clock runs."""
+    """Yield a cluster whose workers have decoded before, so that no import is measured."""
     with running_cluster(bench.fresh("cluster"), workers=0) as cluster:
         for _ in range(workers):
             environment = {"ANOMALY_TEST_SECONDS_PER_IMAGE": str(sleep)}
@@ -55,13 +55,13 @@ def cluster_of(bench: Bench, workers: int, threads: int, sleep: float = 0.0) -> 
 
 
 def load_on(cluster: Cluster | None, bench: Bench, tree: Tree) -> PhasesReport:
-    """A first load in a process of its own: on a cluster, or with threads."""
+    """Run a first load in a separate process: on a cluster, or with threads."""
     warehouse = bench.fresh("first-load") / "warehouse.duckdb"
     return run_phases(tree, warehouse, computing=cluster.location if cluster else "threads")
 
 
 def to_decode(bench: Bench, tree: Tree) -> tuple[pa.Table, dict[str, Root]]:
-    """All images of a tree as a build finds them, and the roots that they are read from."""
+    """Return all images of a tree that a build has to decode, and their roots."""
     project = Project.at(bench.fresh("decode-only"), tree.mvtec_ad.parent)
     project.list_files()
     project.refresh_all()
@@ -71,7 +71,7 @@ def to_decode(bench: Bench, tree: Tree) -> tuple[pa.Table, dict[str, Root]]:
 
 
 def decode_only(bench: Bench, tree: Tree, threads: int = 2) -> tuple[float, int]:
-    """CPU seconds of decoding a whole tree on threads and throwing it away, and the number of images."""
+    """Decode a whole tree on threads and discard it; return CPU seconds and the number of images."""
     found, roots = to_decode(bench, tree)
     images = stale_images(found)
     spec = TensorSpec()
@@ -96,10 +96,10 @@ def first_load(bench: Bench) -> Ratios:
 
 
 def more_threads(bench: Bench) -> Ratios:
-    """Building the tensors alone: what comes before and after it has one thread."""
+    """Measure only the building of the tensors, because the steps around it have one thread."""
     tree = bench.tree(bench.mixed)
     cpu_seconds, images = decode_only(bench, bench.tree(bench.mixed // 8), threads=1)
-    sleep = (DEARER - 1) * cpu_seconds / images
+    sleep = (SLOWDOWN - 1) * cpu_seconds / images
     print(
         f"    {cpu_seconds / images * 1000:.1f} ms of CPU an image, {sleep * 1000:.0f} ms of sleep"
     )
@@ -120,7 +120,7 @@ def more_threads(bench: Bench) -> Ratios:
 
 
 def driver_cpu(bench: Bench) -> Ratios:
-    """What a further image costs the driver, and what decoding it costs; connecting is in neither."""
+    """Compare the driver's cost of one more image with the cost of decoding it, without connecting."""
     few, tree = bench.tree(50), bench.tree(bench.mixed)
     with cluster_of(bench, workers=2, threads=1) as cluster:
         for _ in range(bench.pairs):
@@ -138,7 +138,7 @@ def driver_cpu(bench: Bench) -> Ratios:
 
 
 def driver_memory(bench: Bench) -> Ratios:
-    """With tiny pictures: workers are ahead of the driver then, and as much waits in it as ever may."""
+    """Use tiny pictures, so that workers are faster than the driver and the maximum waits in it."""
     folder = bench.fresh("tiny")
     bench = replace(bench, work=folder, pictures=_tiny_pictures(folder), _trees={})
     small, large = (bench.tree(images) for images in bench.memory)

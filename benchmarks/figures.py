@@ -1,4 +1,4 @@
-"""Figures: what is measured and where it should be; measuring, printing and keeping them."""
+"""Figures: definition, goal, measurement, output and storage."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from benchmarks.bench import Bench, NotInstalledError, Ratios
 
 
 class Figure(NamedTuple):
-    """A row of the table: what is measured, and where it should be."""
+    """A row of the table: a measurement and its goal."""
 
     name: str
     measure: Callable[[Bench], Ratios]
@@ -21,12 +21,12 @@ class Figure(NamedTuple):
     quick: bool
 
     def met(self, ratio: float) -> bool:
-        """Whether a ratio reaches the goal."""
+        """Return whether a ratio reaches the goal."""
         return ratio <= self.goal if self.sign == "<=" else ratio >= self.goal
 
 
 def chosen(figures: Sequence[Figure], only: str, *, quick: bool) -> list[Figure]:
-    """Those whose name contains one of the parts between commas, and that belong to the form."""
+    """Return the figures of this form whose name contains one of the comma-separated parts."""
     return [
         figure
         for figure in figures
@@ -35,7 +35,7 @@ def chosen(figures: Sequence[Figure], only: str, *, quick: bool) -> list[Figure]
 
 
 def measured(figures: Sequence[Figure], bench: Bench) -> list[dict[str, Any]]:
-    """Measure, print, and give what is kept of each figure."""
+    """Measure and print figures; return the values to store."""
     results = []
     for figure in figures:
         try:
@@ -66,7 +66,7 @@ def measured(figures: Sequence[Figure], bench: Bench) -> list[dict[str, Any]]:
 def keep(
     figures: Sequence[Figure], results: Sequence[dict[str, Any]], file: Path
 ) -> list[dict[str, Any]]:
-    """Replace these results among those kept in a file; all of them, in the order of the figures."""
+    """Replace these results in a file; return all stored results in the order of the figures."""
     kept = json.loads(file.read_text("utf-8")) if file.exists() else []
     by_name = {result["figure"]: result for result in [*kept, *results]}
     ordered = [by_name[figure.name] for figure in figures if figure.name in by_name]

@@ -1,7 +1,7 @@
-"""What tensors cost on a DuckLake: inserted by the driver, or written by workers and registered by it.
+"""Costs of tensors on a DuckLake: inserted by the driver, or written by workers and registered by it.
 
-Each part is measured alone: two cores have no room for as many workers as it takes to bring a driver to its
-end. The catalogue is in a PostgreSQL and the files are in a folder, both of this machine.
+Each part is measured alone, because two cores cannot run enough workers to saturate a driver. The
+catalogue is in a PostgreSQL and the files are in a folder, both on this machine.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from benchmarks.bench import Bench
 from benchmarks.dask import to_decode
 
 FILE_IMAGES = 512
-"""Images of a transaction of a lake, which become one file."""
+"""Images per transaction of a lake; each transaction becomes one file."""
 
 _BATCH = 32
 _ROWS = "SELECT * EXCLUDE (run_id) FROM image_tensors ORDER BY image_id"
@@ -36,13 +36,13 @@ _ROWS = "SELECT * EXCLUDE (run_id) FROM image_tensors ORDER BY image_id"
 
 @dataclass(frozen=True)
 class LakeCosts:
-    """Seconds of CPU of one core, but for one.
+    """Measured seconds of CPU of one core, except `register_wall_seconds`.
 
     Attributes:
-        insert_seconds: The driver, for each image that it writes.
-        write_seconds: A worker, for each image that it writes to Parquet itself.
-        register_seconds: The driver, for each file that a worker wrote.
-        register_wall_seconds: The same on the clock, PostgreSQL's part included.
+        insert_seconds: CPU of the driver for each image that it writes.
+        write_seconds: CPU of a worker for each image that it writes to Parquet itself.
+        register_seconds: CPU of the driver for each file that a worker wrote.
+        register_wall_seconds: Wall time of the same, including PostgreSQL's part.
     """
 
     insert_seconds: float
@@ -52,7 +52,7 @@ class LakeCosts:
 
 
 class DifferentError(RuntimeError):
-    """What was registered is not what was inserted."""
+    """The registered rows differ from the inserted rows."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class _File:
 
 
 def measure_lake(bench: Bench) -> LakeCosts:
-    """Measure them, each as the median of as many runs as the bench says.
+    """Measure all costs, each as the median of `bench.pairs` runs.
 
     Raises:
         DifferentError: The two ways do not give the same rows.
@@ -106,7 +106,7 @@ def _decoded(bench: Bench) -> list[_File]:
 
 @contextmanager
 def _new_lake(server: Postgres, name: str, folder: Path) -> Iterator[Warehouse]:
-    """An empty lake, already attached, so that extensions are loaded before a clock runs."""
+    """Yield an empty lake, already attached, so that loading extensions is not measured."""
     server.create(name)
     lake = open_warehouse(server.location(name), lake_data=str(folder / name))
     with lake.locked(), lake.connect():
@@ -114,7 +114,7 @@ def _new_lake(server: Postgres, name: str, folder: Path) -> Iterator[Warehouse]:
 
 
 def _insert(lake: Warehouse, files: list[_File]) -> tuple[float, float]:
-    """As `build_tensors` does; seconds of CPU, and on the clock."""
+    """Insert tensors like `build_tensors`; return seconds of CPU and of wall time."""
     cpu, started = time.process_time(), time.perf_counter()
     for file in files:
         with lake.writing(), lake.connect(wide_rows=True) as connection:
@@ -123,7 +123,7 @@ def _insert(lake: Warehouse, files: list[_File]) -> tuple[float, float]:
 
 
 def _write_files(files: list[_File], paths: list[Path]) -> float:
-    """What a worker would do; seconds of CPU."""
+    """Write Parquet files like a worker; return seconds of CPU."""
     tables = [file.table for file in files]
     started = time.process_time()
     for table, path in zip(tables, paths, strict=True):
@@ -132,7 +132,7 @@ def _write_files(files: list[_File], paths: list[Path]) -> float:
 
 
 def _register(lake: Warehouse, paths: list[Path]) -> tuple[float, float]:
-    """All files in one transaction; seconds of CPU, and on the clock."""
+    """Register all files in one transaction; return seconds of CPU and of wall time."""
     with lake.writing(), lake.connect() as connection:
         cpu, started = time.process_time(), time.perf_counter()
         connection.begin()

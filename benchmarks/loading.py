@@ -1,4 +1,4 @@
-"""Figures of loading: each runs its two sides in turn and yields one ratio per pair."""
+"""Figures of loading: each measures its two sides in turn and yields one ratio per pair."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def _refresh(tree: Tree, folder: Path) -> PhasesReport:
 
 
 def refresh_one_changed(bench: Bench) -> Ratios:
-    """Without publishing, which copies the whole database as soon as anything changed."""
+    """Compare refreshes without publishing, which copies the whole database after any change."""
     tree, folder = bench.loaded(bench.many)
     target = tree.image_files()[-1]
     for turn in range(bench.pairs):
@@ -83,7 +83,7 @@ def refresh_one_changed(bench: Bench) -> Ratios:
 
 
 def _replace(path: Path, turn: int) -> None:
-    """Give a file other bytes and another time, without touching what it was linked to."""
+    """Replace a file by one with other bytes and another time; the file it was linked to is unchanged."""
     image = Image.open(path)
     image.load()
     image.putpixel((0, 0), turn % 256 if image.mode == "L" else (turn % 256, 0, 0))

@@ -1,8 +1,8 @@
-"""What follows from measured costs: which part is the bottleneck of a load, and how long it takes.
+"""A model of loads: the bottleneck and the duration, computed from measured costs.
 
-`rates` and `load_seconds` are the model. `simulate` plays the tasks of one load one by one, with the
-window, the order and the transactions of `build_tensors`; it is what real runs are held against, because
-only it knows about the beginning and the end of a load.
+`rates` and `load_seconds` are the model. `simulate` simulates the tasks of one load one by one, with
+the window, the order and the transactions of `build_tensors`. Real runs are compared with the
+simulation, because only it includes the beginning and the end of a load.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _MOST_WORKERS = 10_000
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What is not measured here but assumed.
+    """Assumed values that are not measured here.
 
     Attributes:
         network_bytes: Bytes a second into the driver: 10 Gbit/s.
@@ -36,7 +36,7 @@ class Surroundings:
 
 
 def rates(costs: Costs, workers: int, around: Surroundings | None = None) -> dict[str, float]:
-    """Images a second that each part could do, were it alone; the smallest is what the load does."""
+    """Return the images per second of each part alone; the smallest value limits the load."""
     around = around or Surroundings()
     batch_images, window = _batches(workers, TensorSpec())
     busy = min(workers, window)
@@ -52,7 +52,7 @@ def rates(costs: Costs, workers: int, around: Surroundings | None = None) -> dic
 
 
 def load_seconds(costs: Costs, workers: int, images: int) -> tuple[float, str]:
-    """How long a first load takes, listing included, and what holds it up."""
+    """Return the duration of a first load, listing included, and its bottleneck."""
     each = rates(costs, workers)
     bottleneck = min(each, key=lambda name: each[name])
     return costs.fixed_seconds + images * (costs.listing_seconds + 1 / each[bottleneck]), bottleneck
@@ -61,9 +61,9 @@ def load_seconds(costs: Costs, workers: int, images: int) -> tuple[float, str]:
 def lake_rates(
     costs: Costs, lake: LakeCosts, workers: int, around: Surroundings | None = None
 ) -> tuple[float, float]:
-    """Images a second of a load on a lake: through the driver, and written by workers.
+    """Return images per second of a load on a lake: through the driver, and written by workers.
 
-    Where workers write, a task is a file, so that tasks cost nearly nothing.
+    If workers write, a task is a file, so tasks cost almost nothing.
     """
     around = around or Surroundings()
     batch_images, _ = _batches(workers, TensorSpec())
@@ -78,10 +78,10 @@ def lake_rates(
 
 
 def fewest_workers(is_so: Callable[[int], bool]) -> int:
-    """The smallest number of workers of which something is true.
+    """Return the smallest number of workers for which a condition is true.
 
     Raises:
-        LookupError: It is not true of ten thousand either.
+        LookupError: It is not true for any number up to ten thousand.
     """
     for workers in range(1, _MOST_WORKERS + 1):
         if is_so(workers):
@@ -90,10 +90,10 @@ def fewest_workers(is_so: Callable[[int], bool]) -> int:
 
 
 def simulate(costs: Costs, workers: int, images: int, sleep: float = 0.0) -> float:
-    """Play a load: seconds from the first task to the last commit, without listing.
+    """Simulate a load; return seconds from the first task to the last commit, without listing.
 
-    Workers take tasks in order. The driver, one thread, hands out a task whenever one has been written,
-    writes in order, and spends its time for every task and image.
+    Workers take tasks in order. The driver has one thread. It submits a task whenever one has been
+    written, writes in order, and needs its time for every task and image.
     """
     batch_images, window = _batches(workers, TensorSpec())
     free = [0.0] * workers
@@ -114,13 +114,13 @@ def simulate(costs: Costs, workers: int, images: int, sleep: float = 0.0) -> flo
 
 
 def _written(costs: Costs, driver: float, ended: float, size: int) -> float:
-    """When the driver has written a task that ended then."""
+    """Return the time at which the driver has written a task that ended at `ended`."""
     work = costs.driver_task_seconds / 2 + size * costs.driver_image_seconds
     return max(driver, ended) + work
 
 
 def _sizes(images: int, batch_images: int, window: int) -> Iterator[int]:
-    """Images of each task, as `build_tensors` cuts them: no task goes beyond a transaction."""
+    """Yield the images of each task, split like `build_tensors`: no task crosses a transaction."""
     left = images
     while left:
         transaction = left % ROW_GROUP_SIZE or ROW_GROUP_SIZE

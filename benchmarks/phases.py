@@ -1,6 +1,6 @@
-"""The asset bodies, one after the other, without Dagster around them.
+"""The asset bodies, one after the other, without Dagster.
 
-`python -m benchmarks.phases` runs them in a process of its own, as Dagster does, and prints what they took.
+`python -m benchmarks.phases` runs them in a separate process, as Dagster does, and prints their times.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ WORKERS = os.cpu_count() or 1
 
 @dataclass
 class Spent:
-    """What the phases took.
+    """Times of the phases.
 
     Attributes:
-        seconds: On the clock, by name of the phase.
-        cpu_seconds: Of CPU of this process, by name of the phase.
-        decode_seconds: In which workers decoded, summed over all of them.
+        seconds: Wall time by name of the phase.
+        cpu_seconds: CPU time of this process by name of the phase.
+        decode_seconds: Time for decoding, summed over all workers.
     """
 
     seconds: dict[str, float] = field(default_factory=dict)
@@ -58,7 +58,7 @@ def refresh_everything(
     spec: TensorSpec | None = None,
     computing: str = "threads",
 ) -> Spent:
-    """Run every asset body and every check once; publish where a target is given."""
+    """Run every asset body and every check once; publish if a target is given."""
     spec = spec or TensorSpec()
     spent = Spent()
 
@@ -114,7 +114,7 @@ def _check(warehouse: FileWarehouse, spec: TensorSpec) -> None:
 
 
 def main() -> None:
-    """Run the command: prints seconds per phase, and the peak memory of the process in MB."""
+    """Run the command: print seconds per phase, and the peak memory of the process in MB."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.phases", description=__doc__)
     for name in ("mvtec_ad", "dagm_2007", "warehouse"):
         parser.add_argument(name, type=Path)
@@ -122,8 +122,8 @@ def main() -> None:
     parser.add_argument("--compute", default="threads", help="as ANOMALY_COMPUTE")
     parser.add_argument("--pillow-only", action="store_true", help="without the `fast` extra")
     options = parser.parse_args()
-    # What every run of the product has in memory: Dagster's event log imports SQLAlchemy, which dlt
-    # would import in the middle of a load. And what dlt imports late.
+    # Import what every real run has in memory: Dagster's event log imports SQLAlchemy, which dlt would
+    # import during a load; and modules that dlt imports late.
     for name in ("anomaly_assets.definitions", "sqlalchemy", "dlt.destinations.impl.duckdb.duck"):
         importlib.import_module(name)
     if options.pillow_only:
@@ -134,7 +134,7 @@ def main() -> None:
 
 
 def _peak_megabytes() -> float:
-    """Peak memory of this program. The peak of `getrusage` begins with that of the parent process."""
+    """Return the peak memory of this program; that of `getrusage` includes the parent process."""
     status = Path("/proc/self/status")
     if not status.exists():
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

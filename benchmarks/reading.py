@@ -1,4 +1,4 @@
-"""Figures of reading: each runs its two sides in turn and yields one ratio per pair."""
+"""Figures of reading: each measures its two sides in turn and yields one ratio per pair."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ def cached_against_memmap(bench: Bench) -> Ratios:
 
 
 def cached_against_hugging_face(bench: Bench) -> Ratios:
-    """Lists of fixed size in Arrow's own format, copied out of the memory map.
+    """Read lists of fixed size in Arrow's format, copied from the memory map.
 
-    Its fastest form: `with_format("numpy")` gives int64 where it is not told otherwise, and arrays of
+    This is its fastest form: `with_format("numpy")` gives int64 unless told otherwise, and arrays of
     several dimensions or binary values took twice as long.
     """
     datasets = installed("datasets")
@@ -80,7 +80,7 @@ def cached_against_hugging_face(bench: Bench) -> Ratios:
 
 
 def cached_against_lance(bench: Bench) -> Ratios:
-    """Lists of fixed size, as arrays over what it read, without another copy."""
+    """Read lists of fixed size as arrays over Lance's buffers, without another copy."""
     lance = installed("lance", "pylance")
     samples, cached, folder = _cached(bench)
     fields = [pa.field(name, pa.list_(pa.uint8(), size)) for name, size in _sizes(samples).items()]
@@ -115,7 +115,7 @@ def _flat(arrays: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
 
 
 def _values(column: Any) -> npt.NDArray[np.uint8]:
-    """The values of lists of fixed size, one list to a row; of a whole column, in one piece."""
+    """Return the values of lists of fixed size, one row per list; of a column, in one piece."""
     whole = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     chunks = whole.chunks if isinstance(whole, pa.ChunkedArray) else [whole]
     assert len(chunks) == 1
@@ -138,10 +138,10 @@ def _against(bench: Bench, cached: Samples, read: Callable[[], None]) -> Ratios:
 
 
 def _memmap_epoch(samples: Samples, folder: Path) -> Callable[[], None]:
-    """Plain batches of images and masks, copied out of memory maps.
+    """Return a function that reads batches of images and masks, copied from memory maps.
 
-    The batch at hand is kept until the next one is there, as any loop over batches does. Dropped at once,
-    its memory would be filled again while it is in the processor's cache.
+    The current batch is kept until the next one is read, as in any loop over batches. If it were
+    dropped at once, its memory would be reused while it is in the processor's cache.
     """
     count, (height, width, channels) = len(samples), samples.shape
     images = _mapped(folder / "images.npy", (count, height, width, channels))

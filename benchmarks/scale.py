@@ -1,7 +1,7 @@
-"""The cost model of docs/scale.md: its costs, real loads beside what it says of them, and its tables.
+"""The cost model of docs/scale.md: its costs, its tables, and real loads for comparison.
 
-`python -m benchmarks.scale` writes the tables from `costs_dask.json`; `--measure` measures everything anew
-and keeps it there.
+`python -m benchmarks.scale` writes the tables from `costs_dask.json`; `--measure` measures all costs
+again and stores them there.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-# Before dlt is imported.
+# Set before dlt is imported.
 os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
 
 from anomaly_assets.arguments import at_least
 from benchmarks.bench import Bench
 from benchmarks.chart import write_between
 from benchmarks.costs import Costs, measure_costs
-from benchmarks.dask import DEARER, PAGE, cluster_of, load_on
+from benchmarks.dask import PAGE, SLOWDOWN, cluster_of, load_on
 from benchmarks.lake import LakeCosts, measure_lake
 from benchmarks.model import simulate
 from benchmarks.scale_tables import Lines, tables_of
@@ -31,15 +31,15 @@ COSTS = Path(__file__).parent / "costs_dask.json"
 
 
 def checked(costs: Costs, bench: Bench) -> list[dict[str, Any]]:
-    """Real loads, of images made dearer by sleeping and as they are, beside the simulation."""
-    dearer = round((DEARER - 1) * costs.decoding_seconds, 4)
+    """Run real loads, with and without a sleep per image, and compare them with the simulation."""
+    slow = round((SLOWDOWN - 1) * costs.decoding_seconds, 4)
     one_and_two = ((1, 1), (2, 1))
     rows = []
     for images, sleep, clusters in (
         (bench.mixed // 4, 0.1, one_and_two),
         (bench.mixed // 2, 0.05, one_and_two),
         (bench.mixed, 0.0, one_and_two),
-        (bench.mixed, dearer, ((1, 8),)),
+        (bench.mixed, slow, ((1, 8),)),
     ):
         tree = bench.tree(images)
         for workers, threads in clusters:
@@ -62,22 +62,22 @@ def checked(costs: Costs, bench: Bench) -> list[dict[str, Any]]:
 
 
 def measure(bench: Bench) -> dict[str, Any]:
-    """What `costs_dask.json` holds."""
+    """Return the content of `costs_dask.json`."""
     costs, lake = measure_costs(bench), measure_lake(bench)
     return {"costs": asdict(costs), "lake": asdict(lake), "checked": checked(costs, bench)}
 
 
 def tables(kept: dict[str, Any]) -> dict[str, Lines]:
-    """The tables that follow from what was kept."""
+    """Return the tables for the stored costs."""
     return tables_of(Costs(**kept["costs"]), LakeCosts(**kept["lake"]), kept["checked"])
 
 
 def main() -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scale", description=__doc__)
-    parser.add_argument("--measure", action="store_true", help="measure the costs anew")
+    parser.add_argument("--measure", action="store_true", help="measure the costs again")
     parser.add_argument(
-        "--quick", action="store_true", help="measure in the short form, keep nothing"
+        "--quick", action="store_true", help="measure in the short form, store nothing"
     )
     parser.add_argument("--pairs", type=at_least(1), default=5, help="runs of each cost")
     options = parser.parse_args()

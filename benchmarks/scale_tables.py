@@ -1,4 +1,4 @@
-"""The tables of docs/scale.md, in Markdown: nothing in them that is not measured, or follows from it."""
+"""The tables of docs/scale.md, in Markdown; all values are measured or computed from measurements."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 from anomaly_assets.decoding.dask import BATCH_IMAGES, _batches
 from anomaly_assets.tensor_spec import TensorSpec
 from benchmarks.costs import Costs
-from benchmarks.dask import DEARER
+from benchmarks.dask import SLOWDOWN
 from benchmarks.lake import LakeCosts
 from benchmarks.model import fewest_workers, lake_rates, load_seconds, rates, simulate
 
@@ -38,7 +38,7 @@ Lines = list[str]
 
 
 def tables_of(costs: Costs, lake: LakeCosts, checks: list[dict[str, Any]]) -> dict[str, Lines]:
-    """Name to table: costs, ceilings, loads, loads that were run, lakes, and where it turns."""
+    """Return all tables by name: costs, limits, loads, real loads, lakes, and turning points."""
     return {
         "costs": _costs(_COSTS, costs),
         "ceilings": ceilings(costs),
@@ -68,7 +68,7 @@ def _amount(name: str, value: float) -> str:
 
 
 def ceilings(costs: Costs) -> Lines:
-    """What each part could do."""
+    """Return the table of the limits of each part."""
     names = list(rates(costs, 1))
     lines = _table("workers", *names)
     for workers in WORKERS:
@@ -78,7 +78,7 @@ def ceilings(costs: Costs) -> Lines:
 
 
 def predicted(costs: Costs) -> Lines:
-    """How long loads take."""
+    """Return the table of predicted durations."""
     heads = [f"10{_raised(len(str(images)) - 1)} images" for images in IMAGES]
     lines = _table("workers", "images/s", "bottleneck", *heads)
     for workers in WORKERS:
@@ -101,7 +101,7 @@ def _checked(checks: list[dict[str, Any]]) -> Lines:
 
 
 def registering(costs: Costs, lake: LakeCosts) -> Lines:
-    """A lake written by the driver, and by workers."""
+    """Return the table of a lake written by the driver, and by workers."""
     lines = _table("workers", "through the driver, images/s", "registered, images/s", "times")
     for workers in (1, 8, 16, 20, 24, 32, 100, 1000):
         through, registered = lake_rates(costs, lake, workers)
@@ -111,7 +111,7 @@ def registering(costs: Costs, lake: LakeCosts) -> Lines:
 
 
 def turns(costs: Costs, lake: LakeCosts) -> Lines:
-    """Where another part becomes the bottleneck, and what the largest loads ask of the driver."""
+    """Return the numbers of workers at which the bottleneck changes, and the driver's largest needs."""
     spec = TensorSpec()
     worker = costs.decoding_seconds + costs.worker_seconds
 
@@ -135,7 +135,7 @@ def turns(costs: Costs, lake: LakeCosts) -> Lines:
     def some_idle(workers: int) -> bool:
         return _batches(workers, spec)[1] < workers
 
-    sleep = (DEARER - 1) * costs.decoding_seconds
+    sleep = (SLOWDOWN - 1) * costs.decoding_seconds
     alone, eight = (simulate(costs, workers, 1600, sleep) for workers in (1, 8))
     tasks = 10**9 / _batches(_MANY, spec)[0] * costs.driver_task_seconds
     lines = _table("where", "")
@@ -150,7 +150,7 @@ def turns(costs: Costs, lake: LakeCosts) -> Lines:
         lines.append(f"| {what} | {fewest_workers(is_so):,} |")
     lines += [
         f"| images of a task, with {_MANY:,} threads | {_batches(_MANY, spec)[0]} |",
-        f"| 8 threads against 1, decoding ×{DEARER}, 1,600 images | {alone / eight:.2f} times |",
+        f"| 8 threads against 1, decoding ×{SLOWDOWN}, 1,600 images | {alone / eight:.2f} times |",
         f"| CPU of the driver for the tasks of 10⁹ images | {_readable(tasks)} |",
         f"| memory of the driver for the table of 10⁷ images | {costs.stale_bytes * 1e7 / 1e9:.1f} GB |",
         f"| listing 10⁷ images | {_readable(costs.listing_seconds * 1e7)} |",

@@ -1,9 +1,9 @@
-"""The figures of docs/sharing.md: file, lake on a folder and lake on S3, side by side.
+"""The figures of docs/sharing.md: file, lake in a folder and lake on S3, side by side.
 
     python -m benchmarks.sharing --images 4096
 
-Each place is loaded by the graph itself, in a process of its own, and read with the statements that fit
-it. Servers run on this machine, so that no network is in the figures.
+Dagster's command loads each place in a separate process; it is then read with the statements suited to
+it. The servers run on this machine, so the figures contain no network.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ STRETCH = 512
 
 
 def measure(images: int) -> dict[str, dict[str, float]]:
-    """Place to figure to its value, in seconds or MB."""
+    """Return figures by place and name, in seconds or MB."""
     with ExitStack() as stack:
         work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sharing-")))
         server, store = stack.enter_context(postgresql()), stack.enter_context(seaweedfs())
@@ -131,7 +131,7 @@ def _size(folder: Path) -> float:
 
 
 def _quiet(_: str) -> None:
-    """Nobody reads it."""
+    """Discard a log message."""
 
 
 def main() -> None:

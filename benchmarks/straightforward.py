@@ -1,4 +1,4 @@
-"""The pipeline that people write first: one thread, PNG again, dlt rows merged into DuckDB."""
+"""The straightforward pipeline: one thread, PNG again, dlt rows merged into DuckDB."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Trees in the official layouts, of any size, out of a few real pictures and hard links."""
+"""Trees in the official layouts, of any size, built from a few real pictures and hard links."""
 
 from __future__ import annotations
 
@@ -43,16 +43,16 @@ class Tree:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Variables that point the pipeline here."""
+        """Environment variables with the roots of this tree."""
         return {"MVTEC_AD_ROOT": str(self.mvtec_ad), "DAGM_2007_ROOT": str(self.dagm_2007)}
 
     def image_files(self) -> list[Path]:
-        """Every image, no mask."""
+        """Return every image, without masks."""
         mvtec = (path for path in self.mvtec_ad.rglob("*.png") if "ground_truth" not in path.parts)
         return sorted([*mvtec, *self.dagm_2007.glob("*/T*/*.PNG")])
 
     def mask_files(self) -> list[Path]:
-        """Every mask."""
+        """Return every mask."""
         mvtec = self.mvtec_ad.glob("*/ground_truth/*/*.png")
         return sorted([*mvtec, *self.dagm_2007.glob("*/T*/Label/*.PNG")])
 
@@ -60,7 +60,7 @@ class Tree:
 def pictures(work: Path) -> Pictures:
     """Copy the pictures to link to into `work`, which must be on the file system of the trees.
 
-    Real excerpts where they are at hand, else the synthetic samples.
+    The pictures are real excerpts if available, otherwise the synthetic samples.
     """
     real = (REAL / "official_layout").is_dir()
     mvtec = REAL if real else SAMPLES / "mvtec_ad"
@@ -78,13 +78,13 @@ def pictures(work: Path) -> Pictures:
 
 
 def build_tree(work: Path, name: str, pictures: Pictures, images: int | None = None) -> Tree:
-    """Make a tree with the official proportions of categories, splits, masks and `Labels.txt`.
+    """Build a tree with the official proportions of categories, splits, masks and `Labels.txt`.
 
     Args:
         work: Folder to build in.
         name: Name of the tree.
-        pictures: What to link to.
-        images: About how many images; None for the full 21,454.
+        pictures: Files to link to.
+        images: Approximate number of images; None for the full 21,454.
     """
     counts = json.loads(OFFICIAL_COUNTS.read_text("utf-8"))
     share = 1.0 if images is None else images / 21454
@@ -149,7 +149,7 @@ def _copy(source: Path, target: Path) -> Path:
 
 
 def listed(folder: Path) -> Iterator[os.stat_result]:
-    """What a bare listing costs: every file below `folder`, by `os.scandir` and `stat`."""
+    """Yield the status of every file below `folder`, by `os.scandir` and `stat`: a bare listing."""
     for entry in os.scandir(folder):
         if entry.is_dir():
             yield from listed(Path(entry.path))

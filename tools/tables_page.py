@@ -38,9 +38,9 @@ _HEAD = """# The tables
 Every table and view of the database, as described by its comments:
 `SELECT column_name, data_type, comment FROM duckdb_columns() WHERE table_name = 'samples'`.
 
-A column marked *never* has a NOT NULL constraint; the meaning of another column states when it is null. Summaries are
-computed and have no constraints. `anomaly.<table>` is a view of `main.<table>`, so that the name does not depend on the
-name of the file.
+A column marked *never* has a NOT NULL constraint; the meaning of another column states when it is null.
+Summaries are computed and have no constraints. `anomaly.<table>` is a view of `main.<table>`, so that the
+name does not depend on the name of the file.
 """
 
 

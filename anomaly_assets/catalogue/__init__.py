@@ -1,1 +1,1 @@
-"""From a root to the tables of the catalogue."""
+"""The catalogue: list a root, compare it with the tables, and load the difference with dlt."""

@@ -1,8 +1,8 @@
-"""dlt's settings during a load: ours, and nobody else's.
+"""dlt's settings during a load: a fixed dictionary instead of files and environment variables.
 
-dlt looks every setting up in environment variables and in the files of `.dlt/` folders, at each of a dozen
-places, several hundred times a load. Here it finds them in one dictionary: nothing that lies around on
-a machine changes what is loaded, nothing of ours is left in the process, and a load takes a quarter less.
+dlt looks up every setting in environment variables and in the files of `.dlt/` folders, at a dozen
+places, several hundred times per load. Here it finds them in one dictionary. So local configuration
+files cannot change what is loaded, no setting stays in the process, and a load is a quarter faster.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from dlt.common.configuration.specs.config_providers_context import ConfigProvid
 from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
 
 SETTINGS = {
-    # Arrow loads carry no load id otherwise, and nobody could tell when a row came.
+    # Without this, Arrow loads have no load id, and nobody could see which load wrote a row.
     "normalize.parquet_normalizer.add_dlt_load_id": True,
-    # Merges leave a second copy of the catalogue in the staging schema otherwise.
+    # Without this, a merge leaves a second copy of the catalogue in the staging schema.
     "load.truncate_staging_dataset": True,
-    # All state can be derived from the root and the tables; none is kept in the warehouse.
+    # All state follows from the root and the tables, so none is stored in the warehouse.
     "restore_from_destination": False,
     "runtime.dlthub_telemetry": False,
     "runtime.log_level": "ERROR",
 }
-"""What a load needs to be other than dlt's defaults."""
+"""Settings of a load that differ from dlt's defaults."""
 
 
 @contextmanager
@@ -34,7 +34,7 @@ def only_our_settings(*, load_workers: int) -> Iterator[None]:
     """Let dlt find `SETTINGS`, and nothing else, in this process.
 
     Args:
-        load_workers: Jobs of one load that may run at once.
+        load_workers: Maximum number of jobs of one load at the same time.
     """
     context = Container()[PluggableRunContext]
     others = context.providers
@@ -47,7 +47,7 @@ def only_our_settings(*, load_workers: int) -> Iterator[None]:
 
 
 class _Settings(ConfigProvider):
-    """A dictionary of dotted names."""
+    """A dlt configuration provider: a dictionary of dotted names."""
 
     def __init__(self, values: dict[str, Any]) -> None:
         self._values = values

@@ -1,12 +1,11 @@
-"""The dlt source of one source dataset: what differs from the root, and nothing else, is loaded.
+"""The dlt source of one source dataset: load only the differences between root and tables.
 
-What `reconcile` found is loaded with dlt's `cdc` merge, which inserts, updates and deletes in one pass
-and leaves unchanged rows with their load id. Where nothing differs, dlt is given nothing and makes no
-load. Only the categories in which something changed are staged; the merge is kept to them by
-`destination_scope`, whose predicate holds digests instead of names, so that a folder name can never
-become part of a SQL statement.
+The differences that `reconcile` found are loaded with dlt's `cdc` merge, which inserts, updates and
+deletes in one pass and keeps the load id of unchanged rows. If nothing differs, dlt gets no rows and
+makes no load. Only changed categories are staged. `destination_scope` limits the merge to them; its
+predicate contains digests instead of names, so a folder name cannot become part of a SQL statement.
 
-What reconciling needs is imported by who loads: this module is read whenever definitions are.
+`reconcile` is imported lazily because Dagster imports this module with the definitions.
 
 Run one source alone with `anomaly-assets load mvtec_ad`.
 """
@@ -38,11 +37,11 @@ _PRIMARY_KEYS = {"images": "image_id", "stray_files": "relative_path"}
 
 
 def catalog_source(dataset: SourceDataset, found: Reconciliation | None = None) -> DltSource:
-    """The dlt source of one source dataset, with the resources `images` and `stray_files`.
+    """Return the dlt source of one source dataset, with the resources `images` and `stray_files`.
 
     Args:
         dataset: The source dataset.
-        found: What to load; None gives the same source with nothing to load, for definitions.
+        found: Differences to load; None returns the same source without rows, for the definitions.
     """
 
     @dlt.source(name=dataset.name, max_table_nesting=0)
@@ -54,11 +53,11 @@ def catalog_source(dataset: SourceDataset, found: Reconciliation | None = None) 
 
 @contextmanager
 def loading_pipeline(dataset: SourceDataset, warehouse: Warehouse) -> Iterator[Pipeline]:
-    """The dlt pipeline that loads into a warehouse, in which the caller holds the source dataset.
+    """Yield the dlt pipeline that loads into a warehouse; the caller must hold the source dataset.
 
-    One dlt dataset, one name and one staging schema per source dataset: pipelines that share a staging
-    schema lose rows. dlt's working folder is wiped before and after: whatever a killed run left there
-    would be loaded instead of the new listing.
+    Each source dataset has its own dlt dataset, name and staging schema, because pipelines that share a
+    staging schema lose rows. dlt's working folder is deleted before and after a load: dlt would load
+    the files of a killed run instead of the new listing.
     """
     folder = warehouse.pipelines_folder_of(dataset.name)
     shutil.rmtree(folder, ignore_errors=True)
@@ -85,10 +84,10 @@ def load(
     allow_shrink: bool = False,
     from_samples: bool = False,
 ) -> Reconciliation:
-    """Make the tables of one source dataset equal to its root, without Dagster.
+    """Load one source dataset without Dagster, so that its tables equal its root.
 
-    Takes the arguments, and raises the errors, of `reconcile`. A root that is not there is refused before
-    anything is waited for. Samples of the repository are removed once a root that was named is loaded.
+    Arguments and errors are those of `reconcile`. A missing root is refused before any lock is taken.
+    Samples of the repository are removed after a named root is loaded.
     """
     refuse_bad_root(dataset, location)
     from anomaly_assets.catalogue.reconcile import reconcile
@@ -112,10 +111,10 @@ def load(
 
 
 def why_not_listed(dataset: SourceDataset, settings: Settings, warehouse: Warehouse) -> str | None:
-    """Return why a run does not list the root of a source dataset; None if it does.
+    """Return the reason why a run does not list the root of a source dataset; None if it lists it.
 
-    Samples of the repository are never mixed with data from a named root, so they are not listed for a
-    warehouse that holds such data either.
+    Samples of the repository are never mixed with data from a named root. So they are not listed if the
+    warehouse holds such data.
     """
     if settings.roots[dataset.name] is None:
         return f"{dataset.root_variable} is empty"
@@ -154,7 +153,7 @@ def _resource(name: str, found: Reconciliation | None) -> DltResource:
 
 
 def merge_disposition(scope: str | None) -> Any:
-    """The one place that spells dlt's merge: unknown keys in this dict are ignored silently.
+    """Return dlt's merge settings; they are written only here, because dlt ignores unknown keys.
 
     Args:
         scope: SQL predicate of the rows that the merge may delete; None for the whole table.

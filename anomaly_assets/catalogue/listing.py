@@ -1,10 +1,11 @@
-"""Listing plus layout gives the catalogue: one row per image, one row per stray file.
+"""List a root: one row per image, and one row per stray file.
 
-Masks and images are paired by name, one to one, within their category, split and defect folder. Names are
-compared in one spelling (`FileEntry.canonical_path`), and files are read by their own: an image has the
-same id in a folder, in an archive of Windows or of a Mac, and in a store.
-Nothing that lies below the root disappears without a row: an image, a mask named by its image, a
-stray with a reason, or junk that every copy may carry.
+Masks and images are paired by name, one to one, within their category, split and defect folder. Names
+are compared in one spelling (`FileEntry.canonical_path`), and files are read by their original name. So
+an image has the same id in a folder, in a zip archive from Windows or macOS, and in an object store.
+
+Every file below the root has a row: as an image, as the mask of an image, or as a stray file with a
+reason. Only well-known junk files are left out.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from operator import itemgetter
+from urllib.parse import unquote
 
 import pyarrow as pa
 
@@ -42,45 +44,48 @@ from anomaly_assets.tables.arrow import arrow_schema
 from anomaly_assets.tables.registry import CATALOGUE_TABLES
 
 IMAGES_SCHEMA = arrow_schema(CATALOGUE_TABLES["images"], without=["_dlt_load_id"])
-"""Exactly the columns of `<source_dataset>.images`, before dlt adds its load id."""
+"""Columns of `<source_dataset>.images`, before dlt adds its load id."""
 
 STRAY_FILES_SCHEMA = arrow_schema(CATALOGUE_TABLES["stray_files"], without=["_dlt_load_id"])
-"""Exactly the columns of `<source_dataset>.stray_files`, before dlt adds its load id."""
+"""Columns of `<source_dataset>.stray_files`, before dlt adds its load id."""
 
+_FILE = "file://"
 _FILES_PER_REPORT = 100
 
 _MISSING = "declared_but_missing"
 _MOST_MISSING = 10_000
-"""Of one labels file: ten times as many as the largest official one names. All of them took gigabytes."""
+"""Limit per labels file: ten times the largest official one. Unlimited names took gigabytes."""
 
 Progress = Callable[[int], None]
-"""Called with the number of files that a listing has found so far."""
+"""Function that is called with the number of files listed so far."""
 
 
 @dataclass(frozen=True)
 class Catalog:
-    """What lies below a root.
+    """Content of a root.
 
     Attributes:
         images: Rows of `IMAGES_SCHEMA`.
         stray_files: Rows of `STRAY_FILES_SCHEMA`.
-        ignored: Number of files that every copy may carry.
-        empty_because: Why there is no image, in a sentence for the user; None where there are some.
+        ignored: Number of junk files.
+        empty_because: Message for the user if there is no image; else None.
+        likely_root: Path or address of the root's parent, if the root seems to be a category folder.
     """
 
     images: pa.Table
     stray_files: pa.Table
     ignored: int
     empty_because: str | None = None
+    likely_root: str | None = None
 
 
 def list_catalog(dataset: SourceDataset, root: Root, progress: Progress | None = None) -> Catalog:
-    """List a root and say what every file is.
+    """List a root and classify every file.
 
     Args:
         dataset: The source dataset whose layout the root should have.
-        root: Where the files are.
-        progress: Called after every few files.
+        root: The root with the files.
+        progress: Called after every 100 files.
 
     Raises:
         RootError: The root cannot be listed.
@@ -94,17 +99,19 @@ def list_catalog(dataset: SourceDataset, root: Root, progress: Progress | None =
         images = _image_rows(dataset, root, listing, declared)
         listing.note_orphans(declared)
     strays = [(path, *why) for path, why in listing.strays.items()]
+    likely_root = None if listing.images else _likely_root(dataset, root, listing)
     return Catalog(
         images=images,
         stray_files=_table(STRAY_FILES_SCHEMA, sorted(strays)),
         ignored=listing.ignored,
-        empty_because=None if listing.images else _no_images(dataset, root, listing),
+        empty_because=None if listing.images else _no_images(dataset, root, listing, likely_root),
+        likely_root=likely_root,
     )
 
 
 @contextmanager
 def _no_garbage_collection() -> Iterator[None]:
-    """A listing makes many small objects and keeps them; looking through them all takes a fifth of it."""
+    """Disable garbage collection, which takes a fifth of a listing, because all its objects stay."""
     collected = gc.isenabled()
     gc.disable()
     try:
@@ -115,7 +122,7 @@ def _no_garbage_collection() -> Iterator[None]:
 
 
 def _shallow_first(entry: FileEntry) -> tuple[tuple[int, str] | tuple[int, str, str], FileEntry]:
-    """Order files by depth and name; of two with one canonical path, that spelling comes first."""
+    """Return sort key and entry: by depth and path; of two equal canonical paths, that spelling first."""
     path = entry.canonical_path
     depth = path.count("/")
     # The shorter of two tuples that begin alike comes first.
@@ -130,7 +137,7 @@ def _counted(files: Iterator[FileEntry], progress: Progress | None) -> Iterator[
 
 
 def listing_digest(catalog: Catalog) -> str:
-    """A digest of everything that a listing says, equal for equal listings."""
+    """Return a digest of a listing; equal listings have equal digests."""
     digest = hashlib.sha256()
     for table in (catalog.images, catalog.stray_files):
         for batch in table.combine_chunks().to_batches():
@@ -143,7 +150,7 @@ def listing_digest(catalog: Catalog) -> str:
 
 @dataclass
 class _Listing:
-    """The files of one root, sorted by what they are; filled shallow paths first."""
+    """Files of one root, grouped by kind; shallow paths must be added first."""
 
     images: dict[PairKey, list[tuple[ImageFile, FileEntry]]] = field(default_factory=dict)
     masks: dict[PairKey, tuple[MaskFile, FileEntry]] = field(default_factory=dict)
@@ -153,11 +160,11 @@ class _Listing:
     _seen: dict[str, FileEntry] = field(default_factory=dict)
 
     def add(self, dataset: SourceDataset, entry: FileEntry, path: str) -> None:
-        """Note what a file is, whose canonical path this is; of two with the same one, the first counts."""
+        """Add a file under its canonical path; if two files have the same one, the first one counts."""
         own = entry.meant_path
         record = dataset.classify(path)
         if isinstance(record, Stray):
-            # It has no id and no counterpart, so that it is named as it is found.
+            # A stray has no id and no mask, so it keeps its original name.
             as_found = record if own == path else dataset.classify(own)
             named = as_found if isinstance(as_found, Stray) else record
             self.stray(named.relative_path, entry.problem or named.reason)
@@ -218,7 +225,7 @@ class _Listing:
         return declared
 
     def note_orphans(self, declared: dict[tuple[str, str], DeclaredLabels]) -> None:
-        """Turn masks without an image, and declared images without a file, into strays."""
+        """Add masks without an image, and declared images without a file, as strays."""
         for key, (mask, _) in self.masks.items():
             if key not in self.images:
                 self.stray(mask.relative_path, "orphan_mask")
@@ -292,9 +299,32 @@ def _table(schema: pa.Schema, rows: Iterable[tuple[object, ...]]) -> pa.Table:
     )
 
 
-def _no_images(dataset: SourceDataset, root: Root, listing: _Listing) -> str:
+def _likely_root(dataset: SourceDataset, root: Root, listing: _Listing) -> str | None:
+    """Return the parent of a root that seems to be a category folder; None for any other root.
+
+    The name of the root is put before each path, as in a listing of its parent. If the layout then finds
+    an image, the parent is the root that was meant. Nothing is read for this.
+    """
+    parent, _, name = root.uri.rpartition("/")
+    if root.uri.startswith(_FILE):
+        name = unquote(name, errors="surrogateescape")
+        parent = unquote(parent.removeprefix(_FILE), errors="surrogateescape") or "/"
+    elif parent.endswith("/"):  # the root is a whole bucket or server
+        return None
+    below_parent = (dataset.classify(f"{name}/{path}") for path in listing.strays)
+    return parent if any(isinstance(record, ImageFile) for record in below_parent) else None
+
+
+def _no_images(
+    dataset: SourceDataset, root: Root, listing: _Listing, likely_root: str | None
+) -> str:
     if not listing.strays:
         return f"{root.uri} is empty; it should hold {dataset.title}."
+    if likely_root is not None:
+        return (
+            f"{root.uri} contains no {dataset.title} images. It looks like a category folder. "
+            f"Set {dataset.root_variable}={shown(likely_root)} (its parent)."
+        )
     others = [
         other.title
         for other in SOURCE_DATASETS.values()
@@ -305,7 +335,7 @@ def _no_images(dataset: SourceDataset, root: Root, listing: _Listing) -> str:
     counted = ", ".join(f"{count} {reason}" for reason, count in reasons)
     hint = f" It looks like {others[0]}." if others else ""
     return (
-        f"{root.uri} holds no image in the layout of {dataset.title} ({counted}).{hint} "
-        f"Point {dataset.root_variable} at the folder that holds the category folders, for example "
+        f"{root.uri} contains no {dataset.title} images ({counted}).{hint} "
+        f"Set {dataset.root_variable} to the folder that contains the category folders, for example "
         f"above '{shown(next(iter(listing.strays)))}'."
     )

@@ -1,7 +1,8 @@
-"""What a root holds against what is loaded: the difference, and the refusal to lose data by accident.
+"""The difference between a root and the tables, and the refusal to lose data by accident.
 
 Listing is cheap, so every run lists the whole root and compares it with the tables in SQL. There is no
-cursor on modification times: files out of an archive bring old ones and would be skipped silently.
+cursor on modification times, because files from an archive have old times and would be skipped
+silently.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from anomaly_assets.catalogue.listing import Catalog, Progress, list_catalog, li
 from anomaly_assets.catalogue.repair import settle_interrupted
 from anomaly_assets.datasets import SourceDataset
 from anomaly_assets.datasets.names import normalized, normalized_forms_of, shown
-from anomaly_assets.errors import AnomalyAssetsError
+from anomaly_assets.errors import AnomalyAssetsError, rerun_with
 from anomaly_assets.roots.base import RootError
 from anomaly_assets.roots.open import open_root, root_error
 from anomaly_assets.tables.ddl import allow_nulls, discard_staged, ensure_tables
@@ -44,10 +45,10 @@ LOAD_CHANGES_SCHEMA = pa.schema(
         pa.field("root_uri", pa.string()),
     ]
 )
-"""One row per load and table, carried in the same dlt load as the rows it counts."""
+"""Schema of `load_changes`: one row per load and table, in the same dlt load as the counted rows."""
 
 _MOST_NAMED = 20
-"""Categories below a root that a message names."""
+"""Maximum number of categories below a root that a message names."""
 
 
 class ShrunkRootError(AnomalyAssetsError, RuntimeError):
@@ -55,21 +56,21 @@ class ShrunkRootError(AnomalyAssetsError, RuntimeError):
 
 
 class UnknownCategoryError(AnomalyAssetsError, ValueError):
-    """A category was asked for that is neither below the root nor in the table."""
+    """A requested category is neither below the root nor in the table."""
 
 
 @dataclass(frozen=True)
 class TableChanges:
-    """How a listing differs from a table.
+    """Differences between a listing and a table.
 
     Attributes:
         rows: The rows to stage: all listed rows of the changed part of the table.
-        scope: SQL predicate of that part, or None for the whole table.
-        inserted: Rows that the table does not have.
-        updated: Rows that it has with other content.
-        deleted: Rows that are no longer listed.
-        unchanged: Rows that stay as they are.
-        table_exists: False at the very first load, which makes the table even for no rows.
+        scope: SQL predicate of that part; None for the whole table.
+        inserted: Number of rows that the table lacks.
+        updated: Number of rows that the table has with other content.
+        deleted: Number of rows that are no longer listed.
+        unchanged: Number of equal rows.
+        table_exists: False at the first load, which creates the table even for no rows.
     """
 
     rows: pa.Table
@@ -82,27 +83,27 @@ class TableChanges:
 
     @property
     def any(self) -> bool:
-        """Whether there is something to load."""
+        """True if there is something to load."""
         return bool(self.inserted or self.updated or self.deleted) or not self.table_exists
 
     def counted(self, table: str, root_uri: str) -> pa.Table:
-        """The row of `load_changes` that counts these changes, and says where they came from."""
+        """Return the row of `load_changes` with the counts of these changes and the root."""
         counts = [[table], [self.inserted], [self.updated], [self.deleted], [root_uri]]
         return pa.table(counts, schema=LOAD_CHANGES_SCHEMA)
 
 
 @dataclass(frozen=True)
 class Reconciliation:
-    """What one run found below a root and would change.
+    """Result of comparing a root with the tables.
 
     Attributes:
-        root_uri: Address of the root.
+        root_uri: URI of the root.
         ignored: Number of junk files below it.
         tables: Table name to its changes.
-        listing_digest: Changes exactly when the listing does; None where only some categories were
-            compared, because then it says nothing about what is loaded.
-        listing_seconds: How long listing the root took.
-        renamed: Images that are loaded under an id in which their name was not normalised.
+        listing_digest: Digest of the listing; None if only some categories were compared, because then
+            the listing does not describe all loaded rows.
+        listing_seconds: Time to list the root.
+        renamed: Number of images that are loaded under an id whose name was not normalised.
     """
 
     root_uri: str
@@ -114,18 +115,18 @@ class Reconciliation:
 
     @property
     def any_change(self) -> bool:
-        """Whether there is something to load."""
+        """True if there is something to load."""
         return any(changes.any for changes in self.tables.values())
 
     @property
     def renaming(self) -> str | None:
-        """A sentence about images that get another id by this load; None where there are none."""
+        """Message about images that get a new id by this load; None if there are none."""
         if not self.renamed:
             return None
         return (
-            f"{self.renamed} images have a new image_id, because names are now normalised: accents are one "
-            "letter each (NFC), and names in zip archives are read as UTF-8 where they are. Their files "
-            "are the same, and are decoded again."
+            f"{self.renamed} images have a new image_id, because names are now normalised: accented "
+            "letters are composed (NFC), and names in zip archives are read as UTF-8 if they are valid "
+            "UTF-8. The files are the same, and are decoded again."
         )
 
 
@@ -140,26 +141,27 @@ def reconcile(
     run_id: str | None = None,
     progress: Progress | None = None,
 ) -> Reconciliation:
-    """List a root and compare it with what is loaded.
+    """List a root and compare it with the tables.
 
-    Changes no rows of the dataset but what a killed load left. If there is something to load, the row of
-    the dataset in `source_datasets` is written, so that the warehouse lists it before a row is there.
+    This changes no rows of the dataset, except those that a killed load left incomplete. If there is
+    something to load, the row in `source_datasets` is written first, so that the warehouse lists the
+    dataset before its rows arrive.
 
     Args:
         dataset: The source dataset.
         location: Its root.
-        warehouse: Where its tables are.
-        categories: Only these categories are compared; empty means all of them.
-        allow_shrink: Accept a listing of fewer than 80 % of the images accepted so far; the consent is
-            recorded, and holds for the publication of this change.
-        from_samples: Whether the root is the samples of the repository, because none was named.
+        warehouse: Warehouse with its tables.
+        categories: Categories to compare; empty means all.
+        allow_shrink: Accept a listing of fewer than 80 % of the images accepted so far. The consent is
+            recorded, and also covers the publication of this change.
+        from_samples: Whether the root is the repository's samples, because no root was named.
         run_id: Recorded with a consent.
         progress: Called with the number of files listed so far.
 
     Raises:
         RootError: The root is missing or cannot be listed.
-        ShrunkRootError: It is empty, or lists fewer than 80 % of the images that were accepted.
-        UnknownCategoryError: One of `categories` exists nowhere, or only samples are loaded.
+        ShrunkRootError: The root is empty, or lists fewer than 80 % of the accepted images.
+        UnknownCategoryError: One of `categories` does not exist, or only samples are loaded.
     """
     with warehouse.connect() as connection:
         ensure_tables(connection)
@@ -183,9 +185,9 @@ def reconcile(
             _refuse_part_of_samples(dataset, categories)
         elif stored and categories and stored.root_uri not in (None, root.uri):
             raise UnknownCategoryError(
-                f"{dataset.title} is loaded from {stored.root_uri}, and {dataset.root_variable} names "
-                f"{root.uri}: load all of its categories from there once. Rows of two roots would be "
-                "recorded as rows of one."
+                f"{dataset.title} is loaded from {stored.root_uri}, but {dataset.root_variable} names "
+                f"{root.uri}: load all categories from the new root once, because the tables record one "
+                "root per source dataset."
             )
         if not allow_shrink:
             _refuse_shrinking(dataset, root.uri, catalog, size)
@@ -209,10 +211,10 @@ def reconcile(
 
 @dataclass(frozen=True)
 class _Size:
-    """Numbers of images that the rule against losses compares.
+    """Numbers of images for the check against losses.
 
     Attributes:
-        listed: Listed now, in the categories that are reloaded.
+        listed: Listed now, in the reloaded categories.
         loaded: Loaded so far, in the same categories.
         after: In all categories, if the listing is accepted.
         before: In all categories, as loaded so far.
@@ -259,7 +261,7 @@ def _record(
     run_id: str | None,
 ) -> None:
     most_images, most_samples = size.mark, None
-    if size.is_loss:  # which was allowed, or it would have been refused
+    if size.is_loss:  # consented; otherwise it was refused before
         most_images = size.after
         most_samples = _expected_samples(connection, dataset.name, size)
         note_consent(connection, dataset.name, "shrunk_root", size.after, run_id)
@@ -274,9 +276,9 @@ def _record(
 
 
 def _expected_samples(connection: duckdb.DuckDBPyConnection, name: str, size: _Size) -> int:
-    """Return the mark of samples after a consent: the share of the images that was usable before.
+    """Return the mark of samples after a consent: the same share of images as before must be usable.
 
-    The consent is to fewer images; that these can then no longer be decoded needs another one.
+    The consent covers fewer images. If these can no longer be decoded, another consent is needed.
     """
     stored = stored_datasets(connection).get(name)
     samples = max(stored.most_samples if stored else 0, sample_counts(connection).get(name, 0))
@@ -284,9 +286,9 @@ def _expected_samples(connection: duckdb.DuckDBPyConnection, name: str, size: _S
 
 
 def category_scope(categories: Sequence[str]) -> str:
-    """Predicate for the rows of some categories, safe whatever a folder is called.
+    """Return a predicate for the rows of some categories, safe for any folder name.
 
-    Canonical paths start with the category, in both tables.
+    Canonical paths start with the category in both tables.
     """
     digests = sorted(
         hashlib.md5(name.encode(), usedforsecurity=False).hexdigest() for name in categories
@@ -326,9 +328,9 @@ def _spellings(
     catalog: Catalog,
     categories: Sequence[str],
 ) -> list[str]:
-    """Return categories in all spellings with which rows of theirs begin, listed or loaded.
+    """Return all spellings of categories with which listed or loaded rows begin.
 
-    Stray files keep their own spelling, and rows of the first release all do.
+    Stray files keep their original spelling; so do all rows of the first release.
     """
     folders: set[str] = set()
     for table, listed in (("images", catalog.images), ("stray_files", catalog.stray_files)):
@@ -356,8 +358,8 @@ def _renamed(
 def _refuse_part_of_samples(dataset: SourceDataset, categories: Sequence[str]) -> None:
     if categories:
         raise UnknownCategoryError(
-            f"Only the samples of the repository are loaded for {dataset.title}, and one category alone "
-            "would mix with them. Reload all categories first (leave `categories` out)."
+            f"Only the samples of the repository are loaded for {dataset.title}. Loading some categories "
+            "would mix them with real data. Load all categories first (leave `categories` empty)."
         )
 
 
@@ -366,13 +368,11 @@ def _refuse_shrinking(dataset: SourceDataset, root_uri: str, catalog: Catalog, s
         return
     why = f"{catalog.empty_because} " if catalog.empty_because else ""
     accepted = f" ({size.mark} were accepted before)" if size.mark > size.before else ""
-    remedy = (
-        " If the images are meant to be gone, run again with this run config: "
-        f"{{ops: {{{dataset.name}: {{config: {{allow_shrink: true}}}}}}}}"
-    )
+    remedy = f" If you removed them on purpose, {rerun_with(dataset.name, 'allow_shrink')}"
+    offer = size.mark and not catalog.likely_root  # a mistyped root is no reason to accept a loss
     raise ShrunkRootError(
         f"{why}{root_uri} lists {size.listed} images of {dataset.title}, {size.loaded} are loaded"
-        f"{accepted}; nothing was changed.{remedy if size.mark else ''}"
+        f"{accepted}; nothing was changed.{remedy if offer else ''}"
     )
 
 
@@ -393,7 +393,7 @@ def _changes(
     listed: pa.Table,
     categories: Sequence[str],
 ) -> TableChanges:
-    """Compare listed rows with loaded ones in SQL, and stage the categories that differ."""
+    """Compare listed rows with loaded rows in SQL, and return those of the categories that differ."""
     listed = _in_categories(listed, categories)
     if not table_exists(connection, dataset.name, table):
         return TableChanges(listed, None, listed.num_rows, 0, 0, 0, table_exists=False)

@@ -1,7 +1,7 @@
-"""What killed loads left in the history: rows that nothing counts, and counts of rows that never came.
+"""Repair of the load history after killed loads.
 
-dlt merges the rows of a table in one transaction and appends their count in another, in no certain order;
-a kill may come between the two.
+dlt merges the rows of a table in one transaction and appends their counts in another, in no fixed
+order. A kill between the two leaves rows without a count, or a count without rows.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ AND NOT EXISTS (
 
 
 def settle_interrupted(connection: duckdb.DuckDBPyConnection, source_dataset: str) -> None:
-    """Make the counts of killed loads those of what they did, before another load changes their rows.
+    """Correct the counts of killed loads, before another load changes their rows.
 
-    Rows that nothing counts are counted, as inserted: which of them had other content before is not
-    known. Counts of rows that never came are deleted. Those of a load that was only to delete rows stay,
-    because nothing tells whether it did. Writes nothing where there is nothing to settle.
+    Rows without a count are counted as inserted, because their old content is unknown. Counts without
+    rows are deleted. Counts of a load that only deletes rows are kept, because it cannot be seen
+    whether the deletion happened. Nothing is written if there is nothing to correct.
     """
     for table in ("images", "stray_files"):
         names = {"source_dataset": source_dataset, "table": table}

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import re
-import shlex
 from collections.abc import Mapping
 from typing import Any
 
 import click
-import yaml
 
 from anomaly_assets.cli.info import described, nothing_yet
-from anomaly_assets.cli.running import CommandError, UsageError, examples, interrupted, program
+from anomaly_assets.cli.running import CommandError, UsageError, examples, interrupted
 from anomaly_assets.errors import AnomalyAssetsError
 
 
@@ -60,35 +56,12 @@ def command(select: str, config_json: str | None, config: tuple[str, ...], verbo
     except RunConfigError as error:
         raise UsageError(str(error)) from error
     except RunFailedError as error:
-        raise CommandError(paste_ready(str(error), by_make="MAKELEVEL" in os.environ)) from error
+        raise CommandError(str(error)) from error
     try:
         print(f"\n{described()}")
     except (AnomalyAssetsError, LookupError, OSError, ValueError) as error:
         print(f"\n{nothing_yet(error)}")
     return 0
-
-
-def paste_ready(message: str, *, by_make: bool) -> str:
-    """Replace the run config that an error proposes by the command that gives it.
-
-    Args:
-        message: An error; what it proposes is a mapping in one line of YAML, for the launchpad of the UI.
-        by_make: Whether `make materialize` was run, so that the command is one of `make`.
-    """
-    proposed = _PROPOSED.search(message)
-    if proposed is None:
-        return message
-    config = json.dumps(yaml.safe_load(proposed["config"]))
-    option = f"--config-json {shlex.quote(config)}"
-    if by_make:
-        quoted = option.replace('"', '\\"')
-        command = f'make materialize ARGS="{quoted}"'
-    else:
-        command = f"{program()} materialize {option}"
-    return f"{message[: proposed.start()]}: {command}{message[proposed.end() :]}"
-
-
-_PROPOSED = re.compile(r"(?: once| again)? with this run config: (?P<config>\{.*\})")
 
 
 def _run_config(text: str | None, files: tuple[str, ...]) -> Mapping[str, Any]:

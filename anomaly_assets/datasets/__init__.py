@@ -1,7 +1,7 @@
-"""The source datasets that the pipeline knows, by name.
+"""The source datasets of the pipeline, by name.
 
-Each is defined by the module of its name in this folder, as `SOURCE_DATASET`: a layout (`classify`), and
-what else sets it apart. Everything else in the project works for any entry of `SOURCE_DATASETS`.
+The module of the same name in this folder defines each one as `SOURCE_DATASET`: a layout (`classify`)
+and its other properties. All other code works for any entry of `SOURCE_DATASETS`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _MODULES = (
     "mvtec_ad",
     "dagm_2007",
 )
-"""A further source dataset is a module in this folder and a line here."""
+"""Modules of the source datasets; to add one, add a module to this folder and a line here."""
 
 SOURCE_DATASETS: Mapping[str, SourceDataset] = {
     name: import_module(f"{__name__}.{name}").SOURCE_DATASET for name in _MODULES
@@ -28,7 +28,7 @@ SOURCE_DATASETS: Mapping[str, SourceDataset] = {
 
 @dataclass(frozen=True, slots=True)
 class OfficialCount:
-    """How many images of one category, split and label the authors published."""
+    """Number of images that the authors published for one category, split and label."""
 
     source_dataset: str
     category: str
@@ -39,7 +39,7 @@ class OfficialCount:
 
 @cache
 def official_counts() -> tuple[OfficialCount, ...]:
-    """Published image counts of the complete datasets, as far as they say any."""
+    """Return the published image counts of the complete datasets, for those that have them."""
     return tuple(
         OfficialCount(name, category, split, label, images)
         for name, dataset in SOURCE_DATASETS.items()

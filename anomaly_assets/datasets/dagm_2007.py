@@ -45,13 +45,13 @@ _OLDER_ARCHIVE = re.compile(r"(?:^|/)Class\d+(?:_def)?/(?:\d+\.png|labels\.txt)$
 
 
 def classify(path: str) -> Record:
-    """Say what the file at `path` (relative to the root, `/` between parts) is.
+    """Classify the file at `path` (relative to the root, `/` between parts).
 
     Args:
-        path: Any relative path; anything that is not understood comes back as a `Stray`.
+        path: Any relative path; an unknown path gives a `Stray`.
 
     Returns:
-        Exactly one record. Never raises.
+        One record. Never raises.
     """
     parts = path.split("/")
     if is_unsafe(parts):
@@ -63,7 +63,7 @@ def classify(path: str) -> Record:
         if not below or parts[depth] not in _SPLITS:
             continue
         if depth == 3 and parts[1] != parts[2]:
-            continue  # two extra folders only where one of them is the class folder, doubled
+            continue  # two extra folders only if one is the doubled class folder
         category, split = parts[depth - 1], _SPLITS[parts[depth]]
         relative_path = "/".join(parts[depth - 1 :])
         if len(below) == 1:
@@ -91,16 +91,16 @@ def _label(relative_path: str, category: str, split: Split, name: str) -> Record
 
 
 def parse_labels(content: bytes) -> DeclaredLabels:
-    r"""Read the content of a `Labels.txt`.
+    r"""Parse the content of a `Labels.txt`.
 
-    Byte-order marks, CRLF, blank lines and trailing tabs are accepted; bytes that are not text, and
-    names that are too long for a file, make their line malformed, nothing else.
+    Byte-order marks, CRLF, blank lines and trailing tabs are accepted. A line is malformed if it has
+    bytes that are not text, or a name too long for a file.
 
     Args:
         content: The file's bytes.
 
     Returns:
-        What it declares. The same image declared twice with different values counts as anomalous.
+        The declared labels. An image declared twice with different values counts as anomalous.
     """
     declared: dict[str, int] = {}
     malformed: list[int] = []
@@ -121,7 +121,7 @@ def parse_labels(content: bytes) -> DeclaredLabels:
 
 
 def official_counts() -> Counts:
-    """How many images the authors published."""
+    """Return the image counts that the authors published."""
     return {
         category: {
             split: (facts[folder]["good"], facts[folder]["anomalous"])

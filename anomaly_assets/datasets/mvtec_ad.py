@@ -39,17 +39,17 @@ _GOOD = "good"
 
 
 def classify(path: str) -> Record:
-    """Say what the file at `path` (relative to the root, `/` between parts) is.
+    """Classify the file at `path` (relative to the root, `/` between parts).
 
-    The folder that names the split is looked for below one and then below two leading folders. Two
-    means that the dataset lies one level deeper than the root. Folder names are matched exactly: DAGM
-    writes `Train`, and a DAGM root must not pass for MVTec AD.
+    The split folder may be below one or two leading folders; two means that the dataset is one level
+    below the root. Folder names are matched exactly: DAGM writes `Train`, and a DAGM root must not be
+    taken for MVTec AD.
 
     Args:
-        path: Any relative path; anything that is not understood comes back as a `Stray`.
+        path: Any relative path; an unknown path gives a `Stray`.
 
     Returns:
-        Exactly one record. Never raises.
+        One record. Never raises.
     """
     parts = path.split("/")
     if is_unsafe(parts):
@@ -84,7 +84,7 @@ def _in_category(category: str, kind: str, folder: str, name: str, relative_path
 
 
 def official_counts() -> Counts:
-    """How many images the authors published."""
+    """Return the image counts that the authors published."""
     return {
         category: {"train": _counts(facts["train"]), "test": _counts(facts["test"])}
         for category, facts in published_facts()["mvtec_ad"].items()

@@ -1,6 +1,6 @@
-"""Forms of the name of a file below a root: one for ids and pairs, one for tables, one for messages.
+"""Forms of a file name below a root: for ids and pairs, for tables, and for messages.
 
-A file is always read by its own spelling, which none of these functions replaces.
+A file is always opened by its original name, which none of these functions replaces.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ HIDDEN = re.compile(
     "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # turn the direction of what follows
     "\u2028\u2029\ufeff]"
 )
-"""Characters that act on a terminal or a log instead of being seen."""
+"""Characters that control a terminal or a log and are not visible themselves."""
 
 
 def canonical_path(path: str) -> str:
-    r"""Spell a path below a root as every copy of the dataset does: in NFC, with `/` between folders.
+    r"""Return the spelling of a path that is the same in every copy: NFC, with `/` between folders.
 
-    A Mac decomposes accented letters (NFD), other systems keep them as they were typed. Some Windows tools
-    write `\` between folders. It counts as that only in a path without any `/`, because on Linux a
-    backslash can be part of a name; and never in an absolute path, which no copy of a dataset has.
+    macOS decomposes accented letters (NFD); other systems keep them as typed. Some Windows tools write
+    `\` between folders. It is replaced only in a path without any `/`, because on Linux a backslash can
+    be part of a name, and never in an absolute path, which no copy of a dataset has.
 
     Args:
-        path: Relative path; bytes that are not UTF-8 may be in it as surrogates.
+        path: Relative path; bytes that are not UTF-8 are surrogates.
     """
     if "\\" in path and "/" not in path and not _ABSOLUTE.match(path):
         path = path.replace("\\", "/")
@@ -35,15 +35,15 @@ def canonical_path(path: str) -> str:
 
 
 def normalized(name: str) -> str:
-    """Compose the letters of a name with their accents (NFC)."""
+    """Return a name with composed accented letters (NFC)."""
     return name if name.isascii() else unicodedata.normalize("NFC", name)
 
 
 def normalized_forms_of(name: str) -> set[str]:
-    """Return what a path or category in a table of the first release can be called now.
+    """Return the names that a path or category from a table of the first release can have now.
 
-    The first release took every spelling for a name of its own, and the bytes of zip members without the
-    UTF-8 flag for cp437, although most programs write UTF-8.
+    The first release kept every spelling, and decoded the bytes of zip members without the UTF-8 flag
+    as cp437, although most programs write UTF-8.
     """
     forms = {normalized(name)}
     with suppress(UnicodeError):
@@ -53,22 +53,22 @@ def normalized_forms_of(name: str) -> set[str]:
 
 def as_text(path: str) -> str:
     """Return a path as valid Unicode, for tables: bytes that are not UTF-8 become hexadecimal."""
-    if path.isascii():  # nearly always, and known without looking at the letters
+    if path.isascii():  # nearly always true, and constant time
         return path
     return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def shown(name: object) -> str:
-    r"""Return a name as it may stand in a message, a log or on a terminal.
+    r"""Return a name that is safe in a message, a log or a terminal.
 
-    Control characters, line breaks and characters that turn the direction of a line become `\x1b` or
-    `\u202e`; bytes that are not UTF-8 are hexadecimal, as in tables.
+    Control characters, line breaks and characters that change the text direction become `\x1b` or
+    `\u202e`; bytes that are not UTF-8 become hexadecimal, as in tables.
     """
     return HIDDEN.sub(_escaped, as_text(str(name)))
 
 
 def spelled(name: str) -> str:
-    r"""Return a name in ASCII, to tell apart two that look alike: `\u00e9` is not `e\u0301`."""
+    r"""Return a name in ASCII, so that similar names differ visibly: `\u00e9` is not `e\u0301`."""
     return "".join(
         letter if letter.isascii() else f"\\u{ord(letter):04x}" for letter in shown(name)
     )

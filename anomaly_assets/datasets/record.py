@@ -1,9 +1,9 @@
-"""What one file below a root can be.
+"""Kinds of files below a root.
 
-A layout turns a relative path into exactly one of these records; it never touches the file. Paths
-use `/` and never start with it. `relative_path` in a record is *canonical*: extra folders that some
-distributions put around the dataset are cut off, so the same image has the same path (and therefore
-the same `image_id`) in every copy.
+A layout turns a relative path into exactly one of these records, without opening the file. Paths use
+`/` and never start with it. `relative_path` in a record is *canonical*: extra folders that some
+distributions put around the dataset are removed, so the same image has the same path (and therefore the
+same `image_id`) in every copy.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ Split: TypeAlias = Literal["train", "test"]
 Label: TypeAlias = Literal["good", "anomalous"]
 
 UNSPECIFIED = "unspecified"
-"""Defect type of an anomalous image in a layout that does not say which defect it is."""
+"""Defect type of an anomalous image in a layout without defect types."""
 
 PairKey: TypeAlias = tuple[str, str, str, str]
-"""Category, split, defect folder and stem: what a mask and its image have in common."""
+"""Category, split, defect folder and stem, which a mask and its image share."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImageFile:
-    """An image.
+    """An image file.
 
     Attributes:
         relative_path: Canonical path below the root.
-        category: What is trained and tested as one.
-        split: As the source ships it.
-        folder: The folder that names the defect type; empty where none does.
-        stem: What its mask is called as well, within category, split and folder.
-        label: None where only the mask or `Labels.txt` can tell.
+        category: Category, the unit of training and testing.
+        split: The split that the source ships.
+        folder: The folder that names the defect type; empty if none does.
+        stem: File stem, which its mask shares within category, split and folder.
+        label: None if only the mask or `Labels.txt` determines it.
     """
 
     relative_path: str
@@ -44,13 +44,13 @@ class ImageFile:
 
     @property
     def pair_key(self) -> PairKey:
-        """What this file has in common with its counterpart."""
+        """Key shared with the mask of this image."""
         return (self.category, self.split, self.folder, self.stem)
 
 
 @dataclass(frozen=True, slots=True)
 class MaskFile:
-    """A ground-truth mask; all but the path are those of the image it belongs to."""
+    """A ground-truth mask; all fields but the path equal those of its image."""
 
     relative_path: str
     category: str
@@ -60,13 +60,13 @@ class MaskFile:
 
     @property
     def pair_key(self) -> PairKey:
-        """What this file has in common with its counterpart."""
+        """Key shared with the image of this mask."""
         return (self.category, self.split, self.folder, self.stem)
 
 
 @dataclass(frozen=True, slots=True)
 class LabelsFile:
-    """A file that declares labels, such as DAGM's `Labels.txt`, of one category and split."""
+    """A file that declares the labels of one category and split, such as DAGM's `Labels.txt`."""
 
     relative_path: str
     category: str
@@ -75,12 +75,12 @@ class LabelsFile:
 
 @dataclass(frozen=True, slots=True)
 class Ignored:
-    """A file that every copy of the dataset may carry and nobody misses."""
+    """A junk file that any copy of a dataset may have."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stray:
-    """A file that belongs to no image, and why."""
+    """A file that belongs to no image, with the reason."""
 
     relative_path: str
     reason: str
@@ -91,11 +91,11 @@ Record: TypeAlias = ImageFile | MaskFile | LabelsFile | Ignored | Stray
 
 @dataclass(frozen=True, slots=True)
 class DeclaredLabels:
-    """What a `Labels.txt` declares.
+    """Labels declared by a `Labels.txt`.
 
     Attributes:
         label_index_of: File name of an image (as written) to 0 (good) or 1 (anomalous).
-        malformed_lines: Numbers (from 1) of the lines that could not be understood.
+        malformed_lines: Numbers (from 1) of the lines that could not be parsed.
     """
 
     label_index_of: Mapping[str, int]
@@ -103,7 +103,7 @@ class DeclaredLabels:
 
 
 IMAGE_SUFFIX = ".png"
-"""Of both official datasets."""
+"""Suffix of the images of both official datasets, in lower case."""
 
 _JUNK_NAMES = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini"})
 _JUNK_STEMS = frozenset({"readme", "license", "licence"})
@@ -112,12 +112,12 @@ _JUNK_FOLDERS = frozenset({"__macosx", "$recycle.bin", "system volume informatio
 
 
 def is_junk(parts: list[str]) -> bool:
-    """Tell files of operating systems, archives and documentation from data.
+    """Return whether a file belongs to an operating system, an archive or the documentation.
 
-    Hidden files and folders (a leading dot, which covers `.DS_Store` and AppleDouble `._000.png`)
-    count as junk. An image is never junk because of its stem alone.
+    Hidden files and folders (a leading dot, which covers `.DS_Store` and AppleDouble `._000.png`) are
+    junk. An image is never junk because of its stem alone.
     """
-    for part in parts:  # a generator would take twice as long, and this is asked of every file
+    for part in parts:  # a generator takes twice as long, and this runs for every file
         if part[:1] == "." or part.casefold() in _JUNK_FOLDERS:
             return True
     name = parts[-1].casefold()
@@ -126,9 +126,9 @@ def is_junk(parts: list[str]) -> bool:
 
 
 def is_unsafe(parts: list[str]) -> bool:
-    """Whether the path is absolute or goes through `.` or `..`, as archives and stores can say.
+    """Return whether the path is absolute or contains `.` or `..`, as in archives and stores.
 
-    Here nothing is ever opened by such a name, but somebody may export to where it points.
+    This package never opens such a path, but an export could write outside its folder.
     """
     return not _UNSAFE_FOLDERS.isdisjoint(parts[:-1])
 
@@ -140,7 +140,7 @@ def split_name(name: str) -> tuple[str, str]:
 
 
 def mask_stem(stem: str, ending: str) -> str:
-    """Stem of the image that a mask belongs to: the mask's stem without its ending."""
+    """Return the stem of the image of a mask: the mask's stem without its ending."""
     return (
         stem[: -len(ending)] if stem.lower().endswith(ending) and len(stem) > len(ending) else stem
     )

@@ -1,4 +1,4 @@
-"""What the pipeline has to know about a source dataset; its own module in this folder says it."""
+"""The description of a source dataset; each one has its own module in this folder."""
 
 from __future__ import annotations
 
@@ -16,35 +16,35 @@ from typing import Any, TypeAlias
 from anomaly_assets.datasets.record import DeclaredLabels, Record, Split
 
 Counts: TypeAlias = Mapping[str, Mapping[Split, tuple[int, int]]]
-"""Category and split to the number of good and of anomalous images."""
+"""Numbers of good and of anomalous images, by category and split."""
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 _MOST_CHARACTERS = 40
 
 TAKEN_NAMES_FILE = "taken_names.json"
-"""Names that stand for something else; `anomaly_assets_tests/datasets/taken.py` writes it."""
+"""File of names that have another meaning; `anomaly_assets_tests/datasets/taken.py` writes it."""
 
 
 @dataclass(frozen=True)
 class SourceDataset:
-    """One source dataset.
+    """A source dataset.
 
     Attributes:
         name: Schema in the database, group in the asset graph, prefix of every `image_id`, and the name
             of the module that defines it: lower-case words joined by single underscores.
-        title: The name people use.
-        licence: Under which terms the images may be used.
-        classify: Relative path to what the file is; pure, never raises.
-        parse_labels: Content of a labels file to what it declares, where the dataset has such files.
-        max_labels_bytes: The largest labels file that is given to `parse_labels`; a larger one is a
-            stray. A row of DAGM's takes 30 bytes, and parsing up to 30 times as much memory as the file.
-        formats: What images and masks may be encoded as, in Pillow's names; nothing else is decoded.
-        training_is_good: Whether the authors say that no training image is anomalous; it is checked.
-        official_counts: How many images the authors published; what is there is compared with it.
-        default_root: The root when the environment names none; without it, the dataset is left out.
+        title: Name for people.
+        licence: Licence of the images.
+        classify: Function from a relative path to a record; pure, never raises.
+        parse_labels: Function that parses a labels file, if the dataset has such files.
+        max_labels_bytes: Size limit of `parse_labels`; a larger labels file is a stray. A row of DAGM's
+            takes 30 bytes, and parsing needs up to 30 times the memory of the file.
+        formats: Allowed encodings of images and masks, in Pillow's names; nothing else is decoded.
+        training_is_good: Whether the authors promise that no training image is anomalous; a check tests it.
+        official_counts: Function that returns the image counts of the authors, for a check.
+        default_root: The root if no variable names one; without it, the dataset is left out.
 
     Raises:
-        ValueError: The name is too long, is no name of a schema, or stands for something else already.
+        ValueError: The name is too long, not a valid schema name, or already has another meaning.
     """
 
     name: str
@@ -75,7 +75,7 @@ class SourceDataset:
 
     @cached_property
     def definition_digest(self) -> str:
-        """SHA-256 of what defines this source dataset: its module and the facts given here."""
+        """SHA-256 of the definition of this source dataset: its module and the values given here."""
         module = inspect.getsourcefile(self.classify)
         facts = (self.name, self.title, self.licence, self.formats, self.training_is_good)
         digest = hashlib.sha256(repr(facts).encode())
@@ -90,10 +90,10 @@ class SourceDataset:
 
 @cache
 def taken_names() -> Mapping[str, str]:
-    """Return names that no source dataset can have, each with what it stands for.
+    """Return names that no source dataset can have, each with its existing meaning.
 
-    They are the words of SQL, the schemas of DuckDB, what Dagster keeps for itself, and the tables, assets,
-    groups and databases of this project: as a schema, an op or a group they would be ambiguous.
+    They are SQL keywords, DuckDB's schemas, names reserved by Dagster, and the tables, assets, groups
+    and databases of this project. As a schema, an op or a group they would be ambiguous.
     """
     listed = json.loads(resources.files(__package__).joinpath(TAKEN_NAMES_FILE).read_text("utf-8"))
     return {name: what for what, each in listed.items() for name in each}
@@ -101,10 +101,7 @@ def taken_names() -> Mapping[str, str]:
 
 @cache
 def published_facts() -> Mapping[str, Any]:
-    """What the authors of MVTec AD and DAGM 2007 published: sizes, modes, images per kind, masks.
-
-    Sources: for MVTec AD the paper's table 1 and counted copies, for DAGM 2007 counted copies.
-    """
+    """Return published facts about MVTec AD and DAGM 2007: sizes, modes, images per kind, masks."""
     text = resources.files(__package__).joinpath("official_counts.json").read_text("utf-8")
     facts: Mapping[str, Any] = json.loads(text)
     return facts

@@ -1,1 +1,1 @@
-"""From the bytes of an image to its row of `image_tensors`."""
+"""Decoding: from the bytes of an image to its row of `image_tensors`."""

@@ -1,6 +1,6 @@
-"""One decoding task: read and decode some images, give them back as an Arrow record batch.
+"""One decoding task: read and decode some images, and return them as an Arrow record batch.
 
-A task depends on nothing but its arguments, so any `concurrent.futures.Executor` can run it.
+A task depends only on its arguments, so any `concurrent.futures.Executor` can run it.
 """
 
 from __future__ import annotations
@@ -39,16 +39,16 @@ from anomaly_assets.tables.registry import TABLES
 from anomaly_assets.tensor_spec import TensorSpec
 
 TENSORS_SCHEMA = arrow_schema(TABLES["image_tensors"])
-"""Exactly the columns of `image_tensors`."""
+"""Columns of `image_tensors`."""
 
 UNREADABLE = "unreadable"
 """Reason of a file that could not be read at all."""
 
 CHANGED = "changed_while_reading"
-"""Reason of a file that is not the one that was listed: it was written to or replaced since."""
+"""Reason of a file that was written to or replaced after it was listed."""
 
 TRANSIENT = (UNREADABLE, CHANGED)
-"""Reasons that prove nothing about the listed file: it is tried again at every run."""
+"""Reasons that are not about the content of the listed file: every run tries such a file again."""
 
 _TIMESTAMP = pa.timestamp("us", tz="UTC")
 _NOT_MEASURED = frozenset({"image_tensor", "mask_tensor", "loaded_at", "run_id"})
@@ -56,10 +56,10 @@ _NOT_MEASURED = frozenset({"image_tensor", "mask_tensor", "loaded_at", "run_id"}
 
 @dataclass(frozen=True, slots=True)
 class StaleImage:
-    """An image to decode: a row of the catalogue, as far as decoding needs it.
+    """An image to decode: the columns of the catalogue that decoding needs.
 
-    `formats` are what its source dataset allows, in Pillow's names. They come with the image, because a
-    worker of a cluster may not have the module that defines the source dataset.
+    `formats` are the formats that its source dataset allows, in Pillow's names. They travel with the
+    image, because a worker of a cluster may not have the module that defines the source dataset.
     """
 
     image_id: str
@@ -75,15 +75,15 @@ class StaleImage:
 
 
 IMAGE_COLUMNS = [column.name for column in fields(StaleImage) if column.name != "formats"]
-"""The columns of the catalogue that decoding needs."""
+"""Columns of the catalogue that decoding needs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """A file that could not be used, and why: a row of `rejected_images`, but for `of_mask`.
+    """A file that could not be used, with the reason: a row of `rejected_images`, except `of_mask`.
 
     Attributes:
-        of_mask: Whether it is the mask: the image itself has a tensor then.
+        of_mask: Whether the file is the mask; then the image itself has a tensor.
     """
 
     image_id: str
@@ -100,18 +100,18 @@ class Rejection:
 
 
 class DecodingError(AnomalyAssetsError, RuntimeError):
-    """An image could not be decoded for a reason that is not in its bytes; the message says what to do."""
+    """An image could not be decoded, for a reason outside its bytes; the message explains what to do."""
 
 
 @dataclass(frozen=True)
 class DecodedBatch:
-    """What one decoding task gives back.
+    """Result of one decoding task.
 
     Attributes:
-        tensors: Rows of `TENSORS_SCHEMA` but for `run_id`, which the writer adds.
+        tensors: Rows of `TENSORS_SCHEMA` without `run_id`, which the writer adds.
         rejections: Files of this batch that could not be used.
-        images: Number of images that were tried.
-        seconds: How long that took, reading included.
+        images: Number of images that the task tried.
+        seconds: Duration, reading included.
     """
 
     tensors: pa.RecordBatch
@@ -123,14 +123,14 @@ class DecodedBatch:
 def decode_batch(
     images: Sequence[StaleImage], roots: Mapping[str, Root], spec: TensorSpec
 ) -> DecodedBatch:
-    """Read and decode some images one after the other; the unit of work of an executor.
+    """Read and decode some images one after the other; the task that an executor runs.
 
-    Pixels go into one buffer, which Arrow takes over without a copy. It is mapped for itself, because
-    an allocator that keeps such large pieces for later was measured to hold 200 MB more.
+    Pixels are written into one buffer, which Arrow takes over without a copy. The buffer is a separate
+    memory map, because allocators that keep such large blocks used 200 MB more in measurements.
 
     Raises:
-        DecodingError: Something is wrong with this machine or its packages, and not with a file.
-        RootError: A root is gone, or its store does not answer.
+        DecodingError: This machine or its packages are the cause, not a file.
+        RootError: The root is gone, or its store does not answer.
     """
     try:
         return _decode_batch(images, roots, spec)
@@ -174,7 +174,7 @@ def _decoded(
     spec: TensorSpec,
     rejections: list[Rejection],
 ) -> tuple[DecodedImage, DecodedMask | None]:
-    """Read and decode an image and its mask; a mask that cannot be used is added to the rejections."""
+    """Read and decode an image and its mask; an unusable mask is added to the rejections."""
     content = _read(
         roots, image, image.source_uri, image.file_version, image.file_size_bytes or MAX_FILE_BYTES
     )
@@ -197,18 +197,16 @@ def _read(
     root = roots[image.source_dataset]
     path = root.path_of(uri)
     if path is None:
-        raise FileUnreadableError(
-            f"{shown(uri)} does not lie below {root.uri}; reload its category."
-        )
+        raise FileUnreadableError(f"{shown(uri)} is not below {root.uri}; reload its category.")
     return root.read(path, version, min(most_bytes, MAX_FILE_BYTES))
 
 
 def _what_to_do(what: str, error: Exception) -> str:
-    """A sentence for a fault that is not in a file, and what helps against it."""
+    """Return a message for a failure that no file caused, with its remedy."""
     if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
         remedy = "There is too little memory: end other programs, or set ANOMALY_WORKERS=1, then run again."
     elif isinstance(error, OSError):
-        remedy = "Mend what the error names on this machine, then run again."
+        remedy = "Fix the problem of this machine that the error names, then run again."
     else:
         remedy = (
             "Install the versions of requirements.lock; if they are, report this with the file."
@@ -243,7 +241,7 @@ def _reason(error: Exception) -> str:
 def _row(
     image: StaleImage, decoded: DecodedImage, mask: DecodedMask | None, spec: TensorSpec
 ) -> dict[str, object]:
-    """Return the values of `TENSORS_SCHEMA` by column, without the two tensors and the two of the run."""
+    """Return the values of `TENSORS_SCHEMA` by column, except tensors, load time and run id."""
     return {
         "image_id": image.image_id,
         "file_version": image.file_version,

@@ -1,4 +1,4 @@
-"""How the images to decode are cut: into transactions and tasks, which become objects at the very last."""
+"""Split stale images into transactions and tasks. Rows stay in Arrow until a task is submitted."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from anomaly_assets.decoding.workers import Compute
 
 
 def transactions_of(images: int, rows: int) -> list[int]:
-    """Images of each transaction, the incomplete one first."""
+    """Return the number of images of each transaction, the incomplete one first."""
     complete = [rows] * (images // rows)
     return [images % rows, *complete] if images % rows else complete
 
 
 def tasks_of(transactions: list[int], compute: Compute) -> list[list[int]]:
-    """Images of each task, by transaction; fewer towards the end, so that workers finish together."""
+    """Return the images of each task, by transaction; small at the end, so that workers finish together."""
     left = sum(transactions)
     tasks: list[list[int]] = []
     for images in transactions:
@@ -32,7 +32,7 @@ def tasks_of(transactions: list[int], compute: Compute) -> list[list[int]]:
 
 
 def cut(stale: pa.Table, sizes: Iterable[int]) -> Iterator[pa.Table]:
-    """One piece after the other, of so many rows each."""
+    """Yield consecutive slices with the given numbers of rows."""
     start = 0
     for size in sizes:
         yield stale.slice(start, size)
@@ -40,7 +40,7 @@ def cut(stale: pa.Table, sizes: Iterable[int]) -> Iterator[pa.Table]:
 
 
 def stale_images(rows: Iterable[Mapping[str, Any]]) -> list[StaleImage]:
-    """Make objects of rows that hold `IMAGE_COLUMNS`, with the formats of their source datasets."""
+    """Create objects from rows with `IMAGE_COLUMNS`, and add the formats of their source datasets."""
     return [
         StaleImage(**row, formats=SOURCE_DATASETS[row["source_dataset"]].formats) for row in rows
     ]

@@ -1,16 +1,17 @@
-"""Bring the tensors up to date with the catalogue: decode what is stale, in parallel, once.
+"""Update the tensors to match the catalogue: decode stale images in parallel, each once.
 
-A tensor is stale when the version of its file or mask, or the transform, differs from those it was
-made of. Stale images are decoded in batches, by threads or by a cluster (`compute.py`), while DuckDB takes
-the finished batches as Arrow. Every 2,048 rows, which is one row group of the table, are one transaction;
-of tensors above 256 x 256 x 3 there are fewer in one. A run that is interrupted resumes after the last one.
+A tensor is stale if the version of its file or mask, or the transform, differs from those it was made
+from. Stale images are decoded in batches, by threads or by a cluster (`open.py`), while DuckDB reads
+the finished batches as Arrow. A transaction has 2,048 rows, which is one row group of the table; for
+tensors above 256 x 256 x 3 it has fewer. An interrupted run continues after its last committed
+transaction.
 
-Each transaction has a connection of its own: DuckDB keeps what it allocated until it is closed. What does
-not fill a row group goes first, because DuckDB takes over the rows of a transaction as they are only if
-they fill one or if the table is empty, and copies them otherwise.
+Each transaction has its own connection, because DuckDB frees its memory only when it is closed. The
+incomplete transaction goes first: DuckDB stores the rows of a transaction without a copy only if they
+fill a row group or if the table is empty.
 
-A file that cannot be used becomes a row in `rejected_images`, and the run goes on. It is tried again
-when its version or the transform changes; a file that could not be *read* is tried at every run.
+A file that cannot be used becomes a row in `rejected_images`, and the run continues. The file is tried
+again when its version or the transform changes; a file that could not be *read* is tried at every run.
 """
 
 from __future__ import annotations
@@ -44,24 +45,24 @@ from anomaly_assets.warehouse.base import Warehouse
 from anomaly_assets.warehouse.file.duckdb_settings import rows_at_once
 
 MOST_UNREADABLE = 0.2
-"""Share of the files tried from which unreadable ones are a fault of the root, not of the files."""
+"""Maximum share of unreadable files; above it, the root is the cause, not the files."""
 
 _FEW_UNREADABLE = 5
 
 _KNOWN = """
 SELECT
     image_id,
-    -- One whose mask came or went goes with another label than it had.
+    -- A mask was added or removed, so the label may have changed: this tensor must not be kept.
     CASE WHEN (known.mask_file_version IS NULL) = (stale.mask_file_version IS NULL) THEN known.transform END
 FROM image_tensors AS known JOIN stale USING (image_id)
 """
 
 Progress = Callable[[int, int], None]
-"""Called with the number of images done and the number to do."""
+"""Function that is called with the number of images done and the number to do."""
 
 
 class TooManyUnreadableError(AnomalyAssetsError, RuntimeError):
-    """So many files could not be read that something is wrong with their root."""
+    """So many files could not be read that their root is probably broken."""
 
 
 def build_tensors(
@@ -74,14 +75,14 @@ def build_tensors(
     progress: Progress | None = None,
     allow_shrink: bool = False,
 ) -> BuildReport:
-    """Make `image_tensors` and `rejected_images` equal to what the catalogue and the files say.
+    """Update `image_tensors` and `rejected_images` to match the catalogue and the files.
 
     Args:
-        warehouse: Holds `images`, and takes the tensors.
-        roots: Source dataset to its opened root; images of other source datasets stay as they are.
+        warehouse: Warehouse with the view `images`; the tensors are written to it.
+        roots: Opened root by source dataset; images of other source datasets are unchanged.
         spec: Shape of the tensors.
-        compute: Makes ready what runs the decoding tasks; not called where there is nothing to decode.
-        run_id: Noted with every row.
+        compute: Opens the executor of the decoding tasks; not called if nothing is stale.
+        run_id: Recorded in every row.
         progress: Called as batches arrive.
         allow_shrink: Accept that a source dataset keeps fewer than 80 % of its samples.
 
@@ -89,15 +90,15 @@ def build_tensors(
         Counts for people and for metadata.
 
     Raises:
-        RootError: A root is gone, or its store does not answer.
+        RootError: The root is gone, or its store does not answer.
         SamplesLostError: More than a fifth of the samples of a source dataset would be replaced by
-            rejections; their tensors stay, so that a repair of the files costs no decoding.
+            rejections; their tensors are kept, so that repaired files need no decoding.
         TooManyUnreadableError: More than a fifth of the files, and at least 5, cannot be read.
         WarehouseError: There is no catalogue yet.
-        ComputeError: What should decode cannot; transactions that were complete stay.
+        ComputeError: The executor cannot decode; complete transactions are kept.
     """
     started = time.monotonic()
-    pa.default_memory_pool().release_unused()  # what the catalogue took, which tensors need now
+    pa.default_memory_pool().release_unused()  # free the memory of the catalogue; tensors need it now
     report = BuildReport()
     with closing(warehouse.turns(list(roots))) as turns:
         for names in turns:
@@ -117,7 +118,7 @@ def _build_part(
     report: BuildReport,
     allow_shrink: bool,
 ) -> None:
-    """Build the tensors of source datasets that nobody else is at, and add to the report."""
+    """Build the tensors of source datasets whose locks are held, and add to the report."""
     held_back: list[Rejection] = []
     with warehouse.writing(), warehouse.connect() as connection:
         ensure_tables(connection)
@@ -180,8 +181,8 @@ def _refuse_unreadable(count: int, total: int, batch: DecodedBatch) -> None:
         last = next((f" The last one: {rejected.detail}." for rejected in unreadable), "")
         raise TooManyUnreadableError(
             f"{count} of {total} files to decode cannot be read as they were listed.{last} Nothing is "
-            "lost: what was decoded stays, and the next run goes on from there. Check the root and its "
-            "permissions, and whether it is the same one everywhere and at rest."
+            "lost: decoded tensors are kept, and the next run goes on from there. Check the root and its "
+            "permissions, and that every machine sees the same root and nothing writes to it."
         )
 
 
@@ -192,15 +193,15 @@ def _write(
     run_id: str | None,
     held_back: list[Rejection],
 ) -> tuple[int, int]:
-    """Replace what is stored for some images by what was decoded, in one transaction.
+    """Replace the stored rows of some images by the decoded ones, in one transaction.
 
-    Where a file or its mask could not be read as it was listed, the tensor that there is stays. Other
-    rejections of images that have a tensor are not written but added to `held_back`: whether so many may be
-    lost is decided when all are known.
+    If a file or its mask could not be read as it was listed, an existing tensor is kept. Other
+    rejections of images that have a tensor are added to `held_back` and not written: whether so many
+    samples may be lost is decided after all files were tried.
 
     Returns:
-        How many tensors were replaced, and how many were decoded without their mask and given up for the
-        one that there was.
+        Number of replaced tensors, and number of tensors that were decoded without their mask and
+        dropped in favour of the existing one.
     """
     rejections: list[Rejection] = []
     failures: list[Exception] = []
@@ -225,7 +226,8 @@ def _write(
     connection.register("decoded", pa.RecordBatchReader.from_batches(TENSORS_SCHEMA, tensors()))
     connection.begin()
     try:
-        # Rows of this transaction get larger row ids than all that are committed.
+        # New rows get larger row ids than all committed rows, so `rowid <= last_row` selects the old
+        # ones.
         [(last_row,)] = connection.execute("SELECT max(rowid) FROM image_tensors").fetchall()
         known.update(connection.execute(_KNOWN).fetchall())
         connection.execute(
@@ -252,9 +254,10 @@ def _write(
         connection.commit()
         return len(known.keys() - held - kept), given_up
     except BaseException:
-        with suppress(duckdb.TransactionException):  # a commit that a signal ended has ended it
+        # A signal that aborted the commit has ended the transaction already.
+        with suppress(duckdb.TransactionException):
             connection.rollback()
-        if failures:  # DuckDB puts its own words, and a second traceback, around what went wrong
+        if failures:  # raise the cause without DuckDB's wrapper and its second traceback
             raise failures[0] from None
         raise
     finally:
@@ -265,11 +268,11 @@ def _write(
 def _with_good_tensors(
     rejections: Sequence[Rejection], known: Mapping[str, str | None]
 ) -> set[str]:
-    """Return images of which a file could not be read as it was listed, and whose tensor can stay.
+    """Return images with a file that could not be read as it was listed, whose tensor can be kept.
 
     Args:
-        rejections: What could not be used.
-        known: Image to the transform of the tensor that it has; None where that cannot stay.
+        rejections: Files that could not be used.
+        known: Transform of the existing tensor by image; None if the tensor must not be kept.
     """
     return {
         rejected.image_id
@@ -285,7 +288,7 @@ def _without(tensors: pa.RecordBatch, image_ids: set[str]) -> pa.RecordBatch:
 
 
 def _remove_gone(connection: duckdb.DuckDBPyConnection) -> int:
-    """Remove what belongs to images that are no longer in the catalogue; count the tensors."""
+    """Delete the rows of images that left the catalogue; return the number of deleted tensors."""
     gone = "image_id NOT IN (SELECT image_id FROM images)"
     connection.execute(f"DELETE FROM rejected_images WHERE {gone}")  # noqa: S608
     removed = connection.execute(f"DELETE FROM image_tensors WHERE {gone}").fetchone()  # noqa: S608
@@ -295,10 +298,10 @@ def _remove_gone(connection: duckdb.DuckDBPyConnection) -> int:
 def find_stale(
     connection: duckdb.DuckDBPyConnection, source_datasets: Sequence[str], spec: TensorSpec
 ) -> pa.Table:
-    """What has to be decoded, one row per image with the columns of `StaleImage`, in order of the ids.
+    """Return the images to decode, with the columns of `StaleImage`, ordered by id.
 
-    It stays a table until a batch is decoded: as Python objects it was measured to take two and a half
-    times as much of the memory of whoever drives a load of millions.
+    They stay an Arrow table until a batch is decoded: Python objects take two and a half times the
+    memory, which matters for the driver of a load of millions.
     """
     parameters = {
         "columns": IMAGE_COLUMNS,

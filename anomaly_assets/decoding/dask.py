@@ -1,7 +1,8 @@
 """Decoding on a Dask cluster: workers read the roots themselves and send back Arrow.
 
-Scheduling, retries and transfers are Dask's. What is added: nobody begins on a cluster that cannot do it,
-the driver's memory is bounded, and whatever happens to the cluster ends in a sentence, in bounded time.
+Dask does scheduling, retries and transfers. This module adds three things: it checks that every worker
+can take part, it limits the driver's memory, and it turns every failure of the cluster into a clear
+error after a timeout.
 """
 
 from __future__ import annotations
@@ -28,26 +29,26 @@ if TYPE_CHECKING:
 DASK = "dask://"
 
 _VERSIONS = what_decides_pixels()
-"""Those of the code that this process has loaded, whatever is on the disk later."""
+"""Versions of the code that this process has loaded, even if the files on the disk change later."""
 
 BATCH_IMAGES = 32
-"""Images per task: a task costs the driver and the scheduler some milliseconds, however small it is."""
+"""Images per task: each task costs the driver and the scheduler some milliseconds, whatever its size."""
 
 _RETRIES = 1
-"""How often a task that failed is tried again. A worker that dies is the scheduler's to count
-(`distributed.scheduler.allowed-failures`, 3), and one that fails costs one more."""
+"""Number of retries of a task that failed. The scheduler also counts worker deaths
+(`distributed.scheduler.allowed-failures`, 3); a failed retry adds one."""
 
 _CONNECT_SECONDS = 20
-"""How long to wait for the scheduler, for a first worker, and for another one when all are gone."""
+"""Timeout for the scheduler, for a first worker, and for another one after all are lost."""
 
 _LOOK_SECONDS = 2
-"""How often to look at the cluster while nothing comes from it."""
+"""Interval of the checks of the cluster while no result arrives."""
 
 _MOST_BYTES_IN_FLIGHT = 1024 * 1024 * 1024
-"""Tensors that may wait in the driver, however many workers there are."""
+"""Maximum bytes of tensors that wait in the driver, for any number of workers."""
 
 _LEAST_TASK_BYTES = 2 * 1024 * 1024
-"""Tensors of a task, at least: below that the driver would spend more on tasks than on tensors."""
+"""Minimum bytes of tensors per task: below that, tasks cost the driver more than tensors."""
 
 _GOES_ON = "What was written stays, and the next run goes on from there."
 
@@ -68,7 +69,7 @@ def on_cluster(
         ) from None
 
     try:
-        # Tensors come from the workers themselves: all of them through one scheduler would be its end.
+        # Workers send tensors directly: through the one scheduler, they would overload it.
         client = Client(
             "tcp://" + location.removeprefix(DASK),
             timeout=_CONNECT_SECONDS,
@@ -101,17 +102,17 @@ def on_cluster(
                 raise ComputeError(f"The scheduler at {location} went away. {_GOES_ON}") from error
             raise
         finally:
-            # Where the scheduler is gone, nobody is left who could be told to cancel tasks.
+            # If the scheduler is gone, tasks cannot be cancelled.
             with suppress(ClosedClientError, CommClosedError):
                 executor.shutdown(wait=False)
 
 
 @dataclass
 class _Patience:
-    """Waits for tasks, and looks at the cluster meanwhile.
+    """Wait for the results of tasks, and check the cluster meanwhile.
 
-    The cluster's executor loses a task whose result is lost on its way and cannot be made again, and its
-    client does not notice that a worker it reads from is gone: such a future would never end.
+    The cluster's executor loses a task whose result is lost in transfer and cannot be recomputed, and
+    its client does not notice that a worker it reads from is gone. Such a future would never finish.
     """
 
     client: Client
@@ -143,7 +144,7 @@ class _Patience:
                 )
 
     def _workers(self) -> Collection[str]:
-        """Addresses of the workers that the scheduler counts on."""
+        """Return the addresses of the workers that the scheduler uses."""
         from distributed import TimeoutError as NoAnswer
 
         try:
@@ -154,9 +155,9 @@ class _Patience:
             ) from error
 
     def _let_go_of_others(self, workers: Collection[str]) -> None:
-        """End reading from workers that the scheduler has given up: it has their tasks done again.
+        """Close connections to workers that the scheduler has given up; it reruns their tasks elsewhere.
 
-        The connection to one that hangs stays open, and the client waits at it for ever.
+        The connection to a hanging worker stays open, and the client would wait for it forever.
         """
         pool, loop, scheduler = self.client.rpc, self.client.loop, self.client.scheduler
         if loop is None or scheduler is None:  # the client is closed
@@ -171,10 +172,10 @@ class _Patience:
 
 
 def _batches(threads: int, spec: TensorSpec) -> tuple[int, int]:
-    """Images per task and tasks in flight, so that the driver's memory is bounded.
+    """Return images per task and tasks in flight, so that the driver's memory is limited.
 
-    Two tasks per thread keep it busy. Where that is too much, tasks become smaller as long as they are
-    worth their overhead, and then there are fewer; but never fewer images in flight than threads.
+    Two tasks per thread keep it busy. If that needs too much memory, tasks become smaller down to the
+    size that is worth their overhead; then fewer are in flight, but never fewer images than threads.
     """
     image_bytes = spec.height * spec.width * (spec.channels + 1)
     affordable = _MOST_BYTES_IN_FLIGHT // image_bytes
@@ -185,7 +186,7 @@ def _batches(threads: int, spec: TensorSpec) -> tuple[int, int]:
 
 
 def _ready_workers(client: Client, location: str, roots: Mapping[str, Root]) -> int:
-    """How many threads the workers have that can take part; an error where one of them cannot.
+    """Return the number of threads of all workers, after checking that each worker can take part.
 
     Raises:
         ComputeError: There is no worker, or one has another version or cannot reach a root.
@@ -220,7 +221,7 @@ def _told(error: Any) -> str:
 
 
 def what_stands_in_the_way(wanted: dict[str, str], roots: Mapping[str, Root]) -> str | None:
-    """Return why this worker cannot take part, in a sentence; None if it can."""
+    """Return the reason why this worker cannot take part, as a sentence; None if it can."""
     host = socket.gethostname()
     if (difference := how_it_differs(wanted, host)) is not None:
         return difference
@@ -235,7 +236,7 @@ def what_stands_in_the_way(wanted: dict[str, str], roots: Mapping[str, Root]) ->
 
 
 _can_take_part: set[tuple[str, ...]] = set()
-"""What this process was asked before and answered with yes: versions, and addresses of roots."""
+"""Versions and root addresses for which this process has already passed the check."""
 
 
 def decode_on_worker(
@@ -244,10 +245,10 @@ def decode_on_worker(
     roots: Mapping[str, Root],
     spec: TensorSpec,
 ) -> DecodedBatch:
-    """Run `decode_batch`, unless this worker came when the others had been asked, and cannot take part.
+    """Run `decode_batch`, after checking a worker that joined later than the others.
 
-    Where a root is not mounted every file would look unreadable, and be rejected. Where another copy of it
-    is mounted, files are not those that the driver listed, and the machine has to be found.
+    If a root is not mounted, every file would seem unreadable and be rejected. If another copy of the
+    root is mounted, files differ from the listing; the rejection then names the machine.
     """
     asked = (*wanted.values(), *(root.uri for root in roots.values()))
     if asked not in _can_take_part:

@@ -1,4 +1,4 @@
-"""Choose where decoding runs: threads of this process, or the workers of a Dask cluster (`dask.py`)."""
+"""The choice of an executor: threads of this process, or the workers of a Dask cluster (`dask.py`)."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ def open_compute(
     workers: int,
     patience_seconds: float = 600.0,
 ) -> AbstractContextManager[Compute]:
-    """Make ready what decodes, and end it afterwards; a cluster itself goes on.
+    """Open the executor of decoding tasks, and close it afterwards; the cluster itself keeps running.
 
     Args:
         location: `threads`, or `dask://HOST:PORT` of a Dask scheduler.
-        roots: Source dataset to its root, which every worker of a cluster has to reach.
+        roots: Root by source dataset; every worker of a cluster must reach all of them.
         spec: Shape of the tensors.
-        workers: Number of threads; a cluster has as many as it has.
-        patience_seconds: How long to wait for one task of a cluster.
+        workers: Number of threads; ignored for a cluster.
+        patience_seconds: Timeout for one task of a cluster.
 
     Raises:
-        ComputeError: The cluster cannot be reached, has no workers, or one that cannot take part; or it
-            goes away later.
+        ComputeError: The cluster cannot be reached, has no workers or an unsuitable one, or goes away
+            later.
     """
     if location == THREADS:
         return _threads(workers)
@@ -46,7 +46,7 @@ def open_compute(
 
 @contextmanager
 def _threads(workers: int) -> Iterator[Compute]:
-    """A pool that drops what has not begun when the build fails."""
+    """Open a thread pool that cancels pending tasks when the build fails."""
     pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
     try:
         yield Compute(pool, BATCH_IMAGES, BATCHES_PER_WORKER * workers, retries_alone=True)

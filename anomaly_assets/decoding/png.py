@@ -1,12 +1,12 @@
-"""PNG to pixels: Pillow, helped by a faster inflate and, where it is installed, by the Wuffs decoder.
+"""PNG to pixels: Pillow, with a faster inflate and, if installed, with the Wuffs decoder.
 
-A third of the time that Pillow takes for a PNG is inflating. Files of the plain kind of which these
-datasets consist (8-bit grey or RGB) are inflated by ISA-L, and handed on *stored*: the same PNG, with the
-same filtered rows, only not compressed. Pillow decodes that, or Wuffs (extra `fast`, package `pywuffs`),
-which undoes the filters faster.
+A third of Pillow's time for a PNG is inflating. Plain files, as in these datasets (8-bit grey or RGB),
+are inflated by ISA-L and passed on *stored*: the same PNG with the same filtered rows, but not
+compressed. Pillow decodes that, or Wuffs (extra `fast`, package `pywuffs`), which undoes the filters
+faster.
 
-Everything else, and everything that is unusual in the least, is decoded by Pillow from the file itself, so
-that the choice of decoder never decides what is loaded or rejected.
+Pillow decodes all other files, and all unusual ones, from the original bytes. So the choice of decoder
+never decides what is loaded or rejected.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from PIL import Image
 
 _CHUNK_HEADER = struct.Struct(">I4s")
 _HEADER_END = 33
-"""Of the signature and the IHDR chunk, with which every PNG begins."""
+"""Bytes of the signature and the IHDR chunk, with which every PNG begins."""
 
 _MOST_COMMENT_BYTES = 64 * 1024
 _ZLIB_HEADERS = (b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda")
-"""A window of 32 kB and no dictionary: how PNG files are written."""
+"""Headers with a window of 32 kB and no dictionary, as in usual PNG files."""
 
 _BLOCK_BYTES = 65535
-"""A stored block of zlib holds no more."""
+"""Maximum size of a stored block of zlib."""
 
 _BLOCK_HEADER = struct.Struct("<BHH")
 _MOST_KEPT_BYTES = 16 * 1024 * 1024
@@ -40,7 +40,7 @@ _this_thread = threading.local()
 
 @cache
 def wuffs() -> Any:
-    """The `pywuffs` package; None where it is not installed."""
+    """Return the `pywuffs` package; None if it is not installed."""
     try:
         import pywuffs
         import pywuffs.aux
@@ -60,7 +60,7 @@ def load(image: Image.Image, content: bytes) -> Image.Image:
         An image of the same mode and size, decoded.
 
     Raises:
-        OSError: The pixels are damaged or incomplete, as Pillow says it.
+        OSError: The pixels are damaged or incomplete; raised by Pillow.
     """
     stored = stored_pixels(image, content) if _is_plain(image) else None
     if stored is not None:
@@ -89,17 +89,17 @@ def _by_wuffs(image: Image.Image, content: bytes, stored: memoryview) -> Image.I
 
 
 def stored_pixels(image: Image.Image, content: bytes) -> memoryview | None:
-    """Inflate the pixels of a plain PNG, and put them into blocks that are not compressed.
+    """Inflate the pixels of a plain PNG, and write them into blocks that are not compressed.
 
-    Memory is bounded by the size that the header tells, whatever the file inflates to.
+    Memory is limited by the size in the header, whatever the file inflates to.
 
     Args:
         image: The file, opened by Pillow.
         content: The bytes of the file.
 
     Returns:
-        A zlib stream, which lasts until the next call in this thread; None for a file with anything
-        unusual in it.
+        A zlib stream in a buffer that is valid until the next call in this thread; None for a file
+        that is unusual in any way.
     """
     compressed = _compressed_pixels(content)
     if compressed is None or compressed[:2] not in _ZLIB_HEADERS:
@@ -120,7 +120,7 @@ def stored_pixels(image: Image.Image, content: bytes) -> memoryview | None:
             if left == 0 or decompressor.eof or len(rows) < _BLOCK_BYTES:
                 break
             rows = decompressor.decompress(b"", min(_BLOCK_BYTES, left))
-        # The checksum may not have been read yet. What is too long does not end here.
+        # The checksum may not have been read yet. If there is one more byte, the data is too long.
         too_long = b"" if decompressor.eof else decompressor.decompress(b"", 1)
     except igzip_lib.IsalError:  # type: ignore[misc]  # its types say less than it has
         return None
@@ -131,7 +131,7 @@ def stored_pixels(image: Image.Image, content: bytes) -> memoryview | None:
 
 
 def _buffer(length: int) -> memoryview:
-    """Memory of this thread: new memory for every image would cost as much as ISA-L saves."""
+    """Return the buffer of this thread: new memory for every image would cost as much as ISA-L saves."""
     if length > _MOST_KEPT_BYTES:
         return memoryview(bytearray(length))
     kept = _this_thread.__dict__.get("buffer")
@@ -141,9 +141,9 @@ def _buffer(length: int) -> memoryview:
 
 
 def _is_plain(image: Image.Image) -> bool:
-    """Whether the file is a PNG of 8-bit grey or RGB as it is: not transparent, interlaced or animated.
+    """Return whether the file is a PNG of 8-bit grey or RGB, not transparent, interlaced or animated.
 
-    The first frame of an animation may cover a part of the picture (`bbox`), which decoders treat
+    The first frame of an animation may cover only a part of the image (`bbox`), which decoders treat
     differently.
     """
     tiles = getattr(image, "tile", [])
@@ -157,10 +157,10 @@ def _is_plain(image: Image.Image) -> bool:
 
 
 def _compressed_pixels(content: bytes) -> bytes | None:
-    """The zlib stream of a file that ends cleanly; None for others.
+    """Return the zlib stream of a file that ends cleanly; None for others.
 
-    Pillow reads on behind the pixels, and may find damage there. A few intact comments may follow: MVTec
-    AD's files have them.
+    Pillow reads past the pixels and may find damage there. A few intact comments may follow the pixels:
+    MVTec AD's files have them.
     """
     view = memoryview(content)
     parts: list[memoryview] = []
@@ -183,7 +183,7 @@ def _compressed_pixels(content: bytes) -> bytes | None:
 
 
 def _is_comment(kind: bytes, chunk: bytes) -> bool:
-    """Whether a chunk (kind, data, checksum) is an intact, uncompressed text."""
+    """Return whether a chunk (kind, data, checksum) is an intact, uncompressed text."""
     data, checksum = chunk[4:-4], chunk[-4:]
     if zlib.crc32(chunk[:-4]).to_bytes(4, "big") != checksum:
         return False
@@ -191,7 +191,7 @@ def _is_comment(kind: bytes, chunk: bytes) -> bool:
 
 
 def _decoder(mode: str) -> Any:
-    """A decoder for this mode; decoders are not safe to share, so each thread has its own."""
+    """Return this thread's decoder for a mode; decoders are not thread-safe."""
     decoders = _this_thread.__dict__.setdefault("decoders", {})
     if mode not in decoders:
         package = wuffs()
@@ -199,7 +199,7 @@ def _decoder(mode: str) -> Any:
         config.enabled_decoders = [package.ImageDecoderType.PNG]
         formats = {"L": package.PixelFormat.Y, "RGB": package.PixelFormat.RGB}
         config.pixel_format = formats[mode]
-        # What it is given has been compared with its checksum already, and its chunk has none.
+        # ISA-L has already verified the checksum of the data, and the stored chunk has none.
         config.quirks = {package.ImageDecoderQuirks.IGNORE_CHECKSUM: 1}
         decoders[mode] = package.aux.ImageDecoder(config)
     return decoders[mode]

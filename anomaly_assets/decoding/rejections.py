@@ -1,8 +1,8 @@
-"""Images that cannot be used: their rows, and the decision whether they may replace tensors.
+"""Rejected images: insert their rows, and decide whether rejections may replace tensors.
 
-A file that was decoded before and cannot be decoded any more is often a fault of its root: a checkout
-without Git LFS, an interrupted copy, a full disk. So tensors are replaced by rejections only after all
-files were tried, and only if a source dataset keeps at least 80 % of the samples that were accepted.
+If a file was decoded before and now cannot be, its root is often the cause: a checkout without Git LFS,
+an interrupted copy, a full disk. So tensors are replaced by rejections only after all files were tried,
+and only if a source dataset keeps at least 80 % of the accepted samples.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ import duckdb
 import pyarrow as pa
 
 from anomaly_assets.decoding.batch import Rejection
-from anomaly_assets.errors import AnomalyAssetsError
+from anomaly_assets.errors import AnomalyAssetsError, rerun_with
 from anomaly_assets.tables.arrow import arrow_schema
 from anomaly_assets.tables.registry import TABLES
 from anomaly_assets.tables.source_datasets import Loss, is_loss, sample_counts, stored_datasets
 
 REJECTIONS_SCHEMA = arrow_schema(TABLES["rejected_images"])
-"""Exactly the columns of `rejected_images`."""
+"""Columns of `rejected_images`."""
 
 _MOST_SHOWN = 3
-"""Files that a message about lost samples names."""
+"""Maximum number of files that a message about lost samples names."""
 
 
 class SamplesLostError(AnomalyAssetsError, RuntimeError):
-    """So many files that were usable before are not any more that their tensors were kept instead."""
+    """Too many files can no longer be decoded; their old tensors were kept."""
 
 
 def insert_rejections(
@@ -51,14 +51,14 @@ def replace_by_rejections(
 
     Args:
         connection: The warehouse.
-        rejections: Images that have a tensor of an earlier version, and cannot be decoded any more.
+        rejections: Images that have a tensor of an earlier version and can no longer be decoded.
         allow_shrink: Accept that a source dataset keeps fewer than 80 % of its samples.
 
     Returns:
-        How many tensors were removed.
+        The number of removed tensors.
 
     Raises:
-        SamplesLostError: A source dataset would lose too many; those of the others are replaced.
+        SamplesLostError: A source dataset would lose too many; rejections of the others are applied.
     """
     counts, stored = sample_counts(connection), stored_datasets(connection)
     lost = Counter(name for name, _ in {_dataset_and_id(each) for each in rejections})
@@ -96,11 +96,10 @@ def _explained(losses: Sequence[Loss], rejections: Sequence[Rejection]) -> str:
     counted = ", ".join(f"{count} {reason}" for reason, count in reasons)
     shown = "; ".join(f"{each.image_id}: {each.detail}" for each in affected[:_MOST_SHOWN])
     return (
-        f"Samples would be lost: {'; '.join(map(str, losses))}, because files that were usable are not any "
-        f"more ({counted}; first: {shown}). Their tensors and what is published stay as they are. Repair "
-        "the files, then run again: nothing that did not change is decoded again. If the samples are meant "
-        "to be gone, run once with this run config: "
-        "{ops: {published_database: {config: {allow_shrink: true}}}}"
+        f"Samples would be lost: {'; '.join(map(str, losses))}, because files can no longer be decoded "
+        f"({counted}; first: {shown}). Their tensors and the published database stay unchanged. Repair "
+        "the files, then run again: unchanged files are not decoded again. If you removed them on purpose, "
+        f"{rerun_with('published_database', 'allow_shrink')}"
     )
 
 

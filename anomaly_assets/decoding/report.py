@@ -1,4 +1,4 @@
-"""What bringing the tensors up to date did, for people and for plots."""
+"""The report of a build of tensors, for messages and plots."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from dataclasses import dataclass, field
 
 @dataclass
 class BuildReport:
-    """What one build did.
+    """Counts and times of one build.
 
     Attributes:
-        decoded: Images whose tensor was made.
+        decoded: Images that were decoded.
         changed: Of these, images that had another tensor before.
         removed: Tensors removed because their image is gone or can no longer be used.
         unchanged: Tensors that were already current.
-        rejections: Reason to number of files that could not be used, of those tried in this build.
+        rejections: Number of unusable files by reason, of those tried in this build.
         seconds: Duration of the build.
-        decode_seconds: Spent on reading and decoding, summed over all workers.
-        wait_seconds: In which the writer waited for decoded images.
-        write_seconds: In which the writer wrote.
+        decode_seconds: Time for reading and decoding, summed over all workers.
+        wait_seconds: Time that the writer waited for decoded images.
+        write_seconds: Time that the writer wrote.
     """
 
     decoded: int = 0
@@ -34,5 +34,5 @@ class BuildReport:
 
     @property
     def added(self) -> int:
-        """Images that had no tensor before."""
+        """Number of images that had no tensor before."""
         return self.decoded - self.changed

@@ -2,7 +2,7 @@
 
 The recipe, which tests compare with Pillow byte for byte:
 
-1. The file is decoded as PNG, or as what else its source dataset allows, whatever its name says.
+1. The file is decoded as PNG, or another format that its source dataset allows; its name is ignored.
    Orientation tags, gamma and colour profiles are not applied, because the masks belong to the stored
    pixels.
 2. Modes with colour (`P`, `RGB`, `RGBA`) become `RGB`, all others (`1`, `L`, `LA`, `I`, `I;16`)
@@ -35,7 +35,7 @@ from anomaly_assets.tensor_spec import TensorSpec
 
 PNG_ONLY = ("PNG",)
 MAX_SIDE = 256 * 1024
-"""Of a picture: resizing takes 50 bytes for each pixel of a side, and 2 GB for one of 44 million."""
+"""Maximum side: resizing takes 50 bytes for each pixel of a side, 2 GB for one of 44 million."""
 
 MAX_PIXELS = 64 * 1024 * 1024
 """Images above this are rejected before any pixel is decoded (official ones have 1,048,576)."""
@@ -55,12 +55,12 @@ class UnusableImageError(AnomalyAssetsError, ValueError):
 
 @dataclass(frozen=True, slots=True)
 class DecodedImage:
-    """An image, resized and with the wanted channels.
+    """An image, resized and with the configured channels.
 
     Attributes:
         pixels: uint8, height x width x channels.
-        original_width: In pixels, of the file.
-        original_height: In pixels, of the file.
+        original_width: Width of the file, in pixels.
+        original_height: Height of the file, in pixels.
         original_mode: Pillow's mode of the file, such as `L` or `RGB`.
         content_sha256: Hex digest of the file's bytes.
         channel_sums: Sum of the pixels per channel, in 0..255.
@@ -78,13 +78,13 @@ class DecodedImage:
 
 @dataclass(frozen=True, slots=True)
 class DecodedMask:
-    """A mask, resized, with what was measured at its original size.
+    """A mask, resized, with measurements at its original size.
 
     Attributes:
         pixels: uint8 0/1, H x W.
-        width: In pixels, of the file.
-        height: In pixels, of the file.
-        area_fraction: Share of the file's pixels that are defective, 0 to 1.
+        width: Width of the file, in pixels.
+        height: Height of the file, in pixels.
+        area_fraction: Fraction of defective pixels in the file, 0 to 1.
         box: Left, top, right, bottom (exclusive) of the defect in the file; None for an empty mask.
         values: Distinct grey values of the file, at most 256; anything but 0 and 255 is unusual.
             The value of a colour is that of its brightest channel.
@@ -105,8 +105,8 @@ def decode_image(
 
     Args:
         content: The bytes of the file.
-        spec: The wanted shape.
-        formats: What the file may be encoded as, in Pillow's names.
+        spec: The configured shape.
+        formats: Allowed encodings of the file, in Pillow's names.
 
     Raises:
         UnusableImageError: The bytes are not an image that can be used.
@@ -136,8 +136,8 @@ def decode_mask(
 
     Args:
         content: The bytes of the file.
-        spec: The wanted height and width; channels are not used.
-        formats: What the file may be encoded as, in Pillow's names.
+        spec: The configured height and width; channels are not used.
+        formats: Allowed encodings of the file, in Pillow's names.
 
     Raises:
         UnusableImageError: The bytes are not an image that can be used.
@@ -146,7 +146,7 @@ def decode_mask(
         grey = _mask_values(image, content)
         histogram = grey.histogram()
         width, height = grey.size
-        # NEAREST picks values and mixes none, so that `> 0` can come after it, on fewer pixels.
+        # NEAREST copies values and mixes none, so `> 0` can be applied afterwards, to fewer pixels.
         small = _resized(grey, spec, Image.Resampling.NEAREST)
         return DecodedMask(
             pixels=np.asarray(small.point(_TO_BINARY)),
@@ -164,10 +164,10 @@ _SQUARES = _VALUES * _VALUES
 
 
 class _opened:
-    """Open the bytes as one of the allowed formats; translate what Pillow finds wrong with them.
+    """Open the bytes as one of the allowed formats, and translate Pillow's errors about them.
 
-    Everything else is raised as it is, because it proves nothing about the file: missing memory, a codec
-    that is not installed, or an error in Pillow or here.
+    All other exceptions are raised unchanged, because they are not about the file: missing memory, a
+    missing codec, or a bug in Pillow or here.
     """
 
     def __init__(self, content: bytes, formats: tuple[str, ...]) -> None:
@@ -201,7 +201,7 @@ def _converted(image: Image.Image, content: bytes, mode: str) -> Image.Image:
 
 
 def _mask_values(image: Image.Image, content: bytes) -> Image.Image:
-    """A grey image that is black exactly where the file is: a weighted sum makes dark blue black."""
+    """Return a grey image that is 0 only where the file is black; a weighted sum makes dark blue 0."""
     if image.mode not in _RGB_MODES:
         return _converted(image, content, "L")
     return reduce(ImageChops.lighter, _converted(image, content, "RGB").split())
@@ -222,14 +222,14 @@ _OF_THE_BYTES = (
     struct.error,
     zlib.error,
 )
-"""What Pillow raises for bytes that are no sound file; an OSError may be about something else."""
+"""Exceptions that Pillow raises for damaged bytes; an OSError may have another cause."""
 
 _OF_THE_MACHINE = ("out of memory", "codec configuration error", "not available")
-"""What Pillow says, in an OSError without a number, where zlib gets no memory or a decoder is missing."""
+"""Pillow's messages, in an OSError without a number, if zlib gets no memory or a decoder is missing."""
 
 
 def _refuse(error: Exception, content: bytes, formats: tuple[str, ...]) -> None:
-    """Raise what an error proves about the bytes; return where it proves nothing.
+    """Raise UnusableImageError if an error proves that the bytes are bad; otherwise return.
 
     Raises:
         UnusableImageError: The bytes are not an image that can be used.
@@ -241,8 +241,8 @@ def _refuse(error: Exception, content: bytes, formats: tuple[str, ...]) -> None:
         raise UnusableImageError("too_many_pixels", f"More than {MAX_PIXELS} pixels.") from error
     if isinstance(error, Image.UnidentifiedImageError):
         if _starts_as(content, formats):
-            # Pillow's own words hold an address in memory, another one at every try.
-            detail = "The header is damaged, or says 0 pixels."
+            # Pillow's message contains a memory address that differs at every try.
+            detail = "The header is damaged, or gives 0 pixels."
             raise UnusableImageError("damaged_image", detail) from error
         raise UnusableImageError(
             f"not_a_{'_or_'.join(formats).lower()}",
@@ -257,10 +257,10 @@ def _refuse(error: Exception, content: bytes, formats: tuple[str, ...]) -> None:
 
 
 def _starts_as(content: bytes, formats: tuple[str, ...]) -> bool:
-    """Whether the first bytes are those of one of the formats, by Pillow's own tests.
+    """Return whether the bytes begin like one of the formats, by Pillow's own tests.
 
     Raises:
-        ImportError: They are, and Pillow was built without what it needs for that format.
+        ImportError: They do, but Pillow was built without the library for that format.
     """
     for name in formats:
         starts = Image.OPEN[name][1]

@@ -1,4 +1,4 @@
-"""What decides which pixels a file becomes: versions that are equal wherever images are decoded."""
+"""Versions that determine the pixels of a tensor; they must be equal on all machines."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from PIL import features
 from anomaly_assets.version import code_version
 
 _LOSSY = ("jpg", "jpg_2000", "libtiff", "webp", "avif", "libjpeg_turbo")
-"""Libraries in Pillow whose versions may give other pixels. Inflating, as for PNG, gives the same."""
+"""Libraries in Pillow whose versions may change pixels. Inflating, as for PNG, always gives the same."""
 
 
 def what_decides_pixels() -> dict[str, str]:
-    """Return the versions of all that the pixels of a tensor follow from, by name.
+    """Return the versions that determine the pixels of a tensor, by name.
 
-    NumPy is not among them: it holds pixels, and adds integers.
+    NumPy is not among them, because it only holds pixels and adds integers.
     """
     return {
         "anomaly_assets": code_version(),
@@ -30,11 +30,11 @@ def how_it_differs(wanted: dict[str, str], host: str) -> str | None:
     """Compare the versions of this process with those of the driver.
 
     Args:
-        wanted: The driver's.
-        host: What to call this machine.
+        wanted: Versions of the driver.
+        host: Name of this machine in the message.
 
     Returns:
-        A sentence that names what differs; None where nothing does.
+        A sentence with the differences; None if there are none.
     """
     here = what_decides_pixels()
     names = [name for name in {**wanted, **here} if here.get(name) != wanted.get(name)]

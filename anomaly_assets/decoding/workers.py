@@ -1,4 +1,4 @@
-"""Decode batches in order with an executor of the standard library's interface.
+"""Decode batches in order, with any executor that has the interface of the standard library.
 
 Threads of this process and the workers of a Dask cluster both have that interface; see `open.py`.
 """
@@ -19,25 +19,25 @@ Task = Callable[[Sequence[StaleImage], Mapping[str, Root], TensorSpec], DecodedB
 
 
 BATCHES_PER_WORKER = 4
-"""Tasks in flight or waiting to be written: workers go on while a transaction is committed."""
+"""Tasks per worker in flight or waiting to be written: workers continue during a commit."""
 
 
 class ComputeError(AnomalyAssetsError, RuntimeError):
-    """The cluster cannot decode; the message says why and what to do. What was written stays."""
+    """The cluster cannot decode; the message gives the reason and the remedy. Committed rows stay."""
 
 
 @dataclass(frozen=True)
 class Compute:
-    """What decodes, and how much of it there is.
+    """The executor of decoding tasks, and its limits.
 
     Attributes:
         executor: Runs tasks.
-        batch_images: Images per task, at most.
-        window: Tasks in flight or waiting to be written, at most.
-        task: Decodes one batch; can be sent to other machines.
-        result: Waits for one task.
-        retries_alone: Whether a task that failed is run once more while no other one runs, for which
-            memory may suffice. A cluster tries again by itself.
+        batch_images: Maximum number of images per task.
+        window: Maximum number of tasks in flight or waiting to be written.
+        task: Function that decodes one batch; it can be pickled for other machines.
+        result: Function that waits for one task.
+        retries_alone: Whether a failed task is run once more while no other task runs, because then
+            memory may suffice. A cluster retries by itself.
     """
 
     executor: Executor
@@ -54,12 +54,11 @@ def decode_in_order(
     roots: Mapping[str, Root],
     spec: TensorSpec,
 ) -> Iterator[DecodedBatch]:
-    """Decode batches, some of them at once, and yield them in order.
+    """Decode batches concurrently, and yield the results in order.
 
     Raises:
-        DecodingError: A batch failed for a reason that is not in its files, and again when it was tried
-            alone.
-        RootError: A root is gone, or its store does not answer.
+        DecodingError: A batch failed for a reason outside its files, also when it was retried alone.
+        RootError: The root is gone, or its store does not answer.
         ComputeError: The cluster cannot decode.
     """
     pending: deque[tuple[Sequence[StaleImage], Future[DecodedBatch]]] = deque()
@@ -83,6 +82,6 @@ def _first_result(
     except DecodingError:
         if not compute.retries_alone:
             raise
-    del task  # its error holds the frames of the failed task, and with them what was decoded in it
+    del task  # free the memory that the frames of its error hold
     wait([other for _, other in pending])
     return compute.result(compute.executor.submit(compute.task, images, roots, spec))

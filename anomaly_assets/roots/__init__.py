@@ -1,1 +1,1 @@
-"""Reading the files of a source dataset, wherever they are."""
+"""Roots: folders, zip archives and stores that hold the files of a source dataset."""

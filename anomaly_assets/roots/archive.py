@@ -1,11 +1,12 @@
-"""A zip archive as a root, read in place: on disk, behind HTTP with ranges, or in an object store.
+"""A zip archive as a root, read in place: on disk, over HTTP with ranges, or in an object store.
 
-The directory at the end of the archive is read once; it has names, sizes and CRCs. A member is one range
-of bytes, so that any thread reads any member on its own, and every byte is fetched once.
+The directory at the end of the archive is read once; it has names, sizes and CRCs. A member is one
+range of bytes, so threads read members independently, and every byte is fetched once.
 
-A name in a zip is bytes. The path of a member holds these bytes; what they mean is decided by evidence, in
-this order: the flag that says UTF-8, a Unicode path in the extra field (Info-ZIP's 0x7075), bytes that are
-valid UTF-8 (macOS and most Unix programs write these without the flag), else cp437, as the format says.
+A name in a zip is a sequence of bytes, and the path of a member keeps these bytes. Its text is found
+by, in this order: the UTF-8 flag, a Unicode path in the extra field (Info-ZIP's 0x7075), bytes that are
+valid UTF-8 (macOS and most Unix programs write these without the flag), and otherwise cp437, the
+default of the format.
 """
 
 from __future__ import annotations
@@ -38,24 +39,24 @@ _ENCRYPTED = 1
 _UTF_8 = 0x800
 _UNICODE_PATH = 0x7075
 _FAT = 0
-"""Where an archive was made, in its directory: Windows and MS-DOS, which have no backslash in a name."""
+"""Creator code of Windows and MS-DOS in an archive's directory; their names contain no backslash."""
 
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
 _LONGEST_LOCAL_HEADER = 30 + 2 * 0xFFFF
 
 
 class Archive(Protocol):
-    """Where the bytes of an archive are; safe to use from many threads, and picklable."""
+    """Access to the bytes of an archive; thread-safe, and can be pickled."""
 
     @property
     def uri(self) -> str:
         """Address without credentials."""
 
     def open(self) -> IO[bytes]:
-        """The whole archive as a file that can seek."""
+        """Open the whole archive as a seekable file."""
 
     def read(self, start: int, end: int) -> bytes:
-        """The bytes from `start` to before `end`, or to the end of the archive.
+        """Return the bytes from `start` to before `end`, or to the end of the archive.
 
         Raises:
             RootError: The archive is gone, or its store does not answer.
@@ -70,15 +71,15 @@ class LocalArchive:
 
     @property
     def uri(self) -> str:
-        """Its file URL."""
+        """File URL of the archive."""
         return Path(self.path).as_uri()
 
     def open(self) -> IO[bytes]:
-        """Open it."""
+        """Open the archive."""
         return open(self.path, "rb")
 
     def read(self, start: int, end: int) -> bytes:
-        """Read a range."""
+        """Return a range of bytes."""
         try:
             with open(self.path, "rb") as file:
                 file.seek(start)
@@ -86,13 +87,13 @@ class LocalArchive:
         except OSError as error:
             if not os.path.exists(self.path):
                 raise RootError(
-                    f"{shown(self.path)} was there when this run began, and is gone."
+                    f"{shown(self.path)} was there when this run began, but no longer exists."
                 ) from error
             raise
 
 
 class ZipRoot(Root):
-    """A zip archive; versions are the CRCs in its directory."""
+    """A zip archive as a root; versions are the CRCs in its directory."""
 
     def __init__(self, archive: Archive) -> None:
         self.uri = f"zip+{archive.uri}!"
@@ -105,8 +106,8 @@ class ZipRoot(Root):
             raise
         except UnicodeDecodeError:
             raise RootError(
-                f"{archive.uri} cannot be read as a zip archive: the name of a member is marked as UTF-8 "
-                "and is not. Pack the archive again, or unpack it and give the folder."
+                f"{archive.uri} cannot be read as a zip archive: a member's name is marked as UTF-8 but is "
+                "not valid UTF-8. Pack the archive again, or unpack it and give the folder."
             ) from None
         except (OSError, zipfile.BadZipFile, ValueError) as error:
             raise RootError(
@@ -120,7 +121,7 @@ class ZipRoot(Root):
         return ZipRoot, (self._archive,)
 
     def files(self) -> Iterator[FileEntry]:
-        """List the members of the archive, from its directory."""
+        """Yield the members of the archive, from its directory."""
         for path, info in self._members:
             name = _meaning_of(info)
             entry = FileEntry(
@@ -147,7 +148,7 @@ class ZipRoot(Root):
     def read(
         self, path: str, version: str | None = None, most_bytes: int = MAX_FILE_BYTES
     ) -> bytes:
-        """Read one member; its length and its CRC are verified; see `Root`."""
+        """Return the bytes of one member, after verifying length and CRC; see `Root`."""
         try:
             info = self._by_path[path]
             problem = self._problem(path, info)
@@ -177,7 +178,7 @@ class ZipRoot(Root):
         compressed = memoryview(stored)[first : first + info.compress_size]
         if info.compress_type == zipfile.ZIP_STORED:
             return bytes(compressed)
-        # One byte more than announced tells a member that unpacks to more, and no more is made of it.
+        # One byte more than announced shows that a member is too long; the rest is not unpacked.
         return zlib.decompressobj(-zlib.MAX_WBITS).decompress(compressed, info.file_size + 1)
 
 
@@ -186,32 +187,32 @@ def _version(info: zipfile.ZipInfo) -> str:
 
 
 def _bytes_of_name(info: zipfile.ZipInfo) -> bytes:
-    """Return the name as it is in the archive; `zipfile` has decoded it by the flag alone."""
+    """Return the bytes of a name in the archive; `zipfile` has decoded them by the UTF-8 flag only."""
     encoding = "utf-8" if info.flag_bits & _UTF_8 else "cp437"
     return info.orig_filename.encode(encoding).partition(b"\0")[0]
 
 
 def _path_of(info: zipfile.ZipInfo) -> str:
-    """Return the spelling of a member, from which its bytes can be had back."""
+    """Return the path of a member, from which its original bytes can be restored."""
     return _bytes_of_name(info).decode("utf-8", "surrogateescape")
 
 
 def _meaning_of(info: zipfile.ZipInfo) -> str:
-    """Return the name that the bytes of a member stand for."""
+    """Return the name of a member as text."""
     spelled = _bytes_of_name(info)
     name = _unicode_path(info, spelled)
     if name is None:
         try:
             name = spelled.decode("utf-8")
         except UnicodeDecodeError:
-            # In other code pages of Windows, a backslash can be the second byte of a letter.
+            # In other code pages of Windows, a backslash byte can be the second byte of a letter.
             return spelled.decode("cp437")
-    # A name without any `/` is for `canonical_path` to judge, whatever holds it.
+    # `canonical_path` decides about a name without any `/`, for all kinds of roots.
     return name.replace("\\", "/") if info.create_system == _FAT and "/" in name else name
 
 
 def _unicode_path(info: zipfile.ZipInfo, spelled: bytes) -> str | None:
-    """Return the name in the extra field of Info-ZIP; None where there is none, or for another name."""
+    """Return the name in Info-ZIP's extra field; None if there is none, or if it is for another name."""
     if info.flag_bits & _UTF_8:
         return None
     extra = info.extra

@@ -1,8 +1,8 @@
-"""One way to list and open whatever holds a source dataset: a folder, a zip archive, a URL.
+"""The interface of roots: list and read the files of a folder, a zip archive or a URL.
 
-A root is only ever read. `open_root` picks the kind from the text; each kind lists `FileEntry` rows
-without reading any content, and reads one file's bytes at a time from any thread. The kinds are in
-`folders.py`, `archives.py` and `stores.py`.
+A root is never written to. `open_root` chooses the kind by the location. Each kind lists `FileEntry`
+rows without reading content, and reads one file at a time from any thread. The kinds are in
+`folder.py`, `archive.py` and `store.py`.
 """
 
 from __future__ import annotations
@@ -19,32 +19,32 @@ from anomaly_assets.datasets.names import canonical_path, shown
 from anomaly_assets.errors import AnomalyAssetsError
 
 MAX_FILE_BYTES = 256 * 1024 * 1024
-"""No image or mask of these datasets comes near; larger files are not read."""
+"""Size limit of a file; images and masks of these datasets are much smaller."""
 
 TOO_LARGE = "file_too_large"
-"""Problem of a file above `MAX_FILE_BYTES`, and of a labels file above what its parser takes."""
+"""Problem of a file above `MAX_FILE_BYTES`, and of a labels file above the limit of its parser."""
 
 _PLAIN = re.compile(r"[\w.~/-]*", re.ASCII).fullmatch  # needs no quoting, as nearly every path
 
 
 class RootError(AnomalyAssetsError, RuntimeError):
-    """A root is missing, unreadable or of an unsupported kind; the message says what to do."""
+    """A root is missing, unreadable or of an unsupported kind; the message explains what to do."""
 
 
 class FileUnreadableError(AnomalyAssetsError, OSError):
-    """One file below a root could not be read; the root as a whole may be fine."""
+    """One file below a root could not be read; the root itself may be usable."""
 
 
 class AccessDeniedError(FileUnreadableError):
-    """A store wants other credentials, or those that it got have no right to read this."""
+    """A store requires other credentials, or these credentials may not read the file."""
 
 
 class FileChangedError(FileUnreadableError):
-    """A file is not the one that was listed: its bytes must not be stored under the listed version."""
+    """The file differs from the listed one: its bytes must not be stored under the listed version."""
 
 
 class FileTooLargeError(FileUnreadableError):
-    """A file has more bytes than may be read of it."""
+    """The file has more bytes than its limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +52,12 @@ class FileEntry:
     """A file below a root.
 
     Attributes:
-        path: Relative to the root, `/` between parts, as the store spells it; what `Root.read` takes.
+        path: Relative to the root, `/` between parts, in the store's spelling; argument of `Root.read`.
         size_bytes: Size of the (uncompressed) content.
-        modified_at: When the store says it was last modified, in UTC.
-        version: Changes when the content may have changed: etag, crc, or size and mtime.
-        problem: Why the file cannot be used at all, else None.
-        name: What the path means, where the root has evidence that its spelling needs decoding, else None.
+        modified_at: Modification time according to the store, in UTC.
+        version: Changes if the content may have changed: etag, CRC, or size and mtime.
+        problem: Reason why the file cannot be used at all, else None.
+        name: The path as text, if the root has decoded it from another spelling, else None.
     """
 
     path: str
@@ -69,27 +69,27 @@ class FileEntry:
 
     @property
     def meant_path(self) -> str:
-        """The path as text: `name` where there is one, else `path`."""
+        """Return the path as text: `name` if set, else `path`."""
         return self.path if self.name is None else self.name
 
     @property
     def canonical_path(self) -> str:
-        """The path in the spelling of ids and pairs; never for reading."""
+        """Return the path in the spelling of ids and pairs; not for reading."""
         return canonical_path(self.meant_path)
 
 
 class Root(ABC):
-    """A listable, readable collection of files.
+    """A collection of files that can be listed and read.
 
     Attributes:
-        uri: Address of the root without credentials, as it appears in tables and messages.
+        uri: Address of the root without credentials, for tables and messages.
     """
 
     uri: str
 
     @abstractmethod
     def files(self) -> Iterator[FileEntry]:
-        """List every file, in no particular order.
+        """Yield every file, in no particular order.
 
         Raises:
             RootError: The root does not exist or cannot be listed.
@@ -99,27 +99,27 @@ class Root(ABC):
     def read(
         self, path: str, version: str | None = None, most_bytes: int = MAX_FILE_BYTES
     ) -> bytes:
-        """Read one file whole; bytes are counted as they come, and no more than `most_bytes` are kept.
+        """Return the bytes of one file; they are counted while they arrive, up to `most_bytes`.
 
         Args:
-            path: Relative to the root, as it was listed.
-            version: The version that was listed; None takes whatever is there now.
-            most_bytes: Refuse a file that has more.
+            path: Relative to the root, as listed.
+            version: The listed version; None accepts the current one.
+            most_bytes: Maximum size; a larger file is refused.
 
         Raises:
-            FileChangedError: The file has another version than `version`, or got one while it was read.
+            FileChangedError: The file has another version than `version`, or changed while it was read.
             FileTooLargeError: It has more than `most_bytes` bytes.
-            FileUnreadableError: It is gone, not permitted, or damaged in its archive.
-            RootError: The root is gone, or its store does not answer.
+            FileUnreadableError: It does not exist, access is denied, or it is damaged in its archive.
+            RootError: The root does not exist, or its store does not answer.
         """
 
     def uri_of(self, path: str) -> str:
-        """Address of the file at `path`; `path_of` is its inverse."""
+        """Return the address of the file at `path`; `path_of` is the inverse."""
         quoted = path if _PLAIN(path) else quote(path, errors="surrogateescape")
         return f"{self.uri}/{quoted}"
 
     def path_of(self, uri: str) -> str | None:
-        """Path below this root of the file with address `uri`, or None if it lies elsewhere."""
+        """Return the path of the file with address `uri`; None if it is not below this root."""
         prefix = f"{self.uri}/"
         return (
             unquote(uri[len(prefix) :], errors="surrogateescape")
@@ -129,26 +129,26 @@ class Root(ABC):
 
 
 def too_large(path: str, most_bytes: int) -> FileTooLargeError:
-    """Make the error for a file that has more bytes than may be read of it."""
+    """Return the error for a file with more bytes than its limit."""
     return FileTooLargeError(f"{shown(path)}: larger than {most_bytes} bytes")
 
 
 def changed(path: str) -> FileChangedError:
-    """Make the error for a file that has another version than the listed one."""
+    """Return the error for a file with another version than the listed one."""
     return FileChangedError(
         f"{shown(path)}: not the file that was listed, because it was changed or replaced since"
     )
 
 
 _OF_THE_MACHINE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
-"""Error numbers that tell of missing memory or descriptors, whichever file is opened."""
+"""Error numbers of missing memory or descriptors, which do not depend on the file."""
 
 
 def unreadable(path: str, error: Exception) -> FileUnreadableError:
-    """Make the error for one file, with a reason that people can read.
+    """Return the error for one file, with a readable reason.
 
     Raises:
-        OSError: `error` itself, where it is about the machine and not about the file.
+        OSError: `error` itself, if it is about the machine and not about the file.
     """
     if getattr(error, "errno", None) in _OF_THE_MACHINE:
         raise error

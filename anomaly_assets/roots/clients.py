@@ -1,8 +1,8 @@
-"""The fsspec client of each kind of store, made to ask once and to give up in time.
+"""fsspec clients of all kinds of stores, configured to make one request and to time out.
 
-Each of them repeats requests by itself, with pauses of its own: up to half a minute per request in
-gcsfs, a minute in Azure's client, five silent time limits in s3fs. `requests.py` repeats them instead,
-for all stores alike, so that a store that is down ends a run within a minute or two.
+Each client repeats requests by itself, with its own pauses: up to half a minute per request in gcsfs, a
+minute in Azure's client, five silent timeouts in s3fs. `retries.py` repeats them instead, in the same
+way for all stores, so that a store that is down ends a run within a minute or two.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _UNCACHED = {"use_listings_cache": False, "skip_instance_cache": True}
 
 
 def credentials_of(scheme: str) -> str:
-    """Return where the credentials of a store come from, as a part of a sentence."""
+    """Return the source of a store's credentials, as a part of a sentence."""
     if scheme == "s3":
         return "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, in the environment"
     if scheme in ("az", "abfs", "abfss"):
@@ -36,15 +36,15 @@ def credentials_of(scheme: str) -> str:
 
 
 def open_client(scheme: str, netloc: str) -> Any:
-    """Make the client of one store.
+    """Open the client of one store.
 
     Args:
-        scheme: Of the address.
-        netloc: Of the address, which for the web may hold user and password.
+        scheme: Scheme of the address.
+        netloc: Network location of the address; for the web it may contain user and password.
 
     Raises:
-        ImportError: The package that opens such addresses is not installed.
-        ValueError: Nothing does, or the store's credentials are missing.
+        ImportError: The package for this scheme is not installed.
+        ValueError: No package supports the scheme, or the store's credentials are missing.
     """
     seconds = store_timeout_seconds()
     if scheme == "s3":
@@ -64,7 +64,7 @@ def _s3_client(seconds: float) -> Any:
         "read_timeout": seconds,
         "retries": {"total_max_attempts": 1},
     }
-    # With more, every object is asked for its size before it is read.
+    # With a higher concurrency, s3fs asks for the size of every object before it reads it.
     client = fsspec.filesystem("s3", config_kwargs=config, max_concurrency=1, **_UNCACHED)
     client.retries = 1
     client.split_path = partial(_bucket_and_key, client.split_path)
@@ -72,9 +72,9 @@ def _s3_client(seconds: float) -> Any:
 
 
 def _bucket_and_key(split: Any, path: str) -> tuple[str, str, None]:
-    """Take a path apart without looking for a version in it: `?versionId=` may be part of a key.
+    """Split a path without looking for a version in it: `?versionId=` may be part of a key.
 
-    s3fs would read another object, if there is one whose key is what comes before.
+    Otherwise s3fs would read another object, if one has the part before `?versionId=` as its key.
     """
     bucket, key, _ = split(path.replace(_VERSION, "\0"))
     return bucket, key.replace("\0", _VERSION), None
@@ -84,25 +84,25 @@ def _azure_client(scheme: str, seconds: float) -> Any:
     client = fsspec.filesystem(
         scheme, connection_timeout=seconds, read_timeout=seconds, **_UNCACHED
     )
-    # The options above hold for downloads alone, and there are none for the rest.
+    # The options above apply to downloads only; there are no options for other requests.
     client.service_client._config.retry_policy.total_retries = 0
     connection = client.service_client._pipeline._transport.connection_config
     connection.timeout = connection.read_timeout = seconds
-    # adlfs takes paths apart like web addresses: it loses a # or ? at the end, and the order of both.
+    # adlfs parses paths like web addresses, which breaks names with # or ?.
     client._strip_protocol = lambda path: path.lstrip("/")
     client.split_path = _container_and_blob
     return client
 
 
 def _container_and_blob(path: str, **_: Any) -> tuple[str, str, None]:
-    """Take a path apart without looking for a version in it, as for S3."""
+    """Split a path without looking for a version in it, as for S3."""
     container, __, blob = path.lstrip("/").partition("/")
     return container, blob, None
 
 
 def _gcs_client(seconds: float) -> Any:
-    # Not the class that gcsfs registers: it asks for the kind of every bucket by gRPC, which takes a
-    # minute where nobody answers, for the sake of one rare kind that we do not write to.
+    # Not the class that gcsfs registers: it asks for the type of every bucket by gRPC, which takes a
+    # minute if the server does not answer, only to support a rare bucket type for writing.
     from gcsfs.core import GCSFileSystem
 
     client = GCSFileSystem(
@@ -136,10 +136,10 @@ def _stays_on_its_server() -> Any:
         try:
             told = asked.join(type(asked)(_target(redirect.response.headers)))
         except ValueError:
-            return  # no address: aiohttp refuses it
+            return  # not an address; aiohttp refuses it
         if told.host is not None and not is_same_server(asked, told):
             redirect.response.close()
-            # The rest of either address may be a signature.
+            # Show only the origins: the rest of an address may contain a signature.
             raise RootError(
                 f"{shown(asked.origin())} redirects to {shown(told.origin())}: nothing was read from "
                 "there, because a root is on one server. If the files are there, name that one instead."
@@ -151,23 +151,23 @@ def _stays_on_its_server() -> Any:
 
 
 def _target(headers: Any) -> str:
-    """Return where a redirect leads; aiohttp goes by `URI`, too, where there is no `Location`."""
+    """Return the target of a redirect; like aiohttp, use `URI` if there is no `Location`."""
     return str(headers.get("Location") or headers.get("URI") or "")
 
 
 def is_same_server(asked: Any, told: Any) -> bool:
-    """Return whether a redirect stays on the server that was asked, or leads to its encrypted side.
+    """Return whether a redirect stays on the same server, or only switches from http to https.
 
     Args:
-        asked: Address that was asked, as aiohttp has it.
-        told: Address that the answer gives.
+        asked: The requested address, as aiohttp's object.
+        told: The address in the redirect.
     """
     same = (asked.scheme, asked.port) == (told.scheme, told.port)
     return asked.host == told.host and (same or (asked.scheme, told.scheme) == ("http", "https"))
 
 
 def _silence(seconds: float) -> Any:
-    """A limit on how long nothing may come, not on how long it takes."""
+    """Return the idle timeout of aiohttp: it limits silence on the socket, not total time."""
     import aiohttp
 
     return aiohttp.ClientTimeout(total=None, sock_connect=seconds, sock_read=seconds)

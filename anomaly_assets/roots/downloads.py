@@ -1,8 +1,8 @@
-"""Download from a store: one request, whose bytes are counted as they come.
+"""Downloads from stores: one request, whose bytes are counted while they arrive.
 
-The clients' own ways to read an object (`cat_file`) take what the server sends, however much that is, and
-give back neither etag nor time. So each kind of store has a function here that gives the headers of the
-answer first, and then its bytes in pieces.
+The clients' own functions (`cat_file`) read everything that the server sends, without a limit, and
+return neither etag nor time. So each kind of store has a function here that first returns the headers
+of the answer, and then its bytes in pieces.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from fsspec.asyn import sync
 from anomaly_assets.roots.base import MAX_FILE_BYTES
 
 Part: TypeAlias = tuple[int, int]
-"""First byte, and the one behind the last."""
+"""First byte of a range, and the position after its last byte."""
 
 Info: TypeAlias = Mapping[str, Any]
-"""What an answer says of its object: `ETag`, `Last-Modified`, `size` in bytes, as far as it does."""
+"""Properties of an object in an answer: `ETag`, `Last-Modified`, `size` in bytes, if given."""
 
 Accept: TypeAlias = Callable[[Info], None]
 
@@ -31,7 +31,7 @@ _Opened: TypeAlias = Callable[[Any, str, "Part | None", int], AbstractAsyncConte
 
 
 class TooManyBytesError(Exception):
-    """More bytes came than may be taken."""
+    """The answer has more bytes than the limit."""
 
 
 def download(
@@ -42,25 +42,25 @@ def download(
     part: Part | None = None,
     accept: Accept | None = None,
 ) -> bytes:
-    """Fetch an object, or a part of it.
+    """Download an object, or a range of its bytes.
 
     Args:
         client: The fsspec file system of the store.
-        scheme: Of the store's addresses.
-        path: As the client takes it.
-        most_bytes: How many bytes to take.
-        part: Which bytes; None for all.
-        accept: Called with what the answer says, before its bytes are read; raises to refuse them.
+        scheme: Scheme of the store's addresses.
+        path: Path in the client's form.
+        most_bytes: Maximum number of bytes.
+        part: Range of bytes; None for all.
+        accept: Called with the properties of the object before its bytes are read; raises to refuse them.
 
     Raises:
-        TooManyBytesError: There are more than `most_bytes`.
-        Exception: What the client raises.
+        TooManyBytesError: The answer has more than `most_bytes`.
+        Exception: Any error of the client.
     """
     if scheme in _OPENED:
         arguments = (_OPENED[scheme], client, path, most_bytes, part, accept)
         content: bytes = sync(client.loop, _download, *arguments)
         return content
-    start, end = part or (0, most_bytes + 1)  # a client of another kind, which gives no headers
+    start, end = part or (0, most_bytes + 1)  # another client, without headers
     with client.open(path, "rb") as file:
         file.seek(start)
         content = bytes(file.read(end - start))
@@ -80,7 +80,7 @@ async def _download(
         if accept:
             accept(info)
         if info.get("Content-Encoding") not in (None, "", "identity"):
-            most_bytes = MAX_FILE_BYTES  # the client unpacks it, and its size was listed as packed
+            most_bytes = MAX_FILE_BYTES  # the client unpacks it; the listed size is the packed one
         taken: list[bytes] = []
         async for piece in pieces:
             taken.append(piece)
@@ -99,12 +99,12 @@ async def _from_web(
     client: Any, path: str, part: Part | None, _most_bytes: int
 ) -> AsyncIterator[_Answer]:
     session = await client.set_session()
-    # Not packed for the way: sizes and etags would be others than those that were listed.
+    # No compression: sizes and etags would differ from the listed ones.
     headers = {"Accept-Encoding": "identity", **_range(part)}
     async with session.get(client.encode_url(path), headers=headers) as response:
         client._raise_not_found_for_status(response, path)
         if part and response.status != _PARTIAL:
-            raise ValueError("the server does not give parts of a file (no ranges)")
+            raise ValueError("the server does not support range requests")
         yield _said(response.headers), response.content.iter_any()
 
 
@@ -139,7 +139,11 @@ async def _from_gcs(
 async def _from_azure(
     client: Any, path: str, part: Part | None, most_bytes: int
 ) -> AsyncIterator[_Answer]:
-    """The client reads the first 32 MB before it gives anything back, so it is made to count itself."""
+    """Open an Azure download, and count its first bytes too.
+
+    Azure's client reads the first 32 MB before it returns anything, so the count is done in its
+    response hook.
+    """
     info: dict[str, Any] = {}
 
     def count(response: Any) -> None:
@@ -164,7 +168,7 @@ async def _from_azure(
 
 
 class _Bounded:
-    """The pieces of an answer of Azure's client, up to so many bytes."""
+    """Pieces of an answer of Azure's client, up to a maximum number of bytes."""
 
     def __init__(self, pieces: Any, most_bytes: int) -> None:
         self._pieces = pieces
@@ -181,7 +185,7 @@ class _Bounded:
         try:
             self._left = _left(self._left, piece)
         except TooManyBytesError:
-            self._pieces.response.internal_response.close()  # else the server goes on sending
+            self._pieces.response.internal_response.close()  # otherwise the server continues to send
             raise
         return piece
 
@@ -201,14 +205,14 @@ _PARTIAL = 206
 
 
 def _range(part: Part | None) -> dict[str, str]:
-    """The header that asks for a part, which is also how S3's client calls the parameter."""
+    """Return the header that requests a range; S3's client has a parameter of the same name."""
     return {"Range": f"bytes={part[0]}-{part[1] - 1}"} if part else {}
 
 
 def _said(headers: Mapping[str, str]) -> Info:
-    """Return what HTTP headers say of an object, by the names that listings use.
+    """Return an object's properties from HTTP headers, under the names that listings use.
 
-    The length of a part, or of what is packed for the way, is not its size.
+    The length of a range, or of a compressed answer, is not the size of the object.
     """
     names = ("ETag", "Last-Modified", "Content-Encoding")
     said: dict[str, Any] = {name: headers[name] for name in names if name in headers}

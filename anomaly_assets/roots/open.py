@@ -1,4 +1,4 @@
-"""Open a root by its location; the only module that names every kind of root."""
+"""The factory of roots: a location gives a kind of root; only this module imports every kind."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def open_root(location: str) -> Root:
         location: A folder, a `.zip` file, or an fsspec URL of either.
 
     Raises:
-        RootError: The location is of a kind that cannot be read, or does not exist.
+        RootError: The location does not exist, or its kind is not supported.
     """
     if _is_remote(location):
-        # Lazy: fsspec and tenacity would slow down every import of the definitions.
+        # Imported lazily: fsspec and tenacity would slow down every import of the definitions.
         from anomaly_assets.roots.retries import safe_address
         from anomaly_assets.roots.store import open_store
 
@@ -37,7 +37,7 @@ def open_root(location: str) -> Root:
     if path.is_dir():
         return FolderRoot(path)
     if not path.exists():
-        if not is_file(location):  # it was meant to be an address, which may hold a password
+        if not is_file(location):  # meant as an address, which may contain a password
             raise RootError(
                 f"{shown_scheme(location)}: this is neither a path that exists nor an address. An address "
                 "has two slashes, such as s3://bucket/prefix or https://host/folder/."
@@ -57,10 +57,10 @@ def _local_path(location: str) -> Path:
 
 
 def refuse_bad_root(dataset: SourceDataset, location: str) -> None:
-    """Refuse at once what can be known to be no root without asking a store.
+    """Raise an error for a root that is certainly unusable, without a request to a store.
 
     Raises:
-        RootError: A path on this machine that is not there, or of a kind that cannot be read.
+        RootError: The local path does not exist, or its kind is not supported.
     """
     if _is_remote(location):
         return
@@ -71,7 +71,7 @@ def refuse_bad_root(dataset: SourceDataset, location: str) -> None:
 
 
 def root_error(dataset: SourceDataset, error: RootError, consequence: str = "") -> RootError:
-    """What is wrong with the root of a source dataset, and which variable names it."""
+    """Return an error with the problem of a root and the variable that names it."""
     return RootError(
         f"{dataset.title} ({dataset.root_variable}): {error} {consequence}To leave this dataset out, set "
         f"{dataset.root_variable} to the empty string."
@@ -79,7 +79,7 @@ def root_error(dataset: SourceDataset, error: RootError, consequence: str = "") 
 
 
 def _is_remote(location: str) -> bool:
-    """Return whether a location is an address; `://` further on is part of a path."""
+    """Return whether a location is an address; a later `://` is part of a path."""
     scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", location)
     return scheme is not None and scheme[1].lower() != "file"
 

@@ -1,11 +1,11 @@
-"""Requests to a store: bounded in time, tried again where that may help, and without secrets.
+"""Requests to a store: with timeouts, retries, and messages without secrets.
 
-Credentials come from where each store's own tools look for them (`AWS_*`, `AZURE_STORAGE_*`, Google's
-default credentials, `~/.netrc`), or from an HTTP address, and stay out of every address, message and table
-of ours.
+Credentials are found where each store's own tools look for them (`AWS_*`, `AZURE_STORAGE_*`, Google's
+default credentials, `~/.netrc`), or in an HTTP address. No address, message or table of this package
+contains them.
 
-`#`, `?` and `%` are characters of a name in an object store, whose addresses are not encoded: `s3://b/a#1?`
-is the prefix `a#1?`. In a web address they have the meaning that the standard gives them.
+In an object store, `#`, `?` and `%` are characters of a name, because its addresses are not encoded:
+`s3://b/a#1?` is the prefix `a#1?`. In a web address they have their standard meaning.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from anomaly_assets.roots.clients import credentials_of, open_client
 from anomaly_assets.roots.downloads import Accept, Part, TooManyBytesError, download
 
 ATTEMPTS = 4
-"""How often a request is made before the store counts as down."""
+"""Maximum number of requests before a store counts as down."""
 
 EXTRAS: Mapping[str, tuple[str, str]] = {
     "s3": ("s3", "s3fs"),
@@ -40,7 +40,7 @@ EXTRAS: Mapping[str, tuple[str, str]] = {
     "http": ("http", "aiohttp"),
     "https": ("http", "aiohttp"),
 }
-"""Scheme to the extra of this project, and the package in it, that opens it."""
+"""Extra of this project and its package, by scheme."""
 
 WEB_SCHEMES = ("http", "https")
 
@@ -53,10 +53,10 @@ class Address:
 
     Attributes:
         scheme: In lower case.
-        netloc: Bucket, container or host; may hold user and password.
-        path: The rest, with its leading `/`; in an object store as keys are spelled.
-        query: Of a web address.
-        fragment: Of a web address.
+        netloc: Bucket, container or host; may contain user and password.
+        path: The rest, with its leading `/`; in an object store in the spelling of its keys.
+        query: Query of a web address.
+        fragment: Fragment of a web address.
     """
 
     scheme: str
@@ -67,19 +67,20 @@ class Address:
 
     @classmethod
     def of(cls, location: str) -> Address:
-        """Take an address apart.
+        """Parse an address.
 
         Raises:
-            RootError: It is a web address that cannot be.
+            RootError: It is a malformed web address.
         """
         scheme, _, rest = location.partition("://")
         if scheme.lower() in WEB_SCHEMES:
             try:
                 return cls(*urlsplit(location))
             except ValueError:
-                # Not chained: the original message holds a part of the address, which may be a password.
+                # Not chained: the original message contains a part of the address, which may be a
+                # password.
                 raise RootError(
-                    f"{shown_scheme(location)}: this is no web address; {_HOW_TO_WRITE_A_PASSWORD}"
+                    f"{shown_scheme(location)}: this is not a valid web address; {_HOW_TO_WRITE_A_PASSWORD}"
                 ) from None
         netloc = re.split("[/?#]", rest, maxsplit=1)[0]
         return cls(scheme.lower(), netloc, rest[len(netloc) :])
@@ -88,19 +89,19 @@ class Address:
     def host(self) -> str:
         """Bucket, container or host, without user and password."""
         before, _, host = self.netloc.rpartition("@")
-        # Elsewhere than on the web, what is before the @ may be a container.
+        # Except on the web, the part before the @ may be a container.
         return host if self.scheme in WEB_SCHEMES or ":" in before else self.netloc
 
     @property
     def has_signature(self) -> bool:
-        """Whether a query with a secret in it was added to the address of an object store."""
+        """True if the address of an object store has a query with a secret."""
         parameters = re.split("[?&]", self.path.partition("?")[2])
         names = [parameter.partition("=")[0] for parameter in parameters if "=" in parameter]
         return any(name.lower() == "sig" or _SECRET.search(name) for name in names)
 
     @property
     def safe(self) -> str:
-        """The address without what may be a secret."""
+        """Return the address without parts that may be secret."""
         path = self.path.partition("?")[0] if self.has_signature else self.path
         address = f"{self.scheme}://{self.host}{path}".rstrip("/")
         return HIDDEN.sub(lambda found: quote(found[0]), address)
@@ -112,17 +113,17 @@ def safe_address(location: str) -> str:
 
 
 def _refuse_unclear(location: str, address: Address) -> None:
-    """Refuse an address that would be understood as another one than what was typed, or holds a secret.
+    """Refuse an address that contains a secret, or would be parsed differently from what was meant.
 
     Raises:
-        RootError: It does; the message shows nothing that may be a part of the secret.
+        RootError: The address is refused; the message shows nothing that may be part of the secret.
     """
     scheme = shown_scheme(location)
     if address.scheme not in WEB_SCHEMES:
         if address.has_signature:
             raise RootError(
-                f"{scheme}: keys and signatures do not belong into the address of an object store. Put "
-                "them into the environment, and leave out what begins with the ?."
+                f"{scheme}: keys and signatures must not be in the address of an object store. Put "
+                "them into the environment, and remove the part from the ? on."
             )
         return
     is_host = re.fullmatch(r"(\[[0-9A-Fa-f:.%]+\]|[^:\[\]]+)(:[0-9]*)?", address.host)
@@ -134,7 +135,7 @@ def _refuse_unclear(location: str, address: Address) -> None:
         raise RootError(f"{scheme}: {_HOW_TO_WRITE_A_PASSWORD}")
     if address.fragment or location.endswith("#"):
         raise RootError(
-            f"{address.safe}: a # begins what is never sent to a web server. Write one that is part of a "
+            f"{address.safe}: the part after a # is not sent to a web server. Write a # that is part of a "
             "name as %23."
         )
 
@@ -145,14 +146,15 @@ _HOW_TO_WRITE_A_PASSWORD = (
 
 
 def safe_text(error: BaseException) -> str:
-    """Return what an error says, without credentials: none of an address, none of the environment."""
+    """Return an error's message without credentials from addresses or the environment."""
     text = " ".join(str(error).split()) or type(error).__name__
     text = re.sub(r"://[^/\s'\"@]+@", "://", text)
     text = re.sub(r"(://[^\s'\"?#]*)[?#][^\s'\"]*", r"\1", text)
     secrets = [
         " ".join(value.split()) for name, value in os.environ.items() if _SECRET.search(name)
     ]
-    for secret in sorted(secrets, key=len, reverse=True):  # one may be the beginning of another
+    # Longest first, because one secret may be the beginning of another.
+    for secret in sorted(secrets, key=len, reverse=True):
         if len(secret) >= _SHORTEST_SECRET:
             for spelling in (secret, quote(secret), quote(secret, safe="")):
                 text = text.replace(spelling, "***")
@@ -160,13 +162,13 @@ def safe_text(error: BaseException) -> str:
 
 
 _SHORTEST_SECRET = 8
-"""Characters; shorter values are words, such as `true`, that messages hold for other reasons."""
+"""Minimum length of a secret; shorter values are words, such as `true`, that messages may contain."""
 
 _SECRET = re.compile(r"KEY|SECRET|TOKEN|PASSW|CREDENTIAL|CONNECTION_STRING|SAS|SIGNATURE", re.I)
 
 
 class Store:
-    """Requests to one store: bounded in time, tried again, and with errors of ours."""
+    """Requests to one store, with timeouts, retries, and errors of this package."""
 
     def __init__(self, location: str) -> None:
         self._location = location
@@ -174,7 +176,7 @@ class Store:
         self.scheme, self.query = address.scheme, address.query
         if self.scheme not in EXTRAS:
             raise RootError(
-                f"{self.scheme}:// is no kind of root that can be read: give a folder, a .zip file, or "
+                f"{self.scheme}:// is not a supported kind of root: give a folder, a .zip file, or "
                 f"an address that begins with {', '.join(f'{scheme}://' for scheme in EXTRAS)}."
             )
         _refuse_unclear(location, address)
@@ -193,10 +195,10 @@ class Store:
             raise RootError(f"{self.uri} cannot be opened: {safe_text(error)}") from None
 
     def _path_of(self, address: Address) -> str:
-        """A web address without its credentials, which travel in headers; else bucket and key."""
+        """Return a web address without its credentials, which are sent in headers; else bucket and key."""
         if self.scheme in WEB_SCHEMES:
             return self.uri
-        # fsspec is asked for the bucket alone, because some clients take a key apart at # and ?.
+        # Only the bucket is passed to fsspec, because some clients split a key at # and ?.
         bucket = str(fsspec.core.strip_protocol(f"{self.scheme}://{address.host}/"))
         return f"{bucket.rstrip('/')}{address.path}".rstrip("/")
 
@@ -212,20 +214,20 @@ class Store:
         part: Part | None = None,
         accept: Accept | None = None,
     ) -> bytes:
-        """Fetch an object, or a part of it, with one request; bytes are counted as they come.
+        """Download an object, or a range of it, with one request; bytes are counted while they arrive.
 
         Args:
-            path: As the client takes it.
-            name: What messages call it.
-            most_bytes: Refuse what has more.
-            part: First byte, and the one behind the last; None for all.
-            accept: Called with what the answer says of the object, before its bytes are read; raises
-                where they are not wanted.
+            path: Path in the client's form.
+            name: Name of the object in messages.
+            most_bytes: Maximum size; a larger object is refused.
+            part: First byte, and the position after the last one; None for all.
+            accept: Called with the properties of the object before its bytes are read; raises to refuse
+                them.
 
         Raises:
-            FileTooLargeError: More than `most_bytes` came.
-            RootError: The store did not answer, however often it was asked.
-            FileUnreadableError: It answered that this cannot be had.
+            FileTooLargeError: The answer has more than `most_bytes`.
+            RootError: The store did not answer, after all retries.
+            FileUnreadableError: The store answered with an error for this object.
         """
 
         def fetch() -> bytes:
@@ -237,11 +239,11 @@ class Store:
         return self.request(fetch, name)
 
     def request(self, call: Callable[[], _Result], path: str) -> _Result:
-        """Make a request; `path` names what it is about.
+        """Make a request, with retries; `path` is its subject in messages.
 
         Raises:
-            RootError: The store did not answer, however often it was asked.
-            FileUnreadableError: It answered that this cannot be had.
+            RootError: The store did not answer, after all retries.
+            FileUnreadableError: The store answered with an error for this object.
         """
         try:
             for attempt in tenacity.Retrying(
@@ -256,7 +258,7 @@ class Store:
         except (RootError, FileUnreadableError, MemoryError):
             raise
         except Exception as error:
-            # Not chained: the original message may hold what must not be printed.
+            # Not chained: the original message may contain secrets.
             if refused := _refusal_in(error):
                 raise refused from None
             if _is_transient(error):
@@ -268,15 +270,15 @@ class Store:
             raise kind(f"{shown(path)}: {safe_text(error)}") from None
 
     def refusal(self, what: str, error: FileUnreadableError) -> RootError:
-        """Make the error for a root that the store does not give.
+        """Return the error for a root that the store refuses.
 
         Args:
-            what: What cannot be done with it.
-            error: What a request about the root raised.
+            what: Failed action, such as `cannot be listed`.
+            error: Error of a request about the root.
         """
         reason = str(error).removeprefix(f"{shown(self.uri)}: ").rstrip(".")
         advice = (
-            f" Check {credentials_of(self.scheme)}, and what they give the right to read."
+            f" Check {credentials_of(self.scheme)}, and their read permissions."
             if isinstance(error, AccessDeniedError)
             else ""
         )
@@ -284,7 +286,7 @@ class Store:
 
 
 def _refusal_in(error: BaseException) -> RootError | None:
-    """Return the refusal of ours that a client has wrapped in an error of its own."""
+    """Return our own error that a client has wrapped in an error of its own; None if there is none."""
     seen: BaseException | None = error
     while seen is not None and not isinstance(seen, RootError):
         seen = seen.__cause__
@@ -308,7 +310,7 @@ _TRANSIENT_NAMES = frozenset(
 
 
 def _is_transient(error: BaseException) -> bool:
-    """Whether asking again may help: no connection, no answer in time, or a server that is busy."""
+    """Return whether a retry may help: no connection, a timeout, or a busy server."""
     seen: BaseException | None = error
     while seen is not None:
         status = _status_of(seen)
@@ -325,7 +327,7 @@ def _is_transient(error: BaseException) -> bool:
 
 
 def _is_denied(error: BaseException) -> bool:
-    """Return whether a store refuses the credentials, or a client has found none."""
+    """Return whether a store rejects the credentials, or a client has found none."""
     seen: BaseException | None = error
     while seen is not None:
         if _status_of(seen) in (401, 403) or isinstance(seen, PermissionError):
@@ -337,7 +339,7 @@ def _is_denied(error: BaseException) -> bool:
 
 
 def _status_of(error: BaseException) -> int | None:
-    """The HTTP status that an error of a client is about."""
+    """Return the HTTP status of a client's error; None if it has none."""
     answer = getattr(error, "response", None)
     if isinstance(answer, dict):  # botocore
         found = answer.get("ResponseMetadata", {}).get("HTTPStatusCode")

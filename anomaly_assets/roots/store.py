@@ -1,7 +1,7 @@
 """Object stores and web folders as roots, through fsspec.
 
-A store that does not answer, however often it is asked, ends the run; an object that the store does not
-have, or does not give, is a file that cannot be read.
+A store that does not answer, after all retries, ends the run. An object that the store does not have,
+or denies, is a file that cannot be read.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _HEADS_AT_ONCE = 16
 _BLOCK_BYTES = 1024 * 1024
 
 MAX_PAGE_BYTES = 32 * 1024 * 1024
-"""Bytes of one page that lists a web folder; 200,000 names take about as many."""
+"""Size limit of a page that lists a web folder; 200,000 names take about as much."""
 
 
 def open_store(location: str) -> Root:
@@ -52,15 +52,15 @@ def open_store(location: str) -> Root:
         return ZipRoot(StoredArchive(store))
     if store.scheme in WEB_SCHEMES and "?" in location:
         raise RootError(
-            f"{store.uri}: an address with a query can only be that of a zip archive, because every "
-            "file of a folder would need a query of its own."
+            f"{store.uri}: only the address of a zip archive may have a query, because every "
+            "file of a folder would need its own query."
         )
     return WebRoot(store) if store.scheme in WEB_SCHEMES else StoreRoot(store)
 
 
 @dataclass(frozen=True)
 class StoredArchive:
-    """A zip archive in a store; reads are ranges."""
+    """A zip archive in a store; reads are range requests."""
 
     store: Store
 
@@ -70,20 +70,20 @@ class StoredArchive:
         return self.store.uri
 
     def open(self) -> IO[bytes]:
-        """Open it for its directory, which lies at the end."""
+        """Open the archive to read its directory, which is at its end."""
         try:
             info = self.store.request(lambda: self.store.filesystem.info(self._path), self.uri)
         except FileUnreadableError as error:
             raise self.store.refusal("cannot be opened", error) from None
         if not info.get("size") or not info.get("partial", True):
             raise RootError(
-                f"{self.uri}: the server does not give parts of a file (no ranges). Download the "
-                "archive and give its path."
+                f"{self.uri}: the server does not support range requests, which a zip archive needs. "
+                "Download the archive and give its path."
             )
         return io.BufferedReader(_Ranges(self, int(info["size"])), _BLOCK_BYTES)
 
     def read(self, start: int, end: int) -> bytes:
-        """Read a range."""
+        """Return a range of bytes."""
         return self.store.read(self._path, self.uri, end - start, part=(start, end))
 
     @property
@@ -92,7 +92,7 @@ class StoredArchive:
 
 
 class _Ranges(io.RawIOBase):
-    """An archive as a file that can seek: each read is one range, as long as what is asked for."""
+    """An archive as a seekable file: each read is one range request of the requested length."""
 
     def __init__(self, archive: StoredArchive, size_bytes: int) -> None:
         self._archive = archive
@@ -135,7 +135,7 @@ class StoreRoot(Root):
         self._store = store
 
     def files(self) -> Iterator[FileEntry]:
-        """List the objects below the prefix; nothing is downloaded."""
+        """Yield the objects below the prefix; nothing is downloaded."""
         try:
             found = self._store.request(self._find, self.uri)
         except FileUnreadableError as error:
@@ -153,10 +153,10 @@ class StoreRoot(Root):
             )
 
     def _find(self) -> dict[str, dict[str, Any]]:
-        """Path below the prefix to what the store says about the object."""
+        """Return the store's properties of each object, by path below the prefix."""
         found = self._store.filesystem.find(self._store.path, detail=True)
         start = len(self._store.path) + 1
-        # The prefix itself may be an object: stores have no folders, and some tools make markers.
+        # The prefix itself may be an object: stores have no folders, and some tools write markers.
         return {
             name[start:]: info
             for name, info in found.items()
@@ -166,7 +166,7 @@ class StoreRoot(Root):
     def read(
         self, path: str, version: str | None = None, most_bytes: int = MAX_FILE_BYTES
     ) -> bytes:
-        """Read one object, with one request; see `Root`."""
+        """Return the bytes of one object, with one request; see `Root`."""
 
         def refuse_another(info: Mapping[str, Any]) -> None:
             if version is not None and _is_another(version, info):
@@ -182,7 +182,7 @@ class StoreRoot(Root):
 
 
 class WebRoot(StoreRoot):
-    """A web folder whose server lists it in HTML; versions are etags, asked for file by file."""
+    """A web folder that its server lists in HTML; versions are etags, one request per file."""
 
     def _find(self) -> dict[str, dict[str, Any]]:
         paths = [path for path in self._linked() if not path.endswith("/")]
@@ -200,12 +200,12 @@ class WebRoot(StoreRoot):
             return {"problem": "broken_link"}
 
     def _linked(self) -> Iterator[str]:
-        """Paths of the files and folders below the root; those of folders end with `/`."""
+        """Yield the paths of the files and folders below the root; folders end with `/`."""
         pending, seen = [""], {""}
         while pending:
             folder = pending.pop()
             for path in self._links_of(folder):
-                # Besides what is in it, a page links to itself in other orders, and to folders above it.
+                # A page also links to itself in other orders, and to folders above it.
                 if path in seen or not path.startswith(folder) or ".." in path.split("/"):
                     continue
                 seen.add(path)
@@ -214,18 +214,18 @@ class WebRoot(StoreRoot):
                     pending.append(path)
 
     def _links_of(self, folder: str) -> Iterator[str]:
-        """Paths that the page of a folder links to, as far as they are below the root.
+        """Yield the paths below the root that the page of a folder links to.
 
         Raises:
             RootError: The page has more than `MAX_PAGE_BYTES` bytes, or the server does not answer.
-            FileUnreadableError: The server does not give it.
+            FileUnreadableError: The server denies the page.
         """
         address = self._name(folder)
         try:
             page = self._store.read(address, address, MAX_PAGE_BYTES)
         except FileTooLargeError as error:
             raise RootError(
-                f"{error}, which is no list of files. Point the root at a folder that the server lists."
+                f"{error}, so it is not a list of files. Set the root to a folder that the server lists."
             ) from None
         root = urlsplit(f"{self.uri}/")
         above = unquote(root.path)
@@ -243,11 +243,11 @@ class WebRoot(StoreRoot):
 
 
 def _links(page: str) -> list[str]:
-    """List what an HTML page links to, in time proportional to its length; of plain text, its addresses."""
+    """Return the links of an HTML page, or the addresses in plain text, in linear time."""
     found: dict[str, None] = {}
     for tag in _LINK.finditer(page):
         if link := _TARGET.search(tag[0]):
-            with suppress(ValueError):  # an entity of thousands of digits, which is no letter
+            with suppress(ValueError):  # an entity with thousands of digits is not a character
                 found[unescape(link["quoted"] or link["plain"])] = None
     return list(found) or _ADDRESS.findall(page)
 
@@ -261,16 +261,16 @@ _ADDRESS = re.compile(r"https?://[-a-zA-Z0-9@:%_+.~#?&/=]+")
 
 
 def _version(info: Mapping[str, Any]) -> str:
-    """What a store says of an object, as a version: its etag, or size and time."""
+    """Return the version of an object: its etag, or size and time."""
     etag = _etag(info)
     return f"etag-{etag}" if etag else f"{int(info.get('size') or 0)}-{_modified_at(info)}"
 
 
 def _is_another(version: str, info: Mapping[str, Any]) -> bool:
-    """Whether what came is known to be of another version than the listed one.
+    """Return whether an answer certainly has another version than the listed one.
 
-    Only what was listed and came with the answer, too, can be compared: there are servers that tell the
-    size of a file in one answer and not in the next.
+    Only properties that were listed and are in the answer can be compared: some servers send the size
+    of a file in one answer and not in the next.
     """
     if version.startswith(_ETAG):
         etag = _etag(info)
@@ -290,7 +290,7 @@ def _etag(info: Mapping[str, Any]) -> str:
 
 
 def _opaque(etag: str) -> str:
-    """An etag without its mark of weakness, which some servers give in one answer and not in the next."""
+    """Return an etag without its weakness mark, which some servers send only sometimes."""
     return etag.removeprefix("W/").strip('"')
 
 

@@ -12,7 +12,7 @@ from dataclasses import astuple
 
 import duckdb
 
-from anomaly_assets.errors import WarehouseError
+from anomaly_assets.errors import WarehouseError, rerun_with
 from anomaly_assets.settings import Settings
 from anomaly_assets.tables.source_datasets import stored_datasets
 from anomaly_assets.tensor_spec import TensorSpec
@@ -42,8 +42,7 @@ def spec_for(
     raise WarehouseError(
         f"The tensors of this warehouse are {_named(recorded)}; ANOMALY_IMAGE_SIZE and ANOMALY_CHANNELS of "
         f"this machine ask for {_named(asked)}. Unset the two variables to use the shape of the warehouse. "
-        "To rebuild all tensors on purpose, run once with this run config: "
-        "{ops: {image_tensors: {config: {change_shape: true}}}}"
+        f"To rebuild all tensors on purpose, {rerun_with('image_tensors', 'change_shape')}"
     )
 
 

@@ -1,9 +1,9 @@
-"""The database: opening and locking it, its tables and views, checks, publishing, copying.
+"""The database: open and lock it, publish from it, copy it.
 
-base.py locations.py opening.py       what every warehouse can do, what a location means
-database.py motherduck.py lake/       the three kinds: a file, MotherDuck, DuckLake
-tables.py schema.py sql/ checks.py    what is in it, and what must hold
-changes.py shown.py                   what a refresh did, and rows for people to look at
-publish.py publishing/                from a warehouse to what people open
-__main__.py copying/                  moving a database
+- `base.py`, `open.py`: the methods of every kind of warehouse, and the factory
+- `file/`, `lake/`, `motherduck/`: the three kinds (a DuckDB file, a DuckLake, a MotherDuck database)
+- `publication.py`, `provenance.py`: checks before publishing, and the row of `snapshots`
+- `open_published.py`: opens a published file read-only
+- `removal.py`: removes a source dataset
+- `copying/`, `__main__.py`: move a database to another kind of place
 """

@@ -1,8 +1,8 @@
-"""What every kind of warehouse can do; each kind is a folder beside this file.
+"""Base classes of the warehouses; each kind is a folder beside this file.
 
-A file admits one run at a time, so all its locks are one. A remote warehouse admits several runs, and has
-three locks (docs/decisions/0008): one per source dataset, one for a transaction on shared tables, and one
-for summaries and publishing.
+A file admits one run at a time, so all its locks are one. A remote warehouse admits several runs, and
+has three locks (docs/decisions/0008): one per source dataset, one for a transaction on shared tables,
+and one for summaries and publishing.
 """
 
 from __future__ import annotations
@@ -25,19 +25,20 @@ CATALOG = "warehouse"
 """Name under which the working database is attached."""
 
 ROW_GROUP_SIZE = 2048
-"""Rows per DuckDB row group: the smallest there is, because a row is a whole picture of 200 kB."""
+"""Rows per DuckDB row group: DuckDB's minimum, because one row is an image of 200 kB."""
 
 Log = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class LoadTarget:
-    """How dlt gets at a warehouse.
+    """Connection and settings with which dlt writes to a warehouse.
 
     Attributes:
-        connection: Of which dlt makes connections of its own; it sets `checkpoint_threshold` for all.
-        pragmas: Said by each of these before it does anything.
-        workers: Jobs of one load that may run at once.
+        connection: dlt opens its own connections from this one; it sets `checkpoint_threshold` for all of
+            them.
+        pragmas: Statements that each of dlt's connections runs first.
+        workers: Maximum number of jobs of one load at the same time.
     """
 
     connection: duckdb.DuckDBPyConnection
@@ -49,11 +50,11 @@ class Warehouse(ABC):
     """The working database of the asset graph.
 
     Attributes:
-        wait_seconds: How long to wait for whoever has what is needed.
-        log: Called with a sentence while waiting.
+        wait_seconds: Maximum time to wait for a lock or file that another process holds.
+        log: Called with a message while waiting.
         transaction_rows: Tensors per transaction.
-        decodes_first: Whether tensors are decoded before their transaction begins, because it keeps
-            others from writing.
+        decodes_first: Whether tensors are decoded before their transaction begins, because an open
+            transaction keeps other runs from writing.
     """
 
     wait_seconds: float
@@ -64,56 +65,56 @@ class Warehouse(ABC):
     @property
     @abstractmethod
     def name(self) -> str:
-        """What messages and metadata call it; never with a password in it."""
+        """Name for messages and metadata; it never contains a password."""
 
     @property
     def catalog(self) -> str:
-        """Name under which `connect` attaches it."""
+        """Name under which `connect` attaches the database."""
         return CATALOG
 
     @abstractmethod
     def pipelines_folder_of(self, source_dataset: str) -> Path:
-        """Where dlt keeps its working files while this source dataset is loaded."""
+        """Return the folder for dlt's working files while this source dataset is loaded."""
 
     @abstractmethod
     def locked(self) -> AbstractContextManager[Warehouse]:
-        """Hold the warehouse while a run lasts; may be nested in one process.
+        """Hold the warehouse for the time of a run; calls may be nested in one process.
 
         Raises:
             WarehouseBusyError: Another run held it for longer than `wait_seconds`.
-            WarehouseError: It cannot be reached.
+            WarehouseError: The warehouse cannot be reached.
         """
 
     @abstractmethod
     def connect(
         self, *, wide_rows: bool = False
     ) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
-        """Open the warehouse for writing, with its catalogue current; closes it afterwards.
+        """Open the warehouse for writing, with its database current, and close it afterwards.
 
         Args:
-            wide_rows: For writing tensors.
+            wide_rows: Prepare the connection for writing tensors.
 
         Raises:
-            WarehouseBusyError: Another run, or a person, has it open.
-            WarehouseError: It cannot be opened at all.
+            WarehouseBusyError: Another run or program has it open.
+            WarehouseError: It cannot be opened.
         """
 
     @abstractmethod
     def loading(self) -> AbstractContextManager[LoadTarget]:
-        """Give dlt access; the caller holds the source dataset."""
+        """Give dlt access; the caller must hold the lock of the source dataset."""
 
     @contextmanager
     def refreshing(self, source_dataset: str, *, wait: bool = True) -> Iterator[bool]:
-        """Keep other runs from the catalogue and the tensors of a source dataset.
+        """Lock a source dataset: no other run can change its catalogue or tensors meanwhile.
 
-        Until the run ends, or is `finishing`, nobody else is.
+        No other run can enter `finishing()` until this run ends or enters it.
 
         Args:
-            source_dataset: Which one.
-            wait: Whether to wait for another run that has it.
+            source_dataset: Name of the source dataset.
+            wait: Wait for another run that holds the lock; False returns at once.
 
         Yields:
-            Whether it is held; always true if `wait` is.
+            True if the lock is held; always true with `wait=True`.
 
         Raises:
             WarehouseBusyError: Another run held it for longer than `wait_seconds`.
@@ -122,7 +123,7 @@ class Warehouse(ABC):
             yield True
 
     def turns(self, source_datasets: Sequence[str]) -> Generator[list[str], None, None]:
-        """Source datasets whose tensors may be built now, held until the next ones are asked for.
+        """Yield source datasets whose tensors may be built now; their locks are held until the next step.
 
         Raises:
             WarehouseBusyError: Another run held one of them for longer than `wait_seconds`.
@@ -132,19 +133,19 @@ class Warehouse(ABC):
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Be the only one that writes to the tables of all source datasets, for one transaction.
+        """Hold the write lock on the tables that all source datasets share, for one transaction.
 
         Raises:
-            WarehouseBusyError: Another run was at it for longer than `wait_seconds`.
+            WarehouseBusyError: Another run held this lock for longer than `wait_seconds`.
         """
         with self.locked():
             yield
 
     @contextmanager
     def finishing(self) -> Iterator[None]:
-        """Wait until no source dataset is being refreshed, and keep it so until the run ends.
+        """Wait until no source dataset is being refreshed, and block refreshes until the run ends.
 
-        Summaries, checks of tensors, and publishing need a catalogue whose tensors are made.
+        Summaries, checks of tensors, and publishing need a catalogue whose tensors are complete.
 
         Raises:
             WarehouseBusyError: Another run refreshed for longer than `wait_seconds`.
@@ -163,64 +164,64 @@ class Warehouse(ABC):
         adopt: bool = False,
         allow_shrink: bool = False,
     ) -> Publication:
-        """Publish what the warehouse holds, unless the same content is published already.
+        """Publish the content of the warehouse, unless the same content is already published.
 
         Args:
-            target: The published file; a remote warehouse publishes in its own place and ignores it.
+            target: The published file; remote warehouses ignore it, because they publish where they are.
             spec: Shape that all tensors must have.
             run_id: Recorded with the snapshot.
-            keep_snapshots: How many older published files stay beside the target.
+            keep_snapshots: Number of older published files that stay beside the target.
             adopt: Replace a target that this warehouse does not own, and own it from then on.
             allow_shrink: Accept fewer than 80 % of the samples that were published before, and record
                 that.
 
         Raises:
-            PublishRefusedError: A blocking check fails, the target belongs to something else, or a source
+            PublishRefusedError: A blocking check fails, another warehouse owns the target, or a source
                 dataset would lose more than a fifth of its samples.
-            WarehouseError: The assets upstream were never materialized.
+            WarehouseError: The upstream assets were never materialized.
             OSError: The snapshot cannot be written, for instance because the disk is full; the target is
-                as it was.
+                unchanged.
         """
 
     @abstractmethod
     def differences(self, target: Path) -> Differences:
-        """Return the tables whose row counts differ between the warehouse and what is published."""
+        """Return the tables whose row counts differ between the warehouse and the published database."""
 
     @abstractmethod
     def open_published(
         self, target: Path
     ) -> AbstractContextManager[duckdb.DuckDBPyConnection | None]:
-        """Open what is published, read-only; None where nothing is, or where that would be expensive."""
+        """Open the published database read-only; None if there is none, or if opening it is expensive."""
 
     def changes_to_publish(self, target: Path) -> RowChanges:
-        """Return what publishing will do to the rows of `samples` in the published database.
+        """Return the changes that publishing will make to the rows of `samples`.
 
-        No pixels are read: they follow from the hash of the file, its mask and the transform.
+        Pixels are not read: they follow from the hash of the file, its mask and the transform.
         """
         before: Rows = {}
-        # One that cannot be read is replaced.
+        # A published database that cannot be read will be replaced.
         with suppress(duckdb.Error), self.open_published(target) as published:
             before = _samples(published) if published else {}
         with self.connect() as connection, upstream_needed():
             return compare(before, _samples(connection))
 
     def pictures_folder(self, target: Path) -> Path:
-        """Return the folder for contact sheets: beside the published database."""
+        """Return the folder for contact sheets, beside the published database."""
         return target.absolute().parent / "contact_sheets"
 
     def copy_progress(self, target: Path) -> tuple[Callable[[], int], int] | None:
-        """Return a function for the MB copied so far, and the total; None if publishing does not copy."""
+        """Return (function for the MB copied so far, total MB), or None if publishing does not copy."""
         return None
 
     @abstractmethod
     def release_copy(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Let people open a copy that is complete; see `copying`."""
+        """Make a complete copy available to readers; see `copying`."""
 
     def expire(self, keep: int) -> Expired:
-        """Give back the space of old versions; readers of what stays published notice nothing.
+        """Free the space of old versions; readers of published versions are not disturbed.
 
         Args:
-            keep: Publications to keep beside the newest.
+            keep: Number of publications to keep besides the newest.
 
         Raises:
             WarehouseError: This kind of warehouse keeps no versions.
@@ -231,11 +232,11 @@ class Warehouse(ABC):
 
 @dataclass(frozen=True)
 class Expired:
-    """What was given back.
+    """Result of `Warehouse.expire`.
 
     Attributes:
         publications: Publications that can no longer be opened.
-        versions: Versions that were forgotten.
+        versions: Versions that were deleted.
         files: Files that were removed.
     """
 
@@ -245,7 +246,7 @@ class Expired:
 
 
 class RemoteWarehouse(Warehouse):
-    """A warehouse elsewhere: a run starts one DuckDB that has it attached, and everybody shares that."""
+    """A warehouse on a server: a run starts one DuckDB, attaches the database to it, and shares it."""
 
     _instance: duckdb.DuckDBPyConnection | None = None
 
@@ -253,7 +254,7 @@ class RemoteWarehouse(Warehouse):
 
     @contextmanager
     def connect(self, *, wide_rows: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A connection whose every transaction sees the newest state; see `Warehouse`."""
+        """Yield a connection; each of its transactions sees the newest state. See `Warehouse`."""
         with self.locked():
             connection = self._started().cursor()
             try:
@@ -265,13 +266,13 @@ class RemoteWarehouse(Warehouse):
 
     @contextmanager
     def loading(self) -> Iterator[LoadTarget]:
-        """One job at a time: what is attached does not like to be shared by connections that write."""
+        """Give dlt one job at a time, because concurrent writers of an attached database conflict."""
         with self.locked():
             yield LoadTarget(self._started(), (f"search_path='{self.catalog}.main'",), workers=1)
 
     @abstractmethod
     def _start(self) -> duckdb.DuckDBPyConnection:
-        """A DuckDB that has it attached, made where it is missing."""
+        """Start a DuckDB with the database attached; create the database if it does not exist."""
 
     def _started(self) -> duckdb.DuckDBPyConnection:
         if self._instance is None:
@@ -286,9 +287,10 @@ class RemoteWarehouse(Warehouse):
 
 @contextmanager
 def interrupted_queries(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
-    """Call a query that a signal ended what it is: DuckDB tells of it as of one that failed.
+    """Raise KeyboardInterrupt for an interrupted query; DuckDB reports it as RuntimeError.
 
-    Its threads go on with it, and closing the connection would wait for them; so they are told, too.
+    DuckDB's threads continue with the query, and closing the connection would wait for them. So they
+    are interrupted as well.
 
     Raises:
         KeyboardInterrupt: A query was interrupted.

@@ -1,6 +1,6 @@
-"""DuckDB's extensions, loaded from the packages of our extras: nothing is downloaded.
+"""DuckDB's extensions, loaded from installed packages; nothing is downloaded.
 
-The packages carry DuckDB's own signed binaries, each for one version of DuckDB.
+The packages of our extras contain DuckDB's own signed binaries, each for one version of DuckDB.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from anomaly_assets.tables.sql_text import sql_literal
 
 
 def load_extensions(connection: duckdb.DuckDBPyConnection, *names: str) -> None:
-    """Load extensions into a DuckDB that has none of them yet.
+    """Load extensions into a DuckDB that has not loaded them yet.
 
     Raises:
         WarehouseError: Their packages are not installed, or are for another version of DuckDB.
@@ -43,7 +43,7 @@ def _binary(name: str) -> Path:
         versions = ", ".join(sorted(each.name.removeprefix("v") for each in folder.iterdir()))
         raise WarehouseError(
             f"The installed extension {name} is for DuckDB {versions}, and DuckDB {duckdb.__version__} "
-            f"is installed: pip install '{_extra(name)}' brings versions that fit."
+            f"is installed: pip install '{_extra(name)}' installs matching versions."
         )
     return binary
 

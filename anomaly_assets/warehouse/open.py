@@ -1,4 +1,4 @@
-"""Which kind of warehouse a location means."""
+"""The factory of warehouses: a location gives a kind of warehouse."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ def open_warehouse(
     *,
     lake_data: str | None = None,
 ) -> Warehouse:
-    """The warehouse at a location; nothing is opened before it is used.
+    """Return the warehouse at a location; it is opened on first use.
 
     Args:
         location: A path, `ducklake:postgres:…` or `md:NAME`.
-        wait_seconds: How long to wait for another run.
-        log: Called with a sentence while waiting.
-        lake_data: Where the files of a new lake go.
+        wait_seconds: Maximum time to wait for another run.
+        log: Called with a message while waiting.
+        lake_data: Folder or s3:// prefix for the files of a new lake.
 
     Raises:
-        LocationError: The location makes no sense.
+        LocationError: The location is malformed.
     """
     parsed = parse_location(str(location))
     if isinstance(parsed, Path):

@@ -1,8 +1,9 @@
-"""Open a published file read-only: DuckDB and a descriptor of ours have the same file.
+"""Open a published file read-only, and pin it with a descriptor of our own.
 
-A published file is replaced while people open it. DuckDB resolves every path to a name before it opens the
-file, one below /proc too, and by then the name may stand for another file. So device and inode of what
-DuckDB has open are compared afterwards with those of our descriptor; if they differ, both are opened again.
+A published file can be replaced while it is opened. DuckDB resolves every path, even one below /proc,
+to a name before it opens the file, and by then the name may belong to another file. So device and inode
+of the file that DuckDB has open are compared with those of our descriptor. If they differ, both are
+opened again.
 """
 
 from __future__ import annotations
@@ -26,25 +27,25 @@ from anomaly_assets.warehouse.lake.explained import meaning
 _CATALOG = "published"
 
 _ATTEMPTS = 10
-"""How often a file is opened that is replaced in the moment between two system calls of DuckDB."""
+"""Maximum number of attempts when a file is replaced between two system calls of DuckDB."""
 
 _MAGIC, _MAGIC_OFFSET = b"DUCK", 8
-"""Bytes of every DuckDB file, and where in it they are."""
+"""Magic bytes of every DuckDB file, and their offset."""
 
 
 class DatabaseError(AnomalyAssetsError, RuntimeError):
-    """What was opened cannot be read, or is no published database; the message says what to do."""
+    """The database cannot be read, or is not a published database; the message explains what to do."""
 
 
 @dataclass(frozen=True)
 class Opened:
-    """A database that is open in this process.
+    """An open database.
 
     Attributes:
-        connection: Has it attached, read-only and current.
-        file: The file that DuckDB has open; None for a lake or MotherDuck, and where the file was
-            replaced at each attempt to open it twice.
-        catalog: Name of its catalogue in DuckDB.
+        connection: Connection with the database attached, read-only and current.
+        file: The file that DuckDB has open; None for a lake or MotherDuck, and if the file was replaced
+            during each attempt to open it.
+        catalog: Name of the database in DuckDB.
     """
 
     connection: duckdb.DuckDBPyConnection
@@ -66,27 +67,28 @@ class Opened:
 
 
 def open_file(path: Path, held: HeldFile | None = None) -> Opened:
-    """Open a published file read-only, in a DuckDB of its own.
+    """Open a published file read-only, in a separate DuckDB.
 
-    A DuckDB of its own does not share settings and connections with that of the caller.
+    A separate DuckDB does not share settings and connections with that of the caller.
 
     Args:
-        path: Its name.
-        held: A file that is held, here or in another process, to be opened by its descriptor
-            instead of by its name.
+        path: Name of the file.
+        held: A file held open here or in another process; it is opened through its descriptor instead of
+            its name.
 
     Raises:
-        FileNotFoundError: There is no such file.
+        FileNotFoundError: The file does not exist.
         DatabaseError: It cannot be read.
     """
     connection = duckdb.connect(":memory:")
     try:
         with explained(str(path)):
-            # Blobs are copied by the thread that asks for them; more would only take its memory.
+            # The calling thread copies blobs itself; more threads would only use memory.
             connection.execute("SET threads = 1")
-            # Cursors inherit global settings alone.
+            # Cursors inherit global settings only.
             connection.execute("SET GLOBAL TimeZone = 'UTC'")
-            # A table that does not exist is no Python variable of that name.
+            # A missing table is an error; DuckDB must not read a Python variable of the same name
+            # instead.
             connection.execute("SET GLOBAL python_enable_replacements = false")
             file = _attach(connection, path, held)
             connection.execute(f"USE {_CATALOG}.main")
@@ -99,9 +101,9 @@ def open_file(path: Path, held: HeldFile | None = None) -> Opened:
 def _attach(
     connection: duckdb.DuckDBPyConnection, path: Path, held: HeldFile | None
 ) -> HeldFile | None:
-    """Attach a file; returns it where DuckDB is known to have that very file open."""
+    """Attach a file and return it, if DuckDB verifiably has that file open; else return None."""
     for remaining in reversed(range(_ATTEMPTS)):
-        # One at a time, because files that other threads open meanwhile cannot be told from DuckDB's.
+        # Lock: otherwise files that other threads open meanwhile could be mistaken for DuckDB's.
         with _one_at_a_time:
             file = hold(path, held)
             before = _regular_files()
@@ -111,21 +113,22 @@ def _attach(
             except duckdb.IOException:
                 if not remaining or _leads_to(path, file):
                     raise
-                continue  # the file was removed, or renamed, in the moment between the two
+                continue  # the file was removed or renamed between `hold` and ATTACH
             if _has_opened(file, before, path):
                 return file
         file.close()
         if remaining:
             connection.execute(f"DETACH {_CATALOG}")
-    # DuckDB has one file open and reads everything from that; only which one it is could not be shown.
+    # DuckDB has one file open and reads consistently from it; we only could not verify which file
+    # it is.
     return None
 
 
 def hold(path: Path, held: HeldFile | None = None) -> HeldFile:
-    """Open a file by its name, or by its descriptor where another process or object holds it.
+    """Open a file by name, or through the descriptor of another object or process that holds it.
 
     Raises:
-        FileNotFoundError: There is no such file.
+        FileNotFoundError: The file does not exist.
         DatabaseError: It cannot be opened.
     """
     try:
@@ -140,8 +143,8 @@ def hold(path: Path, held: HeldFile | None = None) -> HeldFile:
         if os.path.isdir(path):  # Windows refuses to open folders
             raise _folder_error(path) from None
         raise DatabaseError(
-            f"{path} cannot be read: {error.strerror}. Ask its owner for the right to read it and to enter "
-            "its folder."
+            f"{path} cannot be read: {error.strerror}. Ask its owner for permission to read it and to "
+            "enter its folder."
         ) from error
     except OSError as error:
         if os.path.isdir(path):
@@ -157,14 +160,14 @@ def _folder_error(path: Path) -> DatabaseError:
 
 
 def _has_opened(file: HeldFile, before: dict[int, tuple[int, int]], path: Path) -> bool:
-    """Return whether DuckDB has just opened this file, and no other one.
+    """Return whether DuckDB has just opened exactly this file.
 
     Args:
-        file: The file as we have it open.
+        file: The file, as held by our descriptor.
         before: The regular files that were open before.
-        path: Its name.
+        path: Name of the file.
     """
-    if not before:  # a system without /proc, where DuckDB was given the name
+    if not before:  # a system without /proc, where DuckDB opened the name
         return _leads_to(path, file)
     opened = {
         found
@@ -191,7 +194,7 @@ def _regular_files() -> dict[int, tuple[int, int]]:
     for descriptor in map(int, descriptors):
         try:
             status = os.fstat(descriptor)
-        except OSError:  # closed since
+        except OSError:  # closed meanwhile
             continue
         if stat.S_ISREG(status.st_mode):
             found[descriptor] = identity(status)
@@ -201,13 +204,13 @@ def _regular_files() -> dict[int, tuple[int, int]]:
 def _is_database(descriptor: int) -> bool:
     try:
         return os.pread(descriptor, len(_MAGIC), _MAGIC_OFFSET) == _MAGIC
-    except OSError:  # closed since, or open for writing only
+    except OSError:  # closed meanwhile, or open for writing only
         return False
 
 
 @contextmanager
 def explained(location: str) -> Iterator[None]:
-    """Turn an error of DuckDB into one that says what to do.
+    """Convert DuckDB's errors into a DatabaseError that explains what to do.
 
     Raises:
         DatabaseError: DuckDB could not read the database.
@@ -229,7 +232,7 @@ def _meaning(location: str, error: duckdb.Error) -> str:
             return f"{location} cannot be read: {said}. {advice}"
     if isinstance(error, (duckdb.CatalogException, duckdb.BinderException)):
         return (
-            f"{location} is no published database of this project: {said}. "
+            f"{location} is not a published database of this project: {said}. "
             "`make materialize` makes one."
         )
     return f"{location} cannot be read: {said}. {_DAMAGED if is_file(location) else _GONE}"
@@ -237,26 +240,27 @@ def _meaning(location: str, error: duckdb.Error) -> str:
 
 _DAMAGED = "If the file is damaged, delete it and run `make materialize`, which publishes it again."
 
-_GONE = (
-    "Open it again; if that fails too, look whether its server runs and its files are still there."
-)
+_GONE = "Open it again; if that fails too, check that its server runs and its files still exist."
 
 _ADVICE = (
-    ("Could not set lock", "Close it in the program that has it open for writing, then open it."),
+    (
+        "Could not set lock",
+        "Close it in the program that has it open for writing, then open it again.",
+    ),
     (
         "Unique file handle conflict",
-        "This process has it open for writing: close that connection first.",
+        "This process has it open for writing. Close that connection first.",
     ),
     ("with version number", "Install a DuckDB that reads it: pip install 'duckdb>=1.5.5,<2'."),
     ("'pytz' failed to import", "Install the missing package: pip install pytz."),
     ("Out of Memory", "Select fewer samples, or end other programs that take memory."),
-    ("Permission denied", "Ask its owner for the right to read it."),
+    ("Permission denied", "Ask its owner for permission to read it."),
 )
-"""What to do, by a part of what DuckDB says; what is not listed may be damage."""
+"""Advice by a part of DuckDB's message; other messages may mean damage."""
 
 
 def _let_forks_open() -> None:
-    """Give a forked process a lock of its own: that of its parent may be held by a thread it has not."""
+    """Replace the lock in a forked process, because a thread of the parent may hold the inherited one."""
     global _one_at_a_time
     _one_at_a_time = threading.Lock()
 

@@ -1,4 +1,4 @@
-"""The row of `snapshots`: what a publication holds, and where that came from."""
+"""The row of `snapshots`: content and origin of a publication."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from anomaly_assets.version import code_version
 
 @dataclass(frozen=True)
 class SnapshotRow:
-    """What the row of `snapshots` records, beside what its SQL file counts.
+    """Values of a row of `snapshots`, except those that its SQL file counts.
 
     Attributes:
         snapshot_id: Digest of the content.
         run_id: The run that publishes it.
         warehouse_id: Identity of the warehouse.
         row_counts: Table to its number of rows.
-        published_at: When it is published, in UTC; see `time_of_publication`.
+        published_at: Time of publication, in UTC; see `time_of_publication`.
     """
 
     snapshot_id: str
@@ -35,8 +35,8 @@ class SnapshotRow:
 def time_of_publication(connection: duckdb.DuckDBPyConnection) -> datetime:
     """Return the time of a publication: now, or just after the newest one.
 
-    The newest row of `snapshots` names what a file holds, and the clock of another machine, or of this one
-    an hour ago, may have been ahead.
+    Times must increase, because the newest row of `snapshots` describes the content of a file, and a
+    clock may have been ahead when that row was written.
     """
     [(newest,)] = connection.execute("SELECT epoch_us(max(published_at)) FROM snapshots").fetchall()
     now = datetime.now(timezone.utc)
@@ -47,13 +47,13 @@ def time_of_publication(connection: duckdb.DuckDBPyConnection) -> datetime:
 
 
 def note_snapshot(connection: duckdb.DuckDBPyConnection, row: SnapshotRow) -> None:
-    """Write the row of a snapshot, or replace it: content that is published again has one row.
+    """Write or replace the row of a snapshot, so that content published twice has one row.
 
-    The caller has begun a transaction.
+    The caller must have begun a transaction.
 
     Args:
-        connection: The copy that is about to be published; the warehouse, once it is.
-        row: What to record.
+        connection: The copy before it is published; afterwards the warehouse.
+        row: Values to write.
     """
     connection.execute("DELETE FROM snapshots WHERE snapshot_id = ?", [row.snapshot_id])
     connection.execute(
@@ -71,13 +71,13 @@ def note_snapshot(connection: duckdb.DuckDBPyConnection, row: SnapshotRow) -> No
 
 
 def was_published(connection: duckdb.DuckDBPyConnection, snapshot_id: str) -> bool:
-    """Return whether this content was published before, by a release that compares its summaries."""
+    """Return whether a release that digests its summaries has published this content before."""
     query = "SELECT count(*) FROM snapshots WHERE snapshot_id = ? AND warehouse_id IS NOT NULL"
     return connection.execute(query, [snapshot_id]).fetchone() != (0,)
 
 
 def provenance(connection: duckdb.DuckDBPyConnection, snapshot_id: str) -> dict[str, Any]:
-    """The row of a snapshot by column; empty where it was never noted."""
+    """Return the row of a snapshot by column; empty if it was never recorded."""
     query = "FROM snapshots WHERE snapshot_id = ?"
     result = connection.execute(query, [snapshot_id])
     names = [column[0] for column in result.description or []]

@@ -1,6 +1,7 @@
-"""What publishing does wherever the warehouse lies: check the content, name it, and note it.
+"""Checks and identity of a publication, common to all kinds of warehouses.
 
-How it gets to people is a matter of the place: `file.py`, `clone.py`, and `lake/publish.py`.
+How the content gets to its readers depends on the kind: `file/publish.py`, `lake/publish.py` and
+`motherduck/publish.py`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any, Protocol
 import duckdb
 
 from anomaly_assets.datasets.names import shown
-from anomaly_assets.errors import AnomalyAssetsError
+from anomaly_assets.errors import AnomalyAssetsError, rerun_with
 from anomaly_assets.tables.checks import blocking_findings
 from anomaly_assets.tables.ddl import (
     refresh_outdated,
@@ -39,15 +40,15 @@ from anomaly_assets.tensor_spec import TensorSpec
 from anomaly_assets.warehouse.provenance import SnapshotRow, time_of_publication, was_published
 
 Differences = list[tuple[str, str | None]]
-"""Tables whose row counts differ between warehouse and what is published, and how."""
+"""Tables whose row counts differ between warehouse and published database, with a description."""
 
 
 class PublishRefusedError(AnomalyAssetsError, RuntimeError):
-    """The warehouse may not be published, or not there; what is published stays as it is."""
+    """The warehouse may not be published, or not to this target; the published database is unchanged."""
 
 
 class Published(Protocol):
-    """What people open now.
+    """The published database that readers open now.
 
     Attributes:
         adopted: Whether this publication takes it over from another warehouse, on request.
@@ -59,36 +60,36 @@ class Published(Protocol):
 
     @property
     def location(self) -> str:
-        """Where it is."""
+        """Location of the published database."""
 
     def snapshot_id(self) -> str | None:
-        """Return the digest of its content; None where there is nothing that can be read."""
+        """Return the digest of its content; None if there is nothing that can be read."""
 
     def warehouse_id(self) -> str | None:
-        """Return the identity of the warehouse that published it; None where that was not recorded."""
+        """Return the identity of the warehouse that published it; None if not recorded."""
 
     def row_counts(self, names: Collection[str]) -> dict[str, int]:
-        """Return the number of rows of tables and views; 0 where one does not exist."""
+        """Return the number of rows of tables and views; 0 for one that does not exist."""
 
     def marks(self) -> Mapping[str, int]:
         """Return the marks of samples by source dataset; see `source_datasets`."""
 
     def consents(self) -> set[tuple[str, int]]:
-        """Return the consents that it carries."""
+        """Return the consents stored in it."""
 
 
 @dataclass(frozen=True)
 class Publication:
-    """What publishing did.
+    """Result of publishing.
 
     Attributes:
         snapshot_id: Digest of the content.
-        written: False where this content was already published.
+        written: False if this content was already published.
         samples: Number of rows of `samples`.
         provenance: Its row of `snapshots`, by column.
-        location: What people open.
+        location: Location that readers open.
         history: The publications that can be opened by their id, newest first.
-        details: Further facts by name.
+        details: Further numbers by name.
         summaries: Summary tables that were rebuilt, because a partial run had left them outdated.
     """
 
@@ -104,11 +105,11 @@ class Publication:
 
 @dataclass(frozen=True)
 class Content:
-    """What a warehouse holds.
+    """Content of a warehouse, checked and identified.
 
     Attributes:
         snapshot_id: Digest of the content.
-        written: False where this content was already published.
+        written: False if this content was already published.
         samples: Number of rows of `samples`.
         row: The row of `snapshots` that records this publication once it is made.
         summaries: Summary tables that were rebuilt, because a partial run had left them outdated.
@@ -128,7 +129,7 @@ class Content:
         history: list[dict[str, str | int]] | None = None,
         details: dict[str, int] | None = None,
     ) -> Publication:
-        """Describe what publishing this content did; see `Publication`."""
+        """Return the result of publishing this content; see `Publication`."""
         return Publication(
             self.snapshot_id,
             self.written,
@@ -150,21 +151,21 @@ def checked_content(
     *,
     allow_shrink: bool = False,
 ) -> Content:
-    """Check what is about to be published, and name it.
+    """Check the content that is about to be published, and compute its id.
 
-    Summaries that a partial run left outdated are rebuilt first, so that they agree with the samples. Those
-    of content that was published before agree: they are part of its digest.
+    Summaries that a partial run left outdated are rebuilt first, so that they agree with the samples.
+    Content that was published before needs no rebuild: its digest includes the summaries.
 
     Args:
-        connection: The warehouse, after `ensure_tables`; nothing else writes to it.
+        connection: The warehouse, after `ensure_tables`; no other connection writes to it.
         spec: Shape that all tensors must have.
-        published: What people open now.
+        published: The current published database.
         run_id: Recorded with the snapshot.
         allow_shrink: Accept fewer than 80 % of the samples that were published before, and record that.
 
     Raises:
         PublishRefusedError: A blocking check fails, or a source dataset would lose samples.
-        WarehouseError: The assets upstream were never materialized.
+        WarehouseError: The upstream assets were never materialized.
     """
     take_over(connection)
     if not allow_shrink:
@@ -182,23 +183,23 @@ def checked_content(
         or published.snapshot_id() != snapshot_id
         or bool(_differing(counts, published))
     )
-    counts.pop("snapshots")  # this very publication adds a row
+    counts.pop("snapshots")  # this publication adds a row
     time = time_of_publication(connection)
     row = SnapshotRow(snapshot_id, run_id, ensure_identity(connection), counts, time)
     if written:
-        set_sample_marks(connection, marks)  # before it is copied: the copy carries them
+        set_sample_marks(connection, marks)  # before the copy, so that the copy has them too
     return Content(snapshot_id, written, counts["samples"], row, summaries)
 
 
 def _refuse_emptying(connection: duckdb.DuckDBPyConnection, published: Published) -> None:
-    """Refuse to replace samples by none, also those of the repository, which have no marks."""
+    """Refuse to replace samples by an empty table; covers the repository's samples, which have no marks."""
     if published.snapshot_id() is None or row_count(connection, "samples"):
         return
     samples = published.row_counts(["samples"])["samples"]
     if samples and not read_consents(connection) - published.consents():
         raise PublishRefusedError(
             f"Nothing was published: {published.location} holds {samples} samples, and the warehouse has "
-            "none. Materialize all assets, then publish again. If they are meant to be gone, "
+            "none. Materialize all assets, then publish again. If you removed them on purpose, "
             f"{consent('allow_shrink')}"
         )
 
@@ -210,10 +211,10 @@ def _accepted_marks(
     *,
     allow_shrink: bool,
 ) -> dict[str, int]:
-    """Return the marks of samples that hold from this publication on.
+    """Return the sample marks that are valid from this publication on.
 
-    A consent that is not in the published database yet lifts the mark that it carries. One that takes over
-    the database of another warehouse brings no consents along.
+    A consent that is not in the published database yet resets the mark of its source dataset. If this
+    publication adopts the database of another warehouse, its consents reset nothing.
     """
     counts = sample_counts(connection)
     stored = stored_datasets(connection)
@@ -235,7 +236,7 @@ def _accepted_marks(
     if losses and not allow_shrink:
         raise PublishRefusedError(
             f"Nothing was published, because samples would be lost: {'; '.join(map(str, losses))}. Repair "
-            f"the roots, then run again. If the samples are meant to be gone, {consent('allow_shrink')}"
+            f"the roots, then run again. If you removed them on purpose, {consent('allow_shrink')}"
         )
     for loss in losses:
         note_consent(connection, loss.source_dataset, "fewer_samples", loss.left, run_id)
@@ -250,27 +251,27 @@ def _accepted_marks(
 def _refuse_samples_for_data(
     stored: Mapping[str, StoredDataset], location: str, published_marks: Mapping[str, int]
 ) -> None:
-    """Refuse to replace data by the samples of the repository, whose datasets have the same names."""
+    """Refuse to replace data by the repository's samples, whose datasets have the same names."""
     named = sorted(published_marks)
     if named and stored and all(dataset.from_samples for dataset in stored.values()):
         raise PublishRefusedError(
             f"Nothing was published: {location} holds data of named roots "
-            f"({', '.join(named)}), and this warehouse nothing but the samples of the repository. Name the "
-            "roots of the data, such as MVTEC_AD_ROOT. If samples are to take the place of the data, "
+            f"({', '.join(named)}), and this warehouse only the samples of the repository. Set the "
+            "roots of the data, such as MVTEC_AD_ROOT. To replace the data by the samples on purpose, "
             f"{consent('allow_shrink')}"
         )
 
 
 def consent(option: str) -> str:
-    """Return how to consent, as the end of a sentence."""
-    config = f"{{ops: {{published_database: {{config: {{{option}: true}}}}}}}}"
-    return f"run once with this run config: {config}"
+    """Return how to consent to publishing, as the end of a sentence."""
+    return rerun_with("published_database", option)
 
 
 def differences(connection: duckdb.DuckDBPyConnection, published: Published) -> Differences:
-    """Return tables whose row counts differ between the warehouse and what is published, and how.
+    """Return tables whose row counts differ between the warehouse and the published database.
 
-    What another owner of the same place has published since is not compared: it comes from its warehouse.
+    A publication by another owner of the same target is not compared, because it comes from another
+    warehouse.
     """
     if published.snapshot_id() is None:
         return [(published.location, "nothing is published")]
@@ -302,7 +303,7 @@ def _refuse_what_is_wrong(connection: duckdb.DuckDBPyConnection, spec: TensorSpe
 
 
 def _snapshot_id(connection: duckdb.DuckDBPyConnection) -> str:
-    """Digest of all that is published; summaries count, because they may be made at another time."""
+    """Return a digest of all published content, including summaries, which may be built at another time."""
     digest = hashlib.sha256()
     found = connection.execute(statement(connection, "snapshot_content")).fetchall()
     # Python's SHA-256 is several times faster than DuckDB's.

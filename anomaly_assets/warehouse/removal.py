@@ -1,4 +1,4 @@
-"""Remove source datasets from a warehouse: on request, or because they were samples of the repository."""
+"""Remove source datasets from a warehouse: on request, or samples that real data replaces."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ _VIEWS_OVER_DATASETS = ("images", "load_history")
 
 
 def forget(warehouse: Warehouse, source_dataset: str) -> int:
-    """Remove a source dataset on request, which is a consent to publishing without it.
+    """Remove a source dataset on request; the request is the consent to publish without it.
 
     Args:
-        warehouse: Where it is loaded.
+        warehouse: Warehouse that holds it.
         source_dataset: Its name.
 
     Returns:
         The number of images that were removed.
 
     Raises:
-        LookupError: The warehouse does not hold it; the message names those that it holds.
+        LookupError: The warehouse does not hold it; the message lists the datasets that it holds.
         WarehouseBusyError: Another run held the warehouse for too long.
     """
     with warehouse.finishing(), warehouse.connect() as connection:
@@ -41,7 +41,7 @@ def forget(warehouse: Warehouse, source_dataset: str) -> int:
 
 
 def remove_samples(warehouse: Warehouse) -> dict[str, int]:
-    """Remove the samples of the repository, because a named root was listed.
+    """Remove the samples of the repository, because a named root was loaded.
 
     Returns:
         Source dataset to the number of images that were removed.
@@ -55,7 +55,10 @@ def remove_samples(warehouse: Warehouse) -> dict[str, int]:
 
 
 def _remove(connection: duckdb.DuckDBPyConnection, name: str) -> int:
-    """Remove the row first: a schema without a row is registered again if this is interrupted."""
+    """Remove a source dataset, its row first.
+
+    If this is interrupted, the next run registers a schema that has no row again.
+    """
     images = 0
     if table_exists(connection, name, "images"):
         images = connection.execute(f'SELECT count(*) FROM "{name}".images').fetchall()[0][0]  # noqa: S608

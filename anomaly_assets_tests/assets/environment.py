@@ -1,4 +1,4 @@
-"""Settings for tests: every path lies in a temporary folder, every picture is tiny."""
+"""Settings for tests: all paths are in a temporary folder, all pictures are tiny."""
 
 import os
 import shutil
@@ -19,10 +19,10 @@ IMAGE_SIZE = 32
 
 @dataclass(frozen=True)
 class Environment:
-    """What the environment variables of a test say.
+    """The environment variables of a test.
 
     Attributes:
-        roots: Source dataset to its root, which need not exist.
+        roots: Root by source dataset; it need not exist.
         warehouse: The working database.
         database: The published database.
     """
@@ -45,7 +45,7 @@ class Environment:
             shutil.copytree(folder / name, root)
 
     def query(self, statement: str, *, database: Path | None = None) -> list[tuple[Any, ...]]:
-        """Rows of the published database, or of another one."""
+        """Return rows of the published database, or of another one."""
         connection = duckdb.connect(str(database or self.database), read_only=True)
         try:
             connection.execute("SET TimeZone = 'UTC'")
@@ -54,7 +54,7 @@ class Environment:
             connection.close()
 
     def rows(self, table: str, key: str) -> dict[Any, dict[str, Any]]:
-        """All rows of a table of the published database, by their key."""
+        """Return all rows of a table of the published database, by their key."""
         [names] = self.query(f"SELECT list(column_name) FROM (DESCRIBE FROM {table})")
         found = [dict(zip(names[0], row, strict=True)) for row in self.query(f"FROM {table}")]
         by_key = {row[key]: row for row in found}
@@ -63,7 +63,7 @@ class Environment:
 
     @contextmanager
     def open_warehouse(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """The warehouse, for writing, under the name the graph gives it."""
+        """Open the warehouse for writing, under the name that the graph uses."""
         connection = duckdb.connect(":memory:")
         try:
             connection.execute(f"ATTACH '{self.warehouse}' AS {CATALOG}")
@@ -74,7 +74,7 @@ class Environment:
 
 
 def set_up(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Environment:
-    """Point all settings into a folder, whatever the shell that runs the tests has set."""
+    """Set all settings to paths in a folder, and ignore the settings of the shell."""
     for name in [*os.environ]:
         if name.startswith("ANOMALY_") or name == "DAGSTER_HOME":
             monkeypatch.delenv(name)

@@ -1,6 +1,6 @@
 """The shape of the asset graph as text, to be compared with `asset_graph.json`.
 
-After a change that is meant, write it again and read the difference:
+After an intended change, write the file again and read the diff:
 
     python -m anomaly_assets_tests.assets.graph > anomaly_assets_tests/asset_graph.json
 """
@@ -18,7 +18,7 @@ SNAPSHOT = Path(__file__).parents[1] / "asset_graph.json"
 
 
 def graph_text() -> str:
-    """Assets, jobs, schedules and sensors, sorted, one fact per line."""
+    """Return assets, jobs, schedules and sensors, sorted, one fact per line."""
     repository = defs.get_repository_def()
     shape = {
         "assets": {

@@ -1,4 +1,4 @@
-"""Running jobs of the graph in this process, and what a run reports."""
+"""Run jobs of the graph in this process, and read their events."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import dagster as dg
 from anomaly_assets.definitions import defs
 
 CHANGE_SHAPE = {"ops": {"image_tensors": {"config": {"change_shape": True}}}}
-"""Run config that makes all tensors again in another shape."""
+"""Run config that rebuilds all tensors in another shape."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Run:
 
     @property
     def materialized(self) -> dict[str, dict[str, Any]]:
-        """Asset to the metadata of its materialization in this run."""
+        """Return the metadata of each materialization in this run, by asset."""
         return {
             event.materialization.asset_key.to_user_string(): {
                 name: value.value for name, value in event.materialization.metadata.items()
@@ -37,14 +37,14 @@ class Run:
 
     @property
     def failures(self) -> dict[str, str]:
-        """Step that failed to its error, causes included."""
+        """Return the errors of failed steps, causes included, by step."""
         failed = (event for event in self.result.all_events if event.is_step_failure)
         return {
             str(event.step_key): event.step_failure_data.error_display_string for event in failed
         }
 
     def messages_about(self, error: str) -> list[str]:
-        """Events of the run, outside of its steps, that tell of an error of this class."""
+        """Return events of the run, outside of its steps, that contain an error of this class."""
         texts = (
             str(event.event_specific_data)
             for event in self.result.all_events
@@ -54,7 +54,7 @@ class Run:
 
     @property
     def checks(self) -> dict[str, dg.AssetCheckEvaluation]:
-        """`<asset>:<check>` to its result."""
+        """Return check results by `<asset>:<check>`."""
         return {
             f"{found.asset_key.to_user_string()}:{found.check_name}": found
             for found in self.result.get_asset_check_evaluations()
@@ -62,7 +62,7 @@ class Run:
 
     @property
     def failed_checks(self) -> set[str]:
-        """Checks that did not pass."""
+        """Return the checks that did not pass."""
         return {name for name, found in self.checks.items() if not found.passed}
 
 
@@ -73,7 +73,7 @@ def run_job(
     run_config: Mapping[str, Any] | None = None,
     tags: Mapping[str, str] | None = None,
 ) -> Run:
-    """Run a job of the definitions to its end, whether or not steps fail."""
+    """Run a job of the definitions to its end; steps may fail."""
     return _run(defs.resolve_job_def(name), instance, run_config, tags)
 
 
@@ -83,14 +83,14 @@ def run_selection(
     instance: dg.DagsterInstance | None = None,
     run_config: Mapping[str, Any] | None = None,
 ) -> Run:
-    """Materialize, or check, a part of the graph, as from its page in the UI."""
+    """Materialize or check a part of the graph, like its page in the UI."""
     job = dg.define_asset_job("selected", selection=selection)
     resolved = dg.Definitions.merge(defs, dg.Definitions(jobs=[job])).resolve_job_def("selected")
     return _run(resolved, instance, run_config)
 
 
 def catalogue(*source_datasets: str) -> dg.AssetSelection:
-    """The dlt tables of some source datasets, without checks: the cheapest thing to load."""
+    """Return the dlt tables of some source datasets, without checks: the fastest selection to load."""
     keys = [[name, table] for name in source_datasets for table in ("images", "stray_files")]
     return dg.AssetSelection.assets(*keys).without_checks()
 
@@ -116,7 +116,7 @@ def _run(
 
 
 def offenders(check: dg.AssetCheckEvaluation) -> dict[str, str]:
-    """Who a failed check names, and what it says about them."""
+    """Return the affected files of a failed check, with their details."""
     table = check.metadata["affected"]
     assert isinstance(table, dg.TableMetadataValue)
     return {str(record.data["affected"]): str(record.data["detail"]) for record in table.records}

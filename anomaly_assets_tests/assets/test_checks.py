@@ -1,4 +1,4 @@
-"""Data quality in the graph: who is named, how loudly, and what stops publishing."""
+"""Data quality in the graph: affected files, severities, and checks that block publishing."""
 
 import dagster as dg
 import numpy as np
@@ -23,7 +23,7 @@ NOT_BLOCKING = {
 
 
 def write_faulty_roots(environment: Environment) -> None:
-    """Roots with at least one offender for every check that does not block."""
+    """Write roots with at least one affected file for every check that does not block."""
     root = environment.mvtec_ad
     for n in range(3):
         write_image(root, f"bottle/train/good/{n:03}.png")
@@ -62,7 +62,7 @@ def write_faulty_roots(environment: Environment) -> None:
 
 @pytest.fixture(scope="module")
 def faulty(module_environment: Environment) -> Run:
-    """A run over roots with every fault there is."""
+    """Run over roots with every kind of fault."""
     write_faulty_roots(module_environment)
     return run_job()
 
@@ -98,7 +98,7 @@ FOUND = {
         "mvtec_ad/bottle/train/good/000.png": "mvtec_ad/cable/train/good/000.png"
     },
 }
-"""Check to its offenders and what it says about each."""
+"""Affected files and their details by check."""
 
 COUNTED = {
     "images:anomalous_images_have_masks",
@@ -208,7 +208,7 @@ def test_a_blocking_check_that_fails_stops_publishing_and_fails_the_run(
     }
     assert not tiny.database.exists()
 
-    # Nor is it published by somebody who selects that asset alone.
+    # A run of that asset alone does not publish it either.
     run = run_selection(dg.AssetSelection.assets("published_database").without_checks())
     assert not run.success
     message = run.failures["published_database"]

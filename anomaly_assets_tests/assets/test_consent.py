@@ -1,4 +1,4 @@
-"""Losing samples needs consent; samples of the repository never mix with data; nothing unknown is lost."""
+"""Losing samples needs consent; repository samples never mix with data; unknown datasets are kept."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def published(environment: Environment) -> int:
 
 @pytest.fixture
 def bolts(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> Environment:
-    """One category of twenty good images, loaded and published; DAGM 2007 is left out."""
+    """Load and publish one category of twenty good images; DAGM 2007 is left out."""
     write_pictures(environment.mvtec_ad, *(f"bolt/train/good/{n:03}.png" for n in range(20)))
     monkeypatch.setenv("DAGM_2007_ROOT", "")
     assert run_job().success
@@ -160,18 +160,18 @@ def test_a_consent_to_fewer_images_is_none_to_losing_those_as_well(bolts: Enviro
 def test_one_category_of_another_root_does_not_join_those_of_the_first(
     bolts: Environment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All rows were recorded as rows of the second root."""
+    """Test a former bug: all rows were recorded as rows of the second root."""
     shutil.copytree(bolts.mvtec_ad, tmp_path / "second")
     monkeypatch.setenv("MVTEC_AD_ROOT", str(tmp_path / "second"))
     run = run_job(run_config={"ops": {"mvtec_ad": {"config": {"categories": ["bolt"]}}}})
-    assert "load all of its categories from there once" in run.failures["mvtec_ad"]
+    assert "load all categories from the new root once" in run.failures["mvtec_ad"]
     assert run_job().success
 
 
 def test_samples_of_the_repository_never_take_the_place_of_data(
     bolts: Environment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A fresh checkout without variables, with `adopt`, replaced 17 images by 62 samples."""
+    """Test a former bug: a fresh checkout with `adopt` replaced 17 images by 62 samples."""
     for dataset in SOURCE_DATASETS.values():
         monkeypatch.delenv(dataset.root_variable)
     fresh = tmp_path / "fresh"
@@ -183,10 +183,7 @@ def test_samples_of_the_repository_never_take_the_place_of_data(
     monkeypatch.setenv("ANOMALY_WAREHOUSE", str(fresh / "warehouse.duckdb"))
     adopt = {"ops": {"published_database": {"config": {"adopt": True}}}}
     failure = run_job(run_config=adopt).failures["published_database"]
-    assert (
-        "holds data of named roots (mvtec_ad), and this warehouse nothing but the samples"
-        in failure
-    )
+    assert "holds data of named roots (mvtec_ad), and this warehouse only the samples" in failure
     assert published(bolts) == 20
     both = {"ops": {"published_database": {"config": {"adopt": True, "allow_shrink": True}}}}
     assert run_job(run_config=both).success
@@ -211,7 +208,7 @@ def test_a_lost_warehouse_does_not_publish_one_image_over_twenty(bolts: Environm
 
 @pytest.fixture
 def shipped(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> Environment:
-    """No root is named, and the samples of the repository are tiny."""
+    """Name no root, and use tiny samples of the repository."""
     for dataset in SOURCE_DATASETS.values():
         monkeypatch.delenv(dataset.root_variable)
     folder = environment.warehouse.parents[1] / "data" / "samples"
@@ -273,7 +270,7 @@ def test_samples_never_join_data_of_a_named_root(
 
 @pytest.fixture
 def third(environment: Environment) -> SourceDataset:
-    """A dataset that this project does not define, loaded by a colleague's version of it."""
+    """Return a dataset that this version does not define; another version has loaded it."""
     dataset = SourceDataset("line4", "Line 4", "own", classify)
     root = environment.warehouse.parents[1] / "line4"
     write_pictures(root, *(f"nut/train/good/{n:03}.png" for n in range(3)))

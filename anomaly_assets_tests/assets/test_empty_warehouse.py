@@ -1,4 +1,4 @@
-"""Parts of the graph that are run alone on a warehouse without data."""
+"""Parts of the graph that run alone on a warehouse without data."""
 
 import dagster as dg
 import duckdb
@@ -81,7 +81,7 @@ def test_contact_sheets_alone_say_what_to_materialize(empty: Environment) -> Non
 def test_checks_of_a_loaded_dataset_say_nothing_where_nothing_is_wrong(
     tiny: Environment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The other dataset is left out, and its checks say that they had nothing to check."""
+    """Leave the other dataset out; its checks report that there is nothing to check."""
     monkeypatch.setenv("DAGM_2007_ROOT", "")
     run = run_selection(dg.AssetSelection.all())
     assert run.success

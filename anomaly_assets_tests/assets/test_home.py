@@ -1,4 +1,4 @@
-"""The Dagster home: several first runs, its form, and what a run adds to it."""
+"""The Dagster home: concurrent first runs, its form, and the files that a run adds."""
 
 import os
 import sqlite3
@@ -35,7 +35,7 @@ DATABASES = ["history/event_log.db", "history/runs.db", "schedules/schedules.db"
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    """An empty Dagster home with the configuration of the project."""
+    """Create an empty Dagster home with the configuration of the project."""
     return new_home(tmp_path / "dagster_home")
 
 
@@ -51,7 +51,7 @@ def databases(home: Path) -> list[str]:
 def test_two_commands_that_open_an_empty_home_at_the_same_moment_both_can(
     home: Path, monkeypatch: pytest.MonkeyPatch, tables: db.MetaData
 ) -> None:
-    """The second opens it when the first has seen that tables are missing and not created them yet."""
+    """Open it a second time after the first process has found no tables and before it creates them."""
     second_is_there = threading.Event()
     errors: list[BaseException] = []
 
@@ -299,7 +299,7 @@ def _job(fails: bool = False) -> dg.JobDefinition:
 
 
 def _facts(event: dg.EventLogEntry) -> tuple[object, ...]:
-    """What people and Dagster read of an event; times, process and run differ."""
+    """Return the parts of an event that people and Dagster read, without times, process and run."""
     inside = event.dagster_event
     if inside is None:
         return (None, event.message, event.step_key)

@@ -1,11 +1,12 @@
-"""The catalogue in the graph: what a refresh reports, and when it refuses."""
+"""The catalogue in the graph: reports and refusals of a refresh."""
 
+import json
+import re
 import shutil
 from typing import Any
 
 import dagster as dg
 import pytest
-import yaml
 
 from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets_tests.assets.environment import Environment
@@ -19,19 +20,19 @@ PIXELS = dg.AssetSelection.assets("images", "image_tensors", "rejected_images", 
 
 
 def changes(run: Run, asset: str) -> tuple[int, ...]:
-    """Rows added, changed, removed and unchanged, as the run reports them."""
+    """Return the reported numbers of added, changed, removed and unchanged rows."""
     return tuple(run.materialized[asset][name] for name in COUNTS)
 
 
 def per_dataset(run: Run) -> dict[str, int]:
-    """Images of each source dataset in the view `images`, as the run reports them."""
+    """Return the reported images of each source dataset in the view `images`."""
     facts = run.materialized["images"]
     prefix = "images_"
     return {name.removeprefix(prefix): facts[name] for name in facts if name.startswith(prefix)}
 
 
 def images(environment: Environment) -> set[str]:
-    """Ids in the catalogue of MVTec AD."""
+    """Return the ids in the catalogue of MVTec AD."""
     rows = environment.query("SELECT image_id FROM mvtec_ad.images", database=environment.warehouse)
     return {image_id for (image_id,) in rows}
 
@@ -135,12 +136,12 @@ def test_a_root_that_lost_a_fifth_fails_until_the_run_config_in_its_message_is_u
 
 
 def run_config_in(message: str) -> Any:
-    [line] = [line for line in message.splitlines() if "with this run config: " in line]
-    return yaml.safe_load(line.partition("with this run config: ")[2])
+    [config] = re.findall(r"--config-json '(.+?)'", message)
+    return json.loads(config.replace('\\"', '"'))
 
 
 def pretend_to_have_published(environment: Environment) -> bytes:
-    """Put something where the published database lies, to see whether anybody touches it."""
+    """Write a file in place of the published database, to detect any change to it."""
     environment.database.parent.mkdir()
     environment.database.write_bytes(b"as it was")
     return b"as it was"

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM, kept by a library for itself: the run ends all the same."""
+"""Ctrl-C and SIGTERM end the run even if a library swallows the signal."""
 
 import signal
 import sys
@@ -26,7 +26,7 @@ SIGNALS = [signal.SIGINT, signal.SIGTERM]
 
 @contextmanager
 def keeping_to_itself(number: signal.Signals) -> Iterator[None]:
-    """What dlt does while it loads."""
+    """Handle a signal like dlt during a load."""
 
     def forget(number: int, frame: FrameType | None) -> None:
         pass

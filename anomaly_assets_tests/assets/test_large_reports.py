@@ -1,4 +1,4 @@
-"""Runs that have a lot to report: pictures never fail them, and no event is large."""
+"""Runs with large reports: pictures never fail them, and no event is large."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -25,7 +25,7 @@ def instance() -> Iterator[dg.DagsterInstance]:
 
 
 def sizes(instance: dg.DagsterInstance, run: Run) -> list[int]:
-    """Characters of every event of a run, as they are stored."""
+    """Return the stored size of every event of a run, in characters."""
     return [len(serialize_value(event)) for event in instance.all_logs(run.result.run_id)]
 
 

@@ -1,4 +1,4 @@
-"""Progress: how many of how many, how fast, how long yet, and never too often."""
+"""Progress messages: counts, speed and time left, at a limited rate."""
 
 import re
 import threading
@@ -9,7 +9,7 @@ from anomaly_assets.assets.progress import Count, Progress, duration, watched
 
 
 class Clock:
-    """Seconds that pass when a test says so."""
+    """A clock that a test advances."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -19,7 +19,7 @@ class Clock:
 
 
 def lines_of(seconds: float, total: int) -> list[str]:
-    """What is said while `total` images are decoded evenly in so many seconds."""
+    """Return the messages while `total` images are decoded evenly in this time."""
     lines: list[str] = []
     clock = Clock()
     progress = Progress(lines.append, "images", clock=clock)

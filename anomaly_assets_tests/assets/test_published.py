@@ -1,4 +1,4 @@
-"""Publishing in the graph: what the run reports, and the check that compares afterwards."""
+"""Publishing in the graph: the run's report, and the comparing check."""
 
 import shutil
 from pathlib import Path
@@ -23,7 +23,7 @@ ONLY_THE_CHECK = dg.AssetSelection.checks(
 
 @pytest.fixture(scope="module")
 def published(module_environment: Environment) -> Run:
-    """A run that published the tiny roots."""
+    """Run and publish the tiny roots."""
     write_tiny_roots(module_environment)
     return run_job()
 
@@ -91,7 +91,7 @@ def test_a_published_database_that_somebody_wrote_to_is_noticed_and_replaced_as_
 def test_the_code_version_of_a_publication_is_that_of_the_code_that_ran(
     tiny: Environment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A checkout may be updated while a run decodes."""
+    """Update the checkout while a run decodes."""
     package = tmp_path / "checkout" / "anomaly_assets"
     shutil.copytree(Path(anomaly_assets.__file__).parent, package)
     monkeypatch.setattr(anomaly_assets, "__file__", str(package / "__init__.py"))

@@ -1,4 +1,4 @@
-"""Deleting old runs from a Dagster home."""
+"""Deletion of old runs from a Dagster home."""
 
 import base64
 import shutil
@@ -52,13 +52,13 @@ IN_EACH_FORM = pytest.mark.parametrize(
 
 @pytest.fixture
 def form(request: pytest.FixtureRequest) -> str:
-    """In how many databases a home keeps its events."""
+    """Return the form of a home: the number of databases for its events."""
     return str(getattr(request, "param", "one database"))
 
 
 @pytest.fixture
 def home(form: str, tmp_path: Path) -> Path:
-    """A home in one of its two forms."""
+    """Create a home in one of its two forms."""
     home = new_home(tmp_path / "dagster_home")
     if form == "a database per run":
         (home / "dagster.yaml").rename(tmp_path / "dagster.yaml")
@@ -74,7 +74,7 @@ def instance(home: Path) -> Iterator[dg.DagsterInstance]:
 
 
 def run(instance: dg.DagsterInstance, job: str, days_ago: float) -> str:
-    """Run a job, and say that it was created so many days ago; it leaves files of every kind."""
+    """Run a job and backdate it; it leaves files of every kind."""
     result = DEFINITIONS.resolve_job_def(job).execute_in_process(instance=instance)
     home = Path(instance.root_directory)
     for folder in ("compute_logs", "first"):
@@ -95,7 +95,7 @@ def before(days: int) -> datetime:
 
 
 def mentioned(home: Path, run_id: str) -> list[str]:
-    """Files and rows of a run that are left."""
+    """Return remaining files and rows of a run."""
     left = [str(path.relative_to(home)) for path in home.rglob("*") if run_id in str(path)]
     for database in home.rglob("*.db"):
         with closing(sqlite3.connect(database)) as connection:

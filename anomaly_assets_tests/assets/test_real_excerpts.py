@@ -1,4 +1,4 @@
-"""The numbers that the real excerpts beside the checkout have to give; skipped without them."""
+"""Expected numbers of the real excerpts beside the checkout; skipped without them."""
 
 import os
 import shutil
@@ -21,7 +21,7 @@ ORDER BY ALL
 
 @pytest.fixture(scope="module")
 def official(real_root: Path, module_environment: Environment) -> Run:
-    """A run over copies of both roots in the official layout."""
+    """Run over copies of both roots in the official layout."""
     module_environment.copy_roots(real_root / "official_layout")
     return run_job()
 
@@ -125,7 +125,7 @@ Rows = dict[str, dict[str, Any]]
 
 
 def differing(before: Rows, after: Rows) -> tuple[set[str], set[str], set[str]]:
-    """Keys of the rows that were added, removed, and changed in any column."""
+    """Return the keys of the rows that were added, removed, or changed in any column."""
     changed = {key for key in before.keys() & after.keys() if before[key] != after[key]}
     return after.keys() - before.keys(), before.keys() - after.keys(), changed
 

@@ -1,4 +1,4 @@
-"""What all table assets have in common."""
+"""Common properties of all table assets."""
 
 import pytest
 

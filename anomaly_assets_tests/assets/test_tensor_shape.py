@@ -1,4 +1,4 @@
-"""The shape of tensors belongs to the warehouse: two machines do not make them in turns."""
+"""The shape of tensors belongs to the warehouse: two machines do not rebuild them in turns."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import dagster as dg
 import pytest
 
 from anomaly_assets import forget
+from anomaly_assets.errors import rerun_with
 from anomaly_assets_tests.assets.environment import Environment
 from anomaly_assets_tests.assets.runs import CHANGE_SHAPE, run_job, run_selection
 
@@ -14,14 +15,13 @@ REFUSED = (
     "The tensors of this warehouse are 32x32 with 3 channels; ANOMALY_IMAGE_SIZE and ANOMALY_CHANNELS of "
     "this machine ask for 16x16 with 3 channels. Unset the two variables to use the shape of "
     "the warehouse. "
-    "To rebuild all tensors on purpose, run once with this run config: "
-    "{ops: {image_tensors: {config: {change_shape: true}}}}"
+    f"To rebuild all tensors on purpose, {rerun_with('image_tensors', 'change_shape')}"
 )
 
 
 @pytest.fixture
 def another_machine(monkeypatch: pytest.MonkeyPatch, tiny: Environment) -> Environment:
-    """A warehouse of 32 x 32 x 3, and a machine that asks for 16 x 16."""
+    """Build a warehouse of 32 x 32 x 3 and set this machine to 16 x 16."""
     assert run_job().success
     monkeypatch.setenv("ANOMALY_IMAGE_SIZE", "16")
     return tiny

@@ -1,4 +1,4 @@
-"""Tensors in the graph: what a run decodes, and what it reports."""
+"""Tensors in the graph: decoded images and reports of a run."""
 
 import dagster as dg
 import pytest
@@ -25,14 +25,14 @@ ROW_COUNTS = ("rows_added", "rows_changed", "rows_removed", "rows_unchanged")
 
 
 def rows_of(run: Run, asset: str) -> tuple[int, ...]:
-    """Rows of a table, and those added, changed, removed and unchanged."""
+    """Return the rows of a table, and those added, changed, removed and unchanged."""
     assert run.success
     facts = run.materialized[asset]
     return tuple(facts[name] for name in ("dagster/row_count", *ROW_COUNTS))
 
 
 def rejected_files(run: Run) -> list[tuple[str, str]]:
-    """Path and reason of the files that the run shows as rejected."""
+    """Return path and reason of the files that the run shows as rejected."""
     records = run.materialized["rejected_images"]["rejected_files"].records
     return [(record.data["relative_path"], record.data["reason"]) for record in records]
 

@@ -1,4 +1,4 @@
-"""Tiny roots: real PNG files of 16 x 16 pixels, each with a content of its own."""
+"""Tiny roots: real PNG files of 16 x 16 pixels, all with different content."""
 
 import io
 from pathlib import Path
@@ -29,7 +29,7 @@ DAGM_MASKS = ("Class1/Train/Label/0004_label.PNG", "Class1/Test/Label/0002_label
 
 
 def write_tiny_roots(environment: "Environment") -> None:
-    """Nine images of two categories, four images of a class without `Labels.txt`; all is well."""
+    """Write nine images of two categories, and four images of a class without `Labels.txt`; no faults."""
     for root, images, masks in (
         (environment.mvtec_ad, MVTEC_IMAGES, MVTEC_MASKS),
         (environment.dagm_2007, DAGM_IMAGES, DAGM_MASKS),
@@ -41,7 +41,7 @@ def write_tiny_roots(environment: "Environment") -> None:
 
 
 def write_image(root: Path, path: str, content: bytes | None = None) -> bytes:
-    """Write a grey image that no other path has, or the given bytes. Returns the bytes."""
+    """Write a grey image that no other path has, or the given bytes, and return the bytes."""
     return _write(root, path, grey_png(path) if content is None else content)
 
 
@@ -55,13 +55,13 @@ def write_mask(
 
 
 def grey_png(seed: str) -> bytes:
-    """A grey image that depends on the text."""
+    """Return a grey image that depends on the text."""
     random = np.random.default_rng(list(seed.encode()))
     return png(random.integers(0, 256, (SIDE, SIDE), np.uint8))
 
 
 def png(pixels: np.ndarray) -> bytes:
-    """An array as a PNG file."""
+    """Return an array as a PNG file."""
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG")
     return buffer.getvalue()

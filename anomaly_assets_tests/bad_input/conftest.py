@@ -1,4 +1,4 @@
-"""What the tests of this package share."""
+"""Common fixtures of this package."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from anomaly_assets_tests.warehouse.project import SIZE, Project, mask, noise
 
 @pytest.fixture
 def good_and_defect(tmp_path: Path) -> Project:
-    """A good image, and a defect with its mask."""
+    """Create a good image, and a defect with its mask."""
     made = Project.at(tmp_path)
     made.save(
         {

@@ -1,4 +1,4 @@
-"""Contents of files that are no plain picture."""
+"""Contents of files that are not plain pictures."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ ANIMATION = chunk(b"acTL", struct.pack(">II", 2, 0))
 
 
 def encoded(image: Image.Image, file_format: str) -> bytes:
-    """The picture in another format."""
+    """Return the picture in another format."""
     file = io.BytesIO()
     image.save(file, file_format)
     return file.getvalue()
 
 
 def pixels(grey: UInt8Array) -> bytes:
-    """Compressed rows of a grey picture."""
+    """Return compressed rows of a grey picture."""
     return zlib.compress(b"".join(b"\0" + row.tobytes() for row in grey))
 
 
 def frame(number: int, width: int, height: int, left: int = 0, top: int = 0) -> bytes:
-    """The control chunk of a frame of an animation."""
+    """Return the control chunk of a frame of an animation."""
     fields = (number, width, height, left, top, 1, 1, 0, 0)
     return chunk(b"fcTL", struct.pack(">IIIIIHHBB", *fields))
 
 
 def animated(canvas: tuple[int, int], first: UInt8Array, place: tuple[int, int, int, int]) -> bytes:
-    """An APNG of two frames: the first holds `first` and says that it lies at `place`.
+    """Return an APNG of two frames; the first holds `first` and is placed at `place`.
 
     Args:
         canvas: Width and height of the file.
@@ -55,5 +55,5 @@ def animated(canvas: tuple[int, int], first: UInt8Array, place: tuple[int, int, 
 
 
 def mask_png(values: UInt8Array) -> bytes:
-    """A PNG of these values: H x W is grey, H x W x 3 is RGB."""
+    """Return a PNG of these values: H x W is grey, H x W x 3 is RGB."""
     return png(Image.fromarray(values))

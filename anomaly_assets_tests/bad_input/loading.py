@@ -1,4 +1,4 @@
-"""A whole load of a root, and all that is said about its files afterwards."""
+"""A complete load of a root, and its results for every file."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _CHECKS = {
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of the files of one source dataset, by relative path.
+    """Results for the files of one source dataset, by relative path.
 
     Attributes:
         samples: Image to its mask tensor, of all that can be trained on.
@@ -53,7 +53,7 @@ class Outcome:
 
 
 def decoding_with(name: str) -> AbstractContextManager[None]:
-    """`wuffs`, or `pillow` as where the faster decoder is not installed."""
+    """Decode with `wuffs`, or with `pillow` as if the faster decoder were not installed."""
     if name == "wuffs":
         if decoder.wuffs() is None:
             pytest.skip("pywuffs is not installed")
@@ -62,7 +62,7 @@ def decoding_with(name: str) -> AbstractContextManager[None]:
 
 
 def load_all(project: Project, dataset: str = "mvtec_ad", location: str | None = None) -> Outcome:
-    """Load a root through dlt, decode it, and publish nothing, as a run of the asset graph does."""
+    """Load a root through dlt and decode it, without publishing, like a run of the asset graph."""
     location = location or str(project.folder / dataset)
     load(SOURCE_DATASETS[dataset], location, project.warehouse)
     project.refresh_all()
@@ -71,14 +71,14 @@ def load_all(project: Project, dataset: str = "mvtec_ad", location: str | None =
 
 
 def decode_all(project: Project, dataset: str = "mvtec_ad", **options: Any) -> Outcome:
-    """The same without dlt, for tests about contents."""
+    """List and decode without dlt, for tests about contents."""
     project.list_files()
     project.build(**options)
     return outcome_of(project, dataset)
 
 
 def outcome_of(project: Project, dataset: str = "mvtec_ad") -> Outcome:
-    """What the tables say, with their promises to each other kept."""
+    """Return the results in the tables, after checking that the tables agree."""
     project.refresh_all()
     with project.warehouse.connect() as connection:
         assert blocking_findings(connection, SPEC) == {}
@@ -101,14 +101,14 @@ def outcome_of(project: Project, dataset: str = "mvtec_ad") -> Outcome:
 
 
 def finding(project: Project, check: str, dataset: str = "mvtec_ad") -> Finding:
-    """What a check found."""
+    """Return the finding of a check."""
     with project.warehouse.connect() as connection:
         ((_, found),) = evaluate(connection, _CHECKS[check], source_dataset=dataset, spec=SPEC)
     return found
 
 
 def offenders(project: Project, check: str, dataset: str = "mvtec_ad") -> dict[str, str | None]:
-    """Offenders of a check, which names them all, with details."""
+    """Return all affected files of a check, with details."""
     found = finding(project, check, dataset)
     assert found.count == len(found.shown)
     return dict(found.shown)

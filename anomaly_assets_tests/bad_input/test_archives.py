@@ -1,4 +1,4 @@
-"""A zip archive may say anything about its members: each is loaded, a stray, or rejected."""
+"""Zip archives with any directory: each member is loaded, a stray, or rejected."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ BOMB_BYTES = 20_000_000
 
 
 def archive_of(folder: Path, *members: tuple[str | zipfile.ZipInfo, bytes]) -> Path:
-    """A zip with one good image in front of the members."""
+    """Write a zip with one good image before the members."""
     archive = folder / "mvtec.zip"
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as target, warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Duplicate name")

@@ -1,4 +1,4 @@
-"""A file that is no usable PNG is rejected by name with its reason; all others load."""
+"""Unusable PNGs are rejected by name with a reason; all other files load."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ GOOD_PATHS = [f"bottle/train/good/{number:03}.png" for number in range(3)]
 def loaded(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Project, Outcome]:
-    """Three good images between all the damaged ones."""
+    """Load three good images between all the damaged ones."""
     project = Project.at(tmp_path_factory.mktemp("damaged"))
     project.save({f"mvtec_ad/{path}": noise(seed) for seed, path in enumerate(GOOD_PATHS)})
     for path, (content, _) in DAMAGED_PATHS.items():

@@ -1,4 +1,4 @@
-"""What lies below a root and is no plain file, or may not be read: no escape, no hang, and named."""
+"""Special and unreadable files below a root: no escape from the root, no hang, and a named reason."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from anomaly_assets_tests.warehouse.project import Project, noise
 
 
 def deny(monkeypatch: pytest.MonkeyPatch, denied: Path) -> None:
-    """Refuse to open or list one place: tests may run as root, for whom permissions are none."""
+    """Refuse to open or list one place, because root, the user of some test runs, ignores permissions."""
 
     def refusing(function: Callable[..., Any]) -> Callable[..., Any]:
         def call(place: Any = ".", *arguments: Any, **options: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Files that change between the listing and the end of their reading: named, and put right later."""
+"""Files that change between listing and reading: named, and loaded correctly later."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ Read = Callable[[str], bytes]
 
 
 class Watched(Root):
-    """A root that lets something happen before or after each read."""
+    """A root with a hook before or after each read."""
 
     def __init__(self, root: Root, read: Callable[[Read, str], bytes]) -> None:
         self.uri = root.uri
@@ -58,7 +58,7 @@ class Watched(Root):
 
 
 def decode_watched(project: Project, read: Callable[[Read, str], bytes]) -> Outcome:
-    """Decode what is listed now, through a root whose files change meanwhile."""
+    """Decode the listed files through a root whose files change meanwhile."""
     root = Watched(open_root(str(project.folder / "mvtec_ad")), read)
     return decode_all(project, roots={"mvtec_ad": root})
 
@@ -98,7 +98,7 @@ CHANGED = {GOOD: "changed_while_reading"}
 
 
 def pixels(seed: int) -> list[list[list[int]]]:
-    """What the tensor of `noise(seed)` holds."""
+    """Return the tensor of `noise(seed)`."""
     made: list[list[list[int]]] = np.asarray(
         noise(seed).resize((6, 8), Image.Resampling.LANCZOS)
     ).tolist()
@@ -106,13 +106,13 @@ def pixels(seed: int) -> list[list[list[int]]]:
 
 
 def stored(project: Project) -> list[list[list[int]]]:
-    """What the tensor of the good image holds."""
+    """Return the tensor of the good image."""
     made: list[list[list[int]]] = project.tensor(f"mvtec_ad/{GOOD}").tolist()
     return made
 
 
 def put(project: Project, path: str, seed: int, like: os.stat_result | None = None) -> None:
-    """Write another picture to a place, with the times of the file that was there if that is given."""
+    """Write another picture to a path, optionally with the times of the old file."""
     place = project.path(f"mvtec_ad/{path}")
     place.write_bytes(png(noise(seed) if path == GOOD else mask((0, 0, seed, seed))))
     if like:
@@ -297,8 +297,8 @@ def test_more_than_a_fifth_of_files_that_are_not_those_that_were_listed_end_the_
     assert str(raised.value) == (
         "5 of 6 files to decode cannot be read as they were listed. The last one: "
         f"{paths[4]}: not the file that was listed, because it was changed or replaced since. Nothing is "
-        "lost: what was decoded stays, and the next run goes on from there. Check the root and its "
-        "permissions, and whether it is the same one everywhere and at rest."
+        "lost: decoded tensors are kept, and the next run goes on from there. Check the root and its "
+        "permissions, and that every machine sees the same root and nothing writes to it."
     )
     assert project.column("SELECT count(*) FROM rejected_images") == [0]
 

@@ -1,4 +1,4 @@
-"""A `Labels.txt` of any content stops nothing; what it gets wrong is named."""
+"""Any content of a `Labels.txt` loads; its errors are named."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ MOST_BYTES = 4 * 1024 * 1024
 
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
-    """A class with a good image, and one with a mask."""
+    """Create a class with a good image, and one with a mask."""
     made = Project.at(tmp_path)
     made.save(
         {
@@ -50,7 +50,7 @@ def project(tmp_path: Path) -> Project:
 
 
 BY_MASKS = [("good", 0), ("anomalous", 1)]
-"""Labels of both images, where `Labels.txt` says nothing else about them than their masks."""
+"""Labels of both images, if `Labels.txt` agrees with their masks."""
 
 
 def labelled(
@@ -181,7 +181,7 @@ def test_the_largest_labels_are_read_in_seconds_and_told_in_few_words(
         detail = f"malformed_labels: {count} lines not understood: {shown}"
         assert found.shown == [(LABELS, detail)]
     else:
-        assert found.count == 10_000 + 1 < count  # and one that says how many more
+        assert found.count == 10_000 + 1 < count  # and one with the number of further ones
         assert len(found.shown) == 20
         assert {detail for _, detail in found.shown} == {check_detail + LABELS}
 
@@ -221,7 +221,7 @@ def test_labels_that_would_unpack_to_more_are_neither_unpacked_nor_parsed(
 
 @pytest.mark.parametrize("listed", [0, 11])
 def test_how_large_labels_may_be_is_a_property_of_their_source_dataset(listed: int) -> None:
-    """A web server may list a file without its size."""
+    """List a file without its size, as a web server may do."""
     dataset = replace(SOURCE_DATASETS["dagm_2007"], max_labels_bytes=10)
 
     class OneFile(Root):

@@ -1,4 +1,4 @@
-"""Masks of every kind: `value > 0` is a defect, and a check names what is odd about the others."""
+"""Masks of every kind: `value > 0` is a defect, and a check names the unusual ones."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def image_id(name: str) -> str:
 def loaded(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Project, Outcome]:
-    """An image with a mask of each kind, good ones that have one, and one that has two."""
+    """Load an image with a mask of each kind, good ones with a mask, and one with two masks."""
     project = Project.at(tmp_path_factory.mktemp("masks"))
     for name, (content, _) in MASKS.items():
         project.save({image_id(name): noise(1)})

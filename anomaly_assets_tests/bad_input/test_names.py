@@ -1,4 +1,4 @@
-"""A file may be called anything: names reach the tables, normalised, and do nothing on the way."""
+"""Unusual file names reach the tables, normalised and without side effects."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def shown(name: bytes) -> str:
 
 
 def expected_samples() -> dict[str, bytes | None]:
-    """What is written for every name: a good image, and a defect with its mask."""
+    """Return the expected samples for every name: a good image, and a defect with its mask."""
     samples: dict[str, bytes | None] = {}
     for name in map(shown, NAMES):
         samples[f"{name}/train/good/{name}.png"] = None
@@ -88,7 +88,7 @@ def expected_samples() -> dict[str, bytes | None]:
 
 @pytest.fixture(scope="module")
 def loaded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, Outcome]:
-    """All names in one root, loaded as a whole."""
+    """Load all names in one root."""
     project = Project.at(tmp_path_factory.mktemp("names"))
     root = project.folder / "mvtec_ad"
     whole = png(mask((0, 0, *SIZE)))

@@ -1,4 +1,4 @@
-"""Names with control characters reach tables as they are, and no message, log or check as they are."""
+"""Names with control characters are stored unchanged, and escaped in messages, logs and checks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Laws that hold for any path, any content of a labels file, and any damage to a PNG."""
+"""Properties that hold for any path, any labels file, and any damage to a PNG."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ near_the_layout = st.lists(
 
 
 def verdict(decode: Callable[..., DecodedImage | DecodedMask], content: bytes) -> object:
-    """What decoding says: all attributes as text, or the reason."""
+    """Return the result of decoding: all attributes as text, or the reason."""
     try:
         made = decode(content, TensorSpec(16, 24, 3))
     except UnusableImageError as error:
@@ -107,7 +107,7 @@ def test_any_path_is_exactly_one_kind_of_file_and_never_outside_of_the_root(
 @given(paths=st.lists(near_the_layout | any_path, max_size=12, unique_by=as_text))
 @BOUNDED
 def test_no_file_below_a_root_disappears(name: str, paths: list[str]) -> None:
-    """Every file is an image, the mask of an image, labels, a stray, or ignored."""
+    """Assert that every file is an image, the mask of an image, labels, a stray, or ignored."""
     dataset = SOURCE_DATASETS[name]
     catalog = list_catalog(dataset, Listed(paths))
     records = {path: dataset.classify(path) for path in paths}

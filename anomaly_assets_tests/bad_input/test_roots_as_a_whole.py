@@ -1,4 +1,4 @@
-"""A root that is wrong as a whole gives one clear message, however much lies below it."""
+"""A root that is wrong as a whole gives one clear message, however many files it has."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MANY = 100_000
 
 
 class Listed(Root):
-    """A root of these paths, without files."""
+    """A root with these paths, without files."""
 
     uri = "https://listed.example"
 
@@ -43,7 +43,7 @@ class Listed(Root):
 
 @pytest.fixture
 def listed(monkeypatch: pytest.MonkeyPatch) -> Callable[[list[str]], str]:
-    """Make a location at which these paths are listed."""
+    """Return a function that makes a location with these paths."""
 
     def make(paths: list[str]) -> str:
         monkeypatch.setattr(reconcile, "open_root", lambda _: Listed(paths))
@@ -83,9 +83,7 @@ def test_a_root_of_the_other_dataset_says_which_one_it_is_and_loads_nothing(
         write_dagm(root)
     else:
         write(root, *MVTEC_PATHS)
-    with pytest.raises(
-        ShrunkRootError, match=f"It looks like {other}. Point {name.upper()}_ROOT at"
-    ):
+    with pytest.raises(ShrunkRootError, match=f"It looks like {other}. Set {name.upper()}_ROOT to"):
         load(SOURCE_DATASETS[name], str(root), project.warehouse)
     assert nothing_was_loaded(project)
 

@@ -1,6 +1,6 @@
-"""PNGs of every kind load as `decoding/transform.py` says, or are rejected, in bounded memory and time.
+"""Unusual PNGs load like `decoding/transform.py` describes, or are rejected, in limited memory and time.
 
-Whether the faster decoder is installed changes nothing.
+The result does not depend on whether the faster decoder is installed.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def on_canvas(small: UInt8Array, left: int, top: int) -> UInt8Array:
 
 
 def stored(grey: UInt8Array, *before: bytes, behind: bytes = b"") -> bytes:
-    """A PNG of these grey values with chunks before and behind them."""
+    """Return a PNG of these grey values with chunks before and behind them."""
     content = chunk(b"IDAT", pixels(grey))
     return header(WIDTH, HEIGHT) + b"".join(before) + content + behind + END
 
@@ -129,10 +129,10 @@ REJECTED: dict[str, tuple[bytes, str]] = {
     "a first frame outside of the canvas": (
         animated(SIZE, SMALL, (7, 5, 20, 14)), "damaged_image",
     ),
-    "a first frame that is larger than it says": (
+    "a first frame that is larger than its header": (
         animated(SIZE, GREY, (7, 5, 3, 4)), "damaged_image",
     ),
-    "a first frame that is larger than it says, and no other": (
+    "a first frame that is larger than its header, and no other": (
         stored(GREY, ANIMATION, frame(0, 7, 5, 3, 4)), "damaged_image",
     ),
     "an unknown kind of colour": (

@@ -1,1 +1,1 @@
-"""From a root to the tables of one source dataset."""
+"""Tests of the catalogue: from a root to the tables of one source dataset."""

@@ -1,4 +1,4 @@
-"""What a warehouse holds after a load."""
+"""Content of a warehouse after a load."""
 
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ TABLES = ("images", "stray_files")
 
 
 def query(warehouse: FileWarehouse, statement: str) -> list[tuple[Any, ...]]:
-    """Rows of a query."""
+    """Return the rows of a query."""
     with warehouse.connect() as connection:
         return connection.execute(statement).fetchall()
 
@@ -21,7 +21,7 @@ def query(warehouse: FileWarehouse, statement: str) -> list[tuple[Any, ...]]:
 def rows_of(
     warehouse: FileWarehouse, dataset: SourceDataset, table: str = "images"
 ) -> dict[str, Row]:
-    """Rows of a table, with load ids, by relative path."""
+    """Return the rows of a table, with load ids, by relative path."""
     with warehouse.connect() as connection:
         connection.execute(f"SELECT * FROM {dataset.name}.{table}")
         names = [column[0] for column in connection.description or ()]
@@ -34,19 +34,19 @@ def rows_of(
 def load_ids(
     warehouse: FileWarehouse, dataset: SourceDataset, table: str = "images"
 ) -> dict[str, str]:
-    """Relative path to the load that brought the row or last changed it."""
+    """Return the load that inserted or last changed a row, by relative path."""
     rows = rows_of(warehouse, dataset, table)
     return {path: row["_dlt_load_id"] for path, row in rows.items()}
 
 
 def loads(warehouse: FileWarehouse, dataset: SourceDataset) -> list[str]:
-    """All load ids of a source dataset, oldest first."""
+    """Return all load ids of a source dataset, oldest first."""
     statement = f"SELECT load_id FROM {dataset.name}._dlt_loads ORDER BY inserted_at"
     return [load_id for (load_id,) in query(warehouse, statement)]
 
 
 def changes(warehouse: FileWarehouse, dataset: SourceDataset) -> dict[str, list[int]]:
-    """What the newest load says it inserted, updated and deleted, per table."""
+    """Return the numbers of inserted, updated and deleted rows of the newest load, per table."""
     statement = f"""
         SELECT table_name, rows_inserted, rows_updated, rows_deleted
         FROM {dataset.name}.load_changes
@@ -56,7 +56,7 @@ def changes(warehouse: FileWarehouse, dataset: SourceDataset) -> dict[str, list[
 
 
 def assert_equals_root(warehouse: FileWarehouse, dataset: SourceDataset, root: Path) -> None:
-    """The tables hold exactly what a fresh listing of the root says."""
+    """Assert that the tables equal a fresh listing of the root."""
     listed = list_catalog(dataset, open_root(str(root)))
     for table, rows in zip(TABLES, (listed.images, listed.stray_files), strict=True):
         loaded = rows_of(warehouse, dataset, table)

@@ -1,4 +1,4 @@
-"""What a listing says about every file below a root."""
+"""The listing of every kind of file below a root."""
 
 import os
 import zipfile
@@ -179,7 +179,7 @@ def test_a_dagm_image_is_anomalous_if_it_has_a_mask_or_is_declared_so(
 
 
 def declared(root: Path) -> dict[str, tuple[int | None, str, int]]:
-    """What `Labels.txt` says of each image, and the label that it has."""
+    """Return the declared and the resulting label of each image."""
     return {
         path: (row["declared_label_index"], row["label"], row["label_index"])
         for path, row in images_of("dagm_2007", root).items()
@@ -445,8 +445,8 @@ def test_a_root_of_the_other_dataset_says_which_one_it_is(tmp_path: Path) -> Non
     catalog = catalog_of("mvtec_ad", write_dagm(tmp_path))
     assert catalog.images.num_rows == 0
     assert catalog.empty_because == (
-        f"{tmp_path.as_uri()} holds no image in the layout of MVTec AD (5 unrecognised_path). "
-        "It looks like DAGM 2007. Point MVTEC_AD_ROOT at the folder that holds the category "
+        f"{tmp_path.as_uri()} contains no MVTec AD images (5 unrecognised_path). "
+        "It looks like DAGM 2007. Set MVTEC_AD_ROOT to the folder that contains the category "
         "folders, for example above 'Class1/Test/0003.PNG'."
     )
 
@@ -458,8 +458,8 @@ def test_the_other_dataset_is_recognised_behind_its_readme_files(tmp_path: Path)
         *(f"{name}/{file}.txt" for name in ("bottle", "cable") for file in ("readme", "license")),
     )
     assert catalog_of("dagm_2007", tmp_path).empty_because == (
-        f"{tmp_path.as_uri()} holds no image in the layout of DAGM 2007 (1 unrecognised_path). "
-        "It looks like MVTec AD. Point DAGM_2007_ROOT at the folder that holds the category "
+        f"{tmp_path.as_uri()} contains no DAGM 2007 images (1 unrecognised_path). "
+        "It looks like MVTec AD. Set DAGM_2007_ROOT to the folder that contains the category "
         "folders, for example above 'bottle/train/good/000.png'."
     )
 
@@ -472,11 +472,23 @@ def test_a_root_that_holds_only_junk_is_as_good_as_empty(tmp_path: Path) -> None
 
 
 def test_a_root_that_is_a_category_says_where_to_point(tmp_path: Path) -> None:
-    write(tmp_path, "train/good/000.png")
-    assert catalog_of("mvtec_ad", tmp_path).empty_because == (
-        f"{tmp_path.as_uri()} holds no image in the layout of MVTec AD (1 unrecognised_path). "
-        "Point MVTEC_AD_ROOT at the folder that holds the category folders, for example above "
-        "'train/good/000.png'."
+    root = tmp_path / "pill é"  # percent-encoded in the address, but not in the path to set
+    write(root, "train/good/000.png")
+    catalog = catalog_of("mvtec_ad", root)
+    assert catalog.likely_root == str(tmp_path)
+    assert catalog.empty_because == (
+        f"{root.as_uri()} contains no MVTec AD images. It looks like a category folder. "
+        f"Set MVTEC_AD_ROOT={tmp_path} (its parent)."
+    )
+
+
+def test_a_root_too_low_by_two_folders_has_no_likely_root(tmp_path: Path) -> None:
+    write(tmp_path, "good/000.png")
+    catalog = catalog_of("mvtec_ad", tmp_path)
+    assert catalog.likely_root is None
+    assert catalog.empty_because == (
+        f"{tmp_path.as_uri()} contains no MVTec AD images (1 unrecognised_path). Set MVTEC_AD_ROOT to the "
+        "folder that contains the category folders, for example above 'good/000.png'."
     )
 
 

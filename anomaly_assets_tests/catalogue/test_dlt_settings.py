@@ -1,4 +1,4 @@
-"""A load has the settings of this project, whatever lies around on the machine, and leaves none behind."""
+"""A load uses only this project's settings, and leaves none behind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`python -m anomaly_assets.ingest`: what it says and how it ends."""
+"""Messages and exit codes of `python -m anomaly_assets.ingest`."""
 
 import runpy
 import shutil
@@ -15,7 +15,7 @@ from anomaly_assets_tests.catalogue.trees import DAGM, MVTEC, write, write_dagm
 
 @pytest.fixture
 def root(loaded_root: Path, warehouse: FileWarehouse, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An MVTec AD root and the warehouse that holds it, both named by the environment."""
+    """Name an MVTec AD root and the warehouse that holds it in the environment."""
     monkeypatch.setenv("MVTEC_AD_ROOT", str(loaded_root))
     monkeypatch.setenv("ANOMALY_WAREHOUSE", str(warehouse.path))
     monkeypatch.setenv("ANOMALY_LOCK_WAIT_SECONDS", "1")

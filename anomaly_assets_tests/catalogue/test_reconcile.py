@@ -1,4 +1,4 @@
-"""The difference between a root and what is loaded, and the refusal to lose data by accident."""
+"""The difference between a root and the tables, and the refusal to lose data by accident."""
 
 import hashlib
 import shutil
@@ -13,6 +13,7 @@ from anomaly_assets.catalogue.reconcile import (
     category_scope,
     reconcile,
 )
+from anomaly_assets.errors import rerun_with
 from anomaly_assets.roots.base import RootError
 from anomaly_assets.warehouse.file.warehouse import FileWarehouse
 from anomaly_assets_tests.catalogue.loaded import loads, query, rows_of
@@ -97,8 +98,7 @@ def test_a_root_that_lost_more_than_a_fifth_fails_and_changes_nothing(
         load(MVTEC, str(loaded_root), warehouse)
     assert str(caught.value) == (
         f"{loaded_root.as_uri()} lists 7 images of MVTec AD, 10 are loaded; nothing was changed. "
-        "If the images are meant to be gone, run again with this run config: "
-        "{ops: {mvtec_ad: {config: {allow_shrink: true}}}}"
+        f"If you removed them on purpose, {rerun_with('mvtec_ad', 'allow_shrink')}"
     )
     assert (rows_of(warehouse, MVTEC), loads(warehouse, MVTEC)) == before
     assert set(rows_of(warehouse, MVTEC, "stray_files")) == {"cable/ground_truth/cut/007_mask.png"}
@@ -108,6 +108,21 @@ def test_allow_shrink_accepts_the_loss(loaded_root: Path, warehouse: FileWarehou
     shutil.rmtree(loaded_root / "cable")
     found = reconcile(MVTEC, str(loaded_root), warehouse, allow_shrink=True)
     assert found.tables["images"].deleted == 5
+
+
+def test_a_root_that_is_a_category_folder_names_its_parent_and_offers_no_loss(
+    loaded_root: Path, warehouse: FileWarehouse
+) -> None:
+    before = rows_of(warehouse, MVTEC)
+    with pytest.raises(ShrunkRootError) as caught:
+        load(MVTEC, str(loaded_root / "bottle"), warehouse)
+    address = (loaded_root / "bottle").as_uri()
+    assert str(caught.value) == (
+        f"{address} contains no MVTec AD images. It looks like a category folder. Set "
+        f"MVTEC_AD_ROOT={loaded_root} (its parent). {address} lists 0 images of MVTec AD, 10 are loaded; "
+        "nothing was changed."
+    )
+    assert rows_of(warehouse, MVTEC) == before
 
 
 def test_the_loss_of_one_category_is_measured_against_that_category(
@@ -142,8 +157,8 @@ def test_an_emptied_root_fails_with_both_counts(
         load(MVTEC, str(loaded_root), warehouse)
     assert str(caught.value) == (
         f"{loaded_root.as_uri()} is empty; it should hold MVTec AD. {loaded_root.as_uri()} lists "
-        "0 images of MVTec AD, 10 are loaded; nothing was changed. If the images are meant to be "
-        "gone, run again with this run config: {ops: {mvtec_ad: {config: {allow_shrink: true}}}}"
+        "0 images of MVTec AD, 10 are loaded; nothing was changed. If you removed them on "
+        f"purpose, {rerun_with('mvtec_ad', 'allow_shrink')}"
     )
     assert rows_of(warehouse, MVTEC) == before
 

@@ -1,4 +1,4 @@
-"""Loads into a real DuckDB file: what changes, what stays, and what is said about it."""
+"""Loads into a real DuckDB file: changed rows, unchanged rows, and counts."""
 
 import os
 import random
@@ -26,7 +26,7 @@ STRAY_MASK = "cable/ground_truth/cut/007_mask.png"
 
 
 def changed_since(before: dict[str, str], after: dict[str, str]) -> tuple[set[str], set[str]]:
-    """Paths that came or got another load id, and paths that went."""
+    """Return paths with a new load id, and paths that were removed."""
     came = {path for path, load_id in after.items() if before.get(path) != load_id}
     return came, before.keys() - after.keys()
 
@@ -268,7 +268,7 @@ def test_the_warehouse_may_lie_in_any_folder(tmp_path: Path, folder: str) -> Non
 def test_a_warehouse_file_named_like_a_source_dataset_is_refused(tmp_path: Path, name: str) -> None:
     # DuckDB names a database after its file, up to the first dot and in any case.
     warehouse = FileWarehouse(tmp_path / name, wait_seconds=0)
-    with pytest.raises(WarehouseError, match=f"{name}: call the file something else"):
+    with pytest.raises(WarehouseError, match=f"{name}: choose another file name"):
         load(MVTEC, str(write(tmp_path / "root", *MVTEC_PATHS)), warehouse)
     assert not warehouse.path.exists()
 
@@ -301,7 +301,7 @@ def test_the_source_of_the_definitions_touches_no_file(
 
 
 class Someone:
-    """Works on a root the way people do, at random; every change gets a time of its own."""
+    """A random editor of a root; every change gets a new modification time."""
 
     def __init__(self, root: Path, seed: int) -> None:
         self.root, self.random, self.clock = root, random.Random(seed), 0

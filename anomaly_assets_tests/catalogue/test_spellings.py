@@ -1,4 +1,4 @@
-"""The same image has the same id in a folder, in an archive of Windows or of a Mac, and in a store."""
+"""The same image has the same id in a folder, in zip archives of Windows and macOS, and in a store."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def folder_of_a_mac(place: Path, files: Mapping[str, bytes]) -> str:
 
 
 def mixed_folder(place: Path, files: Mapping[str, bytes]) -> str:
-    """Images in NFC, masks in NFD."""
+    """Write images in NFC, masks in NFD."""
     return folder(
         place,
         {nfd(path) if "ground_truth" in path else path: content for path, content in files.items()},
@@ -71,7 +71,7 @@ def zip_with_the_flag(place: Path, files: Mapping[str, bytes]) -> str:
 
 
 def zip_of_a_mac(place: Path, files: Mapping[str, bytes]) -> str:
-    """NFD in UTF-8 without the flag, folders as members, and what Finder adds."""
+    """Write a zip like macOS: NFD in UTF-8 without the flag, folders as members, and Finder's files."""
     members = {Member(b"mvtec/"): b"", Member(b"mvtec/.DS_Store"): b"junk"}
     for path, content in files.items():
         above, _, name = nfd(path).rpartition("/")
@@ -89,7 +89,7 @@ def zip_of_windows_explorer(place: Path, files: Mapping[str, bytes]) -> str:
 
 
 def zip_of_net_framework(place: Path, files: Mapping[str, bytes]) -> str:
-    """Backslashes, also behind folders."""
+    """Write a zip with backslashes, also at the end of folders."""
     members = {Member("größe\\".encode(), utf_8=True, made_on=WINDOWS): b""}
     for path, content in files.items():
         name = path.replace("/", "\\").encode()
@@ -98,7 +98,7 @@ def zip_of_net_framework(place: Path, files: Mapping[str, bytes]) -> str:
 
 
 def zip_of_python_with_backslashes(place: Path, files: Mapping[str, bytes]) -> str:
-    """What `writestr` makes on Linux of a path that was joined on Windows."""
+    """Write a zip like `writestr` on Linux from paths that were joined on Windows."""
     with zipfile.ZipFile(place / "images.zip", "w") as target:
         for path, content in files.items():
             target.writestr(path.replace("/", "\\"), content)
@@ -106,7 +106,7 @@ def zip_of_python_with_backslashes(place: Path, files: Mapping[str, bytes]) -> s
 
 
 def zip_with_both_separators(place: Path, files: Mapping[str, bytes]) -> str:
-    """A folder put in front of what Windows joined."""
+    """Write a zip with `/` after the first folder and backslashes in the rest."""
     return zipped(
         place,
         {
@@ -119,14 +119,14 @@ def zip_with_both_separators(place: Path, files: Mapping[str, bytes]) -> str:
 
 
 def zip_of_info_zip(place: Path, files: Mapping[str, bytes]) -> str:
-    """A code page of Windows in the name, UTF-8 in the extra field."""
+    """Write a zip with a Windows code page in the name and UTF-8 in the extra field."""
     return zipped(
         place, {with_unicode_path(path.encode("cp1252"), path): c for path, c in files.items()}
     )
 
 
 def store(place: Path, files: Mapping[str, bytes]) -> str:
-    """Keys as a Mac and as Windows wrote them."""
+    """Store keys in the spellings of macOS and Windows."""
     for number, (path, content) in enumerate(files.items()):
         key = nfd(path) if number % 2 else path.replace("/", "\\")
         fsspec.filesystem("memory").pipe(f"/{place.name}/{key}", content)
@@ -230,7 +230,7 @@ def test_the_name_of_a_member_is_decided_by_evidence(
 
 def test_a_name_that_is_marked_as_utf_8_and_is_not_is_said_of_the_archive(tmp_path: Path) -> None:
     archive = zip_with(tmp_path / "x.zip", [(Member(b"caf\xe9", utf_8=True), b"")])
-    with pytest.raises(RootError, match="a member is marked as UTF-8 and is not") as caught:
+    with pytest.raises(RootError, match="is marked as UTF-8 but is not valid UTF-8") as caught:
         open_root(str(archive))
     assert "Pack the archive again, or unpack it and give the folder." in str(caught.value)
 
@@ -312,16 +312,16 @@ def test_an_excerpt_takes_the_lines_of_its_images_in_any_spelling(tmp_path: Path
 
 
 RENAMING = (
-    "{} images have a new image_id, because names are now normalised: accents are one letter each (NFC), "
-    "and names in zip archives are read as UTF-8 where they are. Their files are the same, and are decoded "
-    "again."
+    "{} images have a new image_id, because names are now normalised: accented letters are composed "
+    "(NFC), and names in zip archives are read as UTF-8 if they are valid UTF-8. The files are the same, "
+    "and are decoded again."
 )
 
 
 def as_the_first_release_named_it(
     warehouse: FileWarehouse, respelled: Callable[[str], str]
 ) -> None:
-    """Give the loaded images the ids that they would have had."""
+    """Give the loaded images the ids of the first release."""
     for (path,) in query(warehouse, "SELECT relative_path FROM mvtec_ad.images"):
         with warehouse.connect() as connection:
             connection.execute(
@@ -336,7 +336,7 @@ def as_the_first_release_named_it(
 
 
 def in_cp437(path: str) -> str:
-    """What the first release made of UTF-8 without the flag."""
+    """Return the first release's reading of UTF-8 without the flag."""
     return path.encode().decode("cp437")
 
 

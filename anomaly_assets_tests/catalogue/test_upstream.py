@@ -1,4 +1,4 @@
-"""What we rely on in dlt and DuckDB: a failure here reads "upstream changed"."""
+"""Behaviour of dlt and DuckDB that this project relies on: a failure means "upstream changed"."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Small dataset trees, and the rows that a listing gives for them."""
+"""Small dataset trees, and their listed rows."""
 
 import os
 import zipfile
@@ -38,9 +38,9 @@ MVTEC_PATHS = (
 
 
 def write(root: Path, *paths: str | bytes, content: bytes | None = None) -> Path:
-    """Make files below a root, all of the same time; each holds its own path unless told otherwise.
+    """Write files below a root, all with the same time, and return the root.
 
-    Returns the root.
+    Each file contains its own path, unless `content` is given.
     """
     for path in paths:
         name = os.fsencode(path)
@@ -53,14 +53,14 @@ def write(root: Path, *paths: str | bytes, content: bytes | None = None) -> Path
 
 
 def write_dagm(root: Path) -> Path:
-    """One class: two training images, the second anomalous by mask and label; one test image."""
+    """Write one class: two training images, the second anomalous by mask and label; one test image."""
     write(root, "Class1/Train/0001.PNG", "Class1/Train/0002.PNG", "Class1/Test/0003.PNG")
     write(root, "Class1/Train/Label/0002_label.PNG")
     return write(root, "Class1/Train/Label/Labels.txt", content=LABELS)
 
 
 def zip_of(folder: Path, archive: Path, prefix: str = "") -> Path:
-    """Put all files of a folder into a zip, below `prefix`. Returns the archive."""
+    """Pack all files of a folder into a zip, below `prefix`, and return the archive."""
     with zipfile.ZipFile(archive, "w") as target:
         for path in sorted(folder.rglob("*")):
             target.write(path, prefix + path.relative_to(folder).as_posix())
@@ -73,13 +73,13 @@ def catalog_of(dataset_name: str, root: Path) -> Catalog:
 
 
 def images_of(dataset_name: str, root: Path) -> dict[str, Row]:
-    """Catalogue rows of a root by relative path."""
+    """Return the catalogue rows of a root by relative path."""
     rows = catalog_of(dataset_name, root).images.to_pylist()
     assert len({row["image_id"] for row in rows}) == len(rows)
     return {row["relative_path"]: row for row in rows}
 
 
 def strays_of(dataset_name: str, root: Path) -> dict[str, str]:
-    """Reasons of the stray files of a root by relative path."""
+    """Return the reasons of the stray files of a root by relative path."""
     rows = catalog_of(dataset_name, root).stray_files.to_pylist()
     return {row["relative_path"]: row["reason"] for row in rows}

@@ -15,11 +15,10 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from anomaly_assets.cli.materialize import paste_ready
+from anomaly_assets.errors import rerun_with
 
 PROJECT = Path(__file__).parents[2]
 SAMPLES = PROJECT / "data" / "samples"
-PROPOSED = "{ops: {mvtec_ad: {config: {allow_shrink: true}}}}"
 CONFIG = {"ops": {"mvtec_ad": {"config": {"allow_shrink": True}}}}
 
 
@@ -244,26 +243,16 @@ def test_a_home_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
     assert done.err.startswith(f"error: {tmp_path}/file/home cannot be written to, and Dagster ")
 
 
-@pytest.mark.parametrize(
-    "words", ["run again with this run config", "run once with this run config"]
-)
-def test_a_proposed_run_config_becomes_a_command_to_paste(words: str) -> None:
-    message = f"The root shrank. If that is meant, {words}: {PROPOSED}"
-    pasted = paste_ready(message, by_make=True)
-    assert pasted.startswith("The root shrank. If that is meant, run: make materialize ARGS=")
+def test_the_command_of_a_message_can_be_pasted() -> None:
+    sentence = rerun_with("mvtec_ad", "allow_shrink")
+    assert sentence.startswith("run: make materialize ARGS=")
+    pasted = sentence.removeprefix("run: ").partition(", or ")[0]
     # Make gives ARGS to the command, after the shell has read it.
     read = subprocess.run(
-        [
-            "bash",
-            "-c",
-            f"make() {{ eval printf '%s\\\\n' \"${{2#ARGS=}}\"; }}; {pasted.partition('run: ')[2]}",
-        ],
+        ["bash", "-c", f"make() {{ eval printf '%s\\\\n' \"${{2#ARGS=}}\"; }}; {pasted}"],
         capture_output=True,
         text=True,
         check=True,
     )
     option, config = read.stdout.splitlines()
     assert (option, json.loads(config)) == ("--config-json", CONFIG)
-    typed = paste_ready(message, by_make=False)
-    assert typed.endswith(f" materialize --config-json '{json.dumps(CONFIG)}'")
-    assert paste_ready("Another error.", by_make=True) == "Another error."

@@ -1,4 +1,4 @@
-"""Building tensors on a real cluster, and what they are compared with."""
+"""Builds of tensors on a real cluster, and the content to compare them with."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def build_on(
 
 
 def once(after: int, deed: Callable[[], object]) -> Callable[[int, int], None]:
-    """A progress report that does something when so many images are done, once."""
+    """Return a progress function that calls `deed` once, after so many images."""
     done_it: list[bool] = []
 
     def progress(done: int, _total: int) -> None:
@@ -62,6 +62,6 @@ def slow_cluster(folder: Path, workers: int = 2) -> Iterator[Cluster]:
 
 
 def heals(project: Project, expected: Content) -> None:
-    """The next run, with threads, ends with the same content."""
+    """Assert that the next run, with threads, ends with the same content."""
     project.build(workers=2)
     assert content(project) == expected

@@ -1,4 +1,4 @@
-"""A real Dask cluster on loopback: a scheduler and workers, each in a process of its own."""
+"""A real Dask cluster on loopback: a scheduler and workers, each in a separate process."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Cluster:
 
     @property
     def location(self) -> str:
-        """What ANOMALY_COMPUTE is set to."""
+        """Return the value for ANOMALY_COMPUTE."""
         return f"dask://{self.address}"
 
     def add_worker(
@@ -49,7 +49,7 @@ class Cluster:
         started_in: Path | None = None,
         wrapper: tuple[str, ...] = (),
     ) -> subprocess.Popen[bytes]:
-        """Start a worker without a nanny, which would start it again; `wrapper` is a command to run it."""
+        """Start a worker without a nanny, which would restart it; `wrapper` is a command that runs it."""
         arguments = ["distributed.cli.dask_worker", f"tcp://{self.address}", "--host", "127.0.0.1"]
         arguments += ["--nthreads", str(threads), "--no-nanny", "--no-dashboard"]
         arguments += ["--memory-limit", "0", "--local-directory", str(self.folder), *options]
@@ -58,14 +58,14 @@ class Cluster:
         return worker
 
     def wait_for_workers(self, count: int) -> None:
-        """Wait until the scheduler knows so many."""
+        """Wait until the scheduler has so many workers."""
         from distributed import Client
 
         with Client(f"tcp://{self.address}", set_as_default=False) as client:
             client.wait_for_workers(count, timeout=_PATIENCE_SECONDS)
 
     def stop(self) -> None:
-        """End all processes."""
+        """Stop all processes."""
         for process in (*self.workers, self.scheduler):
             if process.poll() is None:
                 process.send_signal(signal.SIGCONT)
@@ -75,7 +75,7 @@ class Cluster:
 
 @contextmanager
 def running_cluster(folder: Path, workers: int = 2, threads: int = 1) -> Iterator[Cluster]:
-    """A cluster that is ended afterwards."""
+    """Run a cluster until the block ends."""
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "scheduler.json"
     arguments = ["distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0"]

@@ -1,4 +1,4 @@
-"""A catalogue of some images, what threads make of them, and steps small enough to be interrupted."""
+"""A catalogue of some images, their content with threads, and small steps to interrupt."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from anomaly_assets_tests.warehouse.project import Project, mask, noise
 
 @pytest.fixture(scope="package")
 def roots_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """48 images with some masks, and two files that are none."""
+    """Create 48 images with some masks, and two files that are not images."""
     project = Project.at(tmp_path_factory.mktemp("roots"))
     pictures = {f"mvtec_ad/bottle/train/good/{n:03}.png": noise(n) for n in range(IMAGES - 10)}
     for number in range(8):
@@ -34,7 +34,7 @@ def project(tmp_path: Path, roots_folder: Path) -> Project:
 
 @pytest.fixture(scope="package")
 def expected(tmp_path_factory: pytest.TempPathFactory, roots_folder: Path) -> Content:
-    """What threads make of it."""
+    """Return the content that threads produce."""
     project = Project.at(tmp_path_factory.mktemp("threads"), roots_folder)
     project.list_files()
     project.build(workers=2)
@@ -43,7 +43,7 @@ def expected(tmp_path_factory: pytest.TempPathFactory, roots_folder: Path) -> Co
 
 @pytest.fixture
 def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tasks of two images, and transactions of eight."""
+    """Set tasks to two images, and transactions to eight."""
     from anomaly_assets.decoding import dask as cluster_module
 
     monkeypatch.setattr(cluster_module, "_batches", lambda threads, spec: (2, 2 * threads))

@@ -1,4 +1,4 @@
-"""Preloaded by workers of tests and benchmarks: images take longer, as if they were larger, or kill."""
+"""Preload module for workers of tests and benchmarks: images take longer, or kill the worker."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SECONDS = float(os.environ.get("ANOMALY_TEST_SECONDS_PER_IMAGE", "0"))
 
 
 def decode_image(*arguments: object, **options: object) -> decode.DecodedImage:
-    """Decode after a pause that lets other threads run, as decoding itself does."""
+    """Decode after a pause that lets other threads run, like decoding itself."""
     time.sleep(_SECONDS)
     return _decode_image(*arguments, **options)  # type: ignore[arg-type]
 
@@ -28,7 +28,7 @@ def read(
     version: str | None,
     most_bytes: int,
 ) -> bytes:
-    """Read, or end the process."""
+    """Read a file, or end the process."""
     if _DEADLY and uri.endswith(_DEADLY):
         os._exit(1)
     return _read(roots, image, uri, version, most_bytes)

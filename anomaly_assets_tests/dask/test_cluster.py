@@ -1,4 +1,4 @@
-"""Decoding on a real cluster: the same content, whatever happens to its processes."""
+"""Decoding on a real cluster gives the same content, whatever happens to its processes."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_a_worker_that_hangs_is_done_without(
 def test_a_worker_that_hangs_while_its_tensors_are_read_is_done_without(
     project: Project, tmp_path: Path, expected: Content, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The client has asked for them, the connection stays open, and nothing comes."""
+    """Hang after the client has requested them: the connection stays open, and no data arrives."""
     from distributed import client as client_module
 
     gather = client_module.gather_from_workers
@@ -126,7 +126,7 @@ def test_a_scheduler_that_goes_away_ends_the_run_with_a_word(
 def test_a_client_that_closes_with_its_scheduler_does_not_hide_why(
     project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Which of the two comes first is a matter of milliseconds."""
+    """Test both orders, which differ by milliseconds."""
     from distributed.cfexecutor import ClientExecutor
     from distributed.client import ClosedClientError
 

@@ -1,4 +1,4 @@
-"""The example through the command line: the same published content as with threads, and nothing left."""
+"""The example through the command line: the same published content as with threads, and no leftovers."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def _start(
 
 
 def _commands() -> list[str]:
-    """The command lines of all processes."""
+    """Return the command lines of all processes."""
     import psutil
 
     processes = psutil.process_iter(["cmdline"])

@@ -1,4 +1,4 @@
-"""The cost model: what it says where the answer is known beforehand."""
+"""The cost model, compared with known results."""
 
 from __future__ import annotations
 

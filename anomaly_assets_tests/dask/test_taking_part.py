@@ -1,4 +1,4 @@
-"""Who may decode: workers that can do it, asked beforehand, and those that come later."""
+"""Workers are checked before they decode, also those that join later."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ pytestmark = [pytest.mark.timeout(120), pytest.mark.usefixtures("small_steps")]
 
 
 def start_worker_that_sees_nothing(cluster: Cluster, folder: Path, hidden: Path) -> None:
-    """A worker with an empty folder where others have a root, as if it were not mounted there."""
+    """Start a worker with an empty folder in place of a root, as if it were not mounted."""
     start_worker_that_sees(cluster, folder, f"mount -t tmpfs tmpfs {hidden}")
 
 
 def start_worker_that_sees(cluster: Cluster, folder: Path, mount: str) -> None:
-    """A worker with something else mounted where others have a root."""
+    """Start a worker with another folder mounted in place of a root."""
     worker = f"{sys.executable} -m distributed.cli.dask_worker tcp://{cluster.address}"
     script = f"{mount} && exec {worker} --host 127.0.0.1 --no-nanny"
     with open(folder / "log", "wb") as log:

@@ -1,1 +1,1 @@
-"""What a folder layout means."""
+"""Tests of folder layouts."""

@@ -1,4 +1,4 @@
-"""Strategies for the paths that a layout may meet."""
+"""Strategies for paths that a layout may get."""
 
 import os
 

@@ -29,7 +29,7 @@ FILE = PACKAGE / "datasets" / TAKEN_NAMES_FILE
 
 
 def taken_text() -> str:
-    """What each name stands for already, sorted, one name per line."""
+    """Return the existing meaning of each name, sorted, one name per line."""
     tables = {*TABLES, *CATALOGUE_TABLES}
     ours = {*graph_names(), *attached_names(), ALIAS_SCHEMA}
     taken = {
@@ -44,7 +44,7 @@ def taken_text() -> str:
 
 
 def words_of_sql() -> set[str]:
-    """Keywords that cannot be the name of a schema without quotation marks."""
+    """Return keywords that need quotation marks as the name of a schema."""
     query = (
         "SELECT keyword_name FROM duckdb_keywords() "
         "WHERE keyword_category IN ('reserved', 'type_function')"
@@ -54,14 +54,14 @@ def words_of_sql() -> set[str]:
 
 
 def names_in_duckdb() -> set[str]:
-    """Schemas and databases that every DuckDB has."""
+    """Return schemas and databases that every DuckDB has."""
     query = "SELECT schema_name FROM duckdb_schemas() UNION SELECT database_name FROM duckdb_databases()"
     with duckdb.connect(":memory:") as connection:
         return {name for (name,) in connection.execute(query).fetchall()}
 
 
 def graph_names() -> set[str]:
-    """Assets, groups, ops, jobs, schedules, sensors and resources of no source dataset."""
+    """Return assets, groups, ops, jobs, schedules, sensors and resources of no source dataset."""
     repository = defs.get_repository_def()
     specs = list(defs.resolve_all_asset_specs())
     names = {spec.key.path[0] for spec in specs} | {str(spec.group_name) for spec in specs}
@@ -74,7 +74,7 @@ def graph_names() -> set[str]:
 
 
 def attached_names() -> set[str]:
-    """Names under which this project attaches databases: written out, or constants of a module."""
+    """Return the names under which this project attaches databases: literals or constants of a module."""
     names: set[str] = set()
     for path in PACKAGE.rglob("*.py"):
         found = re.findall(r"\bATTACH [^\n]* AS (\{?)(\w+)", path.read_text("utf-8"))

@@ -1,4 +1,4 @@
-"""What a path below a DAGM 2007 root means, and what a `Labels.txt` says."""
+"""Meaning of paths below a DAGM 2007 root, and of a `Labels.txt`."""
 
 import pytest
 from hypothesis import given

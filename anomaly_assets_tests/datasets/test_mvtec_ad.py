@@ -1,4 +1,4 @@
-"""What a path below an MVTec AD root means."""
+"""Meaning of paths below an MVTec AD root."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""Names that every layout treats alike."""
+"""Names that every layout treats in the same way."""
 
 import pytest
 

@@ -39,7 +39,7 @@ def built_once(listed_once: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 
 @pytest.fixture
 def project(listed_once: Path, tmp_path: Path) -> Project:
-    """Five listed images, two of them with masks; nothing is decoded yet."""
+    """Copy five listed images, two of them with masks; none is decoded yet."""
     project = copied(listed_once, tmp_path)
     project.list_files()
     return project
@@ -47,11 +47,11 @@ def project(listed_once: Path, tmp_path: Path) -> Project:
 
 @pytest.fixture
 def built(built_once: Path, tmp_path: Path) -> Project:
-    """The same, decoded by the run `first`; its catalogue lies elsewhere until `list_files`."""
+    """Copy these images, decoded by the run `first`; their files move only with `list_files`."""
     return copied(built_once, tmp_path)
 
 
 def copied(template: Path, folder: Path) -> Project:
-    """A copy with the same modification times, which costs less than making it anew."""
+    """Copy a project with the same modification times, which is faster than building it."""
     shutil.copytree(template, folder, dirs_exist_ok=True)
     return Project.at(folder)

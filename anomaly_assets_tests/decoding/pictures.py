@@ -1,4 +1,4 @@
-"""Files to decode: pictures of every mode, and the PNG chunks that Pillow cannot write."""
+"""Files to decode: pictures of every mode, and PNG chunks that Pillow cannot write."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _BYTES_PER_PIXEL = {"1": 1, "L": 1, "LA": 2, "P": 1, "RGB": 3, "RGBA": 4, "I;16"
 
 
 def picture(mode: str, size: tuple[int, int], seed: int = 0) -> Image.Image:
-    """Noise of any mode; every value of the mode can occur, and zero often does."""
+    """Return noise of any mode; every value of the mode can occur, and zero often does."""
     numbers = np.random.default_rng(seed)
     count = size[0] * size[1] * _BYTES_PER_PIXEL[mode]
     content = numbers.integers(0, 256, count, np.uint8)
@@ -48,7 +48,7 @@ def header(width: int, height: int, depth: int = 8, colour: int = 0, interlace: 
 
 
 def interlaced(grey: np.ndarray) -> bytes:
-    """The grey picture as an Adam7 PNG."""
+    """Return the grey picture as an Adam7 PNG."""
     height, width = grey.shape
     rows = b""
     for left, top, step_x, step_y in (
@@ -64,7 +64,7 @@ def interlaced(grey: np.ndarray) -> bytes:
 
 
 def sixteen_bit_colour(values: np.ndarray) -> bytes:
-    """A PNG of 16 bits per channel from an H x W x 3 array, which Pillow reads but cannot write."""
+    """Return a PNG of 16 bits per channel from an H x W x 3 array; Pillow reads it but cannot write it."""
     height, width, _ = values.shape
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
     return (

@@ -1,4 +1,4 @@
-"""Bringing the tensors up to date: what is stale is decoded, and nothing else."""
+"""Updates of the tensors: only stale images are decoded."""
 
 from __future__ import annotations
 
@@ -325,7 +325,7 @@ def test_files_outside_the_opened_root_end_the_build_and_the_error_says_what_to_
     elsewhere.mkdir()
     with pytest.raises(TooManyUnreadableError, match=r"^5 of 5 files") as raised:
         project.build(roots={"mvtec_ad": open_root(str(elsewhere))})
-    assert f"does not lie below {elsewhere.as_uri()}; reload its category." in str(raised.value)
+    assert f"is not below {elsewhere.as_uri()}; reload its category." in str(raised.value)
     assert project.column("SELECT count(*) FROM rejected_images") == [0]
 
 

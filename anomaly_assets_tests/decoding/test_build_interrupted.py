@@ -1,4 +1,4 @@
-"""Builds that fail in the middle, and builds on executors of other kinds."""
+"""Builds that fail in the middle, and builds on other executors."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ COUNT_BY_TRANSFORM = "SELECT transform, count(*) FROM image_tensors GROUP BY ALL
 
 
 class SynchronousExecutor(Executor):
-    """Runs each task when it is submitted."""
+    """An executor that runs each task when it is submitted."""
 
     def __init__(self, fail_at: int | None = None) -> None:
         self.submitted = 0
@@ -47,7 +47,7 @@ class SynchronousExecutor(Executor):
 
 
 class PicklingExecutor(SynchronousExecutor):
-    """Hands tasks and results over as bytes, as executors of other processes do."""
+    """An executor that pickles tasks and results, like executors of other processes."""
 
     def run(self, task: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         task, args, kwargs = pickle.loads(pickle.dumps((task, args, kwargs)))
@@ -64,7 +64,7 @@ def stop_after(images: int) -> Progress:
 
 @pytest.fixture
 def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Transactions of two images, decoded one by one; of five images, the odd one comes first."""
+    """Set transactions of two images and tasks of one; of five images, the odd one comes first."""
     monkeypatch.setattr(instance, "ROW_GROUP_SIZE", 2)
     monkeypatch.setattr(compute, "BATCH_IMAGES", 1)
     monkeypatch.setattr(compute, "BATCHES_PER_WORKER", 2)
@@ -180,7 +180,7 @@ def test_tasks_on_a_zip_archive_can_go_to_another_process(project: Project, tmp_
 def test_no_more_batches_wait_in_memory_than_the_window_allows(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A window of two batches per worker bounds the memory, however many images are stale."""
+    """Check that a window of two batches per worker limits the memory for any number of images."""
     monkeypatch.setattr(compute, "BATCH_IMAGES", 1)
     monkeypatch.setattr(compute, "BATCHES_PER_WORKER", 2)
     executor, ahead = SynchronousExecutor(), []
@@ -194,7 +194,7 @@ def test_no_more_batches_wait_in_memory_than_the_window_allows(
 
 
 class CommitEndedBySignal:
-    """A connection whose commits are carried out, and told of as DuckDB tells of interrupted ones."""
+    """A connection whose commits succeed but are reported as interrupted, like DuckDB after a signal."""
 
     def __init__(self, connection: Any) -> None:
         self.connection = connection

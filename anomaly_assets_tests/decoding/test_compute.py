@@ -1,4 +1,4 @@
-"""What decodes: batches that bound the driver's memory, and words for what is missing."""
+"""Executors of decoding: batches that limit the driver's memory, and messages for missing packages."""
 
 from __future__ import annotations
 

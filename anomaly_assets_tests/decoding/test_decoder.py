@@ -1,4 +1,4 @@
-"""The faster decoder gives the pixels and the rejections that Pillow gives, or is not used."""
+"""The faster decoder gives the pixels and rejections of Pillow, or is not used."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ GREY, RGB = png(picture("L", (24, 16))), png(picture("RGB", (24, 16)))
 
 @contextmanager
 def pillow_alone() -> Iterator[None]:
-    """Neither Wuffs nor ISA-L."""
+    """Disable Wuffs and ISA-L."""
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setattr(decoder, "wuffs", lambda: None)
         monkeypatch.setattr(decoder, "stored_pixels", lambda *_: None)
@@ -52,7 +52,7 @@ def without_wuffs() -> Iterator[None]:
 
 
 def outcome(content: bytes) -> object:
-    """All that decoding says about a file; 16 by 24 pixels, so that none is averaged away."""
+    """Return the complete result for a file; 16 by 24 pixels, so that none is averaged."""
     try:
         decoded = decode_image(content, TensorSpec(16, 24, 3))
     except UnusableImageError as error:
@@ -178,7 +178,7 @@ def stored(content: bytes) -> bytes | None:
 
 
 def compressed(rows: bytes) -> bytes:
-    """The 24 by 16 grey picture with other rows than its header says."""
+    """Return the 24 by 16 grey picture with other rows than in its header."""
     return SIGNATURE + GREY[8:33] + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
 

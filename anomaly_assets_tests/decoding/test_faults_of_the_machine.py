@@ -1,4 +1,4 @@
-"""A fault of the machine is no fact about a file: it rejects nothing, is tried again, and ends the run."""
+"""Faults of the machine reject no file: they are retried, and then end the run."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def test_a_missing_library_for_a_format_is_not_said_of_the_file(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     class Missing(Image.Image):
-        """What Pillow has for a format whose library it was built without."""
+        """Pillow's class for a format whose library is missing."""
 
     said = "image file could not be identified because WEBP support not installed"
     Image.preinit()
@@ -165,7 +165,7 @@ def test_a_fault_of_the_machine_ends_the_build_with_its_cause_and_takes_no_tenso
 @pytest.mark.parametrize(
     ("fault", "remedy"),
     [
-        (OSError(errno.EIO, "Input/output error"), "Mend what the error names on this machine"),
+        (OSError(errno.EIO, "Input/output error"), "Fix the problem of this machine"),
         (KeyError("PNG"), "Install the versions of requirements.lock"),
     ],
     ids=repr,

@@ -1,4 +1,4 @@
-"""What decoding gives to DuckDB has exactly the columns that the tables document."""
+"""Decoding produces exactly the documented columns of the tables."""
 
 from __future__ import annotations
 

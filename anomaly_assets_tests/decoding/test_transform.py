@@ -1,4 +1,4 @@
-"""The recipe from bytes to pixels, compared with Pillow byte for byte."""
+"""The transform from bytes to pixels, compared with Pillow byte for byte."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a file can be instead of a picture: each is refused with a reason, and nothing else happens."""
+"""Unusable files of all kinds: each is refused with a reason and without side effects."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What the documents say is what happens: their commands, their output, their tables, their messages."""
+"""Documents are checked against the behaviour: their commands, output, tables and messages."""

@@ -1,4 +1,4 @@
-"""A clean copy of the project in which the commands of the documents are run."""
+"""A clean copy of the project, in which the commands of the documents run."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _START_SECONDS = 120.0
 
 
 class Checkout:
-    """A copy of what git has, or would take, with the environment of this Python in it.
+    """A copy of the files in git, or not ignored by it, with the environment of this Python.
 
     Attributes:
-        folder: Where it is.
+        folder: Folder of the copy.
     """
 
     def __init__(self, project: Path, folder: Path) -> None:
@@ -41,7 +41,7 @@ class Checkout:
             if name and (project / name).is_file():
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(project / name, folder / name)
-        # A folder of its own, so that no `make` in it can ever rebuild the environment of the tests.
+        # A separate folder, so that no `make` in it can rebuild the environment of the tests.
         environment = folder / ".venv"
         environment.mkdir()
         for path in Path(sys.prefix).iterdir():
@@ -50,7 +50,7 @@ class Checkout:
         (environment / ".installed").touch()
 
     def environment(self, **variables: str) -> dict[str, str]:
-        """Environment variables of somebody who has just logged in."""
+        """Return the environment variables of a fresh login."""
         kept = {
             name: value
             for name, value in os.environ.items()
@@ -61,7 +61,7 @@ class Checkout:
     def attempt(
         self, script: str, *, folder: Path | None = None, **variables: str
     ) -> tuple[int, str]:
-        """Run a script of bash; returns its exit code, and what it printed."""
+        """Run a script of bash; return its exit code and output."""
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", script],
             cwd=folder or self.folder,
@@ -75,22 +75,22 @@ class Checkout:
         return done.returncode, done.stdout.decode("utf-8", "replace")
 
     def run(self, script: str, *, folder: Path | None = None, **variables: str) -> str:
-        """Run a script of bash that has to exit with 0; returns what it printed."""
+        """Run a script of bash that must exit with 0; return its output."""
         code, printed = self.attempt(script, folder=folder, **variables)
         assert code == 0, f"{script}\nexited with {code}:\n{printed[-5000:]}"
         return printed
 
     @cached_property
     def first_run(self) -> str:
-        """What `make materialize` printed, the first command of the README, in the clean copy."""
+        """Return the output of `make materialize`, the README's first command, in the clean copy."""
         return self.run("make materialize")
 
     @contextmanager
     def serving(self, command: str, port: int, **variables: str) -> Iterator[str]:
-        """Run a command that serves on a port of this machine until it is told to end.
+        """Run a command that serves on a port of this machine until it is stopped.
 
         Yields:
-            What it says about itself.
+            The answer of the server about itself.
         """
         process = subprocess.Popen(
             ["bash", "-c", command],
@@ -109,13 +109,13 @@ class Checkout:
     def query(
         self, statement: str, database: str = "data/anomaly.duckdb"
     ) -> duckdb.DuckDBPyRelation:
-        """Ask the published database."""
+        """Query the published database."""
         connection = duckdb.connect(str(self.folder / database), read_only=True)
         return connection.sql(statement)
 
 
 def substituted(text: str, substitutes: Mapping[str, str]) -> str:
-    """The text with all of these replaced."""
+    """Return the text with all of these replaced."""
     for old, new in substitutes.items():
         text = text.replace(old, new)
     return text

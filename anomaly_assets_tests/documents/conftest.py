@@ -1,4 +1,4 @@
-"""One copy of the project for all pages; commands are run in the order of the pages."""
+"""One copy of the project for all pages; commands run in the order of the pages."""
 
 from __future__ import annotations
 
@@ -14,5 +14,5 @@ __all__ = ["postgres"]
 
 @pytest.fixture(scope="session")
 def checkout(project_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Checkout:
-    """The copy."""
+    """Return the copy."""
     return Checkout(project_root, tmp_path_factory.mktemp("checkout"))

@@ -1,4 +1,4 @@
-"""What a page of Markdown holds: fenced blocks, commands inside of sentences, links."""
+"""Parts of a Markdown page: fenced blocks, inline commands, links."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class Block:
     Attributes:
         page: The file, relative to the project.
         line: The line of the page at which it begins.
-        language: What stands behind the fence.
-        text: What is in it.
-        output: What the block without a language says that follows, with nothing in between.
+        language: Language behind the fence.
+        text: Content of the block.
+        output: Content of a following block without a language, if nothing is in between.
     """
 
     page: str
@@ -44,12 +44,12 @@ class Block:
 
     @property
     def first_line(self) -> str:
-        """Its name: the first line, without the comment behind it."""
+        """Return its name: the first line without its comment."""
         return self.text.partition("\n")[0].partition("  #")[0].rstrip()
 
 
 def blocks(project: Path, page: str) -> list[Block]:
-    """The fenced blocks of a page that are not the output of another one."""
+    """Return the fenced blocks of a page that are not the output of another one."""
     text = (project / page).read_text("utf-8")
     found = [*_FENCE.finditer(text)]
     outputs = {}
@@ -71,17 +71,17 @@ def blocks(project: Path, page: str) -> list[Block]:
 
 
 def prose(project: Path, page: str) -> str:
-    """A page without its fenced blocks."""
+    """Return a page without its fenced blocks."""
     return _FENCE.sub("", (project / page).read_text("utf-8"))
 
 
 def inline_code(project: Path, page: str) -> list[str]:
-    """The code inside of sentences and tables."""
+    """Return the code inside of sentences and tables."""
     return [" ".join(code.split()) for code in re.findall(r"`([^`]+)`", prose(project, page))]
 
 
 def links(project: Path, page: str) -> list[str]:
-    """The targets of links and pictures."""
+    """Return the targets of links and pictures."""
     return re.findall(r"\]\(([^)\s]+)\)", prose(project, page))
 
 

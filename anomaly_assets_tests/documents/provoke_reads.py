@@ -1,4 +1,4 @@
-"""Messages of roots, of reading, and of what is reached over a network."""
+"""Messages of roots, of reading, and of network services."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _(scene: Scene) -> object:
     return scene.reconcile(scene.folder)
 
 
-@saying("… holds no image in the layout")
+@saying("… contains no MVTec AD images")
 def _(scene: Scene) -> object:
     (scene.folder / "photos").mkdir()
     (scene.folder / "photos" / "holiday.png").write_bytes(b"")
@@ -75,7 +75,7 @@ def _(scene: Scene) -> object:
         return scene.reconcile(site.location("/mvtec_ad/"))
 
 
-@saying("…: a # begins")
+@saying("…: the part after a #")
 def _(scene: Scene) -> object:
     pytest.importorskip("aiohttp")
     return scene.reconcile("http://127.0.0.1:1/mvtec#ad/")
@@ -123,7 +123,7 @@ def _(scene: Scene) -> object:
     return open_samples(scene.published, category="botle")
 
 
-@saying("… is no published database")
+@saying("… is not a published database")
 def _(scene: Scene) -> object:
     other = scene.folder / "other.duckdb"
     duckdb.connect(str(other)).close()
@@ -173,7 +173,7 @@ def _(scene: Scene) -> object:
     assert content[8:12] == b"DUCK"
     content[12:20] = (9999).to_bytes(8, "little")
     newer.write_bytes(content)
-    # The page begins with a checksum, which DuckDB tells us.
+    # The page begins with a checksum, which is in the message of DuckDB.
     with pytest.raises(duckdb.IOException, match="does not match stored checksum") as told:
         duckdb.connect(str(newer), read_only=True)
     computed = re.search(r"computed checksum (\d+)", str(told.value))

@@ -247,7 +247,7 @@ def _make_without_environment(scene: Scene, arguments: str, *, installed: bool =
 
 
 def _printed(scene: Scene, command: str, folder: Path | None = None) -> str:
-    """What a command says that fails."""
+    """Return the output of a command that fails."""
     code, printed = scene.checkout.attempt(command, folder=folder)
     assert code != 0, printed
     return printed

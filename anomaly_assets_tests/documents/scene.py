@@ -1,4 +1,4 @@
-"""What a message of the page on troubleshooting needs to be provoked, and what provokes it."""
+"""Scenes that provoke the messages of the troubleshooting page."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ PROJECT = Path(__file__).parents[2]
 
 @dataclass
 class Scene:
-    """What a message needs to be provoked.
+    """The environment in which a message is provoked.
 
     Attributes:
-        folder: Empty.
+        folder: An empty folder.
         project: Nine images, loaded and decoded.
         checkout: A copy of the project.
         patch: Changes the environment for one test.
@@ -62,7 +62,7 @@ PROVOKED: dict[str, Provoke] = {}
 
 
 def saying(beginning: str) -> Callable[[Provoke], Provoke]:
-    """This function provokes the message that begins so on the page."""
+    """Register a function that provokes the message with this beginning."""
 
     def register(provoke: Provoke) -> Provoke:
         assert beginning not in PROVOKED
@@ -73,7 +73,7 @@ def saying(beginning: str) -> Callable[[Provoke], Provoke]:
 
 
 class Ended:
-    """A process that is ended with the block."""
+    """A process that is stopped at the end of the block."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process

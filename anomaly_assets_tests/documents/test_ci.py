@@ -1,8 +1,7 @@
 """The workflow of `examples/ci`: against GitHub's own schema, and its steps in a clean copy.
 
-Not tested, because it needs GitHub: the runners, and the actions that are used. `sudo` is a script that
-only runs what it is given, one module of tests is collected, and servers that are missing here are not
-installed.
+GitHub's runners and the actions are not tested. `sudo` is a script that only runs its arguments, one
+module of tests is collected, and missing servers are not installed.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ COMMANDS = {name: step["run"] for name, (_, step) in STEPS.items() if "run" in s
 
 
 def complaints(file: Path) -> str:
-    """What GitHub's schema of a workflow has against a file; the package carries the schema."""
+    """Return the errors of a workflow file, by GitHub's schema in the package."""
     pytest.importorskip("check_jsonschema")
     command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema"]
     done = subprocess.run(
@@ -159,7 +158,7 @@ def test_a_step_runs_in_a_clean_copy(name: str, checkout: Checkout, tmp_path: Pa
 
 
 def _servers_are_there() -> bool:
-    """Whether `make stores` has nothing left to do: it needs the network and rights otherwise."""
+    """Return whether `make stores` has nothing to install; otherwise it needs the network and root."""
     places = os.pathsep.join([os.environ["PATH"], "/usr/sbin"])
     found = subprocess.run(
         [

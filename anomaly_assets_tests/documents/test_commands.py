@@ -1,17 +1,17 @@
 """Every command of these pages is executed, in a clean copy and in the order of the pages.
 
-What a page says of somebody else's machine is replaced, and nothing else:
+Only machine-specific parts are replaced:
 
-| on the page | here |
-| --- | --- |
-| `/data/mvtec_anomaly_detection`, `/data/DAGM_KaggleUpload` | copies of the sample roots |
-| `/share/anomaly.duckdb` | the database that the first command has published |
-| `/tmp/excerpt` | a new folder |
-| the category `bottle` | a category of the samples |
-| PostgreSQL on `db.example`, `s3://bucket/anomaly` | the server of the tests of lakes, a folder |
-| `pip install …` | the same into a folder of its own, without an index and so without dependencies |
-| `make ui` | started on a free port, asked for its version, ended |
-| `make test` | collects one module, because this is a test |
+  | on the page | here |
+  | --- | --- |
+  | `/data/mvtec_anomaly_detection`, `/data/DAGM_KaggleUpload` | copies of the sample roots |
+  | `/share/anomaly.duckdb` | the database that the first command has published |
+  | `/tmp/excerpt` | a new folder |
+  | the category `bottle` | a category of the samples |
+  | PostgreSQL on `db.example`, `s3://bucket/anomaly` | the server of the tests of lakes, a folder |
+  | `pip install …` | the same into a separate folder, without an index and so without dependencies |
+  | `make ui` | started on a free port, asked for its version, ended |
+  | `make test` | collects one module, because this is a test |
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ CHECKS: dict[tuple[str, str], Check] = {}
 
 
 def of(page: str, *first_lines: str) -> Callable[[Check], Check]:
-    """This function executes these blocks of a page, which are named by their first lines."""
+    """Register a function that executes these blocks of a page, given by their first lines."""
 
     def register(check: Check) -> Check:
         CHECKS.update({(page, line): check for line in first_lines})
@@ -342,7 +342,7 @@ def _images_of(checkout: Checkout) -> dict[str, int]:
 
 
 def _copied_roots(checkout: Checkout, request: pytest.FixtureRequest) -> dict[str, str]:
-    """Copies of the samples, by what the pages call them."""
+    """Return copies of the samples, by the names on the pages."""
     folder = request.getfixturevalue("tmp_path")
     names = {"/data/mvtec_anomaly_detection": "mvtec_ad", "/data/DAGM_KaggleUpload": "dagm_2007"}
     for name in names.values():
@@ -351,7 +351,7 @@ def _copied_roots(checkout: Checkout, request: pytest.FixtureRequest) -> dict[st
 
 
 def _offline(command: str, target: Path) -> str:
-    """`pip install` into a folder; what the project depends on is in the environment already."""
+    """Return `pip install` into a folder, without dependencies, which are already installed."""
     options = (
         f"--no-index --no-deps --no-build-isolation --disable-pip-version-check --target {target}"
     )
@@ -359,7 +359,7 @@ def _offline(command: str, target: Path) -> str:
 
 
 def _installed(checkout: Checkout, request: pytest.FixtureRequest) -> Path:
-    """The folder into which the README has installed the package."""
+    """Return the folder into which the README has installed the package."""
     folder = checkout.folder / "data" / "installed"
     if not folder.exists():
         [block] = [each for each in BLOCKS if each.first_line == "pip install ."]

@@ -1,4 +1,4 @@
-"""What the pages name exists: make targets, extras, files, headings, settings."""
+"""Names on the pages exist: make targets, extras, files, headings, settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every message of the page on troubleshooting is provoked, and is what the page quotes."""
+"""Every quoted message of the troubleshooting page is provoked and compared."""
 
 from __future__ import annotations
 

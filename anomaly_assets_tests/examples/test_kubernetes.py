@@ -1,4 +1,4 @@
-"""The manifests of `examples/kubernetes`: against Kubernetes' own schemas, and against each other."""
+"""The manifests of `examples/kubernetes`: against Kubernetes' schemas, and against each other."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from anomaly_assets.settings import Settings
 kubernetes_validate = pytest.importorskip("kubernetes_validate")
 
 VERSION = "1.31"
-"""Of Kubernetes."""
+"""Version of Kubernetes."""
 
 FOLDER = Path(__file__).parents[2] / "examples" / "kubernetes"
 KUSTOMIZATION = yaml.safe_load((FOLDER / "kustomization.yaml").read_text("utf-8"))
@@ -49,7 +49,7 @@ def pod(workload: Manifest) -> Manifest:
 
 
 def found(value: Any, key: str) -> Iterator[Any]:
-    """Everything that stands under a key, at any depth."""
+    """Yield all values of a key, at any depth."""
     if isinstance(value, dict):
         for name, inner in value.items():
             if name == key:

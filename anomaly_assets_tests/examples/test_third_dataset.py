@@ -1,4 +1,4 @@
-"""The example of docs/adding-a-dataset.md: one module and one line, and the graph has three datasets."""
+"""The example of docs/adding-a-dataset.md: one module and one line add a third dataset to the graph."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ MASKS = ("01/ground_truth/ko/0000.png", "02/ground_truth/ko/0000.png")
 
 @dataclass(frozen=True)
 class Checkout:
-    """A copy of the package to which the third source dataset was added, after its runs."""
+    """A copy of the package with a third source dataset, after its runs."""
 
     folder: Path
     root: Path
@@ -61,7 +61,7 @@ def checkout(module_environment: Environment, tmp_path_factory: pytest.TempPathF
 
 
 def add_to_copy(folder: Path) -> None:
-    """What the page tells a reader to do."""
+    """Apply the steps of the page to a copy."""
     package = shutil.copytree(PROJECT_ROOT / "anomaly_assets", folder / "anomaly_assets")
     shutil.copy(EXAMPLE / "btad.py", package / "datasets")
     registry = package / "datasets" / "__init__.py"
@@ -71,7 +71,7 @@ def add_to_copy(folder: Path) -> None:
 
 
 def write_btad(root: Path) -> None:
-    """Seven images, of both formats, a mask for each of the two bad ones, and what is not understood."""
+    """Write seven images of both formats, masks for the two defective ones, and unrecognised files."""
     for number, path in enumerate(IMAGES):
         bmp = encoded(picture("RGB", (16, 16), number), "BMP")
         write_image(root, path, bmp if path.endswith(".bmp") else None)
@@ -84,7 +84,7 @@ def write_btad(root: Path) -> None:
 
 
 def run(module: str, folder: Path, *arguments: str, **variables: str) -> str:
-    """What a module prints in the copied checkout."""
+    """Return the output of a module in the copied checkout."""
     path = os.pathsep.join([str(folder), str(PROJECT_ROOT)])
     done = subprocess.run(
         [sys.executable, "-m", module, *arguments],

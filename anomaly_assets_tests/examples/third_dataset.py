@@ -1,6 +1,6 @@
-"""What a checkout with a third source dataset does, for `test_third_dataset.py`: printed as JSON.
+"""Actions in a checkout with a third source dataset, for `test_third_dataset.py`; prints JSON.
 
-It runs in a process of its own, in which `anomaly_assets` is that checkout's.
+It runs in a separate process, in which `anomaly_assets` is that checkout's.
 """
 
 import json
@@ -14,7 +14,7 @@ from anomaly_assets_tests.assets.runs import Run, offenders, run_job
 
 
 def main() -> None:
-    """Look at the graph; run it without the dataset, with it, and for it alone; read and cut it."""
+    """Inspect the graph; run without the dataset, with it, and for it alone; read and cut it."""
     settings = Settings.from_environment()
     root = settings.roots["btad"]
     assert root

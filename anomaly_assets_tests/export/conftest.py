@@ -1,4 +1,4 @@
-"""What the tests of exports share."""
+"""Common fixtures of the tests of exports."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from anomaly_assets_tests.export.published import PICTURES, publish_pictures
 
 @pytest.fixture(scope="session")
 def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Ten images, of both datasets, both splits and both labels; 8 x 6 pixels in colour."""
+    """Publish ten images, of both datasets, splits and labels; 8 x 6 pixels in colour."""
     return publish_pictures(tmp_path_factory.mktemp("published"), PICTURES)
 
 
 @pytest.fixture(scope="session")
 def grey_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same with one channel."""
+    """Publish the same images with one channel."""
     return publish_pictures(tmp_path_factory.mktemp("grey"), PICTURES, TensorSpec(8, 6, 1))

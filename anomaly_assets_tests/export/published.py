@@ -1,4 +1,4 @@
-"""A published database with one image of every kind, and what it holds."""
+"""A published database with one image of every kind, and its expected content."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ PICTURES = {
 
 @dataclass(frozen=True)
 class Stored:
-    """A sample as the database has it.
+    """A stored sample.
 
     Attributes:
         row: All columns of `samples` but the tensors.
@@ -53,7 +53,7 @@ class Stored:
 def publish_pictures(
     folder: Path, pictures: Mapping[str, Image.Image], spec: TensorSpec = SPEC
 ) -> Path:
-    """Load pictures and publish them, all without dlt."""
+    """Load pictures and publish them, without dlt."""
     project = Project.at(folder)
     project.save(pictures)
     return publish_project(project, spec)
@@ -69,7 +69,7 @@ def publish_project(project: Project, spec: TensorSpec = SPEC) -> Path:
 
 
 def stored(database: Path, where: str = "true") -> dict[str, Stored]:
-    """What the database holds, by image id."""
+    """Return the stored samples by image id."""
     with duckdb.connect(str(database), read_only=True) as connection:
         cursor = connection.execute(f"SELECT * FROM main.samples WHERE {where} ORDER BY image_id")
         names = [column[0] for column in cursor.description]
@@ -91,14 +91,14 @@ def snapshot_id(database: Path) -> str:
 
 
 def pixels(path: Path) -> npt.NDArray[np.uint8]:
-    """A PNG as it is, height x width x channels; grey ones have one channel."""
+    """Return a PNG unchanged, height x width x channels; grey ones have one channel."""
     with Image.open(path) as picture:
         found = np.asarray(picture)
     return found if found.ndim == 3 else found[:, :, np.newaxis]
 
 
 def files_below(folder: Path) -> dict[str, bytes]:
-    """Every file, hidden ones too, by its path."""
+    """Return the content of every file, hidden ones too, by its path."""
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
         for path in folder.rglob("*")

@@ -1,4 +1,4 @@
-"""Exports for anomalib: what its table must look like always, and the library itself where it is."""
+"""Exports for anomalib: the required table, and anomalib itself if it is installed."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def exported(database: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def assert_row(row: dict[str, Any], sample: Stored, folder: Path) -> None:
-    """A row of a table says what the database says, and its files have the pixels."""
+    """Assert that a row of a table equals the database, and that its files have the pixels."""
     assert np.array_equal(pixels(folder / row["image_path"]), sample.image)
     if sample.mask is None:
         assert row["mask_path"] == ""

@@ -1,4 +1,4 @@
-"""Categories, defect types and files of any name: every format exports them, and nothing goes astray."""
+"""Unusual names of categories, defect types and files: every format exports them inside its folder."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from anomaly_assets_tests.warehouse.project import SIZE, Project, mask, noise
 
 @pytest.fixture(scope="module")
 def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A good image and a defect with its mask for every name: two for each category."""
+    """Publish a good image and a defect with its mask for every name: two for each category."""
     project = Project.at(tmp_path_factory.mktemp("names"))
     root = project.folder / "mvtec_ad"
     whole = png(mask((0, 0, *SIZE)))
@@ -34,7 +34,7 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def assert_in_place(folder: Path, tmp_path: Path) -> None:
-    """The export is all there is, and each of its names is plain and unlike all others in its folder."""
+    """Assert that only the export was written, with plain and unique names in each folder."""
     assert os.listdir(tmp_path) == [folder.name]
     for parent, folders, files in os.walk(folder):
         names = [*folders, *files]

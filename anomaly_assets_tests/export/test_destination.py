@@ -1,4 +1,4 @@
-"""The folder of an export is there as a whole or not at all, whatever happens on the way."""
+"""Exports are atomic: the folder is complete or absent, whatever happens."""
 
 from __future__ import annotations
 
@@ -201,7 +201,7 @@ def test_two_exports_into_one_place_do_not_meet(tmp_path: Path) -> None:
 def test_an_export_that_comes_while_another_one_is_being_completed_takes_nothing_from_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first has swapped its folder in, and waits for the disk to note the name."""
+    """Start the second export after the first has swapped its folder in and while it syncs the name."""
     out, fsync = tmp_path / "export", os.fsync
     make(out, "old")
     second, told = ExitStack(), list[str]()

@@ -40,7 +40,7 @@ def exported(database: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def assert_equal(splits: Any, database: Path) -> None:
-    """What `datasets` loaded is what the database has: rows, images, and masks."""
+    """Assert that rows, images and masks in `datasets` equal those of the database."""
     expected = stored(database)
     assert set(splits) == {sample.row["split"] for sample in expected.values()}
     found = {row["image_id"]: (split, row) for split in splits for row in splits[split]}

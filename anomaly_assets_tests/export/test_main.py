@@ -1,4 +1,4 @@
-"""The command line: what it says, and what it leaves behind when it is stopped."""
+"""The command line of exports: messages, and files left after an interruption."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ def test_an_export_is_replaced_with_overwrite_alone(database: Path, tmp_path: Pa
 
 
 def start_and_wait(database: Path, out: Path, name: str, *options: str) -> subprocess.Popen[str]:
-    """A slow export that has written some of its files."""
+    """Start a slow export, and wait until it has written some of its files."""
     arguments = ("--format", name, "--out", out, "--database", database, *options)
     process = subprocess.Popen(
         command(*arguments, module="anomaly_assets_tests.export.slowly"),
@@ -243,7 +243,7 @@ def test_a_full_disk_is_a_clear_error_and_leaves_nothing(
 
 @pytest.fixture(scope="module")
 def large_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Fourteen images of noise, 256 x 256: 2.8 MB in any encoding."""
+    """Publish fourteen images of noise, 256 x 256: 2.8 MB in any encoding."""
     pictures = {
         f"mvtec_ad/bottle/train/good/{n:03}.png": noise(n, "RGB", (256, 256)) for n in range(14)
     }
@@ -265,7 +265,7 @@ def test_the_folder_of_a_disk_is_refused_with_advice(database: Path, tmp_path: P
 
 
 def on_a_terminal(*arguments: object) -> str:
-    """What the command writes to a terminal."""
+    """Return the command's output on a terminal."""
     terminal, its_end = pty.openpty()
     fcntl.ioctl(its_end, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
     with subprocess.Popen(command(*arguments), stdout=its_end, stderr=its_end) as process:

@@ -1,4 +1,4 @@
-"""What pictures are called: safe and unique whatever the samples are called."""
+"""File names of exported pictures: safe and unique for any sample names."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MARK = r"~[0-9a-f]{16}"
 
 
 def table(*rows: tuple[str, str, str | None], split: str = "test") -> pa.Table:
-    """Rows of category, file name and defect type."""
+    """Return rows of category, file name and defect type."""
     return pa.table(
         {
             "image_id": [

@@ -25,7 +25,7 @@ def exported(database: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def assert_equal(rows: list[dict[str, Any]], database: Path, without: tuple[str, ...] = ()) -> None:
-    """Rows of an export are those of the database, tensors included."""
+    """Assert that rows of an export equal those of the database, tensors included."""
     expected = stored(database)
     assert sorted(row["image_id"] for row in rows) == sorted(expected)
     for row in rows:

@@ -1,4 +1,4 @@
-"""What the pipeline does when it is killed, crowded, starved or cancelled: `make faults`.
+"""Fault injection: killed, concurrent, starved and cancelled runs (`make faults`).
 
-Not part of the tests that pytest collects: it runs the real command some two hundred times.
+pytest does not collect it, because it runs the real command some two hundred times.
 """

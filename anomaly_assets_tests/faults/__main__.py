@@ -1,4 +1,4 @@
-"""Disturb the real command in every way that is known, and see that nothing is lost: `make faults`."""
+"""Disturb the real command in every known way, and check that nothing is lost: `make faults`."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ REPORT = Path(__file__).with_name("report.json")
 
 
 def main() -> int:
-    """Run the command; returns its exit code."""
+    """Run the command and return its exit code."""
     parser = argparse.ArgumentParser(prog="python -m anomaly_assets_tests.faults")
     parser.add_argument("--quick", action="store_true", help="fewer of each; below three minutes")
     parser.add_argument("--kills", type=at_least(1), help="number of kills (60, quick 6)")
@@ -66,7 +66,7 @@ def _run(work: Path, options: argparse.Namespace) -> int:
     try:
         trials.run()
     finally:
-        # Who stops it half-way gets a report of what was tried.
+        # If it is stopped half-way, the report contains the finished trials.
         found = report(
             trials.results,
             form="quick" if options.quick else "full",

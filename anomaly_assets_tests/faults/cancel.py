@@ -20,7 +20,7 @@ MOST_STEPS_BEGUN_LATER = 2
 
 
 def trials(scene: Scene, scenarios: dict[str, Scenario], quick: bool, seed: int) -> Iterator[Trial]:
-    """Each signal in each phase, of a first load or of a run that makes everything again."""
+    """Yield each signal in each phase, of a first load or of a run that rebuilds everything."""
     chance = random.Random(seed)
     both = (signal.SIGINT, signal.SIGTERM)
     load, remake = scenarios["first load"], scenarios["remake"]

@@ -1,4 +1,4 @@
-"""The real command in a process group of its own, watched by what it prints."""
+"""The real command in a separate process group, observed through its output."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _running: set[Command] = set()
 
 
 class Fault(AssertionError):
-    """Something went wrong that must not; `output` is the end of what the command printed."""
+    """A forbidden result; `output` is the end of the command's output."""
 
     def __init__(self, why: str, output: str = "") -> None:
         super().__init__(why)
@@ -37,11 +37,11 @@ class Fault(AssertionError):
 
 
 class Skip(Exception):
-    """This cannot be tried here; the message says why."""
+    """A trial that cannot run here; the message gives the reason."""
 
 
 def phase_of(step: str) -> str:
-    """The phase that a step of the graph belongs to, checks included."""
+    """Return the phase that a step of the graph belongs to, checks included."""
     if not step:
         return "start-up"
     if step.startswith("published_database"):
@@ -55,7 +55,7 @@ def phase_of(step: str) -> str:
 
 @dataclass(frozen=True)
 class StepEvent:
-    """A step began or ended, and when that was seen."""
+    """A step that began or ended, with the time of observation."""
 
     seen: float
     step: str
@@ -63,7 +63,7 @@ class StepEvent:
 
 
 class Command:
-    """A command that runs, or ran."""
+    """A running or finished command."""
 
     def __init__(
         self,
@@ -101,16 +101,16 @@ class Command:
         self.kill()
 
     def tail(self, lines: int = 30) -> str:
-        """The end of what was printed."""
+        """Return the end of the output."""
         printed = self.output().splitlines()[-lines:]
         return "\n".join(line[:400] for line in printed)
 
     def output(self) -> str:
-        """All that was printed."""
+        """Return the whole output."""
         return self.printed.read_text("utf-8", "replace")
 
     def look(self) -> None:
-        """Read what was printed since the last look."""
+        """Read the output since the last call."""
         with self.printed.open("rb") as file:
             file.seek(self._read_bytes)
             fresh = file.read()
@@ -121,13 +121,13 @@ class Command:
             self.events.append(StepEvent(now, step, kind))
 
     def step(self) -> str:
-        """The step that began last; empty before the first."""
+        """Return the step that began last; empty before the first."""
         self.look()
         begun = [event.step for event in self.events if event.kind == "STEP_START"]
         return begun[-1] if begun else ""
 
     def wait_for(self, step: str, seconds: float = 0.0) -> bool:
-        """Wait until so long after a step began; False where the command ended before."""
+        """Wait until so long after a step began; return False if the command ended before."""
         deadline = time.monotonic() + LONGEST_RUN_SECONDS
         while time.monotonic() < deadline:
             ended = self.process.poll() is not None
@@ -141,12 +141,12 @@ class Command:
         raise Fault(f"{step} did not begin within {LONGEST_RUN_SECONDS:.0f} s", self.tail())
 
     def watch(self) -> int:
-        """Note every step until the command ends. Returns its exit code."""
+        """Record every step until the command ends, and return its exit code."""
         self.wait_for("no step has this name")
         return self.end()
 
     def end(self, seconds: float = LONGEST_RUN_SECONDS) -> int:
-        """Wait for the end. Returns the exit code."""
+        """Wait for the end, and return the exit code."""
         try:
             code = self.process.wait(timeout=seconds)
         except subprocess.TimeoutExpired:
@@ -157,13 +157,13 @@ class Command:
         return code
 
     def succeed(self) -> None:
-        """Wait for the end, which must be a good one."""
+        """Wait for the end; the exit code must be 0."""
         code = self.end()
         if code != 0:
             raise Fault(f"a run that should succeed exited with {code}", self.tail(60))
 
     def kill(self) -> bool:
-        """SIGKILL for the whole process group; False where it had ended."""
+        """Send SIGKILL to the whole process group; return False if it had ended."""
         _running.discard(self)
         if self.process.poll() is not None:
             return False
@@ -173,7 +173,7 @@ class Command:
 
     @property
     def seconds(self) -> float:
-        """Since it was started."""
+        """Return the seconds since the start."""
         return time.monotonic() - self.started
 
 
@@ -185,7 +185,7 @@ def end_all() -> None:
 
 @dataclass
 class Workspace:
-    """A folder with all that one installation has: Dagster home, warehouse, published database.
+    """The folder of one installation: Dagster home, warehouse, published database.
 
     Attributes:
         folder: The folder.
@@ -211,21 +211,21 @@ class Workspace:
 
     @property
     def data(self) -> Path:
-        """The folder of both databases."""
+        """Return the folder of both databases."""
         return self.folder / "data"
 
     @property
     def warehouse(self) -> Path:
-        """The working database."""
+        """Return the working database."""
         return self.data / "warehouse.duckdb"
 
     @property
     def database(self) -> Path:
-        """The published database."""
+        """Return the published database."""
         return self.target or self.data / "anomaly.duckdb"
 
     def make(self, home: Path | None = None, state: Path | None = None) -> Workspace:
-        """Make the folder, with copies of a Dagster home and of two databases where they are given."""
+        """Create the folder, with copies of a Dagster home and of two databases if given."""
         for name in ("data", "tmp", "printed"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         if home:
@@ -239,7 +239,7 @@ class Workspace:
         return self
 
     def environment(self, **variables: str) -> dict[str, str]:
-        """The environment of a run, whatever the shell that runs this has set."""
+        """Return the environment of a run, without settings of the shell."""
         inherited = {
             name: value
             for name, value in os.environ.items()
@@ -279,13 +279,13 @@ class Workspace:
     def run(
         self, select: str = "*", config: Mapping[str, Any] | None = None, **variables: str
     ) -> Command:
-        """Run it to its good end."""
+        """Run it; the exit code must be 0."""
         with self.start(select, config, **variables) as command:
             command.succeed()
         return command
 
 
 def require_module(name: str) -> None:
-    """Skip where an optional package is missing."""
+    """Skip if an optional package is missing."""
     if importlib.util.find_spec(name) is None:
         raise Skip(f"the package {name} is not installed")

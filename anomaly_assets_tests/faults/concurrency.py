@@ -1,4 +1,4 @@
-"""Runs at the same time on one warehouse, with readers at the published database all along."""
+"""Concurrent runs on one warehouse, with readers of the published database all the time."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ EVERYTHING: dict[str, str] = {}
 
 
 def trials(scene: Scene, scenarios: dict[str, Scenario], quick: bool) -> Iterator[Trial]:
-    """Two and four at once, of the same datasets and of different ones."""
+    """Yield two and four runs at once, of the same datasets and of different ones."""
     each = [ONLY_MVTEC_AD, ONLY_DAGM_2007]
     plans: list[tuple[str, str, Sequence[Mapping[str, str]]]] = [
         ("2 of everything", "refresh", [EVERYTHING] * 2),
@@ -64,7 +64,7 @@ def _at_once(
 
 @contextmanager
 def readers(workspace: Workspace, count: int) -> Iterator[list[Path]]:
-    """Processes that read the published database meanwhile. Yields the files they print to."""
+    """Run processes that read the published database meanwhile; yield their output files."""
     stop = workspace.folder / "stop"
     module = "anomaly_assets_tests.faults.reading"
     printed = [workspace.folder / "printed" / f"reader-{number}.txt" for number in range(count)]
@@ -92,7 +92,7 @@ def readers(workspace: Workspace, count: int) -> Iterator[list[Path]]:
 
 
 def served(printed: Sequence[Path], allowed: Sequence[Content]) -> Facts:
-    """Count what readers got; it must be one of some contents each time."""
+    """Count the contents that readers got; each must be one of the allowed ones."""
     digests = {content.digest: content for content in allowed}
     reads = queries = rows = 0
     failures = []

@@ -1,4 +1,4 @@
-"""What a published database holds, row by row, and what a run left beside it."""
+"""The content of a published database, row by row, and leftovers of a run."""
 
 from __future__ import annotations
 
@@ -78,22 +78,22 @@ LOCK = re.compile(r".*\.(lock|holder)")
 
 @dataclass(frozen=True)
 class Content:
-    """The rows of all tables, pixels by their MD5, without what differs from load to load."""
+    """The rows of all tables, pixels by their MD5, without values that differ from load to load."""
 
     tables: Mapping[str, tuple[str, ...]]
 
     @property
     def rows(self) -> int:
-        """Number of rows."""
+        """Return the number of rows."""
         return sum(map(len, self.tables.values()))
 
     @cached_property
     def digest(self) -> str:
-        """Equal for equal contents."""
+        """Return a digest; equal contents have equal digests."""
         return hashlib.sha256(repr(sorted(self.tables.items())).encode()).hexdigest()
 
     def differences(self, expected: Content) -> list[str]:
-        """How this content differs from another one, table by table."""
+        """Return the differences from another content, table by table."""
         found = []
         for name in sorted({*self.tables, *expected.tables}):
             rows, wanted = (Counter(each.tables.get(name, ())) for each in (self, expected))
@@ -106,7 +106,7 @@ class Content:
 
 @contextmanager
 def opened(database: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A database, read-only, in a DuckDB of its own."""
+    """Open a database read-only, in a separate DuckDB."""
     connection = duckdb.connect(":memory:", config={"threads": 1})
     try:
         connection.execute("SET TimeZone = 'UTC'")
@@ -165,7 +165,7 @@ def _cell(value: Any) -> str:
 
 
 def published(workspace: Workspace, allowed: Mapping[str, Content | None], output: str = "") -> str:
-    """Which of some contents is published: the name of one; None stands for no file at all."""
+    """Return the name of the published content among the allowed ones; None means no file."""
     if not workspace.database.exists():
         for name, content in allowed.items():
             if content is None:
@@ -183,7 +183,7 @@ def published(workspace: Workspace, allowed: Mapping[str, Content | None], outpu
 
 
 def healed(workspace: Workspace, expected: Content, ignoring: frozenset[str] = frozenset()) -> int:
-    """Run once more: the content must be the expected one, and nothing lie about. Rows compared."""
+    """Run once more, and assert the expected content and no leftovers; return the number of rows."""
     command = workspace.run()
     found = read_content(workspace.database, ignoring)
     if differences := found.differences(expected):
@@ -194,7 +194,7 @@ def healed(workspace: Workspace, expected: Content, ignoring: frozenset[str] = f
 
 
 def leftovers(workspace: Workspace) -> list[str]:
-    """What a finished run must not leave: unfinished files, packages, staged rows, a held lock."""
+    """Return forbidden leftovers of a run: unfinished files, packages, staged rows, a held lock."""
     ours = {*_OURS, *(path.name for path in kept_paths(workspace.database))}
     beside = [path.name for path in workspace.data.iterdir() if path.name not in ours]
     found = [name for name in beside if not LOCK.fullmatch(name)]

@@ -1,4 +1,4 @@
-"""Small installations after a first run, made once and copied for each trial."""
+"""Small installations after a first run, built once and copied for each trial."""
 
 from __future__ import annotations
 

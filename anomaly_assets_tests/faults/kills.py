@@ -1,4 +1,4 @@
-"""SIGKILL at random moments of every phase: the next run makes it good, and readers notice nothing."""
+"""SIGKILL at random moments of every phase: the next run repairs it, and readers are not disturbed."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ PHASES = ("catalogue", "tensors", "summaries", "publishing")
 
 @dataclass(frozen=True)
 class Moment:
-    """A moment of a run: so long after a step began."""
+    """A moment of a run: the time after the start of a step."""
 
     step: str
     seconds: float
 
 
 def random_moment(scenario: Scenario, phase: str, chance: random.Random) -> Moment:
-    """A moment within a phase, each as likely as any other."""
+    """Return a uniformly random moment within a phase."""
     steps = {step: lasts for step, lasts in scenario.steps.items() if phase_of(step) == phase}
     [step] = chance.choices([*steps], [*steps.values()])
     return Moment(step, chance.uniform(0.0, 0.97) * steps[step])
 
 
 def trials(scene: Scene, scenarios: dict[str, Scenario], count: int, seed: int) -> Iterator[Trial]:
-    """So many kills, as many in one phase as in another."""
+    """Yield so many kills, evenly over the phases."""
     chance = random.Random(seed)
     kinds = [*scenarios.values()]
     for number in range(count):

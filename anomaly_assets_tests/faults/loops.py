@@ -41,7 +41,7 @@ def started(workspace: Workspace, *arguments: str) -> Command:
 
 
 def ended(loop: Command, seconds: float = 120.0) -> list[dict[str, Any]]:
-    """Wait until a loop has ended. Returns its lines.
+    """Wait until a loop has ended, and return its lines.
 
     Raises:
         Fault: It broke down.

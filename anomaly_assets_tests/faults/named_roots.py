@@ -134,4 +134,4 @@ def expect_origin(database: Path, expected: Mapping[str, bool]) -> None:
     """
     found = dict(query(database, "SELECT source_dataset, from_samples FROM source_datasets"))
     if found != dict(expected):
-        raise Fault(f"source_datasets says {found} instead of {dict(expected)}")
+        raise Fault(f"source_datasets has {found} instead of {dict(expected)}")

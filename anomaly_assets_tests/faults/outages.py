@@ -1,4 +1,4 @@
-"""Disks that fill up, roots that go away, files that may not be read: a clear end, nothing published."""
+"""Full disks, missing roots, unreadable files: a clear error, and nothing is published."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from anomaly_assets_tests.faults.scene import ROOT_VARIABLES, Scenario, Scene, d
 from anomaly_assets_tests.faults.trials import Facts, Trial
 
 LONGEST_FAILURE_SECONDS = 120.0
-"""How long a run may take to give up."""
+"""Maximum time until a run gives up, in seconds."""
 
 _MEGABYTE = 1024 * 1024
 FULL = (
@@ -31,7 +31,7 @@ _DENIED = r"[Pp]ermission denied|cannot be (listed|read)"
 
 
 def trials(scene: Scene, scenarios: dict[str, Scenario], quick: bool) -> Iterator[Trial]:
-    """All outages that are not about a store."""
+    """Yield all outages that are not about a store."""
     load, remake = scenarios["first load"], scenarios["remake"]
     yield Trial("disk full", "refresh", partial(_full_disk, scene, remake, "refresh"))
     for scenario in [load] if quick else [load, scenarios["refresh"], remake]:
@@ -57,7 +57,7 @@ def must_fail(
     seconds: float = LONGEST_FAILURE_SECONDS,
     **variables: str,
 ) -> Facts:
-    """Run while something happens: it must end in time with a message, and publish nothing."""
+    """Run during a fault: the run must end in time with a message, and publish nothing."""
     before = fingerprint(workspace.database)
     with workspace.start("*", None, **variables) as command:
         during(command)
@@ -73,7 +73,7 @@ def must_fail(
 
 
 def fingerprint(path: Path) -> str | None:
-    """Digest of a file's bytes; None where there is none."""
+    """Return the digest of a file's bytes; None if it does not exist."""
     if not path.exists():
         return None
     with path.open("rb") as file:
@@ -125,7 +125,7 @@ def _with_small_files(scene: Scene, scenario: Scenario, largest: int) -> Facts:
 
 @contextmanager
 def small_disk(folder: Path, size_bytes: int) -> Iterator[Callable[[], None]]:
-    """Mount a tmpfs over a folder; yields what makes it large.
+    """Mount a tmpfs over a folder; yield a function that enlarges it.
 
     Raises:
         Skip: It cannot be mounted.
@@ -185,7 +185,7 @@ def _no_permission(scene: Scene, scenario: Scenario, step: str, folder: str) -> 
 
 
 def without_override(work: Path) -> tuple[str, ...]:
-    """Start of a command line that makes permissions hold for root as well.
+    """Return the start of a command line that makes permissions hold for root as well.
 
     Raises:
         Skip: Root cannot give up its privilege here.

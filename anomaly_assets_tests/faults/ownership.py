@@ -1,4 +1,4 @@
-"""Ownership: files of others at the target, datasets that this version does not have, symbolic links."""
+"""Ownership: foreign files at the target, datasets unknown to this version, symbolic links."""
 
 from __future__ import annotations
 

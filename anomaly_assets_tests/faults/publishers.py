@@ -212,7 +212,7 @@ def _expect_agreement(workspace: Workspace, command: Command) -> None:
     )
     if summed != counted:
         raise Fault(
-            f"exit 0, and dataset_summary says (images, samples, rejected) {summed}, which are {counted}",
+            f"exit 0, and dataset_summary has (images, samples, rejected) {summed}, which are {counted}",
             command.tail(),
         )
 

@@ -1,6 +1,6 @@
-"""A reader in a process of its own: opens and reads the published database until it is told to stop.
+"""A reader in a separate process: reads the published database until it is stopped.
 
-Prints a line of JSON for every time: the digest of what it read, or what went wrong.
+It prints a line of JSON each time: the digest of the content, or the error.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from anomaly_assets_tests.faults.content import content_of, opened
 
 
 def read(database: Path) -> dict[str, object]:
-    """Read everything twice through one connection, which must see one content."""
+    """Read everything twice through one connection; both reads must see the same content."""
     try:
         with opened(database) as connection:
             first = content_of(connection)
@@ -29,7 +29,7 @@ def read(database: Path) -> dict[str, object]:
 
 
 def main(database: Path, stop: Path) -> None:
-    """Read in a loop; end as well when the parent does."""
+    """Read in a loop; end also when the parent ends."""
     parent = os.getppid()
     while not stop.exists() and os.getppid() == parent:
         if database.exists():

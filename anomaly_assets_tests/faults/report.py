@@ -1,4 +1,4 @@
-"""What the trials add up to: a short summary to print, and a file without names of this machine."""
+"""The report of the trials: a short summary to print, and a file without names of this machine."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Report = dict[str, Any]
 def report(
     results: Sequence[Result], *, form: str, complete: bool, seed: int, seconds: float
 ) -> Report:
-    """Add everything up."""
+    """Combine all results."""
     by_group: dict[str, Counter[str]] = defaultdict(Counter)
     for result in results:
         by_group[result.group][result.verdict] += 1
@@ -64,7 +64,7 @@ def report(
 
 
 def write(found: Report, path: Path, work: Path) -> None:
-    """Write the report; folders of this machine get names that every machine knows."""
+    """Write the report; folders of this machine get neutral names."""
     text = json.dumps(found, indent=1, ensure_ascii=False)
     names = {
         str(work): "<work>",
@@ -81,7 +81,7 @@ def write(found: Report, path: Path, work: Path) -> None:
 
 
 def print_summary(found: Report) -> None:
-    """Print what matters, and the counts last."""
+    """Print failures first, and the counts last."""
     print()
     print(f"{found['seconds']} s, {found['inputs_tried']} faults")
     phases = ", ".join(

@@ -1,4 +1,4 @@
-"""What all trials share: two trees, undisturbed runs to compare with, and where their steps lie."""
+"""Common parts of all trials: two trees, undisturbed runs for comparison, and times of their steps."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ROOT_VARIABLES = {name: dataset.root_variable for name, dataset in SOURCE_DATASE
 
 
 def roots_below(folder: Path, *left_out: str) -> dict[str, str]:
-    """Environment variables that name the roots below a folder; left out are these datasets."""
+    """Return environment variables with the roots below a folder, without some datasets."""
     return {
         variable: "" if name in left_out else str(folder / name)
         for name, variable in ROOT_VARIABLES.items()
@@ -29,14 +29,14 @@ def roots_below(folder: Path, *left_out: str) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Scenario:
-    """A kind of run, and what it makes when nobody disturbs it.
+    """A kind of run, and its undisturbed result.
 
     Attributes:
-        name: What the report calls it.
+        name: Name in the report.
         tree: The folder of its roots.
         image_size: Side of the tensors.
         state: Folder with the two databases that are there before; None for a first load.
-        before: What is published before.
+        before: Content published before.
         made: Workspace of the undisturbed run.
         steps: Each step of it with its duration in seconds.
         config: Run config of its runs.
@@ -53,16 +53,16 @@ class Scenario:
 
     @cached_property
     def after(self) -> Content:
-        """What is published afterwards."""
+        """Return the content published afterwards."""
         return read_content(self.made.database)
 
     def after_ignoring(self, columns: frozenset[str]) -> Content:
-        """The same without some columns."""
+        """Return the content published afterwards, without some columns."""
         return read_content(self.made.database, columns)
 
     @property
     def allowed(self) -> dict[str, Content | None]:
-        """What may be published at any moment of such a run."""
+        """Return the contents that may be published at any moment of such a run."""
         return {"old" if self.before else "absent": self.before, "new": self.after}
 
 
@@ -93,7 +93,7 @@ class Scene:
         load = self._undisturbed("first load", changing, self.image_size, None)
         trees.change(changing)
         refresh = self._undisturbed("refresh", changing, self.image_size, load)
-        # All tensors are made again, so that the snapshot is a rewrite and not a copy.
+        # All tensors are rebuilt, so that the snapshot is a rewrite and not a copy.
         remake = self._undisturbed("remake", changing, self.image_size - 16, load, CHANGE_SHAPE)
         load = Scenario(load.name, first, load.image_size, None, None, load.made, load.steps)
         return {scenario.name: scenario for scenario in (load, refresh, remake)}
@@ -128,7 +128,7 @@ class Scene:
         wrapper: tuple[str, ...] = (),
         **variables: str,
     ) -> Workspace:
-        """A workspace of its own for a trial, with a home in which a run has been before."""
+        """Return a new workspace for a trial, with a home that has one earlier run."""
         with self._naming:
             self._made += 1
             folder = self.work / f"trial-{self._made}"
@@ -145,7 +145,7 @@ class Scene:
         wrapper: tuple[str, ...] = (),
         **variables: str,
     ) -> Workspace:
-        """A workspace in which a run of this scenario can be started."""
+        """Return a workspace in which a run of this scenario can be started."""
         workspace = self.workspace(
             scenario.tree,
             scenario.image_size,
@@ -158,7 +158,7 @@ class Scene:
         return workspace
 
     def own_tree(self, scenario: Scenario) -> Path:
-        """A copy of the tree of a scenario, to be damaged."""
+        """Return a copy of the tree of a scenario, to be damaged."""
         with self._naming:
             self._made += 1
             folder = self.work / "roots" / f"own-{self._made}"
@@ -166,14 +166,14 @@ class Scene:
         return folder
 
     def once(self, name: str, make: Callable[[], Workspace]) -> Workspace:
-        """Make a workspace that several trials start from, when the first of them needs it."""
+        """Build a workspace that several trials copy, on first use."""
         with self._sharing:
             if name not in self._shared:
                 self._shared[name] = make()
             return self._shared[name]
 
     def content_without(self, scenario: Scenario, *left_out: str) -> Content:
-        """What a run of this scenario publishes when some datasets are left out."""
+        """Return the content that a run of this scenario publishes without some datasets."""
         key = (scenario.name, *left_out)
         if key not in self._partial:
             roots = roots_below(scenario.tree, *left_out)

@@ -26,7 +26,7 @@ _SAID = {
 
 
 def trials(scene: Scene, scenarios: dict[str, Scenario], quick: bool) -> Iterator[Trial]:
-    """The store goes down after the listing, or before it, or only for a moment."""
+    """Yield trials in which the store fails after the listing, before it, or for a moment."""
     for mode in ["503"] if quick else ["503", "stall"]:
         run = partial(_store_goes_down, scene, scenarios["first load"], mode, "images")
         yield Trial("store", f"{mode} after the listing", run)
@@ -39,7 +39,7 @@ def trials(scene: Scene, scenarios: dict[str, Scenario], quick: bool) -> Iterato
 
 
 class Server(ThreadingHTTPServer):
-    """Serves a folder; `mode` says how.
+    """A server of a folder; `mode` selects its behaviour.
 
     Attributes:
         mode: `ok`, `503`, `stall`, or `hiccup`: 503 for each third request.
@@ -57,12 +57,12 @@ class Server(ThreadingHTTPServer):
 
     @property
     def roots(self) -> dict[str, str]:
-        """Environment variables that name the roots on this server."""
+        """Return environment variables with the roots on this server."""
         address = f"http://127.0.0.1:{self.server_port}"
         return {variable: f"{address}/{name}/" for name, variable in ROOT_VARIABLES.items()}
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Clients that hang up are what this server is for."""
+        """Ignore clients that hang up, because the trials provoke that."""
 
 
 class _Handler(SimpleHTTPRequestHandler):
@@ -82,12 +82,12 @@ class _Handler(SimpleHTTPRequestHandler):
         return super().send_head()
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing."""
+        """Discard the message."""
 
 
 @contextmanager
 def served(folder: Path) -> Iterator[Server]:
-    """A server for the files below a folder."""
+    """Run a server for the files below a folder."""
     server = Server(folder)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()

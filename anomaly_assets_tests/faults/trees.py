@@ -16,13 +16,13 @@ SAMPLES = PROJECT / "data" / "samples"
 
 
 def build(folder: Path, variations: int) -> None:
-    """Make both roots below a folder: the samples, and so many variations of every picture.
+    """Write both roots below a folder: the samples, and so many variations of every picture.
 
-    In them are one damaged image, one mask without an image, and one file that belongs to nothing.
+    They include one damaged image, one mask without an image, and one stray file.
     """
     for name in ("mvtec_ad", "dagm_2007"):
         shutil.copytree(SAMPLES / name, folder / name)
-    # Class1 has a Labels.txt that says which images there are.
+    # Class1 has a Labels.txt with a list of its images.
     for root in (folder / "mvtec_ad", folder / "dagm_2007" / "Class2"):
         for picture in [*_pictures(root)]:
             for number in range(1, variations + 1):
@@ -35,7 +35,7 @@ def build(folder: Path, variations: int) -> None:
 
 
 def change(folder: Path) -> None:
-    """Change, add, remove, move and mend files below both roots; fewer than a fifth go away."""
+    """Change, add, remove, move and repair files below both roots; fewer than a fifth are removed."""
     bolt = folder / "mvtec_ad" / "bolt"
     woven = folder / "mvtec_ad" / "woven"
     dagm = folder / "dagm_2007" / "Class2"
@@ -89,7 +89,7 @@ def replace_by_pointers(root: Path) -> None:
 
 
 def shifted(source: Path, target: Path, pixels: int) -> None:
-    """Write a picture again with its rows moved round by some pixels."""
+    """Write a picture again with its rows rotated by some pixels."""
     with Image.open(source) as picture:
         moved = Image.fromarray(np.roll(np.asarray(picture), pixels, axis=0))
     moved.save(target, "PNG", compress_level=1)
@@ -105,7 +105,7 @@ def _first(folder: Path, count: int) -> list[Path]:
 
 
 def _numbered(picture: Path, variation: int) -> Path:
-    """The same name with another number, which keeps its mask paired."""
+    """Return the same name with another number, which keeps its mask paired."""
     number, _, rest = picture.name.partition("_" if "_" in picture.name else ".")
     between = "_" if "_" in picture.name else "."
     return picture.with_name(f"{int(number) + 100 * variation:0{len(number)}}{between}{rest}")

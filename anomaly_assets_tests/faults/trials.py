@@ -1,4 +1,4 @@
-"""Trials: run them, a few at once, and keep what came of each."""
+"""Trials: run them, a few at once, and collect their results."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ Facts = dict[str, Any]
 
 @dataclass(frozen=True)
 class Trial:
-    """One thing to try.
+    """One trial.
 
     Attributes:
-        group: What kind of fault it is about.
-        name: What is done, and what must hold.
-        run: Does it; returns facts for the report, raises `Fault` or `Skip`.
-        alone: Whether no other trial may run beside it.
+        group: Kind of fault.
+        name: Action and expected result.
+        run: Function that runs it; returns facts for the report, raises `Fault` or `Skip`.
+        alone: Whether no other trial may run at the same time.
     """
 
     group: str
@@ -34,7 +34,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Result:
-    """What came of a trial."""
+    """Result of a trial."""
 
     group: str
     name: str
@@ -46,7 +46,7 @@ class Result:
 
 
 class Trials:
-    """Trials and what came of those that were run so far."""
+    """Trials and the results so far."""
 
     def __init__(self, trials: Sequence[Trial], lanes: int) -> None:
         self.trials = trials
@@ -56,11 +56,11 @@ class Trials:
 
     @property
     def complete(self) -> bool:
-        """Whether every trial was run."""
+        """Return whether every trial was run."""
         return len(self.results) == len(self.trials)
 
     def run(self) -> None:
-        """Run those that must be alone one by one, then the others side by side."""
+        """Run those that must be alone one by one, then the others in parallel."""
         pool = ThreadPoolExecutor(self.lanes)
         try:
             for trial in self.trials:
@@ -70,7 +70,7 @@ class Trials:
             for future in waiting:
                 future.result()
         finally:
-            # What is in the middle of something says nothing any more.
+            # The results of unfinished trials are discarded.
             self._stopped.set()
             end_all()
             pool.shutdown(cancel_futures=True)

@@ -1,4 +1,4 @@
-"""The walkthrough as a reader runs it: from a clean state, top to bottom, and what it then shows."""
+"""The walkthrough, executed from a clean state, top to bottom, and its results."""
 
 import html
 import importlib.util
@@ -45,7 +45,7 @@ class Walked:
         return "".join(output.get("text", "") for output in self.cells[cell].outputs)
 
     def rows(self, cell: str) -> list[Row]:
-        """The table below a cell."""
+        """Return the table below a cell."""
         [table] = [
             output["data"]["text/html"]
             for output in self.cells[cell].outputs
@@ -61,7 +61,7 @@ class Walked:
         return [dict(zip(texts[0], row, strict=True)) for row in texts[1:]]
 
     def pictures(self, cell: str) -> list[Image.Image]:
-        """What is drawn below a cell."""
+        """Return the pictures below a cell."""
         return [
             Image.open(io.BytesIO(b64decode(content)))
             for output in self.cells[cell].outputs
@@ -72,7 +72,7 @@ class Walked:
 
 @pytest.fixture(scope="module")
 def walked(tmp_path_factory: pytest.TempPathFactory, project_root: Path) -> Walked:
-    """One root is a copy that the reader's variable names; the other is left to the default."""
+    """Run it with one root in a variable (a copy), and the other root left to the default."""
     folder = tmp_path_factory.mktemp("walkthrough")
     (folder / "tmp").mkdir()
     shutil.copytree(project_root / "data/samples/mvtec_ad", folder / "theirs/mvtec_ad")
@@ -218,7 +218,7 @@ Install = Callable[..., tuple[list[str], BaseException | None]]
 
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
-    """Runs the cell that installs, and tells what it gave to pip, and what it raised."""
+    """Yield a function that runs the installing cell; it returns pip's arguments and the error."""
     [cell] = [c for c in nbformat.read(WALKTHROUGH, as_version=4).cells if c.id == "install"]
     real = importlib.util.find_spec
 

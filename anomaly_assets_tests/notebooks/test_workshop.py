@@ -1,4 +1,4 @@
-"""The workshop as it will be held: its notebooks are executed, its programs run, its slides rendered."""
+"""The workshop: its notebooks are executed, its programs run, its slides rendered."""
 
 import json
 import os
@@ -33,7 +33,7 @@ MINUTES = {
 
 
 class Executed:
-    """A notebook after all its cells have run; a cell that raises ends the tests that look at it."""
+    """A notebook after all its cells have run; a cell that raises fails the tests of the notebook."""
 
     def __init__(self, notebook: nbformat.NotebookNode) -> None:
         self._printed = {cell.id: "".join(_texts(cell)) for cell in notebook.cells}
@@ -55,7 +55,7 @@ def _texts(cell: nbformat.NotebookNode) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def executed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Executed]:
-    """The three notebooks, each with the two modules beside it and nothing else, at the same time."""
+    """Execute the three notebooks concurrently, each with only the two modules beside it."""
     build = module("build")
     execute = runpy.run_path(str(FOLDER.parent / "execute.py"))["execute"]
 
@@ -142,7 +142,7 @@ class TestNotebooks:
 
 
 class TestOtherSolutions:
-    """What participants try, besides the solution; each line stands for the solved one."""
+    """Tests of participants' other attempts; each line replaces the solution's line."""
 
     @pytest.fixture
     def step(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator["Step"]:
@@ -228,7 +228,7 @@ class TestOtherSolutions:
 
 
 def _said(capsys: pytest.CaptureFixture[str]) -> str:
-    """What was printed, in one line: checkpoints wrap theirs."""
+    """Return the output as one line, because checkpoints wrap theirs."""
     return " ".join(capsys.readouterr().out.split())
 
 
@@ -445,7 +445,7 @@ def _anchors(document: str) -> set[str]:
 
 @pytest.fixture(scope="module")
 def page(project_root: Path) -> str:
-    """The rendered slides, made as anybody makes them."""
+    """Return the rendered slides, built with the public command."""
     if shutil.which("npm") is None and os.environ.get("CI") != "true":
         pytest.skip("npm is not installed")
     subprocess.run(

@@ -40,7 +40,7 @@ def stand_in() -> Iterator[Any]:
 
 @pytest.fixture
 def warnings() -> Iterator[Callable[[], str]]:
-    """What dlt has logged, which it hides from pytest."""
+    """Yield a function that returns dlt's log, which dlt hides from pytest."""
     lines: list[str] = []
 
     class Keep(logging.Handler):

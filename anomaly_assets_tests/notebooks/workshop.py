@@ -1,4 +1,4 @@
-"""The files of the workshop as the tests see them: modules beside notebooks, blocks of Markdown."""
+"""The files of the workshop: modules beside notebooks, blocks of Markdown."""
 
 import importlib.util
 import re
@@ -11,7 +11,7 @@ FOLDER = Path(__file__).parents[2] / "notebooks" / "workshop"
 
 
 def module(name: str) -> ModuleType:
-    """A module of the workshop, imported under the name that the notebooks use."""
+    """Import a module of the workshop under the name that the notebooks use."""
     if name not in sys.modules:
         spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
         assert spec is not None
@@ -22,11 +22,11 @@ def module(name: str) -> ModuleType:
 
 
 def text(name: str) -> str:
-    """A document of the workshop."""
+    """Return a document of the workshop."""
     return (FOLDER / name).read_text("utf-8")
 
 
 def blocks(name: str, language: str) -> Iterator[str]:
-    """The fenced blocks of a document in one language, as it is written after the fence."""
+    """Yield the fenced blocks of a document in one language, given as after the fence."""
     for block in re.finditer(rf"^```{language}\n(.*?)^```", text(name), re.MULTILINE | re.DOTALL):
         yield block[1]

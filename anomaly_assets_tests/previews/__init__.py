@@ -1,1 +1,1 @@
-"""Pictures for people, pixel by pixel."""
+"""Pictures for people, compared pixel by pixel."""

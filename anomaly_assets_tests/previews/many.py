@@ -1,4 +1,4 @@
-"""Tables with more categories, or more copies, than anybody would make files for."""
+"""Tables with more categories or copies than would be practical as files."""
 
 import duckdb
 

@@ -1,4 +1,4 @@
-"""A project with pictures of one grey each, which no resize changes."""
+"""A project of pictures with one grey value each, which no resize changes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from anomaly_assets.tensor_spec import TensorSpec
 from anomaly_assets_tests.warehouse.project import Project, mask
 
 SIDE = 92
-"""Of a thumbnail on the sheet of a source dataset, in pixels."""
+"""Size of a thumbnail on the sheet of a source dataset, in pixels."""
 
 SPEC = TensorSpec(SIDE, SIDE, 3)
 RED = (230, 30, 60)
@@ -33,7 +33,7 @@ def built(
     spec: TensorSpec = SPEC,
     source_dataset: str = "mvtec_ad",
 ) -> Project:
-    """A project whose tensors are made of these pictures."""
+    """Build a project whose tensors are made of these pictures."""
     project = Project.at(folder)
     project.save({f"{source_dataset}/{path}": picture for path, picture in pictures.items()})
     project.list_files()

@@ -1,4 +1,4 @@
-"""Charts whose bars and marks are where the numbers say."""
+"""Charts whose bars and marks have the expected positions."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PICTURES = {
 
 
 def longest_bars(chart: Image.Image, colour: tuple[int, int, int]) -> set[int]:
-    """Lengths of the bars of this colour below the legend, in pixels."""
+    """Return the lengths of the bars of this colour below the legend, in pixels."""
     pixels = np.asarray(chart)[24:]
     return {int(count) for count in np.all(pixels == colour, axis=2).sum(axis=1)} - {0}
 

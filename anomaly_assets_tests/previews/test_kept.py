@@ -1,4 +1,4 @@
-"""Sheets that lie on disk are drawn again exactly when something on them is another."""
+"""Sheets on disk are redrawn only when their inputs change."""
 
 from __future__ import annotations
 

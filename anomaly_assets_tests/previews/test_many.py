@@ -1,4 +1,4 @@
-"""Pictures of more categories and more copies than a picture has room for."""
+"""Pictures of more categories and copies than fit."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ROW = 140
 def many(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[int, duckdb.DuckDBPyConnection]]:
-    """A number of categories, and a warehouse that has them."""
+    """Return a number of categories, and a warehouse that has them."""
     path = tmp_path_factory.mktemp("many") / "warehouse.duckdb"
     with FileWarehouse(path, 5.0).connect() as connection:
         write_categories(connection, request.param)
@@ -153,7 +153,7 @@ def test_a_text_of_half_a_megabyte_is_shortened_at_once(
 
 
 def texts(monkeypatch: pytest.MonkeyPatch, module: object) -> list[str]:
-    """What a module writes on pictures from now on."""
+    """Record the texts that a module writes on pictures from now on."""
     written: list[str] = []
     write = module.write  # type: ignore[attr-defined]
 

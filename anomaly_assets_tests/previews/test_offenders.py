@@ -1,4 +1,4 @@
-"""Sheets of exactly what a failed check complains about."""
+"""Sheets with exactly the affected images of a failed check."""
 
 from __future__ import annotations
 

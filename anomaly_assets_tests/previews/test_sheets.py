@@ -199,7 +199,7 @@ def test_the_same_data_gives_the_same_sheet(tmp_path: Path) -> None:
 
 
 def samples_of(categories: int, seed: int = 0) -> list[sheets.Sample]:
-    """Three good and three anomalous pictures of noise for each category: the hardest to compress."""
+    """Return three good and three anomalous pictures of noise, hard to compress, per category."""
     random = np.random.default_rng(seed)
     pixels = [
         sheets.Pixels(random.integers(0, 256, (SIDE, SIDE, 3), np.uint8), None)

@@ -1,4 +1,4 @@
-"""Published databases to read from: a small one that the real code made, and any number of plain rows."""
+"""Published databases to read from: a small one built by the real code, and any number of plain rows."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ IMAGE_IDS = sorted(path for path in PICTURES if "ground_truth" not in path and "
 
 
 def publish_pictures(folder: Path) -> Project:
-    """The project of these pictures, with `folder/anomaly.duckdb` published from it."""
+    """Build a project of these pictures, and publish `folder/anomaly.duckdb` from it."""
     project = Project.at(folder)
     project.save(PICTURES)
     project.path("dagm_2007/Class1/Train/Label/Labels.txt").write_text(LABELS)
@@ -47,7 +47,7 @@ def publish_pictures(folder: Path) -> Project:
 
 
 def publish_again(project: Project, keep_snapshots: int = 0) -> None:
-    """Load what changed below the roots, and publish it."""
+    """Load the changes below the roots, and publish them."""
     for name, dataset in SOURCE_DATASETS.items():
         load(dataset, str(project.roots_folder / name), project.warehouse)
     project.refresh_all()
@@ -61,7 +61,7 @@ def publish_again(project: Project, keep_snapshots: int = 0) -> None:
 def publish_rows(
     path: Path, count: int, side: int, *, snapshot_id: str = "of rows", letter: str = "A"
 ) -> Path:
-    """A file with the tables that are read, `count` good samples and a mask for every tenth.
+    """Write a file with the tables that are read, `count` good samples and a mask for every tenth.
 
     Each image is one of 26 letters, from `letter` on, in every byte.
     """

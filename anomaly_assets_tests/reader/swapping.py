@@ -35,7 +35,7 @@ class Swapped:
 
     Attributes:
         database: The name.
-        files: Snapshot id to a file that holds it, and that nobody replaces.
+        files: Snapshot id to a file that holds it and is never replaced.
         images: Snapshot id to its images.
         ids: Snapshot id to its image ids.
         swaps: How often the name was given to the other one.
@@ -48,7 +48,7 @@ class Swapped:
     swaps: int = 0
 
     def add(self) -> str:
-        """Remember what is published now."""
+        """Remember the currently published snapshot."""
         with open_samples(self.database) as samples:
             snapshot_id = str(samples.snapshot_id)
             self.images[snapshot_id] = samples.images[:]
@@ -123,7 +123,7 @@ def around(function: Callable[..., Any], step: Callable[[], object]) -> Callable
 
 
 def swapped(folder: Path) -> Swapped:
-    """Two snapshots of 62 images in the same rows and blocks, which differ in all of their pixels."""
+    """Publish two snapshots of 62 images in the same rows and blocks, which differ in all pixels."""
     made = Swapped(folder / "anomaly.duckdb")
     for letter in ("A", "a"):
         snapshot_id = hashlib.sha256(letter.encode()).hexdigest()
@@ -136,7 +136,7 @@ def swapped(folder: Path) -> Swapped:
 
 
 def open_by_id(made: Swapped, opens: int, seed: int) -> Counter[str]:
-    """Open both snapshots by their ids, in turn and while they are swapped; returns what came of it."""
+    """Open both snapshots by id, in turn and while they are swapped; return counts of the outcomes."""
     outcomes: Counter[str] = Counter()
     chance = random.Random(seed)
     with pytest.MonkeyPatch.context() as patch:

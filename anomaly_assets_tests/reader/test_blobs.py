@@ -1,4 +1,4 @@
-"""Blobs that are read from where DuckDB stored them, and what is left to DuckDB."""
+"""Blobs that are read from DuckDB's storage, and blobs that are left to DuckDB."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Selections in memory-mapped files: the same samples, complete or not at all."""
+"""Selections in memory-mapped files: the same samples, complete or absent."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_every_snapshot_has_a_folder_and_stale_ones_can_be_removed(
     (left,) = cached_selections(directory)
     assert (left.snapshot_id, left.samples, left.asked_for) == (new.snapshot_id, 15, "no filter")
     assert left.size_bytes > 15 * 8 * 6 * 3
-    assert_same(cached, old)  # who has it open keeps it
+    assert_same(cached, old)  # an open cache stays readable
 
 
 WRITES = """

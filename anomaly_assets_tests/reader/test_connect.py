@@ -1,4 +1,4 @@
-"""Opening the published file: what is wrong with it, and what others do to it meanwhile."""
+"""Opening the published file: its faults, and changes by other processes."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_another_database_is_named_as_such(tmp_path: Path) -> None:
     path = tmp_path / "other.duckdb"
     duckdb.connect(str(path)).close()
     with pytest.raises(
-        DatabaseError, match=r"other.duckdb is no published database of this project"
+        DatabaseError, match=r"other.duckdb is not a published database of this project"
     ):
         open_samples(path)
 

@@ -1,4 +1,4 @@
-"""Reading pixels: any order, across row groups, and in bounded memory."""
+"""Reading pixels: any order, across row groups, and in limited memory."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ROWS = 5000
 
 @pytest.fixture(scope="module", params=["from the file", "by DuckDB"])
 def many(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Samples:
-    """More samples than fit into two row groups, of 8 x 8 pixels; each tenth has a mask."""
+    """Publish more samples than fit into two row groups, of 8 x 8 pixels; each tenth has a mask."""
     path = publish_rows(tmp_path_factory.mktemp("many") / "rows.duckdb", ROWS, 8)
     samples = open_samples(path)
     if request.param == "by DuckDB":

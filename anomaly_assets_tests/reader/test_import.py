@@ -1,4 +1,4 @@
-"""The reader is light: a training script pays for nothing that it does not use."""
+"""Imports of the reader: a training script loads only the packages that it uses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `make materialize` ends with."""
+"""The last lines of `make materialize`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which samples are opened, and what is said where there are none."""
+"""The opened selection of samples, and messages for empty ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A database of MotherDuck, played by a DuckDB with a file: its clone is replaced while people read it."""
+"""A database of MotherDuck, simulated by a DuckDB file: its clone is replaced during reads."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ID, OTHER_ID = "1" * 64, "2" * 64
 
 
 class Played:
-    """MotherDuck with one database, `team_published`."""
+    """A simulated MotherDuck with one database, `team_published`."""
 
     def __init__(self, folder: Path) -> None:
         self.instance = duckdb.connect(":memory:")

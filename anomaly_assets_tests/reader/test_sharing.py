@@ -1,4 +1,4 @@
-"""One snapshot in several threads and processes, which close it and start at any moment."""
+"""One snapshot in several threads and processes, which start and close it at any moment."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def publish_another(path: Path) -> None:
 
 
 def opened_elsewhere(samples: Samples) -> Samples:
-    """What another process gets, which has no descriptor of this one to open the file by."""
+    """Return the samples as another process gets them, without access to this process's descriptor."""
     pickled = pickle.dumps(samples)
     samples.close()
     again: Samples = pickle.loads(pickled)

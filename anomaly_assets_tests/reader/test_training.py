@@ -1,4 +1,4 @@
-"""The example that trains, run as a script while the published file is replaced under it."""
+"""The training example, run as a script while the published file is replaced."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def home(
     project_root: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
-    """The Dagster home of a first run over the sample data."""
+    """Return the Dagster home of a first run over the sample data."""
     folder = tmp_path_factory.mktemp("dagster_home")
     shutil.copy(project_root / "dagster.yaml", folder)
     module_environment.copy_roots(project_root / "data" / "samples")

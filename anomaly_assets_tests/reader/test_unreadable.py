@@ -1,4 +1,4 @@
-"""Every call that opens a published file answers with an error of ours, which says what to do."""
+"""Every call that opens a published file raises our own error, which explains what to do."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def other_columns(path: Path) -> None:
 DOES_NOT_EXIST = "does not exist: run `make materialize`, or name the published file"
 IS_NO_DATABASE = "cannot be read: IO Error: .*delete it and run `make materialize`"
 IS_ANOTHER_ONE = (
-    "anomaly.duckdb is no published database of this project: .*`make materialize` makes one"
+    "anomaly.duckdb is not a published database of this project: .*`make materialize` makes one"
 )
 
 
@@ -89,7 +89,7 @@ IS_ANOTHER_ONE = (
             "anomaly.duckdb",
             pipe,
             DatabaseError,
-            "cannot be opened: It is no regular file. Name the",
+            "cannot be opened: Not a regular file. Name the",
         ),
         (
             "anomaly.duckdb",
@@ -152,9 +152,9 @@ def forbidden(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("state", "message"),
     [
-        ("written_here", "This process has it open for writing: close that connection first"),
+        ("written_here", "This process has it open for writing. Close that connection first"),
         ("written_elsewhere", "Close it in the program that has it open for writing, then open it"),
-        ("forbidden", "Permission denied. Ask its owner for the right to read it"),
+        ("forbidden", "Permission denied. Ask its owner for permission to read it"),
     ],
 )
 def test_a_file_that_others_keep_to_themselves_is_named_with_what_to_do(
@@ -211,7 +211,7 @@ def test_a_lake_has_no_files_to_list_and_its_password_is_not_shown() -> None:
     location = "ducklake:postgres:host=db.example dbname=anomaly password=hidden-one"
     for call in (list_snapshots, lambda lake: diff_snapshots(ONE, OTHER, lake)):
         with pytest.raises(
-            DatabaseError, match="dbname=anomaly host=db.example is no file"
+            DatabaseError, match="dbname=anomaly host=db.example is not a file"
         ) as told:
             call(location)
         assert "hidden-one" not in str(told.value)
@@ -249,7 +249,7 @@ def test_a_lake_that_cannot_be_read_is_not_to_be_deleted() -> None:
         raise duckdb.IOException("Cannot open file")
     assert str(told.value) == (
         "ducklake:postgres:host=db.example cannot be read: Cannot open file. Open it again; if that fails "
-        "too, look whether its server runs and its files are still there."
+        "too, check that its server runs and its files still exist."
     )
 
 

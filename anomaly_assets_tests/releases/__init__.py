@@ -28,7 +28,7 @@ def unpack_release(name: str, folder: Path) -> Path:
 
     Args:
         name: `first_named_roots` or `first_sample_roots`.
-        folder: Made where it is missing.
+        folder: Created if it does not exist.
     """
     with zipfile.ZipFile(_FOLDER / f"{name}.zip") as archive:
         archive.extractall(folder)

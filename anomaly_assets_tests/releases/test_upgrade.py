@@ -1,4 +1,4 @@
-"""Databases of the first release are opened, read, refreshed and replaced; nothing is decoded again."""
+"""Databases of the first release are opened, read, refreshed and replaced without decoding again."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def rows(path: Path, query: str) -> list[tuple]:
 
 @pytest.fixture
 def upgraded(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> Environment:
-    """The files of the first release in the places that the settings name."""
+    """Place the files of the first release where the settings expect them."""
     monkeypatch.setenv("ANOMALY_IMAGE_SIZE", "8")
     environment.warehouse.parent.mkdir()
     return environment

@@ -1,4 +1,4 @@
-"""Which answers of a store are worth asking again for, and what of them may be told."""
+"""Retries of a store's answers, and secrets in its messages."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from anomaly_assets.roots.retries import _is_transient, safe_text
 
 
 class ResponseError(Exception):
-    """What clients raise for an answer that is no file."""
+    """An error that clients raise for an answer that is not a file."""
 
     def __init__(self, status: int) -> None:
         super().__init__(f"status {status}")
@@ -16,7 +16,7 @@ class ResponseError(Exception):
 
 
 def not_found_because_of(cause: BaseException | None) -> FileNotFoundError:
-    """As fsspec says it of a web file, whatever it was that went wrong."""
+    """Return fsspec's error for a web file, which hides the cause."""
     error = FileNotFoundError("http://host/000.png")
     error.__cause__ = cause
     return error

@@ -1,4 +1,4 @@
-"""Listing and reading whatever holds a dataset."""
+"""Listing and reading of all kinds of roots."""
 
 import os
 from datetime import datetime, timezone
@@ -179,6 +179,6 @@ def test_a_url_of_an_unknown_kind_says_which_there_are(scheme: str) -> None:
     with pytest.raises(RootError) as caught:
         open_root(f"{scheme}://somewhere")
     assert str(caught.value) == (
-        f"{scheme}:// is no kind of root that can be read: give a folder, a .zip file, or an address that "
+        f"{scheme}:// is not a supported kind of root: give a folder, a .zip file, or an address that "
         "begins with s3://, az://, abfs://, abfss://, gs://, gcs://, http://, https://."
     )

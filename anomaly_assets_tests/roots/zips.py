@@ -1,4 +1,4 @@
-"""Zip archives whose names are bytes of one's own choice, as programs of other systems write them."""
+"""Zip archives with names of arbitrary bytes, like programs of other systems write them."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 WINDOWS, UNIX = 0, 3
-"""Where an archive was made, as its directory says."""
+"""Creator code of an archive, in its directory."""
 
 
 class Member(zipfile.ZipInfo):
-    """A member with a name of these bytes, by default without the flag that says UTF-8."""
+    """A member with a name of these bytes, by default without the UTF-8 flag."""
 
     def __init__(self, name: bytes, *, utf_8: bool = False, made_on: int = UNIX) -> None:
         super().__init__(name.decode("latin-1"), (2020, 1, 2, 3, 4, 6))
@@ -25,12 +25,12 @@ class Member(zipfile.ZipInfo):
 
 
 def with_unicode_path(name: bytes, unicode_path: str, *, of: bytes | None = None) -> Member:
-    """A member as Info-ZIP writes it on Windows: a name in a code page, and the same in UTF-8 beside it.
+    """Return a member like Info-ZIP on Windows: a code page in the name, UTF-8 in the extra field.
 
     Args:
-        name: In the code page.
-        unicode_path: In the extra field.
-        of: The name that the extra field says it belongs to, instead of this one.
+        name: Name in the code page.
+        unicode_path: Name in the extra field.
+        of: The name that the extra field belongs to, instead of this one.
     """
     member = Member(name, made_on=WINDOWS)
     field = struct.pack("<BL", 1, zlib.crc32(of or name)) + unicode_path.encode()
@@ -39,7 +39,7 @@ def with_unicode_path(name: bytes, unicode_path: str, *, of: bytes | None = None
 
 
 def zip_with(archive: Path, members: Iterable[tuple[Member, bytes]]) -> Path:
-    """Write an archive. Returns it."""
+    """Write an archive and return it."""
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as target:
         for member, content in members:
             target.writestr(member, content)

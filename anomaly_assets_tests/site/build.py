@@ -1,4 +1,4 @@
-"""Building the site, as `make docs` does."""
+"""Build of the site, like `make docs`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def build(project: Path, site: Path) -> subprocess.CompletedProcess[str]:
-    """Build the site of a project into a folder; the caller looks at how it went."""
+    """Build the site of a project into a folder; the caller checks the result."""
     return subprocess.run(
         [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(site)],
         cwd=project,

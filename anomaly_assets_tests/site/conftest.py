@@ -1,4 +1,4 @@
-"""The site of `docs/`, built once for all tests of it."""
+"""The site of `docs/`, built once for all its tests."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from anomaly_assets_tests.site.build import build
 
 @pytest.fixture(scope="package")
 def site_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the built site is."""
+    """Return the folder of the built site."""
     pytest.importorskip("material", reason="needs the extra `docs`")
     folder = tmp_path_factory.mktemp("site")
     done = build(PROJECT_ROOT, folder)

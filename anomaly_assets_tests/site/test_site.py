@@ -1,4 +1,4 @@
-"""The site of `docs/`: it builds without a warning, needs no network, and every link leads somewhere."""
+"""The site of `docs/`: it builds without a warning, needs no network, and has no broken link."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LOADED = {"script": "src", "img": "src", "iframe": "src", "link": "href", "sourc
 
 @dataclass
 class Html(HTMLParser):
-    """What a page links to, what it loads, and where one can link into it."""
+    """The links, resources and anchors of a page."""
 
     path: Path
     links: list[str] = field(default_factory=list)
@@ -47,7 +47,7 @@ class Html(HTMLParser):
 
 @pytest.fixture(scope="module")
 def site(site_folder: Path) -> dict[Path, Html]:
-    """The pages of the built site."""
+    """Return the pages of the built site."""
     return {path: Html(path) for path in site_folder.rglob("*.html")}
 
 
@@ -111,7 +111,7 @@ def test_a_page_that_nothing_leads_to_fails_the_build(tmp_path: Path) -> None:
 
 
 def copy_of_the_project(folder: Path) -> Path:
-    """The project with pages that may be changed; all else is where it was."""
+    """Copy the project, with pages that may be changed; all other files are links."""
     project = folder / "project"
     project.mkdir()
     for entry in PROJECT_ROOT.iterdir():

@@ -1,4 +1,4 @@
-"""The site in a real browser, opened from a disk: what it asks for, what it finds, how wide it is."""
+"""The site in a real browser, opened from a disk: its requests, search and width."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_the_drawing_follows_the_colours_of_the_page(page: Page, site_folder: Pa
 
 
 def brightness_of_a_box(page: Page) -> int:
-    """Grey value, 0 to 255, in the first box of the drawing, beside its text."""
+    """Return the grey value, 0 to 255, of the first box of the drawing, beside its text."""
     drawing = page.locator("img[src$='architecture.svg']").screenshot()
     with Image.open(io.BytesIO(drawing)) as image:
         grey = image.convert("L")

@@ -1,4 +1,4 @@
-"""Azure Blob Storage, as Azurite speaks it: requests are signed, and a wrong key is refused."""
+"""Azure Blob Storage, simulated by Azurite: requests are signed, and a wrong key is refused."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ WRONG_KEY = base64.b64encode(b"another key of the same store tests").decode()
 
 
 class Azure(Store):
-    """A container called `data`."""
+    """A container with the name `data`."""
 
     name = "az"
     secrets = (KEY, WRONG_KEY)

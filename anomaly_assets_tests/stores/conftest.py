@@ -1,4 +1,4 @@
-"""The servers, started once each when the first test asks for one, and the roots made from folders."""
+"""The servers, started once each on first use, and the roots made from folders."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from anomaly_assets_tests.stores.store import VARIABLES, Store
 
 @pytest.fixture(scope="session")
 def servers() -> Iterator[Callable[[str], Store]]:
-    """Starts a store by name, or skips the test that wants one that is not installed."""
+    """Yield a function that starts a store by name, or skips the test if it is not installed."""
     kinds: dict[str, Callable[[], AbstractContextManager[Store]]] = {
         "s3": s3.seaweedfs,
         "az": azure.azurite,
@@ -44,7 +44,7 @@ def servers() -> Iterator[Callable[[str], Store]]:
 
 @pytest.fixture(autouse=True)
 def own_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No credentials of whoever runs the tests, no proxy, and little patience."""
+    """Remove credentials and proxies of the shell, and set short timeouts."""
     for name in (*VARIABLES, *(name for name in os.environ if name.lower().endswith("_proxy"))):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
@@ -58,7 +58,7 @@ def store(
     servers: Callable[[str], Store],
     monkeypatch: pytest.MonkeyPatch,
 ) -> Store:
-    """Each store in turn, with the environment of a user who may read it."""
+    """Return each store in turn, with the environment of a user who may read it."""
     store = servers(request.param)
     for name, value in store.environment().items():
         monkeypatch.setenv(name, value)
@@ -67,7 +67,7 @@ def store(
 
 @pytest.fixture
 def proxy(store: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
-    """A proxy in front of the store; the environment points to it."""
+    """Run a proxy in front of the store; the environment points to it."""
     with proxy_of(store.port) as proxy:
         for name, value in store.environment(proxy.port).items():
             monkeypatch.setenv(name, value)
@@ -76,5 +76,5 @@ def proxy(store: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
 
 @pytest.fixture
 def prefix(request: pytest.FixtureRequest) -> str:
-    """A prefix that no other test uses."""
+    """Return a prefix that no other test uses."""
     return f"test-{abs(hash(request.node.nodeid)):x}"

@@ -1,4 +1,4 @@
-"""A web server that says no length and sends more than anybody wants."""
+"""A web server that sends no length and more bytes than the limit."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ PIECE = bytes(1024 * 1024)
 
 
 class Endless(ThreadingHTTPServer):
-    """Answers every GET with `most_bytes` of `piece`, again and again, and every HEAD with nothing.
+    """A server that answers every GET with `most_bytes` of `piece`, repeated, and every HEAD with nothing.
 
     Attributes:
-        sent: Bytes that were sent before the other side went away.
+        sent: Bytes that were sent before the client disconnected.
         headers: Further headers of each answer.
-        status: Of each answer.
+        status: Status of each answer.
     """
 
     daemon_threads = True
@@ -76,4 +76,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing."""
+        """Discard the message."""

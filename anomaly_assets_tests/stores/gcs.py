@@ -1,4 +1,4 @@
-"""Google Cloud Storage, as fake-gcs-server speaks it: everybody may read, nobody signs."""
+"""Google Cloud Storage, simulated by fake-gcs-server: reads need no signature."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from anomaly_assets_tests.stores.store import Store
 
 
 class Gcs(Store):
-    """A bucket called `data`."""
+    """A bucket with the name `data`."""
 
     name = "gs"
 

@@ -1,4 +1,4 @@
-"""A server in front of a store that counts requests and, if told so, refuses or stalls them."""
+"""A proxy in front of a store that counts requests and can refuse or stall them."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ _HOP_BY_HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "conte
 
 
 def no_fault(method: str, path: str, before: int) -> Fault:
-    """Every request gets through."""
+    """Forward every request."""
     return None
 
 
 @dataclass
 class Proxy:
-    """What a proxy saw.
+    """The requests that a proxy received.
 
     Attributes:
-        port: Where it listens.
-        plan: What goes wrong; may be changed at any time.
+        port: Port on loopback.
+        plan: Function that selects the fault of a request; may be changed at any time.
         requests: Method and path (with its query) of every request, in order.
     """
 
@@ -43,7 +43,7 @@ class Proxy:
     ended: threading.Event = field(default_factory=threading.Event)
 
     def count(self, method: str, part: str = "") -> Counter[str]:
-        """How often each path that contains a text was asked for with a method."""
+        """Return the number of requests with a method by path, for paths that contain a text."""
         return Counter(path for asked, path in self.requests if asked == method and part in path)
 
 
@@ -119,4 +119,4 @@ class _Handler(BaseHTTPRequestHandler):
     do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = _answer
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing."""
+        """Discard the message."""

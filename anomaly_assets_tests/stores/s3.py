@@ -1,4 +1,4 @@
-"""S3, as SeaweedFS speaks it: requests are signed, and a wrong secret is refused."""
+"""S3, simulated by SeaweedFS: requests are signed, and a wrong secret is refused."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _PORTS = (
 
 
 class S3(Store):
-    """A bucket called `data`."""
+    """A bucket with the name `data`."""
 
     name = "s3"
     secrets = (SECRET_KEY, ACCESS_KEY)

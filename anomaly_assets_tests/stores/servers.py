@@ -1,4 +1,4 @@
-"""Servers as child processes: free ports on loopback, a folder of their own, an end by process id."""
+"""Servers as child processes: free ports on loopback, a separate folder, stopped by process id."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from pathlib import Path
 HOST = "127.0.0.1"
 
 NPM_FOLDER = Path(__file__).parents[2] / ".venv" / "stores" / "node_modules" / ".bin"
-"""Where `make stores` puts what npm installs."""
+"""Folder into which `make stores` installs npm packages."""
 
 _START_SECONDS = 60.0
 
 
 class NotInstalledError(RuntimeError):
-    """A server that the tests need is not on this machine; the message says how it gets there."""
+    """A required server is not installed; the message describes how to install it."""
 
 
 def installed(program: str, *folders: Path) -> str:
-    """Path of a program: in one of the folders, beside this Python, or on the PATH.
+    """Return the path of a program: in one of the folders, beside this Python, or on the PATH.
 
     Raises:
         NotInstalledError: It is in none of them.
@@ -41,9 +41,9 @@ def installed(program: str, *folders: Path) -> str:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on; all of them are below those that the system gives to clients.
+    """Return unused ports below the range that the system gives to clients.
 
-    Processes of one test run take them from different ranges: what is free now is taken only later.
+    Processes of one test run use different ranges, because a free port is opened only later.
     """
     ports: list[int] = []
     process = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
@@ -58,7 +58,7 @@ def free_ports(count: int) -> list[int]:
 
 @contextmanager
 def temporary_folder() -> Iterator[Path]:
-    """A folder with a short path, because the paths of Unix sockets may have 107 bytes at most."""
+    """Create a folder with a short path, because the paths of Unix sockets may have 107 bytes at most."""
     folder = Path(tempfile.mkdtemp(prefix="store-"))
     try:
         yield folder
@@ -106,7 +106,7 @@ def running(
 
 
 def status_of(address: str) -> int | None:
-    """Status with which a server answers a GET, or None if it does not answer."""
+    """Return the status with which a server answers a GET; None if it does not answer."""
     try:
         with urllib.request.urlopen(address, timeout=1) as response:
             return int(response.status)

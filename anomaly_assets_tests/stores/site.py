@@ -1,4 +1,4 @@
-"""A web server in this process, with pages, files and redirects that a test sets."""
+"""A web server in this process, with pages, files and redirects set by a test."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ HTML = "text/html"
 
 @dataclass
 class Site:
-    """What a server answers, by decoded path.
+    """The answers of a server, by decoded path.
 
     Attributes:
-        port: Where it listens.
+        port: Port on loopback.
         pages: Path to a page that links to others.
         files: Path to content.
         redirects: Path, or the beginning of one, to the target of a redirect.
         redirects_by: The header that holds the target.
-        asked: Paths that were asked for.
-        ranges: Whether parts of a file are given; else all of it, whatever is asked for.
+        asked: Paths that were requested.
+        ranges: Whether range requests are supported; otherwise the whole file is sent.
     """
 
     port: int = 0
@@ -77,7 +77,7 @@ def served() -> Iterator[Site]:
         do_HEAD = do_GET
 
         def log_message(self, *_: object) -> None:
-            """Write nothing."""
+            """Discard the message."""
 
     with ThreadingHTTPServer((HOST, 0), Handler) as server:
         site.port = server.server_address[1]

@@ -1,4 +1,4 @@
-"""What the tests ask of every store, whichever it is."""
+"""The interface of the tests to all stores."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ VARIABLES = (
     "GOOGLE_APPLICATION_CREDENTIALS",
     "NETRC",
 )
-"""Variables that say where a store is and who asks; no test sees those of the shell."""
+"""Environment variables of stores and credentials; tests remove those of the shell."""
 
 
 class Store(ABC):
-    """A running server that holds files, and how a user would be told about it.
+    """A running server with files, and the settings of its users.
 
     Attributes:
         name: Scheme of its addresses.
@@ -50,23 +50,23 @@ class Store(ABC):
         """Remove one file."""
 
     def location(self, path: str, port: int | None = None) -> str:
-        """Address of what lies at `path`, for `open_root`; `port` is that of a proxy."""
+        """Return the address of `path`, for `open_root`; `port` is that of a proxy."""
         return f"{self.name}://data/{path}"
 
     def missing_locations(self) -> tuple[str, ...]:
-        """Addresses of which the store knows nothing: no such folder, no such bucket."""
+        """Return addresses that do not exist in the store: no such folder, no such bucket."""
         return self.location("missing"), f"{self.name}://missing/images"
 
     @abstractmethod
     def environment(self, port: int | None = None) -> dict[str, str]:
-        """Variables that a user sets; `port` is that of a proxy."""
+        """Return variables that a user sets; `port` is that of a proxy."""
 
     def wrong_environment(self) -> dict[str, str]:
-        """The same with a wrong secret; empty where the store asks for none."""
+        """Return the same with a wrong secret; empty if the store needs none."""
         return {}
 
     def put_files(self, prefix: str, files: Mapping[str, bytes]) -> str:
-        """Store files below a prefix; returns its address."""
+        """Store files below a prefix, and return its address."""
         for path, content in files.items():
             self.put(f"{prefix}/{path}", content)
         return self.location(prefix)
@@ -76,7 +76,7 @@ class Store(ABC):
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Relative path to content of all files below a folder."""
+    """Return the content of all files below a folder, by relative path."""
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
         for path in sorted(folder.rglob("*"))

@@ -1,4 +1,4 @@
-"""No more is taken of an answer than was announced, or than a file may have, whatever a server sends."""
+"""Answers are limited to the announced size and to the limit of a file, whatever a server sends."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from anomaly_assets_tests.stores.endless import Endless, endless
 
 MEGABYTE = 1024 * 1024
 IN_FLIGHT = 12 * MEGABYTE
-"""What a server can send into buffers before it notices that nobody reads."""
+"""Bytes that a server can send into buffers before it notices that the client does not read."""
 
 KEY = base64.b64encode(b"the account key of the store tests").decode()
 
@@ -37,7 +37,7 @@ def server() -> Iterator[Endless]:
 
 
 def location(scheme: str, server: Endless, patch: pytest.MonkeyPatch) -> str:
-    """An address of this scheme that the server answers."""
+    """Return an address of this scheme that the server answers."""
     if scheme == "http":
         return f"{server.address}/data"
     for name, value in {
@@ -110,7 +110,9 @@ def test_a_page_that_lists_files_has_a_bound(
 ) -> None:
     monkeypatch.setattr(stores, "MAX_PAGE_BYTES", MEGABYTE, raising=False)
     server.piece, server.headers = b"<a href=1.png>" * 1000, {"Content-Type": "text/html"}
-    with pytest.raises(RootError, match=f"larger than {MEGABYTE} bytes, which is no list of files"):
+    with pytest.raises(
+        RootError, match=f"larger than {MEGABYTE} bytes, so it is not a list of files"
+    ):
         list(open_root(f"{server.address}/data").files())
     assert server.sent < IN_FLIGHT
 

@@ -1,4 +1,4 @@
-"""A file that changed in a store has another version and is loaded again; all others stay."""
+"""A changed file in a store has another version and is loaded again; all others are not."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ DELETED = "bottle/train/good/000.png"
 
 
 def versions(warehouse: FileWarehouse) -> dict[str, tuple[str, str | None, str]]:
-    """Relative path to the versions of image and mask, and the digest of the image."""
+    """Return the versions of image and mask, and the digest of the image, by relative path."""
     found = rows(
         warehouse,
         "SELECT relative_path, images.file_version, images.mask_file_version, content_sha256 "

@@ -1,4 +1,4 @@
-"""Credentials come from the environment or an address, are checked, and are never seen again."""
+"""Credentials come from the environment or an address, are checked, and are never shown."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ CREDENTIALS = {
     "az": "AZURE_STORAGE_CONNECTION_STRING",
     "http": "user and password in the address or in ~/.netrc",
 }
-"""What a store that refuses says is to be checked."""
+"""Advice in the message of a store that denies access."""
 
 Servers = Callable[[str], Store]
 
 
 def seen_in(text: str, secrets: tuple[str, ...]) -> list[str]:
-    """The secrets that a text holds, in any spelling that addresses use."""
+    """Return the secrets in a text, in any spelling that addresses use."""
     return [secret for secret in secrets if secret in text]
 
 
 def refusal(location: str) -> str:
-    """All that is said about a root that cannot be listed."""
+    """Return all messages about a root that cannot be listed."""
     with pytest.raises(RootError) as caught:
         list(open_root(location).files())
     return "".join(traceback.format_exception(caught.value))
@@ -50,7 +50,7 @@ def refusal(location: str) -> str:
 
 @pytest.fixture
 def nginx(servers: Servers) -> web.Web:
-    """The web server."""
+    """Return the web server."""
     server = servers("http")
     assert isinstance(server, web.Web)
     return server
@@ -60,7 +60,7 @@ def nginx(servers: Servers) -> web.Web:
 def refusing(
     request: pytest.FixtureRequest, servers: Servers, monkeypatch: pytest.MonkeyPatch
 ) -> Store:
-    """A store that checks signatures, with an environment that has a wrong secret."""
+    """Return a store that checks signatures, with an environment that has a wrong secret."""
     store = servers(request.param)
     for name, value in store.wrong_environment().items():
         monkeypatch.setenv(name, value)
@@ -105,7 +105,7 @@ def test_a_password_may_come_from_netrc(
 
 
 def sas_connection(store: Store) -> str:
-    """A connection string that holds a signature instead of the key."""
+    """Return a connection string that holds a signature instead of the key."""
     from azure.storage.blob import (
         AccountSasPermissions,
         ResourceTypes,
@@ -124,7 +124,7 @@ def sas_connection(store: Store) -> str:
 
 
 def presigned(store: Store, path: str) -> str:
-    """A web address of one object that holds a signature."""
+    """Return a web address of one object that holds a signature."""
     client: Any = store._client()  # type: ignore[attr-defined]
     address = client.generate_presigned_url("get_object", {"Bucket": "data", "Key": path})
     assert "ignature=" in address

@@ -1,4 +1,4 @@
-"""The same files give the same catalogue and the same tensors, whatever holds them."""
+"""The same files give the same catalogue and tensors from every kind of root."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Expected = Callable[[Path, str], tuple[list[Row], list[Row]]]
 
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory: pytest.TempPathFactory) -> Expected:
-    """What the plain folder gives."""
+    """Return the result of the plain folder."""
     known: dict[Path, tuple[list[Row], list[Row]]] = {}
 
     def of(folder: Path, dataset: str) -> tuple[list[Row], list[Row]]:
@@ -38,7 +38,7 @@ def expected(tmp_path_factory: pytest.TempPathFactory) -> Expected:
 def put(
     tmp_path: Path, servers: Callable[[str], Store], monkeypatch: pytest.MonkeyPatch, prefix: str
 ) -> Callable[[str, Path, str], str]:
-    """Puts a folder into a root of some kind; gives its location."""
+    """Return a function that puts a folder into a root of some kind, and returns its location."""
 
     def into(kind: str, folder: Path, dataset: str) -> str:
         if kind == "one folder deeper":

@@ -1,4 +1,4 @@
-"""What is asked of a store: a listing, and every file once; and what its names may hold."""
+"""Requests to a store: one listing, and every file once; and unusual names."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ ODD_TREE = (
 
 
 def downloads(proxy: Proxy, suffix: str) -> Counter[str]:
-    """How often each file with a suffix was fetched."""
+    """Return the number of downloads of each file with a suffix."""
     paths = (unquote(urlsplit(path).path) for path in proxy.count("GET").elements())
     return Counter(path.rpartition("/")[2] for path in paths if path.endswith(suffix))
 
@@ -94,7 +94,7 @@ def test_names_may_hold_any_character_that_a_name_can_have(store: Store, prefix:
 
 @pytest.mark.parametrize("odd", PREFIXES)
 def test_a_prefix_may_hold_them_too(store: Store, prefix: str, odd: str, tmp_path: Path) -> None:
-    """And what was typed is what is listed: beside each lies what is left of it where one is cut off."""
+    """List exactly the given prefix: beside each one there is another prefix, cut off at the character."""
     for cut in {odd.partition("#")[0], odd.partition("?")[0]} - {odd}:
         store.put(f"{prefix}/{cut}/other.png", b"other")
     location = store.put_files(f"{prefix}/{odd}", {"a b/1 %.png": b"1"})

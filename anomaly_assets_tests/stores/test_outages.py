@@ -1,4 +1,4 @@
-"""What passes is waited for; what stays ends the run, soon; one bad file is one rejected file."""
+"""Outages: short ones are retried, long ones end the run soon, and one bad file is one rejected file."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ BAD = "bottle/train/good/001.png"
 
 @contextmanager
 def ends_within(seconds: float) -> Iterator[None]:
-    """The block takes no longer than that."""
+    """Assert that the block takes no longer than that."""
     started = time.monotonic()
     yield
     assert time.monotonic() - started < seconds

@@ -1,4 +1,4 @@
-"""A tiny dataset with real pictures, and what a warehouse holds after it was loaded."""
+"""A tiny dataset with real pictures, and the content of a warehouse after loading it."""
 
 from __future__ import annotations
 
@@ -40,17 +40,17 @@ Row = tuple[Any, ...]
 
 @cache
 def image(seed: int) -> bytes:
-    """A PNG like no other seed's, but of the same length."""
+    """Return a PNG unique to the seed, always of the same length."""
     return png(picture("L", (24, 16), seed), compress_level=0)
 
 
 def pictures(paths: Iterable[str] = PATHS) -> dict[str, bytes]:
-    """A picture for each path."""
+    """Return a picture for each path."""
     return {path: image(seed) for seed, path in enumerate(paths)}
 
 
 def write(folder: Path, files: Mapping[str, bytes]) -> Path:
-    """Write files below a folder. Returns the folder."""
+    """Write files below a folder, and return the folder."""
     for path, content in files.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_bytes(content)
@@ -58,7 +58,7 @@ def write(folder: Path, files: Mapping[str, bytes]) -> Path:
 
 
 def zipped(archive: Path, files: Mapping[str, bytes], top: str = "") -> Path:
-    """Pack files below a top folder, as it were by a person. Returns the archive."""
+    """Pack files below a top folder, like a person would, and return the archive."""
     archive.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as target:
         for path, content in files.items():
@@ -68,7 +68,7 @@ def zipped(archive: Path, files: Mapping[str, bytes], top: str = "") -> Path:
 
 
 def warehouse_in(folder: Path) -> FileWarehouse:
-    """A warehouse of its own, which waits for nobody."""
+    """Return a separate warehouse that waits for no lock."""
     return FileWarehouse(folder / "warehouse.duckdb", wait_seconds=5)
 
 
@@ -89,7 +89,7 @@ def build(warehouse: FileWarehouse, dataset: str, location: str) -> BuildReport:
 
 
 def loaded(folder: Path, dataset: str, location: str) -> FileWarehouse:
-    """A new warehouse with everything below a root."""
+    """Return a new warehouse with everything below a root."""
     warehouse = warehouse_in(folder)
     load_root(warehouse, dataset, location)
     report = build(warehouse, dataset, location)
@@ -98,13 +98,13 @@ def loaded(folder: Path, dataset: str, location: str) -> FileWarehouse:
 
 
 def rows(warehouse: FileWarehouse, query: str) -> list[Row]:
-    """Rows of a query."""
+    """Return the rows of a query."""
     with warehouse.connect() as connection:
         return connection.execute(query).fetchall()
 
 
 def same_for_all_kinds(warehouse: FileWarehouse, dataset: str) -> tuple[list[Row], list[Row]]:
-    """What must not depend on the kind of the root: the catalogue, and every byte of the tensors."""
+    """Return data that must not depend on the kind of root: the catalogue, and all tensor bytes."""
     images = rows(
         warehouse,
         f"SELECT * EXCLUDE ({', '.join(BY_KIND)}, _dlt_load_id) FROM {dataset}.images ORDER BY ALL",
@@ -118,7 +118,7 @@ def same_for_all_kinds(warehouse: FileWarehouse, dataset: str) -> tuple[list[Row
 
 
 def everything_in(warehouse: FileWarehouse) -> str:
-    """Every value of every table and view, as text, and the bytes of the file."""
+    """Return every value of every table and view as text, and the bytes of the file."""
     found = []
     with warehouse.connect() as connection:
         tables = connection.execute(

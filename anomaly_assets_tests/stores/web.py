@@ -1,4 +1,4 @@
-"""A web server: nginx with folder listings and ranges, and one folder that wants a password."""
+"""A web server: nginx with folder listings and ranges, and one folder with a password."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ http {{
 
 
 class Web(Store):
-    """Two folders, `data` and `private`."""
+    """A web server with two folders, `data` and `private`."""
 
     name = "http"
     secrets = (PASSWORD, "pass%3Aw%C3%B6rd%2F%401%232", f"{USER}:")
@@ -82,7 +82,7 @@ class Web(Store):
         return self.location("missing"), f"{self._address(None)}/missing"
 
     def private(self, path: str, user: str = "", password: str = "") -> str:
-        """Address of the same in the folder that wants a password."""
+        """Return the address of the same path in the folder with a password."""
         login = f"{user}:{quote(password, safe='')}@" if user else ""
         return f"http://{login}{HOST}:{self.port}/private/{quote(path)}"
 

@@ -1,4 +1,4 @@
-"""What a refresh or a publication does to the rows of a table."""
+"""Changes of the rows of a table by a refresh or a publication."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every check has a case that passes and one that fails, with exactly its offenders."""
+"""Every check has a passing and a failing case, with exactly its affected rows."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ CLASS1 = "dagm_2007/Class1"
 
 @pytest.fixture
 def connection(project: Project) -> Iterator[duckdb.DuckDBPyConnection]:
-    """The warehouse of nine images with which nothing is wrong."""
+    """Open the warehouse of nine images without faults."""
     with project.warehouse.connect() as connection:
         yield connection
 

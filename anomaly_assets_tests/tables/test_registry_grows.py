@@ -1,4 +1,4 @@
-"""A new summary and a new measured column need one entry each, and reach everything that lists tables."""
+"""A new summary and a new measured column need one entry each, and reach all users of the registry."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ WHERE schema_name = 'main' AND table_name = 'image_tensors' AND column_name = 's
 
 @pytest.fixture
 def copied(tmp_path: Path) -> Path:
-    """A copy of the project whose warehouse holds the samples."""
+    """Copy the project, with a warehouse that holds the samples."""
     folder = tmp_path / "project"
     folder.mkdir()
     for name in ("anomaly_assets", "data/samples"):

@@ -26,13 +26,13 @@ _ARGUMENTS = (
 
 
 def chromium() -> str | None:
-    """Path of the browser; None where there is none."""
+    """Return the path of the browser; None if there is none."""
     return shutil.which("chromium") or shutil.which("chromium-browser")
 
 
 @contextmanager
 def opened() -> Iterator[Page]:
-    """One page in a fresh browser."""
+    """Open one page in a fresh browser."""
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         context = playwright.chromium.launch_persistent_context(
             str(Path(folder, "profile")),

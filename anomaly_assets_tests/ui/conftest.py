@@ -1,7 +1,7 @@
-"""One server and one browser for all tests, and the pictures they leave behind.
+"""One server and one browser for all tests, and their pictures.
 
-Without Chromium or Playwright these tests are skipped, unless `UI_TESTS_REQUIRED` is set, as
-continuous integration does.
+Without Chromium or Playwright these tests are skipped, unless `UI_TESTS_REQUIRED` is set, as in
+continuous integration.
 """
 
 import os
@@ -22,7 +22,7 @@ MASKLESS = ("bolt/ground_truth/scratch/000_mask.png", "bolt/ground_truth/scratch
 
 
 def missing() -> str | None:
-    """What these tests need and this machine lacks."""
+    """Return the missing requirement of these tests; None if there is none."""
     try:
         from anomaly_assets_tests.ui.browser import chromium
     except ImportError:
@@ -32,9 +32,9 @@ def missing() -> str | None:
 
 @pytest.fixture(scope="package")
 def ui(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Ui"]:
-    """The UI on copies of the sample roots, in which two anomalous images have no mask.
+    """Run the UI on copies of the sample roots, in which two anomalous images have no mask.
 
-    Not for the whole session: the tests of the site open a browser of their own after these.
+    Its scope is not the whole session, because the tests of the site open another browser after these.
     """
     if reason := missing():
         if os.environ.get("UI_TESTS_REQUIRED"):
@@ -55,7 +55,7 @@ def ui(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Ui"]:
 
 @pytest.fixture(autouse=True)
 def picture(request: pytest.FixtureRequest, ui: "Ui") -> Iterator[None]:
-    """Keep what the page shows when a test ends, whether it passed or not."""
+    """Save a picture of the page when a test ends, whether it passed or not."""
     yield
     name = re.sub(r"\W+", "_", request.node.name)
     ui.page.screenshot(path=PICTURES / f"{name}.png")

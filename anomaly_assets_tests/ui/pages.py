@@ -1,4 +1,4 @@
-"""Pages of the UI, opened and waited for as a person would."""
+"""Pages of the UI, opened and waited for like a person would."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ class Ui:
         self.page.goto(self.server.url + path)
 
     def graph(self, *expanded: str) -> None:
-        """The graph of all assets, fitted into the window, with some groups unfolded."""
+        """Show the graph of all assets, fitted into the window, with some groups unfolded."""
         groups = ",".join(f"global@global:{group}" for group in expanded)
         self.go(f"/asset-groups?expanded={quote(groups)}")
         expect(self.page.get_by_role("button", name="Materialize all")).to_be_visible()
         expect(self.node("shared")).to_be_visible()
 
     def node(self, name: str) -> Locator:
-        """The box of an asset or a group in the graph."""
+        """Return the box of an asset or a group in the graph."""
         return self.page.locator("foreignObject", has_text=name).first
 
     @contextmanager
     def large_graph(self, *expanded: str) -> Iterator[None]:
-        """The graph in a larger window without side bars, which has room for details."""
+        """Show the graph in a larger window without side bars, with room for details."""
         self.page.set_viewport_size(LARGE_WINDOW)
         self.graph(*expanded)
         if self.page.get_by_text("Hide navigation").is_visible():
@@ -69,28 +69,28 @@ class Ui:
         expect(ended).to_have_text("Success")
 
     def logged(self, word: str, text: str) -> Locator:
-        """Lines of the run's log that hold a text, among those that hold a word."""
+        """Return the lines of the run's log that hold a text, among those that hold a word."""
         self.page.get_by_placeholder("Filter…").fill(word)
         return self.page.get_by_text(text)
 
     def asset(self, key: str) -> None:
-        """The overview of an asset that was materialized."""
+        """Open the overview of an asset that was materialized."""
         self.go(f"/assets/{key}")
         expect(self.page.get_by_text("Latest materialization", exact=True)).to_be_visible()
         expect(self.page.get_by_placeholder("Filter metadata keys")).to_be_visible()
 
     def metadata(self, name: str) -> Locator:
-        """What one piece of metadata is, on the overview of an asset."""
+        """Return the value of one piece of metadata on the overview of an asset."""
         label = self.page.locator("td:first-child").get_by_text(name, exact=True)
         return self.page.locator("tr").filter(has=label).first.locator("> td").last
 
     def check(self, asset: str, name: str) -> None:
-        """The page of a check that was executed."""
+        """Open the page of a check that was executed."""
         self.go(f"/assets/{asset}?view=checks&checkDetail={name}")
         expect(self.page.get_by_text("Evaluation result")).to_be_visible()
 
     def dialog_picture(self, shown_by: Locator) -> Locator:
-        """The picture in the dialog that a link opens."""
+        """Return the picture in the dialog that a link opens."""
         shown_by.click()
         picture = self.page.get_by_role("dialog").locator("img")
         expect(picture).to_be_visible()
@@ -98,24 +98,24 @@ class Ui:
         return picture
 
     def automation(self, name: str) -> Locator:
-        """The switch of a schedule or a sensor, on the page of all of them."""
+        """Return the switch of a schedule or a sensor, on the page of all of them."""
         switch = self.page.locator("[class*=formatSwitch]")
         expect(switch).to_have_count(len(_AUTOMATIONS))  # each is a spinner at first
         row = self.page.locator("div").filter(has_text=name).filter(has=switch)
-        for other in set(_AUTOMATIONS) - {name}:  # while a row is made anew, only the whole table
+        for other in set(_AUTOMATIONS) - {name}:  # while a row is rebuilt, only the whole table
             row = row.filter(has_not_text=other)  # has a switch and this name
         return row.last.locator(switch)
 
     def switch(self, name: str) -> None:
-        """Switch a schedule or a sensor on, or off again."""
+        """Switch a schedule or a sensor on or off."""
         self.go("/automation")
         switch = self.automation(name)
-        self.page.wait_for_load_state("networkidle")  # rows are made anew when their state arrives
+        self.page.wait_for_load_state("networkidle")  # rows are rebuilt when their state arrives
         before = switch.locator("input").is_checked()
         switch.click()
         expect(switch.locator("input")).to_be_checked(checked=not before)
 
     def is_on(self, name: str, wanted: bool = True) -> None:
-        """Expect a schedule or a sensor to be switched on, or off, on a page that is loaded anew."""
+        """Expect a schedule or a sensor to be switched on, or off, on a reloaded page."""
         self.go("/automation")
         expect(self.automation(name).locator("input")).to_be_checked(checked=wanted)

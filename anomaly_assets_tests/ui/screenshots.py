@@ -1,7 +1,7 @@
-"""Makes the pictures in the README again: `make screenshots`.
+"""Screenshots for the README: `make screenshots`.
 
-They are taken of the real UI on the sample data, with two masks taken away so that a check has something
-to say, and with enough copies of one image that the run takes long enough to be looked at.
+They show the real UI on the sample data. Two masks are removed so that a check fails, and one image is
+copied many times so that the run takes long enough for a picture.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _COPIES = 1500
 
 
 def main() -> int:
-    """Run the command; returns its exit code."""
+    """Run the command and return its exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=OUT, help="folder to write to")
     out: Path = parser.parse_args().out
@@ -71,7 +71,7 @@ def _take_finished(ui: Ui, out: Path) -> None:
 
 
 def _take_progress(ui: Ui, out: Path) -> None:
-    """A run in the middle of decoding."""
+    """Take a picture of a run in the middle of decoding."""
     folder = ui.server.mvtec_ad / "woven" / "train" / "good"
     for number in range(_COPIES):
         shutil.copyfile(folder / f"{number % 8:03}.png", folder / f"{100 + number}.png")
@@ -85,7 +85,7 @@ def _take_progress(ui: Ui, out: Path) -> None:
 
 
 def _take_automation(ui: Ui, out: Path) -> None:
-    """The last picture, because a sensor that is on sees what is done for others."""
+    """Take the last picture, because a sensor that is on would react to the other ones."""
     ui.switch("scheduled_refresh")
     ui.switch("mvtec_ad_files_changed")
     ui.is_on("scheduled_refresh")
@@ -93,7 +93,7 @@ def _take_automation(ui: Ui, out: Path) -> None:
 
 
 def _take(ui: Ui, out: Path, name: str, height: int | None = None) -> None:
-    """Write what the page shows, down to a height, as a PNG of at most `MOST_BYTES`."""
+    """Write a picture of the page, down to a height, as a PNG of at most `MOST_BYTES`."""
     ui.page.wait_for_timeout(500)
     shown = Image.open(io.BytesIO(ui.page.screenshot())).convert("RGB")
     shown = shown.crop((0, 0, shown.width, height or shown.height))

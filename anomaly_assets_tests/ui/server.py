@@ -1,4 +1,4 @@
-"""The web server and the daemon, as `make ui` starts them, in folders of their own."""
+"""The web server and the daemon, like `make ui` starts them, in separate folders."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Server:
 
     Attributes:
         url: Address of its first page.
-        folder: Holds `roots`, what is made of them, the Dagster home, and `server.log`.
+        folder: Folder of `roots`, the databases, the Dagster home, and `server.log`.
     """
 
     url: str
@@ -48,7 +48,7 @@ class Server:
         return (self.folder / "server.log").read_text("utf-8", "replace")
 
     def ask(self, query: str) -> Any:
-        """The answer of the server to a GraphQL query: what a test waits for, never what it asserts."""
+        """Return the answer to a GraphQL query; used to wait for a state, never to assert it."""
         request = urllib.request.Request(
             f"{self.url}/graphql",
             json.dumps({"query": query}).encode(),
@@ -60,10 +60,10 @@ class Server:
 
 @contextmanager
 def running(folder: Path, settings: Mapping[str, str] | None = None) -> Iterator[Server]:
-    """Start both on copies of the samples, on a free port of this machine; stops them afterwards.
+    """Start both on copies of the samples, on a free port of this machine, and stop them afterwards.
 
     Args:
-        folder: Empty; takes everything that is written.
+        folder: Empty folder for everything that is written.
         settings: Further environment variables.
     """
     port = _free_port()
@@ -127,7 +127,7 @@ def _wait_until_it_answers(server: Server, process: subprocess.Popen[bytes]) -> 
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    """Ask the whole session to end, then make it."""
+    """Ask the whole session to end, then kill it."""
     for wish in (signal.SIGINT, signal.SIGKILL):
         try:
             os.killpg(process.pid, wish)

@@ -1,4 +1,4 @@
-"""What people see in the UI, in the order in which they would meet it: later tests need earlier ones."""
+"""The UI as people see it, in the order of use: later tests need earlier ones."""
 
 import re
 import shutil

@@ -29,7 +29,7 @@ LABELS = "1\n1\t0\t0001.PNG\t0\t0\n2\t1\t0002.PNG\t0\t0002_label.PNG\n"
 
 @pytest.fixture(scope="session")
 def loaded_once(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """Nine images of both source datasets, loaded through dlt and decoded; nothing is wrong with any."""
+    """Load nine images of both source datasets through dlt, and decode them; they have no faults."""
     project = Project.at(tmp_path_factory.mktemp("loaded"))
     project.save(PICTURES)
     project.path("dagm_2007/Class1/Train/Label/Labels.txt").write_text(LABELS)
@@ -46,6 +46,6 @@ def loaded_once(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 @pytest.fixture
 def project(loaded_once: Project, tmp_path: Path) -> Project:
-    """A copy of it, whose files are read-only."""
+    """Copy this project; its files are read-only."""
     shutil.copyfile(loaded_once.warehouse.path, tmp_path / "warehouse.duckdb")
     return Project.at(tmp_path, loaded_once.roots_folder)

@@ -1,4 +1,4 @@
-"""What holds of killed loads in every kind of warehouse; each kind has a test module that says so."""
+"""Tests of killed loads for every kind of warehouse; each kind has a test module that imports them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def rows_that_nothing_counts_are_counted_for_good(warehouse: Warehouse, folder: 
     assert history(warehouse) == [interrupted]
     assert not load(MVTEC, root, warehouse).any_change
     assert history(warehouse) == [interrupted]
-    # The rows that it brought are brought anew, and carry its id no longer.
+    # Its rows are loaded again, and no longer have its id.
     project.save({f"{GOOD}/{number:03}.png": noise(10 + number) for number in range(4)})
     project.save({ORPHAN: mask((0, 0, 9, 9))})
     assert load(MVTEC, root, warehouse).tables["images"].updated == 4
@@ -54,7 +54,14 @@ def a_second_load_that_nothing_counts_is_told_from_the_first(
     assert not load(MVTEC, root, warehouse).any_change
     assert history(warehouse) == [
         ("mvtec_ad", 4, 0, 0, 1, "completed"),
-        ("mvtec_ad", 2, 0, 0, 0, "interrupted"),  # one of them was there, which nobody knows
+        (
+            "mvtec_ad",
+            2,
+            0,
+            0,
+            0,
+            "interrupted",
+        ),  # one existed before, which is not recorded
     ]
 
 
@@ -94,7 +101,7 @@ def a_merge_that_is_broken_off_deletes_nothing(warehouse: Warehouse, folder: Pat
 def undisturbed_content(
     environment: Environment, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Content:
-    """What a run publishes from these roots, in a file elsewhere, when nobody kills anything."""
+    """Return the content that an undisturbed run publishes from these roots, in another file."""
     with monkeypatch.context() as patch:
         patch.setenv("ANOMALY_WAREHOUSE", str(folder / "undisturbed" / "warehouse.duckdb"))
         patch.setenv("ANOMALY_DATABASE", str(folder / "undisturbed" / "anomaly.duckdb"))
@@ -103,7 +110,7 @@ def undisturbed_content(
 
 
 def _four_images(folder: Path) -> tuple[Project, str]:
-    """Four images, and a mask that has none."""
+    """Create four images, and a mask without an image."""
     shutil.rmtree(folder, ignore_errors=True)
     project = Project.at(folder)
     project.save({f"{GOOD}/{number:03}.png": noise(number) for number in range(4)})

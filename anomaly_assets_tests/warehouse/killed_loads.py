@@ -1,4 +1,4 @@
-"""What a kill in the middle of a load leaves, made without a kill: dlt's transactions undone one by one."""
+"""The state after a kill in the middle of a load, built by undoing dlt's transactions one by one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ HISTORY = """
 
 
 def as_if_killed_before_the_counts(warehouse: Warehouse, source_dataset: str) -> None:
-    """The newest load merged its rows; that it counted them, and ended, is undone."""
+    """Undo the counts and the end of the newest load, but not its merge."""
     with warehouse.connect() as connection:
         load_id = _unfinish(connection, source_dataset)
         connection.execute(
@@ -29,7 +29,7 @@ def as_if_killed_before_the_counts(warehouse: Warehouse, source_dataset: str) ->
 
 
 def as_if_killed_before_the_merges(warehouse: Warehouse, source_dataset: str) -> None:
-    """The newest load, which only inserted, counted its rows; that it merged them, and ended, is undone."""
+    """Undo the merge and the end of the newest load, which only inserted, but not its counts."""
     with warehouse.connect() as connection:
         load_id = _unfinish(connection, source_dataset)
         for table in ("images", "stray_files"):
@@ -55,7 +55,7 @@ def merges_broken_off_after_their_deletions() -> Iterator[None]:
 
 
 def history(warehouse: Warehouse) -> list[tuple[Any, ...]]:
-    """Rows of `load_history`, the oldest first."""
+    """Return the rows of `load_history`, the oldest first."""
     with warehouse.connect() as connection:
         refresh(connection, "load_history")
         return connection.execute(HISTORY).fetchall()

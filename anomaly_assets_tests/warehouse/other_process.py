@@ -1,4 +1,4 @@
-"""Somebody else: another run that holds the warehouse, or a person who has a database open."""
+"""Another process: a run that holds the warehouse, or a program that has a database open."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ connection.close()
 
 @dataclass(frozen=True)
 class OtherProcess:
-    """A script that has said that it is ready, and waits for lines."""
+    """A script that has reported that it is ready, and waits for lines."""
 
     process: subprocess.Popen[str]
 
@@ -45,7 +45,7 @@ class OtherProcess:
         return self.process.pid
 
     def asked(self, query: str) -> str:
-        """The answer of a process that has a database open."""
+        """Return the answer of a process that has a database open."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.process.stdin.write(f"{query}\n")
@@ -61,7 +61,7 @@ class OtherProcess:
         self.process.stdin.close()
 
     def kill(self) -> None:
-        """As `kill -9` does: nothing is cleaned up."""
+        """Kill it like `kill -9`: nothing is cleaned up."""
         self.process.kill()
         self.process.wait()
 

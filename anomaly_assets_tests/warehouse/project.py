@@ -33,13 +33,13 @@ MADE_BY_REFRESH = tuple(name for name in TABLES if name != "snapshots")
 
 
 def noise(seed: int, mode: str = "RGB", size: tuple[int, int] = SIZE) -> Image.Image:
-    """A picture like no other seed's."""
+    """Return a picture unique to the seed."""
     shape = size[::-1] if mode == "L" else (*size[::-1], 3)
     return Image.fromarray(np.random.default_rng(seed).integers(0, 256, shape, np.uint8))
 
 
 def mask(*boxes: tuple[int, int, int, int], size: tuple[int, int] = SIZE) -> Image.Image:
-    """A mask with defects in these boxes (left, top, right, bottom)."""
+    """Return a mask with defects in these boxes (left, top, right, bottom)."""
     picture = Image.new("L", size)
     for box in boxes:
         picture.paste(255, box)
@@ -52,7 +52,7 @@ class Project:
 
     Attributes:
         folder: Holds `warehouse.duckdb` and a folder per source dataset.
-        roots_folder: Where the folders of the source datasets are.
+        roots_folder: Folder of the source datasets' folders.
         warehouse: The working database.
     """
 
@@ -65,7 +65,7 @@ class Project:
         return cls(folder, roots_folder or folder, FileWarehouse(folder / "warehouse.duckdb", 5.0))
 
     def path(self, path: str) -> Path:
-        """Place of a file, made ready: `mvtec_ad/bottle/train/good/000.png`."""
+        """Return the path of a file, and create its folder: `mvtec_ad/bottle/train/good/000.png`."""
         place = self.roots_folder / path
         place.parent.mkdir(parents=True, exist_ok=True)
         return place
@@ -79,7 +79,7 @@ class Project:
         return {name: open_root(str(folder)) for name, folder in folders.items() if folder.is_dir()}
 
     def list_files(self) -> None:
-        """List the roots and write the catalogue straight into its tables, without dlt."""
+        """List the roots and write the catalogue directly into its tables, without dlt."""
         with self.warehouse.connect() as connection:
             for name, root in self.roots().items():
                 catalog = list_catalog(SOURCE_DATASETS[name], root)

@@ -1,4 +1,4 @@
-"""Opening the warehouse: one at a time, a bounded wait, and an answer to who has it."""
+"""Opening the warehouse: one writer at a time, a timeout, and the name of the holder."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from anomaly_assets_tests.warehouse.other_process import (
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """A database with one row."""
+    """Create a database with one row."""
     path = tmp_path / "warehouse.duckdb"
     with duckdb.connect(str(path)) as connection:
         connection.execute("CREATE TABLE kept AS SELECT 7 AS number")
@@ -36,7 +36,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def settings(warehouse: FileWarehouse) -> list[tuple[str, str]]:
-    """All settings of the DuckDB that connections are made of, and what is attached in it."""
+    """Return all settings of the DuckDB that connections come from, and its attached databases."""
     with warehouse.connect() as connection:
         return connection.execute(
             """
@@ -194,7 +194,7 @@ def test_a_second_connection_in_the_same_process_is_told_to_close_the_first(path
     warehouse = FileWarehouse(path, 0.0)
     with (
         warehouse.connect(),
-        pytest.raises(WarehouseError, match="open in this very process"),
+        pytest.raises(WarehouseError, match="already open in this process"),
         warehouse.connect(),
     ):
         pytest.fail("the database was opened twice")
@@ -220,7 +220,7 @@ def test_a_file_that_is_no_database_is_said_to_be_one_that_can_be_deleted(tmp_pa
     path = tmp_path / "warehouse.duckdb"
     path.write_bytes(b"no database" * 1000)
     with (
-        pytest.raises(WarehouseError, match=r"cannot be opened.*delete it.*built again"),
+        pytest.raises(WarehouseError, match=r"cannot be opened.*delete it.*rebuilt"),
         FileWarehouse(path, 5.0).connect(),
     ):
         pytest.fail("it was opened")
@@ -242,7 +242,7 @@ def test_a_warehouse_that_is_called_like_a_source_dataset_is_refused(
 ) -> None:
     path = tmp_path / f"{name}.duckdb"
     with (
-        pytest.raises(WarehouseError, match="call the file something else"),
+        pytest.raises(WarehouseError, match="choose another file name"),
         FileWarehouse(path).connect(),
     ):
         pytest.fail("it was opened")

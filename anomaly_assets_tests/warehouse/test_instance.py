@@ -1,4 +1,4 @@
-"""How much DuckDB holds in memory."""
+"""Memory that DuckDB holds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What happened to the catalogue, load by load."""
+"""The history of the catalogue, load by load."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ COUNTS = """
 
 @pytest.fixture(scope="module")
 def loaded_twice(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """Six images; then one changes, one goes, two come, and a mask comes that has no image."""
+    """Load six images; then change one, remove one, add two, and add a mask without an image."""
     project = Project.at(tmp_path_factory.mktemp("history"))
     good = "mvtec_ad/bottle/train/good"
     project.save({f"{good}/{number:03}.png": noise(number) for number in range(6)})

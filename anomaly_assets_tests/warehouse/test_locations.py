@@ -1,4 +1,4 @@
-"""What a location means, and that no password in one is ever shown."""
+"""Meaning of a location; a password in it is never shown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""MotherDuck without an account: what is said to it, through a DuckDB that plays its part."""
+"""MotherDuck without an account: the statements sent to a DuckDB that simulates it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TOKEN = "token-of-somebody"
 
 
 class Played:
-    """A DuckDB in memory that notes every statement, and does what MotherDuck alone does by itself."""
+    """A DuckDB in memory that records every statement, and simulates MotherDuck's own ones."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, said: list[str]) -> None:
         self._connection = connection
@@ -60,7 +60,7 @@ def said() -> list[str]:
 
 @pytest.fixture
 def warehouse(said: list[str], monkeypatch: pytest.MonkeyPatch) -> MotherDuckWarehouse:
-    """A database called `team`, which lives as long as the test."""
+    """Return a database with the name `team`, which exists during the test."""
     instance = duckdb.connect(":memory:")
     instance.execute("SET GLOBAL TimeZone = 'UTC'")
 

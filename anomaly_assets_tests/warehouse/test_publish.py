@@ -1,4 +1,4 @@
-"""What people get: a complete and compact snapshot, swapped in whole or not at all."""
+"""Publishing: a complete and compact snapshot, swapped in atomically."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from anomaly_assets.errors import WarehouseError
+from anomaly_assets.errors import WarehouseError, rerun_with
 from anomaly_assets.tables.registry import TABLES
 from anomaly_assets.tensor_spec import TensorSpec
 from anomaly_assets.warehouse.file import publish as publishing
@@ -42,7 +42,7 @@ def identity(path: Path) -> tuple[int, int, int]:
 
 
 def everything(project: Project, target: Path) -> list[list[tuple[Any, ...]]]:
-    """All rows of all tables, of the warehouse and of what is published, one after the other."""
+    """Return all rows of all tables, of the warehouse and of the published database."""
     with project.warehouse.connect() as connection:
         connection.execute(f"ATTACH '{target}' AS published (READ_ONLY)")
         tables = [
@@ -83,13 +83,13 @@ def published_once(
 
 @pytest.fixture
 def first(published_once: tuple[Project, Publication]) -> Publication:
-    """What the first publication of `published` said."""
+    """Return the result of the first publication of `published`."""
     return published_once[1]
 
 
 @pytest.fixture
 def published(published_once: tuple[Project, Publication], tmp_path: Path, target: Path) -> Project:
-    """The warehouse of nine images, which is published at `target`."""
+    """Return the warehouse of nine images, which is published at `target`."""
     target.parent.mkdir()
     for path in ("warehouse.duckdb", "shared/anomaly.duckdb"):
         shutil.copyfile(published_once[0].folder / path, tmp_path / path)
@@ -147,7 +147,7 @@ def test_a_published_file_of_any_name_is_refused_or_has_the_contract_name(
     except WarehouseError as error:
         refused = str(error)
     if refused:
-        assert "call the file something else" in refused
+        assert "choose another file name" in refused
         assert not target.exists()
     else:
         assert ask(target, "SELECT count(*) FROM anomaly.samples") == [(9,)]
@@ -164,8 +164,8 @@ def test_an_empty_warehouse_does_not_replace_samples_without_consent(
         give(published, target)
     assert str(caught.value) == (
         f"Nothing was published: {target} holds 9 samples, and the warehouse has none. Materialize all "
-        "assets, then publish again. If they are meant to be gone, run once with this run config: "
-        "{ops: {published_database: {config: {allow_shrink: true}}}}"
+        "assets, then publish again. If you removed them on purpose, "
+        + rerun_with("published_database", "allow_shrink")
     )
     assert identity(target) == before
     assert published.warehouse.publish(target, SPEC, allow_shrink=True).samples == 0
@@ -407,7 +407,7 @@ def test_a_snapshot_is_on_the_disk_before_it_has_its_name_and_its_name_is_before
 
 
 def published_by_way_of(folder: Path, kind: str) -> Path:
-    """A path of the target in which something is a link."""
+    """Return a path of the target that contains a link."""
     (folder / "share").mkdir()
     if kind == "folder":
         (folder / "link").symlink_to("share")

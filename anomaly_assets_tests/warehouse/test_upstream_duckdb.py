@@ -1,4 +1,4 @@
-"""What DuckDB does and the project relies on: when one of these fails, upstream changed."""
+"""Behaviour of DuckDB that this project relies on: a failure means "upstream changed"."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 
 def test_a_schema_called_like_its_database_is_ambiguous(tmp_path: Path) -> None:
-    """The reason of docs/decisions/0003."""
+    """Test the reason of docs/decisions/0003."""
     with duckdb.connect(str(tmp_path / "anomaly.duckdb")) as connection:
         connection.execute("CREATE SCHEMA anomaly")
         with pytest.raises(duckdb.BinderException, match="Ambiguous reference"):

@@ -1,1 +1,1 @@
-"""Moving a whole database to another kind of place, and comparing what came out."""
+"""Copies of a whole database in another kind of place, and the comparison afterwards."""

@@ -1,10 +1,10 @@
 """Move a database from one kind of place to another: file, lake, MotherDuck.
 
-What is published at the source is copied, tensors in chunks of a transaction each. Before a chunk or a
-table is written it is compared with what the target has, so that a copy that was interrupted goes on where
-it was, and never doubles a row. In the end every table is compared by count and by digest, pixels
-included. Until then nobody opens the target: a file has another name, and a lake has published nothing.
-A target that is complete, or that runs have written to since, is refused.
+The published data of the source is copied. Tensors are copied in chunks of one transaction each. Each
+chunk and table is first compared with the target, so an interrupted copy continues where it stopped and
+never duplicates a row. At the end every table is compared by row count and digest, pixels included.
+Until then readers cannot open the target: a file has a temporary name, and a lake has published
+nothing. A target that is complete, or that a run has written to since, is refused.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ from anomaly_assets.warehouse.open import open_warehouse
 
 @dataclass(frozen=True)
 class Copy:
-    """What was copied.
+    """Result of a copy.
 
     Attributes:
         tables: Table, as `schema.name`, to the count and the digest of its rows.
-        tensors_written: Tensors that were written now, and not by an earlier attempt.
+        tensors_written: Tensors written by this call; those of an earlier attempt are not counted.
         seconds: Duration.
     """
 
@@ -63,24 +63,24 @@ def copy_database(
     wait_seconds: float = 60.0,
     log: Log = print,
 ) -> Copy:
-    """Copy what is published at one location to another one, and compare.
+    """Copy the published data of one location to another one, and compare both.
 
     Args:
         source: Location of a published file, a file warehouse, a lake, or a MotherDuck database.
-        target: Location of a new one, or of one that an interrupted copy has begun.
-        lake_data: Where the files of a new lake go.
-        wait_seconds: How long to wait for a run that has the target.
-        log: Called with progress.
+        target: Location of a new database, or of one that an interrupted copy has begun.
+        lake_data: Folder or s3:// prefix for the files of a new lake.
+        wait_seconds: Maximum time to wait for a run that holds the target.
+        log: Called with progress messages.
 
     Raises:
-        CopyError: The target holds something else, or came out different.
+        CopyError: The target holds other data, or differs from the source after the copy.
         LookupError: Nothing is published at the source.
-        LocationError: A location makes no sense.
-        WarehouseError: One of them cannot be opened.
+        LocationError: A location is malformed.
+        WarehouseError: The source or the target cannot be opened.
     """
     started = time.monotonic()
     with closing(duckdb.connect(":memory:")) as connection:
-        attach_source(connection, source)  # before anything is made
+        attach_source(connection, source)  # fail before anything is created
     final = parse_location(target)
     if isinstance(final, Path):
         try:
@@ -89,14 +89,14 @@ def copy_database(
             raise CopyError(str(error)) from None
         refuse_ambiguous_name(final)
         refuse_existing_file(final)
-        # A name that the next attempt finds, because it goes on with what is there.
+        # A fixed name, so that the next attempt finds the unfinished file and continues it.
         unfinished = final.with_name(f"{final.name}.unfinished")
         warehouse = open_warehouse(unfinished, wait_seconds, log)
     else:
         warehouse = open_warehouse(target, wait_seconds, log, lake_data=lake_data)
     with warehouse.finishing():
         if isinstance(final, Path):
-            refuse_existing_file(final)  # another copy may have been waited for
+            refuse_existing_file(final)  # another copy may have finished while we waited
         written = _copy_all(source, warehouse, log)
         with _both(source, warehouse) as connection:
             tables = verified(connection)
@@ -108,14 +108,14 @@ def copy_database(
 
 @contextmanager
 def _both(source: str, warehouse: Warehouse) -> Iterator[duckdb.DuckDBPyConnection]:
-    """The target, current and for writing, with the source attached."""
+    """Open the target for writing, with the source attached."""
     with warehouse.connect(wide_rows=True) as connection:
         attach_source(connection, source)
         try:
             with explained_source(source):
                 yield connection
         except BaseException:
-            with suppress(duckdb.Error):  # in the middle of a transaction: it would hide the cause
+            with suppress(duckdb.Error):  # no open transaction: do not hide the first error
                 connection.rollback()
             with suppress(duckdb.Error):
                 connection.execute(f"DETACH {SOURCE}")
@@ -176,7 +176,7 @@ def _make_like_source(connection: duckdb.DuckDBPyConnection, schema: str, name: 
 
 
 def _copy_table(connection: duckdb.DuckDBPyConnection, schema: str, name: str) -> None:
-    """Make a table of few bytes equal to that of the source, in one transaction."""
+    """Copy a small table in one transaction, unless it already equals that of the source."""
     if same(connection, schema, name):
         return
     connection.begin()
@@ -188,7 +188,7 @@ def _copy_table(connection: duckdb.DuckDBPyConnection, schema: str, name: str) -
 def _chunks(
     connection: duckdb.DuckDBPyConnection, warehouse: Warehouse
 ) -> list[tuple[str, str, int]]:
-    """First id, last id and number of the tensors of each transaction, in order of ids."""
+    """Return first id, last id and number of the tensors of each transaction, ordered by id."""
     query = f"SELECT coalesce(max(height * width * channels), 1) FROM {SOURCE}.main.image_tensors"  # noqa: S608
     [(tensor_bytes,)] = connection.execute(query).fetchall()
     rows = min(rows_at_once(tensor_bytes), warehouse.transaction_rows)
@@ -202,12 +202,13 @@ def _chunks(
         """,  # noqa: S608
         {"rows": rows},
     ).fetchall()
-    # What does not fill a transaction goes first: DuckDB takes it over as it is only then.
+    # The incomplete chunk goes first: DuckDB stores its rows without a copy only while the table is
+    # empty. Full row groups are never copied.
     return found[-1:] + found[:-1]
 
 
 def _copy_chunk(connection: duckdb.DuckDBPyConnection, first: str, last: str) -> bool:
-    """Make a stretch of tensors equal to that of the source; whether anything was to be done."""
+    """Copy the tensors of a range of ids; return False if they already equal those of the source."""
     if same(connection, "main", "image_tensors", (first, last)):
         return False
     bounds = {"first": first, "last": last}

@@ -1,8 +1,8 @@
-"""The destination of a copy: what may be written over there, and what makes it complete.
+"""The destination of a copy: permission to write to it, completeness, and release.
 
-A table `unfinished_copy` marks a destination that a copy has begun, and only such a one is continued. The
-marker is dropped when the copy is complete, and by the first run that writes to the destination or
-publishes it: from then on it holds what no source has.
+The table `unfinished_copy` marks a destination that a copy has begun; only such a destination is
+continued. The table is dropped when the copy is complete, and by the first run that writes to the
+destination or publishes it: from then on the destination has data that the source lacks.
 """
 
 from __future__ import annotations
@@ -41,18 +41,18 @@ _OF_ONE_PLACE = (
     TENSOR_SHAPE,
     UNFINISHED_COPY,
 )
-"""Tables that are not copied: a copy is another warehouse, and published elsewhere."""
+"""Tables that are not copied, because they describe one warehouse and where it publishes."""
 
 
 class CopyError(AnomalyAssetsError, RuntimeError):
-    """A copy cannot be made, or is not equal to its source; the message says what to do."""
+    """A copy cannot be made, or does not equal its source; the message explains how to continue."""
 
 
 def refuse_existing_file(final: Path) -> None:
-    """Refuse to write over a file.
+    """Raise an error if the file exists.
 
     Raises:
-        CopyError: There is one; the message says what it holds.
+        CopyError: The file exists; the message describes its content.
     """
     if not final.exists():
         return
@@ -64,13 +64,13 @@ def refuse_existing_file(final: Path) -> None:
 
 
 def begin(connection: duckdb.DuckDBPyConnection, warehouse: Warehouse) -> None:
-    """Mark the destination as being copied to, or continue what an earlier attempt has marked.
+    """Mark the destination as being copied to, or continue a copy that an earlier attempt marked.
 
-    A copy that was killed after it was complete, and before it was released, is continued as well: it has
-    no marker, and all its tables are equal to those of the source.
+    A copy that was killed after completion and before its release is continued as well: it has no mark,
+    and all its tables equal those of the source.
 
     Raises:
-        CopyError: The destination is complete, or runs have written to it, or it holds something else.
+        CopyError: The destination is complete, or runs have written to it, or it holds other data.
     """
     published_at = _published_at(connection)
     if not published_at:
@@ -82,16 +82,16 @@ def begin(connection: duckdb.DuckDBPyConnection, warehouse: Warehouse) -> None:
         if _is_complete(connection):
             return
     samples = sum(sample_counts(connection).values())
-    state = f"published {_shown(published_at)}" if published_at else "nothing of it published"
+    state = f"published {_shown(published_at)}" if published_at else "not published"
     raise CopyError(
-        f"{warehouse.name} holds data already ({samples} samples, {state}), which a copy never replaces: "
+        f"{warehouse.name} already holds data ({samples} samples, {state}), which a copy never replaces: "
         "name a new one, or delete this one first. If it is your warehouse, set ANOMALY_WAREHOUSE to it, "
         "and `make materialize` brings it up to date."
     )
 
 
 def discard_surplus(connection: duckdb.DuckDBPyConnection) -> None:
-    """Remove what an earlier attempt has copied and the source no longer has."""
+    """Remove rows and tables that an earlier attempt copied and that the source no longer has."""
     theirs = copied_tables(connection, SOURCE)
     schemas = {schema for schema, _ in theirs}
     further = _further(connection)
@@ -103,16 +103,16 @@ def discard_surplus(connection: duckdb.DuckDBPyConnection) -> None:
     if ("main", "image_tensors") not in _tables(connection):
         return
     gone = f"image_id NOT IN (SELECT image_id FROM {SOURCE}.main.image_tensors)"  # noqa: S608
-    # On a lake a DELETE of nothing would be a version, too.
+    # On a lake, even a DELETE of no rows would create a version.
     if connection.execute(f"SELECT 1 FROM image_tensors WHERE {gone} LIMIT 1").fetchall():  # noqa: S608
         connection.execute(f"DELETE FROM image_tensors WHERE {gone}")  # noqa: S608
 
 
 def verified(connection: duckdb.DuckDBPyConnection) -> dict[str, TableDigest]:
-    """Return count and digest of every table of the source, once they are those of the destination.
+    """Return row count and digest of every source table, after comparing them with the destination.
 
     Raises:
-        CopyError: One of them is different, or the destination has rows in further ones.
+        CopyError: A table differs, or the destination has rows in additional tables.
     """
     tables: dict[str, TableDigest] = {}
     for schema, name in copied_tables(connection, SOURCE):
@@ -121,7 +121,7 @@ def verified(connection: duckdb.DuckDBPyConnection) -> dict[str, TableDigest]:
         if found != expected:
             raise CopyError(
                 f"{schema}.{name} has {found.rows} rows and digest {found.digest[:12]}, its source "
-                f"{expected.rows} and {expected.digest[:12]}. Run the copy again; it goes on where it was."
+                f"{expected.rows} and {expected.digest[:12]}. Run the copy again; it continues there."
             )
         tables[f"{schema}.{name}"] = found
     if further := _first_with_rows(connection, _further(connection)):
@@ -132,7 +132,7 @@ def verified(connection: duckdb.DuckDBPyConnection) -> dict[str, TableDigest]:
 
 
 def copied_tables(connection: duckdb.DuckDBPyConnection, database: str) -> list[tuple[str, str]]:
-    """Return schema and name of the tables of the source datasets of the source, and of `main`."""
+    """Return schema and name of the tables of `main` and of the source datasets of the source."""
     schemas = {"main", *stored_names(connection, SOURCE)}
     return [each for each in _tables(connection, database) if each[0] in schemas]
 
@@ -140,7 +140,7 @@ def copied_tables(connection: duckdb.DuckDBPyConnection, database: str) -> list[
 def release(
     connection: duckdb.DuckDBPyConnection, warehouse: Warehouse, final: Path | None
 ) -> None:
-    """Let people open a complete copy, but for giving a file its name, for which it has to be closed."""
+    """Make a complete copy available to readers; a file must then be closed and renamed."""
     take_over(connection)
     if final is not None and catalog_name(final) == ALIAS_SCHEMA:
         connection.execute(f"DROP SCHEMA IF EXISTS {ALIAS_SCHEMA} CASCADE")
@@ -148,18 +148,19 @@ def release(
 
 
 def put_in_place(unfinished: Path, final: Path) -> None:
-    """Give a complete file its name, unless something came there meanwhile.
+    """Rename a complete file to its final name, unless another file was created there meanwhile.
 
     Raises:
-        CopyError: A file came there; the copy stays where it is.
+        CopyError: A file was created there; the copy keeps its temporary name.
     """
     try:
-        # A log without its file, which DuckDB would replay into the new one, is of no use to anybody.
+        # A write-ahead log without its database is useless, and DuckDB would replay it into the new
+        # file.
         put_new_file(unfinished, final, stale=[final.with_name(f"{final.name}.wal")])
     except FileExistsError:
         raise CopyError(
-            f"{final} was made by something else meanwhile, and is left as it is. The copy is complete and "
-            f"called {unfinished}: give it another name."
+            f"{final} was created by another process meanwhile, and is unchanged. The copy is complete. "
+            f"Its name is {unfinished}: rename it."
         ) from None
     for name in ("lock", "holder"):
         Path(f"{unfinished}.{name}").unlink(missing_ok=True)
@@ -168,7 +169,7 @@ def put_in_place(unfinished: Path, final: Path) -> None:
 def _tables(
     connection: duckdb.DuckDBPyConnection, database: str | None = None
 ) -> list[tuple[str, str]]:
-    """Return schema and name of all tables of a database, but what belongs to one place alone."""
+    """Return schema and name of all tables of a database, without those in `_OF_ONE_PLACE`."""
     rows = connection.execute(
         """
         SELECT schema_name, table_name FROM duckdb_tables()
@@ -182,7 +183,7 @@ def _tables(
 
 
 def _further(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, str]]:
-    """Return tables of source datasets that only the destination has."""
+    """Return the tables of source datasets that exist only in the destination."""
     theirs = copied_tables(connection, SOURCE)
     return [each for each in _tables(connection) if each[0] != "main" and each not in theirs]
 
@@ -206,7 +207,7 @@ def _is_marked(connection: duckdb.DuckDBPyConnection) -> bool:
 
 
 def _published_at(connection: duckdb.DuckDBPyConnection) -> datetime | None:
-    """Return when a lake was published for the last time; a copy that is unfinished never was."""
+    """Return the time of the newest publication of a lake; None for an unfinished copy."""
     try:
         rows = connection.execute(
             f"SELECT max(published_at) AT TIME ZONE 'UTC' FROM {PUBLISHED_VERSIONS}"  # noqa: S608
@@ -218,9 +219,9 @@ def _published_at(connection: duckdb.DuckDBPyConnection) -> datetime | None:
 
 
 def _is_complete(connection: duckdb.DuckDBPyConnection) -> bool:
-    """Return whether the destination is equal to the source, and holds nothing else."""
+    """Return whether the destination equals the source and has no rows in other tables."""
     theirs = copied_tables(connection, SOURCE)
-    # A source of the first release has no `source_datasets`: the destination is given one.
+    # A source of the first release has no `source_datasets`; the destination gets this table.
     known = {*theirs, ("main", "source_datasets")}
     further = [each for each in _tables(connection) if each not in known]
     return not _first_with_rows(connection, further) and all(

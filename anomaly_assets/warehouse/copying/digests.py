@@ -1,4 +1,4 @@
-"""Count and digest of the rows of a table, wherever it is: equal for equal rows in any order."""
+"""Count and digest of the rows of a table; equal rows in any order give an equal digest."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from anomaly_assets.warehouse.copying.source import SOURCE
 
 @dataclass(frozen=True)
 class TableDigest:
-    """What a table holds.
+    """Row count and digest of a table.
 
     Attributes:
         rows: Number of rows.
-        digest: MD5 over the sorted MD5s of the rows; blobs are in it whole.
+        digest: MD5 over the sorted MD5s of the rows, including complete blobs.
     """
 
     rows: int
@@ -29,14 +29,14 @@ def digest(
     name: str,
     image_ids: tuple[str, str] | None = None,
 ) -> TableDigest:
-    """Read a table, or a stretch of it.
+    """Return row count and digest of a table, or of a range of its rows.
 
     Args:
         connection: A DuckDB with the database attached.
-        database: Name under which it is; None for the current one.
+        database: Name under which the database is attached; None for the current one.
         schema: Schema of the table.
-        name: Its name; a table that does not exist has no rows.
-        image_ids: First and last id of the stretch.
+        name: Name of the table; a missing table has no rows.
+        image_ids: First and last id of the range.
     """
     columns = connection.execute(
         """
@@ -70,7 +70,7 @@ def same(
     name: str,
     image_ids: tuple[str, str] | None = None,
 ) -> bool:
-    """Whether a table, or a stretch of it, is that of the source."""
+    """Return whether a table, or a range of its rows, equals that of the source."""
     wanted = digest(connection, SOURCE, schema, name, image_ids)
     return digest(connection, None, schema, name, image_ids) == wanted
 

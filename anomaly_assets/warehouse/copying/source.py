@@ -1,4 +1,4 @@
-"""Attaching a database that is only read, whatever it is, beside the one that is written."""
+"""The source of a copy, attached read-only beside the database that is written."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from anomaly_assets.warehouse.lake.connect import attach_published, prepare_for_
 from anomaly_assets.warehouse.lake.explained import explained_lake
 
 SOURCE = "source"
-"""Name under which it is attached."""
+"""Name under which the source is attached."""
 
 
 def attach_source(connection: duckdb.DuckDBPyConnection, location: str) -> None:
-    """Attach a file, or what is published elsewhere, read-only.
+    """Attach a file, or the published data of a lake, read-only.
 
     Raises:
-        LocationError: The location makes no sense.
+        LocationError: The location is malformed, or is in MotherDuck.
         LookupError: Nothing is published there.
-        WarehouseError: It cannot be opened, or is a database of something else.
+        WarehouseError: It cannot be opened, or is not a database of this project.
     """
     _attach(connection, location)
     found = connection.execute(
@@ -34,7 +34,7 @@ def attach_source(connection: duckdb.DuckDBPyConnection, location: str) -> None:
     if not {("image_tensors",), ("snapshots",)} <= {*found}:
         connection.execute(f"DETACH {SOURCE}")
         raise WarehouseError(
-            f"{_shown(location)} is no database of this project: it has no tables image_tensors and "
+            f"{_shown(location)} is not a database of this project: it has no tables image_tensors and "
             "snapshots. Name a published database, a warehouse or a lake."
         )
 
@@ -52,7 +52,7 @@ def _attach(connection: duckdb.DuckDBPyConnection, location: str) -> None:
         return
     if not isinstance(parsed, Path):
         raise LocationError(
-            f"{parsed.name}: MotherDuck can be copied to, not from. In a DuckDB that is logged in, "
+            f"{parsed.name}: copying from MotherDuck is not supported. In a DuckDB that is logged in, "
             f"COPY FROM DATABASE {parsed.database} TO … makes a file."
         )
     if not parsed.exists():
@@ -66,10 +66,10 @@ def _attach(connection: duckdb.DuckDBPyConnection, location: str) -> None:
 
 @contextmanager
 def explained_source(location: str) -> Iterator[None]:
-    """Replace errors of DuckDB that are about the files of a lake which is read.
+    """Replace DuckDB's errors about the files of a lake with a WarehouseError.
 
     Raises:
-        WarehouseError: A data file cannot be had.
+        WarehouseError: A data file is missing, damaged or cannot be fetched.
     """
     parsed = parse_location(location)
     if not isinstance(parsed, LakeLocation):

@@ -1,1 +1,1 @@
-"""A warehouse that is a DuckDB file, and the file that it publishes."""
+"""A warehouse in a DuckDB file, and the file that it publishes."""

@@ -1,7 +1,7 @@
-"""Write a warehouse again without the space of rows that were deleted.
+"""Rewrite a warehouse without the space of deleted rows.
 
-`COPY FROM DATABASE` holds a row group of tensors in memory, 6 GB at 1024 x 1024 x 3, and DuckDB keeps what
-it has read. So tensors are copied in parts, and what was read of one is dropped before the next.
+`COPY FROM DATABASE` holds a row group of tensors in memory (6 GB at 1024 x 1024 x 3), and DuckDB caches
+the blocks that it has read. So tensors are copied in parts, and the cache is emptied after each part.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ def write_compact(
 
     Args:
         connection: A DuckDB in which neither file is attached.
-        source: The warehouse; nothing writes to it.
-        copy: Made.
+        source: The warehouse; no process writes to it.
+        copy: Path of the new file.
         tensor_bytes: Bytes of one tensor.
 
     Raises:
-        duckdb.Error: It cannot be written, for instance because the disk is full.
+        duckdb.Error: The copy cannot be written, for instance because the disk is full.
     """
     connection.execute(f"ATTACH {sql_literal(str(source))} AS source (READ_ONLY)")
     connection.execute(
@@ -57,7 +57,7 @@ def write_compact(
 
 
 def _parts(connection: duckdb.DuckDBPyConnection, tensor_bytes: int) -> Iterator[str]:
-    """Yield conditions on rows that are in memory at once, in the order in which they lie."""
+    """Yield conditions for the rows of one part each, in the order in which they are stored."""
     query = f"SELECT rowid FROM source.{_WIDE} ORDER BY ALL"  # noqa: S608
     found = connection.execute(query).fetchnumpy()["rowid"]
     at_once = rows_at_once(tensor_bytes)

@@ -1,4 +1,4 @@
-"""Copying a large file, which the disk begins to write meanwhile."""
+"""Copy a large file while the disk already writes the copied part."""
 
 from __future__ import annotations
 
@@ -11,25 +11,27 @@ from anomaly_assets.linux import begin_writing
 _AT_ONCE = 8 * 1024 * 1024
 
 _CANNOT = (errno.ENOSYS, errno.EXDEV, errno.EINVAL, errno.EOPNOTSUPP)
-"""What a system says that has no such call for these two files."""
+"""Error numbers of a system that cannot copy between these two files in the kernel."""
 
 
 def copy_file(source: Path, target: Path) -> None:
-    """Copy a file, and let the disk write what was copied while the rest is copied.
+    """Copy a file, and start writing each copied part to the disk at once.
 
-    One after the other takes half as long again. Whoever gives the copy its name syncs it first.
+    Copying first and writing afterwards takes half as long again. The caller must sync the copy before
+    it renames it.
 
     Args:
-        source: Not written to meanwhile.
-        target: Made, or written over.
+        source: Nothing writes to it meanwhile.
+        target: Created or overwritten.
 
     Raises:
-        OSError: It cannot be written, for instance because the disk is full.
+        OSError: The copy cannot be written, for instance because the disk is full.
     """
     with open(source, "rb") as read, open(target, "wb") as written:
         size, copied = os.fstat(read.fileno()).st_size, 0
         if size and hasattr(os, "posix_fallocate"):
-            # A quarter faster; and a full disk shows before anything was copied.
+            # Reserving the space is a quarter faster, and reports a full disk before anything is
+            # copied.
             os.posix_fallocate(written.fileno(), 0, size)
         while copied < size:
             some = _copy_some(read.fileno(), written.fileno(), copied)
@@ -40,7 +42,7 @@ def copy_file(source: Path, target: Path) -> None:
 
 
 def copied_bytes(target: Path) -> int:
-    """How much of a file is written, and not only reserved; 0 where there is none."""
+    """Return the number of bytes written to a file, without reserved space; 0 if it does not exist."""
     try:
         with open(target, "rb") as file:
             if hasattr(os, "SEEK_HOLE"):
@@ -51,7 +53,7 @@ def copied_bytes(target: Path) -> int:
 
 
 def _copy_some(source: int, target: int, start: int) -> int:
-    """Copy some bytes from one descriptor to another; how many. None are left where it is 0."""
+    """Copy some bytes from one descriptor to another and return their number; 0 at the end."""
     if hasattr(os, "copy_file_range"):
         try:
             return os.copy_file_range(source, target, _AT_ONCE, start, start)

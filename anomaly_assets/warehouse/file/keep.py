@@ -1,4 +1,4 @@
-"""Older published databases, beside the current one, for those who named a snapshot."""
+"""Older published databases, kept beside the current one so that readers can open them by id."""
 
 from __future__ import annotations
 
@@ -17,52 +17,52 @@ from anomaly_assets.warehouse.file.snapshots import (
 
 
 def keep(target: Path, snapshot_id: str | None) -> None:
-    """Give the published database a second name, which stays when the next one takes its place.
+    """Create a second name for the published database; it stays when the database is replaced.
 
     Args:
         target: The published database.
-        snapshot_id: What it holds; None where that is not known, and nothing is kept.
+        snapshot_id: Snapshot in the database; None if unknown, and nothing is kept.
     """
     if snapshot_id is None:
         return
-    target = resolved(target)  # a second name of a link would stand for the next snapshot, too
+    target = resolved(target)  # a hard link to a symbolic link would follow it to the next snapshot
     with replaced_file(kept_path(target, snapshot_id), named_after=target) as unfinished:
         try:
-            os.link(target, unfinished)  # costs nothing
+            os.link(target, unfinished)  # needs no space
         except OSError:  # a file system without hard links
             shutil.copy2(target, unfinished)
 
 
 def discard_older(target: Path, snapshot_id: str, most: int) -> None:
-    """Remove all but the newest older snapshots, one that is current again, and what killed runs left.
+    """Remove surplus older snapshots, the second name of the current one, and files of killed runs.
 
     Args:
         target: The published database.
-        snapshot_id: What it holds.
-        most: How many older ones stay.
+        snapshot_id: Snapshot in the database.
+        most: Number of older ones to keep.
     """
     current = kept_path(target, snapshot_id)
     older = [path for path in kept_paths(target) if path != current]
     superseded = (path for path in older[most:] if _is_kept_snapshot(target, path))
     for path in [current, *superseded]:
         path.unlink(missing_ok=True)
-    # Here too, because a run that finds its snapshot published already writes nothing.
+    # Also done here, because a run whose snapshot is already published writes nothing.
     remove_leftovers(target)
     for path in _kept_by_the_first_release(target):
         remove_leftovers(path)
 
 
 def _is_kept_snapshot(target: Path, path: Path) -> bool:
-    """Return whether a file holds the snapshot that its name says: a person's backup may look like one.
+    """Return whether a file holds the snapshot that its name gives; a backup may have a similar name.
 
-    `anomaly.202611280530.duckdb` has as many digits as a snapshot id in a name.
+    `anomaly.202611280530.duckdb` has as many digits as a snapshot id in a file name.
     """
     held = newest_snapshot(path)
     return held is not None and kept_path(target, held.snapshot_id) == path
 
 
 def _kept_by_the_first_release(target: Path) -> list[Path]:
-    """Snapshots beside a target that a killed run of the first release was about to keep."""
+    """Return snapshots that a killed run of the first release began to keep beside a target."""
     name = rf"\.({re.escape(target.stem)}\.[0-9a-f]{{{ID_DIGITS}}}{re.escape(target.suffix)})\.unfinished"
     found = (re.fullmatch(name, path.name) for path in target.parent.iterdir())
     return [target.with_name(match[1]) for match in found if match]

@@ -1,4 +1,4 @@
-"""Names that a database file may have."""
+"""Allowed names of a database file."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from anomaly_assets.errors import WarehouseError
 
 
 def refuse_ambiguous_name(path: Path) -> None:
-    """Refuse a file that is called like one of the schemas in it: DuckDB names databases after files.
+    """Refuse a file name that equals a schema in it: DuckDB names databases after their files.
 
     Raises:
-        WarehouseError: It is.
+        WarehouseError: The name equals that of a schema.
     """
     name = catalog_name(path)
     if name in SOURCE_DATASETS:
         raise WarehouseError(
-            f"{path}: call the file something else, because it holds a schema named {name}, and "
-            "DuckDB could not tell the file from the schema."
+            f"{path}: choose another file name. The file holds a schema named {name}, and DuckDB cannot "
+            "distinguish a database and a schema of the same name."
         )
 
 
 def catalog_name(path: Path) -> str:
-    """The name that DuckDB gives to the database in a file, in lower case."""
+    """Return the name that DuckDB gives to the database in a file, in lower case."""
     return path.name.split(".")[0].lower()

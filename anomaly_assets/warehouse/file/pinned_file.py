@@ -14,15 +14,15 @@ _FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)
 
 
 class OpenFile:
-    """A file that is open for reading until nothing refers to this object any more.
+    """A file opened for reading; the descriptor is closed when this object is garbage-collected.
 
     Attributes:
-        descriptor: Its number in this process.
+        descriptor: File descriptor in this process.
         identity: Device and inode.
         state: Device, inode, size in bytes and modification time in nanoseconds, when it was opened.
 
     Raises:
-        OSError: It cannot be opened, or is no regular file.
+        OSError: The file cannot be opened, or is not a regular file.
     """
 
     def __init__(self, path: Path) -> None:
@@ -30,7 +30,7 @@ class OpenFile:
         weakref.finalize(self, os.close, self.descriptor)
         status = os.fstat(self.descriptor)
         if not stat.S_ISREG(status.st_mode):
-            raise OSError(errno.EINVAL, "It is no regular file", str(path))
+            raise OSError(errno.EINVAL, "Not a regular file", str(path))
         self.identity = identity(status)
         self.state = _state(status)
 
@@ -40,11 +40,11 @@ class OpenFile:
 
 
 class HeldFile:
-    """A file that other processes can open too, as long as this one holds it. It can be pickled.
+    """A file held open by this process, which other processes can open too. It can be pickled.
 
     Args:
-        path: Its name.
-        address: Where to open it instead, if its name may stand for another file by now.
+        path: Name of the file.
+        address: Path to open instead of `path`, if the name may already belong to another file.
 
     Attributes:
         identity: Device and inode.
@@ -60,27 +60,27 @@ class HeldFile:
 
     @property
     def opened(self) -> OpenFile | None:
-        """The file, in the process that opened it and in its forks; None after `close`."""
+        """Return the open file, in the process that opened it and in its forks; None after `close`."""
         return self._open
 
     def address(self) -> Path:
-        """Return a path to the file: below /proc, or where there is no /proc the name itself."""
-        # A fork has the descriptor too, and keeps it after the process that opened it has ended.
+        """Return a path to the file: below /proc, or its name on a system without /proc."""
+        # A fork inherits the descriptor, and keeps it after its parent has ended.
         process = self._process if self._open is None else os.getpid()
         held = Path(f"/proc/{process}/fd/{self._descriptor}")
         try:
-            # After `close`, the number may be that of a pipe, from which reading would wait for ever.
+            # After `close`, the number may belong to a pipe; reading from it would block forever.
             same = identity(held.stat()) == self.identity
         except OSError:
             same = False
         return held if same else self._path
 
     def has_address(self) -> bool:
-        """Return whether `address` is this very file, whatever its name stands for."""
+        """Return whether `address` leads to this file even after its name was given to another one."""
         return self.address() != self._path
 
     def close(self) -> None:
-        """Close the file as soon as the last thread that reads from it is done."""
+        """Close the file when the last thread that reads from it is done."""
         self._open = None
 
     def __getstate__(self) -> dict[str, Any]:

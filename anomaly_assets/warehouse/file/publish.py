@@ -1,10 +1,10 @@
-"""Publishing from a file: a complete, compact snapshot of it, swapped in atomically.
+"""Publish from a file: write a complete, compact snapshot and swap it in atomically.
 
 The snapshot is written beside its target and renamed over it. A reader that has the old file open keeps
-it; one that opens during the swap gets the old or the new, never a part of either.
+it. A reader that opens during the swap gets the old file or the new one, never a mixture.
 
-A compact warehouse is copied byte by byte. One with dead rows in it is rewritten table by table
-instead, which drops them; when they are many, the warehouse itself is replaced by that copy too.
+A compact warehouse is copied byte by byte. One with dead rows is rewritten table by table, which drops
+them. If there are many dead rows, that copy replaces the warehouse as well.
 """
 
 from __future__ import annotations
@@ -53,13 +53,13 @@ from anomaly_assets.warehouse.publication import (
 )
 
 COMPACT_RATIO = 1.05
-"""Up to this size, relative to its live content, a warehouse is copied as it is."""
+"""Up to this ratio of file size to live content, the warehouse is copied byte by byte."""
 
 REWRITE_RATIO = 1.25
-"""From this size on the warehouse is replaced by its compact copy."""
+"""Above this ratio, the warehouse is replaced by its compact copy."""
 
 _SMALL_BYTES = 32 * 1024 * 1024
-"""Fixed overhead that does not count as dead space: small tables take whole blocks."""
+"""Fixed overhead that is not dead space: small tables occupy whole blocks."""
 
 
 def publish_file(
@@ -73,7 +73,7 @@ def publish_file(
     adopt: bool = False,
     allow_shrink: bool = False,
 ) -> Publication:
-    """Make `target` a snapshot of the warehouse, unless it already is; see `Warehouse.publish`."""
+    """Write a snapshot of the warehouse to `target`, unless it is there; see `Warehouse.publish`."""
     target = resolved(target)
     refuse_ambiguous_name(target)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -109,17 +109,18 @@ def publish_file(
 
 
 def differing_file(warehouse: Warehouse, target: Path) -> Differences:
-    """What differs between a warehouse and its published file."""
+    """Return the differences between a warehouse and its published file."""
     target = resolved(target)
     with warehouse.connect() as connection, opened_target(target) as published:
         return differences(connection, published)
 
 
 def _import_history(connection: duckdb.DuckDBPyConnection, found: Target) -> None:
-    """Take over rows of `snapshots` and `consents` that the target has and the warehouse lacks.
+    """Copy rows of `snapshots` and `consents` that the target has and the warehouse lacks.
 
-    They come from another owner of the target, or from a run that was killed between the swap and its note.
-    A consent that the target does not carry lifts a mark, so one that was used once must stay in the file.
+    They come from another owner of the target, or from a run that was killed between the swap and the
+    commit of its row. A consent that is missing in the target resets a mark, so a consent that was used
+    once must stay in the file.
     """
     known = {row[0] for row in connection.execute("SELECT snapshot_id FROM snapshots").fetchall()}
     consents = found.consents() - read_consents(connection)
@@ -145,7 +146,7 @@ def _history(
     target: Path, content: Content, origin: Mapping[str, Any]
 ) -> list[dict[str, str | int]]:
     if content.written:
-        # As it was just noted: to open the file for it would start another DuckDB.
+        # Use the row just written: reading it from the file would start another DuckDB.
         first = [(content.snapshot_id, origin["published_at"], origin["tensors"], target.name)]
         snapshots = [newest_snapshot(path) for path in kept_paths(target)]
     else:
@@ -171,9 +172,9 @@ def _copied(
     owned_by: Collection[str],
     tensor_bytes: int,
 ) -> Iterator[None]:
-    """A copy of the warehouse takes the place of `target` when the block ends.
+    """Copy the warehouse to a temporary file, and rename it to `target` when the block ends.
 
-    The warehouse is closed meanwhile, in a DuckDB that goes on: to start another one takes longer.
+    The warehouse is detached meanwhile. DuckDB itself keeps running, because a restart takes longer.
     """
     if source.with_name(f"{source.name}.wal").exists():
         connection.execute("CHECKPOINT")
@@ -194,7 +195,7 @@ def _copied(
 
 
 def _live_bytes(connection: duckdb.DuckDBPyConnection) -> int:
-    """Bytes of all tensors and masks, from their shapes: nothing is read."""
+    """Return the bytes of all tensors and masks, computed from their shapes without reading them."""
     found = connection.execute(
         """
         SELECT coalesce(sum(height * width * (channels + (mask_area_fraction IS NOT NULL)::INTEGER)), 0)
@@ -205,7 +206,7 @@ def _live_bytes(connection: duckdb.DuckDBPyConnection) -> int:
 
 
 def _let_go(connection: duckdb.DuckDBPyConnection) -> None:
-    """Close the file that is attached."""
+    """Detach the file."""
     connection.execute("USE memory.main")
     connection.execute(f"DETACH {CATALOG}")
 
@@ -217,10 +218,10 @@ def _finish(
     row: SnapshotRow,
     owned_by: Collection[str],
 ) -> None:
-    """Turn a copy of the warehouse into a publication.
+    """Turn a copy of the warehouse into a published database.
 
-    It gets its row of `snapshots` and its owners; it loses what only the pipeline needs, and names that
-    would be ambiguous in this file.
+    Add its row of `snapshots` and its owners. Drop staging schemas, and aliases that would be ambiguous
+    in this file.
     """
     connection.execute(
         f"ATTACH {sql_literal(str(copy))} AS {CATALOG} (ROW_GROUP_SIZE {ROW_GROUP_SIZE})"
@@ -239,14 +240,14 @@ def _finish(
 
 
 def _beside(target: Path) -> AbstractContextManager[Path]:
-    """Yield a path to write to; the file takes the place of the target when all went well."""
-    # The log of a process that wrote to the old file and was killed would be replayed into the new one.
+    """Yield a temporary path; if the block succeeds, the file at this path replaces the target."""
+    # DuckDB would replay the old file's write-ahead log, left by a killed process, into the new file.
     return replaced_file(target, stale=[target.with_name(f"{target.name}.wal")])
 
 
 @contextmanager
 def opened_file(target: Path) -> Iterator[duckdb.DuckDBPyConnection | None]:
-    """Open a published file, read-only and current; None where there is none."""
+    """Open a published file, read-only and current; yield None if it does not exist."""
     if not target.exists():
         yield None
         return
@@ -255,9 +256,9 @@ def opened_file(target: Path) -> Iterator[duckdb.DuckDBPyConnection | None]:
 
 
 def pictures_folder(warehouse: Warehouse, source: Path, target: Path) -> Path:
-    """Return the folder for contact sheets: beside the published file, unless another warehouse owns that.
+    """Return the folder for contact sheets, beside the published file if this warehouse owns it.
 
-    Pictures of this warehouse must not replace those of the one that publishes there.
+    Otherwise it is beside the warehouse, so that pictures of the other warehouse are not replaced.
     """
     place = target.absolute()
     with warehouse.connect() as connection:
@@ -268,7 +269,7 @@ def pictures_folder(warehouse: Warehouse, source: Path, target: Path) -> Path:
 
 
 def copy_progress(source: Path, target: Path) -> tuple[Callable[[], int], int]:
-    """Return a function for the MB copied so far, and the total."""
+    """Return (function for the MB copied so far, total MB)."""
     target = Path(os.path.realpath(target))
     return (lambda: _megabytes(newest_unfinished(target))), max(1, _megabytes(source))
 

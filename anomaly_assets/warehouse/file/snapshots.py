@@ -1,10 +1,10 @@
-"""Published snapshots: which there are, where they lie, and how two of them differ.
+"""Published snapshots: list them, open one by id, and compare two of them.
 
-A snapshot is what one publication gave to people. Its id is a digest of the content, so that a training run
-that notes it has named exactly what it saw. The newest one is the published database itself; older ones
-lie beside it as `anomaly.<first 12 digits of the id>.duckdb`.
+A snapshot is the content of one publication. Its id is a digest of that content, so a training run that
+logs the id has recorded exactly which data it read. The newest snapshot is the published database
+itself; older ones are beside it as `anomaly.<first 12 digits of the id>.duckdb`.
 
-Light on purpose: DuckDB alone, as for whoever reads.
+This module imports only DuckDB, because readers import it.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ ID_DIGITS = 12
 """Digits of a snapshot id in a file name."""
 
 _FEWEST_DIGITS = 6
-"""Digits of an id that somebody has to type at least."""
+"""Minimum number of digits of an id that users must give."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 _LOOKS = 20
-"""How often files that are replaced meanwhile are looked at; one look takes about 10 ms per file."""
+"""Maximum number of attempts while files are being replaced; one attempt takes about 10 ms per file."""
 
 
 @dataclass(frozen=True)
@@ -49,14 +49,14 @@ class Snapshot:
 
     Attributes:
         snapshot_id: Digest of its content, 64 hexadecimal digits.
-        published_at: When it was published.
-        path: The file that held it when it was looked at. The next publication gives that name to another
-            snapshot, so open it by its id.
+        published_at: Time of publication.
+        path: File that held it when the snapshots were listed. The next publication reuses this name for
+            another snapshot, so open it by id.
         images: Catalogued images.
         tensors: Usable images.
-        transform: Recipe of the tensors.
-        code_version: Version of this package that made it; None where it was not noted.
-        warehouse_id: Identity of the warehouse that published it; None where it was not noted.
+        transform: Name of the transform of the tensors.
+        code_version: Version of this package that published it; None if not recorded.
+        warehouse_id: Identity of the warehouse that published it; None if not recorded.
     """
 
     snapshot_id: str
@@ -71,10 +71,10 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class SnapshotDifference:
-    """How the samples of one snapshot differ from those of another; image ids, sorted.
+    """Differences between the samples of two snapshots, as sorted image ids.
 
     Attributes:
-        added: Only in the second. A file that moved is removed in one place and added in the other.
+        added: Only in the second. A moved file counts as removed and added.
         removed: Only in the first.
         changed: In both, with other pixels, another mask or another transform.
         relabelled: In both, with another label or defect type: id to the label before and after.
@@ -96,13 +96,13 @@ class SnapshotDifference:
 
 
 def kept_path(database: Path, snapshot_id: str) -> Path:
-    """Return the path of an older snapshot: beside the file, also where `database` is a link to it."""
+    """Return the path of an older snapshot, beside the real file if `database` is a symbolic link."""
     database = Path(os.path.realpath(database))
     return database.with_name(f"{database.stem}.{snapshot_id[:ID_DIGITS]}{database.suffix}")
 
 
 def kept_paths(database: Path) -> list[Path]:
-    """List the older snapshots beside a published database, or the file that it links to, newest first.
+    """Return the older snapshots beside a published database (links resolved), newest first.
 
     Raises:
         OSError: The folder cannot be listed.
@@ -120,15 +120,15 @@ def kept_paths(database: Path) -> list[Path]:
 
 
 def list_snapshots(database: str | Path | None = None) -> list[Snapshot]:
-    """The snapshots that can be opened, newest first; the first is the published database itself.
+    """Return the snapshots that can be opened, newest first; the first is the published database.
 
-    Older ones that cannot be read are left out.
+    Older snapshots that cannot be read are left out.
 
     Args:
-        database: The published database; by default what ANOMALY_DATABASE names.
+        database: The published database; the default is ANOMALY_DATABASE.
 
     Raises:
-        FileNotFoundError: There is no such database.
+        FileNotFoundError: The database does not exist.
         DatabaseError: It cannot be read, or was never published.
     """
     path = _published_file(database)
@@ -136,7 +136,7 @@ def list_snapshots(database: str | Path | None = None) -> list[Snapshot]:
         found: dict[str, Snapshot] = {}
         for snapshot, opened in look.opened():
             opened.close()
-            # A run killed just before the swap leaves the current one under both names.
+            # After a run that was killed just before the swap, the current one has both names.
             found.setdefault(snapshot.snapshot_id, snapshot)
     if path in look.unreadable:
         raise look.unreadable[path]
@@ -146,17 +146,17 @@ def list_snapshots(database: str | Path | None = None) -> list[Snapshot]:
 def _published_file(database: str | Path | None) -> Path:
     location = str(published_database() if database is None else database)
     if not is_file(location):
-        parsed = parse_location(location)  # whose name can be shown: a location may hold a password
+        parsed = parse_location(location)  # its `name` has no password; the location may have one
         assert not isinstance(parsed, Path)
         raise DatabaseError(
-            f"{parsed.name} is no file: snapshots are listed and compared where they are files. Give the "
+            f"{parsed.name} is not a file. Snapshots can be listed and compared only for files. Give the "
             "path of a published file."
         )
     return Path(location)
 
 
 def find_snapshot(database: str | Path, snapshot: str) -> Path:
-    """The file that holds a snapshot now; `open_snapshot` opens it, arguments and errors are the same."""
+    """Return the file that holds a snapshot now; same arguments and errors as `open_snapshot`."""
     found, opened = open_snapshot(database, snapshot)
     opened.close()
     return found.path
@@ -165,19 +165,19 @@ def find_snapshot(database: str | Path, snapshot: str) -> Path:
 def open_snapshot(database: str | Path, snapshot: str) -> tuple[Snapshot, Opened]:
     """Open a published database, or an older snapshot beside it, by its id.
 
-    The id is read from the file that is then used, because between looking for a file and opening it by its
-    name the name can be given to another snapshot.
+    The id is read from the file that is then used: between finding a file and opening it by name,
+    another snapshot could take that name.
 
     Args:
         database: The published database.
-        snapshot: The id, or its first digits (6 at least).
+        snapshot: The id, or its first digits (at least 6).
 
     Returns:
-        The snapshot, and its file, to be closed by the caller.
+        The snapshot and its open file; the caller must close it.
 
     Raises:
-        FileNotFoundError: There is no such database.
-        LookupError: No snapshot has this id, or two have; the message lists those that exist.
+        FileNotFoundError: The database does not exist.
+        LookupError: No snapshot has this id, or several have; the message lists the existing ones.
         DatabaseError: The snapshot cannot be read.
     """
     path, wanted = Path(database), snapshot.strip().lower()
@@ -209,18 +209,19 @@ def open_snapshot(database: str | Path, snapshot: str) -> tuple[Snapshot, Opened
     )
     raise LookupError(
         f"No single snapshot {snapshot!r} of {database}. There are: {listed or 'none'}. "
-        f"Give at least {_FEWEST_DIGITS} digits; ANOMALY_KEEP_SNAPSHOTS says how many are kept."
+        f"Give at least {_FEWEST_DIGITS} digits; ANOMALY_KEEP_SNAPSHOTS sets how many are kept."
     )
 
 
 class _Look:
-    """One look at a published database and the older ones beside it.
+    """One attempt to read a published database and the older ones beside it.
 
-    All files are opened before the first one is read, so that a publication meanwhile changes none of them.
+    All files are opened before the first one is read, so that a publication meanwhile changes none of
+    them.
 
     Attributes:
-        unreadable: Files that cannot be read, with the reason.
-        is_settled: Whether each file that was read was under its name when all were opened.
+        unreadable: Files that cannot be read, with their errors.
+        is_settled: Whether each file that was read had its name when all were opened.
     """
 
     def __init__(self, path: Path) -> None:
@@ -229,13 +230,13 @@ class _Look:
         self._path = path
 
     def opened(self) -> Iterator[tuple[Snapshot, Opened]]:
-        """Open one after the other, the published one first; the caller closes each.
+        """Yield each snapshot with its open file, the published one first; the caller must close it.
 
         Raises:
-            FileNotFoundError: There is no such database.
+            FileNotFoundError: The database does not exist.
         """
         before = _files(self._path)
-        # In this order, because a snapshot gets its second name before it loses the first one.
+        # This order is needed: a snapshot gets its second name before it loses the first one.
         held = [(self._path, self._held(self._path))]
         held += [(path, self._held(path)) for path in self._kept()]
         self.is_settled = _files(self._path) == before
@@ -248,7 +249,7 @@ class _Look:
             return kept_paths(self._path)
         except OSError as error:
             cause = f"{self._path.parent} cannot be listed: {error.strerror}"
-            told = DatabaseError(f"{cause}. Ask its owner for the right to list it.")
+            told = DatabaseError(f"{cause}. Ask its owner for permission to list it.")
             self.unreadable.setdefault(self._path, told)
             return []
 
@@ -288,7 +289,7 @@ class _Look:
 
 
 def _looks(path: Path) -> Iterator[_Look]:
-    """Yield one look, and further ones while files were replaced, added or removed during it."""
+    """Yield an attempt, and further ones while files were replaced, added or removed during it."""
     for _ in range(_LOOKS):
         look = _Look(path)
         yield look
@@ -297,7 +298,7 @@ def _looks(path: Path) -> Iterator[_Look]:
 
 
 def _files(path: Path) -> list[tuple[Path, int, int, int]]:
-    """Return which files the published database and the older ones are; links change the last number."""
+    """Return path, device, inode and ctime of the database and its older ones; links change the ctime."""
     found = []
     with suppress(OSError, ValueError):  # ValueError: a null byte in the name
         for each in (path, *kept_paths(path)):
@@ -308,15 +309,15 @@ def _files(path: Path) -> list[tuple[Path, int, int, int]]:
 
 
 def diff_snapshots(a: str, b: str, database: str | Path | None = None) -> SnapshotDifference:
-    """What a training run on snapshot `b` sees that one on `a` did not, and the reverse.
+    """Return the differences between the samples of two snapshots.
 
     Args:
         a: Id of the first snapshot, or its first digits.
         b: Id of the second one.
-        database: The published database; by default what ANOMALY_DATABASE names.
+        database: The published database; the default is ANOMALY_DATABASE.
 
     Raises:
-        FileNotFoundError: There is no such database.
+        FileNotFoundError: The database does not exist.
         LookupError: One of the snapshots does not exist.
         DatabaseError: One of them cannot be read.
     """
@@ -338,7 +339,7 @@ def diff_snapshots(a: str, b: str, database: str | Path | None = None) -> Snapsh
 
 
 def _content(database: Path, snapshot: str) -> dict[str, tuple[str, ...]]:
-    """Return what a training run sees of each image: digests of its pixels and mask, and last its label."""
+    """Return, for each image, digests of its pixels and mask, the transform, and its label last."""
     _, opened = open_snapshot(database, snapshot)
     try:
         with explained(str(database)):
@@ -350,7 +351,7 @@ def _content(database: Path, snapshot: str) -> dict[str, tuple[str, ...]]:
 
 
 def newest_snapshot(path: Path) -> Snapshot | None:
-    """The newest snapshot noted in a file; None where it cannot be read, or is swapped just now."""
+    """Return the newest snapshot recorded in a file; None if it cannot be read at the moment."""
     try:
         with attached(path) as connection:
             return newest_noted(connection, path)
@@ -359,7 +360,7 @@ def newest_snapshot(path: Path) -> Snapshot | None:
 
 
 def newest_noted(connection: duckdb.DuckDBPyConnection, path: Path) -> Snapshot | None:
-    """The newest snapshot noted in a file that is attached already; None where none is."""
+    """Return the newest snapshot recorded in an attached database; None if there is none."""
     row = connection.execute(_NEWEST).fetchone()
     if row is None:
         return None
@@ -370,7 +371,7 @@ def newest_noted(connection: duckdb.DuckDBPyConnection, path: Path) -> Snapshot 
 
 @contextmanager
 def attached(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A database, read-only and current, in a DuckDB of its own, which sees a file that was swapped."""
+    """Attach a file read-only in a new DuckDB, which therefore sees a file that was just swapped in."""
     with duckdb.connect(":memory:") as connection:
         connection.execute("SET TimeZone = 'UTC'")
         connection.execute(f"ATTACH {sql_literal(str(path))} AS published (READ_ONLY)")
@@ -378,8 +379,8 @@ def attached(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         yield connection
 
 
-# Columns that a file of an older version does not have are null. The time is fetched as a number, because
-# to make a time with a time zone DuckDB needs pytz.
+# Columns that a file of an older version lacks are null. The time is fetched as a number, because
+# DuckDB needs pytz to build a time with a time zone.
 _NEWEST = """
 SELECT snapshot_id, epoch_us(published_at), images, tensors, transform, code_version, warehouse_id
 FROM (

@@ -1,7 +1,8 @@
 """Inspect and lock the file that a publication replaces.
 
-`ANOMALY_DATABASE` names both what people read and what a run replaces, so a wrong value must not destroy a
-file. Only a file that this warehouse has published, or has adopted on request, is replaced.
+`ANOMALY_DATABASE` names the file that people read and that a run replaces, so a wrong value must not
+destroy a file. A file is replaced only if this warehouse has published it, or has adopted it on
+request.
 """
 
 from __future__ import annotations
@@ -32,18 +33,18 @@ _MAGIC = b"DUCK"
 
 @dataclass(frozen=True)
 class Target:
-    """A published file, or what is in its place; implements `content.Published`.
+    """A published file, or what is in its place; implements `publication.Published`.
 
     Attributes:
-        path: Where it is, symbolic links resolved.
-        connection: A DuckDB in which it is open; None where nothing can be opened.
-        problem: Why it cannot be opened; None where it can, or where nothing is there.
+        path: Path of the file, symbolic links resolved.
+        connection: A DuckDB that has the file attached; None if it cannot be opened.
+        problem: Reason why it cannot be opened; None if it can, or if nothing is there.
         snapshot: The newest publication that it records.
         snapshot_ids: All publications that it records.
-        owners: Identities of the warehouses that own it; None where it does not record them.
-        recorded_id: Digest of the content that this warehouse published there, where the file cannot be
+        owners: Identities of the warehouses that own it; None if not recorded.
+        recorded_id: Digest of the content that this warehouse published there, if the file cannot be
             opened but is unchanged since.
-        adopted: Whether this publication takes it over, on request.
+        adopted: Whether this publication takes over the file, on request.
     """
 
     path: Path
@@ -57,35 +58,35 @@ class Target:
 
     @property
     def location(self) -> str:
-        """The path, as text."""
+        """Return the path as text."""
         return str(self.path)
 
     def snapshot_id(self) -> str | None:
-        """Return the digest of its content; None where there is nothing that can be read."""
+        """Return the digest of its content; None if there is nothing that can be read."""
         return self.snapshot.snapshot_id if self.snapshot else self.recorded_id
 
     def warehouse_id(self) -> str | None:
-        """Return the identity of the warehouse that published it; None where that was not recorded."""
+        """Return the identity of the warehouse that published it; None if not recorded."""
         return self.snapshot.warehouse_id if self.snapshot else None
 
     def row_counts(self, names: Collection[str]) -> dict[str, int]:
-        """Return the number of rows of tables and views; 0 where one does not exist."""
+        """Return the number of rows of tables and views; 0 for one that does not exist."""
         return row_counts(self.connection, names) if self.connection else dict.fromkeys(names, 0)
 
     def marks(self) -> Mapping[str, int]:
-        """Return the marks of samples that it carries; none where it is not one of ours."""
+        """Return the sample marks stored in it; empty if it is not a database of this project."""
         if self.connection is None or self.snapshot is None:
             return {}
         return published_marks(self.connection)
 
     def consents(self) -> set[tuple[str, int]]:
-        """Return the consents that it carries."""
+        """Return the consents stored in it."""
         return read_consents(self.connection) if self.connection else set()
 
 
 @contextmanager
 def target_lock(path: Path, wait_seconds: float, log: Log) -> Iterator[None]:
-    """Keep other warehouses from publishing to the same file meanwhile.
+    """Lock the published file against publications by other warehouses.
 
     Raises:
         WarehouseBusyError: Another run held the lock for longer than `wait_seconds`.
@@ -107,7 +108,7 @@ def target_lock(path: Path, wait_seconds: float, log: Log) -> Iterator[None]:
 
 @contextmanager
 def opened_target(path: Path) -> Iterator[Target]:
-    """Open what is in the place of a published file, read-only; nothing is written, whatever it is."""
+    """Open the file at the target path read-only, whatever it is; nothing is written."""
     with ExitStack() as opened:
         if not path.exists() or (path.is_file() and path.stat().st_size == 0):
             yield Target(path)
@@ -128,7 +129,7 @@ def opened_target(path: Path) -> Iterator[Target]:
             tables = connection.execute(_TABLES).fetchall()
             named = ", ".join(name for (name,) in tables) or "none"
             yield Target(
-                path, problem=f"is a DuckDB database of something else (its tables: {named})"
+                path, problem=f"is a DuckDB database of another program (its tables: {named})"
             )
             return
         yield Target(
@@ -143,17 +144,17 @@ def opened_target(path: Path) -> Iterator[Target]:
 def recognised(found: Target, connection: duckdb.DuckDBPyConnection, *, adopt: bool) -> Target:
     """Return the target if this warehouse may replace it.
 
-    A file of the first release does not record its owners: there, a snapshot that the warehouse records too
-    is the evidence that it comes from this warehouse. A file that cannot be opened, for instance because a
-    person has it open for writing in a shell, is recognised by inode, size and time of its publication.
+    A file of the first release does not record its owners. It belongs to this warehouse if both record
+    a common snapshot. A file that cannot be opened, for instance because a shell has it open for
+    writing, is recognised by the device, inode, size and modification time of its publication.
 
     Args:
-        found: What is in the place.
+        found: The current target.
         connection: The warehouse.
-        adopt: Take it over, whatever it is; the run config asked for it.
+        adopt: Take over any target, because the run config asks for it.
 
     Raises:
-        PublishRefusedError: It belongs to something else; the message says what it is and how to adopt it.
+        PublishRefusedError: Another owner has it; the message describes it and how to adopt it.
     """
     if found.problem is None and found.connection is None:
         return found
@@ -178,7 +179,7 @@ def recognised(found: Target, connection: duckdb.DuckDBPyConnection, *, adopt: b
 
 
 def may_replace(connection: duckdb.DuckDBPyConnection, path: Path) -> bool:
-    """Return whether a file is not there, or is this warehouse's own.
+    """Return whether a file does not exist or belongs to this warehouse.
 
     Args:
         connection: The warehouse.
@@ -195,9 +196,9 @@ def may_replace(connection: duckdb.DuckDBPyConnection, path: Path) -> bool:
 
 
 def record_publication(connection: duckdb.DuckDBPyConnection, path: Path, snapshot_id: str) -> None:
-    """Record which file is published now, so that it is recognised when it cannot be opened.
+    """Record the file that is published now, so that it is recognised when it cannot be opened.
 
-    The caller has begun a transaction.
+    The caller must have begun a transaction.
     """
     if _unchanged_since_publication(connection, path) == snapshot_id:
         return
@@ -236,9 +237,9 @@ def _why_not_opened(error: duckdb.Error) -> str:
 
 
 def _is_later(connection: duckdb.DuckDBPyConnection, found: Target, identity: str) -> bool:
-    """Return whether a file comes from this warehouse, which does not know of it.
+    """Return whether a file was published by this warehouse's identity but is not recorded here.
 
-    It is a copy of the one that published it, made with `cp`, or a backup of it.
+    Then a copy of this warehouse, made with `cp` or restored from a backup, has published it.
     """
     if found.snapshot is None or found.snapshot.warehouse_id != identity:
         return False
@@ -247,7 +248,7 @@ def _is_later(connection: duckdb.DuckDBPyConnection, found: Target, identity: st
 
 
 def note_intention(connection: duckdb.DuckDBPyConnection, snapshot_id: str) -> None:
-    """Record what is about to be published: a kill may come after the swap, and before its note."""
+    """Record the snapshot that is about to be published: a kill may come between swap and record."""
     if _intended(connection) != snapshot_id:
         made = f"CREATE OR REPLACE TABLE {INTENDED} AS SELECT {sql_literal(snapshot_id)} AS snapshot_id"
         connection.execute(made)
@@ -277,7 +278,7 @@ def _whose(found: Target, identity: str) -> str:
 
 
 def _not_a_database(path: Path) -> str | None:
-    """Return what a path is, if it cannot be a DuckDB database."""
+    """Return a description of a path that cannot be a DuckDB database; None if it can."""
     if not path.is_file():
         return "is no file"
     try:

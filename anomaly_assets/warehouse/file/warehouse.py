@@ -1,12 +1,12 @@
-"""Opening the warehouse: one writer at a time, a bounded wait, and an answer to "who has it?".
+"""A warehouse in a file: one writer at a time, bounded waits, and errors that name the holder.
 
-DuckDB lets one process write a file, or many read it, never both. Runs of this project queue up on a
-lock file beside the warehouse; a person who has the warehouse open in a shell is met by retrying the
-connection. Both waits are bounded and end in an error that names the holder.
+DuckDB lets one process write to a file, or many read it, never both. Runs of this project wait for a
+lock file beside the warehouse. If another program has the warehouse open, the connection is retried.
+Both waits have a timeout, and the error names the holder.
 
-Where tables lie: everything of ours is in the schema `main` of its file, and the schema `anomaly` has
-a view of the same name for each. So `anomaly.samples` works whatever the file is called; in a file
-called `anomaly.duckdb` the catalogue itself already has that name (see docs/decisions/0003).
+All tables are in the schema `main` of the file, and the schema `anomaly` has a view of the same name
+for each. So `anomaly.samples` works for any file name. In a file named `anomaly.duckdb` the database
+itself already has that name (see docs/decisions/0003).
 """
 
 from __future__ import annotations
@@ -60,12 +60,12 @@ class FileWarehouse(Warehouse):
     """A DuckDB file.
 
     Attributes:
-        path: The DuckDB file; where it was given as a symbolic link, what that points to.
-        wait_seconds: How long to wait for another run, or for a person who has the file open.
-        log: Called with a sentence while waiting.
+        path: The DuckDB file; a symbolic link is resolved.
+        wait_seconds: Maximum time to wait for another run or program that has the file open.
+        log: Called with a message while waiting.
 
     Raises:
-        WarehouseError: The path is a symbolic link into a folder that does not exist.
+        WarehouseError: The path is a symbolic link into a missing folder.
     """
 
     path: Path
@@ -75,7 +75,7 @@ class FileWarehouse(Warehouse):
     _instance: duckdb.DuckDBPyConnection | None = field(init=False, repr=False, default=None)
 
     def __post_init__(self) -> None:
-        # Locks, dlt's folder and the copy that replaces a bloated file lie beside the file itself.
+        # Locks, dlt's folder and the copy that replaces a bloated file are beside the real file.
         try:
             self.path = resolved(self.path)
         except TargetError as error:
@@ -84,18 +84,19 @@ class FileWarehouse(Warehouse):
 
     @property
     def name(self) -> str:
-        """The path of the file."""
+        """Return the path of the file."""
         return str(self.path)
 
     def pipelines_folder_of(self, source_dataset: str) -> Path:
-        """The same for all: one run is in at a time."""
+        """Return one folder for all source datasets, because only one run is active at a time."""
         return self.pipelines_folder
 
     @property
     def pipelines_folder(self) -> Path:
-        """Where dlt keeps its working files during a load.
+        """Folder for dlt's working files during a load.
 
-        Beside the warehouse, unless its path has characters (`%`, quotes) that dlt does not escape.
+        It is beside the warehouse, or in the temporary folder if the path has characters (`%`, quotes)
+        that dlt does not escape.
         """
         if re.fullmatch(r"[\w ./\\:-]+", str(self.path)):
             return self.path.with_name(f"{self.path.name}.dlt")
@@ -104,7 +105,7 @@ class FileWarehouse(Warehouse):
 
     @contextmanager
     def locked(self) -> Iterator[FileWarehouse]:
-        """Hold the warehouse against other runs; see `Warehouse`."""
+        """Lock the warehouse against other runs; see `Warehouse`."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._acquire()
@@ -114,7 +115,7 @@ class FileWarehouse(Warehouse):
                 "can be written to in ANOMALY_WAREHOUSE, and in ANOMALY_DATABASE for what is published."
             ) from error
         if self._lock.lock_counter == 1:
-            # Nobody else loads now, so this is of a load that was killed.
+            # The lock is ours, so this folder can only come from a load that was killed.
             shutil.rmtree(self.pipelines_folder, ignore_errors=True)
             remove_leftovers(self.path)
         try:
@@ -163,25 +164,25 @@ class FileWarehouse(Warehouse):
 
     @contextmanager
     def connect(self, *, wide_rows: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
-        """Open the warehouse for writing, with its catalogue current; closes it afterwards.
+        """Open the warehouse for writing, with its database current, and close it afterwards.
 
-        DuckDB itself is started once for as long as the lock is held, because that takes five times
-        as long as opening the file.
+        DuckDB is started once while the lock is held, because a start takes five times as long as
+        opening the file.
 
         Args:
-            wide_rows: For writing tensors. DuckDB is started for this connection alone, because it
-                keeps memory until it ends; has one thread, because parallel checkpoints of wide rows
-                were measured to double the file; and every commit is a checkpoint, so that rows are
-                written once and not to the write-ahead log before.
+            wide_rows: Prepare for writing tensors. A separate DuckDB is started, because it keeps memory
+                until it ends. It has one thread, because parallel checkpoints of wide rows doubled the file
+                in measurements. Every commit is a checkpoint, so that rows are written once and not to the
+                write-ahead log first.
 
         Raises:
-            WarehouseBusyError: Another run, or a person, has it open.
-            WarehouseError: It cannot be opened at all.
+            WarehouseBusyError: Another run or program has it open.
+            WarehouseError: It cannot be opened.
         """
         refuse_ambiguous_name(self.path)
         with self.locked():
             if wide_rows:
-                self._stop()  # it keeps what the catalogue took, which tensors need now
+                self._stop()  # free the memory of earlier steps; tensors need it now
                 with start_duckdb() as instance, interrupted_queries(instance):
                     set_for_wide_rows(instance)
                     self._attach(instance)
@@ -195,26 +196,26 @@ class FileWarehouse(Warehouse):
                     yield connection
             except BaseException:
                 connection.close()
-                self._stop()  # whatever is still attached, set or open in it
+                self._stop()  # discard open transactions, settings and attached files
                 raise
             connection.close()
             self._detach(instance)
 
     @contextmanager
     def loading(self) -> Iterator[LoadTarget]:
-        """The DuckDB that `connect` starts, because it knows our row group size.
+        """Give dlt the DuckDB that `connect` starts, because it has our row group size.
 
-        One that does not merges row groups into DuckDB's own size at its next checkpoint, which was
-        measured to write 4 GB of tensors again for one changed row of the catalogue.
+        A DuckDB without this setting merges row groups to its default size at the next checkpoint: in a
+        measurement it rewrote 4 GB of tensors for one changed row of the catalogue.
         """
         with self.connect() as connection:
             yield LoadTarget(connection, (f"search_path='{CATALOG}.main'",))
-            connection.execute("RESET GLOBAL checkpoint_threshold")  # which dlt sets
+            connection.execute("RESET GLOBAL checkpoint_threshold")  # dlt has set it
 
     def _detach(self, instance: duckdb.DuckDBPyConnection) -> None:
         try:
             instance.execute(f"DETACH DATABASE IF EXISTS {CATALOG}")
-        except duckdb.Error:  # after a full disk, for instance, DuckDB has to be started anew
+        except duckdb.Error:  # after a full disk, for instance, DuckDB must be restarted
             self._stop()
 
     def _stop(self) -> None:
@@ -260,7 +261,7 @@ class FileWarehouse(Warehouse):
         adopt: bool = False,
         allow_shrink: bool = False,
     ) -> Publication:
-        """Make `target` a snapshot of this file; see `Warehouse`."""
+        """Publish a snapshot of this file to `target`; see `Warehouse`."""
         return publish_file(
             self,
             self.path,
@@ -283,15 +284,15 @@ class FileWarehouse(Warehouse):
         return opened_file(target)
 
     def pictures_folder(self, target: Path) -> Path:
-        """Return the folder beside the published file, or beside this one if that is not its own."""
+        """Return the folder beside the published file, or beside this one if that has another owner."""
         return pictures_folder(self, self.path, target)
 
     def copy_progress(self, target: Path) -> tuple[Callable[[], int], int]:
-        """Return a function for the MB copied so far, and the total."""
+        """Return (function for the MB copied so far, total MB)."""
         return copy_progress(self.path, target)
 
     def release_copy(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Write everything into the file itself, which gets its name once it is closed."""
+        """Checkpoint, so that all data is in the file itself; the caller closes and renames it."""
         connection.execute("CHECKPOINT")
 
 
@@ -300,8 +301,8 @@ def _why_not_opened(path: Path, error: duckdb.Error) -> str:
         words in str(error)
         for words in ("file handle conflict", "already attached", "already exists")
     ):
-        return f"{path} is open in this very process. Close that connection, then run again."
+        return f"{path} is already open in this process. Close that connection, then run again."
     return (
-        f"{path} cannot be opened: {error}. If it is damaged, delete it: everything in it can be "
-        "built again from the roots."
+        f"{path} cannot be opened: {error}. If it is damaged, delete it: all its content can be "
+        "rebuilt from the roots."
     )

@@ -1,1 +1,1 @@
-"""What only a DuckLake needs: its connection, its locks, its versions."""
+"""DuckLake: its connection, locks, publications and expiry."""

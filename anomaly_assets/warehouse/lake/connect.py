@@ -1,7 +1,7 @@
-"""From the location of a DuckLake to a DuckDB that has it attached; light, for readers and writers alike.
+"""Connect to a DuckLake; imports little, because readers and writers use it.
 
-The password of the catalogue and the keys of the store go into DuckDB's secrets, which it never shows; so
-neither is in a statement, and errors cannot repeat them.
+The password of the catalogue and the keys of the store go into DuckDB's secrets, which DuckDB never
+shows. So no statement contains them, and no error can repeat them.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from anomaly_assets.warehouse.extensions import load_extensions
 from anomaly_assets.warehouse.lake.explained import explained_lake, is_expired
 
 PUBLISHED_VERSIONS = "published_versions"
-"""Table of a lake that says which of its versions was checked and published under which snapshot id."""
+"""Table of a lake with the checked and published versions and their snapshot ids."""
 
 _SETTINGS = (
     "SET GLOBAL TimeZone = 'UTC'",
-    # Two machines that commit at once: the one that comes second tries again, for some seconds.
+    # If two machines commit at once, the second one retries for some seconds.
     "SET GLOBAL ducklake_max_retry_count = 40",
     "SET GLOBAL ducklake_retry_wait_ms = 50",
     "SET GLOBAL ducklake_retry_backoff = 1.2",
     "SET GLOBAL http_retries = 3",
-    # A table that is not there yet is no Python variable of that name.
+    # A missing table is an error; DuckDB must not read a Python variable of the same name instead.
     "SET GLOBAL python_enable_replacements = false",
-    # Neither looks for, nor downloads, what was not named.
+    # DuckDB must not look for or download extensions by itself.
     "SET GLOBAL autoinstall_known_extensions = false",
     "SET GLOBAL autoload_known_extensions = false",
 )
@@ -38,7 +38,7 @@ _SETTINGS = (
 
 @dataclass(frozen=True)
 class PublishedVersion:
-    """What was published at one time.
+    """One publication of a lake.
 
     Attributes:
         snapshot_id: Digest of the content.
@@ -50,11 +50,11 @@ class PublishedVersion:
 
 
 class ExpiredVersionError(WarehouseError):
-    """A version of a lake is asked for that was given back."""
+    """The requested version of a lake has been deleted."""
 
 
 def start_for_lakes() -> duckdb.DuckDBPyConnection:
-    """A DuckDB that can attach lakes, and has nothing attached.
+    """Start a DuckDB that can attach lakes, with nothing attached.
 
     Raises:
         WarehouseError: The extra `lake` is not installed.
@@ -69,7 +69,7 @@ def start_for_lakes() -> duckdb.DuckDBPyConnection:
 
 
 def prepare_for_lakes(instance: duckdb.DuckDBPyConnection) -> None:
-    """Let a DuckDB attach lakes.
+    """Load extensions and settings that a DuckDB needs to attach lakes.
 
     Raises:
         WarehouseError: The extra `lake` is not installed.
@@ -91,16 +91,16 @@ def attach_lake(
     """Attach a lake.
 
     Args:
-        instance: A DuckDB that `prepare_for_lakes` has seen.
-        location: Where its catalogue is.
-        name: Name of its catalogue in this DuckDB.
-        folder: Where its files are; the catalogue knows it, so that only a new lake needs it.
-        read_only: Refuse to write, and to make a new lake.
-        version: The version to read, instead of the newest.
+        instance: A DuckDB prepared by `prepare_for_lakes`.
+        location: Location of its catalogue.
+        name: Name of its database in this DuckDB.
+        folder: Folder of its files; needed only for a new lake, because the catalogue stores it.
+        read_only: Refuse writes, and refuse to create a lake.
+        version: The version to read; the default is the newest.
 
     Raises:
-        ExpiredVersionError: The version is not in the lake any more.
-        WarehouseError: It cannot be reached, does not exist, or its files are elsewhere.
+        ExpiredVersionError: The lake no longer has this version.
+        WarehouseError: The lake cannot be reached, does not exist, or has its files in another folder.
     """
     secret = f"{name}_catalogue"
     options = [f"META_SECRET '{secret}'", "DATA_INLINING_ROW_LIMIT 0"]
@@ -125,27 +125,27 @@ def attach_lake(
     if is_relative(stored) and not Path(stored).is_dir():
         instance.execute(f"DETACH {name}")
         raise WarehouseError(
-            f"{location.name} names its folder by a relative path, {stored}, which is not below "
-            f"{Path.cwd()}. Refresh it once from the folder in which it was made: that stores the whole "
-            "path."
+            f"{location.name} stores a relative path for its folder, {stored}, which does not exist below "
+            f"{Path.cwd()}. Refresh the lake once from the folder where it was created: that stores the "
+            "absolute path."
         )
 
 
 def connect_lake(
     location: str, *, snapshot: str | None = None, name: str = "published"
 ) -> duckdb.DuckDBPyConnection:
-    """Open what was published on a lake, read-only, with its tables current.
+    """Open the published data of a lake, read-only, with its tables current.
 
-    What is published later does not change what this connection sees.
+    Later publications do not change what this connection sees.
 
     Args:
         location: `ducklake:postgres:…`
-        snapshot: Id of the snapshot to open instead of the newest, or the beginning of one.
-        name: Name of the catalogue in this DuckDB.
+        snapshot: Snapshot id, or its first digits; the default is the newest.
+        name: Name of the database in this DuckDB.
 
     Raises:
-        LocationError: The location makes no sense.
-        LookupError: Nothing is published, or not this snapshot; the message names those that exist.
+        LocationError: The location is malformed.
+        LookupError: Nothing is published, or not this snapshot; the message lists the existing ones.
         WarehouseError: The lake cannot be reached or does not exist.
     """
     parsed = parse_location(location)
@@ -156,7 +156,7 @@ def connect_lake(
 def open_published(
     location: LakeLocation, name: str, *, snapshot: str | None = None
 ) -> tuple[duckdb.DuckDBPyConnection, PublishedVersion]:
-    """Open what was published on a lake, and return which publication it is; see `connect_lake`."""
+    """Open the published data of a lake and return it with its publication; see `connect_lake`."""
     connection = start_for_lakes()
     try:
         published = attach_published(connection, location, name, snapshot=snapshot)
@@ -174,7 +174,7 @@ def attach_published(
     *,
     snapshot: str | None = None,
 ) -> PublishedVersion:
-    """Attach what was published on a lake, read-only; arguments and errors as of `connect_lake`."""
+    """Attach the published data of a lake, read-only; same arguments and errors as `connect_lake`."""
     attach_lake(instance, location, name, read_only=True)
     with explained_lake(location.name):
         published = published_versions(instance, name)
@@ -195,7 +195,7 @@ def attach_published(
 def published_versions(
     connection: duckdb.DuckDBPyConnection, name: str = "published"
 ) -> list[PublishedVersion]:
-    """What was published on a lake, the newest first; nothing where no publication came about."""
+    """Return the publications of a lake, newest first; empty if nothing was published."""
     try:
         rows = connection.execute(
             f"SELECT snapshot_id, version FROM {name}.main.{PUBLISHED_VERSIONS} ORDER BY version DESC"  # noqa: S608
@@ -206,7 +206,7 @@ def published_versions(
 
 
 def has_version(connection: duckdb.DuckDBPyConnection, name: str, version: int) -> bool:
-    """Return whether a version of a lake can be read, or has expired."""
+    """Return whether a version of a lake still exists."""
     query = f"SELECT 1 FROM ducklake_snapshots('{name}') WHERE snapshot_id = ?"  # noqa: S608
     return bool(connection.execute(query, [version]).fetchall())
 
@@ -237,12 +237,12 @@ def _data_path(instance: duckdb.DuckDBPyConnection, name: str) -> str:
 
 
 def is_relative(folder: str) -> bool:
-    """Return whether a folder depends on where a process was started."""
+    """Return whether a folder depends on the working directory of the process."""
     return "://" not in folder and not Path(folder).is_absolute()
 
 
 def allow_store(instance: duckdb.DuckDBPyConnection, name: str, folder: str) -> None:
-    """Give DuckDB the credentials of the store in which a lake has its files, and of nothing else."""
+    """Give DuckDB the S3 credentials of the lake's folder, limited to this folder."""
     if not folder.startswith("s3://"):
         return
     told = {**_s3_options(), "SCOPE": sql_literal(folder)}
@@ -251,7 +251,7 @@ def allow_store(instance: duckdb.DuckDBPyConnection, name: str, folder: str) -> 
 
 
 def _s3_options() -> dict[str, str]:
-    """Key, secret, region and endpoint as AWS's own tools find them."""
+    """Return key, secret, region and endpoint, found like AWS's own tools find them."""
     try:
         from botocore.session import Session
     except ImportError:
@@ -290,13 +290,13 @@ def _why_not_attached(location: LakeLocation, error: duckdb.Error) -> str:
         )
     if "data_path is not set" in text:
         return (
-            f"{location.name} holds no lake yet. Say where the files of a new one go: "
+            f"{location.name} holds no lake yet. Set the folder for the files of a new lake: "
             "ANOMALY_LAKE_DATA=/shared/folder or s3://bucket/prefix."
         )
     if "does not match existing data path" in text:
         return (
-            f"{location.name} has its files elsewhere than ANOMALY_LAKE_DATA says: "
-            f"{text.splitlines()[0]}. Leave the variable out; the catalogue knows where they are."
+            f"{location.name} has its files in another folder than ANOMALY_LAKE_DATA: "
+            f"{text.splitlines()[0]}. Unset the variable; the catalogue stores the folder."
         )
     reason = text.rpartition(": connection to server ")
     said = f"connection to server {reason[2]}" if reason[1] else text

@@ -1,7 +1,7 @@
-"""Give back the space of old versions of a lake: readers of what stays published notice nothing.
+"""Free the space of old versions of a lake, without disturbing readers of published versions.
 
-A lake keeps everything that was ever in it. What neither the newest version nor a publication that is kept
-needs is forgotten at once, and its files are removed a day later, when nobody reads them any more.
+A lake keeps every version. Versions other than the newest and the kept publications are deleted at
+once; their files are removed a day later, when no reader uses them any more.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from anomaly_assets.warehouse.base import CATALOG, Expired, Warehouse
 from anomaly_assets.warehouse.lake.connect import PUBLISHED_VERSIONS, published_versions
 
 GRACE = timedelta(days=1)
-"""How long files stay that no version needs: somebody may be reading them."""
+"""Time that unused files stay, because a reader may still use them."""
 
 
 def expire_versions(warehouse: Warehouse, keep: int, *, grace: timedelta = GRACE) -> Expired:
-    """Keep the newest publication and so many older ones.
+    """Delete all publications but the newest one and `keep` older ones.
 
     Args:
-        warehouse: The lake; runs wait while this is at work.
-        keep: Publications to keep beside the newest.
-        grace: Age of the files that are removed.
+        warehouse: The lake; runs wait until this is done.
+        keep: Number of publications to keep besides the newest.
+        grace: Minimum age of the files that are removed.
 
     Raises:
-        ValueError: `keep` is negative, which would leave nothing that can be opened.
-        WarehouseBusyError: Another run had the lake for too long.
+        ValueError: `keep` is negative.
+        WarehouseBusyError: Another run held the lake for too long.
     """
     if keep < 0:
         raise ValueError(
@@ -52,7 +52,7 @@ def expire_versions(warehouse: Warehouse, keep: int, *, grace: timedelta = GRACE
 
 
 def _forgettable(connection: duckdb.DuckDBPyConnection, kept: list[int]) -> list[int]:
-    """Versions that are neither published nor the newest."""
+    """Return the versions that are neither kept nor the newest."""
     rows = connection.execute(
         f"""
         SELECT snapshot_id FROM ducklake_snapshots('{CATALOG}')
@@ -66,7 +66,7 @@ def _forgettable(connection: duckdb.DuckDBPyConnection, kept: list[int]) -> list
 
 
 def _removed(connection: duckdb.DuckDBPyConnection, grace: timedelta) -> int:
-    """Remove files of forgotten versions; never one that the catalogue does not name as such."""
+    """Remove the files that the catalogue lists as those of deleted versions; return their number."""
     since = f"now() - INTERVAL {int(grace.total_seconds())} SECOND"
     call = f"CALL ducklake_cleanup_old_files('{CATALOG}', older_than => {since})"
     return len(connection.execute(call).fetchall())

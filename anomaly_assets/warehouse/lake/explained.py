@@ -1,4 +1,4 @@
-"""Errors of DuckDB that come from a lake, as sentences: an expired version, a missing file, a store."""
+"""Errors of a lake as plain messages: an expired version, a missing file, an unreachable store."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ _EXPIRED = "No snapshot found at version"
 _MEANINGS = (
     (
         rf"{_EXPIRED} (?P<what>\d+)",
-        "version {what}, which was open, has expired. Open the samples again; `expire --keep` says how "
+        "version {what}, which was open, has expired. Open the samples again; `expire --keep` sets how "
         "many publications stay.",
     ),
     (
         r"""No magic bytes found[^\n]*'(?P<what>[^']+)'""",
-        "its data file {what} is damaged. Restore it from a backup, or make the lake again.",
+        "its data file {what} is damaged. Restore it from a backup, or rebuild the lake.",
     ),
     (
         r"""Cannot open file "(?P<what>[^"]+)": No such file|'(?P<address>[^']+)'[^\n]*HTTP 404""",
-        "its data file {what} is missing. Look whether its folder or bucket is mounted and complete, and "
-        "restore what is missing.",
+        "its data file {what} is missing. Check that its folder or bucket is mounted and complete, and "
+        "restore missing files.",
     ),
     (
         r"'(?P<what>[^']+)'[^\n]*HTTP 40[13]",
-        "its store refuses to give the data file {what}. Check the keys of S3 in the environment "
+        "its store denies access to the data file {what}. Check the keys of S3 in the environment "
         "(AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE) and the rights of their user.",
     ),
     (
@@ -38,20 +38,20 @@ _MEANINGS = (
         "try again.",
     ),
 )
-"""Pattern of what DuckDB says, and what it means; `what` or `address` is a file or a version."""
+"""Pattern of DuckDB's message, and our message; `what` or `address` is a file or a version."""
 
 
 def is_expired(error: duckdb.Error) -> bool:
-    """Return whether a version was asked for that the lake has no more."""
+    """Return whether the error is about a version that the lake no longer has."""
     return _EXPIRED in str(error)
 
 
 def meaning(location: str, error: duckdb.Error) -> str | None:
-    """Return what is wrong with a lake and what to do, in a sentence or two; None if it is something else.
+    """Return the problem of a lake and its fix, as one or two sentences; None for another error.
 
     Args:
-        location: The name of the lake that may be shown.
-        error: What DuckDB raised.
+        location: Name of the lake, without secrets.
+        error: Error that DuckDB raised.
     """
     for pattern, sentence in _MEANINGS:
         if found := re.search(pattern, str(error)):
@@ -62,10 +62,10 @@ def meaning(location: str, error: duckdb.Error) -> str | None:
 
 @contextmanager
 def explained_lake(location: str) -> Iterator[None]:
-    """Replace errors of DuckDB that are about the versions and files of a lake.
+    """Replace DuckDB's errors about versions and files of a lake with a WarehouseError.
 
     Raises:
-        WarehouseError: A version has expired, or a data file cannot be had.
+        WarehouseError: A version has expired, or a data file is missing or cannot be fetched.
     """
     try:
         yield

@@ -1,7 +1,7 @@
-"""Where the files of a lake are: a whole path, the same for every process, and nobody else's.
+"""The folder of a lake's files: an absolute path that no other lake uses.
 
-DuckLake stores the folder as it was given. One that is relative would be another folder for every process
-that is started elsewhere, and two lakes in one folder would remove each other's files as orphans.
+DuckLake stores the folder as it was given. A relative path would mean another folder in a process with
+another working directory. Two lakes in one folder would remove each other's files as orphans.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ from anomaly_assets.tables.sql_text import sql_literal
 from anomaly_assets.warehouse.lake.connect import allow_store, is_relative
 
 Query = Callable[..., list[tuple[Any, ...]]]
-"""Runs a statement in the PostgreSQL of the catalogue."""
+"""Function that runs a statement in the PostgreSQL of the catalogue."""
 
 _FILES = "ducklake-*.parquet"
-"""How DuckLake calls its files; it makes some as soon as a table has rows."""
+"""File name pattern of DuckLake; files exist as soon as a table has rows."""
 
 
 def settled_folder(
     instance: duckdb.DuckDBPyConnection, query: Query, folder: str | None, name: str
 ) -> str | None:
-    """Return the folder to attach a lake with, as a whole path; the caller lets nobody else make the lake.
+    """Return the absolute folder to attach a lake with; the caller must hold the lock for creating it.
 
-    A relative folder in the catalogue, as an older release has stored it, is replaced by its whole path,
-    where the files of the lake are found from here.
+    If the catalogue has a relative folder, stored by an older release, it is replaced by the absolute
+    path, provided that the lake's files are found there.
 
     Args:
-        instance: A DuckDB that `prepare_for_lakes` has seen.
-        query: Runs a statement in the catalogue.
-        folder: What the settings say; None for a lake that exists.
-        name: What messages call the lake.
+        instance: A DuckDB prepared by `prepare_for_lakes`.
+        query: Function that runs a statement in the catalogue.
+        folder: Folder from the settings; None for an existing lake.
+        name: Name of the lake in messages.
 
     Raises:
         WarehouseError: The lake is new, and its folder belongs to another one or cannot be listed.
@@ -53,7 +53,7 @@ def settled_folder(
 
 
 def _make_folder(folder: Path, name: str) -> None:
-    """Make it before the lake, which would remember for ever a folder that cannot be written to."""
+    """Create the folder before the lake, because the lake would store an unwritable folder forever."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -61,7 +61,7 @@ def _make_folder(folder: Path, name: str) -> None:
     except OSError as error:
         raise WarehouseError(
             f"{name} was not made: its folder {folder} cannot be written to ({error.strerror}). Name "
-            "another one in ANOMALY_LAKE_DATA, or mend that."
+            "another one in ANOMALY_LAKE_DATA, or fix that."
         ) from None
 
 
@@ -72,7 +72,7 @@ def _make_absolute(query: Query) -> None:
         return
     found = Path(rows[0][0]).absolute()
     known = query("SELECT path FROM ducklake_data_file ORDER BY data_file_id DESC LIMIT 1")
-    # A folder of the same name somewhere else is not it.
+    # The folder is the right one only if it has the lake's files, not just the same name.
     if all(any(found.rglob(Path(path).name)) for (path,) in known):
         query(f"UPDATE ducklake_metadata SET value = %s WHERE {where} RETURNING key", f"{found}/")  # noqa: S608
 
@@ -82,15 +82,15 @@ def _refuse_folder_of_another(instance: duckdb.DuckDBPyConnection, folder: str, 
     if other := taken(instance, folder):
         raise WarehouseError(
             f"{name} is new, and {other} holds the files of another lake: the two would remove each "
-            "other's files. Give this one a folder of its own in ANOMALY_LAKE_DATA, or remove the files if "
-            "their lake is gone."
+            "other's files. Set ANOMALY_LAKE_DATA to another folder, or remove the files if "
+            "their lake no longer exists."
         )
 
 
 def _folder_with_files(_: duckdb.DuckDBPyConnection, folder: str) -> str | None:
     if any(Path(folder).resolve().rglob(_FILES)):
         return folder
-    for parent in Path(folder).resolve().parents:  # a lake removes what is below its folder, too
+    for parent in Path(folder).resolve().parents:  # a lake also removes files in sub-folders
         if any(parent.glob(f"main/*/{_FILES}")):
             return str(parent)
     return None

@@ -1,11 +1,11 @@
-"""Locks that several machines share: advisory locks in the PostgreSQL that holds the catalogue of a lake.
+"""Locks that several machines share: advisory locks in the PostgreSQL of a lake's catalogue.
 
-They belong to one session, so they end with it: when the process is killed, at once; when its machine
-dies, as soon as the server has asked in vain for a minute whether it is still there.
+A lock belongs to one session and ends with it: at once if the process is killed, and after a minute of
+failed keepalives if its machine dies.
 
-A pooler that gives every transaction another session of its own (PgBouncer in transaction mode) would leave
-locks with sessions that it hands to others. It is refused when the session begins, and every statement
-about a lock checks that it runs where the first one did.
+A pooler that gives each transaction another session (PgBouncer in transaction mode) would leave locks
+in sessions that other clients get. It is refused when the session begins, and every statement about a
+lock checks that it runs in the same backend process as the first one.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ _TELL_SECONDS = 1.0
 _REMIND_SECONDS = 30.0
 _NAMESPACE = 0x616E6F6D  # "anom": the first half of every key
 _SETTINGS = {
-    # A lock is waited for longer than a role or a database may allow a statement, and the session is idle
-    # while images are decoded.
+    # The wait for a lock may exceed the limits that a role or database sets for statements, and the
+    # session is idle while images are decoded.
     "statement_timeout": "0",
     "transaction_timeout": "0",
     "idle_session_timeout": "0",
@@ -38,11 +38,11 @@ _SETTINGS = {
     "tcp_keepalives_interval": "10",
     "tcp_keepalives_count": "4",
 }
-"""Of the session: set after it began, because older servers do not know all, and poolers none of them."""
+"""Session settings; applied after the start, because old servers lack some and poolers reject them all."""
 
 
 class LakeLocks:
-    """The locks of one run."""
+    """The advisory locks of one run."""
 
     def __init__(self, location: LakeLocation, wait_seconds: float, log: Log) -> None:
         self._location = location
@@ -53,16 +53,16 @@ class LakeLocks:
         self._held: Counter[tuple[str, bool]] = Counter()
 
     def open(self) -> None:
-        """Begin the session.
+        """Open the session.
 
         Raises:
-            WarehouseError: The server cannot be reached, or lets us not in, or a pooler in between gives
-                every transaction another session.
+            WarehouseError: The server cannot be reached or rejects the login, or a pooler gives every
+                transaction another session.
         """
         self._session = self._connected()
         try:
             ((self._process,),) = self.query("SELECT pg_backend_pid()")
-            # A pooler announces another process than the one of the server.
+            # A pooler announces another process id than that of the server's backend.
             if self._session.info.backend_pid != self._process:
                 self._refuse_shared_sessions()
             self.query(_SET, [*_SETTINGS], [*_SETTINGS.values()])
@@ -74,7 +74,7 @@ class LakeLocks:
         """Run a statement in the session.
 
         Raises:
-            WarehouseError: The session is lost, and with it what was held.
+            WarehouseError: The session is lost, and its locks with it.
         """
         return self._execute(statement, None, *values)
 
@@ -94,10 +94,10 @@ class LakeLocks:
             ) from None
 
     def _refuse_shared_sessions(self) -> None:
-        """Begin a transaction in a second session: in transaction mode it gets what was ours, or we do.
+        """Begin a transaction in a second session; a pooler in transaction mode then swaps the backends.
 
         Raises:
-            WarehouseError: It is so.
+            WarehouseError: The backends were swapped.
         """
         import psycopg
 
@@ -115,35 +115,35 @@ class LakeLocks:
     def _is_pooled(self) -> WarehouseError:
         return WarehouseError(
             f"{self._location.name} is a pooler that gives every transaction another session, such as "
-            "PgBouncer with pool_mode = transaction: locks of a run would keep nobody out. Name PostgreSQL "
-            "itself, or a pool with pool_mode = session."
+            "PgBouncer with pool_mode = transaction: the locks of a run would not block other runs. Name "
+            "PostgreSQL itself, or a pool with pool_mode = session."
         )
 
     def close(self) -> None:
-        """End the session, and with it every lock."""
+        """Close the session, which releases all locks."""
         if self._session is not None:
             self._session.close()
             self._session = None
         self._held.clear()
 
     def holds(self, lock: str, *, shared: bool = False) -> bool:
-        """Whether this run has a lock."""
+        """Return whether this run holds a lock."""
         return bool(self._held[lock, shared])
 
     def acquire(self, lock: str, *, shared: bool = False, wait: bool = True) -> bool:
-        """Take a lock, once more if this run has it already.
+        """Take a lock; if this run already holds it, count one more.
 
         Args:
-            lock: What it is for, in words: `the refresh of mvtec_ad`.
-            shared: Others may have it shared as well.
-            wait: Whether to wait for others.
+            lock: Name of the lock for messages, such as `the refresh of mvtec_ad`.
+            shared: Take it in shared mode, which other runs can do as well.
+            wait: Wait for other runs; False returns at once.
 
         Returns:
-            Whether this run has it now.
+            True if this run holds the lock now.
 
         Raises:
-            WarehouseBusyError: Others had it for longer than the time to wait.
-            WarehouseError: The session is lost, and with it what was held.
+            WarehouseBusyError: Other runs held it for longer than the timeout.
+            WarehouseError: The session is lost, and its locks with it.
         """
         suffix = "_shared" if shared else ""
         if not self._held[lock, shared]:
@@ -156,7 +156,7 @@ class LakeLocks:
         return True
 
     def release(self, lock: str, *, shared: bool = False) -> None:
-        """Give a lock back, as often as it was taken."""
+        """Release a lock; it must be released as often as it was taken."""
         self._held[lock, shared] -= 1
         if not self._held[lock, shared]:
             suffix = "_shared" if shared else ""

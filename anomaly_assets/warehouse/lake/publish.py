@@ -1,9 +1,9 @@
-"""Publishing on a lake: the version that passed the blocking checks is noted, and readers open that one.
+"""Publish on a lake: record the version that passed the blocking checks; readers open that one.
 
-A lake keeps its versions, so nothing is copied. A row of `published_versions` names the version that was
-checked; what a refresh changes after it is in later versions, which nobody opens before they are noted
-themselves. Two commits make a publication: the row of `snapshots`, which is a part of the version that is
-published, and then the row that publishes it. A run that is killed between them has published nothing.
+A lake keeps its versions, so nothing is copied. A row of `published_versions` names the checked
+version. Later refreshes create later versions, which readers do not open until these are recorded as
+well. A publication is two commits: first the row of `snapshots`, which is part of the published
+version, then the row of `published_versions`. A run that is killed between them has published nothing.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def _discard_unpublished(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def publish_current_version(connection: duckdb.DuckDBPyConnection, snapshot_id: str) -> None:
-    """Let readers open the version that is the newest now; nobody else is writing."""
+    """Record the newest version as published; the caller must hold the write lock."""
     version = connection.execute(f"SELECT id FROM {CATALOG}.current_snapshot()").fetchall()[0][0]  # noqa: S608
     connection.execute(sql_text(PUBLISHED_VERSIONS))
     connection.execute(
@@ -87,14 +87,14 @@ def publish_current_version(connection: duckdb.DuckDBPyConnection, snapshot_id: 
 
 
 def differing_version(warehouse: Warehouse) -> Differences:
-    """What differs between the newest version of a lake and the one that is published."""
+    """Return the differences between the newest version of a lake and the published one."""
     with warehouse.finishing(), warehouse.connect() as connection:
         return differences(connection, _newest(connection, warehouse))
 
 
 @dataclass(frozen=True)
 class _Newest:
-    """The version of a lake that is published; a lake is its own target, so it is never adopted."""
+    """The published version of a lake; it is never adopted, because a lake publishes only to itself."""
 
     connection: duckdb.DuckDBPyConnection
     location: str
@@ -108,7 +108,7 @@ class _Newest:
         return None
 
     def marks(self) -> dict[str, int]:
-        """Count the tensors of the published version: the stored marks of a first release are all 0."""
+        """Return tensor counts of the published version; the first release stored 0 for all marks."""
         if self.published is None:
             return {}
         version = self.published.version
@@ -148,13 +148,13 @@ class _Newest:
 def _newest(connection: duckdb.DuckDBPyConnection, warehouse: Warehouse) -> _Newest:
     published = next(iter(published_versions(connection, CATALOG)), None)
     if published and not has_version(connection, CATALOG, published.version):
-        published = None  # expired by other tools than ours; nobody can open it
+        published = None  # deleted by another tool; it cannot be opened
     return _Newest(connection, warehouse.name, published)
 
 
 @contextmanager
 def opened_version(location: LakeLocation) -> Iterator[duckdb.DuckDBPyConnection | None]:
-    """Open the version of a lake that is published, read-only; None where none is."""
+    """Open the published version of a lake, read-only; yield None if there is none."""
     with start_for_lakes() as connection:
         try:
             attach_published(connection, location, "published")
@@ -166,7 +166,7 @@ def opened_version(location: LakeLocation) -> Iterator[duckdb.DuckDBPyConnection
 
 
 def publish_copy(connection: duckdb.DuckDBPyConnection) -> None:
-    """Let people open the newest publication of a lake that was copied here."""
+    """Publish the newest snapshot of a lake that was copied here."""
     newest = "SELECT snapshot_id FROM snapshots ORDER BY published_at DESC LIMIT 1"
     found = connection.execute(newest).fetchone()
     if found is not None:

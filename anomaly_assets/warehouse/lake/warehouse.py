@@ -1,14 +1,14 @@
 """A warehouse that several machines write to at once: DuckLake, with its catalogue in PostgreSQL.
 
-DuckLake has no unique keys, and of two transactions that insert into and delete from one table the second
-fails. So runs agree on three locks (docs/decisions/0008):
+DuckLake has no unique keys, and if two transactions insert into and delete from one table, the second
+one fails. So runs use three locks (docs/decisions/0008):
 
 - *the refresh of a source dataset*, for its catalogue or its tensors;
-- *writing*, for one short transaction on a table that holds rows of all source datasets;
-- *finishing*, shared by all runs that refresh, and taken alone by a run that summarises and publishes.
+- *writing*, for one short transaction on a table with rows of all source datasets;
+- *finishing*, shared by all runs that refresh, and exclusive for a run that summarises and publishes.
 
-Each run holds one of the first kind at a time, and gives the third back before it asks for it alone, so
-that no two wait for each other.
+Each run holds one lock of the first kind at a time, and releases the shared third lock before it asks
+for it exclusively. So two runs cannot deadlock.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from anomaly_assets.warehouse.lake.publish import (
 from anomaly_assets.warehouse.publication import Differences, Publication
 
 TRANSACTION_ROWS = 512
-"""Tensors per transaction, which become one Parquet file: 100 MB at the default size."""
+"""Tensors per transaction. Each transaction becomes one Parquet file: 100 MB at the default size."""
 
 _FINISHING = "finishing"
 _WRITING = "writing"
@@ -51,10 +51,10 @@ class LakeWarehouse(RemoteWarehouse):
     """A DuckLake.
 
     Attributes:
-        location: Where its catalogue is.
-        folder: Where the files of a new lake go; one that exists knows it.
-        wait_seconds: How long to wait for another run.
-        log: Called with a sentence while waiting.
+        location: Location of its catalogue.
+        folder: Folder for the files of a new lake; an existing one stores it.
+        wait_seconds: Maximum time to wait for another run.
+        log: Called with a message while waiting.
     """
 
     location: LakeLocation
@@ -71,17 +71,17 @@ class LakeWarehouse(RemoteWarehouse):
 
     @property
     def name(self) -> str:
-        """The location, without its password."""
+        """Return the location, without its password."""
         return self.location.name
 
     def pipelines_folder_of(self, source_dataset: str) -> Path:
-        """Where dlt keeps its working files; whoever refreshes this source dataset has it alone."""
+        """Return the folder for dlt's working files; the lock of the source dataset protects it."""
         digest = hashlib.sha256(self.location.conninfo.encode()).hexdigest()[:16]
         return Path(tempfile.gettempdir(), f"anomaly_assets-{digest}-{source_dataset}.dlt")
 
     @contextmanager
     def locked(self) -> Iterator[LakeWarehouse]:
-        """Begin a run, which keeps nobody out; what does is taken where it is needed."""
+        """Open the lock session of a run; locks that exclude other runs are taken later."""
         if self._depth == 0:
             self._locks.open()
         self._depth += 1
@@ -95,13 +95,13 @@ class LakeWarehouse(RemoteWarehouse):
 
     @contextmanager
     def connect(self, *, wide_rows: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
-        """See `RemoteWarehouse`; what is wrong with the files of the lake is a `WarehouseError`."""
+        """Open the lake; errors about its files become WarehouseError. See `RemoteWarehouse`."""
         with explained_lake(self.name), super().connect(wide_rows=wide_rows) as connection:
             yield connection
 
     @contextmanager
     def refreshing(self, source_dataset: str, *, wait: bool = True) -> Iterator[bool]:
-        """Keep others from a source dataset; see `Warehouse`."""
+        """Lock a source dataset; see `Warehouse`."""
         lock = f"the refresh of {source_dataset}"
         with self.locked():
             if not self._locks.holds(_FINISHING) and not self._locks.holds(_FINISHING, shared=True):
@@ -114,7 +114,7 @@ class LakeWarehouse(RemoteWarehouse):
                     self._locks.release(lock)
 
     def turns(self, source_datasets: Sequence[str]) -> Generator[list[str], None, None]:
-        """One after the other; those that another run is at come last."""
+        """Yield source datasets one by one; those that another run holds come last."""
         busy = []
         with self.locked():
             for name in source_datasets:
@@ -129,7 +129,7 @@ class LakeWarehouse(RemoteWarehouse):
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Be the only one that writes to shared tables; see `Warehouse`."""
+        """Hold the write lock on shared tables; see `Warehouse`."""
         with self.locked():
             self._locks.acquire(_WRITING)
             try:
@@ -139,7 +139,7 @@ class LakeWarehouse(RemoteWarehouse):
 
     @contextmanager
     def finishing(self) -> Iterator[None]:
-        """Wait until nobody refreshes; see `Warehouse`."""
+        """Wait until no run refreshes; see `Warehouse`."""
         with self.locked():
             if not self._locks.holds(_FINISHING):
                 if self._locks.holds(_FINISHING, shared=True):
@@ -158,7 +158,7 @@ class LakeWarehouse(RemoteWarehouse):
         adopt: bool = False,
         allow_shrink: bool = False,
     ) -> Publication:
-        """Publish the newest version; nothing is copied, and older ones stay. See `Warehouse`."""
+        """Publish the newest version; nothing is copied, and older versions stay. See `Warehouse`."""
         return publish_version(self, spec, run_id=run_id, allow_shrink=allow_shrink)
 
     def differences(self, target: Path) -> Differences:
@@ -168,7 +168,7 @@ class LakeWarehouse(RemoteWarehouse):
     def open_published(
         self, target: Path
     ) -> AbstractContextManager[duckdb.DuckDBPyConnection | None]:
-        """Open the version that is published; see `Warehouse`."""
+        """Open the published version; see `Warehouse`."""
         return opened_version(self.location)
 
     def release_copy(self, connection: duckdb.DuckDBPyConnection) -> None:
@@ -176,13 +176,13 @@ class LakeWarehouse(RemoteWarehouse):
         publish_copy(connection)
 
     def expire(self, keep: int) -> Expired:
-        """Forget older publications and remove their files a day later; see `Warehouse`."""
+        """Delete older publications at once and their files a day later; see `Warehouse`."""
         return expire_versions(self, keep)
 
     def _start(self) -> duckdb.DuckDBPyConnection:
         instance = start_for_lakes()
         try:
-            with self.writing():  # of two that find no lake, one makes it
+            with self.writing():  # if two runs find no lake, only one creates it
                 folder = settled_folder(instance, self._locks.query, self.folder, self.name)
                 attach_lake(instance, self.location, CATALOG, folder=folder)
                 with instance.cursor() as connection:
@@ -196,9 +196,9 @@ class LakeWarehouse(RemoteWarehouse):
 
 
 def _choose_compression(connection: duckdb.DuckDBPyConnection) -> None:
-    """Leave Parquet uncompressed, unless somebody has chosen for this lake.
+    """Store Parquet uncompressed, unless a compression was chosen for this lake.
 
-    Measured on 4,098 tensors: zstd takes 0.4 of the space and five to ten times as long to read.
+    Measured on 4,098 tensors: zstd needs 0.4 of the space and five to ten times as long to read.
     """
     query = f"SELECT * FROM ducklake_options('{CATALOG}') WHERE option_name = 'parquet_compression'"  # noqa: S608
     if not connection.execute(query).fetchall():

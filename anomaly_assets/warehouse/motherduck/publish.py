@@ -1,4 +1,4 @@
-"""Publishing in MotherDuck: once the blocking checks have passed, people get a clone of the warehouse."""
+"""Publish in MotherDuck: after the blocking checks, readers get a clone of the warehouse."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def publish_clone(
     run_id: str | None = None,
     allow_shrink: bool = False,
 ) -> Publication:
-    """Publish what a database of MotherDuck holds; see `Warehouse.publish`."""
+    """Publish the content of a MotherDuck database; see `Warehouse.publish`."""
     with warehouse.finishing(), warehouse.connect() as connection:
         ensure_tables(connection)
         published = _Clone(connection, clone)
@@ -52,7 +52,7 @@ def differing_clone(warehouse: Warehouse, clone: MotherDuckLocation) -> Differen
 def replace_clone(
     connection: duckdb.DuckDBPyConnection, database: str, clone: MotherDuckLocation
 ) -> None:
-    """Let people open the content of a database, in one step and without copying it."""
+    """Replace the clone that readers open, in one step and without copying data."""
     connection.execute(f"CREATE OR REPLACE DATABASE {clone.database} FROM {database}")
 
 

@@ -1,11 +1,11 @@
-"""A warehouse in MotherDuck: one machine refreshes it, everybody reads a zero-copy clone.
+"""A warehouse in MotherDuck: one machine refreshes it, readers use a zero-copy clone.
 
-No account was at hand, so what is here was never run against MotherDuck itself; tests hold the statements.
-It goes by MotherDuck's documentation: a database of one's own has no other name in a session than its own,
-`CREATE DATABASE … FROM` clones without copying, and the token is a setting of the extension.
+Implemented from MotherDuck's documentation, untested against MotherDuck; tests check the statements.
+According to the documentation, an own database keeps its name when attached, `CREATE DATABASE … FROM`
+clones without copying, and the token is a setting of the extension.
 
-Nothing keeps two machines from refreshing at once, as a file or a lake does; runs on one machine wait for
-each other.
+No lock keeps two machines from refreshing at once, as it does for a file or a lake; runs on one machine
+wait for each other.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ from anomaly_assets.warehouse.motherduck.publish import (
 from anomaly_assets.warehouse.publication import Differences, Publication
 
 PUBLISHED_SUFFIX = "_published"
-"""What people open is called like the warehouse, with this after it."""
+"""Suffix of the published clone: its name is that of the warehouse with this suffix."""
 
 _TOKEN_PAGE = "MotherDuck's settings, Access Tokens"
 
 
 def start_motherduck() -> duckdb.DuckDBPyConnection:
-    """A DuckDB that is logged in to MotherDuck, and has nothing attached.
+    """Start a DuckDB that is logged in to MotherDuck, with nothing attached.
 
     Raises:
         WarehouseError: There is no token, or the extension is not installed.
@@ -86,10 +86,10 @@ class MotherDuckWarehouse(RemoteWarehouse):
     """A database of MotherDuck.
 
     Attributes:
-        location: Which one.
-        wait_seconds: How long to wait for another run on this machine.
-        log: Called with a sentence while waiting.
-        start: Gives a DuckDB that is logged in.
+        location: Location of the database.
+        wait_seconds: Maximum time to wait for another run on this machine.
+        log: Called with a message while waiting.
+        start: Function that returns a DuckDB that is logged in.
     """
 
     location: MotherDuckLocation
@@ -104,27 +104,27 @@ class MotherDuckWarehouse(RemoteWarehouse):
 
     @property
     def name(self) -> str:
-        """The location."""
+        """Return the location."""
         return self.location.name
 
     @property
     def catalog(self) -> str:
-        """The name of the database: MotherDuck gives one's own no other."""
+        """Return the name of the database: MotherDuck attaches own databases under their own name."""
         return self.location.database
 
     @property
     def published(self) -> MotherDuckLocation:
-        """What people open."""
+        """Location of the published clone."""
         return MotherDuckLocation(f"{self.location.database}{PUBLISHED_SUFFIX}")
 
     def pipelines_folder_of(self, source_dataset: str) -> Path:
-        """Where dlt keeps its working files."""
+        """Return the folder for dlt's working files."""
         folder = f"anomaly_assets-md-{self.location.database}-{source_dataset}.dlt"
         return Path(tempfile.gettempdir(), folder)
 
     @contextmanager
     def locked(self) -> Iterator[MotherDuckWarehouse]:
-        """Hold the warehouse against other runs on this machine."""
+        """Lock the warehouse against other runs on this machine."""
         try:
             self._lock.acquire(timeout=self.wait_seconds)
         except Timeout:
@@ -158,7 +158,7 @@ class MotherDuckWarehouse(RemoteWarehouse):
 
     @contextmanager
     def open_published(self, target: Path) -> Iterator[duckdb.DuckDBPyConnection | None]:
-        """Yield None: to open the clone would be a second connection through the internet."""
+        """Yield None, because opening the clone would need a second connection over the internet."""
         yield None
 
     def release_copy(self, connection: duckdb.DuckDBPyConnection) -> None:

@@ -1,4 +1,4 @@
-"""Copying to a file: complete under its name or not there, durable, and where a link points to."""
+"""Copying to a file: complete or absent, durable, and through symbolic links."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from anomaly_assets_tests.warehouse.project import SPEC, Project
 
 
 def quiet(_: str) -> None:
-    """Nobody reads it."""
+    """Discard a log message."""
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def interrupted(*_: object) -> None:
 
 
 def interrupted_copy(source: str, target: Path, at: str) -> None:
-    """Copy, and be interrupted where this function of the module is called."""
+    """Copy, and interrupt at this function of the module."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(copying, at, interrupted)
         with pytest.raises(KeyboardInterrupt):
@@ -139,7 +139,7 @@ def test_what_a_complete_copy_without_its_name_holds_is_not_replaced(
     target = tmp_path / "copy.duckdb"
     interrupted_copy(source, target, "put_in_place")
     change(source, *WITHOUT_THE_FIRST_AND_LAST)
-    refused = r"copy\.duckdb\.unfinished holds data already \(9 samples, nothing of it published\)"
+    refused = r"copy\.duckdb\.unfinished already holds data \(9 samples, not published\)"
     with pytest.raises(CopyError, match=refused):
         copy_database(source, str(target), log=quiet)
 
@@ -150,7 +150,7 @@ def test_a_file_that_is_made_during_the_copy_is_left_as_it_is(source: str, tmp_p
     def other_run(_: str) -> None:
         target.write_bytes(b"theirs")
 
-    refused = "was made by something else meanwhile, and is left as it is"
+    refused = "was created by another process meanwhile, and is unchanged"
     with pytest.raises(CopyError, match=refused):
         copy_database(source, str(target), log=other_run)
     assert target.read_bytes() == b"theirs"
@@ -189,7 +189,7 @@ def test_a_run_makes_an_unfinished_copy_its_own(
 def test_a_warehouse_that_records_what_belongs_to_it_alone_is_copied(
     project: Project, tmp_path: Path
 ) -> None:
-    """What says which publication comes next, and which shape tensors have, was copied to no table."""
+    """Check that tables about one warehouse, such as its next publication, are not copied."""
     project.warehouse.publish(project.folder / "anomaly.duckdb", SPEC)
     with project.warehouse.connect() as connection:
         record_spec(connection, SPEC)
@@ -200,5 +200,5 @@ def test_a_warehouse_that_records_what_belongs_to_it_alone_is_copied(
 def test_a_database_of_something_else_is_not_copied(tmp_path: Path) -> None:
     with duckdb.connect(str(tmp_path / "other.duckdb")) as connection:
         connection.execute("CREATE TABLE customers AS SELECT 1 AS id")
-    with pytest.raises(WarehouseError, match="other.duckdb is no database of this project"):
+    with pytest.raises(WarehouseError, match="other.duckdb is not a database of this project"):
         copy_database(str(tmp_path / "other.duckdb"), str(tmp_path / "copy.duckdb"), log=quiet)

@@ -1,4 +1,4 @@
-"""The servers, started once when the first test asks for one, and a new lake for every test."""
+"""The servers, started once on first use, and a new lake for every test."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["loaded_once", "project"]
 
 @contextmanager
 def skipped_where_missing() -> Iterator[None]:
-    """Skip a test whose server is not installed, where servers are not required."""
+    """Skip a test whose server is not installed, unless servers are required."""
     try:
         yield
     except NotInstalledError as error:
@@ -36,7 +36,7 @@ def skipped_where_missing() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
-    """PostgreSQL."""
+    """Run PostgreSQL."""
     with skipped_where_missing():
         server = postgresql()
         with server as started:
@@ -45,7 +45,7 @@ def postgres() -> Iterator[Postgres]:
 
 @pytest.fixture(scope="session")
 def s3() -> Iterator[S3]:
-    """SeaweedFS."""
+    """Run SeaweedFS."""
     with skipped_where_missing(), seaweedfs() as started:
         yield started
 
@@ -54,7 +54,7 @@ def s3() -> Iterator[S3]:
 def environment(
     environment: Environment, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> Environment:
-    """Settings as everywhere, with the password of the catalogue, and no credentials of the shell."""
+    """Set the usual settings, with the password of the catalogue, and no credentials of the shell."""
     for name in (*VARIABLES, *(name for name in os.environ if name.startswith("PG"))):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
@@ -64,7 +64,7 @@ def environment(
 
 @pytest.fixture
 def source(project: Project, tmp_path: Path) -> Path:
-    """What is published of nine images."""
+    """Publish nine images to a file."""
     path = tmp_path / "published" / "anomaly.duckdb"
     project.warehouse.publish(path, SPEC)
     return path
@@ -72,7 +72,7 @@ def source(project: Project, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def copied(source: Path, lake: Lake) -> Lake:
-    """A lake that holds them."""
+    """Copy them to a lake."""
     copy_database(str(source), lake.location, lake_data=lake.folder, log=lambda _: None)
     return lake
 
@@ -84,5 +84,5 @@ def lake(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Lake:
-    """A lake with its files in a folder; the settings point to it."""
+    """Create a lake with its files in a folder; the settings point to it."""
     return new_lake(environment, postgres, str(tmp_path / "lake"), monkeypatch)

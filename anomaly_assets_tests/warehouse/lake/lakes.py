@@ -1,4 +1,4 @@
-"""A lake of one test, and what it holds."""
+"""A lake of one test, and its content."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ class Lake:
     Attributes:
         environment: The settings that point to it.
         postgres: The server of its catalogue.
-        database: Its catalogue.
-        folder: Where its files are.
+        database: Name of its catalogue.
+        folder: Folder of its files.
     """
 
     environment: Environment
@@ -56,7 +56,7 @@ class Lake:
         return LakeWarehouse(self.parsed, self.folder, wait_seconds)
 
     def published(self, snapshot: str | None = None) -> Content:
-        """What somebody who reads gets."""
+        """Return the content that readers get."""
         connection = connect_lake(self.location, snapshot=snapshot)
         try:
             return _comparable(content_of(connection))
@@ -65,7 +65,7 @@ class Lake:
 
     @contextmanager
     def newest(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """The newest version, published or not."""
+        """Open the newest version, published or not."""
         connection = start_for_lakes()
         try:
             attach_lake(connection, self.parsed, "published", read_only=True)
@@ -75,24 +75,24 @@ class Lake:
             connection.close()
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
-        """Rows of the newest version."""
+        """Return rows of the newest version."""
         with self.newest() as connection:
             return connection.execute(query).fetchall()
 
     def versions(self) -> int:
-        """Number of the newest version."""
+        """Return the number of the newest version."""
         [(version,)] = self.rows("SELECT max(snapshot_id) FROM ducklake_snapshots('published')")
         return int(version)
 
     def publications(self) -> list[tuple[str, int]]:
-        """Snapshot id and version of everything that was published, in order."""
+        """Return snapshot id and version of all publications, in order."""
         return self.rows(f"SELECT snapshot_id, version FROM {PUBLISHED_VERSIONS} ORDER BY version")
 
 
 def new_lake(
     environment: Environment, postgres: Postgres, folder: str, monkeypatch: pytest.MonkeyPatch
 ) -> Lake:
-    """Make a catalogue, and let the settings point to it."""
+    """Create a catalogue, and let the settings point to it."""
     database = f"lake_{next(_numbers)}"
     postgres.create(database)
     lake = Lake(environment, postgres, database, folder)
@@ -102,7 +102,7 @@ def new_lake(
 
 
 def _comparable(content: Content) -> Content:
-    """Without the tables that a published file does not have: what was published, and what is staged."""
+    """Return the content without tables that a published file lacks: publications and staged rows."""
     others = {
         name
         for name in content.tables

@@ -39,7 +39,7 @@ def pgbouncer(postgres: Postgres, mode: str, *, round_robin: bool = False) -> It
     Args:
         postgres: The server.
         mode: `transaction` or `session`.
-        round_robin: Whether its sessions are given out in turns, instead of the latest one first.
+        round_robin: Use its sessions in turns, instead of the latest one first.
 
     Raises:
         NotInstalledError: Debian's package `pgbouncer` is missing.

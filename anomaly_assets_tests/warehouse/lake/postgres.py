@@ -1,4 +1,4 @@
-"""Debian's PostgreSQL, with a password, and a database of its own for every test."""
+"""Debian's PostgreSQL, with a password, and a separate database for every test."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Postgres:
     """A running server.
 
     Attributes:
-        port: On loopback.
+        port: Port on loopback.
     """
 
     port: int
@@ -42,7 +42,7 @@ class Postgres:
         )
 
     def location(self, database: str, **values: str) -> str:
-        """As somebody would set it, with `PGPASSWORD` beside it."""
+        """Return the location as users set it, with `PGPASSWORD` in the environment."""
         return f"ducklake:postgres:{self.conninfo(database, **values)}"
 
     def create(self, database: str) -> None:

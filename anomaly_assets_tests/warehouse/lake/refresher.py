@@ -1,6 +1,7 @@
-"""A refresh in a process of its own: `python -m anomaly_assets_tests.warehouse.lake.refresher JOB [ROWS]`.
+"""A refresh in a separate process: `python -m anomaly_assets_tests.warehouse.lake.refresher JOB [ROWS]`.
 
-Prints one line of JSON: what it published, or how it failed. ROWS is the number of tensors per transaction.
+It prints one line of JSON: the publication, or the error. ROWS is the number of tensors per
+transaction.
 """
 
 from __future__ import annotations
@@ -18,18 +19,18 @@ PROJECT_ROOT = Path(__file__).parents[3]
 
 @dataclass
 class Refresher:
-    """Such a process."""
+    """A process that refreshes."""
 
     process: subprocess.Popen[str]
 
     def result(self) -> dict[str, Any]:
-        """What it printed, when it has ended."""
+        """Return its output after it has ended."""
         printed, errors = self.process.communicate(timeout=300)
         assert printed, errors[-3000:]
         return json.loads(printed.splitlines()[-1])
 
     def kill(self) -> None:
-        """As `kill -9` does: nothing is cleaned up."""
+        """Kill it like `kill -9`: nothing is cleaned up."""
         self.process.kill()
         self.process.communicate()
 
@@ -50,7 +51,7 @@ def refresher(job: str, *, rows: int | None = None, **variables: str) -> Refresh
 
 
 def main() -> None:
-    """Run the job and tell how it went."""
+    """Run the job and print its result."""
     from anomaly_assets.decoding import open as compute
     from anomaly_assets.warehouse.file import duckdb_settings as instance
     from anomaly_assets_tests.assets.runs import run_job

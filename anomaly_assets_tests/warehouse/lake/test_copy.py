@@ -1,4 +1,4 @@
-"""From a file to a lake and back: equal, goes on where it was, and refuses to overwrite."""
+"""Copies from a file to a lake and back: equal, resumable, and never overwriting."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ copy_database(sys.argv[1], sys.argv[2], lake_data=sys.argv[3],
 
 
 def quiet(_: str) -> None:
-    """Nobody reads it."""
+    """Discard a log message."""
 
 
 def test_from_a_file_to_a_lake_and_back_gives_equal_tables(
@@ -89,7 +89,7 @@ def test_a_target_that_holds_something_else_is_refused(
 ) -> None:
     other = tmp_path / "other.duckdb"
     copy_database(str(source), lake.location, lake_data=lake.folder, log=quiet)
-    with pytest.raises(CopyError, match="holds data already .* name a new one"):
+    with pytest.raises(CopyError, match="already holds data .* name a new one"):
         copy_database(str(source), lake.location, log=quiet)
     duckdb.connect(str(other)).close()
     with pytest.raises(CopyError, match=r"other\.duckdb exists: name a new file"):
@@ -130,7 +130,7 @@ def test_the_command_shows_progress_counts_and_digests_and_no_password(
     printed = capsys.readouterr().out
     assert "9 of 9 tensors, " in printed
     assert "main.image_tensors: 9 rows, md5 " in printed
-    assert "equal, table by table; " in printed
+    assert "every table equals its source; " in printed
     assert main(["copy", "--from", str(source), "--to", location]) == 1
     assert main(["copy", "--from", "nowhere.duckdb", "--to", location]) == 1
     told = capsys.readouterr()
@@ -139,7 +139,7 @@ def test_the_command_shows_progress_counts_and_digests_and_no_password(
 
 
 def interrupted_copy(source: Path, lake: Lake, place: ModuleType, at: str) -> None:
-    """Copy, and be interrupted where this function of a module is called."""
+    """Copy, and interrupt at this function of a module."""
 
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
@@ -160,7 +160,7 @@ def test_what_runs_have_published_since_an_interrupted_copy_is_never_replaced(
     published = publish_version(lake.warehouse(), SPEC, allow_shrink=True)
     assert published.samples == 7
     refused = (
-        r"holds data already \(7 samples, published [-0-9]{10} [0-9:]{5} UTC\), which a copy never"
+        r"already holds data \(7 samples, published [-0-9]{10} [0-9:]{5} UTC\), which a copy never"
     )
     with pytest.raises(CopyError, match=refused):
         copy_database(str(source), lake.location, log=quiet)
@@ -175,9 +175,7 @@ def test_what_a_run_has_loaded_since_an_interrupted_copy_is_never_replaced(
     root = tmp_path / "root"
     shutil.copytree(project.roots_folder / "mvtec_ad" / "bottle", root / "bottle")
     load(SOURCE_DATASETS["mvtec_ad"], str(root), lake.warehouse(), allow_shrink=True)
-    with pytest.raises(
-        CopyError, match=r"holds data already \(7 samples, nothing of it published\)"
-    ):
+    with pytest.raises(CopyError, match=r"already holds data \(7 samples, not published\)"):
         copy_database(str(source), lake.location, log=quiet)
     assert lake.rows("SELECT count(*) FROM mvtec_ad.images") == [(4,)]
 

@@ -1,4 +1,4 @@
-"""What is wrong with a lake is said in a sentence of ours, by every way to read it, and by a run."""
+"""Faults of a lake give our own messages, in every way to read it, and in a run."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ from anomaly_assets_tests.warehouse.lake.test_expire import publish_removal
 from anomaly_assets_tests.warehouse.project import SPEC
 
 KEYS = "Check the keys of S3 in the environment (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-RESTORE = "Look whether its folder or bucket is mounted and complete, and restore what is missing."
+RESTORE = "Check that its folder or bucket is mounted and complete, and restore missing files."
 
 
 def raised(error: type[Exception], call: Callable[[], object]) -> str:
-    """The message of an error of ours that has one of DuckDB as its cause."""
+    """Return the message of our own error, whose cause is an error of DuckDB."""
     with pytest.raises(error) as found:
         call()
     assert isinstance(found.value.__cause__, duckdb.Error)
@@ -45,7 +45,7 @@ def raised(error: type[Exception], call: Callable[[], object]) -> str:
 def printed(
     capsys: pytest.CaptureFixture[str], folder: Path, location: str, *options: str
 ) -> list[str]:
-    """What the command of every format prints about a lake that it cannot read."""
+    """Return the message of each export format about a lake that it cannot read."""
     said = []
     for name in FORMATS:
         out = folder / name
@@ -57,12 +57,12 @@ def printed(
 
 
 def remove_one(lake: Lake) -> str:
-    """Publish without one image; returns the id of that snapshot."""
+    """Publish without one image, and return the id of that snapshot."""
     return publish_removal(lake, lake.rows("SELECT min(image_id) FROM mvtec_ad.images")[0][0])
 
 
 def expire_with_ducklake(lake: Lake, version: int) -> None:
-    """Expire a version as DuckLake's own maintenance does, which knows nothing of publications."""
+    """Expire a version like DuckLake's own maintenance, which ignores publications."""
     with closing(start_for_lakes()) as connection:
         attach_lake(connection, lake.parsed, "lake")
         connection.execute(f"CALL ducklake_expire_snapshots('lake', versions => [{version}])")
@@ -144,7 +144,7 @@ def test_a_store_that_refuses_the_keys_lacks_a_file_or_is_away_is_named(
         for name, value in s3.wrong_environment().items():
             wrong.setenv(name, value)
         for said in (read(), run()):
-            assert ": its store refuses to give the data file http://" in said
+            assert ": its store denies access to the data file http://" in said
             assert KEYS in said
     with monkeypatch.context() as away:
         away.setenv("AWS_ENDPOINT_URL", s3.environment(1)["AWS_ENDPOINT_URL"])

@@ -1,4 +1,4 @@
-"""What is given back, and what stays."""
+"""Expiry: freed and kept versions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the files of a lake are: a whole path, whatever it was given as, and nobody else's."""
+"""The folder of a lake's files: an absolute path that no other lake uses."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def stored(lake: Lake) -> str:
 
 
 def made(lake: Lake, folder: str | None) -> None:
-    """Open a lake as a run does, which makes it where it is missing."""
+    """Open a lake like a run, which creates it if it does not exist."""
     with LakeWarehouse(lake.parsed, folder, 20.0).connect() as connection:
         assert connection.execute("SELECT count(*) FROM identity").fetchall() == [(1,)]
 
@@ -44,7 +44,9 @@ def test_a_relative_folder_is_stored_as_its_whole_path(
     made(lake, "data/lake")  # the next run, with the same setting
     other = elsewhere(tmp_path, monkeypatch)
     made(lake, None)
-    with pytest.raises(WarehouseError, match="has its files elsewhere than ANOMALY_LAKE_DATA says"):
+    with pytest.raises(
+        WarehouseError, match="has its files in another folder than ANOMALY_LAKE_DATA"
+    ):
         made(lake, "data/lake")
     assert [*other.iterdir()] == []
 
@@ -57,11 +59,11 @@ def test_a_relative_folder_of_an_older_release_is_completed_where_its_files_are(
     with lake.postgres.session(lake.database) as session:
         session.execute("UPDATE ducklake_metadata SET value = 'data/lake/' WHERE key = 'data_path'")
     other = elsewhere(tmp_path, monkeypatch)
-    refused = (
-        r"names its folder by a relative path, data/lake/, which is not below .*elsewhere\. Refresh"
-    )
+    refused = r"stores a relative path for its folder, data/lake/, which does not exist below .*elsewhere\."
     for folder in (None, lake.folder):
-        with pytest.raises(WarehouseError, match=refused if folder is None else "files elsewhere"):
+        with pytest.raises(
+            WarehouseError, match=refused if folder is None else "files in another folder"
+        ):
             made(lake, folder)
     with pytest.raises(WarehouseError, match=refused):
         lake.rows("FROM identity")

@@ -1,4 +1,4 @@
-"""The whole graph on a lake gives what it gives in a file, and publishes by naming a version."""
+"""The whole graph on a lake gives the content of a file, and publishes by recording a version."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def refreshed(monkeypatch: pytest.MonkeyPatch | None = None, **variables: str) -
 
 
 def embedded(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> Content:
-    """What the same roots give in a file."""
+    """Return the content of the same roots in a file."""
     with monkeypatch.context() as patch:
         refreshed(patch, ANOMALY_WAREHOUSE=str(environment.warehouse))
     return read_content(environment.database)

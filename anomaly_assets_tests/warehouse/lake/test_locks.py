@@ -1,4 +1,4 @@
-"""Who has what, who waits for whom, and that nobody waits for ever."""
+"""Locks: exclusion, waits with timeouts, and no deadlock."""
 
 from __future__ import annotations
 
@@ -207,6 +207,6 @@ def test_a_pooler_in_session_mode_is_as_good_as_the_server(lake: Lake) -> None:
 
 @contextmanager
 def pooled(lake: Lake, mode: str, *, round_robin: bool = False) -> Iterator[Lake]:
-    """The lake, reached through a pooler."""
+    """Return the lake, reached through a pooler."""
     with skipped_where_missing(), pgbouncer(lake.postgres, mode, round_robin=round_robin) as pooler:
         yield replace(lake, postgres=pooler)

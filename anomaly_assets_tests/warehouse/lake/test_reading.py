@@ -1,4 +1,4 @@
-"""Samples of a lake are those of the file it was copied from."""
+"""Samples of a lake equal those of the file it was copied from."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_a_lake_that_cannot_be_opened_is_an_error_of_the_reader_without_its_pass
 def test_a_snapshot_is_the_one_that_was_published_whatever_the_clocks_of_two_machines_say(
     copied: Lake, project: Project
 ) -> None:
-    """The machine that published first was an hour ahead: by the time, its snapshot is the newest."""
+    """Publish first on a machine whose clock is an hour ahead: its snapshot seems to be the newest."""
     warehouse = copied.warehouse()
     with warehouse.connect() as connection:
         connection.execute("UPDATE snapshots SET published_at = published_at + INTERVAL 1 HOUR")

@@ -1,4 +1,4 @@
-"""Several machines, as processes: refreshing at once, reading meanwhile, and dying half way."""
+"""Several machines, as processes: concurrent refreshes, reads, and kills."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def embedded(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> Conte
 
 
 def started_together(lake: Lake, *jobs: str, rows: int | None = None) -> list[Refresher]:
-    """Refreshers that wait for each other before they begin."""
+    """Start refreshers that wait for each other before they begin."""
     with lake.warehouse().finishing():
         started = [refresher(job, rows=rows) for job in jobs]
         wait_until(lambda: waiting(lake) >= len(jobs), *started)

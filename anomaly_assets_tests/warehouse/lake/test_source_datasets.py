@@ -1,4 +1,4 @@
-"""What a lake holds, and what is lost there only with consent."""
+"""The source datasets of a lake; samples are lost only with consent."""
 
 from __future__ import annotations
 

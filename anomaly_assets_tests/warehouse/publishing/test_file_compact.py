@@ -1,4 +1,4 @@
-"""Dead rows stay behind: a bloated warehouse is rewritten, a compact one is copied as it is."""
+"""Dead rows: a bloated warehouse is rewritten, a compact one is copied byte by byte."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ def target(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def bloated(project: Project) -> Project:
-    """A warehouse from which 30 MB have been deleted."""
+    """Delete 30 MB from a warehouse."""
     project.rows("CREATE TABLE gone AS SELECT repeat('x' || range, 100) AS text FROM range(60_000)")
-    # What lies behind the rows keeps DuckDB from cutting them off with the end of the file.
+    # Data after the rows keeps DuckDB from truncating the file.
     project.rows("CREATE TABLE kept AS SELECT repeat('y' || range, 100) AS text FROM range(2_000)")
     project.rows("DROP TABLE gone")
     assert project.warehouse.path.stat().st_size > 20_000_000
@@ -49,7 +49,7 @@ def bloated(project: Project) -> Project:
 
 @pytest.fixture
 def no_allowance(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Judge small files as if they were large."""
+    """Treat small files like large ones."""
     monkeypatch.setattr(publishing, "_SMALL_BYTES", 0)
 
 
@@ -115,7 +115,7 @@ def test_a_rewritten_warehouse_goes_on_working(bloated: Project, target: Path) -
 def test_tensors_that_do_not_fit_into_memory_are_rewritten_in_parts(
     bloated: Project, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A row group is 6 GB at 1024 x 1024 x 3."""
+    """Rewrite in parts, because a row group is 6 GB at 1024 x 1024 x 3."""
     tensors = bloated.rows("FROM image_tensors ORDER BY image_id")
     monkeypatch.setattr(instance, "_ROW_GROUP_BYTES", 0)
     monkeypatch.setattr(instance, "_COPIED_BYTES", 3 * SPEC.tensor_bytes)

@@ -1,4 +1,4 @@
-"""Copying a file to the disk: every byte, whatever the system can do, and no error lost."""
+"""Copying a file to the disk: every byte, on any system, and no error lost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a snapshot says of where it came from."""
+"""The provenance of a snapshot."""
 
 from __future__ import annotations
 

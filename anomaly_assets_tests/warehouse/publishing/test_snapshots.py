@@ -1,4 +1,4 @@
-"""Naming a snapshot, opening an older one, and telling two apart."""
+"""Snapshots: open an older one by id, and compare two."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def give(project: Project, keep_snapshots: int = 5) -> Publication:
 
 @pytest.fixture
 def published(project: Project) -> tuple[Path, list[str]]:
-    """A database that was published three times, and its snapshot ids, oldest first."""
+    """Publish a database three times; return it with its snapshot ids, oldest first."""
     ids = []
     for run_id in ("first", "second", "third"):
         project.rows(CHANGE.format(run_id))

@@ -1,4 +1,4 @@
-"""A file is replaced only where it is the warehouse's own, or on request."""
+"""A file is replaced only if this warehouse owns it, or on request."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from anomaly_assets.errors import WarehouseBusyError, WarehouseError
+from anomaly_assets.errors import WarehouseBusyError, WarehouseError, rerun_with
 from anomaly_assets.reader import list_snapshots, open_samples
 from anomaly_assets.tables.ddl import ensure_tables
 from anomaly_assets.warehouse.file import publish as publishing
@@ -20,7 +20,7 @@ from anomaly_assets.warehouse.publication import PublishRefusedError
 from anomaly_assets_tests.warehouse.project import SPEC, Project
 
 CHANGE = "UPDATE image_tensors SET run_id = '{}'"
-ADOPT = "{ops: {published_database: {config: {adopt: true}}}}"
+ADOPT = rerun_with("published_database", "adopt")
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def target(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def other(loaded_once: Project, tmp_path: Path) -> Project:
-    """Another warehouse with the same images."""
+    """Create another warehouse with the same images."""
     folder = tmp_path / "other"
     folder.mkdir()
     shutil.copyfile(loaded_once.warehouse.path, folder / "warehouse.duckdb")
@@ -89,7 +89,7 @@ def write_other_database_with_its_log(path: Path) -> str:
     connection.close()
     for name in (path.name, f"{path.name}.wal"):
         os.replace(path.with_name(f"copy-{name}"), path.with_name(name))
-    return "is a DuckDB database of something else (its tables: customers)"
+    return "is a DuckDB database of another program (its tables: customers)"
 
 
 def make_folder(path: Path) -> str:
@@ -111,7 +111,7 @@ def test_what_is_not_ours_is_left_as_it_is_until_it_is_adopted(
         with pytest.raises(PublishRefusedError) as caught:
             give(project, target)
         assert str(caught.value).startswith(f"Nothing was published: {target} {what}")
-        assert str(caught.value).endswith(f"run once with this run config: {ADOPT}")
+        assert str(caught.value).endswith(ADOPT)
         assert state(target.parent) == before
     assert give(project, target, adopt=True)
     assert ask(target, "SELECT count(*) FROM anomaly.samples") == [(9,)]
@@ -148,7 +148,7 @@ def test_a_file_of_another_warehouse_is_named_and_left_as_it_is_with_its_kept_sn
     assert str(caught.value) == (
         f"Nothing was published: {target} was published by another warehouse ({maker[:12]}) on "
         f"{published_at}, with 9 samples. It is left as it is. Name another file in ANOMALY_DATABASE, or, "
-        f"to replace it on purpose, run once with this run config: {ADOPT}"
+        f"to replace it on purpose, {ADOPT}"
     )
     assert state(target.parent) == before
 
