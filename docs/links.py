@@ -16,7 +16,7 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 FOLDER = "project"
-"""Folder of the site that holds what lies outside of `docs/`."""
+"""Folder of the site for files outside of `docs/`."""
 
 _LINK = re.compile(r"(?<=\]\()(?![a-z]+:|[#/])[^)\s#]+(?=[)#])")
 _FENCED = re.compile(r"(^ *(?:```|~~~).*?^ *(?:```|~~~) *$)", re.MULTILINE | re.DOTALL)
@@ -30,7 +30,7 @@ _LANGUAGES = {
     ".yaml": "yaml",
     ".yml": "yaml",
 }
-"""What is shown in a block; a file with another suffix is there to be opened."""
+"""Suffixes of files that a page shows in a block; the site offers other files for download."""
 
 _PAGE = """---
 search:
@@ -83,7 +83,7 @@ def _links(markdown: str) -> list[str]:
 
 
 def _target(project: Path, page: str, link: str) -> str | None:
-    """The file of the project that a link on a page names; a folder stands for its first page."""
+    """Return the file of the project that a link on a page names; for a folder, its first page."""
     origin = page.removeprefix(f"{FOLDER}/") if page.startswith(f"{FOLDER}/") else f"docs/{page}"
     path = posixpath.normpath(posixpath.join(posixpath.dirname(origin), link))
     for first in ("README.md", "index.md"):
@@ -93,7 +93,7 @@ def _target(project: Path, page: str, link: str) -> str | None:
 
 
 def _uri_of(path: str) -> str:
-    """Where a file of the project is in the site, which leaves out names that begin with a dot."""
+    """Return the path of a file in the site, which has no names that begin with a dot."""
     if path.startswith("docs/"):
         return path.removeprefix("docs/")
     return posixpath.join(FOLDER, path.replace("/.", "/").lstrip(".")) + (

@@ -17,14 +17,7 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).parents[1]
 
-LINTED = (
-    "anomaly_assets/assets",
-    "anomaly_assets/export",
-    "anomaly_assets/previews",
-    "anomaly_assets/reader",
-    "anomaly_assets/tables",
-    "tools",
-)
+LINTED = ("anomaly_assets", "benchmarks", "docs", "tools", "CONTRIBUTING.md", "README.md")
 """Paths without findings, relative to the project; `make lint` checks them."""
 
 FIRST_WORDS = re.compile(r"(What|Whether|Where|How|Which|When|Who|Of)\b")

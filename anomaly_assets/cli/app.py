@@ -48,7 +48,7 @@ class _Commands(click.Group):
         "anomaly-assets export --format parquet --out export/parquet",
         "anomaly-assets export --help",
     )
-    + "\n\n\b\nExit codes:\n  0    success\n  1    the command failed; stderr says why\n"
+    + "\n\n\b\nExit codes:\n  0    success\n  1    the command failed; the reason is on stderr\n"
     "  2    the arguments cannot be used\n  130  stopped by Ctrl-C",
 )
 @click.version_option(__version__, prog_name=NAME)

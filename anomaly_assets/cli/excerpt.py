@@ -29,7 +29,7 @@ from anomaly_assets.roots.open import open_root
 
 
 class ExcerptError(AnomalyAssetsError, RuntimeError):
-    """The excerpt cannot be made; the message says what to do."""
+    """The excerpt cannot be made; the message has the reason."""
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ Main = Callable[..., int]
 
 
 class CommandError(AnomalyAssetsError, RuntimeError):
-    """A command failed for a reason that another library found; the message says what to do."""
+    """A command failed for a reason that another library found; the message has the remedy."""
 
 
 class UsageError(AnomalyAssetsError, ValueError):

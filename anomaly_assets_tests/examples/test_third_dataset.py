@@ -212,7 +212,7 @@ def test_it_is_read_documented_and_cut_like_the_others(checkout: Checkout) -> No
     assert checkout.environment.query(
         "SELECT comment FROM duckdb_columns() WHERE table_name = 'dataset_summary' "
         "AND column_name = 'source_dataset' AND schema_name = 'main'"
-    ) == [("mvtec_ad or dagm_2007 or btad",)]
+    ) == [("source dataset, such as mvtec_ad",)]
 
 
 def test_without_a_root_it_is_left_out(checkout: Checkout, tmp_path: Path) -> None:

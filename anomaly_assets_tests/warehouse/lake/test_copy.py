@@ -16,8 +16,8 @@ from anomaly_assets.catalogue.dlt_source import load
 from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.warehouse.__main__ import main
 from anomaly_assets.warehouse.copying import copy as copying
-from anomaly_assets.warehouse.copying import destination
 from anomaly_assets.warehouse.copying.copy import CopyError, copy_database
+from anomaly_assets.warehouse.lake import publish as lake_publish
 from anomaly_assets.warehouse.lake.publish import publish_version
 from anomaly_assets.warehouse.lake.warehouse import LakeWarehouse
 from anomaly_assets.warehouse.removal import forget
@@ -183,7 +183,7 @@ def test_what_a_run_has_loaded_since_an_interrupted_copy_is_never_replaced(
 def test_a_complete_copy_that_was_killed_before_it_was_published_is_published(
     source: Path, lake: Lake
 ) -> None:
-    interrupted_copy(source, lake, destination, "publish_current_version")
+    interrupted_copy(source, lake, lake_publish, "publish_current_version")
     with pytest.raises(LookupError, match="Nothing is published"):
         lake.published()
     assert copy_database(str(source), lake.location, log=quiet).tensors_written == 0
