@@ -109,7 +109,7 @@ def failed_check(evaluation: dg.AssetCheckEvaluation) -> FailedCheck:
         evaluation.asset_key.to_user_string(),
         evaluation.check_name,
         evaluation.description or "",
-        tuple((str(each.data["offender"]), str(each.data["detail"] or "")) for each in records),
+        tuple((str(each.data["affected"]), str(each.data["detail"] or "")) for each in records),
         int(str(metadata["count"].value)) if "count" in metadata else 0,
         evaluation.severity == dg.AssetCheckSeverity.ERROR,
     )
