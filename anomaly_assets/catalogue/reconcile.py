@@ -189,6 +189,7 @@ def reconcile(
                 f"{root.uri}: load all categories from the new root once, because the tables record one "
                 "root per source dataset."
             )
+        _refuse_rows_of_another_root(connection, dataset, root.uri, categories)
         if not allow_shrink:
             _refuse_shrinking(dataset, root.uri, catalog, size)
         tables = {
@@ -319,6 +320,34 @@ def _refuse_unknown_categories(
         more = f" and {len(listed) - _MOST_NAMED} more" if len(listed) > _MOST_NAMED else ""
         raise UnknownCategoryError(
             f"{dataset.title} has no category {asked}. Below the root: {named}{more}."
+        )
+
+
+def _refuse_rows_of_another_root(
+    connection: duckdb.DuckDBPyConnection,
+    dataset: SourceDataset,
+    root_uri: str,
+    categories: Sequence[str],
+) -> None:
+    """Refuse to load some categories if others are loaded from another root.
+
+    The recorded root does not suffice: it is recorded before the rows, and a kill may come between.
+    """
+    if not categories or not table_exists(connection, dataset.name, "images"):
+        return
+    found = connection.execute(
+        f"""
+        SELECT source_uri FROM {dataset.name}.images
+        WHERE NOT starts_with(source_uri, $root || '/') AND NOT ({category_scope(categories)})
+        ORDER BY ALL LIMIT 1
+        """,  # noqa: S608
+        {"root": root_uri},
+    ).fetchall()
+    if found:
+        raise UnknownCategoryError(
+            f"{dataset.title}: other categories are loaded from another root ({shown(found[0][0])}), but "
+            f"{dataset.root_variable} names {root_uri}: load all categories from the new root once, "
+            "because the tables record one root per source dataset."
         )
 
 

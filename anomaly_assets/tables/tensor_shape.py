@@ -37,13 +37,30 @@ def spec_for(
     if recorded is None:
         return settings.tensor_spec
     asked = settings.tensor_spec_over(recorded)
-    if asked == recorded or change:
+    if asked == recorded:
+        return asked
+    if change:
+        _refuse_two_shapes(connection, settings)
         return asked
     raise WarehouseError(
         f"The tensors of this warehouse are {_named(recorded)}; ANOMALY_IMAGE_SIZE and ANOMALY_CHANNELS of "
         f"this machine ask for {_named(asked)}. Unset the two variables to use the shape of the warehouse. "
         f"To rebuild all tensors on purpose, {rerun_with('image_tensors', 'change_shape')}"
     )
+
+
+def _refuse_two_shapes(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
+    """Refuse to change the shape if the run cannot rebuild the tensors of a source dataset."""
+    unread = [
+        f"{name.upper()}_ROOT"
+        for name in stored_datasets(connection)
+        if not settings.roots.get(name)
+    ]
+    if unread:
+        raise WarehouseError(
+            f"The tensors would have two shapes, because this run does not read all datasets of the "
+            f"warehouse: set {', '.join(unread)}, or remove a dataset with `anomaly-assets forget NAME`."
+        )
 
 
 def record_spec(connection: duckdb.DuckDBPyConnection, spec: TensorSpec) -> None:

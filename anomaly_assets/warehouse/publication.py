@@ -170,11 +170,11 @@ def checked_content(
     take_over(connection)
     if not allow_shrink:
         _refuse_emptying(connection, published)
-    snapshot_id, summaries = _snapshot_id(connection), []
+    snapshot_id, summaries = content_id(connection), []
     if not was_published(connection, snapshot_id):
         summaries = refresh_outdated(connection, *SUMMARIES)
         if summaries:
-            snapshot_id = _snapshot_id(connection)
+            snapshot_id = content_id(connection)
     _refuse_what_is_wrong(connection, spec)
     marks = _accepted_marks(connection, published, run_id, allow_shrink=allow_shrink)
     counts = row_counts(connection, TABLES)
@@ -302,7 +302,7 @@ def _refuse_what_is_wrong(connection: duckdb.DuckDBPyConnection, spec: TensorSpe
         )
 
 
-def _snapshot_id(connection: duckdb.DuckDBPyConnection) -> str:
+def content_id(connection: duckdb.DuckDBPyConnection) -> str:
     """Return a digest of all published content, including summaries, which may be built at another time."""
     digest = hashlib.sha256()
     found = connection.execute(statement(connection, "snapshot_content")).fetchall()

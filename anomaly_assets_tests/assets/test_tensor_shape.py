@@ -109,3 +109,15 @@ def test_the_shape_stays_when_all_images_have_other_ids_or_were_forgotten(
         assert forget.main(["mvtec_ad"]) == 0
     assert run_job().success
     assert tiny.query(SHAPES) == [(32, 32, 3)]
+
+
+def test_the_shape_is_not_changed_without_the_roots_of_all_datasets(
+    another_machine: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAGM_2007_ROOT", "")
+    run = run_job(run_config=CHANGE_SHAPE)
+    assert "set DAGM_2007_ROOT, or remove" in run.failures["image_tensors"]
+    assert another_machine.query(SHAPES) == [(32, 32, 3)]
+    monkeypatch.setenv("DAGM_2007_ROOT", str(another_machine.dagm_2007))
+    assert run_job(run_config=CHANGE_SHAPE).success
+    assert another_machine.query(SHAPES) == [(16, 16, 3)]

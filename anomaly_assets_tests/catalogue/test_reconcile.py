@@ -224,3 +224,16 @@ def test_a_category_that_is_loaded_and_gone_from_the_root_is_known(
         reconcile(MVTEC, str(loaded_root), warehouse, categories=["cable"])
     found = reconcile(MVTEC, str(loaded_root), warehouse, categories=["cable"], allow_shrink=True)
     assert found.tables["images"].deleted == 5
+
+
+def test_one_category_is_refused_after_a_kill_in_a_load_from_another_root(
+    loaded_root: Path, warehouse: FileWarehouse, tmp_path: Path
+) -> None:
+    """The other root was recorded by then, and its rows were not."""
+    other = shutil.copytree(loaded_root, tmp_path / "other")
+    write(other, "cable/train/good/000.png", content=b"another picture")
+    reconcile(MVTEC, str(other), warehouse)  # records the root; the load itself was killed
+    with pytest.raises(UnknownCategoryError, match="other categories are loaded from another root"):
+        reconcile(MVTEC, str(other), warehouse, categories=["cable"])
+    load(MVTEC, str(other), warehouse)
+    assert not reconcile(MVTEC, str(other), warehouse, categories=["cable"]).any_change

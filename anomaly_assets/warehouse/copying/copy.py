@@ -20,8 +20,10 @@ import duckdb
 from anomaly_assets.atomic import TargetError, resolved
 from anomaly_assets.locations import parse_location
 from anomaly_assets.tables.ddl import comment_on_catalogue, ensure_tables, refresh
+from anomaly_assets.tables.identity import IDENTITY
 from anomaly_assets.tables.registry import TABLES
 from anomaly_assets.tables.source_datasets import stored_names
+from anomaly_assets.tables.sql_text import table_exists
 from anomaly_assets.warehouse.base import Log, Warehouse
 from anomaly_assets.warehouse.copying.destination import (
     CopyError,
@@ -38,6 +40,7 @@ from anomaly_assets.warehouse.copying.source import SOURCE, attach_source, expla
 from anomaly_assets.warehouse.file.duckdb_settings import rows_at_once
 from anomaly_assets.warehouse.file.names import refuse_ambiguous_name
 from anomaly_assets.warehouse.open import open_warehouse
+from anomaly_assets.warehouse.publication import content_id
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,7 @@ def copy_database(
     started = time.monotonic()
     with closing(duckdb.connect(":memory:")) as connection:
         attach_source(connection, source)  # fail before anything is created
+        _refuse_unpublished_changes(connection, source)
     final = parse_location(target)
     if isinstance(final, Path):
         try:
@@ -104,6 +108,23 @@ def copy_database(
     if isinstance(final, Path):
         put_in_place(unfinished, final)
     return Copy(tables, written, time.monotonic() - started)
+
+
+def _refuse_unpublished_changes(connection: duckdb.DuckDBPyConnection, source: str) -> None:
+    """Refuse a warehouse whose content is not its last publication, for instance after a killed run.
+
+    The copy would have the id of that publication, and other samples.
+    """
+    connection.execute(f"USE {SOURCE}.main")
+    if not table_exists(connection, "main", IDENTITY):
+        return  # a published file, a lake, or a warehouse of the first release
+    newest = "SELECT snapshot_id FROM snapshots ORDER BY published_at DESC LIMIT 1"
+    found = connection.execute(newest).fetchone()
+    if found is None or found[0] != content_id(connection):
+        raise CopyError(
+            f"{source} is a warehouse with changes that are not published. Run `make materialize` first, "
+            "or copy the published database."
+        )
 
 
 @contextmanager

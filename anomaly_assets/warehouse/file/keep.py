@@ -5,14 +5,20 @@ from __future__ import annotations
 import os
 import re
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 
+import duckdb
+
 from anomaly_assets.atomic import remove_leftovers, replaced_file, resolved
+from anomaly_assets.tables.identity import read_owners
 from anomaly_assets.warehouse.file.snapshots import (
     ID_DIGITS,
+    Snapshot,
+    attached,
     kept_path,
     kept_paths,
-    newest_snapshot,
+    newest_noted,
 )
 
 
@@ -33,32 +39,51 @@ def keep(target: Path, snapshot_id: str | None) -> None:
             shutil.copy2(target, unfinished)
 
 
-def discard_older(target: Path, snapshot_id: str, most: int) -> None:
+def discard_older(
+    target: Path, snapshot_id: str, most: int, identity: str, known: Collection[str]
+) -> None:
     """Remove surplus older snapshots, the second name of the current one, and files of killed runs.
+
+    Only snapshots of this warehouse or of a co-owner of the target are counted and removed, the oldest
+    publication first. Other files with similar names stay, such as backups and snapshots of a warehouse
+    that published to this name before.
 
     Args:
         target: The published database.
         snapshot_id: Snapshot in the database.
         most: Number of older ones to keep.
+        identity: Identity of this warehouse.
+        known: Ids of the snapshots that it records.
     """
     current = kept_path(target, snapshot_id)
+    current.unlink(missing_ok=True)
     older = [path for path in kept_paths(target) if path != current]
-    superseded = (path for path in older[most:] if _is_kept_snapshot(target, path))
-    for path in [current, *superseded]:
-        path.unlink(missing_ok=True)
+    if len(older) > most:
+        own = [(_own_snapshot(target, path, identity, known), path) for path in older]
+        kept = sorted((each.published_at, path) for each, path in own if each is not None)
+        for _, path in kept[: max(0, len(kept) - most)]:
+            path.unlink(missing_ok=True)
     # Also done here, because a run whose snapshot is already published writes nothing.
     remove_leftovers(target)
     for path in _kept_by_the_first_release(target):
         remove_leftovers(path)
 
 
-def _is_kept_snapshot(target: Path, path: Path) -> bool:
-    """Return whether a file holds the snapshot that its name gives; a backup may have a similar name.
+def _own_snapshot(
+    target: Path, path: Path, identity: str, known: Collection[str]
+) -> Snapshot | None:
+    """Return the snapshot in a file if the file was kept here by an owner of the target.
 
-    `anomaly.202611280530.duckdb` has as many digits as a snapshot id in a file name.
+    A backup may have a similar name: `anomaly.202611280530.duckdb` has as many digits as a snapshot id.
     """
-    held = newest_snapshot(path)
-    return held is not None and kept_path(target, held.snapshot_id) == path
+    try:
+        with attached(path) as connection:
+            held, owners = newest_noted(connection, path), read_owners(connection)
+    except duckdb.Error:
+        return None
+    if held is None or kept_path(target, held.snapshot_id) != path:
+        return None
+    return held if identity in (owners or ()) or held.snapshot_id in known else None
 
 
 def _kept_by_the_first_release(target: Path) -> list[Path]:

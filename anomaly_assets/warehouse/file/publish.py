@@ -36,6 +36,7 @@ from anomaly_assets.warehouse.file.snapshots import (
 )
 from anomaly_assets.warehouse.file.target import (
     Target,
+    known_snapshots,
     may_replace,
     note_intention,
     opened_target,
@@ -99,7 +100,8 @@ def publish_file(
             record_publication(connection, target, content.snapshot_id)
             connection.commit()
             origin = provenance(connection, content.snapshot_id)
-        discard_older(target, content.snapshot_id, keep_snapshots)
+            identity, known = ensure_identity(connection), known_snapshots(connection)
+        discard_older(target, content.snapshot_id, keep_snapshots, identity, known)
         return content.published(
             origin,
             str(target),

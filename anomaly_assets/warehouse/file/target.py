@@ -19,7 +19,13 @@ import duckdb
 from anomaly_assets.atomic import TargetBusyError, only_writer
 from anomaly_assets.errors import WarehouseBusyError
 from anomaly_assets.tables.ddl import row_counts
-from anomaly_assets.tables.identity import INTENDED, PUBLISHED_FILES, ensure_identity, read_owners
+from anomaly_assets.tables.identity import (
+    IDENTITY,
+    INTENDED,
+    PUBLISHED_FILES,
+    ensure_identity,
+    read_owners,
+)
 from anomaly_assets.tables.source_datasets import published_marks, read_consents
 from anomaly_assets.tables.sql_text import sql_literal
 from anomaly_assets.warehouse.base import Log
@@ -45,6 +51,7 @@ class Target:
         recorded_id: Digest of the content that this warehouse published there, if the file cannot be
             opened but is unchanged since.
         adopted: Whether this publication takes over the file, on request.
+        is_warehouse: Whether runs write to it.
     """
 
     path: Path
@@ -55,6 +62,7 @@ class Target:
     owners: Mapping[str, int] | None = None
     recorded_id: str | None = None
     adopted: bool = False
+    is_warehouse: bool = False
 
     @property
     def location(self) -> str:
@@ -138,7 +146,17 @@ def opened_target(path: Path) -> Iterator[Target]:
             snapshot=snapshot,
             snapshot_ids=frozenset(snapshot_id for (snapshot_id,) in ids),
             owners=read_owners(connection),
+            is_warehouse=_is_warehouse(connection),
         )
+
+
+def _is_warehouse(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Return whether runs write to a database: publishing drops its identity and dlt's staging schemas."""
+    query = """
+        SELECT 1 FROM duckdb_tables() WHERE database_name = current_database()
+        AND ((schema_name = 'main' AND table_name = ?) OR suffix(schema_name, '_staging'))
+    """
+    return bool(connection.execute(query, [IDENTITY]).fetchall())
 
 
 def recognised(found: Target, connection: duckdb.DuckDBPyConnection, *, adopt: bool) -> Target:
@@ -158,23 +176,28 @@ def recognised(found: Target, connection: duckdb.DuckDBPyConnection, *, adopt: b
     """
     if found.problem is None and found.connection is None:
         return found
+    if found.is_warehouse:
+        raise PublishRefusedError(
+            f"Nothing was published: {found.path} is a warehouse, to which runs write, and publishing "
+            "never replaces one. Name another file in ANOMALY_DATABASE."
+        )
     identity = ensure_identity(connection)
+    is_later = _is_later(connection, found, identity)
     if found.problem is None:
         if found.owners is None:
-            query = "SELECT snapshot_id FROM snapshots"
-            ours = {row[0] for row in connection.execute(query).fetchall()}
-            is_own = bool(ours & found.snapshot_ids)
+            is_own = bool(known_snapshots(connection) & found.snapshot_ids)
         else:
             is_own = identity in found.owners
-        if is_own and not _is_later(connection, found, identity):
+        if is_own and not is_later:
             return found
     elif recorded_id := _unchanged_since_publication(connection, found.path):
         return replace(found, problem=None, recorded_id=recorded_id)
     if adopt:
         return replace(found, adopted=True)
+    what = found.problem or _whose(found, is_later=is_later)
     raise PublishRefusedError(
-        f"Nothing was published: {found.path} {found.problem or _whose(found, identity)}. It is left as it "
-        f"is. Name another file in ANOMALY_DATABASE, or, to replace it on purpose, {consent('adopt')}"
+        f"Nothing was published: {found.path} {what}. It is left as it is. Name another "
+        f"file in ANOMALY_DATABASE, or, to replace it on purpose, {consent('adopt')}"
     )
 
 
@@ -237,14 +260,24 @@ def _why_not_opened(error: duckdb.Error) -> str:
 
 
 def _is_later(connection: duckdb.DuckDBPyConnection, found: Target, identity: str) -> bool:
-    """Return whether a file was published by this warehouse's identity but is not recorded here.
+    """Return whether a file has a publication of this warehouse's identity that is not recorded here.
 
-    Then a copy of this warehouse, made with `cp` or restored from a backup, has published it.
+    Then a copy of this warehouse, made with `cp` or restored from a backup, has published it. The newest
+    publication may be one of another owner.
     """
-    if found.snapshot is None or found.snapshot.warehouse_id != identity:
+    if found.connection is None:
         return False
-    known = {row[0] for row in connection.execute("SELECT snapshot_id FROM snapshots").fetchall()}
-    return found.snapshot.snapshot_id not in {*known, _intended(connection)}
+    query = "SELECT snapshot_id FROM snapshots WHERE warehouse_id = ?"
+    try:
+        rows = found.connection.execute(query, [identity]).fetchall()
+    except duckdb.BinderException:  # a file of the first release has no such column
+        return False
+    return not {row[0] for row in rows} <= {*known_snapshots(connection), _intended(connection)}
+
+
+def known_snapshots(connection: duckdb.DuckDBPyConnection) -> set[str]:
+    """Return the ids of the snapshots that a warehouse records."""
+    return {row[0] for row in connection.execute("SELECT snapshot_id FROM snapshots").fetchall()}
 
 
 def note_intention(connection: duckdb.DuckDBPyConnection, snapshot_id: str) -> None:
@@ -262,16 +295,16 @@ def _intended(connection: duckdb.DuckDBPyConnection) -> str | None:
     return str(found[0]) if found else None
 
 
-def _whose(found: Target, identity: str) -> str:
+def _whose(found: Target, *, is_later: bool) -> str:
     if found.snapshot is None:
         return "was made by another warehouse of this project and records no publication"
     published = f"{found.snapshot.published_at:%Y-%m-%d %H:%M UTC}"
     samples = found.row_counts(["samples"])["samples"]
     maker = found.snapshot.warehouse_id
-    if maker == identity:
+    if is_later:
         return (
-            f"was published on {published}, with {samples:,} samples, by a later state "
-            "of this warehouse, or by a copy of it that was not made by the command `copy`"
+            f"was published on {published}, with {samples:,} samples, by a later "
+            "state of this warehouse, or by a copy of it that was not made by the command `copy`"
         )
     which = f" ({maker[:12]})" if maker else ""
     return f"was published by another warehouse{which} on {published}, with {samples:,} samples"

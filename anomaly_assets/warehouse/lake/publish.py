@@ -48,7 +48,7 @@ def publish_version(
     with warehouse.finishing(), warehouse.connect() as connection:
         ensure_tables(connection)
         published = _newest(connection, warehouse)
-        _discard_unpublished(connection)
+        _discard_unpublished(connection, published.published)
         content = checked_content(connection, spec, published, run_id, allow_shrink=allow_shrink)
         if content.written:
             connection.begin()
@@ -65,15 +65,21 @@ def publish_version(
     )
 
 
-def _discard_unpublished(connection: duckdb.DuckDBPyConnection) -> None:
-    """Delete rows of `snapshots` from runs that were killed before their version was published."""
-    newer = f"published_at > (SELECT max(published_at) FROM {PUBLISHED_VERSIONS})"  # noqa: S608
-    try:
-        found = connection.execute(f"SELECT 1 FROM snapshots WHERE {newer}").fetchall()  # noqa: S608
-    except duckdb.CatalogException:
-        return  # nothing was ever published
+def _discard_unpublished(
+    connection: duckdb.DuckDBPyConnection, published: PublishedVersion | None
+) -> None:
+    """Delete rows of `snapshots` from runs that were killed before they published their version.
+
+    They are missing in the version that is published. Times are not compared: clocks of several machines
+    differ.
+    """
+    if published is None:
+        return
+    recorded = f"SELECT snapshot_id FROM snapshots AT (VERSION => {published.version})"  # noqa: S608
+    unpublished = f"snapshot_id NOT IN ({recorded})"
+    found = connection.execute(f"SELECT 1 FROM snapshots WHERE {unpublished}").fetchall()  # noqa: S608
     if found:
-        connection.execute(f"DELETE FROM snapshots WHERE {newer}")  # noqa: S608
+        connection.execute(f"DELETE FROM snapshots WHERE {unpublished}")  # noqa: S608
 
 
 def publish_current_version(connection: duckdb.DuckDBPyConnection, snapshot_id: str) -> None:

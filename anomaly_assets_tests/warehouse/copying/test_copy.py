@@ -202,3 +202,16 @@ def test_a_database_of_something_else_is_not_copied(tmp_path: Path) -> None:
         connection.execute("CREATE TABLE customers AS SELECT 1 AS id")
     with pytest.raises(WarehouseError, match="other.duckdb is not a database of this project"):
         copy_database(str(tmp_path / "other.duckdb"), str(tmp_path / "copy.duckdb"), log=quiet)
+
+
+def test_a_warehouse_with_changes_that_are_not_published_is_not_copied(
+    project: Project, tmp_path: Path
+) -> None:
+    """The copy had the id of the last publication, and other samples."""
+    source = str(project.warehouse.path)
+    project.warehouse.publish(project.folder / "anomaly.duckdb", SPEC)
+    copy_database(source, str(tmp_path / "copy.duckdb"), log=lambda _: None)
+    project.rows("DELETE FROM mvtec_ad.images WHERE label = 'anomalous'")
+    with pytest.raises(CopyError, match="changes that are not published"):
+        copy_database(source, str(tmp_path / "half.duckdb"), log=lambda _: None)
+    assert not [*tmp_path.glob("half*")]

@@ -11,6 +11,7 @@ import pytest
 
 from anomaly_assets.reader import open_samples
 from anomaly_assets.reader.database import DatabaseError
+from anomaly_assets.warehouse.lake.connect import PUBLISHED_VERSIONS
 from anomaly_assets_tests.warehouse.lake.lakes import Lake
 from anomaly_assets_tests.warehouse.project import SPEC, Project
 
@@ -81,3 +82,21 @@ def test_a_snapshot_is_the_one_that_was_published_whatever_the_clocks_of_two_mac
             assert samples.snapshot_id == wanted
             with closing(pickle.loads(pickle.dumps(samples))) as again:
                 assert np.array_equal(again.images[:], samples.images[:])
+
+
+def test_publications_stay_recorded_after_a_clock_that_was_ahead(copied: Lake) -> None:
+    """A row that is newer than the clock was taken for one of a killed run, and was deleted."""
+    warehouse = copied.warehouse()
+    with warehouse.connect() as connection:
+        connection.execute("UPDATE snapshots SET published_at = published_at + INTERVAL 2 HOUR")
+    first = warehouse.publish(Path("unused.duckdb"), SPEC)
+    with warehouse.connect() as connection:
+        connection.execute("UPDATE mvtec_ad.images SET modified_at = now()")
+        connection.execute(
+            f"UPDATE {PUBLISHED_VERSIONS} SET published_at = published_at - INTERVAL 3 HOUR"
+        )
+    second = warehouse.publish(Path("unused.duckdb"), SPEC)
+    third = warehouse.publish(Path("unused.duckdb"), SPEC)
+    assert (second.written, third.written) == (True, False)
+    recorded = {row[0] for row in copied.rows("SELECT snapshot_id FROM snapshots")}
+    assert {first.snapshot_id, second.snapshot_id} <= recorded

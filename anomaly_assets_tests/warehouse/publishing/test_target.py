@@ -13,6 +13,7 @@ import pytest
 from anomaly_assets.errors import WarehouseBusyError, WarehouseError, rerun_with
 from anomaly_assets.reader import list_snapshots, open_samples
 from anomaly_assets.tables.ddl import ensure_tables
+from anomaly_assets.warehouse.copying.copy import copy_database
 from anomaly_assets.warehouse.file import publish as publishing
 from anomaly_assets.warehouse.file.target import target_lock
 from anomaly_assets.warehouse.file.warehouse import FileWarehouse
@@ -342,3 +343,76 @@ def test_a_consent_of_one_owner_lifts_the_mark_of_another_no_second_time(
     assert give(other, target)
     with pytest.raises(PublishRefusedError, match="samples would be lost"):
         give(project, target)
+
+
+@pytest.mark.parametrize("adopt", [False, True])
+def test_a_warehouse_is_never_replaced(
+    project: Project, other: Project, target: Path, tmp_path: Path, adopt: bool
+) -> None:
+    """They record the same snapshots, which was taken for a file of the first release."""
+    give(project, target)
+    give(other, target, adopt=True)
+    backup = tmp_path / "backup.duckdb"
+    shutil.copyfile(project.warehouse.path, backup)
+    project.rows(CHANGE.format("later"))
+    for path, publisher in ((project.warehouse.path, other), (backup, project)):
+        before = path.read_bytes()
+        with pytest.raises(PublishRefusedError, match="is a warehouse, to which runs write"):
+            give(publisher, path, adopt=adopt)
+        assert path.read_bytes() == before
+
+
+def test_a_copy_is_a_warehouse_too(project: Project, target: Path, tmp_path: Path) -> None:
+    give(project, target)
+    copy = tmp_path / "copy.duckdb"
+    copy_database(str(target), str(copy), log=lambda _: None)
+    project.rows(CHANGE.format("later"))
+    with pytest.raises(PublishRefusedError, match="is a warehouse, to which runs write"):
+        give(project, copy, adopt=True)
+
+
+def test_a_restored_backup_is_refused_although_another_owner_published_last(
+    project: Project, other: Project, target: Path, tmp_path: Path
+) -> None:
+    give(project, target)
+    shutil.copyfile(project.warehouse.path, tmp_path / "backup.duckdb")
+    project.rows(CHANGE.format("second"))
+    give(project, target)
+    give(other, target, adopt=True)
+    os.replace(tmp_path / "backup.duckdb", project.warehouse.path)
+    before = target.read_bytes()
+    with pytest.raises(PublishRefusedError, match="by a later state of this warehouse"):
+        give(project, target)
+    assert target.read_bytes() == before
+
+
+def test_kept_snapshots_of_a_warehouse_that_published_here_before_stay(
+    project: Project, other: Project, target: Path
+) -> None:
+    for run in ("first", "second"):
+        project.rows(CHANGE.format(run))
+        project.warehouse.publish(target, SPEC, keep_snapshots=1)
+    [kept] = (path for path in target.parent.glob("anomaly.*.duckdb"))
+    target.rename(target.with_name("release.duckdb"))
+    for run in ("third", "fourth", "fifth"):
+        other.rows(CHANGE.format(run))
+        other.warehouse.publish(target, SPEC, keep_snapshots=1)
+    assert kept.exists()
+    assert len(list_snapshots(target)) == 3
+
+
+def test_the_oldest_publication_leaves_whatever_the_times_of_files_say(
+    project: Project, target: Path
+) -> None:
+    ids: list[str] = []
+    for run in ("first", "second", "third"):
+        project.rows(CHANGE.format(run))
+        if ids:
+            os.utime(target, (2_000_000_000, 2_000_000_000))
+        if len(ids) == 2:
+            backup = target.with_name("anomaly.202611281248.duckdb")
+            backup.write_text("notes")
+            os.utime(backup, (2_100_000_000, 2_100_000_000))
+        ids.append(project.warehouse.publish(target, SPEC, keep_snapshots=1).snapshot_id)
+    assert {each.snapshot_id for each in list_snapshots(target)} == {*ids[1:]}
+    assert backup.exists()
