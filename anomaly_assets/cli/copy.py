@@ -46,14 +46,14 @@ def command(source: str, target: str, lake_data: str | None) -> int:
     except AnomalyAssetsError:
         raise
     except (OSError, duckdb.IOException) as error:
-        said = str(error).splitlines()[0]
-        raise CommandError(f"{said}. Run it again to go on where it was.") from error
+        message = str(error).splitlines()[0]
+        raise CommandError(f"{message}. Run it again to continue where it stopped.") from error
     except KeyboardInterrupt:
-        return interrupted("stopped; run it again to go on where it was")
+        return interrupted("stopped; run it again to continue where it stopped")
     for name, table in copied.tables.items():
         print(f"{name}: {table.rows} rows, md5 {table.digest}")
     print(
-        f"equal, table by table; {copied.seconds:.1f} s, {copied.tensors_written} tensors written"
+        f"every table equals its source; {copied.seconds:.1f} s, {copied.tensors_written} tensors written"
     )
     return 0
 

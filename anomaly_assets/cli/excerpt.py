@@ -85,7 +85,7 @@ def _recognised(root: Root) -> tuple[SourceDataset, list[dict[str, Any]]]:
     dataset, catalog = max(catalogs, key=lambda pair: pair[1].images.num_rows)
     if not catalog.images.num_rows:
         titles = " or ".join(known.title for known in SOURCE_DATASETS.values())
-        raise ExcerptError(f"{root.uri} holds no image in the layout of {titles}.")
+        raise ExcerptError(f"{root.uri} contains no images in the layout of {titles}.")
     return dataset, catalog.images.to_pylist()
 
 

@@ -28,9 +28,9 @@ def command(keep: int, lake: str | None) -> int:
     except (LookupError, OSError, duckdb.IOException) as error:
         raise CommandError(str(error).splitlines()[0]) from error
     except KeyboardInterrupt:
-        return interrupted("stopped; run it again to go on where it was")
+        return interrupted("stopped; run it again to continue where it stopped")
     print(
-        f"{done.publications} publications can be opened no more; {done.versions} versions forgotten, "
-        f"{done.files} files removed (those of forgotten versions a day later)"
+        f"{done.publications} publications can no longer be opened; {done.versions} versions deleted, "
+        f"{done.files} files removed (the files of these versions follow a day later)"
     )
     return 0

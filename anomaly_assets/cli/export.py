@@ -26,7 +26,7 @@ _FORMATS = ("parquet", "anomalib", "imagefolder")
     )
 )
 @click.option(
-    "--format", "file_format", required=True, type=click.Choice(_FORMATS), help="What to write."
+    "--format", "file_format", required=True, type=click.Choice(_FORMATS), help="Format to write."
 )
 @click.option("--out", required=True, metavar="DIR", help="Folder to create.")
 @click.option("--database", metavar="FILE", help="The published database (data/anomaly.duckdb).")
@@ -43,9 +43,9 @@ _FORMATS = ("parquet", "anomalib", "imagefolder")
 @click.option(
     "--label", multiple=True, metavar="NAME", help="Only good or anomalous; may be repeated."
 )
-@click.option("--where", metavar="SQL", help="Only rows of samples for which this condition holds.")
-@click.option("--snapshot", metavar="ID", help="This snapshot instead of the newest.")
-@click.option("--overwrite", is_flag=True, help="Replace an export that exists already.")
+@click.option("--where", metavar="SQL", help="Only samples that match this SQL condition.")
+@click.option("--snapshot", metavar="ID", help="Read this snapshot instead of the newest.")
+@click.option("--overwrite", is_flag=True, help="Replace an existing export.")
 @click.option("--quiet", is_flag=True, help="Print nothing but errors.")
 def command(file_format: str, out: str, quiet: bool, **options: Any) -> int:
     """Export samples of a published database for other tools.
@@ -63,7 +63,7 @@ def command(file_format: str, out: str, quiet: bool, **options: Any) -> int:
         with expected(LookupError, ValueError, OSError, RuntimeError, duckdb.Error):
             made = FORMATS[file_format](out, options.pop("database"), progress=not quiet, **options)
     except KeyboardInterrupt:
-        return interrupted(f"interrupted: {out} is as it was")
+        return interrupted(f"interrupted: {out} is unchanged")
     finally:
         signal.signal(signal.SIGTERM, before)
     if not quiet:
@@ -78,7 +78,7 @@ def _terminate(number: int, frame: FrameType | None) -> None:
 
 def _sentence(made: Export) -> str:
     left_out = (
-        f", {made.left_out} of them in left_out.parquet because {made.format} does not take them"
+        f", {made.left_out} of them in left_out.parquet because {made.format} does not accept them"
         if made.left_out
         else ""
     )

@@ -14,8 +14,8 @@ from anomaly_assets.settings import Settings
 def command(source_dataset: str) -> None:
     """Remove SOURCE_DATASET, such as mvtec_ad, from the warehouse.
 
-    The published database keeps it until the next run publishes. Removing a dataset is a consent: that run
-    is not refused for publishing fewer samples.
+    The published database keeps it until the next run publishes. Removing a dataset is also the consent to
+    publish without it, so that run is not refused for fewer samples.
     """
     from anomaly_assets.warehouse.open import open_warehouse
     from anomaly_assets.warehouse.removal import forget

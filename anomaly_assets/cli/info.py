@@ -46,7 +46,7 @@ def described() -> str:
         return (
             f"{name} holds {len(samples)} samples of {' and '.join(datasets)}, snapshot "
             f"{(samples.snapshot_id or 'unknown')[:12]}.\n"
-            "Read them with `from anomaly_assets.reader import open_samples`, or look at the graph: make ui"
+            "Read them with `from anomaly_assets.reader import open_samples`, or open the UI: make ui"
         )
 
 
