@@ -13,6 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import duckdb
+
 from anomaly_assets_tests.faults import trees
 from anomaly_assets_tests.faults.command import Command, Fault, Workspace
 from anomaly_assets_tests.faults.concurrency import readers, served
@@ -67,6 +69,8 @@ def _two_publishers(scene: Scene, seconds: float, seed: int) -> Facts:
             _states(workspace).mkdir(exist_ok=True)
             shutil.copyfile(workspace.warehouse, _states(workspace) / f"{turn}.duckdb")
             trees.images(tree_of(workspace) / "mvtec_ad" / "bolt")[0].unlink()
+    for workspace in (one, other):
+        _record_both_publications(workspace)
 
     with readers(one, _READERS) as read:
         facts, failures = _publish_at_once([one, other], seconds, random.Random(seed))
@@ -90,6 +94,17 @@ def _two_publishers(scene: Scene, seconds: float, seed: int) -> Facts:
 def _states(workspace: Workspace) -> Path:
     """Name the folder with copies of the warehouse before and after an image was removed."""
     return workspace.folder / "states"
+
+
+def _record_both_publications(workspace: Workspace) -> None:
+    """Let both states record both publications: one that does not would be a restored backup."""
+    first, second = sorted(_states(workspace).iterdir())
+    with duckdb.connect(str(first)) as connection:
+        connection.execute(f"ATTACH '{second}' AS second (READ_ONLY)")
+        connection.execute(
+            "INSERT INTO snapshots BY NAME FROM second.snapshots "
+            "WHERE snapshot_id NOT IN (SELECT snapshot_id FROM snapshots)"
+        )
 
 
 def _publish_at_once(
