@@ -26,7 +26,7 @@ FULL = (
 )
 """Matches the errors of a full disk."""
 
-_GONE = r"does not exist|is gone|cannot be (listed|read)|No such file"
+_GONE = r"does not exist|no longer exists|cannot be (listed|read)|No such file"
 _DENIED = r"[Pp]ermission denied|cannot be (listed|read)"
 
 
