@@ -2,7 +2,9 @@
 
 import sys
 
-from anomaly_assets.cli.excerpt import main
+from anomaly_assets.cli.excerpt import Excerpt, ExcerptError, main, make_excerpt
+
+__all__ = ["Excerpt", "ExcerptError", "main", "make_excerpt"]
 
 if __name__ == "__main__":
     sys.exit(main())

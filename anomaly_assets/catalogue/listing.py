@@ -309,7 +309,7 @@ def _likely_root(dataset: SourceDataset, root: Root, listing: _Listing) -> str |
     if root.uri.startswith(_FILE):
         name = unquote(name, errors="surrogateescape")
         parent = unquote(parent.removeprefix(_FILE), errors="surrogateescape") or "/"
-    elif parent.endswith("/"):  # the root is a whole bucket or server
+    elif parent.endswith("/") or name.endswith("!"):  # a whole bucket or server, or an archive
         return None
     below_parent = (dataset.classify(f"{name}/{path}") for path in listing.strays)
     return parent if any(isinstance(record, ImageFile) for record in below_parent) else None

@@ -9,8 +9,8 @@ import duckdb
 import pytest
 
 import anomaly_assets
+from anomaly_assets import version
 from anomaly_assets.decoding import build
-from anomaly_assets.warehouse.provenance import code_version
 from anomaly_assets_tests.assets.environment import Environment
 from anomaly_assets_tests.assets.runs import Run, offenders, run_job, run_selection
 from anomaly_assets_tests.assets.trees import write_tiny_roots
@@ -94,8 +94,8 @@ def test_the_code_version_of_a_publication_is_that_of_the_code_that_ran(
     """Update the checkout while a run decodes."""
     package = tmp_path / "checkout" / "anomaly_assets"
     shutil.copytree(Path(anomaly_assets.__file__).parent, package)
-    monkeypatch.setattr(anomaly_assets, "__file__", str(package / "__init__.py"))
-    version_of_the_disk, build_tensors = code_version.__wrapped__, build.build_tensors
+    monkeypatch.setattr(version, "__file__", str(package / "version.py"))
+    version_of_the_disk, build_tensors = version.code_version.__wrapped__, build.build_tensors
     began = version_of_the_disk()
 
     def update_first(*arguments: Any, **options: Any) -> Any:
@@ -103,10 +103,10 @@ def test_the_code_version_of_a_publication_is_that_of_the_code_that_ran(
         return build_tensors(*arguments, **options)
 
     monkeypatch.setattr(build, "build_tensors", update_first)
-    code_version.cache_clear()
+    version.code_version.cache_clear()
     try:
         run = run_job()
     finally:
-        code_version.cache_clear()
+        version.code_version.cache_clear()
     assert run.materialized["published_database"]["code_version"] == began
     assert version_of_the_disk() != began

@@ -172,13 +172,13 @@ def test_a_blocking_check_is_the_cause_and_nothing_is_published(tmp_path: Path) 
     assert folder.run(**roots, ANOMALY_IMAGE_SIZE="16").code == 0
     database = tmp_path / "data/anomaly.duckdb"
     before = database.read_bytes()
-    config = json.dumps({"ops": {"image_tensors": {"config": {"change_shape": True}}}})
-    # The tensors of a dataset that is not refreshed keep their old shape.
-    variables = {**roots, "DAGM_2007_ROOT": "", "ANOMALY_IMAGE_SIZE": "32"}
-    done = folder.run("--config-json", config, **variables)
+    # A dataset that is not refreshed keeps what somebody did to its rows.
+    with duckdb.connect(str(tmp_path / "data/warehouse.duckdb")) as connection:
+        connection.execute("INSERT INTO dagm_2007.images FROM dagm_2007.images LIMIT 1")
+    done = folder.run(**{**roots, "DAGM_2007_ROOT": "", "ANOMALY_IMAGE_SIZE": "16"})
     assert done.code == 1
     assert done.err.startswith("error: Nothing was published, because of a failed check. ")
-    assert "tensors_have_the_configured_shape: " in done.err
+    assert "image_ids_are_unique: " in done.err
     assert len(done.err.splitlines()) == 1
     assert database.read_bytes() == before
 

@@ -213,7 +213,7 @@ def _(checkout: Checkout, block: Block, request: pytest.FixtureRequest) -> None:
 def _(checkout: Checkout, block: Block, _: pytest.FixtureRequest) -> None:
     printed = checkout.run(block.text.partition("  #")[0])
     assert re.search(
-        r"^0 runs from before .* UTC were deleted\. .*/data/dagster_home has ", printed, re.M
+        r"^0 runs from before .* UTC were deleted\. .*/data/dagster_home now has ", printed, re.M
     )
 
 

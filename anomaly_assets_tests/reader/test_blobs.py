@@ -107,7 +107,7 @@ def test_a_blob_that_goes_on_in_another_block_than_expected_is_not_read(
         first, second = found.blocks[:2]
         found.next_block[[first, second]] = found.next_block[[second, first]]
         arrays = np.zeros((len(rows), size), np.uint8)
-        with pytest.raises(UnexpectedLayoutError, match="goes on elsewhere"):
+        with pytest.raises(UnexpectedLayoutError, match="continues elsewhere"):
             found.read(descriptor, np.array(rows, np.int64), arrays, np.arange(len(rows)))
     finally:
         os.close(descriptor)

@@ -115,6 +115,7 @@ def test_the_extension_is_named_where_it_is_not_installed(monkeypatch: pytest.Mo
 def test_a_database_is_copied_built_and_published_with_these_statements(
     project: Project, warehouse: MotherDuckWarehouse, said: list[str], tmp_path: Path
 ) -> None:
+    project.warehouse.publish(tmp_path / "anomaly.duckdb", SPEC)
     copied = copy_database(str(project.warehouse.path), "md:team", log=lambda _: None)
     assert copied.tables["main.image_tensors"].rows == 9
     assert said[:3] == [

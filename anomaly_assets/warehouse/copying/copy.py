@@ -18,7 +18,7 @@ from pathlib import Path
 import duckdb
 
 from anomaly_assets.atomic import TargetError, resolved
-from anomaly_assets.locations import parse_location
+from anomaly_assets.locations import is_file, parse_location
 from anomaly_assets.tables.ddl import comment_on_catalogue, ensure_tables, refresh
 from anomaly_assets.tables.identity import IDENTITY
 from anomaly_assets.tables.registry import TABLES
@@ -115,9 +115,11 @@ def _refuse_unpublished_changes(connection: duckdb.DuckDBPyConnection, source: s
 
     The copy would have the id of that publication, and other samples.
     """
+    if not is_file(source):
+        return  # what is published there
     connection.execute(f"USE {SOURCE}.main")
     if not table_exists(connection, "main", IDENTITY):
-        return  # a published file, a lake, or a warehouse of the first release
+        return  # a published file, or a warehouse of the first release
     newest = "SELECT snapshot_id FROM snapshots ORDER BY published_at DESC LIMIT 1"
     found = connection.execute(newest).fetchone()
     if found is None or found[0] != content_id(connection):
