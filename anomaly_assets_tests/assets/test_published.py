@@ -57,7 +57,7 @@ def test_the_published_database_says_which_run_published_it_and_where_it_lies(
     assert facts["roots"] == roots == {name: path.as_uri() for name, path in tiny.roots.items()}
     assert facts["load_ids"] == load_ids
     assert facts["row_counts"] == rows
-    assert facts["code_version"] == code_version()
+    assert facts["code_version"] == version.code_version()
     [snapshot] = facts["snapshots"].records
     assert snapshot.data["snapshot_id"] == facts["snapshot_id"]
     assert snapshot.data["file"] == "anomaly.duckdb"

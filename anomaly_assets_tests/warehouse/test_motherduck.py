@@ -124,6 +124,8 @@ def test_a_database_is_copied_built_and_published_with_these_statements(
         "USE team.main",
     ]
     assert said[-2] == "CREATE OR REPLACE DATABASE team_published FROM team"
+    with warehouse.connect() as connection:
+        connection.execute("UPDATE image_tensors SET run_id = 'another'")
     first = warehouse.publish(tmp_path / "unused.duckdb", SPEC, run_id="first")
     again = warehouse.publish(tmp_path / "unused.duckdb", SPEC, run_id="again")
     assert (first.location, first.written, again.written) == ("md:team_published", True, False)
