@@ -33,7 +33,7 @@ _PROBE_SECONDS = 60
 
 @dataclass(frozen=True)
 class Distributions:
-    """What a clean copy of the project was built into.
+    """Files that were built from a clean copy of the project.
 
     Attributes:
         checkout: The copy.

@@ -1,4 +1,4 @@
-"""What other projects import from `anomaly_assets` itself."""
+"""The names that other projects import from `anomaly_assets` itself."""
 
 from __future__ import annotations
 

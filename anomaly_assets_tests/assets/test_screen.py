@@ -1,4 +1,4 @@
-"""What a run prints: causes without stack traces, failed checks with their files, progress."""
+"""The lines that a run prints: causes without stack traces, failed checks with their files, progress."""
 
 import io
 import logging

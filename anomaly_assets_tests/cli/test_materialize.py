@@ -172,7 +172,7 @@ def test_a_blocking_check_is_the_cause_and_nothing_is_published(tmp_path: Path) 
     assert folder.run(**roots, ANOMALY_IMAGE_SIZE="16").code == 0
     database = tmp_path / "data/anomaly.duckdb"
     before = database.read_bytes()
-    # A dataset that is not refreshed keeps what somebody did to its rows.
+    # A dataset that is not refreshed keeps its duplicated row.
     with duckdb.connect(str(tmp_path / "data/warehouse.duckdb")) as connection:
         connection.execute("INSERT INTO dagm_2007.images FROM dagm_2007.images LIMIT 1")
     done = folder.run(**{**roots, "DAGM_2007_ROOT": "", "ANOMALY_IMAGE_SIZE": "16"})
