@@ -1,10 +1,8 @@
 """Older name of `anomaly-assets excerpt`: `python -m anomaly_assets.excerpt`."""
 
-import sys
-
 from anomaly_assets.cli.excerpt import Excerpt, ExcerptError, main, make_excerpt
 
 __all__ = ["Excerpt", "ExcerptError", "main", "make_excerpt"]
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

@@ -29,12 +29,13 @@ from anomaly_assets_tests.faults.installed import (
     tree_of,
     without_roots,
 )
-from anomaly_assets_tests.faults.refusals import ADOPT, files_beside, refused
+from anomaly_assets_tests.faults.refusals import ADOPT, consent, files_beside, refused
 from anomaly_assets_tests.faults.scene import Scene, discard
 from anomaly_assets_tests.faults.trials import Facts, Trial
 from anomaly_assets_tests.releases import unpack_release
 
 _ADOPTED = config("published_database", adopt=True)
+_ADOPTED_AND_SHRUNK = config("published_database", adopt=True, allow_shrink=True)
 _BTAD = ("btad", "BTAD")
 
 
@@ -69,13 +70,14 @@ def _fresh_checkout(scene: Scene, quick: bool) -> Facts:
     refused(fresh, *message)
     if not quick:
         refused(fresh, *message)
-        fresh.run(config=_ADOPTED)
+        # Who adopts the file has still to say that samples of the repository replace data.
+        refused(fresh, consent("published_database"), r"only the samples", config=_ADOPTED)
+        fresh.run(config=_ADOPTED_AND_SHRUNK)
         expect_samples(fresh, SAMPLES)
-        # Both warehouses own the file now, so neither has to adopt it again.
+        # Both warehouses own the file now, so the team need not adopt it again.
         team.run()
         expect_samples(team, {"mvtec_ad": 42, "dagm_2007": 34})
-        fresh.run()
-        expect_samples(fresh, SAMPLES)
+        refused(fresh, r"only the samples")
     kept = [name for name in files_beside(team.target) if name != "anomaly.duckdb"]
     discard(fresh)
     discard(team)
