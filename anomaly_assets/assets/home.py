@@ -70,8 +70,10 @@ class DagsterHome(dg.DagsterInstance):
             base_dir: The home: DAGSTER_HOME, or the temporary folder of a command without one.
 
         Raises:
-            HomeError: It cannot be written to, and its `dagster.yaml` names no other storage.
+            HomeError: It cannot be written to, and its `dagster.yaml` names no other storage; or SQLite
+                would open other files.
         """
+        _refuse_characters(base_dir)
         _refuse_read_only(base_dir)
         # If the file system has no locks, go on without one, as Dagster does.
         with (
@@ -112,6 +114,16 @@ class DagsterHome(dg.DagsterInstance):
                         columns.run_id == run_id, columns.dagster_event_type == planned
                     )
                 )
+
+
+def _refuse_characters(base_dir: str) -> None:
+    """Raise `HomeError` if SQLAlchemy would not take the path as it is: Dagster puts it into an address."""
+    wrong = sorted({"?", "%"} & set(base_dir))
+    if wrong and not _STORAGES & _configuration(base_dir).keys():
+        raise HomeError(
+            f"{shown(base_dir)} has {' and '.join(wrong)} in its path, and Dagster's databases cannot be "
+            "opened there. Set DAGSTER_HOME to another folder (make DAGSTER_HOME=/a/folder …)."
+        )
 
 
 def _refuse_read_only(base_dir: str) -> None:

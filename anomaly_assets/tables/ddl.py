@@ -21,7 +21,7 @@ from anomaly_assets.tables.registry import (
     Table,
 )
 from anomaly_assets.tables.source_datasets import register_loaded, stored_names
-from anomaly_assets.tables.sql_text import sql_literal, table_exists
+from anomaly_assets.tables.sql_text import column_names, sql_literal, table_exists
 from anomaly_assets.tables.tensor_shape import record_loaded
 
 ALIAS_SCHEMA = "anomaly"
@@ -355,7 +355,7 @@ def _union(connection: duckdb.DuckDBPyConnection, table: str, columns: tuple[Col
     )
     parts = []
     for source_dataset in stored_names(connection):
-        if existing := _column_names(connection, source_dataset, table):
+        if existing := column_names(connection, f"{source_dataset}.{table}"):
             selected = origin.format(source_dataset) + _selected(columns, existing)
             parts.append(f"SELECT {selected} FROM {source_dataset}.{table}")  # noqa: S608
     if not parts:
@@ -371,27 +371,17 @@ def _selected(columns: tuple[Column, ...], existing: set[str]) -> str:
     )
 
 
-def _column_names(connection: duckdb.DuckDBPyConnection, schema: str, table: str) -> set[str]:
-    """Return the columns of a table; empty if it does not exist."""
-    try:
-        # Not duckdb_columns(): it lists the columns of all tables and views, and takes ten times as long.
-        found = connection.execute(f"FROM {schema}.{table} LIMIT 0")
-    except duckdb.CatalogException:
-        return set()
-    return {column[0] for column in found.description or ()}
-
-
 def _comment(
     connection: duckdb.DuckDBPyConnection, name: str, table: Table, *, is_view: bool | None = None
 ) -> None:
     kind = "VIEW" if (table.is_view if is_view is None else is_view) else "TABLE"
-    connection.execute(f"COMMENT ON {kind} {name} IS {sql_literal(table.description)}")
-    if kind == "VIEW" and is_lake(connection):
-        return  # DuckLake refuses comments on the columns of a view
-    for column in table.columns:
-        connection.execute(
+    statements = [f"COMMENT ON {kind} {name} IS {sql_literal(table.description)}"]
+    if kind == "TABLE" or not is_lake(connection):  # DuckLake has none on the columns of a view
+        statements += [
             f'COMMENT ON COLUMN {name}."{column.name}" IS {sql_literal(column.meaning)}'
-        )
+            for column in table.columns
+        ]
+    connection.execute("; ".join(statements))
 
 
 def _refuse_summaries_without_entry() -> None:

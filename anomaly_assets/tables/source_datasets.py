@@ -18,6 +18,7 @@ import duckdb
 
 from anomaly_assets.datasets import SOURCE_DATASETS, SourceDataset
 from anomaly_assets.tables.row_changes import RowChanges
+from anomaly_assets.tables.sql_text import column_names
 
 MIN_KEPT_SHARE = 0.8
 """Fewer images or samples than this share of a mark need consent: the root may be broken."""
@@ -124,8 +125,8 @@ def loaded_datasets(
     for (name,) in rows:
         if name in _RESERVED or name in known:
             continue
-        columns = _columns(connection, f"{_qualified(database, name)}.images")
-        if {"image_id", "source_dataset", "_dlt_load_id"} <= columns:
+        columns = column_names(connection, f"{_qualified(database, name)}.images")
+        if columns is not None and {"image_id", "source_dataset", "_dlt_load_id"} <= columns:
             schema = _qualified(database, name)
             root_uri = _newest_root(connection, schema)
             categories = connection.execute(f"SELECT DISTINCT category FROM {schema}.images")  # noqa: S608
@@ -254,7 +255,7 @@ def dataset_lines(
     rejected = _rejected_files(connection)
     for name, stored in stored_datasets(connection).items():
         query = f'SELECT count(*) FROM "{name}".images'  # noqa: S608
-        loaded = "images" if _columns(connection, f'"{name}".images') else ""
+        loaded = "images" if column_names(connection, f'"{name}".images') else ""
         images = connection.execute(query).fetchall()[0][0] if loaded else 0
         samples = " (samples of the repository)" if stored.from_samples else ""
         if name in refreshed:
@@ -276,7 +277,7 @@ def _counted(changes: RowChanges) -> str:
 
 def _rejected_files(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
     """Return the number of rejected files of each source dataset that has some."""
-    if not _columns(connection, "rejected_images"):
+    if not column_names(connection, "rejected_images"):
         return {}
     query = "SELECT split_part(image_id, '/', 1), count(*) FROM rejected_images GROUP BY ALL"
     return dict(connection.execute(query).fetchall())
@@ -296,7 +297,7 @@ def _described(name: str, root_uri: str | None, from_samples: bool) -> StoredDat
 
 
 def _newest_root(connection: duckdb.DuckDBPyConnection, schema: str) -> str | None:
-    if "root_uri" not in _columns(connection, f"{schema}.load_changes"):
+    if "root_uri" not in (column_names(connection, f"{schema}.load_changes") or ()):
         return None
     query = f"SELECT arg_max(root_uri, _dlt_load_id) FROM {schema}.load_changes"  # noqa: S608
     found = connection.execute(query).fetchone()
@@ -318,12 +319,3 @@ def _write(connection: duckdb.DuckDBPyConnection, row: StoredDataset) -> None:
 
 def _qualified(database: str | None, schema: str) -> str:
     return f'"{schema}"' if database is None else f'{database}."{schema}"'
-
-
-def _columns(connection: duckdb.DuckDBPyConnection, table: str) -> set[str]:
-    """Return the columns of a table; empty if it does not exist."""
-    try:
-        found = connection.execute(f"FROM {table} LIMIT 0")
-    except duckdb.CatalogException:
-        return set()
-    return {column[0] for column in found.description or ()}

@@ -11,10 +11,18 @@ def sql_literal(text: str) -> str:
 
 
 def table_exists(connection: duckdb.DuckDBPyConnection, schema: str, table: str) -> bool:
-    """Return True if the current database has this table."""
-    query = (
-        "SELECT count(*) FROM duckdb_tables() "
-        "WHERE database_name = current_database() AND schema_name = ? AND table_name = ?"
-    )
-    found = connection.execute(query, [schema, table]).fetchone()
-    return bool(found and found[0])
+    """Return True if the current database has this table or view."""
+    return column_names(connection, f"{schema}.{table}") is not None
+
+
+def column_names(connection: duckdb.DuckDBPyConnection, table: str) -> set[str] | None:
+    """Return the columns of a table or view; None if it does not exist.
+
+    Uses no catalogue function such as `duckdb_columns()`: they list every table of every attached
+    database, and take three to ten times as long.
+    """
+    try:
+        found = connection.execute(f"FROM {table} LIMIT 0")
+    except duckdb.CatalogException:
+        return None
+    return {column[0] for column in found.description or ()}

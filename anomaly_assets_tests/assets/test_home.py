@@ -200,6 +200,16 @@ def test_make_says_the_same_of_a_home_that_it_cannot_make(tmp_path: Path) -> Non
     assert made.stderr.count("\n") == 2  # the second is of make
 
 
+@pytest.mark.parametrize("name", ["home?x", "home%41x"])
+def test_a_home_whose_path_dagster_would_take_for_another_is_refused(
+    tmp_path: Path, name: str
+) -> None:
+    home = new_home(tmp_path / name)
+    with pytest.raises(home_module.HomeError, match=r"in its path.*Set DAGSTER_HOME"):
+        opened(home)
+    assert [path.name for path in home.iterdir()] == ["dagster.yaml"]
+
+
 def test_a_home_with_another_storage_need_not_be_written_to(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

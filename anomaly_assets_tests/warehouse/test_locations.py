@@ -36,6 +36,11 @@ def test_a_path_is_a_file() -> None:
     assert parse_location("C:team.duckdb") == Path("C:team.duckdb")
 
 
+def test_a_path_that_duckdb_cannot_write_to_is_refused() -> None:
+    with pytest.raises(LocationError, match=r"data/team\?1\.duckdb: .*question mark"):
+        parse_location("data/team?1.duckdb")
+
+
 @pytest.mark.parametrize("location", LAKES)
 def test_a_lake_is_named_without_its_secrets(location: str) -> None:
     lake = parse_location(location)
