@@ -20,7 +20,7 @@ debian = apt-get update -qq && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive \
   apt-get install -qq --yes --no-install-recommends $(1) >/dev/null
 
 .DEFAULT_GOAL := help
-.PHONY: help materialize ui test test-lake test-ui screenshots chromium lint types bench bench-quick bench-dask faults faults-quick stores postgresql torch notebooks slides docs docs-serve lock tables purge clean dagster-home
+.PHONY: help materialize ui test test-all test-slow test-lake test-ui screenshots chromium lint types bench bench-quick bench-dask faults faults-quick stores postgresql torch notebooks slides docs docs-serve lock tables purge clean dagster-home
 
 help: ## List the targets
 	@echo "make TARGET [ARGS='further arguments'] [PYTHON=python3.12] [PORT=3000]"
@@ -35,8 +35,15 @@ ui: $(INSTALLED) dagster-home ## Open the Dagster UI, with schedules and sensors
 
 # Tests make a Dagster home of their own where they need one. All tests of a module run in one process, in
 # order, because they share what is dear to make; each process has servers of its own.
-test: $(INSTALLED) ## Run the tests in two processes; ARGS goes to pytest, PROCESSES=0 for a debugger
-	unset DAGSTER_HOME; $(RUN) pytest --numprocesses $(PROCESSES) --dist loadscope --no-loadscope-reorder $(ARGS)
+PYTEST := unset DAGSTER_HOME; $(RUN) pytest --numprocesses $(PROCESSES) --dist loadscope --no-loadscope-reorder
+
+test: $(INSTALLED) ## Run the first tier of tests in two processes, 3 minutes; ARGS goes to pytest
+	$(PYTEST) -m "not slow and not browser" $(ARGS)
+
+test-all: test test-slow test-ui ## Run all tests: the first tier, the second, and those in a browser
+
+test-slow: $(INSTALLED) ## Run the second tier: servers, clusters, installations, documented commands
+	$(PYTEST) -m "slow and not browser" $(ARGS)
 
 test-lake: $(INSTALLED) postgresql ## Run the tests of a warehouse on DuckLake, on a real PostgreSQL and S3
 	unset DAGSTER_HOME; ANOMALY_TEST_STORES=required $(RUN) pytest anomaly_assets_tests/warehouse/lake $(ARGS)

@@ -10,6 +10,24 @@ from anomaly_assets_tests.assets.trees import write_tiny_roots
 
 PROJECT_ROOT = Path(__file__).parents[1]
 
+SLOW = (
+    *("documents/test_ci", "documents/test_commands", "examples/", "notebooks/", "releases/"),
+    *(
+        "assets/test_consent",
+        "assets/test_home",
+        "assets/test_large_reports",
+        "assets/test_previews",
+    ),
+    *("assets/test_purge", "assets/test_tensor_shape", "dask/test_cluster", "dask/test_example"),
+    *("dask/test_taking_part", "previews/test_many"),
+    *("reader/test_fetch", "reader/test_swaps", "reader/test_torch", "reader/test_training"),
+    *("tables/test_registry_grows", "test_automation_repeats", "test_command_line", "test_install"),
+)
+"""Modules of the second tier, because they run many graphs, or need a cluster or a copy of the project."""
+
+SERVERS = {"checkout", "postgres", "s3", "servers"}
+"""Fixtures that start servers or install the project. Tests that use one are in the second tier."""
+
 LONGEST = (
     *("warehouse/lake/", "dask/", "documents/", "notebooks/", "stores/"),
     *("test_command_line", "reader/", "assets/"),
@@ -17,16 +35,22 @@ LONGEST = (
 """Tests that begin first, so that of several processes none is left alone with a long module."""
 
 
+@pytest.hookimpl(tryfirst=True)  # before the expression of `-m` is evaluated
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Sort the longest tests first; those of a module stay together and in order."""
+    """Mark the second tier, and sort the longest tests first; those of a module stay in order."""
     folder = f"{Path(__file__).parent}/"
     places = [*LONGEST, ""]
 
-    def rank(item: pytest.Item) -> int:
-        path = str(item.path).removeprefix(folder)
-        return next(number for number, place in enumerate(places) if path.startswith(place))
+    def path_of(item: pytest.Item) -> str:
+        return str(item.path).removeprefix(folder)
 
-    items.sort(key=rank)
+    for item in items:
+        uses_server = not SERVERS.isdisjoint(getattr(item, "fixturenames", ()))
+        if uses_server or path_of(item).startswith(SLOW):
+            item.add_marker(pytest.mark.slow)
+    items.sort(
+        key=lambda item: next(n for n, at in enumerate(places) if path_of(item).startswith(at))
+    )
 
 
 @pytest.fixture(scope="session")

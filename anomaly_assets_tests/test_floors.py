@@ -205,6 +205,13 @@ def test_the_page_on_architecture_lists_every_package_and_module_in_the_order_of
     assert on_page == [names & stems for names in FLOORS if names & stems]
 
 
+def test_every_file_to_change_exists() -> None:
+    files = {name for row in _rows_of_the_page("| to change |", 2) for name in row}
+    assert len(files) > 20
+    package = PROJECT / PACKAGE
+    assert not [name for name in files if not any(package.glob(name.replace("NAME", "*")))]
+
+
 def test_the_page_for_contributors_lists_the_same_floors() -> None:
     text = (PROJECT / "CONTRIBUTING.md").read_text("utf-8")
     lines = re.findall(r"^\d+\. ([^:\n]*)", text, re.M)
@@ -221,8 +228,9 @@ def test_the_drawing_names_packages_that_exist() -> None:
     assert all((PROJECT / PACKAGE / name / "__init__.py").is_file() for name in named)
 
 
-def _rows_of_the_page() -> list[list[str]]:
+def _rows_of_the_page(header: str = "| package or module |", column: int = 1) -> list[list[str]]:
+    """Return the names in backticks of one column of a table."""
     text = (PROJECT / "docs/architecture.md").read_text("utf-8")
-    _, _, table = text.partition("| package or module |")
+    _, _, table = text.partition(header)
     rows = table.partition("\n\n")[0].splitlines()[2:]
-    return [re.findall(r"`([^`]+)`", row.split("|")[1]) for row in rows]
+    return [re.findall(r"`([^`]+)`", row.split("|")[column]) for row in rows]

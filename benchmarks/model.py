@@ -114,7 +114,7 @@ def simulate(costs: Costs, workers: int, images: int, sleep: float = 0.0) -> flo
 
 
 def _written(costs: Costs, driver: float, ended: float, size: int) -> float:
-    """Return the time at which the driver has written a task that ended at `ended`."""
+    """Return the time at which the driver has written the result of a task that ended at `ended`."""
     work = costs.driver_task_seconds / 2 + size * costs.driver_image_seconds
     return max(driver, ended) + work
 

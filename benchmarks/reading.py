@@ -115,7 +115,7 @@ def _flat(arrays: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
 
 
 def _values(column: Any) -> npt.NDArray[np.uint8]:
-    """Return the values of lists of fixed size, one row per list; of a column, in one piece."""
+    """Return a column of lists of fixed size as a 2-D array, one row per list."""
     whole = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     chunks = whole.chunks if isinstance(whole, pa.ChunkedArray) else [whole]
     assert len(chunks) == 1

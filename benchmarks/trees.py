@@ -29,7 +29,7 @@ class Pictures:
 
 @dataclass(frozen=True)
 class Tree:
-    """A tree on disk.
+    """Folders of generated source datasets on disk.
 
     Attributes:
         mvtec_ad: Root of the MVTec AD part.

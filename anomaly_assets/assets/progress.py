@@ -103,5 +103,5 @@ class Count:
         self._value = value
 
     def read(self) -> int:
-        """Return the newest number."""
+        """Return the value stored last."""
         return self._value

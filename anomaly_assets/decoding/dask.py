@@ -1,7 +1,7 @@
 """Decoding on a Dask cluster: workers read the roots themselves and send back Arrow.
 
 Dask does scheduling, retries and transfers. This module adds three things: it checks that every worker
-can take part, it limits the driver's memory, and it turns every failure of the cluster into a clear
+can decode images, it limits the driver's memory, and it turns every failure of the cluster into a clear
 error after a timeout.
 """
 
@@ -186,7 +186,7 @@ def _batches(threads: int, spec: TensorSpec) -> tuple[int, int]:
 
 
 def _ready_workers(client: Client, location: str, roots: Mapping[str, Root]) -> int:
-    """Return the number of threads of all workers, after checking that each worker can take part.
+    """Return the number of threads of all workers, after checking that each worker can decode images.
 
     Raises:
         ComputeError: There is no worker, or one has another version or cannot reach a root.
@@ -208,7 +208,7 @@ def _ready_workers(client: Client, location: str, roots: Mapping[str, Root]) -> 
     ]
     if obstacles:
         raise ComputeError(
-            f"{len(obstacles)} of {len(answers)} workers at {location} cannot take part. "
+            f"{len(obstacles)} of {len(answers)} workers at {location} cannot decode images. "
             + " ".join(obstacles[:5])
         )
     return sum(client.nthreads().values())
@@ -221,7 +221,7 @@ def _told(error: Any) -> str:
 
 
 def what_stands_in_the_way(wanted: dict[str, str], roots: Mapping[str, Root]) -> str | None:
-    """Return the reason why this worker cannot take part, as a sentence; None if it can."""
+    """Return the reason why this worker cannot decode images, as a sentence; None if it can."""
     host = socket.gethostname()
     if (difference := how_it_differs(wanted, host)) is not None:
         return difference
@@ -254,7 +254,9 @@ def decode_on_worker(
     if asked not in _can_take_part:
         obstacle = what_stands_in_the_way(wanted, roots)
         if obstacle is not None:
-            raise ComputeError(f"A worker that came later cannot take part: {obstacle}")
+            raise ComputeError(
+                f"A worker that joined during the run cannot decode images: {obstacle}"
+            )
         _can_take_part.add(asked)
     batch = decode_batch(images, roots, spec)
     rejections = [

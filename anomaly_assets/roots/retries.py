@@ -239,7 +239,7 @@ class Store:
         return self.request(fetch, name)
 
     def request(self, call: Callable[[], _Result], path: str) -> _Result:
-        """Make a request, with retries; `path` is its subject in messages.
+        """Call `call`, with retries; messages name `path`.
 
         Raises:
             RootError: The store did not answer, after all retries.

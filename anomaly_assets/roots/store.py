@@ -290,7 +290,7 @@ def _etag(info: Mapping[str, Any]) -> str:
 
 
 def _opaque(etag: str) -> str:
-    """Return an etag without its weakness mark, which some servers send only sometimes."""
+    """Return an etag without its weak prefix `W/`, which some servers send only sometimes."""
     return etag.removeprefix("W/").strip('"')
 
 

@@ -484,13 +484,13 @@ TABLES: Mapping[str, Table] = _by_name(
                 Column(
                     "most_images",
                     "BIGINT",
-                    "largest number of images accepted since the last consent to fewer",
+                    "largest number of images accepted since a loss was last accepted",
                     nullable=False,
                 ),
                 Column(
                     "most_samples",
                     "BIGINT",
-                    "largest number of samples published since the last consent to fewer",
+                    "largest number of samples published since a loss was last accepted",
                     nullable=False,
                 ),
             ),

@@ -3,7 +3,7 @@
 Views, deletion, copying and publishing iterate over the table `source_datasets`, never over the datasets
 that the running process defines. Otherwise a checkout that does not define a dataset would delete it.
 
-A mark is the largest number of images (or samples) that was accepted since the last consent to fewer. The
+A mark is the largest number of images (or samples) that was accepted since the last consent to a loss. The
 stored marks may lag behind what is loaded, because a load only writes them when they matter: the mark
 that counts is the larger one of the stored mark and of the present number of rows.
 """

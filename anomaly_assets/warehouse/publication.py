@@ -72,7 +72,7 @@ class Published(Protocol):
         """Return the number of rows of tables and views; 0 for one that does not exist."""
 
     def marks(self) -> Mapping[str, int]:
-        """Return the marks of samples by source dataset; see `source_datasets`."""
+        """Return the largest published number of samples by source dataset; see `source_datasets`."""
 
     def consents(self) -> set[tuple[str, int]]:
         """Return the consents stored in it."""

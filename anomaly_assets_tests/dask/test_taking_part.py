@@ -106,7 +106,7 @@ def test_a_worker_with_another_pillow_is_named_with_both_versions_before_anythin
         with pytest.raises(ComputeError) as raised:
             build_on(cluster, project)
     assert re.fullmatch(
-        rf"1 of 2 workers at {cluster.location} cannot take part\. tcp://127\.0\.0\.1:\d+: "
+        rf"1 of 2 workers at {cluster.location} cannot decode images\. tcp://127\.0\.0\.1:\d+: "
         rf"{re.escape(socket.gethostname())} has Pillow 9\.5\.0, the driver Pillow {PIL.__version__}: "
         r"install the same\.",
         str(raised.value),

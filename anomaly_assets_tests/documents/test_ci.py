@@ -127,8 +127,9 @@ def test_a_step_runs_in_a_clean_copy(name: str, checkout: Checkout, tmp_path: Pa
     job, step = STEPS[name]
     assert checkout.first_run
     command = step["run"]
-    if command == "make test":
-        command = 'make test ARGS="--collect-only -q anomaly_assets_tests/test_settings.py"'
+    if command == "make test test-slow":
+        modules = "anomaly_assets_tests/test_settings.py anomaly_assets_tests/test_command_line.py"
+        command += f' ARGS="--collect-only -q {modules}"'
     if "make stores" in command and not _servers_are_there():
         command = command.replace("make stores", "make -n stores")
     sudo = tmp_path / "sudo"
@@ -148,7 +149,7 @@ def test_a_step_runs_in_a_clean_copy(name: str, checkout: Checkout, tmp_path: Pa
     expected = {
         "make .venv/.installed": "",
         "make materialize": "holds 62 samples of dagm_2007 and mvtec_ad",
-        "make test": " tests collected",
+        "make test test-slow": " tests collected",
     }
     assert expected.get(step["run"], "") in printed
     if "GITHUB_STEP_SUMMARY" in command:

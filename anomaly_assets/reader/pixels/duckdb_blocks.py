@@ -196,7 +196,7 @@ class _Pieces:
         self._end = start + len(target)
 
     def read(self) -> None:
-        """Read all pieces.
+        """Read all requested byte ranges from the file.
 
         Raises:
             UnexpectedLayoutError: The file ends before one of them does.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -70,10 +71,44 @@ def source(project: Project, tmp_path: Path) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def copied_once(
+    loaded_once: Project, postgres: Postgres, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[str, Path]:
+    """Copy nine published images to a lake; returns the name of its catalogue and its folder."""
+    folder = tmp_path_factory.mktemp("copied_once")
+    shutil.copyfile(loaded_once.warehouse.path, folder / "warehouse.duckdb")
+    published = folder / "anomaly.duckdb"
+    Project.at(folder, loaded_once.roots_folder).warehouse.publish(published, SPEC)
+    postgres.create("copied_once")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setenv("PGPASSWORD", PASSWORD)
+        copy_database(
+            str(published),
+            postgres.location("copied_once"),
+            lake_data=str(folder / "lake"),
+            log=lambda _: None,
+        )
+    return "copied_once", folder / "lake"
+
+
 @pytest.fixture
-def copied(source: Path, lake: Lake) -> Lake:
-    """Copy them to a lake."""
-    copy_database(str(source), lake.location, lake_data=lake.folder, log=lambda _: None)
+def copied(
+    source: Path,
+    copied_once: tuple[str, Path],
+    environment: Environment,
+    postgres: Postgres,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Lake:
+    """Copy this lake, its catalogue as a template of PostgreSQL."""
+    template, folder = copied_once
+    own = shutil.copytree(folder, tmp_path / "lake")
+    lake = new_lake(environment, postgres, str(own), monkeypatch, template=template)
+    with postgres.session(lake.database) as session:
+        session.execute(
+            "UPDATE ducklake_metadata SET value = %s WHERE key = 'data_path'", [f"{own}/"]
+        )
     return lake
 
 

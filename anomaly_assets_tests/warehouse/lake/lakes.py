@@ -90,11 +90,15 @@ class Lake:
 
 
 def new_lake(
-    environment: Environment, postgres: Postgres, folder: str, monkeypatch: pytest.MonkeyPatch
+    environment: Environment,
+    postgres: Postgres,
+    folder: str,
+    monkeypatch: pytest.MonkeyPatch,
+    template: str = "template1",
 ) -> Lake:
-    """Create a catalogue, and let the settings point to it."""
+    """Create a catalogue, empty or as a copy of another, and let the settings point to it."""
     database = f"lake_{next(_numbers)}"
-    postgres.create(database)
+    postgres.create(database, template)
     lake = Lake(environment, postgres, database, folder)
     monkeypatch.setenv("ANOMALY_WAREHOUSE", lake.location)
     monkeypatch.setenv("ANOMALY_LAKE_DATA", folder)

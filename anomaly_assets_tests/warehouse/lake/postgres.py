@@ -45,9 +45,9 @@ class Postgres:
         """Return the location as users set it, with `PGPASSWORD` in the environment."""
         return f"ducklake:postgres:{self.conninfo(database, **values)}"
 
-    def create(self, database: str) -> None:
+    def create(self, database: str, template: str = "template1") -> None:
         with self.session("postgres") as session:
-            session.execute(f"CREATE DATABASE {database}".encode())
+            session.execute(f"CREATE DATABASE {database} TEMPLATE {template}".encode())
 
     def session(self, database: str) -> psycopg.Connection:
         return psycopg.connect(self.conninfo(database, password=PASSWORD), autocommit=True)
