@@ -19,7 +19,7 @@ from anomaly_assets.errors import WarehouseError
 from anomaly_assets.tables.ddl import upstream_needed
 from anomaly_assets.tables.row_changes import RowChanges, Rows, compare
 from anomaly_assets.tensor_spec import TensorSpec
-from anomaly_assets.warehouse.publication import Differences, Publication
+from anomaly_assets.warehouse.publication import Differences, Publication, Request
 
 CATALOG = "warehouse"
 """Name under which the working database is attached."""
@@ -153,7 +153,6 @@ class Warehouse(ABC):
         with self.locked():
             yield
 
-    @abstractmethod
     def publish(
         self,
         target: Path,
@@ -182,6 +181,11 @@ class Warehouse(ABC):
             OSError: The snapshot cannot be written, for instance because the disk is full; the target is
                 unchanged.
         """
+        return self._publish(target, spec, Request(run_id, keep_snapshots, adopt, allow_shrink))
+
+    @abstractmethod
+    def _publish(self, target: Path, spec: TensorSpec, request: Request) -> Publication:
+        """Publish; see `publish`."""
 
     @abstractmethod
     def differences(self, target: Path) -> Differences:

@@ -104,6 +104,23 @@ class Publication:
 
 
 @dataclass(frozen=True)
+class Request:
+    """What a publication may do; see `Warehouse.publish`.
+
+    Attributes:
+        run_id: Recorded with the snapshot.
+        keep_snapshots: Number of older published files that stay beside the target.
+        adopt: Replace a target that this warehouse does not own, and own it from then on.
+        allow_shrink: Accept fewer than 80 % of the samples that were published before, and record that.
+    """
+
+    run_id: str | None = None
+    keep_snapshots: int = 0
+    adopt: bool = False
+    allow_shrink: bool = False
+
+
+@dataclass(frozen=True)
 class Content:
     """Content of a warehouse, checked and identified.
 
@@ -147,9 +164,7 @@ def checked_content(
     connection: duckdb.DuckDBPyConnection,
     spec: TensorSpec,
     published: Published,
-    run_id: str | None,
-    *,
-    allow_shrink: bool = False,
+    request: Request,
 ) -> Content:
     """Check the content that is about to be published, and compute its id.
 
@@ -160,15 +175,14 @@ def checked_content(
         connection: The warehouse, after `ensure_tables`; no other connection writes to it.
         spec: Shape that all tensors must have.
         published: The current published database.
-        run_id: Recorded with the snapshot.
-        allow_shrink: Accept fewer than 80 % of the samples that were published before, and record that.
+        request: What this publication may do.
 
     Raises:
         PublishRefusedError: A blocking check fails, or a source dataset would lose samples.
         WarehouseError: The upstream assets were never materialized.
     """
     take_over(connection)
-    if not allow_shrink:
+    if not request.allow_shrink:
         _refuse_emptying(connection, published)
     snapshot_id, summaries = content_id(connection), []
     if not was_published(connection, snapshot_id):
@@ -176,7 +190,7 @@ def checked_content(
         if summaries:
             snapshot_id = content_id(connection)
     _refuse_what_is_wrong(connection, spec)
-    marks = _accepted_marks(connection, published, run_id, allow_shrink=allow_shrink)
+    marks = _accepted_marks(connection, published, request)
     counts = row_counts(connection, TABLES)
     written = (
         published.adopted
@@ -185,7 +199,7 @@ def checked_content(
     )
     counts.pop("snapshots")  # this publication adds a row
     time = time_of_publication(connection)
-    row = SnapshotRow(snapshot_id, run_id, ensure_identity(connection), counts, time)
+    row = SnapshotRow(snapshot_id, request.run_id, ensure_identity(connection), counts, time)
     if written:
         set_sample_marks(connection, marks)  # before the copy, so that the copy has them too
     return Content(snapshot_id, written, counts["samples"], row, summaries)
@@ -207,9 +221,7 @@ def _refuse_emptying(connection: duckdb.DuckDBPyConnection, published: Published
 def _accepted_marks(
     connection: duckdb.DuckDBPyConnection,
     published: Published,
-    run_id: str | None,
-    *,
-    allow_shrink: bool,
+    request: Request,
 ) -> dict[str, int]:
     """Return the sample marks that are valid from this publication on.
 
@@ -219,7 +231,7 @@ def _accepted_marks(
     counts = sample_counts(connection)
     stored = stored_datasets(connection)
     published_marks = published.marks()
-    if not allow_shrink:
+    if not request.allow_shrink:
         _refuse_samples_for_data(stored, published.location, published_marks)
     marks = {name: held.most_samples for name, held in stored.items() if not held.from_samples}
     lifted: set[str] = set()
@@ -233,13 +245,13 @@ def _accepted_marks(
         for name, mark in sorted(marks.items())
         if is_loss(mark, counts.get(name, 0))
     ]
-    if losses and not allow_shrink:
+    if losses and not request.allow_shrink:
         raise PublishRefusedError(
             f"Nothing was published, because samples would be lost: {'; '.join(map(str, losses))}. Repair "
             f"the roots, then run again. If you removed them on purpose, {consent('allow_shrink')}"
         )
     for loss in losses:
-        note_consent(connection, loss.source_dataset, "fewer_samples", loss.left, run_id)
+        note_consent(connection, loss.source_dataset, "fewer_samples", loss.left, request.run_id)
     lost = {loss.source_dataset for loss in losses}
     return {
         name: counts.get(name, 0) if name in lost else max(mark, counts.get(name, 0))

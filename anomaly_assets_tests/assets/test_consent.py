@@ -14,7 +14,7 @@ from anomaly_assets.catalogue.dlt_source import load
 from anomaly_assets.datasets import SOURCE_DATASETS, SourceDataset
 from anomaly_assets.datasets.mvtec_ad import classify
 from anomaly_assets.warehouse.file.warehouse import FileWarehouse
-from anomaly_assets_tests.assets.environment import Environment
+from anomaly_assets_tests.assets.environment import Environment, set_up
 from anomaly_assets_tests.assets.runs import run_job, run_selection
 from anomaly_assets_tests.assets.trees import write_image
 
@@ -39,13 +39,28 @@ def published(environment: Environment) -> int:
     return int(environment.query(COUNT)[0][0])
 
 
+@pytest.fixture(scope="module")
+def bolts_once(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Load and publish one category of twenty good images; returns their folder and a copy of it."""
+    folder = tmp_path_factory.mktemp("bolts") / "environment"
+    folder.mkdir()
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        environment = set_up(folder, monkeypatch)
+        write_pictures(environment.mvtec_ad, *(f"bolt/train/good/{n:03}.png" for n in range(20)))
+        monkeypatch.setenv("DAGM_2007_ROOT", "")
+        assert run_job().success
+        assert published(environment) == 20
+    return folder, shutil.copytree(folder, folder.with_name("copy"))
+
+
 @pytest.fixture
-def bolts(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> Environment:
-    """Load and publish one category of twenty good images; DAGM 2007 is left out."""
-    write_pictures(environment.mvtec_ad, *(f"bolt/train/good/{n:03}.png" for n in range(20)))
+def bolts(bolts_once: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> Environment:
+    """Restore these in place, because the warehouse records the root; DAGM 2007 is left out."""
+    folder, copy = bolts_once
+    shutil.rmtree(folder)
+    shutil.copytree(copy, folder)
+    environment = set_up(folder, monkeypatch)
     monkeypatch.setenv("DAGM_2007_ROOT", "")
-    assert run_job().success
-    assert published(environment) == 20
     return environment
 
 

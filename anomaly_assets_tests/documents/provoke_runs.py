@@ -120,7 +120,7 @@ def _(scene: Scene) -> object:
     # What the web server of Dagster is served by.
     import uvicorn
 
-    async def application(*_: object) -> None:
+    async def application(scope: object, receive: object, send: object) -> None:
         raise AssertionError("nobody asks")
 
     said: list[str] = []

@@ -49,6 +49,7 @@ from anomaly_assets.warehouse.publication import (
     Content,
     Differences,
     Publication,
+    Request,
     checked_content,
     differences,
 )
@@ -68,11 +69,7 @@ def publish_file(
     source: Path,
     target: Path,
     spec: TensorSpec,
-    *,
-    run_id: str | None = None,
-    keep_snapshots: int = 0,
-    adopt: bool = False,
-    allow_shrink: bool = False,
+    request: Request,
 ) -> Publication:
     """Write a snapshot of the warehouse to `target`, unless it is there; see `Warehouse.publish`."""
     target = resolved(target)
@@ -81,17 +78,15 @@ def publish_file(
     with warehouse.locked(), target_lock(target, warehouse.wait_seconds, warehouse.log):
         with warehouse.connect() as connection, opened_target(target) as found:
             ensure_tables(connection)
-            published = recognised(found, connection, adopt=adopt)
+            published = recognised(found, connection, adopt=request.adopt)
             _import_history(connection, found)
-            content = checked_content(
-                connection, spec, published, run_id, allow_shrink=allow_shrink
-            )
+            content = checked_content(connection, spec, published, request)
             if content.written:
                 note_intention(connection, content.snapshot_id)
                 owned_by = {ensure_identity(connection), *(published.owners or ())}
                 with _copied(connection, source, target, content.row, owned_by, spec.tensor_bytes):
                     replaced_id = published.snapshot_id()
-                    if replaced_id != content.snapshot_id and keep_snapshots:
+                    if replaced_id != content.snapshot_id and request.keep_snapshots:
                         keep(target, replaced_id)
         with warehouse.connect() as connection:
             connection.begin()
@@ -101,7 +96,7 @@ def publish_file(
             connection.commit()
             origin = provenance(connection, content.snapshot_id)
             identity, known = ensure_identity(connection), known_snapshots(connection)
-        discard_older(target, content.snapshot_id, keep_snapshots, identity, known)
+        discard_older(target, content.snapshot_id, request.keep_snapshots, identity, known)
         return content.published(
             origin,
             str(target),

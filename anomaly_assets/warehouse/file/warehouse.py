@@ -48,7 +48,7 @@ from anomaly_assets.warehouse.file.publish import (
     pictures_folder,
     publish_file,
 )
-from anomaly_assets.warehouse.publication import Differences, Publication
+from anomaly_assets.warehouse.publication import Differences, Publication, Request
 
 _RETRY_SECONDS = 0.25
 _TELL_SECONDS = 1.0
@@ -251,27 +251,8 @@ class FileWarehouse(Warehouse):
                     remind_at = time.monotonic() + _REMIND_SECONDS
                 time.sleep(_RETRY_SECONDS)
 
-    def publish(
-        self,
-        target: Path,
-        spec: TensorSpec,
-        *,
-        run_id: str | None = None,
-        keep_snapshots: int = 0,
-        adopt: bool = False,
-        allow_shrink: bool = False,
-    ) -> Publication:
-        """Publish a snapshot of this file to `target`; see `Warehouse`."""
-        return publish_file(
-            self,
-            self.path,
-            target,
-            spec,
-            run_id=run_id,
-            keep_snapshots=keep_snapshots,
-            adopt=adopt,
-            allow_shrink=allow_shrink,
-        )
+    def _publish(self, target: Path, spec: TensorSpec, request: Request) -> Publication:
+        return publish_file(self, self.path, target, spec, request)
 
     def differences(self, target: Path) -> Differences:
         """Compare this file with its published one; see `Warehouse`."""

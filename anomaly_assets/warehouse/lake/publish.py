@@ -32,24 +32,19 @@ from anomaly_assets.warehouse.provenance import note_snapshot, provenance
 from anomaly_assets.warehouse.publication import (
     Differences,
     Publication,
+    Request,
     checked_content,
     differences,
 )
 
 
-def publish_version(
-    warehouse: Warehouse,
-    spec: TensorSpec,
-    *,
-    run_id: str | None = None,
-    allow_shrink: bool = False,
-) -> Publication:
+def publish_version(warehouse: Warehouse, spec: TensorSpec, request: Request) -> Publication:
     """Publish the newest version of a lake; see `Warehouse.publish`."""
     with warehouse.finishing(), warehouse.connect() as connection:
         ensure_tables(connection)
         published = _newest(connection, warehouse)
         _discard_unpublished(connection, published.published)
-        content = checked_content(connection, spec, published, run_id, allow_shrink=allow_shrink)
+        content = checked_content(connection, spec, published, request)
         if content.written:
             connection.begin()
             note_snapshot(connection, content.row)

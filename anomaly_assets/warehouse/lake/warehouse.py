@@ -37,7 +37,7 @@ from anomaly_assets.warehouse.lake.publish import (
     publish_copy,
     publish_version,
 )
-from anomaly_assets.warehouse.publication import Differences, Publication
+from anomaly_assets.warehouse.publication import Differences, Publication, Request
 
 TRANSACTION_ROWS = 512
 """Tensors per transaction. Each transaction becomes one Parquet file: 100 MB at the default size."""
@@ -148,18 +148,8 @@ class LakeWarehouse(RemoteWarehouse):
             with self.writing():
                 yield
 
-    def publish(
-        self,
-        target: Path,
-        spec: TensorSpec,
-        *,
-        run_id: str | None = None,
-        keep_snapshots: int = 0,
-        adopt: bool = False,
-        allow_shrink: bool = False,
-    ) -> Publication:
-        """Publish the newest version; nothing is copied, and older versions stay. See `Warehouse`."""
-        return publish_version(self, spec, run_id=run_id, allow_shrink=allow_shrink)
+    def _publish(self, target: Path, spec: TensorSpec, request: Request) -> Publication:
+        return publish_version(self, spec, request)
 
     def differences(self, target: Path) -> Differences:
         """Compare the newest version with the published one; see `Warehouse`."""

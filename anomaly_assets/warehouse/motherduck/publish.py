@@ -16,6 +16,7 @@ from anomaly_assets.warehouse.provenance import note_snapshot, provenance
 from anomaly_assets.warehouse.publication import (
     Differences,
     Publication,
+    Request,
     checked_content,
     differences,
 )
@@ -25,15 +26,13 @@ def publish_clone(
     warehouse: Warehouse,
     clone: MotherDuckLocation,
     spec: TensorSpec,
-    *,
-    run_id: str | None = None,
-    allow_shrink: bool = False,
+    request: Request,
 ) -> Publication:
     """Publish the content of a MotherDuck database; see `Warehouse.publish`."""
     with warehouse.finishing(), warehouse.connect() as connection:
         ensure_tables(connection)
         published = _Clone(connection, clone)
-        content = checked_content(connection, spec, published, run_id, allow_shrink=allow_shrink)
+        content = checked_content(connection, spec, published, request)
         if content.written:
             connection.begin()
             note_snapshot(connection, content.row)

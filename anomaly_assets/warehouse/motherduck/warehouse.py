@@ -30,7 +30,7 @@ from anomaly_assets.warehouse.motherduck.publish import (
     publish_clone,
     replace_clone,
 )
-from anomaly_assets.warehouse.publication import Differences, Publication
+from anomaly_assets.warehouse.publication import Differences, Publication, Request
 
 PUBLISHED_SUFFIX = "_published"
 """Suffix of the published clone: its name is that of the warehouse with this suffix."""
@@ -139,18 +139,8 @@ class MotherDuckWarehouse(RemoteWarehouse):
                 self._stop()
             self._lock.release()
 
-    def publish(
-        self,
-        target: Path,
-        spec: TensorSpec,
-        *,
-        run_id: str | None = None,
-        keep_snapshots: int = 0,
-        adopt: bool = False,
-        allow_shrink: bool = False,
-    ) -> Publication:
-        """Publish a zero-copy clone, which people open; see `Warehouse`."""
-        return publish_clone(self, self.published, spec, run_id=run_id, allow_shrink=allow_shrink)
+    def _publish(self, target: Path, spec: TensorSpec, request: Request) -> Publication:
+        return publish_clone(self, self.published, spec, request)
 
     def differences(self, target: Path) -> Differences:
         """Compare the database with its clone; see `Warehouse`."""

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -19,9 +20,14 @@ from anomaly_assets.warehouse.lake.connect import (
     start_for_lakes,
 )
 from anomaly_assets.warehouse.lake.warehouse import LakeWarehouse
+from anomaly_assets.warehouse.publication import Publication
 from anomaly_assets_tests.assets.environment import Environment
 from anomaly_assets_tests.faults.content import Content, content_of
 from anomaly_assets_tests.warehouse.lake.postgres import Postgres
+from anomaly_assets_tests.warehouse.project import SPEC
+
+NOWHERE = Path("a lake publishes where it is")
+"""Target of a publication of a lake, which is ignored."""
 
 _numbers = itertools.count(1)
 
@@ -54,6 +60,10 @@ class Lake:
 
     def warehouse(self, wait_seconds: float = 60.0) -> LakeWarehouse:
         return LakeWarehouse(self.parsed, self.folder, wait_seconds)
+
+    def publish(self, **options: Any) -> Publication:
+        """Publish the newest version; see `Warehouse.publish`."""
+        return self.warehouse().publish(NOWHERE, SPEC, **options)
 
     def published(self, snapshot: str | None = None) -> Content:
         """Return the content that readers get."""

@@ -18,7 +18,6 @@ from anomaly_assets.warehouse.__main__ import main
 from anomaly_assets.warehouse.copying import copy as copying
 from anomaly_assets.warehouse.copying.copy import CopyError, copy_database
 from anomaly_assets.warehouse.lake import publish as lake_publish
-from anomaly_assets.warehouse.lake.publish import publish_version
 from anomaly_assets.warehouse.lake.warehouse import LakeWarehouse
 from anomaly_assets.warehouse.removal import forget
 from anomaly_assets_tests.assets.environment import Environment
@@ -157,7 +156,7 @@ def test_what_runs_have_published_since_an_interrupted_copy_is_never_replaced(
     with lake.warehouse().connect() as connection:
         connection.execute("DELETE FROM image_tensors WHERE image_id LIKE 'mvtec_ad/carpet/%'")
         connection.execute("DELETE FROM mvtec_ad.images WHERE category = 'carpet'")
-    published = publish_version(lake.warehouse(), SPEC, allow_shrink=True)
+    published = lake.publish(allow_shrink=True)
     assert published.samples == 7
     refused = (
         r"already holds data \(7 samples, published [-0-9]{10} [0-9:]{5} UTC\), which a copy never"

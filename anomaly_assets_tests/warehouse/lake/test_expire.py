@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from anomaly_assets.warehouse.lake.expire import expire_versions
-from anomaly_assets.warehouse.lake.publish import publish_version
-from anomaly_assets_tests.warehouse.lake.lakes import Lake
+from anomaly_assets_tests.warehouse.lake.lakes import NOWHERE, Lake
 from anomaly_assets_tests.warehouse.project import SPEC
 
 
@@ -18,7 +17,7 @@ def publish_removal(lake: Lake, image_id: str) -> str:
         with warehouse.connect() as connection:
             for table in ("mvtec_ad.images", "main.image_tensors"):
                 connection.execute(f"DELETE FROM {table} WHERE image_id = ?", [image_id])
-        return publish_version(warehouse, SPEC, allow_shrink=True).snapshot_id
+        return warehouse.publish(NOWHERE, SPEC, allow_shrink=True).snapshot_id
 
 
 def test_publications_that_are_kept_can_be_opened_and_the_space_of_others_is_given_back(

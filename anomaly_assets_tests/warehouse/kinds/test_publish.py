@@ -1,0 +1,203 @@
+"""Publishing from a warehouse of any kind: what is refused, what is written, what readers get."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from datetime import datetime, timezone
+
+import pytest
+
+from anomaly_assets.errors import rerun_with
+from anomaly_assets.tables.ddl import refresh
+from anomaly_assets.tensor_spec import TensorSpec
+from anomaly_assets.warehouse.publication import PublishRefusedError
+from anomaly_assets.warehouse.removal import forget, remove_samples
+from anomaly_assets_tests.warehouse.kinds.published import Published
+from anomaly_assets_tests.warehouse.project import MADE_BY_REFRESH
+
+ONLY = "mvtec_ad/bottle/train/good/000.png"
+COUNTS = "SELECT source_dataset, count(*) FROM samples GROUP BY ALL ORDER BY ALL"
+RUNS = "SELECT list(DISTINCT run_id) FROM image_tensors"
+CHANGE = "UPDATE image_tensors SET run_id = '{}'"
+
+
+def test_content_that_is_published_is_not_written_again(published: Published) -> None:
+    before = published.newest_id()
+    again = published.publish()
+    assert (again.written, again.snapshot_id, again.samples) == (False, before, 9)
+    assert published.differences() == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        CHANGE.format("another"),
+        "UPDATE image_tensors SET mask_area_fraction = 0 WHERE image_id LIKE '%crack%'",
+        "UPDATE mvtec_ad.images SET defect_type = 'cut' WHERE defect_type = 'crack'",
+        "INSERT INTO dagm_2007.stray_files VALUES ('a.txt', 'unrecognised_path', NULL, '1.5')",
+        "UPDATE image_tensors SET mask_tensor = NULL, mask_box = NULL WHERE image_id LIKE '%hole%'",
+    ],
+)
+def test_a_changed_row_is_published(published: Published, change: str) -> None:
+    before = published.newest_id()
+    published.rows(change)
+    second = published.publish()
+    assert second.written
+    assert second.snapshot_id == published.newest_id() != before
+    for table in ("image_tensors", "samples", "mvtec_ad.images", "dagm_2007.stray_files"):
+        everything = f"SELECT * FROM {table} AS row ORDER BY row::VARCHAR"
+        assert published.read(everything) == published.rows(everything)
+
+
+def test_a_removed_image_leaves_the_published_samples(published: Published) -> None:
+    published.delete("image_id LIKE 'mvtec_ad/carpet/test/%'")
+    assert published.publish().samples == 8
+    assert published.read(COUNTS) == [("dagm_2007", 3), ("mvtec_ad", 5)]
+
+
+@pytest.mark.parametrize(
+    "before", ["DELETE FROM dataset_summary", "UPDATE dataset_summary SET images = 0"]
+)
+def test_a_summary_that_was_missing_or_outdated_is_published_once_it_is_rebuilt(
+    published: Published, before: str
+) -> None:
+    """As when tensors are materialized and published alone, and the summaries only later."""
+    published.rows(before)
+    published.publish()
+    with published.warehouse.connect() as connection:
+        refresh(connection, *MADE_BY_REFRESH)
+    summary = "FROM dataset_summary ORDER BY ALL"
+    expected = published.rows(summary)
+    assert [row[5] for row in expected] == [1, 1, 1, 1, 1, 2, 1, 1]
+    published.publish()
+    assert published.differences() == []
+    assert published.read(summary) == expected
+
+
+def test_a_reader_that_has_the_old_snapshot_open_keeps_reading_it(published: Published) -> None:
+    with closing(published.open()) as reader:
+        assert reader.execute(RUNS).fetchall() == [(["first"],)]
+        published.rows(CHANGE.format("second"))
+        assert published.publish().written
+        assert reader.execute(RUNS).fetchall() == [(["first"],)]
+        assert reader.execute("SELECT count(image_tensor) FROM samples").fetchall() == [(9,)]
+        assert published.read(RUNS) == [(["second"],)]
+
+
+def test_the_only_sample_of_a_source_dataset_does_not_leave_without_consent(
+    published: Published,
+) -> None:
+    published.delete(f"image_id LIKE 'mvtec_ad/%' AND image_id <> '{ONLY}'")
+    published.publish(allow_shrink=True)
+    published.delete(f"image_id = '{ONLY}'")
+    before = published.newest_id()
+    with pytest.raises(PublishRefusedError, match="would be lost: mvtec_ad would have 0 of 1"):
+        published.publish()
+    assert published.newest_id() == before
+
+
+def test_an_empty_warehouse_does_not_replace_samples_without_consent(published: Published) -> None:
+    published.delete("true")
+    with pytest.raises(PublishRefusedError) as caught:
+        published.publish()
+    place = published.warehouse.name if "lake" in published.warehouse.name else published.target
+    assert str(caught.value) == (
+        f"Nothing was published: {place} holds 9 samples, and the warehouse has none. Materialize all "
+        "assets, then publish again. If you removed them on purpose, "
+        + rerun_with("published_database", "allow_shrink")
+    )
+    assert published.read(COUNTS) == [("dagm_2007", 3), ("mvtec_ad", 6)]
+    assert published.publish(allow_shrink=True).samples == 0
+    assert published.publish().written is False  # nothing over nothing is no loss
+
+
+def test_a_single_sample_is_not_replaced_by_none_without_consent(published: Published) -> None:
+    published.delete(f"image_id <> '{ONLY}'")
+    assert published.publish(allow_shrink=True).samples == 1
+    published.delete("true")
+    with pytest.raises(PublishRefusedError, match="holds 1 samples, and the warehouse has none"):
+        published.publish()
+    assert published.read(COUNTS) == [("mvtec_ad", 1)]
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        (
+            "DELETE FROM image_tensors WHERE image_id LIKE '%crack%'",
+            r"images_have_a_tensor_or_a_rejection \(1, first mvtec_ad/bottle/test/crack/000.png\)",
+        ),
+        (
+            "INSERT INTO mvtec_ad.images FROM mvtec_ad.images WHERE category = 'carpet'",
+            r"image_ids_are_unique \(2, first mvtec_ad/carpet/test/hole/000.png\)",
+        ),
+        (
+            "UPDATE image_tensors SET width = 7 WHERE image_id LIKE 'dagm%'",
+            r"tensors_have_the_configured_shape \(3, first dagm_2007/Class1/Test/0003.PNG\)",
+        ),
+    ],
+)
+def test_a_failing_blocking_check_refuses_and_leaves_the_old_snapshot(
+    published: Published, fault: str, message: str
+) -> None:
+    before = published.newest_id()
+    published.rows(fault)
+    with pytest.raises(PublishRefusedError, match=message):
+        published.publish()
+    assert published.newest_id() == before
+
+
+def test_tensors_of_another_shape_than_the_configured_one_are_not_published(
+    published: Published,
+) -> None:
+    with pytest.raises(PublishRefusedError, match=r"tensors_have_the_configured_shape \(9, "):
+        published.warehouse.publish(published.target, TensorSpec(8, 6, 1))
+
+
+def test_every_publication_is_recorded_in_the_warehouse_and_for_readers(
+    published: Published,
+) -> None:
+    first = published.newest_id()
+    published.rows(CHANGE.format("second"))
+    second = published.publish(run_id="a later run")
+    query = (
+        "SELECT snapshot_id, images, tensors, rejected, transform, run_id "
+        "FROM snapshots ORDER BY published_at"
+    )
+    expected = [
+        (first, 9, 9, 0, "lanczos-8x6x3", None),
+        (second.snapshot_id, 9, 9, 0, "lanczos-8x6x3", "a later run"),
+    ]
+    assert published.rows(query) == expected
+    assert published.read(query) == expected
+    [(newest,)] = published.read("SELECT max(published_at)::VARCHAR FROM snapshots")
+    age = datetime.now(timezone.utc) - datetime.fromisoformat(newest).astimezone(timezone.utc)
+    assert 0 <= age.total_seconds() < 600
+
+
+def test_counts_that_differ_are_named(published: Published) -> None:
+    published.rows("DELETE FROM image_tensors WHERE image_id LIKE '%crack%'")
+    assert published.differences() == [
+        ("image_tensors", "9 published, 8 in the warehouse"),
+        ("samples", "9 published, 8 in the warehouse"),
+    ]
+
+
+def test_a_dataset_is_forgotten_and_published_without_it(published: Published) -> None:
+    assert forget(published.warehouse, "dagm_2007") == 3
+    assert published.publish().samples == 6
+    assert published.read(COUNTS) == [("mvtec_ad", 6)]
+
+
+def test_samples_of_the_repository_are_removed(published: Published) -> None:
+    published.rows("UPDATE source_datasets SET from_samples = source_dataset = 'mvtec_ad'")
+    assert remove_samples(published.warehouse) == {"mvtec_ad": 6}
+    assert published.rows(COUNTS) == [("dagm_2007", 3)]
+
+
+def test_losing_samples_needs_consent(published: Published) -> None:
+    published.delete("image_id LIKE 'mvtec_ad/carpet/%'")
+    with pytest.raises(PublishRefusedError, match="mvtec_ad would have 4 of 6"):
+        published.publish()
+    assert published.publish(allow_shrink=True).samples == 7
+    assert published.publish().written is False
