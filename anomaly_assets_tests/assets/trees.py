@@ -1,11 +1,12 @@
 """Tiny roots: real PNG files of 16 x 16 pixels, all with different content."""
 
-import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
+
+from anomaly_assets_tests.decoding import pictures
 
 if TYPE_CHECKING:
     from anomaly_assets_tests.assets.environment import Environment
@@ -62,9 +63,7 @@ def grey_png(seed: str) -> bytes:
 
 def png(pixels: np.ndarray) -> bytes:
     """Return an array as a PNG file."""
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG")
-    return buffer.getvalue()
+    return pictures.png(Image.fromarray(pixels))
 
 
 def _write(root: Path, path: str, content: bytes) -> bytes:
