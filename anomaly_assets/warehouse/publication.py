@@ -105,7 +105,7 @@ class Publication:
 
 @dataclass(frozen=True)
 class Request:
-    """What a publication may do; see `Warehouse.publish`.
+    """Options of a publication; see `Warehouse.publish`.
 
     Attributes:
         run_id: Recorded with the snapshot.
@@ -175,7 +175,7 @@ def checked_content(
         connection: The warehouse, after `ensure_tables`; no other connection writes to it.
         spec: Shape that all tensors must have.
         published: The current published database.
-        request: What this publication may do.
+        request: Options of the publication.
 
     Raises:
         PublishRefusedError: A blocking check fails, or a source dataset would lose samples.
