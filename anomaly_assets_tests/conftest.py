@@ -18,8 +18,9 @@ SLOW = (
         "assets/test_large_reports",
         "assets/test_previews",
     ),
-    *("assets/test_purge", "assets/test_tensor_shape", "dask/test_cluster", "dask/test_example"),
-    *("dask/test_taking_part", "previews/test_many"),
+    *("assets/test_purge", "assets/test_real_excerpts", "assets/test_tensor_shape"),
+    *("cli/test_materialize", "dask/test_cluster", "dask/test_example", "dask/test_taking_part"),
+    *("export/test_main", "previews/test_many", "warehouse/test_interrupted"),
     *("reader/test_fetch", "reader/test_swaps", "reader/test_torch", "reader/test_training"),
     *("tables/test_registry_grows", "test_automation_repeats", "test_command_line", "test_install"),
 )

@@ -209,7 +209,7 @@ def test_every_file_to_change_exists() -> None:
     files = {name for row in _rows_of_the_page("| to change |", 2) for name in row}
     assert len(files) > 20
     package = PROJECT / PACKAGE
-    assert not [name for name in files if not any(package.glob(name.replace("NAME", "*")))]
+    assert not [name for name in files if not any(package.glob(name.replace("<name>", "*")))]
 
 
 def test_the_page_for_contributors_lists_the_same_floors() -> None:
