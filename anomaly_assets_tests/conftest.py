@@ -11,18 +11,13 @@ from anomaly_assets_tests.assets.trees import write_tiny_roots
 PROJECT_ROOT = Path(__file__).parents[1]
 
 SLOW = (
-    *("documents/test_ci", "documents/test_commands", "examples/", "notebooks/", "releases/"),
-    *(
-        "assets/test_consent",
-        "assets/test_home",
-        "assets/test_large_reports",
-        "assets/test_previews",
-    ),
-    *("assets/test_purge", "assets/test_real_excerpts", "assets/test_tensor_shape"),
-    *("cli/test_materialize", "dask/test_cluster", "dask/test_example", "dask/test_taking_part"),
-    *("export/test_main", "previews/test_many", "warehouse/test_interrupted"),
-    *("reader/test_fetch", "reader/test_swaps", "reader/test_torch", "reader/test_training"),
+    *("assets/test_consent", "assets/test_large_reports", "assets/test_previews"),
+    *("assets/test_real_excerpts", "assets/test_tensor_shape", "dask/test_cluster"),
+    *("dask/test_example", "dask/test_taking_part", "documents/test_ci", "documents/test_commands"),
+    *("examples/", "export/test_main", "notebooks/", "previews/test_many", "reader/test_fetch"),
+    *("reader/test_swaps", "reader/test_torch", "reader/test_training", "releases/"),
     *("tables/test_registry_grows", "test_automation_repeats", "test_command_line", "test_install"),
+    "warehouse/test_interrupted",
 )
 """Modules of the second tier, because they run many graphs, or need a cluster or a copy of the project."""
 

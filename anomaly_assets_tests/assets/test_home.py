@@ -122,6 +122,7 @@ def test_a_home_that_dagster_created_keeps_its_form_and_its_history(home: Path) 
     assert databases(home) == before
 
 
+@pytest.mark.slow
 def test_a_command_that_is_killed_while_it_creates_a_home_leaves_nothing_that_stops_the_next(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -166,6 +167,7 @@ def test_a_home_that_was_created_before_is_opened_without_creating_anything(
     assert created == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("used", "closed"),
     [(False, ""), (True, "history"), (True, "history/event_log.db")],
@@ -187,6 +189,7 @@ def test_a_home_that_cannot_be_written_to_is_one_sentence(
     assert said.startswith(f"error: {message}")
 
 
+@pytest.mark.slow
 def test_make_says_the_same_of_a_home_that_it_cannot_make(tmp_path: Path) -> None:
     wrapper = _without_override(tmp_path)
     (tmp_path / "closed").mkdir(mode=0o555)
@@ -269,6 +272,7 @@ def test_what_a_run_that_fails_had_planned_to_check_stays(home: Path) -> None:
     assert kinds.count(dg.DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED) == 1
 
 
+@pytest.mark.slow
 def test_an_unchanged_refresh_adds_at_most_300_kilobytes_to_the_home(
     samples: Environment, home: Path
 ) -> None:

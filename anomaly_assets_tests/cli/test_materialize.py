@@ -118,6 +118,7 @@ def test_it_ends_with_datasets_failed_checks_and_the_database(good: Done, folder
     assert "open_samples" in rest[-1]
 
 
+@pytest.mark.slow
 def test_the_run_is_stored_with_the_code_location_that_the_ui_shows(
     good: Done, folder: Folder
 ) -> None:
@@ -140,6 +141,7 @@ def test_a_mistyped_root_is_the_last_thing_on_the_screen(good: Done, folder: Fol
     assert len(done.screen) <= 10
 
 
+@pytest.mark.slow
 def test_three_failed_checks_are_listed_with_the_first_five_files(
     tmp_path: Path,
 ) -> None:
@@ -161,6 +163,7 @@ def test_three_failed_checks_are_listed_with_the_first_five_files(
     assert " 0 removed, 1 rejected" in done.out
 
 
+@pytest.mark.slow
 def test_a_blocking_check_is_the_cause_and_nothing_is_published(tmp_path: Path) -> None:
     folder, roots = Folder(tmp_path), {}
     for variable, name in (
@@ -183,6 +186,7 @@ def test_a_blocking_check_is_the_cause_and_nothing_is_published(tmp_path: Path) 
     assert database.read_bytes() == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -203,6 +207,7 @@ def test_what_cannot_be_run_exits_with_2_and_leaves_no_run(
     assert not (tmp_path / "data/warehouse.duckdb").exists()
 
 
+@pytest.mark.slow
 def test_a_part_of_the_graph_with_a_config_file_and_the_log_of_dagster(
     tmp_path: Path,
 ) -> None:
@@ -221,6 +226,7 @@ def test_a_part_of_the_graph_with_a_config_file_and_the_log_of_dagster(
     assert rows == [("bolt",)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_ends_the_run_cleanly(number: signal.Signals, good: Done, folder: Folder) -> None:
     assert good.code == 0
