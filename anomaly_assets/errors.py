@@ -14,6 +14,7 @@ built-in exception if callers may expect one::
     │   ├── FileChangedError                      … because it is not the file that was listed
     │   └── FileTooLargeError                     … because it is larger than its limit
     ├── ShrunkRootError (RuntimeError)            catalogue: a root lists far fewer images than before
+    ├── UnrecognisedRootError (RuntimeError)      catalogue: most files of a root have another layout
     ├── UnknownCategoryError (ValueError)         catalogue: run config names a category that does not exist
     ├── UnusableImageError (ValueError)           decoding: the bytes of a file are not a usable image
     ├── DecodingError (RuntimeError)              decoding: a batch failed, but no file is the cause

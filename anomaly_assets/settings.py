@@ -29,6 +29,7 @@ class Settings:
 
     Attributes:
         roots: Root by source dataset (folder, zip or URL); None if it is not refreshed.
+        followed_links: Source datasets whose root may contain symbolic links that leave it.
         sample_roots: Whether no variable names a root, so that the repository's samples are used.
         warehouse: Location of the working database, written by the asset graph: a path,
             `ducklake:postgres:…` or `md:NAME`.
@@ -59,6 +60,7 @@ class Settings:
     sensor_seconds: int
     lock_wait_seconds: float
     lake_data: str | None = None
+    followed_links: frozenset[str] = frozenset()
     sample_roots: bool = False
     named_size: tuple[int, int] | None = None
     named_channels: int | None = None
@@ -110,6 +112,9 @@ class Settings:
             )
         return cls(
             roots=roots,
+            followed_links=frozenset(
+                dataset.name for dataset in datasets if _follows(values, dataset.links_variable)
+            ),
             sample_roots=sample_roots,
             warehouse=warehouse,
             database=database,
@@ -125,6 +130,15 @@ class Settings:
             named_size=(height, width) if size else None,
             named_channels=int(channels) if values.get("ANOMALY_CHANNELS") else None,
         )
+
+
+def _follows(values: Mapping[str, str], name: str) -> bool:
+    text = values.get(name, "").strip() or "inside"
+    if text not in ("inside", "follow"):
+        raise SettingsError(
+            f"{name}={text!r}: use follow, to read symbolic links that leave the root, or inside."
+        )
+    return text == "follow"
 
 
 def _warehouse(text: str) -> str:

@@ -85,12 +85,17 @@ def files_changed_sensor(dataset: SourceDataset) -> dg.SensorDefinition:
     ) -> Iterator[dg.RunRequest | dg.SkipReason]:
         from anomaly_assets.catalogue.listing import list_catalog, listing_digest
 
-        location = Settings.from_environment().roots[dataset.name]
+        settings = Settings.from_environment()
+        location, follow_links = (
+            settings.roots[dataset.name],
+            dataset.name in settings.followed_links,
+        )
         if location is None:
             yield dg.SkipReason(f"{dataset.root_variable} is empty: not watched.")
             return
         try:
-            digest = listing_digest(list_catalog(dataset, open_root(location)))
+            root = open_root(location, follow_links=follow_links)
+            digest = listing_digest(list_catalog(dataset, root))
         except RootError as error:
             raise root_error(dataset, error) from None
         cursor, answer = _answer(

@@ -167,7 +167,7 @@ def _opened_roots(settings: Settings, warn: Callable[[str], None]) -> dict[str, 
         if location is None:
             continue
         try:
-            roots[name] = open_root(location)
+            roots[name] = open_root(location, follow_links=name in settings.followed_links)
         except RootError as error:
             warn(f"{SOURCE_DATASETS[name].root_variable}: {error} Its images stay unchanged.")
     return roots

@@ -53,10 +53,12 @@ class ReloadConfig(dg.Config):
         categories: Reload only these categories; empty means all.
         allow_shrink: Accept a root that lists fewer than 80 % of the images that were accepted so far. The
             consent is recorded, and also allows the publication of this change.
+        allow_strays: Load a root for the first time although most of its files belong to no image.
     """
 
     categories: list[str] = []
     allow_shrink: bool = False
+    allow_strays: bool = False
 
 
 @dataclass
@@ -142,10 +144,14 @@ def catalogue_assets(dataset: SourceDataset) -> dg.AssetsDefinition:
                     warehouse.warehouse,
                     categories=config.categories,
                     allow_shrink=config.allow_shrink,
+                    allow_strays=config.allow_strays,
+                    follow_links=dataset.name in settings.followed_links,
                     from_samples=settings.sample_roots,
                     run_id=context.run.run_id,
                     progress=listed.note,
                 )
+            for note in found.notes:
+                context.log.warning(note)
             if found.renaming:
                 context.log.info(found.renaming)
             if found.any_change:
@@ -245,6 +251,7 @@ def _metadata(found: "Reconciliation", name: str, rows: int, shown: Shown) -> di
         "ignored_files": found.ignored,
         "listing_seconds": round(found.listing_seconds, 3),
         "rows": table(shown.columns, shown.rows) if is_table else rows_shown(shown, changes),
+        **({"names": " ".join(found.notes)} if found.notes and not is_table else {}),
         **({"renamed_images": found.renaming} if found.renaming and not is_table else {}),
         **({LISTING_DIGEST: found.listing_digest} if found.listing_digest else {}),
     }

@@ -82,6 +82,8 @@ def load(
     *,
     categories: Sequence[str] = (),
     allow_shrink: bool = False,
+    allow_strays: bool = False,
+    follow_links: bool = False,
     from_samples: bool = False,
 ) -> Reconciliation:
     """Load one source dataset without Dagster, so that its tables equal its root.
@@ -100,6 +102,8 @@ def load(
             warehouse,
             categories=categories,
             allow_shrink=allow_shrink,
+            allow_strays=allow_strays,
+            follow_links=follow_links,
             from_samples=from_samples,
         )
         if found.any_change:

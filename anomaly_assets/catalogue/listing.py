@@ -4,8 +4,11 @@ Masks and images are paired by name, one to one, within their category, split an
 are compared in one spelling (`FileEntry.canonical_path`), and files are read by their original name. So
 an image has the same id in a folder, in a zip archive from Windows or macOS, and in an object store.
 
+Names of folders must have the case of the layout. Only if no image is found, the root is listed again
+ignoring case, and a note of the catalogue reports it.
+
 Every file below the root has a row: as an image, as the mask of an image, or as a stray file with a
-reason. Only well-known junk files are left out.
+reason and its own path. Only well-known junk files are left out.
 """
 
 from __future__ import annotations
@@ -13,19 +16,29 @@ from __future__ import annotations
 import gc
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from operator import itemgetter
-from urllib.parse import unquote
 
 import pyarrow as pa
 
-from anomaly_assets.datasets import SOURCE_DATASETS, SourceDataset
+from anomaly_assets.catalogue.copies import (
+    Copy,
+    Tree,
+    folder_around,
+    in_own_category,
+    trees_that_differ,
+)
+from anomaly_assets.catalogue.empty_root import EmptyRoot, explain
+from anomaly_assets.catalogue.layouts import fit_of, fits_better, strong_match
+from anomaly_assets.catalogue.pairing import Near, pairs_ignoring_case
+from anomaly_assets.datasets import SourceDataset
 from anomaly_assets.datasets.names import as_text, canonical_path, normalized, shown, spelled
 from anomaly_assets.datasets.record import (
     UNSPECIFIED,
     DeclaredLabels,
+    Ignored,
     ImageFile,
     LabelsFile,
     MaskFile,
@@ -49,10 +62,11 @@ IMAGES_SCHEMA = arrow_schema(CATALOGUE_TABLES["images"], without=["_dlt_load_id"
 STRAY_FILES_SCHEMA = arrow_schema(CATALOGUE_TABLES["stray_files"], without=["_dlt_load_id"])
 """Columns of `<source_dataset>.stray_files`, before dlt adds its load id."""
 
-_FILE = "file://"
 _FILES_PER_REPORT = 100
 
-_MISSING = "declared_but_missing"
+DECLARED_BUT_MISSING = "declared_but_missing"
+"""Reason of a file that a labels file names and that does not exist."""
+
 _MOST_MISSING = 10_000
 """Limit per labels file: ten times the largest official one. Unlimited names took gigabytes."""
 
@@ -69,7 +83,9 @@ class Catalog:
         stray_files: Rows of `STRAY_FILES_SCHEMA`.
         ignored: Number of junk files.
         empty_because: Message for the user if there is no image; else None.
+        other: Another source dataset whose layout fits, if that of this one pairs nothing.
         likely_root: Path or address of the root's parent, if the root seems to be a category folder.
+        notes: Sentences about how names were read, for the log of a run.
     """
 
     images: pa.Table
@@ -77,6 +93,8 @@ class Catalog:
     ignored: int
     empty_because: str | None = None
     likely_root: str | None = None
+    other: SourceDataset | None = None
+    notes: tuple[str, ...] = ()
 
 
 def list_catalog(dataset: SourceDataset, root: Root, progress: Progress | None = None) -> Catalog:
@@ -90,23 +108,64 @@ def list_catalog(dataset: SourceDataset, root: Root, progress: Progress | None =
     Raises:
         RootError: The root cannot be listed.
     """
-    listing = _Listing()
     with _no_garbage_collection():
         files = _counted(root.files(), progress)
-        for (_, path, *_), entry in sorted(map(_shallow_first, files), key=itemgetter(0)):
-            listing.add(dataset, entry, path)
+        keyed = sorted(map(_shallow_first, files), key=itemgetter(0))
+        entries = [(path, entry) for (_, path, *_), entry in keyed]
+        listing, note = _listed(dataset, root, entries)
+        listing.pair_ignoring_case()
         declared = listing.read_declared_labels(dataset, root)
         images = _image_rows(dataset, root, listing, declared)
         listing.note_orphans(declared)
     strays = [(path, *why) for path, why in listing.strays.items()]
-    likely_root = None if listing.images else _likely_root(dataset, root, listing)
+    other = _other(dataset, listing, entries)
+    empty = None if listing.images or other else _empty(dataset, root, listing, entries, declared)
     return Catalog(
         images=images,
         stray_files=_table(STRAY_FILES_SCHEMA, sorted(strays)),
         ignored=listing.ignored,
-        empty_because=None if listing.images else _no_images(dataset, root, listing, likely_root),
-        likely_root=likely_root,
+        empty_because=empty.message if empty else None,
+        likely_root=empty.likely_root if empty else None,
+        other=other,
+        notes=(note,) if note else (),
     )
+
+
+def _listed(
+    dataset: SourceDataset, root: Root, entries: Sequence[tuple[str, FileEntry]]
+) -> tuple[_Listing, str | None]:
+    """Group the files by kind: with the exact names of folders, or ignoring case if that finds no image."""
+    listing = _grouped(dataset, root, entries)
+    respelled = [(dataset.respelled(path), entry) for path, entry in entries if not listing.images]
+    pairs = zip(entries, respelled, strict=False)
+    changed = [(entry.meant_path, path) for (before, entry), (path, _) in pairs if path != before]
+    if not changed:
+        return listing, None
+    paths = [path for path, _ in entries]
+    fit = fit_of(dataset, paths, exact=False)
+    if not fit.images or fits_better(fit, paths):
+        return listing, None
+    ignoring_case = _grouped(dataset, root, respelled)
+    own, path = changed[0]
+    return ignoring_case, (
+        f"{dataset.title}: no folder has the case of the official names, so their case was ignored: "
+        f"'{shown(own)}' was read as '{shown(path)}'."
+    )
+
+
+def _grouped(
+    dataset: SourceDataset, root: Root, entries: Sequence[tuple[str, FileEntry]]
+) -> _Listing:
+    """Group the files by kind; files with one canonical path and different content are kept apart."""
+    apart: set[Tree] = set()
+    while True:
+        listing = _Listing(apart)
+        for path, entry in entries:
+            listing.add(dataset, entry, path)
+        differing = trees_that_differ(root, listing.copies)
+        if differing <= apart:
+            return listing
+        apart |= differing
 
 
 @contextmanager
@@ -152,43 +211,71 @@ def listing_digest(catalog: Catalog) -> str:
 class _Listing:
     """Files of one root, grouped by kind; shallow paths must be added first."""
 
+    apart: set[Tree] = field(default_factory=set)
     images: dict[PairKey, list[tuple[ImageFile, FileEntry]]] = field(default_factory=dict)
     masks: dict[PairKey, tuple[MaskFile, FileEntry]] = field(default_factory=dict)
     labels: list[tuple[LabelsFile, FileEntry]] = field(default_factory=list)
     strays: dict[str, tuple[str, str | None]] = field(default_factory=dict)
+    copies: list[Copy] = field(default_factory=list)
+    near: Near = field(default_factory=dict)
     ignored: int = 0
-    _seen: dict[str, FileEntry] = field(default_factory=dict)
+    _seen: dict[str, tuple[str, FileEntry]] = field(default_factory=dict)
 
     def add(self, dataset: SourceDataset, entry: FileEntry, path: str) -> None:
         """Add a file under its canonical path; if two files have the same one, the first one counts."""
         own = entry.meant_path
         record = dataset.classify(path)
         if isinstance(record, Stray):
-            # A stray has no id and no mask, so it keeps its original name.
-            as_found = record if own == path else dataset.classify(own)
+            # A stray has no id and no mask: a backslash stays part of its name.
+            as_found = dataset.classify(own) if "\\" in own else record
             named = as_found if isinstance(as_found, Stray) else record
-            self.stray(named.relative_path, entry.problem or named.reason)
+            self.stray(own, entry.problem or _reason(dataset, named, path))
         elif not isinstance(record, (ImageFile, MaskFile, LabelsFile)):
             self.ignored += 1
         elif entry.problem:
             self.stray(own, entry.problem)
-        elif first := self._seen.get(name := as_text(record.relative_path)):
-            if first.canonical_path == path:
+        else:
+            around = folder_around(path, record)
+            if self.apart and (around, record.category) in self.apart:
+                record = in_own_category(record, around)
+            self._add_used(record, entry, around)
+
+    def _add_used(
+        self, record: ImageFile | MaskFile | LabelsFile, entry: FileEntry, around: str
+    ) -> None:
+        own, name = entry.meant_path, as_text(record.relative_path)
+        if taken := self._seen.get(name):
+            first_around, first = taken
+            if first_around == around:
                 detail = f"the same name as {spelled(first.meant_path)}, which is taken"
                 self.stray(own, "ambiguous_name", detail)
             else:
-                self.stray(own, "duplicate_path", f"also found as {shown(record.relative_path)}")
+                tree = around, record.category
+                self.copies.append(Copy(tree, entry, first, isinstance(record, ImageFile)))
+                self.stray(own, "duplicate_path", f"also found as {shown(first.meant_path)}")
+            return
+        self._seen[name] = around, entry
+        if isinstance(record, ImageFile):
+            self.images.setdefault(record.pair_key, []).append((record, entry))
+        elif isinstance(record, LabelsFile):
+            self.labels.append((record, entry))
+        elif record.pair_key in self.masks:
+            mask = self.masks[record.pair_key][1].meant_path
+            self.stray(own, "duplicate_mask", f"the image has {shown(mask)}")
         else:
-            self._seen[name] = entry
-            if isinstance(record, ImageFile):
-                self.images.setdefault(record.pair_key, []).append((record, entry))
-            elif isinstance(record, LabelsFile):
-                self.labels.append((record, entry))
-            elif record.pair_key in self.masks:
-                mask = self.masks[record.pair_key][0].relative_path
-                self.stray(record.relative_path, "duplicate_mask", f"the image has {shown(mask)}")
-            else:
-                self.masks[record.pair_key] = (record, entry)
+            self.masks[record.pair_key] = (record, entry)
+
+    @property
+    def labels_with_images(self) -> bool:
+        """Return whether a labels file is beside images of its category and split."""
+        places = {(record.category, record.split) for record, _ in self.labels}
+        return bool(places) and any(key[:2] in places for key in self.images)
+
+    def pair_ignoring_case(self) -> None:
+        """Give masks without an image to images whose names differ only in case."""
+        pairs, self.near = pairs_ignoring_case(self.images, self.masks)
+        for mask, image in pairs.items():
+            self.masks[image] = self.masks.pop(mask)
 
     def stray(self, path: str, reason: str, detail: str | None = None) -> None:
         path = as_text(path)
@@ -209,16 +296,16 @@ class _Listing:
                     raise too_large(entry.path, most_bytes)
                 labels = dataset.parse_labels(root.read(entry.path, entry.version, most_bytes))
             except FileTooLargeError as error:
-                self.stray(record.relative_path, TOO_LARGE, str(error))
+                self.stray(entry.meant_path, TOO_LARGE, str(error))
                 continue
             except FileUnreadableError as error:
-                self.stray(record.relative_path, "unreadable_labels", str(error))
+                self.stray(entry.meant_path, "unreadable_labels", str(error))
                 continue
             declared[record.category, record.split] = labels
             if labels.malformed_lines:
                 numbers = ", ".join(map(str, labels.malformed_lines[:20]))
                 self.stray(
-                    record.relative_path,
+                    entry.meant_path,
                     "malformed_labels",
                     f"{len(labels.malformed_lines)} lines not understood: {numbers}",
                 )
@@ -226,23 +313,38 @@ class _Listing:
 
     def note_orphans(self, declared: dict[tuple[str, str], DeclaredLabels]) -> None:
         """Add masks without an image, and declared images without a file, as strays."""
-        for key, (mask, _) in self.masks.items():
+        for key, (_, entry) in self.masks.items():
             if key not in self.images:
-                self.stray(mask.relative_path, "orphan_mask")
+                near = [self.images[image][0][1].meant_path for image in self.near.get(key, ())]
+                detail = (
+                    f"the name is similar to {', '.join(map(shown, near[:3]))}" if near else None
+                )
+                self.stray(entry.meant_path, "orphan_mask", detail)
         listed = {path.casefold() for path in self._seen}
         listed |= {canonical_path(path).casefold() for path in self.strays}
-        for record, _ in self.labels:
+        for record, entry in self.labels:
             labels = declared.get((record.category, record.split))
-            folder = record.relative_path.rsplit("/", 2)[0]
+            paths = (record.relative_path, entry.canonical_path)
+            folders = list(dict.fromkeys(path.rsplit("/", 2)[0] for path in paths))
             missing = [
-                path
+                f"{folders[-1]}/{normalized(name)}"
                 for name in (labels.label_index_of if labels else ())
-                if (path := f"{folder}/{normalized(name)}").casefold() not in listed
+                if not any(f"{each}/{normalized(name)}".casefold() in listed for each in folders)
             ]
             for path in missing[:_MOST_MISSING]:
-                self.stray(path, _MISSING, f"named in {shown(record.relative_path)}")
+                self.stray(path, DECLARED_BUT_MISSING, f"named in {shown(entry.meant_path)}")
             if (more := len(missing) - _MOST_MISSING) > 0:
-                self.stray(record.relative_path, _MISSING, f"names {more:,} more that are missing")
+                self.stray(
+                    entry.meant_path, DECLARED_BUT_MISSING, f"names {more:,} more that are missing"
+                )
+
+
+def _reason(dataset: SourceDataset, stray: Stray, path: str) -> str:
+    """Return why a file is a stray: `other_case` if only the case of its folders is wrong."""
+    if stray.reason != "unrecognised_path" or (respelled := dataset.respelled(path)) == path:
+        return stray.reason
+    is_used = isinstance(dataset.classify(respelled), (ImageFile, MaskFile, LabelsFile))
+    return "other_case" if is_used else stray.reason
 
 
 def _image_rows(
@@ -299,43 +401,24 @@ def _table(schema: pa.Schema, rows: Iterable[tuple[object, ...]]) -> pa.Table:
     )
 
 
-def _likely_root(dataset: SourceDataset, root: Root, listing: _Listing) -> str | None:
-    """Return the parent of a root that seems to be a category folder; None for any other root.
-
-    The name of the root is put before each path, as in a listing of its parent. If the layout then finds
-    an image, the parent is the root that was meant. Nothing is read for this.
-    """
-    parent, _, name = root.uri.rpartition("/")
-    if root.uri.startswith(_FILE):
-        name = unquote(name, errors="surrogateescape")
-        parent = unquote(parent.removeprefix(_FILE), errors="surrogateescape") or "/"
-    elif parent.endswith("/") or name.endswith("!"):  # a whole bucket or server, or an archive
+def _other(
+    dataset: SourceDataset, listing: _Listing, entries: Sequence[tuple[str, FileEntry]]
+) -> SourceDataset | None:
+    """Return another source dataset if its layout pairs files of this root, and this one pairs none."""
+    if listing.labels_with_images or not listing.images.keys().isdisjoint(listing.masks):
         return None
-    below_parent = (dataset.classify(f"{name}/{path}") for path in listing.strays)
-    return parent if any(isinstance(record, ImageFile) for record in below_parent) else None
+    images = [entry.canonical_path for found in listing.images.values() for _, entry in found]
+    return strong_match(dataset, [path for path, _ in entries], images)
 
 
-def _no_images(
-    dataset: SourceDataset, root: Root, listing: _Listing, likely_root: str | None
-) -> str:
-    if not listing.strays:
-        return f"{root.uri} is empty; it should hold {dataset.title}."
-    if likely_root is not None:
-        return (
-            f"{root.uri} contains no {dataset.title} images. It looks like a category folder. "
-            f"Set {dataset.root_variable}={shown(likely_root)} (its parent)."
-        )
-    others = [
-        other.title
-        for other in SOURCE_DATASETS.values()
-        if other is not dataset
-        and any(isinstance(other.classify(path), ImageFile) for path in listing.strays)
-    ]
-    reasons = Counter(reason for reason, _ in listing.strays.values()).most_common(5)
-    counted = ", ".join(f"{count} {reason}" for reason, count in reasons)
-    hint = f" It looks like {others[0]}." if others else ""
-    return (
-        f"{root.uri} contains no {dataset.title} images ({counted}).{hint} "
-        f"Set {dataset.root_variable} to the folder that contains the category folders, for example "
-        f"above '{shown(next(iter(listing.strays)))}'."
-    )
+def _empty(
+    dataset: SourceDataset,
+    root: Root,
+    listing: _Listing,
+    entries: Sequence[tuple[str, FileEntry]],
+    declared: dict[tuple[str, str], DeclaredLabels],
+) -> EmptyRoot:
+    files = [each for each in entries if not isinstance(dataset.classify(each[0]), Ignored)]
+    reasons = Counter(reason for reason, _ in listing.strays.values())
+    names = sum(len(labels.label_index_of) for labels in declared.values())
+    return explain(dataset, root, files, reasons, names)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,12 +17,18 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from anomaly_assets.catalogue.listing import Catalog, Progress, list_catalog, listing_digest
+from anomaly_assets.catalogue.listing import (
+    DECLARED_BUT_MISSING,
+    Catalog,
+    Progress,
+    list_catalog,
+    listing_digest,
+)
 from anomaly_assets.catalogue.repair import settle_interrupted
 from anomaly_assets.datasets import SourceDataset
 from anomaly_assets.datasets.names import normalized, normalized_forms_of, shown
 from anomaly_assets.errors import AnomalyAssetsError, rerun_with
-from anomaly_assets.roots.base import RootError
+from anomaly_assets.roots.base import Root, RootError
 from anomaly_assets.roots.open import open_root, root_error
 from anomaly_assets.tables.ddl import allow_nulls, discard_staged, ensure_tables
 from anomaly_assets.tables.identity import take_over
@@ -53,6 +60,10 @@ _MOST_NAMED = 20
 
 class ShrunkRootError(AnomalyAssetsError, RuntimeError):
     """The root lists far fewer images than were accepted before; nothing was changed."""
+
+
+class UnrecognisedRootError(AnomalyAssetsError, RuntimeError):
+    """The files of a root have another layout than its dataset; nothing was changed."""
 
 
 class UnknownCategoryError(AnomalyAssetsError, ValueError):
@@ -104,6 +115,7 @@ class Reconciliation:
             the listing does not describe all loaded rows.
         listing_seconds: Time to list the root.
         renamed: Number of images that are loaded under an id whose name was not normalised.
+        notes: Sentences about how names were read, for the log of a run.
     """
 
     root_uri: str
@@ -112,6 +124,7 @@ class Reconciliation:
     listing_digest: str | None
     listing_seconds: float = 0.0
     renamed: int = 0
+    notes: tuple[str, ...] = ()
 
     @property
     def any_change(self) -> bool:
@@ -137,6 +150,8 @@ def reconcile(
     *,
     categories: Sequence[str] = (),
     allow_shrink: bool = False,
+    allow_strays: bool = False,
+    follow_links: bool = False,
     from_samples: bool = False,
     run_id: str | None = None,
     progress: Progress | None = None,
@@ -154,6 +169,8 @@ def reconcile(
         categories: Categories to compare; empty means all.
         allow_shrink: Accept a listing of fewer than 80 % of the images accepted so far. The consent is
             recorded, and also covers the publication of this change.
+        allow_strays: Accept a first load of a root in which most files belong to no image.
+        follow_links: Whether symbolic links may leave the root.
         from_samples: Whether the root is the repository's samples, because no root was named.
         run_id: Recorded with a consent.
         progress: Called with the number of files listed so far.
@@ -161,6 +178,8 @@ def reconcile(
     Raises:
         RootError: The root is missing or cannot be listed.
         ShrunkRootError: The root is empty, or lists fewer than 80 % of the accepted images.
+        UnrecognisedRootError: Its files have the layout of another source dataset, or, at the first load,
+            most of them belong to no image.
         UnknownCategoryError: One of `categories` does not exist, or only samples are loaded.
     """
     with warehouse.connect() as connection:
@@ -171,12 +190,13 @@ def reconcile(
         loaded = _loaded_categories(connection, dataset)
         started = time.monotonic()
         try:
-            root = open_root(location)
+            root = open_root(location, follow_links=follow_links)
             catalog = list_catalog(dataset, root, progress)
         except RootError as error:
             counts = f"0 images listed, {sum(loaded.values())} loaded; nothing was changed. "
             raise root_error(dataset, error, counts) from error
         seconds = time.monotonic() - started
+        _refuse_other_dataset(dataset, root.uri, catalog)
         _refuse_unknown_categories(dataset, catalog, loaded, categories)
         if categories:
             categories = _spellings(connection, dataset, catalog, categories)
@@ -192,16 +212,24 @@ def reconcile(
         _refuse_rows_of_another_root(connection, dataset, root.uri, categories)
         if not allow_shrink:
             _refuse_shrinking(dataset, root.uri, catalog, size)
+        if not size.before and not allow_strays:
+            _refuse_mostly_strays(dataset, root.uri, catalog)
         tables = {
             "images": _changes(connection, dataset, "images", catalog.images, categories),
             "stray_files": _changes(
-                connection, dataset, "stray_files", catalog.stray_files, categories
+                connection,
+                dataset,
+                "stray_files",
+                catalog.stray_files,
+                _folders_of_strays(root, catalog, categories),
             ),
         }
         digest = None if categories else listing_digest(catalog)
         listed = _in_categories(catalog.images, categories)
         renamed = _renamed(connection, dataset, listed) if tables["images"].deleted else 0
-        found = Reconciliation(root.uri, catalog.ignored, tables, digest, seconds, renamed)
+        found = Reconciliation(
+            root.uri, catalog.ignored, tables, digest, seconds, renamed, catalog.notes
+        )
         if found.any_change or stored is None or stored.from_samples != from_samples:
             with warehouse.writing():
                 take_over(connection)
@@ -238,7 +266,9 @@ class _Size:
     ) -> _Size:
         listed = _in_categories(catalog.images, categories).num_rows
         in_categories = sum(
-            count for name, count in loaded.items() if not categories or name in categories
+            count
+            for name, count in loaded.items()
+            if not categories or name.partition("/")[0] in categories
         )
         before = sum(loaded.values())
         after = before - in_categories + listed
@@ -368,8 +398,20 @@ def _spellings(
             query = "SELECT DISTINCT split_part(relative_path, '/', 1) FROM query_table($table)"
             rows = connection.execute(query, {"table": f"{dataset.name}.{table}"}).fetchall()
             folders.update(folder for (folder,) in rows)
-    asked = set().union(*map(normalized_forms_of, categories))
+    asked = set().union(*(normalized_forms_of(name.partition("/")[0]) for name in categories))
     return sorted(folder for folder in folders if normalized_forms_of(folder) & asked)
+
+
+def _folders_of_strays(root: Root, catalog: Catalog, categories: Sequence[str]) -> Sequence[str]:
+    """Return the first folders of stray files of some categories.
+
+    Stray files keep their own path. It begins with the folder around the dataset, if there is one.
+    """
+    uris = (
+        _in_categories(catalog.images, categories)["source_uri"].to_pylist() if categories else []
+    )
+    paths = filter(None, map(root.path_of, uris))
+    return sorted({*categories, *(path.partition("/")[0] for path in paths)})
 
 
 def _renamed(
@@ -398,10 +440,39 @@ def _refuse_shrinking(dataset: SourceDataset, root_uri: str, catalog: Catalog, s
     why = f"{catalog.empty_because} " if catalog.empty_because else ""
     accepted = f" ({size.mark} were accepted before)" if size.mark > size.before else ""
     remedy = f" If you removed them on purpose, {rerun_with(dataset.name, 'allow_shrink')}"
-    offer = size.mark and not catalog.likely_root  # a mistyped root is no reason to accept a loss
+    offer = size.mark and catalog.images.num_rows  # a wrong root is no reason to accept a loss
     raise ShrunkRootError(
         f"{why}{root_uri} lists {size.listed} images of {dataset.title}, {size.loaded} are loaded"
         f"{accepted}; nothing was changed.{remedy if offer else ''}"
+    )
+
+
+def _refuse_other_dataset(dataset: SourceDataset, root_uri: str, catalog: Catalog) -> None:
+    if catalog.other is None:
+        return
+    other = catalog.other
+    raise UnrecognisedRootError(
+        f"{root_uri} contains no {dataset.title} images. It looks like {other.title}. The layout of "
+        f"{other.title} finds masks or labels of its images, that of {dataset.title} finds none. Set "
+        f"{other.root_variable} to this root, and correct {dataset.root_variable}. Nothing was changed."
+    )
+
+
+def _refuse_mostly_strays(dataset: SourceDataset, root_uri: str, catalog: Catalog) -> None:
+    """Refuse a root in which more than half of the files belong to no image."""
+    reasons = Counter(catalog.stray_files["reason"].to_pylist())
+    del reasons[DECLARED_BUT_MISSING]  # these are not files
+    masks = catalog.images.num_rows - catalog.images["mask_relative_path"].null_count
+    strays, used = reasons.total(), catalog.images.num_rows + masks
+    if strays <= used:
+        return
+    counted = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common(5))
+    first = catalog.stray_files["relative_path"][0].as_py()
+    images = catalog.images.num_rows
+    raise UnrecognisedRootError(
+        f"{root_uri}: {strays} of {strays + used} files belong to no image of {dataset.title} ({counted}), "
+        f"such as '{shown(first)}'. The root may have another layout; nothing was changed. To load only "
+        f"the images that were found ({images}), {rerun_with(dataset.name, 'allow_strays')}"
     )
 
 

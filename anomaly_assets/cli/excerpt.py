@@ -82,6 +82,7 @@ def make_excerpt(root: Root, out: Path, per_kind: int, seed: int) -> Excerpt:
 def _recognised(root: Root) -> tuple[SourceDataset, list[dict[str, Any]]]:
     """Return the source dataset with the most images below the root, and its catalogue."""
     catalogs = [(dataset, list_catalog(dataset, root)) for dataset in SOURCE_DATASETS.values()]
+    catalogs = [pair for pair in catalogs if not pair[1].other] or catalogs
     dataset, catalog = max(catalogs, key=lambda pair: pair[1].images.num_rows)
     if not catalog.images.num_rows:
         titles = " or ".join(known.title for known in SOURCE_DATASETS.values())
@@ -113,7 +114,7 @@ def _cut_labels(dataset: SourceDataset, root: Root, out: Path, chosen: set[str])
     """Copy each labels file with the lines of chosen images only, byte for byte."""
     written = 0
     for entry in root.files():
-        record = dataset.classify(entry.canonical_path)
+        record = dataset.classify(dataset.respelled(entry.canonical_path))
         if not isinstance(record, LabelsFile):
             continue
         folder = record.relative_path.rsplit("/", 2)[0]

@@ -18,7 +18,12 @@ from anomaly_assets.settings import Settings
 @click.argument("source_dataset", type=click.Choice(sorted(SOURCE_DATASETS)))
 @click.option("--category", multiple=True, help="Reload only this one; may be repeated.")
 @click.option("--allow-shrink", is_flag=True, help="Accept a root that lists far fewer images.")
-def command(source_dataset: str, category: tuple[str, ...], allow_shrink: bool) -> None:
+@click.option(
+    "--allow-strays", is_flag=True, help="Load a root in which most files belong to no image."
+)
+def command(
+    source_dataset: str, category: tuple[str, ...], allow_shrink: bool, allow_strays: bool
+) -> None:
     """List the root of SOURCE_DATASET and load what changed into the warehouse; decode nothing."""
     from anomaly_assets.catalogue.dlt_source import load, why_not_listed
     from anomaly_assets.warehouse.open import open_warehouse
@@ -38,10 +43,12 @@ def command(source_dataset: str, category: tuple[str, ...], allow_shrink: bool) 
         warehouse,
         categories=list(category),
         allow_shrink=allow_shrink,
+        allow_strays=allow_strays,
+        follow_links=dataset.name in settings.followed_links,
         from_samples=settings.sample_roots,
     )
-    if found.renaming:
-        print(found.renaming)
+    for note in (*found.notes, *filter(None, [found.renaming])):
+        print(note)
     for table, changes in found.tables.items():
         print(
             f"{dataset.name}.{table}: {changes.inserted} inserted, {changes.updated} updated, "

@@ -136,6 +136,7 @@ SOURCE_DATASET = SourceDataset(
     title="DAGM 2007",
     licence="CC BY 4.0",
     classify=classify,
+    folders=(*_SPLITS, _LABEL_FOLDER),
     parse_labels=parse_labels,
     official_counts=official_counts,
     default_root="data/samples/dagm_2007",

@@ -6,6 +6,8 @@ Official layout, at the root or one folder below it (`mvtec_anomaly_detection/`)
     <category>/test/good/000.png            <category>/test/<defect>/000.png
     <category>/ground_truth/<defect>/000_mask.png
 
+The folder of good images may also be called `ok`, `normal` or `0`, in any case.
+
 Flat excerpts load too. In them a test image is anomalous exactly if it has a mask:
 
     <category>/train/016.png    <category>/test/000.png    <category>/ground_truth/000_mask.png
@@ -26,6 +28,7 @@ from anomaly_assets.datasets.record import (
     MaskFile,
     Record,
     Stray,
+    is_good,
     is_junk,
     is_unsafe,
     mask_stem,
@@ -42,8 +45,8 @@ def classify(path: str) -> Record:
     """Classify the file at `path` (relative to the root, `/` between parts).
 
     The split folder may be below one or two leading folders; two means that the dataset is one level
-    below the root. Folder names are matched exactly: DAGM writes `Train`, and a DAGM root must not be
-    taken for MVTec AD.
+    below the root. Names of splits are matched exactly: DAGM writes `Train`, and a DAGM root must not be
+    taken for MVTec AD. Words for good images are matched in any case.
 
     Args:
         path: Any relative path; an unknown path gives a `Stray`.
@@ -72,12 +75,12 @@ def _in_category(category: str, kind: str, folder: str, name: str, relative_path
     if suffix != IMAGE_SUFFIX:
         return Stray(relative_path, "unsupported_suffix")
     if kind == _MASKS:
-        if folder == _GOOD:
+        if is_good(folder):
             return Stray(relative_path, "mask_for_good_image")
         return MaskFile(relative_path, category, "test", folder, mask_stem(stem, "_mask"))
-    label: Label | None = "good" if folder == _GOOD or (kind == "train" and not folder) else None
-    if folder and folder != _GOOD:
-        label = "anomalous"
+    label: Label | None = "good" if kind == "train" and not folder else None
+    if folder:
+        label = "good" if is_good(folder) else "anomalous"
     return ImageFile(
         relative_path, category, "train" if kind == "train" else "test", folder, stem, label
     )
@@ -101,6 +104,7 @@ SOURCE_DATASET = SourceDataset(
     title="MVTec AD",
     licence="CC BY-NC-SA 4.0",
     classify=classify,
+    folders=(*_SPLITS, _MASKS),
     training_is_good=True,
     official_counts=official_counts,
     default_root="data/samples/mvtec_ad",

@@ -105,6 +105,9 @@ class DeclaredLabels:
 IMAGE_SUFFIX = ".png"
 """Suffix of the images of both official datasets, in lower case."""
 
+GOOD_WORDS = frozenset({"good", "ok", "normal", "0"})
+"""Names of folders of good images, in lower case; see `is_good`."""
+
 _JUNK_NAMES = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini"})
 _JUNK_STEMS = frozenset({"readme", "license", "licence"})
 _UNSAFE_FOLDERS = frozenset({"", ".", ".."})
@@ -131,6 +134,11 @@ def is_unsafe(parts: list[str]) -> bool:
     This package never opens such a path, but an export could write outside its folder.
     """
     return not _UNSAFE_FOLDERS.isdisjoint(parts[:-1])
+
+
+def is_good(folder: str) -> bool:
+    """Return whether the name of a folder means good, such as `good`, `OK`, `Normal` or `0`."""
+    return folder.casefold() in GOOD_WORDS
 
 
 def split_name(name: str) -> tuple[str, str]:

@@ -35,6 +35,7 @@ class SourceDataset:
         title: Name for people.
         licence: Licence of the images.
         classify: Function from a relative path to a record; pure, never raises.
+        folders: Names of folders that `classify` matches exactly; see `respelled`.
         parse_labels: Function that parses a labels file, if the dataset has such files.
         max_labels_bytes: Size limit of `parse_labels`; a larger labels file is a stray. A row of DAGM's
             takes 30 bytes, and parsing needs up to 30 times the memory of the file.
@@ -51,6 +52,7 @@ class SourceDataset:
     title: str
     licence: str
     classify: Callable[[str], Record]
+    folders: tuple[str, ...] = ()
     parse_labels: Callable[[bytes], DeclaredLabels] | None = None
     max_labels_bytes: int = 4 * 1024 * 1024
     formats: tuple[str, ...] = ("PNG",)
@@ -73,6 +75,20 @@ class SourceDataset:
                 f"{_MOST_CHARACTERS} characters and no _staging at the end."
             )
 
+    def respelled(self, path: str) -> str:
+        """Return a path with the case of the layout in the names of its folders below the first.
+
+        For DAGM 2007, `Class1/train/label/1.png` becomes `Class1/Train/Label/1.png`.
+        """
+        parts = path.split("/")
+        for position in range(1, len(parts) - 1):
+            parts[position] = self._spellings.get(parts[position].casefold(), parts[position])
+        return "/".join(parts)
+
+    @cached_property
+    def _spellings(self) -> dict[str, str]:
+        return {folder.casefold(): folder for folder in self.folders}
+
     @cached_property
     def definition_digest(self) -> str:
         """SHA-256 of the definition of this source dataset: its module and the values given here."""
@@ -86,6 +102,11 @@ class SourceDataset:
     def root_variable(self) -> str:
         """Environment variable that names the root of this source dataset."""
         return f"{self.name.upper()}_ROOT"
+
+    @property
+    def links_variable(self) -> str:
+        """Environment variable that decides whether symbolic links may leave the root."""
+        return f"{self.name.upper()}_LINKS"
 
 
 @cache

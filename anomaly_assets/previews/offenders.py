@@ -138,7 +138,7 @@ def _pixels(
 
 
 def _decoded(images: Iterable[StaleImage], settings: Settings) -> dict[str, Pixels]:
-    spec, roots = settings.tensor_spec, _opened(settings.roots)
+    spec, roots = settings.tensor_spec, _opened(settings)
     readable = [image for image in images if image.source_dataset in roots]
     if not readable:
         return {}
@@ -154,12 +154,12 @@ def _from_row(row: Mapping[str, bytes], spec: TensorSpec) -> Pixels:
     return Pixels.from_bytes(shape, row["image_tensor"], row["mask_tensor"])
 
 
-def _opened(locations: Mapping[str, str | None]) -> dict[str, Root]:
+def _opened(settings: Settings) -> dict[str, Root]:
     roots: dict[str, Root] = {}
-    for name, location in locations.items():
+    for name, location in settings.roots.items():
         with suppress(RootError):
             if location is not None:
-                roots[name] = open_root(location)
+                roots[name] = open_root(location, follow_links=name in settings.followed_links)
     return roots
 
 

@@ -83,9 +83,11 @@ class Root(ABC):
 
     Attributes:
         uri: Address of the root without credentials, for tables and messages.
+        follows_links: Whether symbolic links that leave the root are read.
     """
 
     uri: str
+    follows_links: bool = False
 
     @abstractmethod
     def files(self) -> Iterator[FileEntry]:

@@ -17,11 +17,12 @@ from anomaly_assets.roots.folder import FolderRoot
 _UNPACK_FIRST = (".tar", ".tgz", ".tar.gz", ".tar.xz", ".tar.bz2", ".7z", ".rar")
 
 
-def open_root(location: str) -> Root:
+def open_root(location: str, *, follow_links: bool = False) -> Root:
     """Open the root at `location`.
 
     Args:
         location: A folder, a `.zip` file, or an fsspec URL of either.
+        follow_links: Whether symbolic links may leave a folder; other roots have no links.
 
     Raises:
         RootError: The location does not exist, or its kind is not supported.
@@ -35,7 +36,7 @@ def open_root(location: str) -> Root:
         return open_store(location)
     path = _local_path(location)
     if path.is_dir():
-        return FolderRoot(path)
+        return FolderRoot(path, follow_links=follow_links)
     if not path.exists():
         if not is_file(location):  # meant as an address, which may contain a password
             raise RootError(

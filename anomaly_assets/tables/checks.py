@@ -193,6 +193,14 @@ DUPLICATE_CHECKS = (
 )
 STRAY_CHECKS = (
     Check(
+        "most_files_belong_to_images",
+        "At least half of the files below the root belong to images.",
+        "root has more stray files than files of images",
+        "roots have more stray files than files of images",
+        "The root may have another layout than this dataset, or have been moved: compare the reasons in "
+        "stray_files with the folders, and correct the root.",
+    ),
+    Check(
         "masks_belong_to_an_image",
         "Every mask belongs to exactly one image.",
         "mask belongs to no image, or to one that has another mask",

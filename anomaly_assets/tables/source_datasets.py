@@ -264,7 +264,8 @@ def dataset_lines(
             state = "kept: this project does not define it; `python -m anomaly_assets.forget` removes it"
         else:
             state = f"kept: {(kept or {}).get(name, 'its root was not loaded in this run')}"
-        lines.append(f"{name}: {images:,} images from {stored.root_uri}{samples}, {state}")
+        strays = _mostly_strays(connection, name, images)
+        lines.append(f"{name}: {images:,} images from {stored.root_uri}{samples}, {state}{strays}")
     for name, images in (removed or {}).items():
         if name not in refreshed:
             lines.append(f"{name}: removed; its {images:,} images were samples of the repository")
@@ -281,6 +282,18 @@ def _rejected_files(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
         return {}
     query = "SELECT split_part(image_id, '/', 1), count(*) FROM rejected_images GROUP BY ALL"
     return dict(connection.execute(query).fetchall())
+
+
+def _mostly_strays(connection: duckdb.DuckDBPyConnection, name: str, images: int) -> str:
+    """Return the end of the line of a source dataset whose root has more strays than files of images."""
+    if not images or not column_names(connection, f'"{name}".stray_files'):
+        return ""
+    query = f"""
+        SELECT count(*), (SELECT count(mask_relative_path) FROM "{name}".images)
+        FROM "{name}".stray_files WHERE reason <> 'declared_but_missing'
+    """  # noqa: S608
+    ((strays, masks),) = connection.execute(query).fetchall()
+    return f"; {strays:,} of its files are strays" if strays > images + masks else ""
 
 
 def _described(name: str, root_uri: str | None, from_samples: bool) -> StoredDataset:

@@ -64,7 +64,7 @@ def decoding_with(name: str) -> AbstractContextManager[None]:
 def load_all(project: Project, dataset: str = "mvtec_ad", location: str | None = None) -> Outcome:
     """Load a root through dlt and decode it, without publishing, like a run of the asset graph."""
     location = location or str(project.folder / dataset)
-    load(SOURCE_DATASETS[dataset], location, project.warehouse)
+    load(SOURCE_DATASETS[dataset], location, project.warehouse, allow_strays=True)
     project.refresh_all()
     project.build(roots={dataset: open_root(location)})
     return outcome_of(project, dataset)

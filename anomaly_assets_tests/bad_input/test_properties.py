@@ -111,28 +111,20 @@ def test_no_file_below_a_root_disappears(name: str, paths: list[str]) -> None:
     dataset = SOURCE_DATASETS[name]
     catalog = list_catalog(dataset, Listed(paths))
     records = {path: dataset.classify(path) for path in paths}
-    kept = {
-        *catalog.images["relative_path"].to_pylist(),
-        *catalog.images["mask_relative_path"].to_pylist(),
-        *(
-            as_text(record.relative_path)
-            for record in records.values()
-            if type(record) is LabelsFile
-        ),
-    }
     strays = set(catalog.stray_files["relative_path"].to_pylist())
+    used = {
+        as_text(path)
+        for column in ("source_uri", "mask_source_uri")
+        for uri in catalog.images[column].to_pylist()
+        if uri and (path := Listed.path_of(Listed(paths), uri)) is not None
+    }
+    labels = {as_text(path) for path in paths if path.lower().endswith("labels.txt")}
     assert catalog.stray_files.num_rows == len(strays)
     assert catalog.ignored == sum(type(record) is Ignored for record in records.values())
-    places: dict[str, list[str]] = {}
+    # Every path in the table of strays exists, and every file is in one table or ignored.
+    assert strays <= set(map(as_text, paths))
     for path, record in records.items():
-        if isinstance(record, (ImageFile, MaskFile, LabelsFile)):
-            places.setdefault(as_text(record.relative_path), []).append(as_text(path))
-        elif isinstance(record, Stray):
-            assert as_text(record.relative_path) in strays
-    for place, found in places.items():
-        # Copies of a file at different depths: one is used, the others are strays.
-        assert place in kept | strays
-        assert len(strays & set(found)) >= len(found) - 1
+        assert isinstance(record, Ignored) or as_text(path) in used | strays | labels
 
 
 @given(

@@ -14,6 +14,7 @@ import duckdb
 import pytest
 
 from anomaly_assets.catalogue.dlt_source import load
+from anomaly_assets.catalogue.reconcile import reconcile
 from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.decoding import dask as cluster
 from anomaly_assets.reader import open_samples
@@ -21,6 +22,7 @@ from anomaly_assets.warehouse.extensions import load_extensions
 from anomaly_assets.warehouse.file.warehouse import FileWarehouse
 from anomaly_assets.warehouse.lake.connect import connect_lake
 from anomaly_assets.warehouse.motherduck.warehouse import start_motherduck
+from anomaly_assets_tests.catalogue.trees import LABELS, catalog_of, write, write_dagm
 from anomaly_assets_tests.documents.scene import Scene, saying
 from anomaly_assets_tests.stores.site import served
 from anomaly_assets_tests.warehouse.project import SPEC
@@ -36,11 +38,70 @@ def _(scene: Scene) -> object:
     return scene.reconcile(scene.folder)
 
 
-@saying("… contains no MVTec AD images")
+@saying("… contains no MVTec AD images (…)")
 def _(scene: Scene) -> object:
     (scene.folder / "photos").mkdir()
     (scene.folder / "photos" / "holiday.png").write_bytes(b"")
     return scene.reconcile(scene.folder)
+
+
+@saying("… contains no MVTec AD images. It looks like a category folder")
+def _(scene: Scene) -> object:
+    return scene.reconcile(scene.project.roots_folder / "mvtec_ad" / "bottle")
+
+
+@saying("… contains no MVTec AD images. The layout begins in a folder below it")
+def _(scene: Scene) -> object:
+    shutil.copytree(scene.project.roots_folder / "mvtec_ad", scene.folder / "data" / "raw")
+    return scene.reconcile(scene.folder)
+
+
+@saying("… contains no MVTec AD images. Its folders are those of MVTec AD")
+def _(scene: Scene) -> object:
+    write(scene.folder, "bottle/train/good/000.jpg")
+    return scene.reconcile(scene.folder)
+
+
+@saying("… contains no MVTec AD images that can be read")
+def _(scene: Scene) -> object:
+    write(scene.folder, "blobs/0")
+    link = scene.folder / "root" / "bottle" / "train" / "good" / "000.png"
+    link.parent.mkdir(parents=True)
+    link.symlink_to(scene.folder / "blobs" / "0")
+    return scene.reconcile(scene.folder / "root")
+
+
+@saying("… contains no MVTec AD images. Its names contain backslashes")
+def _(scene: Scene) -> object:
+    write(scene.folder, "data/bottle\\train\\good\\000.png")
+    return scene.reconcile(scene.folder)
+
+
+@saying("… contains no DAGM 2007 images. Its labels files")
+def _(scene: Scene) -> object:
+    write(scene.folder, "Class1/Train/Label/Labels.txt", content=LABELS)
+    warehouse = scene.project.warehouse
+    return reconcile(SOURCE_DATASETS["dagm_2007"], str(scene.folder), warehouse)
+
+
+@saying("… contains no MVTec AD images. It looks like DAGM 2007")
+def _(scene: Scene) -> object:
+    return scene.reconcile(write_dagm(scene.folder))
+
+
+@saying("…: … of … files belong to no image of MVTec AD")
+def _(scene: Scene) -> object:
+    root = scene.folder / "root"
+    write(root, "bottle/train/good/000.png", "bottle/test_public/1.png", "bottle/2.png")
+    warehouse = FileWarehouse(scene.folder / "warehouse.duckdb", wait_seconds=0)
+    return reconcile(SOURCE_DATASETS["mvtec_ad"], str(root), warehouse)
+
+
+@saying("DAGM 2007: no folder has the case of the official names")
+def _(scene: Scene) -> object:
+    write(scene.folder, "Class1/train/0001.PNG")
+    write(scene.folder, "Class1/train/Label/0001_label.PNG")
+    return catalog_of("dagm_2007", scene.folder).notes[0]
 
 
 @saying("… lists … images of MVTec AD")
@@ -84,16 +145,16 @@ def _(scene: Scene) -> object:
 @saying("… images have a new image_id")
 def _(scene: Scene) -> object:
     image = scene.project.roots_folder / "mvtec_ad" / "bottle/train/good/000.png"
-    root = scene.folder / "bottle" / "train" / "good"
-    root.mkdir(parents=True)
-    shutil.copy(image, root / "é.png")
+    root = scene.folder / "root"
+    (root / "bottle/train/good").mkdir(parents=True)
+    shutil.copy(image, root / "bottle/train/good/é.png")
     warehouse = FileWarehouse(scene.folder / "warehouse.duckdb")
-    load(SOURCE_DATASETS["mvtec_ad"], str(scene.folder), warehouse)
+    load(SOURCE_DATASETS["mvtec_ad"], str(root), warehouse)
     with warehouse.connect() as connection:
         connection.execute(
             "UPDATE mvtec_ad.images SET relative_path = replace(relative_path, 'é', 'e\u0301')"
         )
-    return load(SOURCE_DATASETS["mvtec_ad"], str(scene.folder), warehouse).renaming
+    return load(SOURCE_DATASETS["mvtec_ad"], str(root), warehouse).renaming
 
 
 @saying("'…' cannot be the name of a source dataset")

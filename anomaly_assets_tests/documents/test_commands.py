@@ -275,6 +275,44 @@ def _(checkout: Checkout, block: Block, request: pytest.FixtureRequest) -> None:
     assert usable == [(17 - len(pictures),)]
 
 
+@of(
+    "docs/settings.md",
+    "MVTEC_AD_ROOT=/data/hub/snapshots/0123abc MVTEC_AD_LINKS=follow make materialize",
+)
+def _(checkout: Checkout, block: Block, request: pytest.FixtureRequest) -> None:
+    theirs = Path(_copied_roots(checkout, request)["/data/mvtec_anomaly_detection"])
+    links = theirs.parent / "links"
+    for file in theirs.rglob("*.png"):
+        link = links / file.relative_to(theirs)
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(file)
+    checkout.run(block.text.replace("/data/hub/snapshots/0123abc", str(links)))
+    assert _images_of(checkout) == {"bolt": 17, "woven": 17}
+
+
+@of(
+    "docs/settings.md",
+    'make materialize ARGS="--config-json '
+    '\'{\\"ops\\": {\\"mvtec_ad\\": {\\"config\\": {\\"allow_strays\\": true}}}}\'"',
+)
+def _(checkout: Checkout, block: Block, request: pytest.FixtureRequest) -> None:
+    theirs = Path(_copied_roots(checkout, request)["/data/mvtec_anomaly_detection"])
+    (theirs / "woven" / "test").rename(theirs / "woven" / "test_public")
+    (theirs / "bolt").rename(theirs / "woven" / "bolt")
+    variables: dict[str, Any] = {
+        "MVTEC_AD_ROOT": str(theirs),
+        "ANOMALY_WAREHOUSE": str(theirs.parent / "warehouse.duckdb"),
+        "ANOMALY_DATABASE": str(theirs.parent / "anomaly.duckdb"),
+    }
+    for file in theirs.rglob("bolt/*/*/*.png"):
+        file.rename(file.with_suffix(".jpg"))
+    code, printed = checkout.attempt("make materialize", **variables)
+    assert code != 0
+    assert "files belong to no image of MVTec AD" in printed
+    checkout.run(block.text, **variables)
+    assert (theirs.parent / "anomaly.duckdb").is_file()
+
+
 @of("docs/settings.md", ".venv/bin/python -m anomaly_assets forget dagm_2007")
 def _(checkout: Checkout, block: Block, request: pytest.FixtureRequest) -> None:
     theirs = _copied_roots(checkout, request)["/data/DAGM_KaggleUpload"]

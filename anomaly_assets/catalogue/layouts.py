@@ -1,0 +1,84 @@
+"""Compare a root with the layouts of all source datasets: another layout may fit better.
+
+A lower-case copy of DAGM 2007 has images in the flat layout of MVTec AD, which would read its masks as
+images. The layout of DAGM 2007 pairs these masks with images, and that of MVTec AD pairs none: only such a
+*strong match* names another dataset.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+
+from anomaly_assets.datasets import SOURCE_DATASETS, SourceDataset
+from anomaly_assets.datasets.record import ImageFile, LabelsFile, MaskFile
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Fit of a layout to a root.
+
+    Attributes:
+        dataset: The source dataset of the layout.
+        exact: Whether the names of folders have the case of the layout.
+        images: Paths of images.
+        pairs: Whether an image has a mask or a labels file.
+    """
+
+    dataset: SourceDataset
+    exact: bool
+    images: frozenset[str]
+    pairs: bool
+
+    @property
+    def rank(self) -> tuple[bool, bool, bool]:
+        """Key to compare fits: pairs, then images, then the case of the names."""
+        return self.pairs, bool(self.images), self.exact
+
+
+def fit_of(dataset: SourceDataset, paths: Sequence[str], *, exact: bool = True) -> Fit:
+    """Classify canonical paths by the layout of a source dataset, exactly or ignoring case."""
+    images: set[str] = set()
+    image_keys: set[tuple[str, ...]] = set()
+    mask_keys: set[tuple[str, ...]] = set()
+    for path in paths:
+        record = dataset.classify(path if exact else dataset.respelled(path))
+        if isinstance(record, ImageFile):
+            images.add(path)
+            image_keys.add(record.pair_key)
+            image_keys.add((record.category, record.split))
+        elif isinstance(record, MaskFile):
+            mask_keys.add(record.pair_key)
+        elif isinstance(record, LabelsFile):
+            mask_keys.add((record.category, record.split))
+    return Fit(dataset, exact, frozenset(images), not image_keys.isdisjoint(mask_keys))
+
+
+def fits_better(ours: Fit, paths: Sequence[str]) -> bool:
+    """Return whether the layout of another source dataset fits better."""
+    return any(fit.rank > ours.rank for fit in _others(ours.dataset, paths))
+
+
+def strong_match(
+    dataset: SourceDataset, paths: Sequence[str], images: Collection[str]
+) -> SourceDataset | None:
+    """Return another source dataset whose layout pairs images of this root with masks or a labels file.
+
+    Args:
+        dataset: The source dataset that the root should hold; its layout pairs nothing.
+        paths: Canonical paths of all files.
+        images: Those of the images that its layout finds. If there are any, another layout must use some
+            of them: a folder may hold two datasets.
+    """
+    for fit in _others(dataset, paths):
+        if fit.pairs and (not images or not fit.images.isdisjoint(images)):
+            return fit.dataset
+    return None
+
+
+def _others(dataset: SourceDataset, paths: Sequence[str]) -> Iterator[Fit]:
+    for other in SOURCE_DATASETS.values():
+        if other is not dataset:
+            yield fit_of(other, paths)
+            if other.folders:
+                yield fit_of(other, paths, exact=False)
