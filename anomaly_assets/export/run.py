@@ -79,7 +79,7 @@ class Exporter:
             source_dataset: Only these.
             category: Only these.
             split: Only `train` or `test`.
-            label: Only `good` or `anomalous`.
+            label: Only `good` or `anomalous`, as `open_samples` takes it.
             where: A condition in SQL over the columns of `samples`.
             snapshot: Id of the snapshot to export instead of the newest.
             overwrite: Replace an export at `out`; readers see all of the old one or all of the new one.

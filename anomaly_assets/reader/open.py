@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from anomaly_assets.datasets.words import label_meant
 from anomaly_assets.locations import is_file
 from anomaly_assets.reader import cache
 from anomaly_assets.reader.database import Database
@@ -36,7 +37,7 @@ def open_samples(
         source_dataset: Only this one, such as `mvtec_ad`, or each of several.
         category: Only this category, or each of several.
         split: Only `train` or `test`.
-        label: Only `good` or `anomalous`.
+        label: Only `good` or `anomalous`, or another word for one of them, such as `normal`, `OK` or `NG`.
         where: A SQL condition over the columns of the view `samples`, such as
             `"defect_type = 'scratch' AND mask_area_fraction > 0.01"`. It is inserted into
             the SQL as is: never pass untrusted input. The other filters are bound as values, so any
@@ -54,6 +55,8 @@ def open_samples(
     """
     asked = dict(zip(FILTERED, (source_dataset, category, split, label), strict=True))
     wanted = {name: _values(name, asked[name]) for name in FILTERED if asked[name] is not None}
+    if "label" in wanted:
+        wanted["label"] = [label_meant(word) for word in wanted["label"]]
     _refuse_no_text("where", where, "a SQL condition, such as \"defect_type = 'scratch'\"")
     _refuse_no_text("snapshot", snapshot, "the id of a snapshot, or its first digits")
     location = published_database() if database is None else _location(database)

@@ -160,7 +160,9 @@ def _refuse_unknown(wanted: Wanted, existing: list[dict[str, str]], location: st
         for value in values:
             if value in known:
                 continue
-            close = difflib.get_close_matches(value, known, n=1, cutoff=0.5)
+            # No suggestion for a label: the spelling closest to "not good" is the opposite label.
+            offered = [] if column == "label" else known
+            close = difflib.get_close_matches(value, offered, n=1, cutoff=0.5)
             meant = f" Did you mean '{shown(close[0])}'?" if close else ""
             listed = (
                 _categories(existing)

@@ -36,6 +36,18 @@ def test_a_selection_has_what_it_names_only(
     assert ids(open_samples(database, **filters)) == expected
 
 
+@pytest.mark.parametrize(
+    ("word", "label"),
+    [
+        *((word, "good") for word in ("normal", "ok", "OK", "Good", "0")),
+        *((word, "anomalous") for word in ("NG", "defective", "Bad", "nok", "ABNORMAL", "1")),
+    ],
+)
+def test_a_label_is_found_by_every_word_for_it(database: Path, word: str, label: str) -> None:
+    found = open_samples(database, label=[word]).table["label"]
+    assert set(found.to_pylist()) == {label}
+
+
 def test_a_filter_takes_several_values(database: Path) -> None:
     chosen = open_samples(database, category=["carpet", "screw"], split=("train", "test"))
     assert ids(chosen) == [i for i in IMAGE_IDS if "/carpet/" in i or "/screw/" in i]
@@ -56,7 +68,12 @@ def test_a_filter_takes_several_values(database: Path) -> None:
         ),
         ({"category": "'; DROP TABLE images; --"}, CATEGORIES),
         ({"split": "val"}, "split='val' does not exist. Existing values: test, train."),
-        ({"label": "god"}, "Did you mean 'good'\\? Existing values: anomalous, good."),
+        ({"label": "god"}, "label='god' does not exist. Existing values: anomalous, good."),
+        (
+            {"label": "not good"},
+            "label='not good' does not exist. Existing values: anomalous, good.",
+        ),
+        ({"label": "anormal"}, "label='anormal' does not exist. Existing values: anomalous, good."),
         (
             {"source_dataset": "mvtec"},
             "Did you mean 'mvtec_ad'\\? Existing values: dagm_2007, mvtec_ad.",

@@ -1,0 +1,16 @@
+"""Words that people use for the two labels; upper and lower case mean the same."""
+
+from __future__ import annotations
+
+GOOD_WORDS = frozenset({"good", "ok", "normal", "0"})
+ANOMALOUS_WORDS = frozenset(
+    {"anomalous", "anomaly", "abnormal", "bad", "ko", "ng", "nok", "defect", "defective", "1"}
+)
+
+
+def label_meant(word: str) -> str:
+    """Return the label that a word means; any other text is returned unchanged."""
+    folded = word.casefold()
+    if folded in GOOD_WORDS:
+        return "good"
+    return "anomalous" if folded in ANOMALOUS_WORDS else word
