@@ -6,7 +6,9 @@ Official layout, at the root or one folder below it (`mvtec_anomaly_detection/`)
     <category>/test/good/000.png            <category>/test/<defect>/000.png
     <category>/ground_truth/<defect>/000_mask.png
 
-Flat excerpts load too. In them a test image is anomalous exactly if it has a mask:
+A folder called `ok`, `normal` or `0`, in any case, means good too.
+
+Flat excerpts load too. In them the mask of a test image decides; where others have one, no mask means good:
 
     <category>/train/016.png    <category>/test/000.png    <category>/ground_truth/000_mask.png
 
@@ -19,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from anomaly_assets.datasets.record import (
+    GOOD_WORDS,
     IMAGE_SUFFIX,
     Ignored,
     ImageFile,
@@ -72,12 +75,12 @@ def _in_category(category: str, kind: str, folder: str, name: str, relative_path
     if suffix != IMAGE_SUFFIX:
         return Stray(relative_path, "unsupported_suffix")
     if kind == _MASKS:
-        if folder == _GOOD:
+        if folder.lower() in GOOD_WORDS:
             return Stray(relative_path, "mask_for_good_image")
         return MaskFile(relative_path, category, "test", folder, mask_stem(stem, "_mask"))
-    label: Label | None = "good" if folder == _GOOD or (kind == "train" and not folder) else None
-    if folder and folder != _GOOD:
-        label = "anomalous"
+    label: Label | None = "anomalous" if folder else "good" if kind == "train" else None
+    if folder.lower() in GOOD_WORDS:
+        label = "good"
     return ImageFile(
         relative_path, category, "train" if kind == "train" else "test", folder, stem, label
     )
@@ -101,6 +104,7 @@ SOURCE_DATASET = SourceDataset(
     title="MVTec AD",
     licence="CC BY-NC-SA 4.0",
     classify=classify,
+    unmasked="good",
     training_is_good=True,
     official_counts=official_counts,
     default_root="data/samples/mvtec_ad",
