@@ -100,6 +100,7 @@ def _check(warehouse: FileWarehouse, spec: TensorSpec) -> None:
     groups: tuple[tuple[checks.Check, ...], ...] = (
         checks.IMAGES_CHECKS,
         checks.TENSOR_CHECKS,
+        checks.LABEL_CHECKS,
         checks.REJECTED_CHECKS,
         checks.DUPLICATE_CHECKS,
     )

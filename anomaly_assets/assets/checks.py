@@ -171,6 +171,7 @@ def all_checks(source_datasets: Mapping[str, SourceDataset]) -> list[dg.AssetChe
         ),
         asset_checks(dg.AssetKey("images"), quality.IMAGES_CHECKS),
         asset_checks(dg.AssetKey("image_tensors"), quality.TENSOR_CHECKS),
+        asset_checks(dg.AssetKey("samples"), quality.LABEL_CHECKS),
         asset_checks(dg.AssetKey("rejected_images"), quality.REJECTED_CHECKS),
         asset_checks(dg.AssetKey("duplicate_images"), quality.DUPLICATE_CHECKS),
         published_counts,

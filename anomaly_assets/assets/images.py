@@ -26,7 +26,13 @@ from anomaly_assets.assets.specs import (
 )
 from anomaly_assets.catalogue.dlt_source import catalog_source, loading_pipeline, why_not_listed
 from anomaly_assets.datasets import SourceDataset
-from anomaly_assets.tables.ddl import comment_on_catalogue, has_comments, refresh, row_count
+from anomaly_assets.tables.ddl import (
+    comment_on_catalogue,
+    ensure_tables,
+    has_comments,
+    refresh,
+    row_count,
+)
 from anomaly_assets.tables.preview_rows import Shown, chosen_rows
 from anomaly_assets.tables.registry import CATALOGUE_TABLES
 from anomaly_assets.tables.row_changes import RowChanges
@@ -209,7 +215,8 @@ def images_asset(source_datasets: Iterable[str]) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult:
         """Join the catalogues of all source datasets in one view."""
         with warehouse.warehouse.writing(), warehouse.warehouse.connect() as connection:
-            refresh(connection, "images")
+            ensure_tables(connection)  # `effective_images` reads the tensors too
+            refresh(connection, "images", "effective_images")
             per_dataset = connection.execute(
                 "SELECT source_dataset, count(*) FROM images GROUP BY ALL ORDER BY ALL"
             ).fetchall()

@@ -36,15 +36,18 @@ from anomaly_assets.catalogue.pairing import Near, pairs_ignoring_case
 from anomaly_assets.datasets import SourceDataset
 from anomaly_assets.datasets.names import as_text, canonical_path, normalized, shown, spelled
 from anomaly_assets.datasets.record import (
+    UNKNOWN,
     UNSPECIFIED,
     DeclaredLabels,
     Ignored,
     ImageFile,
+    Label,
     LabelsFile,
     MaskFile,
     PairKey,
     Stray,
 )
+from anomaly_assets.datasets.words import label_meant
 from anomaly_assets.roots.base import (
     TOO_LARGE,
     FileEntry,
@@ -61,6 +64,8 @@ IMAGES_SCHEMA = arrow_schema(CATALOGUE_TABLES["images"], without=["_dlt_load_id"
 
 STRAY_FILES_SCHEMA = arrow_schema(CATALOGUE_TABLES["stray_files"], without=["_dlt_load_id"])
 """Columns of `<source_dataset>.stray_files`, before dlt adds its load id."""
+
+_INDEX_OF = {"good": 0, "anomalous": 1}
 
 _FILES_PER_REPORT = 100
 
@@ -304,10 +309,12 @@ class _Listing:
             declared[record.category, record.split] = labels
             if labels.malformed_lines:
                 numbers = ", ".join(map(str, labels.malformed_lines[:20]))
+                read_as = ", ".join(each.upper() for each in labels.encodings)
                 self.stray(
                     entry.meant_path,
                     "malformed_labels",
-                    f"{len(labels.malformed_lines)} lines not understood: {numbers}",
+                    f"{len(labels.malformed_lines)} lines not understood: {numbers}"
+                    + (f" (encodings tried: {read_as})" if read_as else ""),
                 )
         return declared
 
@@ -359,13 +366,16 @@ def _image_rows(
         for where, labels in declared.items()
         for name, index in labels.label_index_of.items()
     }
+    annotated = {category for category, *_ in listing.masks}
+    annotated |= {category for (category, _), labels in declared.items() if labels.label_index_of}
     for key, images in listing.images.items():
         for position, (image, entry) in enumerate(images):
             mask = listing.masks.get(key) if position == 0 else None
             filename = image.relative_path.rpartition("/")[2]
             declared_index = label_index_of.get((image.category, image.split, filename.casefold()))
-            anomalous = image.label == "anomalous" or (
-                image.label is None and (mask is not None or declared_index == 1)
+            unmasked = dataset.unmasked if image.category in annotated else UNKNOWN
+            label, source = _provisional(
+                image.label, declared_index, unmasked=unmasked if mask is None else UNKNOWN
             )
             relative_path = as_text(image.relative_path)
             rows.append(
@@ -374,9 +384,9 @@ def _image_rows(
                     dataset.name,
                     as_text(image.category),
                     image.split,
-                    "anomalous" if anomalous else "good",
-                    int(anomalous),
-                    (as_text(image.folder) or UNSPECIFIED) if anomalous else None,
+                    label,
+                    _INDEX_OF.get(label),
+                    _defect_type(as_text(image.folder), label),
                     as_text(filename),
                     relative_path,
                     root.uri_of(entry.path),
@@ -387,10 +397,34 @@ def _image_rows(
                     root.uri_of(mask[1].path) if mask else None,
                     mask[1].version if mask else None,
                     declared_index,
+                    source,
+                    _INDEX_OF.get(image.label or UNKNOWN),
                 )
             )
     rows.sort()
     return _table(IMAGES_SCHEMA, rows)
+
+
+def _provisional(
+    path_label: Label | None, declared_index: int | None, *, unmasked: str
+) -> tuple[str, str]:
+    """Return the label by what can be said without decoding, and its evidence.
+
+    A mask is no evidence before it is decoded: `effective_images` decides with its content.
+    """
+    if path_label is not None:
+        return path_label, "path"
+    if declared_index is not None:
+        return ("anomalous" if declared_index else "good"), "labels_file"
+    return unmasked, ("none" if unmasked == UNKNOWN else "unmasked")
+
+
+def _defect_type(folder: str, label: str) -> str | None:
+    if label == "good":
+        return None
+    if label == "anomalous" and (not folder or label_meant(folder) == label):
+        return UNSPECIFIED  # a folder such as `ng` names no kind of defect
+    return folder or None
 
 
 def _table(schema: pa.Schema, rows: Iterable[tuple[object, ...]]) -> pa.Table:

@@ -524,6 +524,9 @@ SELECT
     count(*) FILTER (listed IS NOT DISTINCT FROM loaded) AS unchanged
 FROM listed
 FULL JOIN (
+    -- The empty part has all columns in order: a table of an earlier release lacks the newest ones.
+    SELECT * FROM listed WHERE false
+    UNION ALL BY NAME
     SELECT * EXCLUDE (_dlt_load_id)
     FROM query_table($table)
     WHERE len($categories) = 0 OR list_contains($categories, split_part(relative_path, '/', 1))

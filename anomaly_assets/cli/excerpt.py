@@ -23,6 +23,7 @@ from anomaly_assets.cli.running import AtLeast, examples, old_name
 from anomaly_assets.datasets import SOURCE_DATASETS, SourceDataset
 from anomaly_assets.datasets.names import normalized
 from anomaly_assets.datasets.record import LabelsFile
+from anomaly_assets.datasets.text import decode_text
 from anomaly_assets.errors import AnomalyAssetsError
 from anomaly_assets.roots.base import FileTooLargeError, Root
 from anomaly_assets.roots.open import open_root
@@ -125,17 +126,30 @@ def _cut_labels(dataset: SourceDataset, root: Root, out: Path, chosen: set[str])
             content = root.read(entry.path, entry.version, dataset.max_labels_bytes)
         except FileTooLargeError:  # a stray, from which no label was read
             continue
-        lines = content.splitlines(keepends=True)
-        kept = [line for number, line in enumerate(lines) if not number or _image(line) in names]
+        kept = [line for at, line in enumerate(_lines(content)) if not at or _image(line) in names]
         target = out / record.relative_path
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(b"".join(kept))
+        target.write_bytes(b"".join(line for line, _ in kept))
         written += 1
     return written
 
 
-def _image(line: bytes) -> str:
-    fields = line.decode("utf-8-sig", "replace").split("\t")
+def _lines(content: bytes) -> list[tuple[bytes, str]]:
+    """Return the lines of a labels file, each as its bytes and as text."""
+    decoded = decode_text(content)
+    if decoded.encoding == "utf-8":
+        lines = content.splitlines(keepends=True)
+        return [(line, line.decode("utf-8-sig", "replace")) for line in lines]
+    texts = decoded.text.splitlines(keepends=True)
+    lines = [text.encode(decoded.encoding, "replace") for text in texts]
+    return [
+        (line if at else decoded.mark + line, text)
+        for at, (line, text) in enumerate(zip(lines, texts, strict=True))
+    ]
+
+
+def _image(line: tuple[bytes, str]) -> str:
+    fields = line[1].split("\t")
     return normalized(fields[2].strip()) if len(fields) > 2 else ""
 
 

@@ -39,12 +39,21 @@ _FORMATS = ("parquet", "anomalib", "imagefolder")
 @click.option(
     "--category", multiple=True, metavar="NAME", help="Only this category; may be repeated."
 )
-@click.option("--split", multiple=True, metavar="NAME", help="Only train or test; may be repeated.")
 @click.option(
-    "--label", multiple=True, metavar="NAME", help="Only good or anomalous; may be repeated."
+    "--split",
+    multiple=True,
+    metavar="NAME",
+    help="Only this split, such as train; may be repeated.",
+)
+@click.option(
+    "--label",
+    multiple=True,
+    metavar="NAME",
+    help="Only good, anomalous or unknown; may be repeated.",
 )
 @click.option("--where", metavar="SQL", help="Only samples that match this SQL condition.")
 @click.option("--snapshot", metavar="ID", help="Read this snapshot instead of the newest.")
+@click.option("--include-unknown", is_flag=True, help="Export images without a label too.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing export.")
 @click.option("--quiet", is_flag=True, help="Print nothing but errors.")
 def command(file_format: str, out: str, quiet: bool, **options: Any) -> int:
@@ -82,6 +91,8 @@ def _sentence(made: Export) -> str:
         if made.left_out
         else ""
     )
+    if made.unknown:
+        left_out += f", {made.unknown} more not exported because their label is unknown"
     return (
         f"{made.format}: {made.samples} images, {made.masks} masks{left_out}, "
         f"{made.file_bytes / 1e6:.1f} MB in {made.folder} (snapshot {(made.snapshot_id or '')[:12]})"

@@ -36,6 +36,7 @@ from anomaly_assets.datasets.record import (
     split_name,
 )
 from anomaly_assets.datasets.source_dataset import Counts, SourceDataset, published_facts
+from anomaly_assets.datasets.text import decode_text
 
 _SPLITS: dict[str, Split] = {"Train": "train", "Test": "test"}
 _LABEL_FOLDER = "Label"
@@ -93,8 +94,8 @@ def _label(relative_path: str, category: str, split: Split, name: str) -> Record
 def parse_labels(content: bytes) -> DeclaredLabels:
     r"""Parse the content of a `Labels.txt`.
 
-    Byte-order marks, CRLF, blank lines and trailing tabs are accepted. A line is malformed if it has
-    bytes that are not text, or a name too long for a file.
+    Any Unicode encoding, byte-order marks, CRLF, blank lines and trailing tabs are accepted. A line is
+    malformed if it has bytes that are not text, or a name too long for a file.
 
     Args:
         content: The file's bytes.
@@ -104,7 +105,8 @@ def parse_labels(content: bytes) -> DeclaredLabels:
     """
     declared: dict[str, int] = {}
     malformed: list[int] = []
-    for number, line in enumerate(content.decode("utf-8-sig", "replace").splitlines(), start=1):
+    decoded = decode_text(content)
+    for number, line in enumerate(decoded.text.splitlines(), start=1):
         if not (text := line.strip()) or (number == 1 and text == "1"):
             continue
         fields = [field.strip() for field in line.split("\t")]
@@ -117,7 +119,7 @@ def parse_labels(content: bytes) -> DeclaredLabels:
             malformed.append(number)
         else:
             declared[fields[2]] = max(int(fields[1]), declared.get(fields[2], 0))
-    return DeclaredLabels(declared, tuple(malformed))
+    return DeclaredLabels(declared, tuple(malformed), () if decoded.is_clean else decoded.tried)
 
 
 def official_counts() -> Counts:
@@ -138,6 +140,7 @@ SOURCE_DATASET = SourceDataset(
     classify=classify,
     folders=(*_SPLITS, _LABEL_FOLDER),
     parse_labels=parse_labels,
+    unmasked="good",
     official_counts=official_counts,
     default_root="data/samples/dagm_2007",
 )

@@ -8,7 +8,7 @@ Official layout, at the root or one folder below it (`mvtec_anomaly_detection/`)
 
 The folder of good images may also be called `ok`, `normal` or `0`, in any case.
 
-Flat excerpts load too. In them a test image is anomalous exactly if it has a mask:
+Flat excerpts load too. In them the mask of a test image decides; where others have one, no mask means good:
 
     <category>/train/016.png    <category>/test/000.png    <category>/ground_truth/000_mask.png
 
@@ -28,13 +28,13 @@ from anomaly_assets.datasets.record import (
     MaskFile,
     Record,
     Stray,
-    is_good,
     is_junk,
     is_unsafe,
     mask_stem,
     split_name,
 )
 from anomaly_assets.datasets.source_dataset import Counts, SourceDataset, published_facts
+from anomaly_assets.datasets.words import label_meant
 
 _SPLITS = ("train", "test")
 _MASKS = "ground_truth"
@@ -75,12 +75,12 @@ def _in_category(category: str, kind: str, folder: str, name: str, relative_path
     if suffix != IMAGE_SUFFIX:
         return Stray(relative_path, "unsupported_suffix")
     if kind == _MASKS:
-        if is_good(folder):
+        if label_meant(folder) == "good":
             return Stray(relative_path, "mask_for_good_image")
         return MaskFile(relative_path, category, "test", folder, mask_stem(stem, "_mask"))
     label: Label | None = "good" if kind == "train" and not folder else None
     if folder:
-        label = "good" if is_good(folder) else "anomalous"
+        label = "good" if label_meant(folder) == "good" else "anomalous"
     return ImageFile(
         relative_path, category, "train" if kind == "train" else "test", folder, stem, label
     )
@@ -105,6 +105,7 @@ SOURCE_DATASET = SourceDataset(
     licence="CC BY-NC-SA 4.0",
     classify=classify,
     folders=(*_SPLITS, _MASKS),
+    unmasked="good",
     training_is_good=True,
     official_counts=official_counts,
     default_root="data/samples/mvtec_ad",

@@ -12,8 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-Split: TypeAlias = Literal["train", "test"]
+Split: TypeAlias = Literal["train", "test", "validation", "unassigned"]
 Label: TypeAlias = Literal["good", "anomalous"]
+
+UNKNOWN = "unknown"
+"""Label of an image without any evidence."""
 
 UNSPECIFIED = "unspecified"
 """Defect type of an anomalous image in a layout without defect types."""
@@ -32,7 +35,7 @@ class ImageFile:
         split: The split that the source ships.
         folder: The folder that names the defect type; empty if none does.
         stem: File stem, which its mask shares within category, split and folder.
-        label: None if only the mask or `Labels.txt` determines it.
+        label: Label by the path; None if the path has none.
     """
 
     relative_path: str
@@ -96,17 +99,16 @@ class DeclaredLabels:
     Attributes:
         label_index_of: File name of an image (as written) to 0 (good) or 1 (anomalous).
         malformed_lines: Numbers (from 1) of the lines that could not be parsed.
+        encodings: Encodings that were tried, if some bytes are text in none of them; else empty.
     """
 
     label_index_of: Mapping[str, int]
     malformed_lines: tuple[int, ...] = ()
+    encodings: tuple[str, ...] = ()
 
 
 IMAGE_SUFFIX = ".png"
 """Suffix of the images of both official datasets, in lower case."""
-
-GOOD_WORDS = frozenset({"good", "ok", "normal", "0"})
-"""Names of folders of good images, in lower case; see `is_good`."""
 
 _JUNK_NAMES = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini"})
 _JUNK_STEMS = frozenset({"readme", "license", "licence"})
@@ -134,11 +136,6 @@ def is_unsafe(parts: list[str]) -> bool:
     This package never opens such a path, but an export could write outside its folder.
     """
     return not _UNSAFE_FOLDERS.isdisjoint(parts[:-1])
-
-
-def is_good(folder: str) -> bool:
-    """Return whether the name of a folder means good, such as `good`, `OK`, `Normal` or `0`."""
-    return folder.casefold() in GOOD_WORDS
 
 
 def split_name(name: str) -> tuple[str, str]:

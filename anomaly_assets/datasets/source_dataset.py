@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib import resources
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from anomaly_assets.datasets.record import DeclaredLabels, Record, Split
 
@@ -40,6 +40,8 @@ class SourceDataset:
         max_labels_bytes: Size limit of `parse_labels`; a larger labels file is a stray. A row of DAGM's
             takes 30 bytes, and parsing needs up to 30 times the memory of the file.
         formats: Allowed encodings of images and masks, in Pillow's names; nothing else is decoded.
+        unmasked: Label of an image without other evidence, in a category where at least one mask or row of
+            a labels file was found.
         training_is_good: Whether the authors promise that no training image is anomalous; a check tests it.
         official_counts: Function that returns the image counts of the authors, for a check.
         default_root: The root if no variable names one; without it, the dataset is left out.
@@ -56,6 +58,7 @@ class SourceDataset:
     parse_labels: Callable[[bytes], DeclaredLabels] | None = None
     max_labels_bytes: int = 4 * 1024 * 1024
     formats: tuple[str, ...] = ("PNG",)
+    unmasked: Literal["good", "unknown"] = "unknown"
     training_is_good: bool = False
     official_counts: Callable[[], Counts] | None = None
     default_root: str | None = None

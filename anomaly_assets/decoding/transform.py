@@ -11,8 +11,9 @@ The recipe, which tests compare with Pillow byte for byte:
 3. The result is resized with LANCZOS in that mode, and only then expanded to the wanted channels:
    the same pixels as expanding first, for a third of the work on grey images.
 
-A mask is `value > 0`, in a file with colours `value > 0` of any channel, resized with NEAREST. Its
-area and box are measured before that, because a resize may erase a defect of two pixels.
+A mask is `value > 0`, in a file with colours `value > 0` of any channel, resized with NEAREST. If all
+colours are equal and the file has alpha, alpha is the mask where it varies, and fully transparent pixels
+are not defective. Area and box are measured before resizing, which may erase a defect of two pixels.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ MAX_SIDE = 256 * 1024
 MAX_PIXELS = 64 * 1024 * 1024
 """Images above this are rejected before any pixel is decoded (official ones have 1,048,576)."""
 
+_ALPHA_MODES = frozenset({"LA", "PA", "RGBA", "La", "RGBa"})
 _RGB_MODES = frozenset({"P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "LAB", "HSV"})
 
 UInt8Array: TypeAlias = npt.NDArray[np.uint8]
@@ -201,10 +203,33 @@ def _converted(image: Image.Image, content: bytes, mode: str) -> Image.Image:
 
 
 def _mask_values(image: Image.Image, content: bytes) -> Image.Image:
-    """Return a grey image that is 0 only where the file is black; a weighted sum makes dark blue 0."""
+    """Return a grey image that is 0 only where nothing is defective.
+
+    That is where the file is black: a weighted sum of its channels makes dark blue 0. Of a file whose
+    colours are constant, alpha decides.
+    """
+    alpha = _alpha(image, content)
     if image.mode not in _RGB_MODES:
-        return _converted(image, content, "L")
-    return reduce(ImageChops.lighter, _converted(image, content, "RGB").split())
+        grey = _converted(image, content, "L")
+    else:
+        grey = reduce(ImageChops.lighter, _converted(image, content, "RGB").split())
+    if alpha is None or not _is_constant(image):
+        return grey
+    return ImageChops.darker(grey, alpha) if _is_constant(alpha) else alpha
+
+
+def _alpha(image: Image.Image, content: bytes) -> Image.Image | None:
+    """Return the alpha channel of a file, before its colours are converted; None if it has none."""
+    by_colour = "transparency" in image.info and image.mode in ("1", "L", "P", "RGB")
+    if image.mode not in _ALPHA_MODES and not by_colour:
+        return None
+    return decoder.load(image, content).convert("RGBA").getchannel("A")
+
+
+def _is_constant(image: Image.Image) -> bool:
+    """Return True if all pixels have the same colour; alpha is ignored."""
+    colours = image if image.mode in ("L", "1") else image.convert("RGB")
+    return all(channel.getextrema()[0] == channel.getextrema()[1] for channel in colours.split())
 
 
 def _resized(image: Image.Image, spec: TensorSpec, resample: Image.Resampling) -> Image.Image:

@@ -7,8 +7,8 @@
     left_out.parquet  images that `Tabular` refuses or cannot read, and why
 
 Columns and values are those of anomalib 2 (`anomalib/data/datasets/image/tabular.py`): `split` is `train`
-or `test`, `label_index` 0 or 1, `label` the `DirType` of these two, and no value may be null. Its
-`Folder` data module can read the folders too.
+or `test`, `label_index` 0 or 1, `label` the `DirType` of these two, and no value may be null. Images of
+other splits are left out. Its `Folder` data module can read the folders too.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
@@ -60,16 +61,22 @@ def _rows(table: pa.Table, images: list[str], masks: list[str | None]) -> pa.Tab
         {
             "image_path": images,
             "label": [
-                "abnormal" if label else "normal" if split == "train" else "normal_test"
+                "unknown"
+                if label is None
+                else "abnormal"
+                if label
+                else "normal"
+                if split == "train"
+                else "normal_test"
                 for split, label in zip(splits, labels, strict=True)
             ],
-            "label_index": pa.array(labels, pa.int64()),
+            "label_index": pa.array(labels, pa.int64()).fill_null(-1),
             "mask_path": pa.array([mask or "" for mask in masks], pa.string()),
             "split": splits,
             "image_id": table["image_id"],
             "source_dataset": table["source_dataset"],
             "category": table["category"],
-            "defect_type": table["defect_type"].fill_null("good"),
+            "defect_type": pc.coalesce(table["defect_type"], table["label"]),
         }
     )
 
@@ -77,16 +84,23 @@ def _rows(table: pa.Table, images: list[str], masks: list[str | None]) -> pa.Tab
 def _reasons(rows: pa.Table) -> np.ndarray:
     """Return the reason why each row is left out; an empty text for rows that are not.
 
-    anomalib refuses a table with an anomalous training image, and opens the mask of every anomalous image
-    once one image has a mask.
+    anomalib has no unknown labels, and no splits but train and test. It refuses a table with an anomalous
+    training image, and opens the mask of every anomalous image once one image has a mask.
     """
     anomalous = np.asarray(rows["label_index"]) == 1
     has_mask = np.asarray(rows["mask_path"]) != ""
     training = np.asarray(rows["split"]) == "train"
-    refused = anomalous & training
+    unknown = np.asarray(rows["label_index"]) < 0
+    other_split = ~np.isin(np.asarray(rows["split"]), ("train", "test"))
+    refused = unknown | other_split | (anomalous & training)
     needs_mask = bool((has_mask & ~refused).any())
     return np.select(
-        [refused, anomalous & ~has_mask & needs_mask],
-        ["anomalous_training_image", "anomalous_without_mask"],
+        [unknown, other_split, refused, anomalous & ~has_mask & needs_mask],
+        [
+            "unknown_label",
+            "neither_train_nor_test",
+            "anomalous_training_image",
+            "anomalous_without_mask",
+        ],
         default="",
     )

@@ -6,6 +6,9 @@
     train/masks/empty.png
     test/…
 
+`validation` and `unassigned` have folders of their own. `datasets` finds `validation` by its name; load
+`unassigned` with `data_dir`.
+
 `datasets` turns `file_name` into the column `image` and `mask_file_name` into the column `mask`, and keeps
 all others. It searches `file_name` first, so that column must be the first. Every row has a mask, because a
 null was an error before `datasets` 5. A row without a ground-truth file has `empty.png`, all zeros.
@@ -60,7 +63,7 @@ def write(source: Source, folder: Path, advance: Advance) -> int:
 
 
 def _rows(source: Source, images: list[str], masks: list[str | None]) -> pa.Table:
-    good = np.asarray(source.table["label_index"]) == 0
+    good = np.asarray(source.table["label"]) == "good"
     files = {
         "file_name": pa.array(images, pa.string()),
         "mask_file_name": pa.array([path or EMPTY_MASK for path in masks], pa.string()),

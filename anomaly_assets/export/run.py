@@ -32,6 +32,7 @@ class Export:
         samples: Number of images.
         masks: Number of images with a ground-truth mask.
         left_out: Number of images that the format's table cannot list; see the format.
+        unknown: Number of matching images without a label, which are not exported.
         file_bytes: Size of all files.
     """
 
@@ -41,6 +42,7 @@ class Export:
     samples: int
     masks: int
     left_out: int
+    unknown: int
     file_bytes: int
 
 
@@ -67,6 +69,7 @@ class Exporter:
         label: Values = None,
         where: str | None = None,
         snapshot: str | None = None,
+        include_unknown: bool = False,
         overwrite: bool = False,
         progress: bool = False,
     ) -> Export:
@@ -78,10 +81,11 @@ class Exporter:
             database: The published database, as `open_samples` takes it.
             source_dataset: Only these.
             category: Only these.
-            split: Only `train` or `test`.
-            label: Only `good` or `anomalous`, as `open_samples` takes it.
+            split: Only these.
+            label: Only `good`, `anomalous` or `unknown`, as `open_samples` takes it.
             where: A condition in SQL over the columns of `samples`.
             snapshot: Id of the snapshot to export instead of the newest.
+            include_unknown: Export images without a label too.
             overwrite: Replace an export at `out`; readers see all of the old one or all of the new one.
             progress: Show a progress bar if standard error is a terminal.
 
@@ -91,7 +95,9 @@ class Exporter:
             LookupError: No sample matches; the message lists the existing values.
             ValueError: `where` is not a condition, or the samples have different shapes.
         """
-        selection = Selection(database, source_dataset, category, split, label, where, snapshot)
+        selection = Selection(
+            database, source_dataset, category, split, label, where, snapshot, include_unknown
+        )
         return self._export(out, selection, overwrite, progress)
 
     def _export(
@@ -114,8 +120,11 @@ class Exporter:
                 "masks": int(source.mask_from_file.sum()),
                 "left_out": self.write(source, folder, bar.update),
             }
-            describe(folder, {**found, "layout": LAYOUT, "filters": selection.filters()})
-            return Export(folder=Path(out), file_bytes=_size(folder), **found)
+            unknown = {"unknown": source.unknown} if source.unknown else {}
+            facts = {**found, **unknown, "layout": LAYOUT, "filters": selection.filters()}
+            describe(folder, facts)
+            file_bytes = _size(folder)
+            return Export(folder=Path(out), file_bytes=file_bytes, unknown=source.unknown, **found)
 
 
 def _size(folder: Path) -> int:

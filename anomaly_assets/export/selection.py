@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from anomaly_assets.reader import open_samples
+from anomaly_assets.reader.open import UnknownLabelWarning
 
 Values = str | Sequence[str] | None
 """One value of a column, several values, or None for any value."""
@@ -32,6 +34,7 @@ class Selection:
     label: Values = None
     where: str | None = None
     snapshot: str | None = None
+    include_unknown: bool = False
 
     def filters(self) -> dict[str, list[str] | str]:
         """Return the filters in a form that can be stored as JSON."""
@@ -46,7 +49,9 @@ class Selection:
             for name, value in given.items()
             if value
         }
-        return named | ({"where": self.where} if self.where else {})
+        if self.where:
+            named["where"] = self.where
+        return named
 
 
 @dataclass(frozen=True)
@@ -76,12 +81,14 @@ class Source:
         mask_from_file: bool, a value per sample; True if there is a ground-truth mask.
         shape: Height, width and channels of every sample.
         snapshot_id: The snapshot they are read from; None if nothing was ever published.
+        unknown: Number of matching samples that are left out because their label is unknown.
     """
 
     table: pa.Table
     mask_from_file: npt.NDArray[np.bool_]
     shape: tuple[int, int, int]
     snapshot_id: str | None
+    unknown: int
     _batches: Callable[[int], Iterator[Any]]
 
     def __len__(self) -> int:
@@ -101,8 +108,15 @@ class Source:
 def opened(selection: Selection) -> Iterator[Source]:
     """Open the selected samples; raises the errors of `open_samples`."""
     options: dict[str, Any] = {**vars(selection)}
-    with open_samples(options.pop("database"), **options) as samples:
-        mask_from_file = np.asarray(samples.table["mask_area_fraction"].is_valid())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UnknownLabelWarning)  # the export counts them
+        samples = open_samples(options.pop("database"), **options)
+    with samples:
         yield Source(
-            samples.table, mask_from_file, samples.shape, samples.snapshot_id, samples.batches
+            samples.table,
+            np.asarray(samples.table["mask_area_fraction"].is_valid()),
+            samples.shape,
+            samples.snapshot_id,
+            samples.unknown_left_out,
+            samples.batches,
         )

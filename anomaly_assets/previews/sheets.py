@@ -292,10 +292,12 @@ WITH candidates AS (
             PARTITION BY images.category, images.label, images.defect_type
             ORDER BY images.mask_relative_path IS NULL, md5(images.image_id)
         ) AS place
-    FROM images
+    FROM effective_images AS images
     SEMI JOIN image_tensors AS tensors ON tensors.image_id = images.image_id
     WHERE images.source_dataset = $source_dataset
-    AND (images.split = 'train' OR images.label = 'anomalous')
+    AND (
+        images.label = 'good' AND images.split IN ('train', 'unassigned') OR images.label = 'anomalous'
+    )
 ),
 picked AS (
     SELECT image_id, category, label, caption, place

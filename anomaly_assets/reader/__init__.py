@@ -14,7 +14,7 @@ from anomaly_assets.reader.arrays import FetchedArray
 from anomaly_assets.reader.batch import Batch, Sample
 from anomaly_assets.reader.cache import CachedSelection, CacheError, cached_selections
 from anomaly_assets.reader.database import DatabaseError
-from anomaly_assets.reader.open import open_cache, open_samples
+from anomaly_assets.reader.open import UnknownLabelWarning, open_cache, open_samples
 from anomaly_assets.reader.samples import Samples
 from anomaly_assets.warehouse.file.snapshots import (
     Snapshot,
@@ -33,6 +33,7 @@ __all__ = [
     "Samples",
     "Snapshot",
     "SnapshotDifference",
+    "UnknownLabelWarning",
     "cached_selections",
     "diff_snapshots",
     "list_snapshots",

@@ -21,8 +21,8 @@ class Batch:
     """Batch of samples as arrays.
 
     Compute pixel metrics only from samples with `has_mask`. Good images have an all-zero mask and
-    `has_mask` True. It is False only for anomalous images without a ground-truth file; the zeros in their
-    masks have no meaning.
+    `has_mask` True. It is False only for anomalous images, and images of unknown label, without a
+    ground-truth file; the zeros in their masks have no meaning.
 
     Attributes:
         image_ids: N ids.
@@ -31,7 +31,7 @@ class Batch:
         has_mask: bool, N; the mask is known: read from a file, or all zeros because the image is good.
         mask_from_file: bool, N; there is a ground-truth file. Its mask can still be all zeros if resizing
             lost a defect of a few pixels: `mask_area_fraction` was measured before resizing.
-        label_indices: int64, N; 0 good, 1 anomalous.
+        label_indices: int64, N; 0 good, 1 anomalous, -1 unknown.
     """
 
     image_ids: list[str]
@@ -55,7 +55,7 @@ class Sample:
         mask: uint8 0/1, height x width.
         has_mask: The mask is known: read from a file, or all zeros because the image is good.
         mask_from_file: There is a ground-truth file.
-        label_index: 0 good, 1 anomalous.
+        label_index: 0 good, 1 anomalous, -1 unknown.
         metadata: Its row of `Samples.table`.
     """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,14 @@ from anomaly_assets.reader import cache
 from anomaly_assets.reader.database import Database
 from anomaly_assets.reader.pixels.blocks import StoredPixels
 from anomaly_assets.reader.samples import Samples
-from anomaly_assets.reader.selection import FILTERED, select
+from anomaly_assets.reader.selection import FILTERED, HOW_TO_INCLUDE, select
 from anomaly_assets.settings import published_database
 
 Values = str | Sequence[str] | None
+
+
+class UnknownLabelWarning(UserWarning):
+    """Samples were left out, because their label is unknown."""
 
 
 def open_samples(
@@ -28,6 +33,7 @@ def open_samples(
     label: Values = None,
     where: str | None = None,
     snapshot: str | None = None,
+    include_unknown: bool = False,
 ) -> Samples:
     """Open the samples of a published database; a sample must match all filters.
 
@@ -36,13 +42,16 @@ def open_samples(
             lake or MotherDuck database in ANOMALY_WAREHOUSE, else `data/anomaly.duckdb`.
         source_dataset: Only this one, such as `mvtec_ad`, or each of several.
         category: Only this category, or each of several.
-        split: Only `train` or `test`.
-        label: Only `good` or `anomalous`, or another word for one of them, such as `normal`, `OK` or `NG`.
+        split: Only this one, such as `train` or `test`, or each of several.
+        label: Only `good`, `anomalous` or `unknown`, or each of several. Other words for the first two,
+            such as `normal`, `OK` or `NG`, mean the same.
         where: A SQL condition over the columns of the view `samples`, such as
             `"defect_type = 'scratch' AND mask_area_fraction > 0.01"`. It is inserted into
             the SQL as is: never pass untrusted input. The other filters are bound as values, so any
             characters are safe in them.
         snapshot: Id of the snapshot to open instead of the newest.
+        include_unknown: Include samples whose label is unknown, with the label index -1. Without it and
+            without `label`, they are left out, and a warning gives their number.
 
     Raises:
         FileNotFoundError: There is no such database.
@@ -67,7 +76,10 @@ def open_samples(
 
         opened = RemoteDatabase(location, snapshot)
     try:
-        selection, rows = select(opened, wanted, where)
+        selection, rows = select(opened, wanted, where, include_unknown=include_unknown)
+        if left_out := selection.unknown_left_out:
+            message = f"{left_out} samples with an unknown label are left out. {HOW_TO_INCLUDE}"
+            warnings.warn(message, UnknownLabelWarning, stacklevel=2)
     except BaseException:
         opened.close()
         raise

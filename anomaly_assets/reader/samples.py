@@ -53,7 +53,9 @@ class Samples:
 
     def __repr__(self) -> str:
         size = "×".join(map(str, self.shape))
-        return f"<{len(self)} samples of {size}: {self._selection.asked_for}>"
+        left_out = self.unknown_left_out
+        unknown = f"; {left_out} with an unknown label left out" if left_out else ""
+        return f"<{len(self)} samples of {size}: {self._selection.asked_for}{unknown}>"
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -64,6 +66,11 @@ class Samples:
     def snapshot_id(self) -> str | None:
         """Return the id of the snapshot; store it with models trained on these samples."""
         return self._selection.snapshot_id
+
+    @property
+    def unknown_left_out(self) -> int:
+        """Return how many samples `open_samples` left out, because their label is unknown."""
+        return self._selection.unknown_left_out
 
     @cached_property
     def table(self) -> pa.Table:

@@ -10,14 +10,18 @@ from typing import Any
 import duckdb
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from anomaly_assets.datasets.names import shown
+from anomaly_assets.datasets.record import UNKNOWN
 from anomaly_assets.reader.batch import BoolArray, IntArray
 from anomaly_assets.reader.database import Database, explained
 from anomaly_assets.reader.normalise import Statistics
 
 FILTERED = ("source_dataset", "category", "split", "label")
 """Columns with their own argument of `open_samples`."""
+
+HOW_TO_INCLUDE = "Pass include_unknown=True to get them; their label index is -1."
 
 Wanted = Mapping[str, Sequence[str]]
 """Map of a filtered column to its wanted values."""
@@ -32,12 +36,13 @@ class Selection:
     Attributes:
         table: The columns of the view `samples` without the two tensors; one row per sample, ordered
             by `image_id`.
-        label_indices: int64, one per sample.
+        label_indices: int64, one per sample; -1 for an unknown label.
         mask_from_file: bool, one per sample.
         shape: Height, width and channels of every sample.
         snapshot_id: The snapshot that the samples are read from.
         statistics: Channel statistics of each category.
         asked_for: The filters, as a sentence.
+        unknown_left_out: Number of samples that match, and are left out because their label is unknown.
     """
 
     table: pa.Table
@@ -47,10 +52,16 @@ class Selection:
     snapshot_id: str | None
     statistics: Statistics
     asked_for: str
+    unknown_left_out: int = 0
 
     @classmethod
     def of(
-        cls, table: pa.Table, snapshot_id: str | None, statistics: Statistics, asked_for: str
+        cls,
+        table: pa.Table,
+        snapshot_id: str | None,
+        statistics: Statistics,
+        asked_for: str,
+        unknown_left_out: int = 0,
     ) -> Selection:
         """Build the metadata of the samples in a table.
 
@@ -68,12 +79,13 @@ class Selection:
             )
         return cls(
             table=table,
-            label_indices=table["label_index"].to_numpy().astype(np.int64),
+            label_indices=table["label_index"].fill_null(-1).to_numpy().astype(np.int64),
             mask_from_file=table["mask_area_fraction"].is_valid().to_numpy(),
             shape=shapes[0],
             snapshot_id=snapshot_id,
             statistics=statistics,
             asked_for=asked_for,
+            unknown_left_out=unknown_left_out,
         )
 
     def narrowed(self, table: pa.Table, positions: IntArray) -> Selection:
@@ -86,8 +98,12 @@ class Selection:
         )
 
 
-def select(database: Database, wanted: Wanted, where: str | None) -> tuple[Selection, IntArray]:
+def select(
+    database: Database, wanted: Wanted, where: str | None, *, include_unknown: bool = False
+) -> tuple[Selection, IntArray]:
     """Find the wanted samples.
+
+    Samples whose label is unknown are left out, unless they are included or the label is a filter.
 
     Returns:
         Their metadata, and the row id of each in `image_tensors`.
@@ -103,6 +119,15 @@ def select(database: Database, wanted: Wanted, where: str | None) -> tuple[Selec
             statistics = _statistics(cursor)
         found = _rows(cursor, wanted, where, database)
         asked_for = _asked_for(wanted, where)
+        matching = found.num_rows
+        if not include_unknown and "label" not in wanted:
+            found = found.filter(pc.not_equal(found["label"], UNKNOWN))
+        left_out = matching - found.num_rows
+        if left_out and not found.num_rows:
+            raise LookupError(
+                f"{database.location}: all {left_out} samples with {asked_for} have the label unknown. "
+                f"{HOW_TO_INCLUDE}"
+            )
         if not found.num_rows:
             raise LookupError(
                 f"{database.location} has no sample with {asked_for}, but each condition alone has "
@@ -112,7 +137,7 @@ def select(database: Database, wanted: Wanted, where: str | None) -> tuple[Selec
             )
         rows = found["row"].to_numpy()
         table = found.drop_columns(["row"]).combine_chunks()
-        return Selection.of(table, database.snapshot_id, statistics, asked_for), rows
+        return Selection.of(table, database.snapshot_id, statistics, asked_for, left_out), rows
 
 
 def _rows(

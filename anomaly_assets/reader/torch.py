@@ -25,7 +25,7 @@ class SamplesDataset(torch.utils.data.Dataset[Any]):
     | `image` | uint8 C x H x W; float32 after `Samples.normalised` | N x C x H x W |
     | `mask` | uint8 0/1, H x W | N x H x W |
     | `has_mask` | bool: the mask is known; exclude the sample from pixel metrics if False | bool, N |
-    | `label` | int: 0 good, 1 anomalous | int64, N |
+    | `label` | int: 0 good, 1 anomalous, -1 unknown | int64, N |
     | `image_id` | str | list of N |
 
     Args:

@@ -97,13 +97,6 @@ IMAGES_CHECKS = (
         "Add the missing mask files, or exclude {them} from pixel-level evaluation.",
         of_images=True,
     ),
-    Check(
-        "counts_equal_the_official_ones",
-        "Every category is complete compared with the official dataset, if its authors published counts.",
-        "category is unknown or incomplete compared with the official dataset",
-        "categories are unknown or incomplete compared with the official dataset",
-        "Check your copy, or ignore this if you use a subset on purpose.",
-    ),
 )
 TENSOR_CHECKS = (
     Check(
@@ -144,10 +137,19 @@ TENSOR_CHECKS = (
     ),
     Check(
         "masks_are_not_empty",
-        "Every mask has at least one defective pixel.",
-        "mask has no defective pixel",
-        "masks have no defective pixel",
+        "Every mask of an anomalous image has at least one defective pixel.",
+        "mask of an anomalous image has no defective pixel",
+        "masks of anomalous images have no defective pixel",
         "Draw the defect in {them}, or delete {them}.",
+        of_images=True,
+        of_decoded=True,
+    ),
+    Check(
+        "masks_do_not_cover_everything",
+        "Every mask leaves at least one pixel that is not defective.",
+        "mask covers its whole image",
+        "masks cover their whole image",
+        "Look at {them}: the file may be inverted, or may be the image itself.",
         of_images=True,
         of_decoded=True,
     ),
@@ -159,6 +161,31 @@ TENSOR_CHECKS = (
         "Convert {them} to 8 bits yourself: values above 255 were clipped to 255.",
         of_images=True,
         of_decoded=True,
+    ),
+)
+LABEL_CHECKS = (
+    Check(
+        "labels_are_known",
+        "Every image has a label, by its path, a labels file or its mask.",
+        "split of a category has images without evidence for a label",
+        "splits of categories have images without evidence for a label",
+        "Add the missing labels file, masks or folders. `open_samples` and exports leave images of unknown "
+        "label out, unless `include_unknown` is set.",
+    ),
+    Check(
+        "labels_agree",
+        "Path, labels file and mask give the same label.",
+        "image has evidence for two labels",
+        "images have evidence for two labels",
+        "Correct the file that is wrong: folder, Labels.txt or mask.",
+        of_images=True,
+    ),
+    Check(
+        "counts_equal_the_official_ones",
+        "Every category is complete compared with the official dataset, if its authors published counts.",
+        "category is unknown or incomplete compared with the official dataset",
+        "categories are unknown or incomplete compared with the official dataset",
+        "Check your copy, or ignore this if you use a subset on purpose.",
     ),
 )
 REJECTED_CHECKS = (
@@ -174,9 +201,9 @@ REJECTED_CHECKS = (
 DUPLICATE_CHECKS = (
     Check(
         "contents_stay_in_one_split",
-        "No image content is in both train and test.",
-        "image is in both train and test",
-        "images are in both train and test",
+        "No image content is in two splits.",
+        "image is in two splits",
+        "images are in two splits",
         "Remove one copy of {them}, or a model is tested on its training data.",
         of_images=True,
         of_decoded=True,
@@ -226,15 +253,6 @@ def catalogue_checks(dataset: SourceDataset) -> Iterator[Check]:
             "training image is anomalous",
             "training images are anomalous",
             "Move {them} to the test split.",
-            of_images=True,
-        )
-    if dataset.parse_labels:
-        yield Check(
-            "declared_labels_agree_with_masks",
-            "Labels.txt declares an image anomalous exactly if it has a mask.",
-            "image has a mask but is good in Labels.txt, or no mask but is anomalous there",
-            "images have a mask but are good in Labels.txt, or no mask but are anomalous there",
-            "Correct Labels.txt or the masks. Until then, either of them makes an image anomalous.",
             of_images=True,
         )
 

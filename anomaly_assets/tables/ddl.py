@@ -29,6 +29,9 @@ ALIAS_SCHEMA = "anomaly"
 
 _CREATE = "CREATE OR REPLACE TABLE {} AS"
 _SUMMARIES_FOLDER = "summaries"
+_LABEL_VIEWS = ("images", "effective_images", "samples")
+"""Views that carry labels, each made from the ones before it."""
+
 _DLT_LOADS = (Column("load_id", "VARCHAR", ""),)
 
 
@@ -171,8 +174,8 @@ def refresh_outdated(connection: duckdb.DuckDBPyConnection, *names: str) -> list
 def ensure_tables(connection: duckdb.DuckDBPyConnection) -> None:
     """Create the missing tables that an asset may read before the first materialization.
 
-    A warehouse of an older release gets the tables and columns that were added since, its identity, and a
-    row for each of its source datasets.
+    A warehouse of an older release gets the tables, columns and views that were added since, its identity,
+    and a row for each of its source datasets.
     """
     ensure_identity(connection)  # first: it refuses a database that this project did not create
     found: dict[str, dict[str, bool]] = {}
@@ -182,16 +185,20 @@ def ensure_tables(connection: duckdb.DuckDBPyConnection) -> None:
         WHERE database_name = current_database() AND schema_name = 'main'
         AND list_contains($names, table_name)
         """,
-        {"names": [*STORED]},
+        {"names": [*STORED, *_LABEL_VIEWS]},
     ).fetchall():
         found.setdefault(table, {})[column] = nullable
     missing = [name for name in STORED if name not in found]
     refresh(connection, *missing)
     for name, columns in found.items():
-        _migrate(connection, STORED[name], columns)
+        if name in STORED:
+            _migrate(connection, STORED[name], columns)
     register_loaded(connection)
     if "source_datasets" in missing:
         record_loaded(connection)
+    if "images" in found and "effective_images" not in found:  # of a release before 0.2
+        existing = [name for name in _LABEL_VIEWS if name in found or name == "effective_images"]
+        refresh(connection, *existing)
 
 
 def _migrate(

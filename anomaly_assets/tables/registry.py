@@ -88,9 +88,14 @@ _NAMES = (replace(_SOURCE_DATASET, nullable=False), replace(_CATEGORY, nullable=
 _IMAGES = (
     Column("image_id", "VARCHAR", "key: <source_dataset>/<relative_path>", nullable=False),
     *_NAMES,
-    Column("split", "VARCHAR", "train or test, as in the source", nullable=False),
-    Column("label", "VARCHAR", "good or anomalous", nullable=False),
-    Column("label_index", "BIGINT", "0 for good, 1 for anomalous", nullable=False),
+    Column(
+        "split",
+        "VARCHAR",
+        "train, test or validation, as in the source; unassigned if nothing names one",
+        nullable=False,
+    ),
+    Column("label", "VARCHAR", "good, anomalous, or unknown without any evidence", nullable=False),
+    Column("label_index", "BIGINT", "0 for good, 1 for anomalous, null for unknown"),
     Column(
         "defect_type",
         "VARCHAR",
@@ -124,6 +129,12 @@ _IMAGES = (
         "BIGINT",
         "label in DAGM's Labels.txt: 0 or 1; null if there is none",
     ),
+    Column(
+        "label_source",
+        "VARCHAR",
+        "evidence of the label: path, labels_file, mask, unmasked or none; null if loaded before 0.2",
+    ),
+    Column("path_label_index", "BIGINT", "label by the path: 0 or 1; null if it has none"),
     Column(
         "_dlt_load_id",
         "VARCHAR",
@@ -256,7 +267,7 @@ TABLES: Mapping[str, Table] = _by_name(
     (
         Table(
             "images",
-            "One row per image of all source datasets.",
+            "One row per image of all source datasets, with the label known before decoding.",
             _IMAGES,
             is_view=True,
         ),
@@ -293,6 +304,12 @@ TABLES: Mapping[str, Table] = _by_name(
             key=2,
         ),
         Table(
+            "effective_images",
+            "One row per image, with the label by all evidence, its mask included; see docs/labels.md.",
+            tuple(replace(column, nullable=True) for column in _IMAGES),
+            is_view=True,
+        ),
+        Table(
             "samples",
             "One row per usable image, with labels, tensor and mask: the table to train from.",
             _SAMPLES,
@@ -304,8 +321,8 @@ TABLES: Mapping[str, Table] = _by_name(
             (
                 _SOURCE_DATASET,
                 _CATEGORY,
-                Column("split", "VARCHAR", "train or test"),
-                Column("label", "VARCHAR", "good or anomalous"),
+                Column("split", "VARCHAR", "train, test, validation or unassigned"),
+                Column("label", "VARCHAR", "good, anomalous or unknown"),
                 Column("defect_type", "VARCHAR", "kind of defect; null for good"),
                 Column("images", "BIGINT", "catalogued images"),
                 Column("tensors", "BIGINT", "images with a tensor"),
@@ -320,11 +337,13 @@ TABLES: Mapping[str, Table] = _by_name(
         ),
         Table(
             "pixel_statistics",
-            "Mean and standard deviation per channel of the good training tensors, in 0..1.",
+            "Mean and standard deviation per channel of good tensors of train and unassigned, in 0..1.",
             (
                 _SOURCE_DATASET,
                 _CATEGORY,
-                Column("images", "BIGINT", "good training tensors measured"),
+                Column(
+                    "images", "BIGINT", "good tensors measured, of the splits train and unassigned"
+                ),
                 Column("channel_means", "DOUBLE[]", "mean per channel, 0 to 1"),
                 Column(
                     "channel_standard_deviations",
@@ -341,7 +360,7 @@ TABLES: Mapping[str, Table] = _by_name(
             (
                 _SOURCE_DATASET,
                 _CATEGORY,
-                Column("split", "VARCHAR", "train or test"),
+                Column("split", "VARCHAR", "train, test, validation or unassigned"),
                 Column("defect_type", "VARCHAR", "kind of defect"),
                 Column("images", "BIGINT", "anomalous images"),
                 Column("masks", "BIGINT", "anomalous images with a readable mask"),
@@ -381,9 +400,7 @@ TABLES: Mapping[str, Table] = _by_name(
                 Column("content_sha256", "VARCHAR", "SHA-256 of the shared bytes"),
                 Column("copies", "BIGINT", "number of files with these bytes"),
                 Column("image_ids", "VARCHAR[]", "the images, sorted"),
-                Column(
-                    "crosses_splits", "BOOLEAN", "true if copies are in train and in test: a leak"
-                ),
+                Column("crosses_splits", "BOOLEAN", "true if copies are in two splits: a leak"),
                 Column("crosses_categories", "BOOLEAN", "true if copies are in two categories"),
                 Column(
                     "crosses_labels", "BOOLEAN", "true if one copy is good and another anomalous"

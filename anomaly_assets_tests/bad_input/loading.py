@@ -29,6 +29,7 @@ _CHECKS = {
     for group in (
         checks.IMAGES_CHECKS,
         checks.TENSOR_CHECKS,
+        checks.LABEL_CHECKS,
         checks.REJECTED_CHECKS,
         checks.STRAY_CHECKS,
         *map(checks.catalogue_checks, SOURCE_DATASETS.values()),

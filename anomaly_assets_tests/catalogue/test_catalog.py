@@ -59,6 +59,8 @@ def test_an_image_row_says_everything_about_its_file(tmp_path: Path) -> None:
             "mask_source_uri": f"{tmp_path.as_uri()}/bottle/ground_truth/broken/000_mask.png",
             "mask_file_version": "7-2000000000",
             "declared_label_index": None,
+            "label_source": "path",
+            "path_label_index": 1,
         }
     ]
     assert catalog.images.schema == IMAGES_SCHEMA
@@ -138,12 +140,12 @@ def test_a_second_mask_for_one_image_is_a_stray_that_names_the_first(tmp_path: P
     ]
 
 
-def test_a_flat_test_image_is_anomalous_exactly_if_it_has_a_mask(tmp_path: Path) -> None:
+def test_a_flat_test_image_with_a_mask_is_unknown_until_the_mask_is_decoded(tmp_path: Path) -> None:
     write(tmp_path, "bottle/train/016.png", "bottle/test/000.png", "bottle/test/001.png")
     write(tmp_path, "bottle/ground_truth/000_mask.png", "bottle/ground_truth/016_mask.png")
     assert kinds(images_of("mvtec_ad", tmp_path)) == {
         "bottle/train/016.png": ("good", None, None),
-        "bottle/test/000.png": ("anomalous", "unspecified", "bottle/ground_truth/000_mask.png"),
+        "bottle/test/000.png": ("unknown", None, "bottle/ground_truth/000_mask.png"),
         "bottle/test/001.png": ("good", None, None),
     }
     assert strays_of("mvtec_ad", tmp_path) == {"bottle/ground_truth/016_mask.png": "orphan_mask"}
@@ -152,15 +154,15 @@ def test_a_flat_test_image_is_anomalous_exactly_if_it_has_a_mask(tmp_path: Path)
 @pytest.mark.parametrize(
     ("mask", "declared", "label"),
     [
-        (False, None, "good"),
+        (False, None, "unknown"),
         (False, 0, "good"),
         (False, 1, "anomalous"),
-        (True, None, "anomalous"),
-        (True, 0, "anomalous"),
+        (True, None, "unknown"),
+        (True, 0, "good"),
         (True, 1, "anomalous"),
     ],
 )
-def test_a_dagm_image_is_anomalous_if_it_has_a_mask_or_is_declared_so(
+def test_a_dagm_image_has_its_declared_label_until_its_mask_is_decoded(
     tmp_path: Path, mask: bool, declared: int | None, label: str
 ) -> None:
     write(tmp_path, "Class1/Train/0001.PNG")
@@ -172,14 +174,14 @@ def test_a_dagm_image_is_anomalous_if_it_has_a_mask_or_is_declared_so(
     (row,) = images_of("dagm_2007", tmp_path).values()
     assert (row["label"], row["label_index"], row["declared_label_index"], row["defect_type"]) == (
         label,
-        int(label == "anomalous"),
+        {"good": 0, "anomalous": 1}.get(label),
         declared,
         "unspecified" if label == "anomalous" else None,
     )
     assert strays_of("dagm_2007", tmp_path) == {}
 
 
-def declared(root: Path) -> dict[str, tuple[int | None, str, int]]:
+def declared(root: Path) -> dict[str, tuple[int | None, str, int | None]]:
     """Return the declared and the resulting label of each image."""
     return {
         path: (row["declared_label_index"], row["label"], row["label_index"])
@@ -195,7 +197,7 @@ def test_labels_count_for_their_own_class_and_split_only(tmp_path: Path) -> None
         "Class1/Train/0002.PNG": (1, "anomalous", 1),
         "Class1/Test/0002.PNG": (None, "good", 0),
         "Class1/Test/0003.PNG": (None, "good", 0),
-        "Class2/Train/0002.PNG": (None, "good", 0),
+        "Class2/Train/0002.PNG": (None, "unknown", None),
     }
 
 
@@ -244,7 +246,7 @@ def test_labels_that_are_not_understood_name_their_lines(tmp_path: Path) -> None
         {
             "relative_path": "Class1/Train/Label/Labels.txt",
             "reason": "malformed_labels",
-            "detail": "2 lines not understood: 2, 4",
+            "detail": "2 lines not understood: 2, 4 (encodings tried: UTF-8)",
         }
     ]
 
@@ -529,14 +531,14 @@ def test_the_digest_changes_exactly_when_the_listing_does(tmp_path: Path) -> Non
         (
             "mvtec_ad",
             "seed_excerpt/mvtec_excerpt",
-            {("train", "good"): 10, ("test", "anomalous"): 10},
+            {("train", "good"): 10, ("test", "unknown"): 10},
             10,
             {},
         ),
         (
             "dagm_2007",
             "seed_excerpt/dagm_excerpt",
-            {("train", "good"): 10, ("test", "anomalous"): 10},
+            {("train", "good"): 10, ("test", "unknown"): 10},
             10,
             {},
         ),

@@ -109,7 +109,7 @@ def test_it_ends_with_datasets_failed_checks_and_the_database(good: Done, folder
             f"{images} new, 0 changed, 0 removed, 0 rejected"
         )
     assert title == "1 check failed:"
-    assert check.startswith("  counts_equal_the_official_ones of images: 4 categories ")
+    assert check.startswith("  counts_equal_the_official_ones of samples: 4 categories ")
     assert rest[2:4] == [
         "    mvtec_ad/bolt (unknown category)",
         "    mvtec_ad/woven (unknown category)",

@@ -202,7 +202,8 @@ def test_a_lone_1_is_only_understood_on_the_first_line() -> None:
 )
 def test_a_malformed_line_is_counted_and_the_others_are_kept(line: bytes) -> None:
     content = b"1\n1150\t1\ta.PNG\n%s\n1152\t0\tb.PNG\n" % line
-    assert parse_labels(content) == DeclaredLabels({"a.PNG": 1, "b.PNG": 0}, (3,))
+    tried = ("utf-8",) if b"\xff" in line else ()
+    assert parse_labels(content) == DeclaredLabels({"a.PNG": 1, "b.PNG": 0}, (3,), tried)
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
@@ -222,13 +223,37 @@ def test_an_empty_file_declares_nothing() -> None:
 
 def test_a_picture_saved_as_labels_declares_nothing_and_names_its_lines() -> None:
     content = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\xff\xfe"
-    assert parse_labels(content) == DeclaredLabels({}, (1, 2, 3, 4))
+    tried = ("utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be", "utf-8")
+    assert parse_labels(content) == DeclaredLabels({}, (1, 2, 3, 4), tried)
 
 
-def test_labels_in_utf_16_are_malformed_and_not_guessed() -> None:
-    labels = parse_labels("1\r\n1151\t0\t1151.PNG\t0\t0\r\n".encode("utf-16"))
-    assert labels.label_index_of == {}
-    assert labels.malformed_lines[0] == 1
+@pytest.mark.parametrize(
+    "encoding",
+    ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be"],
+)
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+@pytest.mark.parametrize("name", ["1151.PNG", "größe_ü.PNG", "部品.PNG"])
+def test_labels_in_any_unicode_encoding_are_read(encoding: str, mark: str, name: str) -> None:
+    if encoding in ("utf-8-sig", "utf-16", "utf-32"):
+        mark = ""  # these write one themselves
+    text = f"1\r\n1151\t0\t{name}\t0\t0\r\n1152\t1\tb.PNG\t0\tb_label.PNG\r\n"
+    content = (mark + text).encode(encoding)
+    assert parse_labels(content) == DeclaredLabels({name: 0, "b.PNG": 1})
+
+
+@pytest.mark.parametrize(
+    ("content", "tried"),
+    [
+        ("1\n1\t0\tä.PNG\n".encode("latin-1"), ("utf-8",)),
+        ("1\n1\t0\ta.PNG\n".encode("utf-16")[:-1], ("utf-16-le",)),
+    ],
+)
+def test_labels_with_bytes_that_are_no_text_name_the_encodings_tried(
+    content: bytes, tried: tuple[str, ...]
+) -> None:
+    labels = parse_labels(content)
+    assert labels.malformed_lines
+    assert labels.encodings == tried
 
 
 @given(st.one_of(st.binary(), st.text("01\t\r\nab.\x00é").map(str.encode)))

@@ -105,6 +105,46 @@ def test_sixteen_bit_mask_values_above_255_are_a_defect_too() -> None:
     assert decode_mask(png(mask), TensorSpec(1, 2, 3)).pixels.tolist() == [[0, 1]]
 
 
+def _alpha_mask(mode: str, colour: int, alpha: int) -> Image.Image:
+    """Return a mask of one colour, whose alpha is 255 in a quarter and `alpha` elsewhere."""
+    channel = Image.new("L", (24, 16), alpha)
+    channel.paste(255, (0, 0, 12, 8))
+    colours = [Image.new("L", (24, 16), colour)] * (len(mode) - 1)
+    return Image.merge(mode, [*colours, channel])
+
+
+@pytest.mark.parametrize("mode", ["LA", "RGBA"])
+@pytest.mark.parametrize("colour", [0, 90, 255])
+def test_the_alpha_of_a_mask_of_one_colour_is_the_mask(mode: str, colour: int) -> None:
+    decoded = decode_mask(png(_alpha_mask(mode, colour, 0)), SPEC)
+    assert (decoded.area_fraction, decoded.box) == (0.25, (0, 0, 12, 8))
+
+
+@pytest.mark.parametrize(
+    ("colour", "alpha", "area"), [(0, 255, 0.0), (255, 255, 1.0), (255, 0, 0.0), (0, 0, 0.0)]
+)
+def test_a_mask_of_one_colour_and_one_alpha_is_defective_where_both_are_above_zero(
+    colour: int, alpha: int, area: float
+) -> None:
+    mask = Image.merge("LA", [Image.new("L", (24, 16), value) for value in (colour, alpha)])
+    assert decode_mask(png(mask), SPEC).area_fraction == area
+
+
+def test_the_alpha_of_a_mask_with_two_colours_is_not_used() -> None:
+    mask = _alpha_mask("RGBA", 0, 0)
+    mask.putpixel((20, 12), (0, 0, 255, 0))
+    assert decode_mask(png(mask), SPEC).box == (20, 12, 21, 13)
+
+
+def test_a_transparent_colour_of_a_palette_is_the_background_of_a_mask() -> None:
+    mask = Image.new("P", (24, 16), 0)
+    mask.putpalette([255, 0, 0] * 2)
+    mask.paste(1, (0, 0, 12, 8))
+    content = io.BytesIO()
+    mask.save(content, "PNG", transparency=b"\x00\xff")
+    assert decode_mask(content.getvalue(), SPEC).area_fraction == 0.25
+
+
 def test_an_empty_mask_has_no_area_and_no_box() -> None:
     decoded = decode_mask(png(Image.new("L", (24, 16))), SPEC)
     assert decoded.pixels.tolist() == [[0] * 6] * 8

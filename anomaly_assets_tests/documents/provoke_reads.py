@@ -117,6 +117,15 @@ def _(scene: Scene) -> object:
     return scene.reconcile("s3://bucket/mvtec_ad")
 
 
+@saying("…: all … samples with")
+def _(scene: Scene) -> object:
+    scene.project.rows(
+        "UPDATE dagm_2007.images SET label = 'unknown', label_index = NULL, label_source = 'none' "
+        "WHERE split = 'test'"
+    )
+    return open_samples(scene.published, source_dataset="dagm_2007", split="test")
+
+
 @saying("… does not answer")
 def _(scene: Scene) -> object:
     pytest.importorskip("aiohttp")

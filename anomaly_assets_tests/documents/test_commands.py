@@ -141,7 +141,7 @@ def _(checkout: Checkout, block: Block, request: pytest.FixtureRequest) -> None:
 def _(checkout: Checkout, block: Block, _: pytest.FixtureRequest) -> None:
     printed = checkout.run(block.text)
     assert " - WARNING - " in printed
-    assert "Failed check counts_equal_the_official_ones of images: 4 categories " in printed
+    assert "Failed check counts_equal_the_official_ones of samples: 4 categories " in printed
     assert " - DEBUG - " not in printed
 
 

@@ -193,7 +193,7 @@ def test_it_is_checked_as_its_module_says(checkout: Checkout) -> None:
     assert first["failed_checks"]["btad/stray_files:files_are_recognised"] == {
         "01/test/ko/notes.txt": "unsupported_suffix"
     }
-    counted = first["failed_checks"]["images:counts_equal_the_official_ones"]
+    counted = first["failed_checks"]["samples:counts_equal_the_official_ones"]
     assert counted["btad/02"] == (
         "partial: train good 1 of 399, test good 0 of 30, test anomalous 1 of 200"
     )

@@ -126,17 +126,19 @@ class TestStory:
         assert walked.printed("compare-pictures") == "values in masks: [0 1]\n"
 
     def test_checks_notice_all_that_is_broken(self, walked: Walked) -> None:
-        assert walked.printed("check-first") == "19 checks, 1 failed\n"
+        assert walked.printed("check-first") == "21 checks, 2 failed\n"
         assert [row["check"] for row in walked.rows("check-first")] == [
-            "counts_equal_the_official_ones"
+            "counts_equal_the_official_ones",
+            "labels_are_known",
         ]
         assert {row["check"] for row in walked.rows("check-second")} == {
             "anomalous_images_have_masks",
             "contents_stay_in_one_split",
             "counts_equal_the_official_ones",
-            "declared_labels_agree_with_masks",
             "files_are_recognised",
             "images_are_usable",
+            "labels_agree",
+            "labels_are_known",
             "masks_belong_to_an_image",
         }
 

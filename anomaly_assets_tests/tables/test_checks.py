@@ -20,6 +20,7 @@ ALL = {
     for group in (
         checks.IMAGES_CHECKS,
         checks.TENSOR_CHECKS,
+        checks.LABEL_CHECKS,
         checks.REJECTED_CHECKS,
         checks.DUPLICATE_CHECKS,
         checks.STRAY_CHECKS,
@@ -94,7 +95,10 @@ def add_images(
     )
 
 
-@pytest.mark.parametrize("name", [name for name in ALL if name != "counts_equal_the_official_ones"])
+@pytest.mark.parametrize(
+    "name",
+    [name for name in ALL if name not in ("counts_equal_the_official_ones", "labels_are_known")],
+)
 def test_a_check_passes_where_nothing_is_wrong(
     connection: duckdb.DuckDBPyConnection, name: str
 ) -> None:
@@ -325,9 +329,38 @@ def test_labels_that_disagree_with_masks_are_named_either_way(
     connection.execute(
         "UPDATE dagm_2007.images SET declared_label_index = 1 - declared_label_index"
     )
-    assert offenders(connection, "declared_labels_agree_with_masks") == [
-        (f"{CLASS1}/Train/0001.PNG", "label 1 in Labels.txt, but no mask"),
-        (f"{CLASS1}/Train/0002.PNG", "label 0 in Labels.txt, but a mask"),
+    assert offenders(connection, "labels_agree") == [
+        (
+            f"{CLASS1}/Train/0001.PNG",
+            "label 1 in Labels.txt, but no mask; used: anomalous by labels file",
+        ),
+        (
+            f"{CLASS1}/Train/0002.PNG",
+            "label 0 in Labels.txt, but a mask with defective pixels; used: anomalous by mask",
+        ),
+    ]
+
+
+def test_a_black_mask_disagrees_with_a_path_and_with_a_declared_defect(
+    connection: duckdb.DuckDBPyConnection,
+) -> None:
+    connection.execute(
+        "UPDATE image_tensors SET mask_area_fraction = 0 WHERE mask_tensor IS NOT NULL"
+    )
+    assert offenders(connection, "labels_agree") == [
+        (
+            f"{CLASS1}/Train/0002.PNG",
+            "label 1 in Labels.txt, but a mask without any defective pixel; "
+            "used: anomalous by labels file",
+        ),
+        (
+            CRACK,
+            "anomalous by its path, but a mask without any defective pixel; used: anomalous by path",
+        ),
+        (
+            HOLE,
+            "anomalous by its path, but a mask without any defective pixel; used: anomalous by path",
+        ),
     ]
 
 
@@ -335,7 +368,30 @@ def test_an_image_that_labels_txt_does_not_mention_disagrees_with_nothing(
     connection: duckdb.DuckDBPyConnection,
 ) -> None:
     connection.execute("UPDATE dagm_2007.images SET declared_label_index = NULL")
-    assert find(connection, "declared_labels_agree_with_masks").passed
+    assert find(connection, "labels_agree").passed
+
+
+def test_a_split_without_masks_and_labels_is_named_with_its_images(
+    connection: duckdb.DuckDBPyConnection,
+) -> None:
+    detail = "1 images count as good: this split has neither masks nor a labels file, others have"
+    assert offenders(connection, "labels_are_known") == [(f"{CLASS1}/test", detail)]
+    connection.execute(
+        "UPDATE dagm_2007.images SET label_index = NULL, label_source = 'none', "
+        "declared_label_index = NULL, mask_relative_path = NULL"
+    )
+    neither = "images: neither the path, a labels file nor a mask gives their label"
+    assert offenders(connection, "labels_are_known") == [
+        (f"{CLASS1}/test", f"1 of 1 {neither}"),
+        (f"{CLASS1}/train", f"2 of 2 {neither}"),
+    ]
+
+
+def test_a_mask_that_covers_everything_is_named(connection: duckdb.DuckDBPyConnection) -> None:
+    connection.execute("UPDATE image_tensors SET mask_area_fraction = 1 WHERE image_id = ?", [HOLE])
+    assert offenders(connection, "masks_do_not_cover_everything") == [
+        (HOLE, "every pixel is defective")
+    ]
 
 
 def test_more_than_twenty_offenders_are_counted_and_twenty_shown(

@@ -138,22 +138,25 @@ CAMERA = '    Column("camera", "VARCHAR", "camera"),\n'
 def test_a_catalogue_takes_a_new_column_and_one_that_may_be_null_now(copied: Path) -> None:
     package = copied / "anomaly_assets"
     registry = package / "tables" / "registry.py"
-    required = '"0 for good, 1 for anomalous", nullable=False),'
+    required = '"name of the file, which is not unique", nullable=False),'
     content = registry.read_text("utf-8")
     assert content.count(required) == 1
     optional = required.replace(", nullable=False", "")
     registry.write_text(content.replace(required, f"{optional}\n{CAMERA}"), "utf-8")
     listing = package / "catalogue" / "listing.py"
     content = listing.read_text("utf-8")
-    value = "                    int(anomalous),\n"
+    value = "                    as_text(filename),\n"
     assert content.count(value) == 1
-    both = "                    int(anomalous) or None,\n                    'left',\n"
+    both = (
+        "                    as_text(filename) if image.split == 'test' else None,\n"
+        "                    'left',\n"
+    )
     listing.write_text(content.replace(value, both), "utf-8")
 
     materialize(copied)
 
-    counts = "SELECT count(*), count(label_index), count(camera) FROM images"
-    assert published(copied, counts) == [(62, 18, 62)]
+    counts = "SELECT count(*), count(filename), count(camera) FROM images"
+    assert published(copied, counts) == [(62, 30, 62)]
     assert published(copied, "SELECT count(DISTINCT run_id) FROM image_tensors") == [(1,)]
 
 

@@ -13,13 +13,15 @@ SELECT
     tensors.width,
     tensors.channels,
     tensors.image_tensor,
-    tensors.mask_tensor,
+    -- A mask with defective pixels is not used if the image is good by stronger evidence.
+    CASE WHEN images.label = 'good' AND mask_area_fraction > 0 THEN NULL ELSE mask_tensor END AS mask_tensor,
     tensors.original_width,
     tensors.original_height,
     tensors.original_mode,
     tensors.content_sha256,
-    tensors.mask_area_fraction,
+    CASE WHEN images.label = 'good' AND mask_area_fraction > 0 THEN NULL ELSE mask_area_fraction END
+        AS mask_area_fraction,
     images.source_uri,
     tensors.loaded_at
-FROM images
+FROM effective_images AS images
 JOIN image_tensors AS tensors ON tensors.image_id = images.image_id;

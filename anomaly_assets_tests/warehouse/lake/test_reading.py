@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +20,8 @@ from anomaly_assets_tests.warehouse.project import SPEC, Project
 def test_batches_random_access_and_filters_give_what_the_file_gives(
     source: Path, copied: Lake
 ) -> None:
-    for filters in ({}, {"source_dataset": "mvtec_ad", "label": "anomalous"}):
+    every: tuple[dict[str, Any], ...] = ({}, {"source_dataset": "mvtec_ad", "label": "anomalous"})
+    for filters in every:
         with (
             closing(open_samples(source, **filters)) as file,
             closing(open_samples(copied.location, **filters)) as lake,

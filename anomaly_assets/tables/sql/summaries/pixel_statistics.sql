@@ -1,4 +1,4 @@
--- One row per category: statistics of its good training tensors, from sums measured while decoding.
+-- One row per category: statistics of its good tensors to train from, from sums measured while decoding.
 -- Variance is E[x^2] - E[x]^2 over exact integers, so it has no cancellation error.
 CREATE OR REPLACE TABLE pixel_statistics AS
 WITH per_channel AS (
@@ -9,9 +9,9 @@ WITH per_channel AS (
         unnest(tensors.channel_sums) AS value_sum,
         unnest(tensors.channel_square_sums) AS square_sum,
         tensors.height * tensors.width AS pixels
-    FROM images
+    FROM effective_images AS images
     JOIN image_tensors AS tensors ON tensors.image_id = images.image_id
-    WHERE images.split = 'train' AND images.label = 'good'
+    WHERE images.split IN ('train', 'unassigned') AND images.label = 'good'
 ),
 moments AS (
     SELECT

@@ -1,0 +1,33 @@
+-- Images with evidence for two labels, and declared defects without a mask.
+WITH sides AS (
+    SELECT
+        images.*,
+        CASE path_label_index
+            WHEN 0 THEN 'good by its path'
+            WHEN 1 THEN 'anomalous by its path'
+        END AS by_path,
+        format('label {} in Labels.txt', declared_label_index) AS by_labels_file,
+        CASE
+            WHEN tensors.area > 0 THEN 'a mask with defective pixels'
+            WHEN tensors.area = 0 THEN 'a mask without any defective pixel'
+            WHEN mask_relative_path IS NULL THEN 'no mask'
+        END AS by_mask,
+        CASE WHEN mask_relative_path IS NOT NULL THEN (tensors.area > 0)::BIGINT END AS mask_label_index
+    FROM effective_images AS images
+    LEFT JOIN (SELECT image_id AS decoded_id, mask_area_fraction AS area FROM image_tensors) AS tensors
+        ON tensors.decoded_id = images.image_id
+)
+SELECT
+    image_id AS offender,
+    format(
+        '{}; used: {} by {}',
+        concat_ws(', but ', by_path, by_labels_file, by_mask),
+        label,
+        coalesce(replace(label_source, '_', ' '), 'an earlier release')
+    ) AS detail
+FROM sides
+WHERE path_label_index <> declared_label_index
+OR path_label_index <> mask_label_index
+OR declared_label_index <> mask_label_index
+OR (declared_label_index = 1 AND mask_relative_path IS NULL)
+ORDER BY offender;
