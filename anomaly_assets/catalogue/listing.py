@@ -236,7 +236,9 @@ class _Listing:
             self.ignored += 1
             return
         if entry.problem:
-            self.stray(entry.meant_path, entry.problem)
+            is_link = entry.problem == "link_out_of_the_root"
+            detail = f"{dataset.links_variable}=follow reads it" if is_link else None
+            self.stray(entry.meant_path, entry.problem, detail)
             return
         if self.apart and (tree := (folder_around(path, record), record.category)) in self.apart:
             record = in_own_category(record, tree[0])
