@@ -165,8 +165,8 @@ def _grouped(
     apart: set[Tree] = set()
     while True:
         listing = _Listing(apart)
-        for path, entry in entries:
-            listing.add(dataset, entry, path)
+        for each in entries:
+            listing.add(dataset, each)
         differing = trees_that_differ(root, listing.copies)
         if differing <= apart:
             return listing
@@ -226,49 +226,63 @@ class _Listing:
     ignored: int = 0
     _seen: dict[str, tuple[str, FileEntry]] = field(default_factory=dict)
 
-    def add(self, dataset: SourceDataset, entry: FileEntry, path: str) -> None:
-        """Add a file under its canonical path; if two files have the same one, the first one counts."""
-        own = entry.meant_path
+    def add(self, dataset: SourceDataset, placed: tuple[str, FileEntry]) -> None:
+        """Add a file with its canonical path; if two files have the same one, the first one counts."""
+        path, entry = placed
         record = dataset.classify(path)
         if isinstance(record, Stray):
             # A stray has no id and no mask: a backslash stays part of its name.
+            own = entry.meant_path
             as_found = dataset.classify(own) if "\\" in own else record
             named = as_found if isinstance(as_found, Stray) else record
             self.stray(own, entry.problem or _reason(dataset, named, path))
-        elif not isinstance(record, (ImageFile, MaskFile, LabelsFile)):
-            self.ignored += 1
-        elif entry.problem:
-            self.stray(own, entry.problem)
-        else:
-            around = folder_around(path, record)
-            if self.apart and (around, record.category) in self.apart:
-                record = in_own_category(record, around)
-            self._add_used(record, entry, around)
-
-    def _add_used(
-        self, record: ImageFile | MaskFile | LabelsFile, entry: FileEntry, around: str
-    ) -> None:
-        own, name = entry.meant_path, as_text(record.relative_path)
-        if taken := self._seen.get(name):
-            first_around, first = taken
-            if first_around == around:
-                detail = f"the same name as {spelled(first.meant_path)}, which is taken"
-                self.stray(own, "ambiguous_name", detail)
-            else:
-                tree = around, record.category
-                self.copies.append(Copy(tree, entry, first, isinstance(record, ImageFile)))
-                self.stray(own, "duplicate_path", f"also found as {shown(first.meant_path)}")
             return
-        self._seen[name] = around, entry
+        if not isinstance(record, (ImageFile, MaskFile, LabelsFile)):
+            self.ignored += 1
+            return
+        if entry.problem:
+            is_link = entry.problem == "link_out_of_the_root"
+            detail = f"{dataset.links_variable}=follow reads it" if is_link else None
+            self.stray(entry.meant_path, entry.problem, detail)
+            return
+        if self.apart and (tree := (folder_around(path, record), record.category)) in self.apart:
+            record = in_own_category(record, tree[0])
+        name = as_text(record.relative_path)
+        if name in self._seen:
+            self._add_again(dataset, placed, record, self._seen[name])
+            return
+        self._seen[name] = placed
         if isinstance(record, ImageFile):
             self.images.setdefault(record.pair_key, []).append((record, entry))
         elif isinstance(record, LabelsFile):
             self.labels.append((record, entry))
         elif record.pair_key in self.masks:
             mask = self.masks[record.pair_key][1].meant_path
-            self.stray(own, "duplicate_mask", f"the image has {shown(mask)}")
+            self.stray(entry.meant_path, "duplicate_mask", f"the image has {shown(mask)}")
         else:
             self.masks[record.pair_key] = (record, entry)
+
+    def _add_again(
+        self,
+        dataset: SourceDataset,
+        placed: tuple[str, FileEntry],
+        record: ImageFile | MaskFile | LabelsFile,
+        taken: tuple[str, FileEntry],
+    ) -> None:
+        """Add a file whose canonical path is taken by another one."""
+        (path, entry), (first_path, first) = placed, taken
+        tree = folder_around(path, record), record.category
+        meant = dataset.classify(first_path)
+        if isinstance(meant, (ImageFile, MaskFile, LabelsFile)) and tree[0] != folder_around(
+            first_path, meant
+        ):
+            self.copies.append(Copy(tree, entry, first, isinstance(record, ImageFile)))
+            self.stray(
+                entry.meant_path, "duplicate_path", f"also found as {shown(first.meant_path)}"
+            )
+        else:
+            detail = f"the same name as {spelled(first.meant_path)}, which is taken"
+            self.stray(entry.meant_path, "ambiguous_name", detail)
 
     @property
     def labels_with_images(self) -> bool:
@@ -331,12 +345,17 @@ class _Listing:
         listed |= {canonical_path(path).casefold() for path in self.strays}
         for record, entry in self.labels:
             labels = declared.get((record.category, record.split))
-            paths = (record.relative_path, entry.canonical_path)
-            folders = list(dict.fromkeys(path.rsplit("/", 2)[0] for path in paths))
+            folder = record.relative_path.rsplit("/", 2)[0]
+            own_folder = entry.canonical_path.rsplit("/", 2)[0]
+            unlisted = [
+                name
+                for each in (labels.label_index_of if labels else ())
+                if f"{folder}/{(name := normalized(each))}".casefold() not in listed
+            ]
             missing = [
-                f"{folders[-1]}/{normalized(name)}"
-                for name in (labels.label_index_of if labels else ())
-                if not any(f"{each}/{normalized(name)}".casefold() in listed for each in folders)
+                path
+                for name in unlisted
+                if (path := f"{own_folder}/{name}").casefold() not in listed
             ]
             for path in missing[:_MOST_MISSING]:
                 self.stray(path, DECLARED_BUT_MISSING, f"named in {shown(entry.meant_path)}")

@@ -469,10 +469,12 @@ def _refuse_mostly_strays(dataset: SourceDataset, root_uri: str, catalog: Catalo
     counted = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common(5))
     first = catalog.stray_files["relative_path"][0].as_py()
     images = catalog.images.num_rows
+    links = reasons["link_out_of_the_root"] or reasons["linked_folder"]
+    follow = f" Symbolic links are read with {dataset.links_variable}=follow." if links else ""
     raise UnrecognisedRootError(
         f"{root_uri}: {strays} of {strays + used} files belong to no image of {dataset.title} ({counted}), "
-        f"such as '{shown(first)}'. The root may have another layout; nothing was changed. To load only "
-        f"the images that were found ({images}), {rerun_with(dataset.name, 'allow_strays')}"
+        f"such as '{shown(first)}'. The root may have another layout; nothing was changed.{follow} "
+        f"To load only the images that were found ({images}), {rerun_with(dataset.name, 'allow_strays')}"
     )
 
 

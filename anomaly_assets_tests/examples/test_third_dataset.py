@@ -177,9 +177,9 @@ def test_what_belongs_to_no_image_is_a_stray(checkout: Checkout) -> None:
     assert checkout.environment.query(
         "SELECT relative_path, reason FROM btad.stray_files ORDER BY ALL"
     ) == [
-        ("01/ground_truth/ko/0009.png", "orphan_mask"),
-        ("01/ground_truth/ok/0000.png", "mask_for_good_image"),
-        ("01/test/ko/notes.txt", "unsupported_suffix"),
+        ("BTech_Dataset_transformed/01/ground_truth/ko/0009.png", "orphan_mask"),
+        ("BTech_Dataset_transformed/01/ground_truth/ok/0000.png", "mask_for_good_image"),
+        ("BTech_Dataset_transformed/01/test/ko/notes.txt", "unsupported_suffix"),
     ]
 
 
@@ -189,9 +189,10 @@ def test_it_is_checked_as_its_module_says(checkout: Checkout) -> None:
         "btad/images:training_images_are_good",
         "btad/stray_files:files_are_recognised",
         "btad/stray_files:masks_belong_to_an_image",
+        "btad/stray_files:most_files_belong_to_images",
     }
     assert first["failed_checks"]["btad/stray_files:files_are_recognised"] == {
-        "01/test/ko/notes.txt": "unsupported_suffix"
+        "BTech_Dataset_transformed/01/test/ko/notes.txt": "unsupported_suffix"
     }
     counted = first["failed_checks"]["samples:counts_equal_the_official_ones"]
     assert counted["btad/02"] == (

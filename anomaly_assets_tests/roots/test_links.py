@@ -7,7 +7,7 @@ import pytest
 
 from anomaly_assets.catalogue.dlt_source import load
 from anomaly_assets.catalogue.listing import list_catalog
-from anomaly_assets.catalogue.reconcile import ShrunkRootError
+from anomaly_assets.catalogue.reconcile import ShrunkRootError, UnrecognisedRootError
 from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.roots.base import FileUnreadableError
 from anomaly_assets.roots.open import open_root
@@ -76,6 +76,19 @@ def test_links_to_files_that_are_not_there_are_called_broken(tmp_path: Path) -> 
     catalog = list_catalog(MVTEC, open_root(str(tmp_path)))
     assert "10 broken_link" in (catalog.empty_because or "")
     assert "fetch it" in (catalog.empty_because or "")
+
+
+def test_a_root_of_some_files_and_more_links_is_refused_with_the_setting(tmp_path: Path) -> None:
+    root = download_cache(tmp_path / "data")
+    write(root, "cable/train/good/003.png", "cable/train/good/004.png")
+    warehouse = FileWarehouse(tmp_path / "warehouse.duckdb", wait_seconds=0)
+    with pytest.raises(UnrecognisedRootError) as caught:
+        load(MVTEC, str(root), warehouse)
+    assert "Symbolic links are read with MVTEC_AD_LINKS=follow." in str(caught.value)
+    strays = list_catalog(MVTEC, open_root(str(root))).stray_files.to_pylist()
+    assert {(row["reason"], row["detail"]) for row in strays} == {
+        ("link_out_of_the_root", "MVTEC_AD_LINKS=follow reads it")
+    }
 
 
 def test_links_in_circles_end(tmp_path: Path) -> None:
