@@ -38,7 +38,8 @@ class SourceDataset:
         parse_labels: Function that parses a labels file, if the dataset has such files.
         max_labels_bytes: Size limit of `parse_labels`; a larger labels file is a stray. A row of DAGM's
             takes 30 bytes, and parsing needs up to 30 times the memory of the file.
-        formats: Allowed encodings of images and masks, in Pillow's names; nothing else is decoded.
+        formats: Allowed encodings of images and masks, in Pillow's names, whatever the suffix of the file;
+            nothing else is decoded.
         training_is_good: Whether the authors promise that no training image is anomalous; a check tests it.
         official_counts: Function that returns the image counts of the authors, for a check.
         default_root: The root if no variable names one; without it, the dataset is left out.
@@ -53,7 +54,7 @@ class SourceDataset:
     classify: Callable[[str], Record]
     parse_labels: Callable[[bytes], DeclaredLabels] | None = None
     max_labels_bytes: int = 4 * 1024 * 1024
-    formats: tuple[str, ...] = ("PNG",)
+    formats: tuple[str, ...] = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
     training_is_good: bool = False
     official_counts: Callable[[], Counts] | None = None
     default_root: str | None = None
