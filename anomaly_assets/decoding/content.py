@@ -1,6 +1,6 @@
 """Names for bytes that are not a usable image: a pointer, a web page, a text, another format, a cut file.
 
-Each function takes the content of a file that Pillow refused, so it costs nothing for sound files.
+All functions but `webp_size` take the content of a file that Pillow refused, so sound files cost nothing.
 """
 
 from __future__ import annotations
@@ -144,3 +144,20 @@ def _png_is_cut_off(content: bytes) -> bool:
             return False
         position += 12 + length
     return True
+
+
+def webp_size(content: bytes) -> tuple[int, int] | None:
+    """Return width and height by the header of a WebP; None for other files and incomplete headers."""
+    if content[8:12] != b"WEBP" or len(content) < 30:
+        return None
+    kind = content[12:16]
+    if kind == b"VP8X":
+        return _number(content[24:27]) + 1, _number(content[27:30]) + 1
+    if kind == b"VP8L":
+        sides = _number(content[21:25])
+        return 1 + (sides & 0x3FFF), 1 + (sides >> 14 & 0x3FFF)
+    return _number(content[26:28]) & 0x3FFF, _number(content[28:30]) & 0x3FFF
+
+
+def _number(content: bytes) -> int:
+    return int.from_bytes(content, "little")

@@ -239,22 +239,27 @@ class _opened:
     def __enter__(self) -> Image.Image:
         if not self._content:
             raise UnusableImageError("empty_file", "The file has no bytes. Copy it again.")
+        if (announced := recognised.webp_size(self._content)) is not None:
+            _refuse_size(*announced)  # opening a WebP takes the memory of its pixels
         try:
             self._image = Image.open(io.BytesIO(self._content), formats=self._formats)
         except _OF_THE_BYTES as error:
             _refuse(error, self._content, self._formats)
             raise
-        width, height = self._image.size
-        if width * height > MAX_PIXELS:
-            raise UnusableImageError("too_many_pixels", f"{width}x{height}, above {MAX_PIXELS}.")
-        if max(width, height) > MAX_SIDE:
-            raise UnusableImageError("too_long", f"{width}x{height}, a side above {MAX_SIDE}.")
+        _refuse_size(*self._image.size)
         return self._image
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         self._image.close()
         if isinstance(error, _OF_THE_BYTES):
             _refuse(error, self._content, self._formats)
+
+
+def _refuse_size(width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        raise UnusableImageError("too_many_pixels", f"{width}x{height}, above {MAX_PIXELS}.")
+    if max(width, height) > MAX_SIDE:
+        raise UnusableImageError("too_long", f"{width}x{height}, a side above {MAX_SIDE}.")
 
 
 _TURNED_BACK = {
