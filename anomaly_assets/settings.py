@@ -30,6 +30,7 @@ class Settings:
     Attributes:
         roots: Root by source dataset (folder, zip or URL); None if it is not refreshed.
         followed_links: Source datasets whose root may contain symbolic links that leave it.
+        depths: Bits that the 16-bit files of a source dataset use, where set (`<NAME>_DEPTH`).
         sample_roots: Whether no variable names a root, so that the repository's samples are used.
         warehouse: Location of the working database, written by the asset graph: a path,
             `ducklake:postgres:…` or `md:NAME`.
@@ -61,6 +62,7 @@ class Settings:
     lock_wait_seconds: float
     lake_data: str | None = None
     followed_links: frozenset[str] = frozenset()
+    depths: Mapping[str, int] = field(default_factory=dict)
     sample_roots: bool = False
     named_size: tuple[int, int] | None = None
     named_channels: int | None = None
@@ -126,6 +128,11 @@ class Settings:
             refresh_cron=_cron(values.get("ANOMALY_REFRESH_CRON") or "0 3 * * *"),
             sensor_seconds=_whole_number(values, "ANOMALY_SENSOR_SECONDS", 60),
             lock_wait_seconds=float(_whole_number(values, "ANOMALY_LOCK_WAIT_SECONDS", 3600)),
+            depths={
+                name: depth
+                for name in SOURCE_DATASETS
+                if (depth := _depth(values, depth_variable(name))) is not None
+            },
             lake_data=_lake_data(values.get("ANOMALY_LAKE_DATA") or None),
             named_size=(height, width) if size else None,
             named_channels=int(channels) if values.get("ANOMALY_CHANNELS") else None,
@@ -218,6 +225,22 @@ def _whole_number(values: Mapping[str, str], name: str, default: int, least: int
         return whole_number(values.get(name) or str(default), least)
     except ValueError as error:
         raise SettingsError(f"{name}={error}") from None
+
+
+def depth_variable(source_dataset: str) -> str:
+    """Return the variable that sets how many bits the 16-bit files of a source dataset use."""
+    return f"{source_dataset.upper()}_DEPTH"
+
+
+def _depth(values: Mapping[str, str], name: str) -> int | None:
+    text = values.get(name, "").strip()
+    if text in ("", "file"):
+        return None
+    if not (text.isascii() and text.isdecimal() and len(text) <= 2 and 9 <= int(text) <= 16):
+        raise SettingsError(
+            f"{name}={text!r}: use the bits of the camera, 9 to 16, or file to take what each file states."
+        )
+    return int(text)
 
 
 def _image_size(text: str) -> tuple[int, int]:

@@ -31,6 +31,8 @@ _REJECTED_SHOWN = 20
 _DECODING_FILES = (
     "decoding/build.py",
     "decoding/batch.py",
+    "decoding/content.py",
+    "decoding/depth.py",
     "decoding/transform.py",
     "assets/image_tensors.py",
 )
@@ -93,6 +95,7 @@ def image_tensors(
         progress=Progress(context.log.info, "images"),
         # The user sets this option on `published_database`; decoding runs first and needs it too.
         allow_shrink=configured(context.run.run_config, "published_database", "allow_shrink"),
+        depths=settings.depths,
     )
     with warehouse.warehouse.connect() as connection:
         tensors = row_count(connection, "image_tensors")

@@ -39,7 +39,8 @@ class SourceDataset:
         parse_labels: Function that parses a labels file, if the dataset has such files.
         max_labels_bytes: Size limit of `parse_labels`; a larger labels file is a stray. A row of DAGM's
             takes 30 bytes, and parsing needs up to 30 times the memory of the file.
-        formats: Allowed encodings of images and masks, in Pillow's names; nothing else is decoded.
+        formats: Allowed encodings of images and masks, in Pillow's names, whatever the suffix of the file;
+            nothing else is decoded.
         unmasked: Label of an image without other evidence, in a category where at least one mask or row of
             a labels file was found.
         training_is_good: Whether the authors promise that no training image is anomalous; a check tests it.
@@ -57,7 +58,7 @@ class SourceDataset:
     folders: tuple[str, ...] = ()
     parse_labels: Callable[[bytes], DeclaredLabels] | None = None
     max_labels_bytes: int = 4 * 1024 * 1024
-    formats: tuple[str, ...] = ("PNG",)
+    formats: tuple[str, ...] = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
     unmasked: Literal["good", "unknown"] = "unknown"
     training_is_good: bool = False
     official_counts: Callable[[], Counts] | None = None

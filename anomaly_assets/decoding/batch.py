@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from anomaly_assets.datasets.names import shown
 from anomaly_assets.decoding.transform import (
+    NEEDS_BIT_DEPTH,
     DecodedImage,
     DecodedMask,
     UInt8Array,
@@ -34,6 +35,7 @@ from anomaly_assets.roots.base import (
     Root,
     RootError,
 )
+from anomaly_assets.settings import depth_variable
 from anomaly_assets.tables.arrow import arrow_schema
 from anomaly_assets.tables.registry import TABLES
 from anomaly_assets.tensor_spec import TensorSpec
@@ -59,7 +61,8 @@ class StaleImage:
     """An image to decode: the columns of the catalogue that decoding needs.
 
     `formats` are the formats that its source dataset allows, in Pillow's names. They travel with the
-    image, because a worker of a cluster may not have the module that defines the source dataset.
+    image, because a worker of a cluster may not have the module that defines the source dataset. So does
+    `depth`, the set number of bits of its 16-bit files; None to take what each file states.
     """
 
     image_id: str
@@ -72,9 +75,12 @@ class StaleImage:
     mask_source_uri: str | None
     mask_file_version: str | None
     formats: tuple[str, ...]
+    depth: int | None = None
 
 
-IMAGE_COLUMNS = [column.name for column in fields(StaleImage) if column.name != "formats"]
+IMAGE_COLUMNS = [
+    column.name for column in fields(StaleImage) if column.name not in ("formats", "depth")
+]
 """Columns of the catalogue that decoding needs."""
 
 
@@ -178,7 +184,13 @@ def _decoded(
     content = _read(
         roots, image, image.source_uri, image.file_version, image.file_size_bytes or MAX_FILE_BYTES
     )
-    decoded = decode_image(content, spec, image.formats)
+    decoded = decode_image(
+        content,
+        spec,
+        image.formats,
+        depth=image.depth,
+        depth_variable=depth_variable(image.source_dataset),
+    )
     if image.mask_source_uri is None:
         return decoded, None
     try:
@@ -221,15 +233,22 @@ def _what_to_do(what: str, error: Exception) -> str:
 def _rejection(
     image: StaleImage, error: Exception, spec: TensorSpec, *, of_mask: bool = False
 ) -> Rejection:
+    reason = _reason(error)
+    needs_depth = reason == NEEDS_BIT_DEPTH
     return Rejection(
         image_id=image.image_id,
         relative_path=str(image.mask_relative_path if of_mask else image.relative_path),
         file_version=str(image.mask_file_version if of_mask else image.file_version),
-        transform=spec.transform,
-        reason=_reason(error),
+        transform=deep_transform(spec, image.depth) if needs_depth else spec.transform,
+        reason=reason,
         detail=shown(error),
         of_mask=of_mask,
     )
+
+
+def deep_transform(spec: TensorSpec, depth: int | None) -> str:
+    """Return the transform of a file with more than 8 bits; another depth makes its tensor stale."""
+    return f"{spec.transform}-depth-{depth or 'file'}"
 
 
 def _reason(error: Exception) -> str:
@@ -246,7 +265,7 @@ def _row(
         "image_id": image.image_id,
         "file_version": image.file_version,
         "mask_file_version": image.mask_file_version,
-        "transform": spec.transform,
+        "transform": deep_transform(spec, image.depth) if decoded.is_deep else spec.transform,
         "content_sha256": decoded.content_sha256,
         "original_width": decoded.original_width,
         "original_height": decoded.original_height,
@@ -257,6 +276,8 @@ def _row(
         "mask_area_fraction": mask.area_fraction if mask else None,
         "mask_width": mask.width if mask else None,
         "mask_height": mask.height if mask else None,
+        "file_format": decoded.file_format,
+        "mask_file_format": mask.file_format if mask else None,
         "mask_values": mask.values if mask else None,
         "mask_box": mask.box if mask else None,
         "channel_sums": decoded.channel_sums,

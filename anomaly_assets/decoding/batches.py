@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import pyarrow as pa
@@ -39,8 +40,15 @@ def cut(stale: pa.Table, sizes: Iterable[int]) -> Iterator[pa.Table]:
         start += size
 
 
-def stale_images(rows: Iterable[Mapping[str, Any]]) -> list[StaleImage]:
-    """Create objects from rows with `IMAGE_COLUMNS`, and add the formats of their source datasets."""
+def stale_images(
+    rows: Iterable[Mapping[str, Any]], depths: Mapping[str, int] = MappingProxyType({})
+) -> list[StaleImage]:
+    """Create objects from rows with `IMAGE_COLUMNS`, and add formats and depth of their source datasets."""
     return [
-        StaleImage(**row, formats=SOURCE_DATASETS[row["source_dataset"]].formats) for row in rows
+        StaleImage(
+            **row,
+            formats=SOURCE_DATASETS[row["source_dataset"]].formats,
+            depth=depths.get(row["source_dataset"]),
+        )
+        for row in rows
     ]

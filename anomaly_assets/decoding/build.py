@@ -21,6 +21,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, suppress
 from itertools import chain, islice
+from types import MappingProxyType
 
 import duckdb
 import pyarrow as pa
@@ -31,6 +32,7 @@ from anomaly_assets.decoding.batch import (
     TRANSIENT,
     DecodedBatch,
     Rejection,
+    deep_transform,
 )
 from anomaly_assets.decoding.batches import cut, stale_images, tasks_of, transactions_of
 from anomaly_assets.decoding.rejections import insert_rejections, replace_by_rejections
@@ -53,7 +55,9 @@ _KNOWN = """
 SELECT
     image_id,
     -- A mask was added or removed, so the label may have changed: this tensor must not be kept.
-    CASE WHEN (known.mask_file_version IS NULL) = (stale.mask_file_version IS NULL) THEN known.transform END
+    CASE WHEN (known.mask_file_version IS NULL) = (stale.mask_file_version IS NULL) THEN
+        -- A tensor of a deep file is kept too while its file cannot be read.
+        regexp_replace(known.transform, '-depth-.*$', '') END
 FROM image_tensors AS known JOIN stale USING (image_id)
 """
 
@@ -74,6 +78,7 @@ def build_tensors(
     run_id: str | None = None,
     progress: Progress | None = None,
     allow_shrink: bool = False,
+    depths: Mapping[str, int] = MappingProxyType({}),
 ) -> BuildReport:
     """Update `image_tensors` and `rejected_images` to match the catalogue and the files.
 
@@ -85,6 +90,7 @@ def build_tensors(
         run_id: Recorded in every row.
         progress: Called as batches arrive.
         allow_shrink: Accept that a source dataset keeps fewer than 80 % of its samples.
+        depths: Bits that the 16-bit files of a source dataset use, where set.
 
     Returns:
         Counts for people and for metadata.
@@ -103,7 +109,9 @@ def build_tensors(
     with closing(warehouse.turns(list(roots))) as turns:
         for names in turns:
             part = {name: roots[name] for name in names}
-            _build_part(warehouse, part, spec, compute, run_id, progress, report, allow_shrink)
+            _build_part(
+                warehouse, part, spec, compute, run_id, progress, report, allow_shrink, depths
+            )
     report.seconds = time.monotonic() - started
     return report
 
@@ -117,6 +125,7 @@ def _build_part(
     progress: Progress | None,
     report: BuildReport,
     allow_shrink: bool,
+    depths: Mapping[str, int],
 ) -> None:
     """Build the tensors of source datasets whose locks are held, and add to the report."""
     held_back: list[Rejection] = []
@@ -125,7 +134,7 @@ def _build_part(
         take_over(connection)
         with upstream_needed():
             report.removed += _remove_gone(connection)
-            stale = find_stale(connection, list(roots), spec)
+            stale = find_stale(connection, list(roots), spec, depths)
         report.unchanged = row_count(connection, "image_tensors") - report.decoded
     if not stale.num_rows:
         return
@@ -133,7 +142,7 @@ def _build_part(
     transactions = transactions_of(stale.num_rows, rows)
     with compute() as opened:
         tasks = tasks_of(transactions, opened)
-        images = (stale_images(rows.to_pylist()) for rows in cut(stale, chain(*tasks)))
+        images = (stale_images(rows.to_pylist(), depths) for rows in cut(stale, chain(*tasks)))
         decoded = decode_in_order(opened, images, roots, spec)
         noted = _noted(decoded, stale.num_rows, report, progress)
         started, waited = time.monotonic(), report.wait_seconds
@@ -296,7 +305,10 @@ def _remove_gone(connection: duckdb.DuckDBPyConnection) -> int:
 
 
 def find_stale(
-    connection: duckdb.DuckDBPyConnection, source_datasets: Sequence[str], spec: TensorSpec
+    connection: duckdb.DuckDBPyConnection,
+    source_datasets: Sequence[str],
+    spec: TensorSpec,
+    depths: Mapping[str, int] = MappingProxyType({}),
 ) -> pa.Table:
     """Return the images to decode, with the columns of `StaleImage`, ordered by id.
 
@@ -307,6 +319,7 @@ def find_stale(
         "columns": IMAGE_COLUMNS,
         "source_datasets": list(source_datasets),
         "transform": spec.transform,
+        "deep_transforms": [deep_transform(spec, depths.get(name)) for name in source_datasets],
         "transient": list(TRANSIENT),
     }
     return connection.execute(sql_text("stale_images"), parameters).to_arrow_table()

@@ -14,6 +14,7 @@ from __future__ import annotations
 import struct
 import threading
 import zlib
+from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
@@ -35,6 +36,7 @@ _BLOCK_HEADER = struct.Struct("<BHH")
 _MOST_KEPT_BYTES = 16 * 1024 * 1024
 _NO_CHECKSUM = bytes(4)
 _END = b"\0\0\0\0IEND\xaeB`\x82"
+_METADATA = (b"tEXt", b"zTXt", b"iTXt", b"iCCP")
 _this_thread = threading.local()
 
 
@@ -70,6 +72,28 @@ def load(image: Image.Image, content: bytes) -> Image.Image:
             return decoded
     image.load()
     return image
+
+
+def chunks(content: bytes) -> Iterator[tuple[bytes, memoryview]]:
+    """Yield kind and data of the chunks of a PNG, up to the first that is incomplete."""
+    view, position = memoryview(content), 8
+    while position + 12 <= len(content):
+        length, kind = _CHUNK_HEADER.unpack_from(content, position)
+        if position + 12 + length > len(content):
+            return
+        yield kind, view[position + 8 : position + 8 + length]
+        position += 12 + length
+
+
+def without_metadata(content: bytes) -> bytes:
+    """Return a PNG without its texts and colour profile, none of which is inflated."""
+    parts, position = [content[:8]], 8
+    for kind, chunk in chunks(content):
+        end = position + 12 + len(chunk)
+        if kind not in _METADATA:
+            parts.append(content[position:end])
+        position = end
+    return b"".join((*parts, content[position:]))
 
 
 def _by_pillow(image: Image.Image, _content: bytes, stored: memoryview) -> Image.Image | None:

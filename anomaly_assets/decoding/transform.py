@@ -2,12 +2,11 @@
 
 The recipe, which tests compare with Pillow byte for byte:
 
-1. The file is decoded as PNG, or another format that its source dataset allows; its name is ignored.
-   Orientation tags, gamma and colour profiles are not applied, because the masks belong to the stored
-   pixels.
-2. Modes with colour (`P`, `RGB`, `RGBA`) become `RGB`, all others (`1`, `L`, `LA`, `I`, `I;16`)
-   become `L`, by Pillow's `convert`. Alpha is dropped; 16-bit grey values above 255 become 255, and
-   other 16-bit files keep their high bytes. Of an animation, the first frame counts.
+1. The file is decoded as PNG, JPEG, BMP, TIFF or WebP, or as those of them that its source dataset allows;
+   its name is ignored. Orientation tags, gamma and colour profiles are not applied in any format, because
+   the masks belong to the stored pixels. Of an animation or a file with pages, the first one counts.
+2. Modes with colour (`P`, `RGB`, `RGBA`) become `RGB`, all others (`1`, `L`, `LA`) become `L`, by Pillow's
+   `convert`. Alpha is dropped. Values with more than 8 bits are scaled to 0..255 (`depth.py`).
 3. The result is resized with LANCZOS in that mode, and only then expanded to the wanted channels:
    the same pixels as expanding first, for a third of the work on grey images.
 
@@ -22,24 +21,32 @@ import hashlib
 import io
 import struct
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import reduce
-from typing import TypeAlias
+from typing import NoReturn, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageChops
 
+from anomaly_assets.decoding import content as recognised
+from anomaly_assets.decoding import depth as deep
 from anomaly_assets.decoding import png as decoder
 from anomaly_assets.errors import AnomalyAssetsError
 from anomaly_assets.tensor_spec import TensorSpec
 
-PNG_ONLY = ("PNG",)
+ALL_FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
 MAX_SIDE = 256 * 1024
 """Maximum side: resizing takes 50 bytes for each pixel of a side, 2 GB for one of 44 million."""
 
 MAX_PIXELS = 64 * 1024 * 1024
 """Images above this are rejected before any pixel is decoded (official ones have 1,048,576)."""
+
+NEEDS_BIT_DEPTH = "needs_bit_depth"
+"""Reason of a file with more than 8 bits per value, if neither it nor a setting states how many it uses."""
+
+_METADATA_TOO_LARGE = "metadata_too_large"
 
 _ALPHA_MODES = frozenset({"LA", "PA", "RGBA", "La", "RGBa"})
 _RGB_MODES = frozenset({"P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "LAB", "HSV"})
@@ -64,6 +71,8 @@ class DecodedImage:
         original_width: Width of the file, in pixels.
         original_height: Height of the file, in pixels.
         original_mode: Pillow's mode of the file, such as `L` or `RGB`.
+        file_format: Format of the file, in Pillow's names.
+        is_deep: True if the file has more than 8 bits per value.
         content_sha256: Hex digest of the file's bytes.
         channel_sums: Sum of the pixels per channel, in 0..255.
         channel_square_sums: Sum of their squares per channel; integers, so that sums stay exact.
@@ -73,6 +82,8 @@ class DecodedImage:
     original_width: int
     original_height: int
     original_mode: str
+    file_format: str
+    is_deep: bool
     content_sha256: str
     channel_sums: list[int]
     channel_square_sums: list[int]
@@ -90,6 +101,7 @@ class DecodedMask:
         box: Left, top, right, bottom (exclusive) of the defect in the file; None for an empty mask.
         values: Distinct grey values of the file, at most 256; anything but 0 and 255 is unusual.
             The value of a colour is that of its brightest channel.
+        file_format: Format of the file, in Pillow's names.
     """
 
     pixels: UInt8Array
@@ -98,10 +110,16 @@ class DecodedMask:
     area_fraction: float
     box: tuple[int, int, int, int] | None
     values: int
+    file_format: str
 
 
 def decode_image(
-    content: bytes, spec: TensorSpec, formats: tuple[str, ...] = PNG_ONLY
+    content: bytes,
+    spec: TensorSpec,
+    formats: tuple[str, ...] = ALL_FORMATS,
+    *,
+    depth: int | None = None,
+    depth_variable: str = "<NAME>_DEPTH",
 ) -> DecodedImage:
     """Decode and resize one image.
 
@@ -109,14 +127,37 @@ def decode_image(
         content: The bytes of the file.
         spec: The configured shape.
         formats: Allowed encodings of the file, in Pillow's names.
+        depth: Bits that a file with more than 8 bits per value uses; None to take what the file states.
+        depth_variable: Variable to set, for the message if nothing states the depth.
 
     Raises:
         UnusableImageError: The bytes are not an image that can be used.
     """
+    sha256 = hashlib.sha256(content).hexdigest()
+    return _despite_metadata(
+        lambda part: _image(part, sha256, spec, formats, depth, depth_variable), content
+    )
+
+
+def _image(
+    content: bytes,
+    sha256: str,
+    spec: TensorSpec,
+    formats: tuple[str, ...],
+    depth: int | None,
+    depth_variable: str,
+) -> DecodedImage:
     with _opened(content, formats) as image:
-        mode, (width, height) = image.mode, image.size
+        mode, is_deep, turned = image.mode, deep.is_deep(image), _orientation(image)
         target = "RGB" if spec.channels == 3 and mode in _RGB_MODES else "L"
-        small = _resized(_converted(image, content, target), spec, Image.Resampling.LANCZOS)
+        full = (
+            _scaled(image, content, depth, depth_variable).convert(target)
+            if is_deep
+            else _converted(image, content, target)
+        )
+        full = _as_stored(full, turned)
+        width, height = full.size
+        small = _resized(full, spec, Image.Resampling.LANCZOS)
     counts = np.array(small.histogram(), np.int64).reshape(-1, 256)
     repeat = spec.channels // len(counts)
     pixels = np.asarray(small if repeat == 1 else small.convert("RGB"))
@@ -125,14 +166,16 @@ def decode_image(
         original_width=width,
         original_height=height,
         original_mode=mode,
-        content_sha256=hashlib.sha256(content).hexdigest(),
+        file_format=_format(image),
+        is_deep=is_deep,
+        content_sha256=sha256,
         channel_sums=(counts @ _VALUES).tolist() * repeat,
         channel_square_sums=(counts @ _SQUARES).tolist() * repeat,
     )
 
 
 def decode_mask(
-    content: bytes, spec: TensorSpec, formats: tuple[str, ...] = PNG_ONLY
+    content: bytes, spec: TensorSpec, formats: tuple[str, ...] = ALL_FORMATS
 ) -> DecodedMask:
     """Decode one mask: every value above zero is defective.
 
@@ -144,8 +187,13 @@ def decode_mask(
     Raises:
         UnusableImageError: The bytes are not an image that can be used.
     """
+    return _despite_metadata(lambda part: _mask(part, spec, formats), content)
+
+
+def _mask(content: bytes, spec: TensorSpec, formats: tuple[str, ...]) -> DecodedMask:
     with _opened(content, formats) as image:
-        grey = _mask_values(image, content)
+        turned = _orientation(image)
+        grey = _as_stored(_mask_values(image, content), turned)
         histogram = grey.histogram()
         width, height = grey.size
         # NEAREST copies values and mixes none, so `> 0` can be applied afterwards, to fewer pixels.
@@ -157,7 +205,21 @@ def decode_mask(
             area_fraction=(width * height - histogram[0]) / (width * height),
             box=grey.getbbox(),
             values=sum(count > 0 for count in histogram),
+            file_format=_format(image),
         )
+
+
+_Decoded = TypeVar("_Decoded")
+
+
+def _despite_metadata(decode: Callable[[bytes], _Decoded], content: bytes) -> _Decoded:
+    """Decode a file; leave out its metadata if Pillow refuses to unpack it, so that memory is limited."""
+    try:
+        return decode(content)
+    except UnusableImageError as error:
+        if error.reason != _METADATA_TOO_LARGE:
+            raise
+    return decode(decoder.without_metadata(content))
 
 
 _TO_BINARY = [0] + [1] * 255
@@ -178,23 +240,99 @@ class _opened:
 
     def __enter__(self) -> Image.Image:
         if not self._content:
-            raise UnusableImageError("empty_file", "The file has no bytes.")
+            raise UnusableImageError("empty_file", "The file has no bytes. Copy it again.")
+        if (announced := recognised.webp_size(self._content)) is not None:
+            _refuse_size(*announced)  # opening a WebP takes the memory of its pixels
         try:
             self._image = Image.open(io.BytesIO(self._content), formats=self._formats)
         except _OF_THE_BYTES as error:
             _refuse(error, self._content, self._formats)
             raise
-        width, height = self._image.size
-        if width * height > MAX_PIXELS:
-            raise UnusableImageError("too_many_pixels", f"{width}x{height}, above {MAX_PIXELS}.")
-        if max(width, height) > MAX_SIDE:
-            raise UnusableImageError("too_long", f"{width}x{height}, a side above {MAX_SIDE}.")
+        _refuse_size(*self._image.size)
         return self._image
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         self._image.close()
         if isinstance(error, _OF_THE_BYTES):
             _refuse(error, self._content, self._formats)
+
+
+def _refuse_size(width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        raise UnusableImageError("too_many_pixels", f"{width}x{height}, above {MAX_PIXELS}.")
+    if max(width, height) > MAX_SIDE:
+        raise UnusableImageError("too_long", f"{width}x{height}, a side above {MAX_SIDE}.")
+
+
+_TURNED_BACK = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
+_ORIENTATION = 274
+
+
+def _orientation(image: Image.Image) -> int:
+    """Return the orientation that Pillow applies when it loads the pixels, as it does for TIFF only."""
+    return int(getattr(image, "tag_v2", {}).get(_ORIENTATION, 1))
+
+
+def _as_stored(image: Image.Image, orientation: int) -> Image.Image:
+    turned_back = _TURNED_BACK.get(orientation)
+    return image if turned_back is None else image.transpose(turned_back)
+
+
+def _format(image: Image.Image) -> str:
+    """Return the format of a file; a JPEG with several pictures, as of phones, is a JPEG."""
+    return "JPEG" if image.format == "MPO" else str(image.format)
+
+
+def _scaled(
+    image: Image.Image, content: bytes, depth: int | None, depth_variable: str
+) -> Image.Image:
+    """Return an image of 8 bits from a file with more of them.
+
+    Raises:
+        UnusableImageError: The values cannot be read, or nothing states how many bits they use.
+    """
+    if (obstacle := deep.cannot_read(image)) is not None:
+        raise UnusableImageError(
+            "unsupported_bit_depth",
+            f"{obstacle} Save the image with unsigned values of 8 or 16 bits, as PNG for example.",
+        )
+    values = deep.values_of(image, content)
+    bits = deep.bits_used(image, content, values, depth)
+    if bits is None:
+        unknown = (
+            f"more than {depth} bits"
+            if depth
+            else "16 bits, and does not state how many of them are used"
+        )
+        raise UnusableImageError(
+            NEEDS_BIT_DEPTH,
+            f"The file has values of {unknown}; the highest here is {values.max()}. Set {depth_variable} "
+            "to the bits of the camera, 9 to 16 (12 bits give values up to 4095), then run again.",
+        )
+    mode = image.mode if values.ndim == 3 and values.shape[2] == 4 else None
+    eight = deep.to_eight_bits(values, bits)
+    return (
+        Image.frombytes(mode, eight.shape[1::-1], eight.tobytes())
+        if mode
+        else Image.fromarray(eight)
+    )
+
+
+def _deep_mask(image: Image.Image, content: bytes) -> Image.Image:
+    """Return a grey image that is 0 only where a mask with more than 8 bits is 0."""
+    if deep.cannot_read(image) is not None:
+        return Image.fromarray((np.asarray(decoder.load(image, content)) != 0).view(np.uint8) * 255)
+    values = deep.values_of(image, content)
+    brightest = values if values.ndim == 2 else values.max(axis=2)
+    return Image.fromarray(np.minimum(brightest, 255).astype(np.uint8))
 
 
 def _converted(image: Image.Image, content: bytes, mode: str) -> Image.Image:
@@ -208,6 +346,8 @@ def _mask_values(image: Image.Image, content: bytes) -> Image.Image:
     That is where the file is black: a weighted sum of its channels makes dark blue 0. Of a file whose
     colours are constant, alpha decides.
     """
+    if deep.is_deep(image):
+        return _deep_mask(image, content)
     alpha = _alpha(image, content)
     if image.mode not in _RGB_MODES:
         grey = _converted(image, content, "L")
@@ -267,17 +407,23 @@ def _refuse(error: Exception, content: bytes, formats: tuple[str, ...]) -> None:
     if isinstance(error, Image.UnidentifiedImageError):
         if _starts_as(content, formats):
             # Pillow's message contains a memory address that differs at every try.
-            detail = "The header is damaged, or gives 0 pixels."
-            raise UnusableImageError("damaged_image", detail) from error
-        raise UnusableImageError(
-            f"not_a_{'_or_'.join(formats).lower()}",
-            f"The file does not start as a {' or '.join(formats)} does: {content[:8].hex(' ')}.",
-        ) from error
+            _refuse_damaged("The header is damaged, gives 0 pixels, or is unusual.", content, error)
+        raise UnusableImageError(*recognised.named(content, formats)) from error
     if isinstance(error, OSError) and (
         error.errno is not None or any(words in str(error) for words in _OF_THE_MACHINE)
     ):
         return
-    detail = f"{type(error).__name__}: {error}"[:500]
+    if "MAX_TEXT" in str(error):  # Pillow's limits for texts and profiles of a PNG
+        raise UnusableImageError(_METADATA_TOO_LARGE, str(error)) from error
+    _refuse_damaged(f"{type(error).__name__}: {error}"[:400], content, error)
+
+
+def _refuse_damaged(detail: str, content: bytes, error: Exception) -> NoReturn:
+    if recognised.is_cut_off(content, detail):
+        detail = (
+            f"The file ends early, at {len(content)} bytes ({detail}). Copy or download it again."
+        )
+        raise UnusableImageError("truncated_image", detail) from error
     raise UnusableImageError("damaged_image", detail) from error
 
 

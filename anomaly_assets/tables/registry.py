@@ -154,7 +154,7 @@ _TENSORS = (
     Column(
         "transform",
         "VARCHAR",
-        "recipe of the tensor, such as lanczos-256x256x3",
+        "recipe of the tensor, such as lanczos-256x256x3; ends in -depth-12 or so for a 16-bit file",
         nullable=False,
     ),
     Column(
@@ -168,7 +168,7 @@ _TENSORS = (
     Column(
         "original_mode",
         "VARCHAR",
-        "Pillow mode of the file: 1, L, LA, P, RGB, RGBA, I;16",
+        "Pillow mode of the file: 1, L, LA, P, RGB, RGBA, CMYK, I;16",
         nullable=False,
     ),
     Column("height", "INTEGER", "height of the tensor, pixels", nullable=False),
@@ -213,6 +213,12 @@ _TENSORS = (
         nullable=False,
     ),
     Column("run_id", "VARCHAR", "Dagster run that wrote it"),
+    Column(
+        "file_format",
+        "VARCHAR",
+        "format of the file, whatever its name: PNG, JPEG, BMP, TIFF or WEBP; null if decoded before 0.2",
+    ),
+    Column("mask_file_format", "VARCHAR", "format of the mask file; null without mask"),
 )
 
 _SAMPLES = (

@@ -17,6 +17,7 @@ PASSING = {
     "image_tensors:masks_are_binary": DECODED,
     "image_tensors:masks_do_not_cover_everything": DECODED,
     "image_tensors:masks_have_the_size_of_their_image": DECODED,
+    "image_tensors:names_match_formats": DECODED,
     "image_tensors:tensors_have_the_configured_shape": DECODED,
     "mvtec_ad/images:training_images_are_good": LOADED,
     "mvtec_ad/stray_files:files_are_recognised": LOADED,

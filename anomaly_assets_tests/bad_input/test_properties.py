@@ -38,7 +38,10 @@ from anomaly_assets_tests.decoding.pictures import (
 DATASETS = pytest.mark.parametrize("name", SOURCE_DATASETS)
 BOUNDED = settings(max_examples=150, deadline=None)
 RECORDS = (ImageFile, MaskFile, LabelsFile, Ignored, Stray)
-REASONS = {"empty_file", "not_a_png", "damaged_image", "too_many_pixels"}
+REASONS = {
+    "empty_file", "truncated_image", "text_file", "not_an_image", "only_zero_bytes", "damaged_image",
+    "too_many_pixels", "needs_bit_depth", "unsupported_format", "html_page",
+}  # fmt: skip
 GREY = np.asarray(picture("L", (24, 16)))
 
 WHOLE = [
@@ -201,7 +204,7 @@ def test_decoders_agree_on_a_png_of_any_kind_with_other_bytes_in_it(
     assert_decoders_agree(content[:position] + inserted + content[position + removed :])
 
 
-@given(content=st.binary(max_size=500), file_format=st.sampled_from(["", "JPEG", "GIF", "BMP"]))
+@given(content=st.binary(max_size=500), file_format=st.sampled_from(["", "GIF", "PPM"]))
 @BOUNDED
 def test_any_bytes_and_any_other_format_are_refused_and_raise_nothing_else(
     content: bytes, file_format: str
@@ -209,4 +212,4 @@ def test_any_bytes_and_any_other_format_are_refused_and_raise_nothing_else(
     if file_format:
         content = encoded(picture("L", (24, 16)), file_format) + content
     for decode in (decode_image, decode_mask):
-        assert verdict(decode, content) in {"empty_file", "not_a_png", "damaged_image"}
+        assert verdict(decode, content) in REASONS

@@ -37,7 +37,7 @@ def test_a_cluster_gives_what_threads_give_to_the_last_byte(
 ) -> None:
     with running_cluster(tmp_path / "cluster") as cluster:
         report = build_on(cluster, project)
-        assert (report.decoded, report.rejections) == (IMAGES - 2, {"not_a_png": 2})
+        assert (report.decoded, report.rejections) == (IMAGES - 2, {"text_file": 2})
         assert content(project) == expected
         assert build_on(cluster, project).decoded == 0
 

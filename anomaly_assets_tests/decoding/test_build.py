@@ -181,7 +181,7 @@ def test_a_damaged_file_is_rejected_and_the_others_are_loaded(project: Project) 
 
     report = project.build(run_id="first")
 
-    assert counts(report) == (4, 0, 0, {"not_a_png": 1})
+    assert counts(report) == (4, 0, 0, {"text_file": 1})
     assert made_in(project, "first") == [*CRACK, GOOD[0], GOOD[2]]
     (row,) = project.rows(
         """
@@ -189,8 +189,8 @@ def test_a_damaged_file_is_rejected_and_the_others_are_loaded(project: Project) 
         FROM rejected_images AS r JOIN images AS i USING (image_id)
         """
     )
-    detail = "The file does not start as a PNG does: 6e 6f 20 70 69 63 74 75."
-    assert row == (below_root(GOOD[1]), True, "lanczos-8x6x3", "not_a_png", detail)
+    detail = "The file is a text that begins with 'no picture'. Replace it with the image."
+    assert row == (below_root(GOOD[1]), True, "lanczos-8x6x3", "text_file", detail)
 
 
 @pytest.mark.parametrize("damaged", range(5))
@@ -225,7 +225,7 @@ def test_a_rejected_file_is_tried_again_with_another_transform(project: Project)
     project.path(GOOD[1]).write_bytes(b"no picture")
     project.list_files()
     project.build()
-    assert counts(project.build(WIDER)) == (4, 0, 0, {"not_a_png": 1})
+    assert counts(project.build(WIDER)) == (4, 0, 0, {"text_file": 1})
     assert project.column("SELECT transform FROM rejected_images") == [WIDER.transform]
 
 
@@ -245,8 +245,8 @@ def test_a_mended_file_leaves_the_rejected_ones(project: Project) -> None:
 def test_a_file_that_breaks_loses_its_tensor(built: Project) -> None:
     built.path(GOOD[1]).write_bytes(b"no picture")
     built.list_files()
-    assert counts(built.build()) == (0, 1, 4, {"not_a_png": 1})
-    assert rejected(built) == [(GOOD[1], below_root(GOOD[1]), "not_a_png")]
+    assert counts(built.build()) == (0, 1, 4, {"text_file": 1})
+    assert rejected(built) == [(GOOD[1], below_root(GOOD[1]), "text_file")]
 
 
 def test_a_rejected_file_that_is_removed_leaves(project: Project) -> None:
@@ -265,8 +265,8 @@ def test_an_unusable_mask_is_named_and_its_image_kept(project: Project) -> None:
 
     report = project.build()
 
-    assert counts(report) == (5, 0, 0, {"not_a_png": 1})
-    assert rejected(project) == [(CRACK[0], below_root(MASKS[0]), "not_a_png")]
+    assert counts(report) == (5, 0, 0, {"text_file": 1})
+    assert rejected(project) == [(CRACK[0], below_root(MASKS[0]), "text_file")]
     query = "SELECT image_id FROM image_tensors WHERE mask_tensor IS NULL ORDER BY ALL"
     assert project.column(query) == [CRACK[0], *GOOD]
 
@@ -289,8 +289,8 @@ def test_an_image_and_its_mask_that_are_both_damaged_are_one_rejection(project: 
     project.path(CRACK[0]).write_bytes(b"no picture")
     project.path(MASKS[0]).write_bytes(b"no picture")
     project.list_files()
-    assert counts(project.build()) == (4, 0, 0, {"not_a_png": 1})
-    assert rejected(project) == [(CRACK[0], below_root(CRACK[0]), "not_a_png")]
+    assert counts(project.build()) == (4, 0, 0, {"text_file": 1})
+    assert rejected(project) == [(CRACK[0], below_root(CRACK[0]), "text_file")]
 
 
 def test_a_file_that_is_gone_after_the_listing_is_retried_at_every_build(project: Project) -> None:

@@ -112,7 +112,7 @@ def test_rejections_are_committed_with_their_transaction(project: Project) -> No
         "bottle/train/good/000.png",
     ]
 
-    assert project.build().rejections == {"not_a_png": 2}
+    assert project.build().rejections == {"text_file": 2}
 
 
 @pytest.mark.usefixtures("small_steps")

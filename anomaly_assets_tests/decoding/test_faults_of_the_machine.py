@@ -262,7 +262,7 @@ def test_a_rejection_of_an_earlier_release_for_a_fault_of_the_machine_is_tried_a
     report = built.build()
     assert (report.decoded, report.unchanged, report.rejections) == (1, 3, {})
     rejected = "SELECT image_id, reason FROM rejected_images"
-    assert built.rows(rejected) == [(IMAGES[2], "not_a_png")]
+    assert built.rows(rejected) == [(IMAGES[2], "text_file")]
 
 
 def test_with_little_memory_a_large_picture_is_not_rejected(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ SELECT
     (SELECT count(*) FROM images) AS images,
     (SELECT count(*) FROM image_tensors) AS tensors,
     (SELECT count(*) FROM rejected_images) AS rejected,
-    (SELECT any_value(transform) FROM image_tensors) AS transform,
+    (SELECT any_value(regexp_replace(transform, '-depth-.*$', '')) FROM image_tensors) AS transform,
     $run_id AS run_id,
     $code_version AS code_version,
     map(list(source_dataset), list(root_uri)) AS roots,
