@@ -13,7 +13,7 @@ SELECT
             count(*)
         )
     END AS detail
-FROM effective_images
+FROM images
 GROUP BY source_dataset, category, split
 HAVING count(*) FILTER (label = 'unknown') > 0
 OR (
