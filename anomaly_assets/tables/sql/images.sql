@@ -37,27 +37,13 @@ labelled AS (
     FROM decided
 )
 SELECT
-    image_id,
-    source_dataset,
-    category,
-    split,
-    CASE decided_index WHEN 0 THEN 'good' WHEN 1 THEN 'anomalous' ELSE 'unknown' END AS label,
-    decided_index AS label_index,
-    CASE
-        WHEN decided_by IS NULL THEN defect_type
-        WHEN decided_index = 1 THEN coalesce(defect_type, 'unspecified')
-    END AS defect_type,
-    filename,
-    relative_path,
-    source_uri,
-    file_size_bytes,
-    modified_at,
-    file_version,
-    mask_relative_path,
-    mask_source_uri,
-    mask_file_version,
-    declared_label_index,
-    decided_by AS label_source,
-    path_label_index,
-    _dlt_load_id
+    * EXCLUDE (mask_label_index, decided_by, decided_index) REPLACE (
+        CASE decided_index WHEN 0 THEN 'good' WHEN 1 THEN 'anomalous' ELSE 'unknown' END AS label,
+        decided_index AS label_index,
+        CASE
+            WHEN decided_by IS NULL THEN defect_type
+            WHEN decided_index = 1 THEN coalesce(defect_type, 'unspecified')
+        END AS defect_type,
+        decided_by AS label_source
+    )
 FROM labelled;
