@@ -27,8 +27,8 @@ from anomaly_assets.assets.specs import (
 from anomaly_assets.catalogue.dlt_source import catalog_source, loading_pipeline, why_not_listed
 from anomaly_assets.datasets import SourceDataset
 from anomaly_assets.tables.ddl import (
+    LABEL_VIEWS,
     comment_on_catalogue,
-    ensure_tables,
     has_comments,
     refresh,
     row_count,
@@ -215,8 +215,7 @@ def images_asset(source_datasets: Iterable[str]) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult:
         """Join the catalogues of all source datasets in one view."""
         with warehouse.warehouse.writing(), warehouse.warehouse.connect() as connection:
-            ensure_tables(connection)  # `effective_images` reads the tensors too
-            refresh(connection, "images", "effective_images")
+            refresh(connection, *LABEL_VIEWS)
             per_dataset = connection.execute(
                 "SELECT source_dataset, count(*) FROM images GROUP BY ALL ORDER BY ALL"
             ).fetchall()

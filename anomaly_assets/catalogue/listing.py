@@ -429,7 +429,7 @@ def _provisional(
 ) -> tuple[str, str]:
     """Return the label by what can be said without decoding, and its evidence.
 
-    A mask is no evidence before it is decoded: `effective_images` decides with its content.
+    A mask is no evidence before it is decoded: the view `images` decides with its content.
     """
     if path_label is not None:
         return path_label, "path"

@@ -29,8 +29,8 @@ ALIAS_SCHEMA = "anomaly"
 
 _CREATE = "CREATE OR REPLACE TABLE {} AS"
 _SUMMARIES_FOLDER = "summaries"
-_LABEL_VIEWS = ("images", "effective_images", "samples")
-"""Views that carry labels, each made from the ones before it."""
+LABEL_VIEWS = ("images", "effective_images")
+"""Views over the catalogues of all source datasets; the second is made from the first."""
 
 _DLT_LOADS = (Column("load_id", "VARCHAR", ""),)
 
@@ -78,6 +78,8 @@ def refresh(connection: duckdb.DuckDBPyConnection, *names: str) -> None:
     """
     if not names:
         return
+    if "images" in names and not table_exists(connection, "main", "image_tensors"):
+        names = ("image_tensors", *names)  # a label depends on the decoded mask
     lake = is_lake(connection)
     connection.begin()
     connection.execute(f"CREATE SCHEMA IF NOT EXISTS {ALIAS_SCHEMA}")
@@ -185,7 +187,7 @@ def ensure_tables(connection: duckdb.DuckDBPyConnection) -> None:
         WHERE database_name = current_database() AND schema_name = 'main'
         AND list_contains($names, table_name)
         """,
-        {"names": [*STORED, *_LABEL_VIEWS]},
+        {"names": [*STORED, *LABEL_VIEWS, "samples"]},
     ).fetchall():
         found.setdefault(table, {})[column] = nullable
     missing = [name for name in STORED if name not in found]
@@ -197,8 +199,7 @@ def ensure_tables(connection: duckdb.DuckDBPyConnection) -> None:
     if "source_datasets" in missing:
         record_loaded(connection)
     if "images" in found and "effective_images" not in found:  # of a release before 0.2
-        existing = [name for name in _LABEL_VIEWS if name in found or name == "effective_images"]
-        refresh(connection, *existing)
+        refresh(connection, *LABEL_VIEWS, *({"samples"} & found.keys()))
 
 
 def _migrate(

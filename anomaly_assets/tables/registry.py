@@ -273,8 +273,14 @@ TABLES: Mapping[str, Table] = _by_name(
     (
         Table(
             "images",
-            "One row per image of all source datasets, with the label known before decoding.",
+            "One row per image of all source datasets, with the label by all evidence.",
             _IMAGES,
+            is_view=True,
+        ),
+        Table(
+            "effective_images",
+            "One row per image, with the label in effect: that of images; see docs/labels.md.",
+            tuple(replace(column, nullable=True) for column in _IMAGES),
             is_view=True,
         ),
         Table(
@@ -308,12 +314,6 @@ TABLES: Mapping[str, Table] = _by_name(
                 ),
             ),
             key=2,
-        ),
-        Table(
-            "effective_images",
-            "One row per image, with the label by all evidence, its mask included; see docs/labels.md.",
-            tuple(replace(column, nullable=True) for column in _IMAGES),
-            is_view=True,
         ),
         Table(
             "samples",

@@ -323,6 +323,6 @@ SELECT
     images.category,
     images.defect_type,
     images.source_uri
-FROM effective_images AS images
+FROM images
 JOIN image_tensors AS tensors USING (image_id)
 """

@@ -30,12 +30,12 @@ NEEDING = {
     "duplicate_images:contents_stay_in_one_category": "duplicate_images",
     "duplicate_images:contents_stay_in_one_split": "duplicate_images",
     "image_tensors:images_have_a_tensor_or_a_rejection": "images",
-    "image_tensors:masks_are_not_empty": "effective_images",
+    "image_tensors:masks_are_not_empty": "images",
     "images:anomalous_images_have_masks": "images",
     "images:image_ids_are_unique": "images",
-    "samples:counts_equal_the_official_ones": "effective_images",
-    "samples:labels_agree": "effective_images",
-    "samples:labels_are_known": "effective_images",
+    "samples:counts_equal_the_official_ones": "images",
+    "samples:labels_agree": "images",
+    "samples:labels_are_known": "images",
 }
 """Checks to the table that they need, and that only the asset makes."""
 

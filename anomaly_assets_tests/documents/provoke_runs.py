@@ -216,11 +216,6 @@ def _(scene: Scene) -> object:
     return scene.checkout.first_run
 
 
-@saying("labels_are_known of samples")
-def _(scene: Scene) -> object:
-    return scene.checkout.first_run
-
-
 @contextmanager
 def _handled(
     number: signal.Signals, handler: Callable[[int, FrameType | None], object]

@@ -1,4 +1,4 @@
-"""The table of evidence in docs/labels.md is what the view `effective_images` does."""
+"""The table of evidence in docs/labels.md is what the view `images` does."""
 
 from __future__ import annotations
 
@@ -80,13 +80,11 @@ def effective(path: str, declared: str, mask: str, annotated: str) -> tuple[str,
         for each in TABLES["images"].columns
     )
     with duckdb.connect() as connection:
-        connection.execute(f"CREATE TABLE images AS SELECT {columns}", known)
+        connection.execute(f"CREATE TABLE catalogue AS SELECT {columns}", known)
         connection.execute(
             "CREATE TABLE image_tensors (image_id VARCHAR, mask_area_fraction DOUBLE)"
         )
         connection.execute("INSERT INTO image_tensors VALUES ('a', ?)", [AREA_OF.get(mask)])
-        connection.execute(sql_text("effective_images"))
-        ((found, by),) = connection.execute(
-            "SELECT label, label_source FROM effective_images"
-        ).fetchall()
+        connection.execute(sql_text("images").replace("<images>", "catalogue"))
+        ((found, by),) = connection.execute("SELECT label, label_source FROM images").fetchall()
     return found, by

@@ -128,8 +128,8 @@ class TestStory:
     def test_checks_notice_all_that_is_broken(self, walked: Walked) -> None:
         assert walked.printed("check-first") == "21 checks, 2 failed\n"
         assert [row["check"] for row in walked.rows("check-first")] == [
-            "counts_equal_the_official_ones",
             "labels_are_known",
+            "counts_equal_the_official_ones",
         ]
         assert {row["check"] for row in walked.rows("check-second")} == {
             "anomalous_images_have_masks",

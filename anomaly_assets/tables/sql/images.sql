@@ -1,4 +1,49 @@
--- One row per image of all source datasets. ddl.py replaces <images> by the union of all existing
--- tables <source_dataset>.images.
+-- One row per image of all source datasets, with the label by all evidence. ddl.py replaces <images> by the
+-- union of all existing tables <source_dataset>.images, which hold the evidence. The first one in this order
+-- decides: the path, the labels file, the content of the mask, and the label without a mask (`unmasked`) of the
+-- source dataset. One exception: good in a labels file, against a mask with defective pixels, gives anomalous.
+-- A mask is no evidence until it is decoded. Rows that a release before 0.2 loaded keep their label.
 CREATE OR REPLACE VIEW images AS
-SELECT * FROM <images>;
+WITH evidence AS (
+    SELECT
+        images.*,
+        CASE WHEN images.mask_relative_path IS NOT NULL THEN (tensors.area > 0)::BIGINT END AS mask_label_index
+    FROM <images> AS images
+    LEFT JOIN (SELECT image_id AS decoded_id, mask_area_fraction AS area FROM image_tensors) AS tensors
+        ON tensors.decoded_id = images.image_id
+),
+decided AS (
+    SELECT
+        *,
+        CASE
+            WHEN label_source IS NULL THEN NULL
+            WHEN path_label_index IS NOT NULL THEN 'path'
+            WHEN declared_label_index = 0 AND mask_label_index = 1 THEN 'mask'
+            WHEN declared_label_index IS NOT NULL THEN 'labels_file'
+            WHEN mask_label_index IS NOT NULL THEN 'mask'
+            ELSE label_source
+        END AS decided_by
+    FROM evidence
+),
+labelled AS (
+    SELECT
+        *,
+        CASE decided_by
+            WHEN 'path' THEN path_label_index
+            WHEN 'labels_file' THEN declared_label_index
+            WHEN 'mask' THEN mask_label_index
+            ELSE label_index
+        END AS decided_index
+    FROM decided
+)
+SELECT
+    * EXCLUDE (mask_label_index, decided_by, decided_index) REPLACE (
+        CASE decided_index WHEN 0 THEN 'good' WHEN 1 THEN 'anomalous' ELSE 'unknown' END AS label,
+        decided_index AS label_index,
+        CASE
+            WHEN decided_by IS NULL THEN defect_type
+            WHEN decided_index = 1 THEN coalesce(defect_type, 'unspecified')
+        END AS defect_type,
+        decided_by AS label_source
+    )
+FROM labelled;

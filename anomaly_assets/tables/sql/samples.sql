@@ -23,5 +23,5 @@ SELECT
         AS mask_area_fraction,
     images.source_uri,
     tensors.loaded_at
-FROM effective_images AS images
+FROM images
 JOIN image_tensors AS tensors ON tensors.image_id = images.image_id;

@@ -400,5 +400,5 @@ SELECT
     md5(mask_tensor),
     label || coalesce('/' || defect_type, '')
 FROM image_tensors
-JOIN (SELECT image_id, label, defect_type FROM samples) AS labelled USING (image_id)
+JOIN images USING (image_id)
 """

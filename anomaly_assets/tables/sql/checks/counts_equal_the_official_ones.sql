@@ -5,7 +5,7 @@ WITH official AS (
 ),
 found AS (
     SELECT source_dataset, category, split, label, count(*) AS images
-    FROM effective_images
+    FROM images
     GROUP BY ALL
 ),
 compared AS (

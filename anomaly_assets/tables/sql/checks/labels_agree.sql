@@ -13,7 +13,7 @@ WITH sides AS (
             WHEN mask_relative_path IS NULL THEN 'no mask'
         END AS by_mask,
         CASE WHEN mask_relative_path IS NOT NULL THEN (tensors.area > 0)::BIGINT END AS mask_label_index
-    FROM effective_images AS images
+    FROM images
     LEFT JOIN (SELECT image_id AS decoded_id, mask_area_fraction AS area FROM image_tensors) AS tensors
         ON tensors.decoded_id = images.image_id
 )
