@@ -1,6 +1,7 @@
 """Data quality in the graph: affected files, severities, and checks that block publishing."""
 
 import dagster as dg
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -9,7 +10,7 @@ from anomaly_assets.decoding.build import BuildReport, build_tensors
 from anomaly_assets.definitions import defs
 from anomaly_assets_tests.assets.environment import Environment
 from anomaly_assets_tests.assets.runs import Run, offenders, run_job, run_selection
-from anomaly_assets_tests.assets.trees import SIDE, grey_png, write_image, write_mask
+from anomaly_assets_tests.assets.trees import SIDE, grey_png, png, write_image, write_mask
 from anomaly_assets_tests.bad_input.files import encoded
 
 GRAPH = defs.resolve_asset_graph()
