@@ -11,13 +11,18 @@ from anomaly_assets_tests.assets.trees import write_tiny_roots
 PROJECT_ROOT = Path(__file__).parents[1]
 
 SLOW = (
-    *("assets/test_consent", "assets/test_large_reports", "assets/test_previews"),
+    *(
+        "assets/test_consent",
+        "assets/test_large_reports",
+        "assets/test_previews",
+        "assets/test_purge",
+    ),
     *("assets/test_real_excerpts", "assets/test_tensor_shape", "dask/test_cluster"),
     *("dask/test_example", "dask/test_taking_part", "documents/test_ci", "documents/test_commands"),
-    *("examples/", "export/test_main", "notebooks/", "previews/test_many", "reader/test_fetch"),
-    *("reader/test_swaps", "reader/test_torch", "reader/test_training", "releases/"),
-    *("tables/test_registry_grows", "test_automation_repeats", "test_command_line", "test_install"),
-    "warehouse/test_interrupted",
+    *("examples/", "export/test_main", "notebooks/", "previews/test_many", "reader/test_connect"),
+    *("reader/test_fetch", "reader/test_other_systems", "reader/test_swaps", "reader/test_torch"),
+    *("reader/test_training", "releases/", "site/", "tables/test_registry_grows"),
+    *("test_automation_repeats", "test_command_line", "test_install", "warehouse/test_interrupted"),
 )
 """Modules of the second tier, because they run many graphs, or need a cluster or a copy of the project."""
 
