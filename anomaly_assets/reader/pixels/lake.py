@@ -49,8 +49,8 @@ def connect_remote(location: str, *, snapshot: str | None = None) -> tuple[Opene
             assert isinstance(parsed, MotherDuckLocation)
             if snapshot is not None:
                 raise DatabaseError(
-                    f"{parsed.name}: MotherDuck keeps no older snapshots. Omit `snapshot`, or open a lake or "
-                    "a published file."
+                    f"{parsed.name}: MotherDuck keeps no older snapshots. Omit `snapshot`, or open a lake "
+                    "or a published file."
                 )
             from anomaly_assets.warehouse.motherduck.warehouse import connect_motherduck
 
