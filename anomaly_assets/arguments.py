@@ -1,4 +1,4 @@
-"""Numbers in commands and settings: a whole number with a lower bound."""
+"""Parse whole numbers with a lower bound, in commands and settings."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ def _amount(name: str, value: float) -> str:
 
 
 def ceilings(costs: Costs) -> Lines:
-    """Return the table of the limits of each part."""
+    """Return the maximum throughput of each part, by number of workers."""
     names = list(rates(costs, 1))
     lines = _table("workers", *names)
     for workers in WORKERS:

@@ -277,7 +277,7 @@ def _write(
 def _with_good_tensors(
     rejections: Sequence[Rejection], known: Mapping[str, str | None]
 ) -> set[str]:
-    """Return images with a file that could not be read as it was listed, whose tensor can be kept.
+    """Return images that keep their tensor, because reading failed only temporarily (see `TRANSIENT`).
 
     Args:
         rejections: Files that could not be used.

@@ -89,7 +89,7 @@ class Selection:
         )
 
     def narrowed(self, table: pa.Table, positions: IntArray) -> Selection:
-        """Return the metadata of the samples at some positions, whose rows are `table`."""
+        """Return the selection of the samples at `positions`; `table` holds their rows."""
         return replace(
             self,
             table=table,

@@ -136,7 +136,7 @@ def too_large(path: str, most_bytes: int) -> FileTooLargeError:
 
 
 def changed(path: str) -> FileChangedError:
-    """Return the error for a file with another version than the listed one."""
+    """Return the error for a file whose version differs from the listed one."""
     return FileChangedError(
         f"{shown(path)}: not the file that was listed, because it was changed or replaced since"
     )

@@ -25,7 +25,7 @@ _UNCACHED = {"use_listings_cache": False, "skip_instance_cache": True}
 
 
 def credentials_of(scheme: str) -> str:
-    """Return the source of a store's credentials, as a part of a sentence."""
+    """Return the source of a store's credentials, as a phrase for messages."""
     if scheme == "s3":
         return "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, in the environment"
     if scheme in ("az", "abfs", "abfss"):

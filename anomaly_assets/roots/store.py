@@ -267,10 +267,10 @@ def _version(info: Mapping[str, Any]) -> str:
 
 
 def _is_another(version: str, info: Mapping[str, Any]) -> bool:
-    """Return whether an answer certainly has another version than the listed one.
+    """Return whether a response certainly has another file version than the listed one.
 
-    Only properties that were listed and are in the answer can be compared: some servers send the size
-    of a file in one answer and not in the next.
+    Only properties that were listed and are in the response can be compared: some servers send the size
+    of a file in one response and not in the next.
     """
     if version.startswith(_ETAG):
         etag = _etag(info)

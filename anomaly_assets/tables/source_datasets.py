@@ -105,7 +105,7 @@ def loaded_datasets(
     *,
     known: Collection[str] = (),
 ) -> dict[str, StoredDataset]:
-    """Return source datasets found by their schemas: those with a table `images` of dlt.
+    """Return the source datasets whose schema has a dlt table `images`.
 
     Args:
         connection: A DuckDB in which the database is attached.

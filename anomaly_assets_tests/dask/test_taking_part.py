@@ -80,7 +80,7 @@ def test_a_worker_that_comes_later_and_cannot_see_the_root_rejects_no_image(
 
     with (
         slow_cluster(tmp_path, workers=1) as cluster,
-        pytest.raises(ComputeError, match=r"came later .* finds no file below file:///"),
+        pytest.raises(ComputeError, match=r"joined during the run .* finds no file below file:///"),
     ):
         build_on(cluster, project, progress=once(10, replaced))
     assert project.column("SELECT count(*) FROM rejected_images WHERE reason = 'unreadable'") == [0]
@@ -90,7 +90,7 @@ def test_a_worker_that_comes_later_and_cannot_see_the_root_rejects_no_image(
 def test_a_worker_that_comes_later_with_another_version_decodes_nothing() -> None:
     wanted = {**what_decides_pixels(), "anomaly_assets": "0.0.1"}
     with pytest.raises(
-        ComputeError, match=r"came later .* the driver anomaly_assets 0.0.1: install the same"
+        ComputeError, match=r"joined during the run .* the driver anomaly_assets 0.0.1: install the same"
     ):
         decode_on_worker(wanted, [], {}, SPEC)
 

@@ -48,7 +48,10 @@ def connect_remote(location: str, *, snapshot: str | None = None) -> tuple[Opene
         else:
             assert isinstance(parsed, MotherDuckLocation)
             if snapshot is not None:
-                raise DatabaseError(f"{parsed.name}: snapshots are kept on lakes and beside files.")
+                raise DatabaseError(
+                    f"{parsed.name}: MotherDuck keeps no older snapshots. Omit `snapshot`, or open a lake "
+                    "or a published file."
+                )
             from anomaly_assets.warehouse.motherduck.warehouse import connect_motherduck
 
             opened, snapshot_id = Opened(connect_motherduck(parsed), None, parsed.database), None
