@@ -235,7 +235,10 @@ class _Listing:
             own = entry.meant_path
             as_found = dataset.classify(own) if "\\" in own else record
             named = as_found if isinstance(as_found, Stray) else record
-            self.stray(own, entry.problem or _reason(dataset, named, path))
+            if entry.problem:
+                self.stray(own, entry.problem)
+            else:
+                self.stray(own, _reason(dataset, named, path), named.detail)
             return
         if not isinstance(record, (ImageFile, MaskFile, LabelsFile)):
             self.ignored += 1

@@ -67,7 +67,20 @@ def classify(path: str) -> Record:
         if depth == 1 and kind == "train" and folder in (*_SPLITS, _MASKS):
             continue  # a category that is itself called `train`, one level deeper
         return _in_category(parts[depth - 1], kind, folder, below[-1], "/".join(parts[depth - 1 :]))
-    return Stray(path, "unrecognised_path")
+    return Stray(path, "unrecognised_path", _explanation(parts))
+
+
+def _explanation(parts: list[str]) -> str | None:
+    """Return a sentence about a path of MVTec LOCO AD, whose layout is similar and is not read."""
+    for depth in (1, 2):
+        below = parts[depth + 1 :]
+        if parts[depth : depth + 1] == [_MASKS] and len(below) == 3:
+            return (
+                "a folder of masks for one image, as in MVTec LOCO AD: here an image has one mask"
+            )
+        if parts[depth : depth + 1] == ["validation"] and below:
+            return "a split of MVTec LOCO AD: this layout has the splits train and test"
+    return None
 
 
 def _in_category(category: str, kind: str, folder: str, name: str, relative_path: str) -> Record:

@@ -83,10 +83,17 @@ class Ignored:
 
 @dataclass(frozen=True, slots=True)
 class Stray:
-    """A file that belongs to no image, with the reason."""
+    """A file that belongs to no image.
+
+    Attributes:
+        relative_path: Path below the root.
+        reason: Why, as one of a few words.
+        detail: A sentence for people, if more can be said.
+    """
 
     relative_path: str
     reason: str
+    detail: str | None = None
 
 
 Record: TypeAlias = ImageFile | MaskFile | LabelsFile | Ignored | Stray

@@ -199,3 +199,19 @@ def test_a_wrapper_folder_never_changes_an_official_record(
     if suffix.lower() == ".png" and place[0] != "ground_truth":
         assert isinstance(record, ImageFile)
         assert record.relative_path == path
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("box/ground_truth/logical_anomalies/000/001.png", "a folder of masks for one image"),
+        ("data/box/ground_truth/logical_anomalies/000/001.png", "a folder of masks for one image"),
+        ("box/validation/good/000.png", "a split of MVTec LOCO AD"),
+        ("data/box/validation/000.png", "a split of MVTec LOCO AD"),
+    ],
+)
+def test_paths_of_the_layout_of_loco_are_explained(path: str, words: str) -> None:
+    record = classify(path)
+    assert isinstance(record, Stray)
+    assert (record.reason, record.relative_path) == ("unrecognised_path", path)
+    assert words in str(record.detail)

@@ -141,9 +141,7 @@ def test_a_sensor_that_is_switched_on_refreshes_when_a_file_is_added(ui: Ui) -> 
 
 def test_a_copy_in_train_and_test_is_shown_side_by_side(ui: Ui) -> None:
     ui.check("duplicate_images", "contents_stay_in_one_split")
-    expect(
-        ui.page.get_by_text("1 image is in both train and test. Remove one copy")
-    ).to_be_visible()
+    expect(ui.page.get_by_text("1 image is in two splits. Remove one copy")).to_be_visible()
     ui.dialog_picture(ui.page.get_by_text(SHOW))
 
 
