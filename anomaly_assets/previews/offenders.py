@@ -131,7 +131,7 @@ def _pixels(
     parameters = {"columns": IMAGE_COLUMNS, "image_ids": image_ids}
     for shape, tensor, mask, image in connection.execute(query, parameters).fetchall():
         if tensor is None:
-            missing += stale_images([image])
+            missing += stale_images([image], settings.depths)
         else:
             found[image["image_id"]] = Pixels.from_bytes(shape, tensor, mask)
     return found | _decoded(missing, settings)
