@@ -90,7 +90,8 @@ def test_a_worker_that_comes_later_and_cannot_see_the_root_rejects_no_image(
 def test_a_worker_that_comes_later_with_another_version_decodes_nothing() -> None:
     wanted = {**what_decides_pixels(), "anomaly_assets": "0.0.1"}
     with pytest.raises(
-        ComputeError, match=r"joined during the run .* the driver anomaly_assets 0.0.1: install the same"
+        ComputeError,
+        match=r"joined during the run .* the driver anomaly_assets 0.0.1: install the same",
     ):
         decode_on_worker(wanted, [], {}, SPEC)
 
