@@ -46,7 +46,8 @@ test-slow: $(INSTALLED) ## Run the second tier: servers, clusters, installations
 	$(PYTEST) -m "slow and not browser" $(ARGS)
 
 test-lake: $(INSTALLED) postgresql ## Run the tests of a warehouse on DuckLake, on a real PostgreSQL and S3
-	unset DAGSTER_HOME; ANOMALY_TEST_STORES=required $(RUN) pytest anomaly_assets_tests/warehouse/lake $(ARGS)
+	unset DAGSTER_HOME; ANOMALY_TEST_STORES=required $(RUN) pytest anomaly_assets_tests/warehouse/lake \
+	  anomaly_assets_tests/warehouse/kinds $(ARGS)
 
 test-ui: $(INSTALLED) chromium ## Run the tests of the Dagster UI and of the site in a real browser, two minutes
 	unset DAGSTER_HOME; $(RUN) pytest -m browser anomaly_assets_tests/ui anomaly_assets_tests/site $(ARGS)

@@ -118,11 +118,6 @@ def parse_location(location: str) -> Path | LakeLocation | MotherDuckLocation:
         raise LocationError(
             f"{shown_scheme(location)}: use the path of a DuckDB file, ducklake:postgres:…, or md:NAME."
         )
-    if "?" in location:
-        # DuckDB writes the log of such a file to another name: it takes what follows for options.
-        raise LocationError(
-            f"{location}: DuckDB cannot write to a path with a question mark. Use another name or folder."
-        )
     return Path(location)
 
 

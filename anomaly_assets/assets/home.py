@@ -19,6 +19,7 @@ import sqlite3
 import tempfile
 from contextlib import closing, suppress
 from typing import Any
+from urllib.parse import unquote
 
 import click
 import dagster as dg
@@ -118,11 +119,11 @@ class DagsterHome(dg.DagsterInstance):
 
 def _refuse_characters(base_dir: str) -> None:
     """Raise `HomeError` if SQLAlchemy would not take the path as it is: Dagster puts it into an address."""
-    wrong = sorted({"?", "%"} & set(base_dir))
-    if wrong and not _STORAGES & _configuration(base_dir).keys():
+    is_taken_apart = "?" in base_dir or unquote(base_dir) != base_dir
+    if is_taken_apart and not _STORAGES & _configuration(base_dir).keys():
         raise HomeError(
-            f"{shown(base_dir)} has {' and '.join(wrong)} in its path, and Dagster's databases cannot be "
-            "opened there. Set DAGSTER_HOME to another folder (make DAGSTER_HOME=/a/folder …)."
+            f"{shown(base_dir)} has ? or %, as in an address, in its path, and Dagster's databases cannot "
+            "be opened there. Set DAGSTER_HOME to another folder (make DAGSTER_HOME=/a/folder …)."
         )
 
 

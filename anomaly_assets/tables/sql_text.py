@@ -12,7 +12,10 @@ def sql_literal(text: str) -> str:
 
 def table_exists(connection: duckdb.DuckDBPyConnection, schema: str, table: str) -> bool:
     """Return True if the current database has this table or view."""
-    return column_names(connection, f"{schema}.{table}") is not None
+    found = connection.execute("SELECT current_database()").fetchone()
+    database = found[0] if found else ""
+    # With the database: two parts could also be the name of another database and its table.
+    return column_names(connection, f'"{database}"."{schema}"."{table}"') is not None
 
 
 def column_names(connection: duckdb.DuckDBPyConnection, table: str) -> set[str] | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from anomaly_assets.errors import WarehouseError
 from anomaly_assets.locations import (
     LakeLocation,
     LocationError,
@@ -36,9 +37,14 @@ def test_a_path_is_a_file() -> None:
     assert parse_location("C:team.duckdb") == Path("C:team.duckdb")
 
 
-def test_a_path_that_duckdb_cannot_write_to_is_refused() -> None:
-    with pytest.raises(LocationError, match=r"data/team\?1\.duckdb: .*question mark"):
-        parse_location("data/team?1.duckdb")
+def test_a_path_that_duckdb_cannot_write_to_is_refused_without_what_follows(tmp_path: Path) -> None:
+    linked = tmp_path / "linked"
+    (tmp_path / "what?").mkdir()
+    linked.symlink_to(tmp_path / "what?")
+    for path in ("data/team.duckdb?access_token=hidden-one", str(linked / "team.duckdb")):
+        with pytest.raises(WarehouseError, match=r"\?…: .*question mark") as caught:
+            open_warehouse(path)
+        assert "hidden" not in str(caught.value)
 
 
 @pytest.mark.parametrize("location", LAKES)

@@ -133,6 +133,12 @@ def test_a_published_file_of_any_name_is_refused_or_has_the_contract_name(
         assert ask(target, "SELECT count(*) FROM anomaly.samples") == [(9,)]
 
 
+def test_a_target_with_a_question_mark_is_refused(project: Project, target: Path) -> None:
+    with pytest.raises(WarehouseError, match="question mark"):
+        give(project, target.with_name("team?.duckdb"))
+    assert not target.parent.exists()
+
+
 @pytest.mark.parametrize("name", ["anomaly.duckdb", "team.duckdb"])
 def test_a_published_file_works_under_whatever_name_it_is_attached(
     project: Project, target: Path, name: str

@@ -8,6 +8,19 @@ from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.errors import WarehouseError
 
 
+def refuse_question_mark(path: Path) -> None:
+    """Refuse to write to a path with a question mark: DuckDB writes the log of such a file to another name.
+
+    Raises:
+        WarehouseError: The path has one; what follows it is not shown, because it may be a token.
+    """
+    before, mark, _ = str(path).partition("?")
+    if mark:
+        raise WarehouseError(
+            f"{before}?…: DuckDB cannot write to a path with a question mark. Use another name or folder."
+        )
+
+
 def refuse_ambiguous_name(path: Path) -> None:
     """Refuse a file name that equals a schema in it: DuckDB names databases after their files.
 

@@ -27,7 +27,11 @@ from anomaly_assets.warehouse.base import CATALOG, ROW_GROUP_SIZE, Warehouse
 from anomaly_assets.warehouse.file.compact import write_compact
 from anomaly_assets.warehouse.file.copy_file import copied_bytes, copy_file
 from anomaly_assets.warehouse.file.keep import discard_older, keep
-from anomaly_assets.warehouse.file.names import catalog_name, refuse_ambiguous_name
+from anomaly_assets.warehouse.file.names import (
+    catalog_name,
+    refuse_ambiguous_name,
+    refuse_question_mark,
+)
 from anomaly_assets.warehouse.file.snapshots import (
     attached,
     kept_paths,
@@ -74,6 +78,7 @@ def publish_file(
     """Write a snapshot of the warehouse to `target`, unless it is there; see `Warehouse.publish`."""
     target = resolved(target)
     refuse_ambiguous_name(target)
+    refuse_question_mark(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     with warehouse.locked(), target_lock(target, warehouse.wait_seconds, warehouse.log):
         with warehouse.connect() as connection, opened_target(target) as found:

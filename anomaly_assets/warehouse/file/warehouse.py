@@ -40,7 +40,7 @@ from anomaly_assets.warehouse.base import (
     interrupted_queries,
 )
 from anomaly_assets.warehouse.file.duckdb_settings import set_for_wide_rows, start_duckdb
-from anomaly_assets.warehouse.file.names import refuse_ambiguous_name
+from anomaly_assets.warehouse.file.names import refuse_ambiguous_name, refuse_question_mark
 from anomaly_assets.warehouse.file.publish import (
     copy_progress,
     differing_file,
@@ -80,6 +80,7 @@ class FileWarehouse(Warehouse):
             self.path = resolved(self.path)
         except TargetError as error:
             raise WarehouseError(str(error)) from None
+        refuse_question_mark(self.path)
         self._lock = FileLock(f"{self.path}.lock", thread_local=False)
 
     @property

@@ -8,7 +8,6 @@ import pytest
 
 from anomaly_assets.warehouse.lake.connect import connect_lake
 from anomaly_assets.warehouse.open_published import open_file
-from anomaly_assets_tests.warehouse.conftest import loaded_once, project
 from anomaly_assets_tests.warehouse.kinds.published import Published
 from anomaly_assets_tests.warehouse.lake.conftest import (
     copied,
@@ -20,7 +19,7 @@ from anomaly_assets_tests.warehouse.lake.conftest import (
 from anomaly_assets_tests.warehouse.lake.lakes import NOWHERE, Lake
 from anomaly_assets_tests.warehouse.project import Project
 
-__all__ = ["copied", "copied_once", "environment", "loaded_once", "postgres", "project", "source"]
+__all__ = ["copied", "copied_once", "environment", "postgres", "source"]
 
 
 @pytest.fixture(params=["file", pytest.param("lake", marks=pytest.mark.slow)])

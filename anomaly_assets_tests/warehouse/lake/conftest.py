@@ -94,7 +94,6 @@ def copied_once(
 
 @pytest.fixture
 def copied(
-    source: Path,
     copied_once: tuple[str, Path],
     environment: Environment,
     postgres: Postgres,
