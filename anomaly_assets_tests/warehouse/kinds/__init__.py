@@ -1,1 +1,1 @@
-"""What every kind of warehouse does: each test runs on a file and on a lake."""
+"""Tests that run on every kind of warehouse: on a file and on a lake."""
