@@ -43,6 +43,9 @@ from anomaly_assets.tensor_spec import TensorSpec
 TENSORS_SCHEMA = arrow_schema(TABLES["image_tensors"])
 """Columns of `image_tensors`."""
 
+FACTS_SCHEMA = arrow_schema(TABLES["facts"])
+"""Columns of `facts`."""
+
 UNREADABLE = "unreadable"
 """Reason of a file that could not be read at all."""
 
@@ -115,12 +118,14 @@ class DecodedBatch:
 
     Attributes:
         tensors: Rows of `TENSORS_SCHEMA` without `run_id`, which the writer adds.
+        facts: Rows of `FACTS_SCHEMA` about the same images, in the same order.
         rejections: Files of this batch that could not be used.
         images: Number of images that the task tried.
         seconds: Duration, reading included.
     """
 
     tensors: pa.RecordBatch
+    facts: pa.RecordBatch
     rejections: list[Rejection]
     images: int
     seconds: float
@@ -171,7 +176,8 @@ def _decode_batch(
         masks.append(mask.pixels.tobytes() if mask else None)
         rows.append(_row(image, decoded, mask, spec))
     tensors = _tensor_rows(rows, pixels, masks)
-    return DecodedBatch(tensors, rejections, len(images), time.monotonic() - started)
+    facts = pa.record_batch(_columns(rows, FACTS_SCHEMA), schema=FACTS_SCHEMA)
+    return DecodedBatch(tensors, facts, rejections, len(images), time.monotonic() - started)
 
 
 def _decoded(
@@ -260,7 +266,7 @@ def _reason(error: Exception) -> str:
 def _row(
     image: StaleImage, decoded: DecodedImage, mask: DecodedMask | None, spec: TensorSpec
 ) -> dict[str, object]:
-    """Return the values of `TENSORS_SCHEMA` by column, except tensors, load time and run id."""
+    """Return the values of both schemas by column, except tensors, load time and run id."""
     return {
         "image_id": image.image_id,
         "file_version": image.file_version,
@@ -277,6 +283,7 @@ def _row(
         "mask_width": mask.width if mask else None,
         "mask_height": mask.height if mask else None,
         "file_format": decoded.file_format,
+        "bit_depth": decoded.bit_depth,
         "mask_file_format": mask.file_format if mask else None,
         "mask_values": mask.values if mask else None,
         "mask_box": mask.box if mask else None,
@@ -288,11 +295,7 @@ def _row(
 def _tensor_rows(
     rows: list[dict[str, object]], pixels: UInt8Array, masks: list[bytes | None]
 ) -> pa.RecordBatch:
-    columns = {
-        field.name: pa.array([row[field.name] for row in rows], field.type)
-        for field in TENSORS_SCHEMA
-        if field.name not in _NOT_MEASURED
-    }
+    columns = _columns(rows, TENSORS_SCHEMA)
     size = math.prod(pixels.shape[1:])
     offsets = pa.py_buffer(np.arange(0, (len(rows) + 1) * size, size, dtype=np.int32))
     columns["image_tensor"] = pa.Array.from_buffers(
@@ -302,3 +305,12 @@ def _tensor_rows(
     columns["loaded_at"] = pa.array([datetime.now(timezone.utc)] * len(rows), _TIMESTAMP)
     columns["run_id"] = pa.nulls(len(rows), pa.string())
     return pa.record_batch([columns[name] for name in TENSORS_SCHEMA.names], schema=TENSORS_SCHEMA)
+
+
+def _columns(rows: list[dict[str, object]], schema: pa.Schema) -> dict[str, pa.Array]:
+    """Return the measured columns of a schema."""
+    return {
+        field.name: pa.array([row[field.name] for row in rows], field.type)
+        for field in schema
+        if field.name not in _NOT_MEASURED
+    }

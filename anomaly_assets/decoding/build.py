@@ -27,6 +27,7 @@ import duckdb
 import pyarrow as pa
 
 from anomaly_assets.decoding.batch import (
+    FACTS_SCHEMA,
     IMAGE_COLUMNS,
     TENSORS_SCHEMA,
     TRANSIENT,
@@ -80,7 +81,7 @@ def build_tensors(
     allow_shrink: bool = False,
     depths: Mapping[str, int] = MappingProxyType({}),
 ) -> BuildReport:
-    """Update `image_tensors` and `rejected_images` to match the catalogue and the files.
+    """Update `image_tensors`, `facts` and `rejected_images` to match the catalogue and the files.
 
     Args:
         warehouse: Warehouse with the view `images`; the tensors are written to it.
@@ -213,6 +214,7 @@ def _write(
         dropped in favour of the existing one.
     """
     rejections: list[Rejection] = []
+    facts: list[pa.RecordBatch] = []
     failures: list[Exception] = []
     known: dict[str, str | None] = {}
     kept: set[str] = set()
@@ -226,6 +228,7 @@ def _write(
                 kept.update(_with_good_tensors(batch.rejections, known))
                 usable = _without(batch.tensors, kept)
                 given_up += batch.tensors.num_rows - usable.num_rows
+                facts.append(_without(batch.facts, kept))
                 yield usable
         except Exception as error:
             failures.append(error)
@@ -249,13 +252,16 @@ def _write(
         for name, image_ids in (("held", held), ("staying", held | kept)):
             ids = pa.array(sorted(image_ids), pa.string())
             connection.register(name, pa.table({"image_id": ids}))
+        connection.register("decoded_facts", pa.Table.from_batches(facts, FACTS_SCHEMA))
         of_these = "image_id IN (SELECT image_id FROM stale)"
+        replaced = f"{of_these} AND image_id NOT IN (FROM staying)"
         if known:
             connection.execute(
-                f"DELETE FROM image_tensors WHERE rowid <= ? AND {of_these} "  # noqa: S608
-                "AND image_id NOT IN (FROM staying)",
+                f"DELETE FROM image_tensors WHERE rowid <= ? AND {replaced}",  # noqa: S608
                 [last_row],
             )
+        connection.execute(f"DELETE FROM facts WHERE {replaced}")  # noqa: S608
+        connection.execute("INSERT INTO facts BY NAME FROM decoded_facts")
         connection.execute(
             f"DELETE FROM rejected_images WHERE {of_these} AND image_id NOT IN (FROM held)"  # noqa: S608
         )
@@ -270,7 +276,7 @@ def _write(
             raise failures[0] from None
         raise
     finally:
-        for name in ("stale", "decoded", "held", "staying"):
+        for name in ("stale", "decoded", "decoded_facts", "held", "staying"):
             connection.unregister(name)
 
 
@@ -299,7 +305,8 @@ def _without(tensors: pa.RecordBatch, image_ids: set[str]) -> pa.RecordBatch:
 def _remove_gone(connection: duckdb.DuckDBPyConnection) -> int:
     """Delete the rows of images that left the catalogue; return the number of deleted tensors."""
     gone = "image_id NOT IN (SELECT image_id FROM images)"
-    connection.execute(f"DELETE FROM rejected_images WHERE {gone}")  # noqa: S608
+    for table in ("rejected_images", "facts"):
+        connection.execute(f"DELETE FROM {table} WHERE {gone}")  # noqa: S608
     removed = connection.execute(f"DELETE FROM image_tensors WHERE {gone}").fetchone()  # noqa: S608
     return int(removed[0]) if removed else 0
 

@@ -73,6 +73,7 @@ class DecodedImage:
         original_mode: Pillow's mode of the file, such as `L` or `RGB`.
         file_format: Format of the file, in Pillow's names.
         is_deep: True if the file has more than 8 bits per value.
+        bit_depth: Bits per value that the file uses: 8 if it is not deep.
         content_sha256: Hex digest of the file's bytes.
         channel_sums: Sum of the pixels per channel, in 0..255.
         channel_square_sums: Sum of their squares per channel; integers, so that sums stay exact.
@@ -84,6 +85,7 @@ class DecodedImage:
     original_mode: str
     file_format: str
     is_deep: bool
+    bit_depth: int
     content_sha256: str
     channel_sums: list[int]
     channel_square_sums: list[int]
@@ -150,11 +152,12 @@ def _image(
     with _opened(content, formats) as image:
         mode, is_deep, turned = image.mode, deep.is_deep(image), _orientation(image)
         target = "RGB" if spec.channels == 3 and mode in _RGB_MODES else "L"
-        full = (
-            _scaled(image, content, depth, depth_variable).convert(target)
-            if is_deep
-            else _converted(image, content, target)
-        )
+        bits = 8
+        if is_deep:
+            full, bits = _scaled(image, content, depth, depth_variable)
+            full = full.convert(target)
+        else:
+            full = _converted(image, content, target)
         full = _as_stored(full, turned)
         width, height = full.size
         small = _resized(full, spec, Image.Resampling.LANCZOS)
@@ -168,6 +171,7 @@ def _image(
         original_mode=mode,
         file_format=_format(image),
         is_deep=is_deep,
+        bit_depth=bits,
         content_sha256=sha256,
         channel_sums=(counts @ _VALUES).tolist() * repeat,
         channel_square_sums=(counts @ _SQUARES).tolist() * repeat,
@@ -293,8 +297,8 @@ def _format(image: Image.Image) -> str:
 
 def _scaled(
     image: Image.Image, content: bytes, depth: int | None, depth_variable: str
-) -> Image.Image:
-    """Return an image of 8 bits from a file with more of them.
+) -> tuple[Image.Image, int]:
+    """Return an image of 8 bits from a file with more of them, and how many of them the file uses.
 
     Raises:
         UnusableImageError: The values cannot be read, or nothing states how many bits they use.
@@ -319,11 +323,12 @@ def _scaled(
         )
     mode = image.mode if values.ndim == 3 and values.shape[2] == 4 else None
     eight = deep.to_eight_bits(values, bits)
-    return (
+    scaled = (
         Image.frombytes(mode, eight.shape[1::-1], eight.tobytes())
         if mode
         else Image.fromarray(eight)
     )
+    return scaled, bits
 
 
 def _deep_mask(image: Image.Image, content: bytes) -> Image.Image:

@@ -78,8 +78,8 @@ def refresh(connection: duckdb.DuckDBPyConnection, *names: str) -> None:
     """
     if not names:
         return
-    if "images" in names and not table_exists(connection, "main", "image_tensors"):
-        names = ("image_tensors", *names)  # a label depends on the decoded mask
+    if "images" in names and not table_exists(connection, "main", "facts"):
+        names = ("facts", *names)  # a label depends on the decoded mask
     lake = is_lake(connection)
     connection.begin()
     connection.execute(f"CREATE SCHEMA IF NOT EXISTS {ALIAS_SCHEMA}")
@@ -198,6 +198,7 @@ def ensure_tables(connection: duckdb.DuckDBPyConnection) -> None:
     register_loaded(connection)
     if "source_datasets" in missing:
         record_loaded(connection)
+    _add_facts(connection)
     if "images" in found and "effective_images" not in found:  # of a release before 0.2
         refresh(connection, *LABEL_VIEWS, *({"samples"} & found.keys()))
 
@@ -222,6 +223,19 @@ def _migrate(
             connection.execute(f"ALTER TABLE {table.name} ALTER COLUMN {column.name} DROP NOT NULL")
     if added:
         refresh(connection, table.name)  # adds its comments, and the view `anomaly.<table>`
+
+
+def _add_facts(connection: duckdb.DuckDBPyConnection) -> None:
+    """Add the facts of tensors that a release before 0.2 decoded, from `image_tensors`."""
+    counts = row_counts(connection, ["facts", "image_tensors"])
+    if counts["facts"] == counts["image_tensors"]:
+        return
+    known = TABLES["image_tensors"].column_names
+    columns = ", ".join(name for name in TABLES["facts"].column_names if name in known)
+    connection.execute(
+        f"INSERT INTO facts BY NAME SELECT {columns} FROM image_tensors "  # noqa: S608
+        "WHERE image_id NOT IN (SELECT image_id FROM facts)"
+    )
 
 
 def allow_nulls(connection: duckdb.DuckDBPyConnection, source_dataset: str) -> None:

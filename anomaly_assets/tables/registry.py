@@ -213,11 +213,23 @@ _TENSORS = (
         nullable=False,
     ),
     Column("run_id", "VARCHAR", "Dagster run that wrote it"),
+)
+
+_FACTS = (
+    *_TENSORS[:3],  # the image, and the versions of its files
+    *_picked(_TENSORS, "content_sha256", "original_width", "original_height", "original_mode"),
     Column(
         "file_format",
         "VARCHAR",
         "format of the file, whatever its name: PNG, JPEG, BMP, TIFF or WEBP; null if decoded before 0.2",
     ),
+    Column(
+        "bit_depth",
+        "INTEGER",
+        "bits per value that the file uses: 8, or up to 16 as stated or set; null if decoded before 0.2",
+    ),
+    *_picked(_TENSORS, "mask_width", "mask_height", "mask_area_fraction", "mask_values"),
+    *_picked(_TENSORS, "mask_box"),
     Column("mask_file_format", "VARCHAR", "format of the mask file; null without mask"),
 )
 
@@ -287,6 +299,11 @@ TABLES: Mapping[str, Table] = _by_name(
             "image_tensors",
             "One row per decoded image: the tensor, and measurements of the image and its mask.",
             _TENSORS,
+        ),
+        Table(
+            "facts",
+            "One row per decoded image: what its files are. Written with the tensor.",
+            _FACTS,
         ),
         Table(
             "rejected_images",

@@ -114,7 +114,7 @@ def test_files_with_the_suffix_of_another_format_load_and_are_named(tmp_path: Pa
         f"{good}1.png": "1.png is a JPEG file",
         cut: "000_mask.png is a BMP file",
     }
-    assert set(ALL_FORMATS) >= set(project.column("SELECT file_format FROM image_tensors"))
+    assert set(ALL_FORMATS) >= set(project.column("SELECT file_format FROM facts"))
 
 
 def test_a_webp_with_too_many_pixels_is_refused_before_it_takes_their_memory() -> None:

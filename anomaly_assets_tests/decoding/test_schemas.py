@@ -6,13 +6,18 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from anomaly_assets.decoding.batch import TENSORS_SCHEMA
+from anomaly_assets.decoding.batch import FACTS_SCHEMA, TENSORS_SCHEMA
 from anomaly_assets.decoding.rejections import REJECTIONS_SCHEMA
 from anomaly_assets.tables.registry import TABLES
 from anomaly_assets_tests.warehouse.project import Project
 
 SCHEMAS = pytest.mark.parametrize(
-    ("name", "schema"), [("image_tensors", TENSORS_SCHEMA), ("rejected_images", REJECTIONS_SCHEMA)]
+    ("name", "schema"),
+    [
+        ("image_tensors", TENSORS_SCHEMA),
+        ("facts", FACTS_SCHEMA),
+        ("rejected_images", REJECTIONS_SCHEMA),
+    ],
 )
 
 

@@ -52,7 +52,7 @@ _SUMMED_UP = {
     "source_datasets": "SELECT source_dataset, title, licence, from_samples FROM source_datasets",
 }
 _COMPARED = [
-    *("images", "image_tensors", "rejected_images", "samples", "dataset_summary"),
+    *("images", "image_tensors", "facts", "rejected_images", "samples", "dataset_summary"),
     *("pixel_statistics", "defect_summary", "duplicate_images", "load_history", "snapshots"),
     "source_datasets",
 ]

@@ -213,19 +213,19 @@ def test_every_tensor_is_named_where_another_shape_is_configured(
 def test_a_mask_of_another_size_than_its_image_is_named(
     connection: duckdb.DuckDBPyConnection, change: str, sizes: str
 ) -> None:
-    connection.execute(f"UPDATE image_tensors SET {change} WHERE image_id = ?", [CRACK])
+    connection.execute(f"UPDATE facts SET {change} WHERE image_id = ?", [CRACK])
     assert offenders(connection, "masks_have_the_size_of_their_image") == [
         (CRACK, f"{sizes}, image 24x16")
     ]
 
 
 def test_a_smoothed_mask_is_named(connection: duckdb.DuckDBPyConnection) -> None:
-    connection.execute("UPDATE image_tensors SET mask_values = 3 WHERE image_id = ?", [CRACK])
+    connection.execute("UPDATE facts SET mask_values = 3 WHERE image_id = ?", [CRACK])
     assert offenders(connection, "masks_are_binary") == [(CRACK, "3 grey values")]
 
 
 def test_an_empty_mask_is_named(connection: duckdb.DuckDBPyConnection) -> None:
-    connection.execute("UPDATE image_tensors SET mask_area_fraction = 0 WHERE image_id = ?", [HOLE])
+    connection.execute("UPDATE facts SET mask_area_fraction = 0 WHERE image_id = ?", [HOLE])
     assert offenders(connection, "masks_are_not_empty") == [(HOLE, "no defective pixel")]
 
 
@@ -345,7 +345,7 @@ def test_a_black_mask_disagrees_with_a_path_and_with_a_declared_defect(
     connection: duckdb.DuckDBPyConnection,
 ) -> None:
     connection.execute(
-        "UPDATE image_tensors SET mask_area_fraction = 0 WHERE mask_tensor IS NOT NULL"
+        "UPDATE facts SET mask_area_fraction = 0 WHERE mask_area_fraction IS NOT NULL"
     )
     assert offenders(connection, "labels_agree") == [
         (
@@ -388,7 +388,7 @@ def test_a_split_without_masks_and_labels_is_named_with_its_images(
 
 
 def test_a_mask_that_covers_everything_is_named(connection: duckdb.DuckDBPyConnection) -> None:
-    connection.execute("UPDATE image_tensors SET mask_area_fraction = 1 WHERE image_id = ?", [HOLE])
+    connection.execute("UPDATE facts SET mask_area_fraction = 1 WHERE image_id = ?", [HOLE])
     assert offenders(connection, "masks_do_not_cover_everything") == [
         (HOLE, "every pixel is defective")
     ]

@@ -59,7 +59,8 @@ def connection(tmp_path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
             }
             connection.execute(_ADD_IMAGE, values)
             area = {"black": 0.0, "defective": 0.1}.get(mask_file)
-            connection.execute(_ADD_TENSOR, {"image_id": image_id, "area": area})
+            for table in ("image_tensors", "facts"):
+                connection.execute(_ADD_DECODED.format(table), {"image_id": image_id, "area": area})
         yield connection
 
 
@@ -73,10 +74,10 @@ SELECT * REPLACE (
 )
 FROM mvtec_ad.images WHERE image_id = 'mvtec_ad/bottle/train/good/000.png'
 """
-_ADD_TENSOR = """
-INSERT INTO image_tensors
+_ADD_DECODED = """
+INSERT INTO {0}
 SELECT * REPLACE ($image_id AS image_id, $area::DOUBLE AS mask_area_fraction)
-FROM image_tensors WHERE image_id = 'mvtec_ad/bottle/train/good/000.png'
+FROM {0} WHERE image_id = 'mvtec_ad/bottle/train/good/000.png'
 """
 
 

@@ -32,6 +32,17 @@ SIZE = (24, 16)
 MADE_BY_REFRESH = tuple(name for name in TABLES if name != "snapshots")
 
 
+_SHARED = ", ".join(
+    name for name in TABLES["facts"].column_names if name in TABLES["image_tensors"].column_names
+)
+_FACTS_WITHOUT_THEIR_TENSOR = f"""
+(SELECT {_SHARED} FROM facts EXCEPT ALL SELECT {_SHARED} FROM image_tensors)
+UNION ALL
+(SELECT {_SHARED} FROM image_tensors EXCEPT ALL SELECT {_SHARED} FROM facts)
+"""
+"""Returns a row if `facts` is not exactly what the tensors were made from; true after every build."""
+
+
 def noise(seed: int, mode: str = "RGB", size: tuple[int, int] = SIZE) -> Image.Image:
     """Return a picture unique to the seed."""
     shape = size[::-1] if mode == "L" else (*size[::-1], 3)
@@ -112,7 +123,10 @@ class Project:
             return nullcontext(Compute(executor, compute.BATCH_IMAGES, window))
 
         options.setdefault("compute", opened)
-        return build_tensors(self.warehouse, roots, spec, **options)
+        try:
+            return build_tensors(self.warehouse, roots, spec, **options)
+        finally:
+            assert self.rows(_FACTS_WITHOUT_THEIR_TENSOR) == []
 
     def refresh_all(self) -> None:
         with self.warehouse.connect() as connection:

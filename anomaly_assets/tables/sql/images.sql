@@ -7,10 +7,10 @@ CREATE OR REPLACE VIEW images AS
 WITH evidence AS (
     SELECT
         images.*,
-        CASE WHEN images.mask_relative_path IS NOT NULL THEN (tensors.area > 0)::BIGINT END AS mask_label_index
+        CASE WHEN images.mask_relative_path IS NOT NULL THEN (decoded.area > 0)::BIGINT END AS mask_label_index
     FROM <images> AS images
-    LEFT JOIN (SELECT image_id AS decoded_id, mask_area_fraction AS area FROM image_tensors) AS tensors
-        ON tensors.decoded_id = images.image_id
+    LEFT JOIN (SELECT image_id AS decoded_id, mask_area_fraction AS area FROM facts) AS decoded
+        ON decoded.decoded_id = images.image_id
 ),
 decided AS (
     SELECT

@@ -8,14 +8,14 @@ WITH sides AS (
         END AS by_path,
         format('label {} in Labels.txt', declared_label_index) AS by_labels_file,
         CASE
-            WHEN tensors.area > 0 THEN 'a mask with defective pixels'
-            WHEN tensors.area = 0 THEN 'a mask without any defective pixel'
+            WHEN decoded.area > 0 THEN 'a mask with defective pixels'
+            WHEN decoded.area = 0 THEN 'a mask without any defective pixel'
             WHEN mask_relative_path IS NULL THEN 'no mask'
         END AS by_mask,
-        CASE WHEN mask_relative_path IS NOT NULL THEN (tensors.area > 0)::BIGINT END AS mask_label_index
+        CASE WHEN mask_relative_path IS NOT NULL THEN (decoded.area > 0)::BIGINT END AS mask_label_index
     FROM images
-    LEFT JOIN (SELECT image_id AS decoded_id, mask_area_fraction AS area FROM image_tensors) AS tensors
-        ON tensors.decoded_id = images.image_id
+    LEFT JOIN (SELECT image_id AS decoded_id, mask_area_fraction AS area FROM facts) AS decoded
+        ON decoded.decoded_id = images.image_id
 )
 SELECT
     image_id AS offender,

@@ -1,5 +1,5 @@
 -- Any value above zero counts as defective. More than two values indicate that an editor smoothed the mask.
 SELECT image_id AS offender, mask_values || ' grey values' AS detail
-FROM image_tensors
+FROM facts
 WHERE mask_values > 2
 ORDER BY offender;

@@ -3,7 +3,7 @@ SELECT
     format(
         'mask {}x{}, image {}x{}', mask_width, mask_height, original_width, original_height
     ) AS detail
-FROM image_tensors
+FROM facts
 WHERE mask_width IS NOT NULL
 AND (mask_width, mask_height) IS DISTINCT FROM (original_width, original_height)
 ORDER BY offender;

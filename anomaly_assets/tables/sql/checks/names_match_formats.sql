@@ -1,10 +1,10 @@
 -- Compare the suffix of each image and mask with its format. Rows of earlier releases have no format: all are PNG.
 WITH files AS (
-    SELECT tensors.image_id, images.relative_path, tensors.file_format AS format
-    FROM image_tensors AS tensors JOIN images USING (image_id)
+    SELECT facts.image_id, images.relative_path, facts.file_format AS format
+    FROM facts JOIN images USING (image_id)
     UNION ALL
-    SELECT tensors.image_id, images.mask_relative_path, tensors.mask_file_format
-    FROM image_tensors AS tensors JOIN images USING (image_id)
+    SELECT facts.image_id, images.mask_relative_path, facts.mask_file_format
+    FROM facts JOIN images USING (image_id)
 )
 SELECT image_id AS offender, parse_filename(relative_path) || ' is a ' || format || ' file' AS detail
 FROM files
