@@ -1,4 +1,4 @@
-"""The description of a source dataset; each one has its own module in this folder."""
+"""Define the description of a source dataset; each source dataset has a module in this folder."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class SourceDataset:
         parse_labels: Function that parses a labels file, if the dataset has such files.
         max_labels_bytes: Size limit of `parse_labels`; a larger labels file is a stray. A row of DAGM's
             takes 30 bytes, and parsing needs up to 30 times the memory of the file.
-        formats: Allowed encodings of images and masks, in Pillow's names; nothing else is decoded.
+        formats: Allowed file formats of images and masks, in Pillow's names; nothing else is decoded.
         training_is_good: Whether the authors promise that no training image is anomalous; a check tests it.
         official_counts: Function that returns the image counts of the authors, for a check.
         default_root: The root if no variable names one; without it, the dataset is left out.
@@ -75,7 +75,7 @@ class SourceDataset:
 
     @cached_property
     def definition_digest(self) -> str:
-        """SHA-256 of the definition of this source dataset: its module and the values given here."""
+        """Return the SHA-256 of the definition of this source dataset: its module and some attributes."""
         module = inspect.getsourcefile(self.classify)
         facts = (self.name, self.title, self.licence, self.formats, self.training_is_good)
         digest = hashlib.sha256(repr(facts).encode())
@@ -84,7 +84,7 @@ class SourceDataset:
 
     @property
     def root_variable(self) -> str:
-        """Environment variable that names the root of this source dataset."""
+        """Return the environment variable that names the root of this source dataset."""
         return f"{self.name.upper()}_ROOT"
 
 

@@ -1,4 +1,4 @@
-"""Bytes to pixels: pure functions from the content of a file to a uint8 tensor or a 0/1 mask.
+"""Convert the bytes of a file to a uint8 tensor or a 0/1 mask, with pure functions.
 
 The recipe, which tests compare with Pillow byte for byte:
 
@@ -7,7 +7,7 @@ The recipe, which tests compare with Pillow byte for byte:
    pixels.
 2. Modes with colour (`P`, `RGB`, `RGBA`) become `RGB`, all others (`1`, `L`, `LA`, `I`, `I;16`)
    become `L`, by Pillow's `convert`. Alpha is dropped; 16-bit grey values above 255 become 255, and
-   other 16-bit files keep their high bytes. Of an animation, the first frame counts.
+   other 16-bit files keep their high bytes. Only the first frame of an animation is used.
 3. The result is resized with LANCZOS in that mode, and only then expanded to the wanted channels:
    the same pixels as expanding first, for a third of the work on grey images.
 
@@ -106,7 +106,7 @@ def decode_image(
     Args:
         content: The bytes of the file.
         spec: The configured shape.
-        formats: Allowed encodings of the file, in Pillow's names.
+        formats: Allowed file formats, in Pillow's names.
 
     Raises:
         UnusableImageError: The bytes are not an image that can be used.
@@ -137,7 +137,7 @@ def decode_mask(
     Args:
         content: The bytes of the file.
         spec: The configured height and width; channels are not used.
-        formats: Allowed encodings of the file, in Pillow's names.
+        formats: Allowed file formats, in Pillow's names.
 
     Raises:
         UnusableImageError: The bytes are not an image that can be used.

@@ -1,4 +1,4 @@
-"""Common steps of all formats: select samples, write them to a temporary folder, move it into place."""
+"""Run the steps of every format: select samples, write a temporary folder, move it into place."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Exporter:
     """Format of exports; call it to export samples.
 
     Attributes:
-        format: Its name.
+        format: Name of the format.
         write: Function that writes the samples.
     """
 
@@ -76,8 +76,8 @@ class Exporter:
             out: Folder to create. It must not exist, or be empty, or contain an export that `overwrite`
                 replaces.
             database: The published database, as `open_samples` takes it.
-            source_dataset: Only these.
-            category: Only these.
+            source_dataset: Export only this source dataset, or these.
+            category: Export only this category, or these.
             split: Only `train` or `test`.
             label: Only `good` or `anomalous`.
             where: A condition in SQL over the columns of `samples`.
