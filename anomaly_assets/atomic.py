@@ -1,4 +1,4 @@
-"""Atomic replacement of a file or folder: write beside it, sync, swap.
+"""Replace a file or folder atomically: write beside it, sync, swap.
 
 A writer makes a hidden folder beside its target, on the same file system:
 

@@ -1,4 +1,4 @@
-"""Dagster's definitions: `dagster dev -w workspace.yaml`, or `-m anomaly_assets.definitions`."""
+"""Define what Dagster loads: `dagster dev -w workspace.yaml`, or `-m anomaly_assets.definitions`."""
 
 import atexit
 import gc

@@ -1,4 +1,4 @@
-"""Errors that this package raises on purpose, with one common base class.
+"""Define the common base class of all errors that this package raises on purpose.
 
 Their messages explain what to do. Each error is defined beside the code that raises it, and is also a
 built-in exception if callers may expect one::

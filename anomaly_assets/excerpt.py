@@ -1,4 +1,4 @@
-"""Older name of `anomaly-assets excerpt`: `python -m anomaly_assets.excerpt`."""
+"""Run `anomaly-assets excerpt` under its older name, `python -m anomaly_assets.excerpt`."""
 
 from anomaly_assets.cli.excerpt import Excerpt, ExcerptError, main, make_excerpt
 

@@ -1,4 +1,4 @@
-"""Older name of `anomaly-assets forget`: `python -m anomaly_assets.forget`."""
+"""Run `anomaly-assets forget` under its older name, `python -m anomaly_assets.forget`."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Locations of a database: a file, a DuckLake, or a MotherDuck database.
+"""Parse the location of a database: a file, a DuckLake, or a MotherDuck database.
 
     data/warehouse.duckdb
     ducklake:postgres:host=db.example dbname=anomaly user=team
@@ -8,8 +8,8 @@ After `ducklake:postgres:` any connection string of libpq is allowed, also an ad
 A password in it is removed before the location is shown; `PGPASSWORD`, `~/.pgpass` and other ways of
 libpq work as well.
 
-Text that resembles an address or a connection string is never used as a path: DuckDB would create a
-file of that name, with the password in it, and messages would repeat it.
+A string that resembles an address or a connection string is never used as a path. Otherwise DuckDB would
+create a file whose name contains the password, and messages would repeat the password.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class LakeLocation:
 
     @property
     def name(self) -> str:
-        """Name for messages: server, database and user, without secrets."""
+        """Return the name for messages: server, database and user, without secrets."""
         return f"{LAKE_PREFIX}postgres:{self.shown}"
 
 

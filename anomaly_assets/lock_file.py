@@ -1,4 +1,4 @@
-"""Locked files: a lock is held while its process is alive, so an unlocked file is a leftover."""
+"""Lock and unlock files; a lock ends with its process, so an unlocked file is a leftover."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The settings of one run; only this module reads environment variables for them."""
+"""Read the settings of one run; no other module reads environment variables for settings."""
 
 from __future__ import annotations
 

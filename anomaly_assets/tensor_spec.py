@@ -1,4 +1,4 @@
-"""The configured shape of tensors; imports little, because settings use it."""
+"""Define the configured shape of tensors; import little, because `settings.py` imports this module."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class TensorSpec:
 
     @property
     def tensor_bytes(self) -> int:
-        """Bytes of one tensor."""
+        """Return the number of bytes of one tensor."""
         return self.height * self.width * self.channels
 
     @property
     def transform(self) -> str:
-        """Name of the transform, stored with each tensor; a tensor of another transform is stale."""
+        """Return the name of the transform; a tensor stored with another name is stale."""
         return f"lanczos-{self.height}x{self.width}x{self.channels}"

@@ -1,4 +1,4 @@
-"""The version of this package, including a digest of its source files."""
+"""Compute the version of this package, including a digest of its source files."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Asset graph: thin Dagster wrappers around the plain Python of the other packages."""
+"""Define the asset graph: thin Dagster wrappers around the plain Python of the other packages."""

@@ -1,4 +1,4 @@
-"""Jobs, the daily schedule, and sensors that look for changed files below the roots."""
+"""Define jobs, the daily schedule, and sensors that look for changed files below the roots."""
 
 import json
 import time
@@ -117,9 +117,9 @@ class _Cursor:
             the one before; None once two listings were equal.
         loaded: Digest of the loaded listing; empty if unknown.
         asked: Digest of the listing for which a run was requested and which is not loaded yet, or empty.
-        run_key: Key of that run.
-        attempts: Number of runs requested for that listing.
-        failed_at: Time of the tick that found that run ended without success; None before.
+        run_key: Key of the requested run.
+        attempts: Number of runs requested for the listing `asked`.
+        failed_at: Time of the first tick after the requested run ended without success; None until then.
     """
 
     seen: str = ""
@@ -132,7 +132,7 @@ class _Cursor:
 
     @classmethod
     def read(cls, text: str | None) -> "_Cursor":
-        """Read a cursor of this release or of the first one; return an empty cursor for other text."""
+        """Read a cursor of this release or of the first one; return an empty cursor otherwise."""
         try:
             kept = json.loads(text or "{}")
             if "digest" in kept:  # first release: loaded, or requested with this key

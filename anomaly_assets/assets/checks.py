@@ -1,4 +1,4 @@
-"""Dagster asset checks: one per property in `tables/checks.py`."""
+"""Define Dagster asset checks: one per property in `tables/checks.py`."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path

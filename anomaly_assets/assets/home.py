@@ -1,10 +1,10 @@
-"""Dagster home: created by one process at a time, and kept small.
+"""Create the Dagster home in one process at a time, and keep it small.
 
-The class below is the `instance_class` of `dagster.yaml`. Dagster asks it for the defaults of a home
-before it opens the databases there, and before it imports any code location.
+The class below is the `instance_class` of `dagster.yaml`. Dagster reads the defaults of a home from
+this class before it opens the databases there, and before it imports any code location.
 
 - Without a lock, two commands that open an empty home at the same time both create its tables, and one of
-  them fails with `table runs already exists`. Here a file lock lets them take turns.
+  them fails with `table runs already exists`. Here they run one after the other, under a file lock.
 - By default each run has its own database of events, and events about assets and checks are stored in a
   second one as well. A home that is created here has one database for the events of all runs, with small
   pages. A home that Dagster created keeps its layout and its history.

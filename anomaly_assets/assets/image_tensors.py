@@ -1,4 +1,4 @@
-"""Assets of decoding: uniform tensors, rejected images, and the view that joins them with labels."""
+"""Define the assets of decoding: tensors, rejected images, and the view of tensors with labels."""
 
 from collections.abc import Callable, Iterator
 from functools import partial

@@ -1,4 +1,4 @@
-"""Catalogue assets: one dlt source per source dataset, and the view that joins them."""
+"""Define the catalogue assets: one dlt source per source dataset, and the view of all catalogues."""
 
 import warnings
 from collections.abc import Iterable, Iterator
@@ -264,7 +264,10 @@ def _metadata(found: "Reconciliation", name: str, rows: int, shown: Shown) -> di
 
 
 def _load_metadata(event: dg.MaterializeResult | dg.AssetMaterialization) -> dict[str, Any]:
-    """Return dlt's metadata of a load, without its table name and columns, which are wrong here."""
+    """Return start, end and jobs from dlt's metadata of a load.
+
+    dlt's table name and columns are left out: the asset spec has the names and types of DuckDB.
+    """
     metadata = event.metadata or {}
     return {
         name: metadata[name] for name in ("started_at", "finished_at", "jobs") if name in metadata

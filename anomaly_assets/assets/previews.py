@@ -1,4 +1,4 @@
-"""Asset of the contact sheets: pictures of the data, in the UI and as files."""
+"""Define the asset of the contact sheets: pictures of the data, in the UI and as files."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Progress of long steps in the log of the run and in the terminal, with few lines."""
+"""Report the progress of long steps in the log of the run and in the terminal, with few lines."""
 
 import threading
 import time

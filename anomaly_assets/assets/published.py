@@ -1,4 +1,4 @@
-"""Asset of the published database, which the team opens."""
+"""Define the asset of the published database, which the team opens."""
 
 import time
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Metadata of materializations: shared names, and numbers that the UI plots over time.
+"""Build the metadata of materializations: shared names, and numbers that the UI plots over time.
 
 Dagster never deletes events, and most runs change nothing. So metadata are attached to the
 materialization only, a picture is stored only when it changes, and one event stays below 100 kB.
@@ -84,7 +84,7 @@ def new_pictures(
 
     Returns:
         The pictures, or a link to the run that stored the same ones, if that is still in the history. An
-        error while drawing does not fail the run: it is logged, and its text is returned.
+        error while drawing does not fail the run: it is logged, and its message is returned.
     """
     event = context.instance.get_latest_materialization_event(key)
     stored = event.asset_materialization if event else None

@@ -1,4 +1,4 @@
-"""Dagster resource of a run: its settings, and the warehouse under its lock."""
+"""Define the Dagster resource of a run: its settings, and the warehouse under its lock."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -33,8 +33,9 @@ from anomaly_assets.warehouse.open import open_warehouse
 class WarehouseResource(dg.ConfigurableResource):
     """Warehouse of a run; its lock is held from the first step to the last.
 
-    Dagster sets up a resource once per process. With the in-process executor that is once per run, so a
-    run waits for the whole of another run. With one process per step, a step waits for a step.
+    Dagster sets up a resource once per process. The in-process executor has one process per run, so a run
+    waits until another run has ended. An executor with one process per step holds the lock for one step,
+    so a step waits until the step of another run has ended.
 
     Every step gets the warehouse from `warehouse`, which raises if the run was asked to stop.
     """

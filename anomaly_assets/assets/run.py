@@ -1,7 +1,7 @@
 """Run the asset graph in this process, for `anomaly-assets materialize`.
 
 The run is stored like one of `dagster asset materialize`: in the same Dagster home, with the code location
-of `workspace.yaml`, so that the UI shows it and can run it again. Only the output differs: `Screen`
+of `workspace.yaml`. So the UI shows the run and can run it again. Only the output differs: `Screen`
 replaces Dagster's console log, and a failure ends with its cause.
 """
 

@@ -1,4 +1,4 @@
-"""Asset specs of tables: description, columns, owners, freshness, links to code, code version."""
+"""Build the asset specs of tables: description, columns, owners, freshness, links to code, code version."""
 
 import hashlib
 import warnings

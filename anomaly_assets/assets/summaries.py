@@ -1,4 +1,4 @@
-"""Assets of the summary tables; each has one SQL file."""
+"""Define the assets of the summary tables; each table has one SQL file."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial

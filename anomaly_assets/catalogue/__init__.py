@@ -1,1 +1,1 @@
-"""The catalogue: list a root, compare it with the tables, and load the difference with dlt."""
+"""List a root, compare it with the tables, and load the difference with dlt."""

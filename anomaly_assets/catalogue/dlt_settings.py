@@ -1,4 +1,4 @@
-"""dlt's settings during a load: a fixed dictionary instead of files and environment variables.
+"""Configure dlt during a load with a fixed dictionary instead of files and environment variables.
 
 dlt looks up every setting in environment variables and in the files of `.dlt/` folders, at a dozen
 places, several hundred times per load. Here it finds them in one dictionary. So local configuration

@@ -1,4 +1,4 @@
-"""The dlt source of one source dataset: load only the differences between root and tables.
+"""Define the dlt source of one source dataset; load only differences between root and tables.
 
 The differences that `reconcile` found are loaded with dlt's `cdc` merge, which inserts, updates and
 deletes in one pass and keeps the load id of unchanged rows. If nothing differs, dlt gets no rows and
@@ -89,7 +89,7 @@ def load(
     """Load one source dataset without Dagster, so that its tables equal its root.
 
     Arguments and errors are those of `reconcile`. A missing root is refused before any lock is taken.
-    Samples of the repository are removed after a named root is loaded.
+    Samples of the repository are removed after data from a root that a variable names was loaded.
     """
     refuse_bad_root(dataset, location)
     from anomaly_assets.catalogue.reconcile import reconcile
@@ -117,8 +117,8 @@ def load(
 def why_not_listed(dataset: SourceDataset, settings: Settings, warehouse: Warehouse) -> str | None:
     """Return the reason why a run does not list the root of a source dataset; None if it lists it.
 
-    Samples of the repository are never mixed with data from a named root. So they are not listed if the
-    warehouse holds such data.
+    Samples of the repository are never mixed with data from a root that a variable names. So samples are
+    not listed if the warehouse holds such data.
     """
     if settings.roots[dataset.name] is None:
         return f"{dataset.root_variable} is empty"

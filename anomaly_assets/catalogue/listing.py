@@ -186,7 +186,7 @@ def _no_garbage_collection() -> Iterator[None]:
 
 
 def _shallow_first(entry: FileEntry) -> tuple[tuple[int, str] | tuple[int, str, str], FileEntry]:
-    """Return sort key and entry: by depth and path; of two equal canonical paths, that spelling first."""
+    """Return sort key and entry: by depth and path; among duplicates, the canonical spelling is first."""
     path = entry.canonical_path
     depth = path.count("/")
     # The shorter of two tuples that begin alike comes first.

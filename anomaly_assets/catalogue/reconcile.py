@@ -1,4 +1,4 @@
-"""The difference between a root and the tables, and the refusal to lose data by accident.
+"""Find the differences between a root and the tables, and refuse to lose data by accident.
 
 Listing is cheap, so every run lists the whole root and compares it with the tables in SQL. There is no
 cursor on modification times, because files from an archive have old times and would be skipped
@@ -77,9 +77,9 @@ class TableChanges:
     Attributes:
         rows: The rows to stage: all listed rows of the changed part of the table.
         scope: SQL predicate of that part; None for the whole table.
-        inserted: Number of rows that the table lacks.
-        updated: Number of rows that the table has with other content.
-        deleted: Number of rows that are no longer listed.
+        inserted: Number of listed rows that the table lacks.
+        updated: Number of listed rows whose content differs from the loaded row of the same path.
+        deleted: Number of loaded rows that are no longer listed.
         unchanged: Number of equal rows.
         table_exists: False at the first load, which creates the table even for no rows.
     """
@@ -94,7 +94,7 @@ class TableChanges:
 
     @property
     def any(self) -> bool:
-        """True if there is something to load."""
+        """Return True if there is something to load."""
         return bool(self.inserted or self.updated or self.deleted) or not self.table_exists
 
     def counted(self, table: str, root_uri: str) -> pa.Table:
@@ -128,12 +128,12 @@ class Reconciliation:
 
     @property
     def any_change(self) -> bool:
-        """True if there is something to load."""
+        """Return True if there is something to load."""
         return any(changes.any for changes in self.tables.values())
 
     @property
     def renaming(self) -> str | None:
-        """Message about images that get a new id by this load; None if there are none."""
+        """Return the message about images that get a new id by this load; None if there are none."""
         if not self.renamed:
             return None
         return (

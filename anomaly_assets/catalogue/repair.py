@@ -1,4 +1,4 @@
-"""Repair of the load history after killed loads.
+"""Repair the load history after killed loads.
 
 dlt merges the rows of a table in one transaction and appends their counts in another, in no fixed
 order. A kill between the two leaves rows without a count, or a count without rows.

@@ -1,4 +1,4 @@
-"""The source datasets of the pipeline, by name.
+"""List the source datasets of the pipeline by name.
 
 The module of the same name in this folder defines each one as `SOURCE_DATASET`: a layout (`classify`)
 and its other properties. All other code works for any entry of `SOURCE_DATASETS`.

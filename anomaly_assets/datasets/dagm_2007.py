@@ -1,4 +1,4 @@
-"""DAGM 2007: ten classes of synthetic textures with weakly labelled defects in both splits.
+"""Define DAGM 2007: ten classes of synthetic textures with weakly labelled defects in both splits.
 
 Layout, at the root, below `DAGM_KaggleUpload/`, or with each class folder doubled (`ClassN/ClassN/`):
 

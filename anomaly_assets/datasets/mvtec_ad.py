@@ -1,4 +1,4 @@
-"""MVTec AD: fifteen categories of objects and textures, good in training, good and defective in test.
+"""Define MVTec AD: fifteen objects or textures, good in training, good and defective in test.
 
 Official layout, at the root or one folder below it (`mvtec_anomaly_detection/`):
 

@@ -1,4 +1,4 @@
-"""Forms of a file name below a root: for ids and pairs, for tables, and for messages.
+"""Convert file names below a root to their forms for ids and pairs, tables, and messages.
 
 A file is always opened by its original name, which none of these functions replaces.
 """
@@ -23,8 +23,8 @@ def canonical_path(path: str) -> str:
     r"""Return the spelling of a path that is the same in every copy: NFC, with `/` between folders.
 
     macOS decomposes accented letters (NFD); other systems keep them as typed. Some Windows tools write
-    `\` between folders. It is replaced only in a path without any `/`, because on Linux a backslash can
-    be part of a name, and never in an absolute path, which no copy of a dataset has.
+    `\` between folders. A backslash is replaced only in a path without any `/`, because on Linux it can be
+    part of a name. It is never replaced in an absolute path, because no copy of a dataset has one.
 
     Args:
         path: Relative path; bytes that are not UTF-8 are surrogates.

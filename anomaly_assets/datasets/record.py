@@ -1,8 +1,8 @@
-"""Kinds of files below a root.
+"""Define one record class for each kind of file below a root.
 
 A layout turns a relative path into exactly one of these records, without opening the file. Paths use
-`/` and never start with it. `relative_path` in a record is *canonical*: extra folders that some
-distributions put around the dataset are removed, so the same image has the same path (and therefore the
+`/` and never start with it. `relative_path` in a record is *canonical*, without the extra folders
+that some distributions put around the dataset. So the same image has the same path (and therefore the
 same `image_id`) in every copy.
 """
 
@@ -47,7 +47,7 @@ class ImageFile:
 
     @property
     def pair_key(self) -> PairKey:
-        """Key shared with the mask of this image."""
+        """Return the key that this image shares with its mask."""
         return (self.category, self.split, self.folder, self.stem)
 
 
@@ -63,7 +63,7 @@ class MaskFile:
 
     @property
     def pair_key(self) -> PairKey:
-        """Key shared with the image of this mask."""
+        """Return the key that this mask shares with its image."""
         return (self.category, self.split, self.folder, self.stem)
 
 

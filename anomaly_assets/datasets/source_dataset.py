@@ -1,4 +1,4 @@
-"""The description of a source dataset; each one has its own module in this folder."""
+"""Define the description of a source dataset; each source dataset has a module in this folder."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class SourceDataset:
         parse_labels: Function that parses a labels file, if the dataset has such files.
         max_labels_bytes: Size limit of `parse_labels`; a larger labels file is a stray. A row of DAGM's
             takes 30 bytes, and parsing needs up to 30 times the memory of the file.
-        formats: Allowed encodings of images and masks, in Pillow's names, whatever the suffix of the file;
+        formats: Allowed file formats of images and masks, in Pillow's names, whatever the suffix of the file;
             nothing else is decoded.
         unmasked: Label of an image without other evidence, in a category where at least one mask or row of
             a labels file was found.
@@ -95,7 +95,7 @@ class SourceDataset:
 
     @cached_property
     def definition_digest(self) -> str:
-        """SHA-256 of the definition of this source dataset: its module and the values given here."""
+        """Return the SHA-256 of the definition of this source dataset: its module and some attributes."""
         module = inspect.getsourcefile(self.classify)
         facts = (self.name, self.title, self.licence, self.formats, self.training_is_good)
         digest = hashlib.sha256(repr(facts).encode())
@@ -104,12 +104,12 @@ class SourceDataset:
 
     @property
     def root_variable(self) -> str:
-        """Environment variable that names the root of this source dataset."""
+        """Return the environment variable that names the root of this source dataset."""
         return f"{self.name.upper()}_ROOT"
 
     @property
     def links_variable(self) -> str:
-        """Environment variable that decides whether symbolic links may leave the root."""
+        """Return the environment variable that decides whether symbolic links may leave the root."""
         return f"{self.name.upper()}_LINKS"
 
 

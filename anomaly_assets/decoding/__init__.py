@@ -1,1 +1,1 @@
-"""Decoding: from the bytes of an image to its row of `image_tensors`."""
+"""Decode the bytes of images into rows of `image_tensors`."""

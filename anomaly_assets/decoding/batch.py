@@ -1,4 +1,4 @@
-"""One decoding task: read and decode some images, and return them as an Arrow record batch.
+"""Run one decoding task: read and decode some images into an Arrow record batch.
 
 A task depends only on its arguments, so any `concurrent.futures.Executor` can run it.
 """
@@ -63,7 +63,7 @@ _NOT_MEASURED = frozenset({"image_tensor", "mask_tensor", "loaded_at", "run_id"}
 class StaleImage:
     """An image to decode: the columns of the catalogue that decoding needs.
 
-    `formats` are the formats that its source dataset allows, in Pillow's names. They travel with the
+    `formats` are the formats that its source dataset allows, in Pillow's names. They are sent with the
     image, because a worker of a cluster may not have the module that defines the source dataset. So does
     `depth`, the set number of bits of its 16-bit files; None to take what each file states.
     """

@@ -1,7 +1,7 @@
 """Update the tensors to match the catalogue: decode stale images in parallel, each once.
 
-A tensor is stale if the version of its file or mask, or the transform, differs from those it was made
-from. Stale images are decoded in batches, by threads or by a cluster (`open.py`), while DuckDB reads
+A tensor is stale if the version of its file or mask, or the transform, has changed since the tensor was
+decoded. Stale images are decoded in batches, by threads or by a cluster (`open.py`), while DuckDB reads
 the finished batches as Arrow. A transaction has 2,048 rows, which is one row group of the table; for
 tensors above 256 x 256 x 3 it has fewer. An interrupted run continues after its last committed
 transaction.
@@ -319,8 +319,8 @@ def find_stale(
 ) -> pa.Table:
     """Return the images to decode, with the columns of `StaleImage`, ordered by id.
 
-    They stay an Arrow table until a batch is decoded: Python objects take two and a half times the
-    memory, which matters for the driver of a load of millions.
+    The images stay an Arrow table until a batch is decoded. Python objects take two and a half times the
+    memory, too much for the driver of a load of millions.
     """
     parameters = {
         "columns": IMAGE_COLUMNS,

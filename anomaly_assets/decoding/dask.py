@@ -1,4 +1,4 @@
-"""Decoding on a Dask cluster: workers read the roots themselves and send back Arrow.
+"""Decode on a Dask cluster: workers read the files themselves and return Arrow record batches.
 
 Dask does scheduling, retries and transfers. This module adds three things: it checks that every worker
 can decode images, it limits the driver's memory, and it turns every failure of the cluster into a clear
@@ -111,8 +111,8 @@ def on_cluster(
 class _Patience:
     """Wait for the results of tasks, and check the cluster meanwhile.
 
-    The cluster's executor loses a task whose result is lost in transfer and cannot be recomputed, and
-    its client does not notice that a worker it reads from is gone. Such a future would never finish.
+    If the result of a task is lost in transfer and cannot be recomputed, the cluster's executor loses the
+    task. Its client does not notice when a worker it reads from is gone. Such a future would never finish.
     """
 
     client: Client
@@ -174,8 +174,8 @@ class _Patience:
 def _batches(threads: int, spec: TensorSpec) -> tuple[int, int]:
     """Return images per task and tasks in flight, so that the driver's memory is limited.
 
-    Two tasks per thread keep it busy. If that needs too much memory, tasks become smaller down to the
-    size that is worth their overhead; then fewer are in flight, but never fewer images than threads.
+    Two tasks per thread keep it busy. If that needs too much memory, tasks become smaller, down to the
+    size that is worth their overhead. Then fewer are in flight, but never fewer images than threads.
     """
     image_bytes = spec.height * spec.width * (spec.channels + 1)
     affordable = _MOST_BYTES_IN_FLIGHT // image_bytes

@@ -1,4 +1,4 @@
-"""The choice of an executor: threads of this process, or the workers of a Dask cluster (`dask.py`)."""
+"""Choose an executor: threads of this process, or the workers of a Dask cluster (`dask.py`)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""PNG to pixels: Pillow, with a faster inflate and, if installed, with the Wuffs decoder.
+"""Decode PNG files: with Pillow, a faster inflate and, if installed, the Wuffs decoder.
 
 A third of Pillow's time for a PNG is inflating. Plain files, as in these datasets (8-bit grey or RGB),
 are inflated by ISA-L and passed on *stored*: the same PNG with the same filtered rows, but not

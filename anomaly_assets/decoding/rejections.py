@@ -1,4 +1,4 @@
-"""Rejected images: insert their rows, and decide whether rejections may replace tensors.
+"""Insert rows of rejected images, and decide whether rejections may replace tensors.
 
 If a file was decoded before and now cannot be, its root is often the cause: a checkout without Git LFS,
 an interrupted copy, a full disk. So tensors are replaced by rejections only after all files were tried,

@@ -1,4 +1,4 @@
-"""The report of a build of tensors, for messages and plots."""
+"""Count the images and times of one build of tensors, for messages and plots."""
 
 from __future__ import annotations
 
@@ -34,5 +34,5 @@ class BuildReport:
 
     @property
     def added(self) -> int:
-        """Number of images that had no tensor before."""
+        """Return the number of images that had no tensor before."""
         return self.decoded - self.changed

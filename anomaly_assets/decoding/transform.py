@@ -1,10 +1,10 @@
-"""Bytes to pixels: pure functions from the content of a file to a uint8 tensor or a 0/1 mask.
+"""Convert the bytes of a file to a uint8 tensor or a 0/1 mask, with pure functions.
 
 The recipe, which tests compare with Pillow byte for byte:
 
 1. The file is decoded as PNG, JPEG, BMP, TIFF or WebP, or as those of them that its source dataset allows;
    its name is ignored. Orientation tags, gamma and colour profiles are not applied in any format, because
-   the masks belong to the stored pixels. Of an animation or a file with pages, the first one counts.
+   the masks belong to the stored pixels. Only the first frame or page of a file is used.
 2. Modes with colour (`P`, `RGB`, `RGBA`) become `RGB`, all others (`1`, `L`, `LA`) become `L`, by Pillow's
    `convert`. Alpha is dropped. Values with more than 8 bits are scaled to 0..255 (`depth.py`).
 3. The result is resized with LANCZOS in that mode, and only then expanded to the wanted channels:
@@ -128,7 +128,7 @@ def decode_image(
     Args:
         content: The bytes of the file.
         spec: The configured shape.
-        formats: Allowed encodings of the file, in Pillow's names.
+        formats: Allowed file formats, in Pillow's names.
         depth: Bits that a file with more than 8 bits per value uses; None to take what the file states.
         depth_variable: Variable to set, for the message if nothing states the depth.
 
@@ -186,7 +186,7 @@ def decode_mask(
     Args:
         content: The bytes of the file.
         spec: The configured height and width; channels are not used.
-        formats: Allowed encodings of the file, in Pillow's names.
+        formats: Allowed file formats, in Pillow's names.
 
     Raises:
         UnusableImageError: The bytes are not an image that can be used.

@@ -1,4 +1,4 @@
-"""Versions that determine the pixels of a tensor; they must be equal on all machines."""
+"""Compare the versions that determine the pixels of a tensor; they must be equal on all machines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Older name of `anomaly-assets export`: `python -m anomaly_assets.export`."""
+"""Run `anomaly-assets export` under its older name, `python -m anomaly_assets.export`."""
 
 import sys
 

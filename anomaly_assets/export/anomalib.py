@@ -1,4 +1,4 @@
-"""Format `anomalib`: PNG files, and the table that its `Tabular` data module reads.
+"""Write the format `anomalib`: PNG files, and the table that anomalib's `Tabular` data module reads.
 
     images/<source_dataset>/<category>/<split>/<good, or the defect type>/000.png
     masks/…       the same path, for images that have a ground-truth mask
@@ -82,7 +82,7 @@ def _rows(table: pa.Table, images: list[str], masks: list[str | None]) -> pa.Tab
 
 
 def _reasons(rows: pa.Table) -> np.ndarray:
-    """Return the reason why each row is left out; an empty text for rows that are not.
+    """Return the reason why each row is left out; an empty string for rows that are not.
 
     anomalib has no unknown labels, and no splits but train and test. It refuses a table with an anomalous
     training image, and opens the mask of every anomalous image once one image has a mask.

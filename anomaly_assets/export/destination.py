@@ -1,4 +1,4 @@
-"""Folder of an export: replaced atomically, and marked so that no other folder is replaced."""
+"""Replace the folder of an export atomically; a marker file keeps other folders from being replaced."""
 
 from __future__ import annotations
 

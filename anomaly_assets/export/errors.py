@@ -1,4 +1,4 @@
-"""Errors of exports."""
+"""Define the error that exports raise."""
 
 from anomaly_assets.errors import AnomalyAssetsError
 

@@ -1,4 +1,4 @@
-"""Format `imagefolder` of Hugging Face: PNG files and a `metadata.parquet` for each split.
+"""Write the format `imagefolder` of Hugging Face: PNG files and a `metadata.parquet` for each split.
 
     train/metadata.parquet
     train/images/<source_dataset>/<category>/<good, or the defect type>/000.png

@@ -1,8 +1,8 @@
-"""File names of the pictures of an export.
+"""Build the file names of the pictures of an export.
 
     <source_dataset>/<category>/<split>/<good, or the defect type>/<stem of the file>.png
 
-Any text can be a category or a file name in a store. Here it becomes a name that every file system and
+Any string can be a category or a file name in a store. Here it becomes a name that every file system and
 every reader accepts: letters and digits of ASCII, dot, hyphen and underscore, at most 64 of them. A changed
 name ends in `~` and a digest, which no unchanged name does. So a changed name never collides with that of
 another image, and no path leads out of the folder.
@@ -77,13 +77,13 @@ def _parents(table: pa.Table, folders: Sequence[str]) -> list[str]:
 
 
 def _safe_folder(text: str) -> str:
-    """Return a safe folder name; the digest is that of the text, so that a category has one folder."""
+    """Return a safe folder name; its digest is that of `text`, so that a category has one folder."""
     name = _SPLIT_WORD.sub(r"\1~", _safe(text))
     return name if name == text else f"{name}~{digest(text)}"
 
 
 def _safe(text: str) -> str:
-    """Return a safe name; equal to the text if and only if the text is safe."""
+    """Return a safe name; it equals `text` if and only if `text` is safe."""
     spelled = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
     name = _UNSAFE.sub("_", spelled).lstrip("._-")[:_LONGEST].rstrip(".") or "unnamed"
     return _DEVICE.sub(r"\1~", name)

@@ -1,4 +1,4 @@
-"""Format `parquet`: a folder per source dataset and category, a column per column of the view `samples`.
+"""Write the format `parquet`: a folder per source dataset and category, the columns of `samples`.
 
     data/source_dataset=mvtec_ad/category=bolt/part-0000.parquet
 

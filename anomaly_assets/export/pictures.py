@@ -1,4 +1,4 @@
-"""PNG files of images and masks, encoded in parallel.
+"""Write PNG files of images and masks, encoded in parallel.
 
 PNG is lossless: a reader decodes the values of the tensors. Masks are written as 0 and 255, because every
 viewer and every loader of masks expects these values.

@@ -1,4 +1,4 @@
-"""Common steps of all formats: select samples, write them to a temporary folder, move it into place."""
+"""Run the steps of every format: select samples, write a temporary folder, move it into place."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Exporter:
     """Format of exports; call it to export samples.
 
     Attributes:
-        format: Its name.
+        format: Name of the format.
         write: Function that writes the samples.
     """
 
@@ -79,10 +79,10 @@ class Exporter:
             out: Folder to create. It must not exist, or be empty, or contain an export that `overwrite`
                 replaces.
             database: The published database, as `open_samples` takes it.
-            source_dataset: Only these.
-            category: Only these.
-            split: Only these.
-            label: Only `good`, `anomalous` or `unknown`, as `open_samples` takes it.
+            source_dataset: Export only this source dataset, or these.
+            category: Export only this category, or these.
+            split: Export only `train`, `test`, `validation` or `unassigned`.
+            label: Export only `good`, `anomalous` or `unknown`, or a word that `open_samples` takes.
             where: A condition in SQL over the columns of `samples`.
             snapshot: Id of the snapshot to export instead of the newest.
             include_unknown: Export images without a label too.

@@ -1,4 +1,4 @@
-"""Selection of the samples to export, and their reading."""
+"""Select the samples to export, and read them."""
 
 from __future__ import annotations
 

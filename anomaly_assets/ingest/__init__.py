@@ -1,1 +1,1 @@
-"""From a root to the dlt tables of one source dataset: listing, layout, reconciliation."""
+"""Keep the older name of `anomaly-assets load`, `python -m anomaly_assets.ingest`."""

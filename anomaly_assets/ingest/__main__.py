@@ -1,4 +1,4 @@
-"""Older name of `anomaly-assets load`: `python -m anomaly_assets.ingest`."""
+"""Run `anomaly-assets load` under its older name, `python -m anomaly_assets.ingest`."""
 
 import sys
 

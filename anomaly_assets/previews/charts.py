@@ -1,4 +1,4 @@
-"""Two charts: number of images per category, and area of the defects per type."""
+"""Draw two charts: number of images per category, and area of the defects per type."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Drawing primitives: colours, text, thumbnails, and encoding within a byte budget."""
+"""Provide drawing primitives: colours, text, thumbnails, and encoding within a byte budget."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Contact sheets on disk, redrawn only when their inputs change.
+"""Keep contact sheets on disk, and redraw them only when their inputs change.
 
-A digest of the inputs is stored beside them, in `drawn.json`, once all of them are written.
+Once all sheets are written, a digest of the inputs is stored beside them, in `drawn.json`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Picture of the images that a failed check is about.
+"""Draw the images that fail a check.
 
 Checks on the catalogue run before anything is decoded. Images without a tensor, or with one of another
 version of their file, are read and decoded here. So a sheet has at most a few images.

@@ -1,4 +1,4 @@
-"""Contact sheets: good images beside anomalous ones, with outline and type of the defect.
+"""Draw contact sheets: good images beside anomalous ones, with outline and type of the defect.
 
 Pictures are drawn from the stored tensors, so they show exactly what a model will see.
 """
@@ -86,11 +86,11 @@ class Overview(NamedTuple):
 
 
 class FullSheets(NamedTuple):
-    """Written files of a source dataset.
+    """Contact sheets that were written for a source dataset.
 
     Attributes:
-        files: The sheet of every category, and the one of the source dataset.
-        overview: Content of the latter.
+        files: Paths of the sheet of every category and of the sheet of the source dataset.
+        overview: Content of the sheet of the source dataset.
     """
 
     files: list[Path]
@@ -139,7 +139,8 @@ def picked_keys(
         per_defect_type: Limit for images of one defect type.
 
     Returns:
-        Category, label, caption, id and versions of each, ordered by category; no pixel is read.
+        One tuple per image, ordered by category: category, label, caption, image id, hash of the content,
+        version of the mask, transform. Pixels are not read.
     """
     parameters = {
         "source_dataset": source_dataset,

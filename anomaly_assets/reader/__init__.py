@@ -1,4 +1,4 @@
-"""Reader of samples, for training code.
+"""Read samples in training code.
 
     from anomaly_assets.reader import open_samples
 

@@ -1,4 +1,4 @@
-"""Older name of `anomaly-assets info`: `python -m anomaly_assets.reader`."""
+"""Run `anomaly-assets info` under its older name, `python -m anomaly_assets.reader`."""
 
 import sys
 

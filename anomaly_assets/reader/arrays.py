@@ -1,4 +1,4 @@
-"""Array of images or masks that is fetched when it is indexed."""
+"""Fetch images or masks as arrays when they are indexed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Results of reading: one sample, or a batch as arrays."""
+"""Define the results of reading: one sample, or a batch as arrays."""
 
 from __future__ import annotations
 

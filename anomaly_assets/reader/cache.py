@@ -1,4 +1,4 @@
-"""Cache of a selection in memory-mapped files: later epochs read at the speed of memory.
+"""Cache a selection in memory-mapped files: later epochs read at the speed of memory.
 
     <directory>/<snapshot id>-<digest of the image ids>/
         images.npy     N x height x width x channels, uint8
@@ -51,7 +51,7 @@ class CachedSelection:
     """Folder below a cache directory.
 
     Attributes:
-        folder: Its path.
+        folder: Path of the folder.
         snapshot_id: The snapshot it was read from; None if it is unfinished.
         asked_for: The filters, as a sentence; None if it is unfinished.
         samples: Number of samples; 0 if it is unfinished.
@@ -69,7 +69,7 @@ class CachedSelection:
     complete: bool
 
     def remove(self) -> None:
-        """Delete it; open readers continue on systems that allow the deletion of open files."""
+        """Delete the folder; open readers continue on systems that allow the deletion of open files."""
         shutil.rmtree(self.folder)
 
 

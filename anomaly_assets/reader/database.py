@@ -1,4 +1,4 @@
-"""Read-only connections to one snapshot of a database, in this process and in its workers.
+"""Open read-only connections to one snapshot of a database, in this process and in its workers.
 
 A published file is replaced while it is being read. So a descriptor pins the file, and every process that
 reads for the same `Samples` reads this file, also after another one has its name.

@@ -1,4 +1,4 @@
-"""Normalization of images to float32, with the stored statistics of their category."""
+"""Normalize images to float32, with the stored statistics of their category."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Functions that open the samples of a database or of a cache."""
+"""Open the samples of a database or of a cache."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ def open_samples(
     """Open the samples of a published database; a sample must match all filters.
 
     Args:
-        database: A DuckDB file, `ducklake:postgres:…` or `md:NAME`. By default ANOMALY_DATABASE, else the
-            lake or MotherDuck database in ANOMALY_WAREHOUSE, else `data/anomaly.duckdb`.
-        source_dataset: Only this one, such as `mvtec_ad`, or each of several.
+        database: A DuckDB file, `ducklake:postgres:…` or `md:NAME`. By default the lake or MotherDuck
+            database in ANOMALY_WAREHOUSE, else ANOMALY_DATABASE, else `data/anomaly.duckdb`.
+        source_dataset: Only this source dataset, such as `mvtec_ad`, or each of several.
         category: Only this category, or each of several.
         split: Only this one, such as `train` or `test`, or each of several.
         label: Only `good`, `anomalous` or `unknown`, or each of several. Other words for the first two,
@@ -57,7 +57,7 @@ def open_samples(
         FileNotFoundError: There is no such database.
         LookupError: A value or the snapshot does not exist, or no sample matches all filters; the message
             lists the existing values.
-        TypeError: An argument is not a text, or a filter is neither a text nor a list of texts.
+        TypeError: An argument is not a string, or a filter is neither a string nor a list of strings.
         ValueError: `where` is not such a condition, the list of a filter is empty, or the samples have
             different shapes.
         DatabaseError: It is not a published database, or cannot be read.
@@ -102,10 +102,10 @@ def open_cache(folder: str | os.PathLike[str]) -> Samples:
 def _values(name: str, given: Any) -> list[str]:
     values = [given] if isinstance(given, str) else given
     if not isinstance(values, Iterable) or isinstance(values, (bytes, Mapping)):
-        raise TypeError(f"{name}={given!r}: give a text, or a list of texts.")
+        raise TypeError(f"{name}={given!r}: give a string, or a list of strings.")
     values = list(values)
     if not all(isinstance(value, str) for value in values):
-        raise TypeError(f"{name}={given!r}: give a text, or a list of texts.")
+        raise TypeError(f"{name}={given!r}: give a string, or a list of strings.")
     if not values:
         raise ValueError(f"{name}=[] matches nothing: leave {name} out to get all.")
     return values

@@ -1,4 +1,4 @@
-"""Selection of samples, for training code."""
+"""Read the samples of a selection in training code."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ class Samples:
 
         Raises:
             KeyError: One of them is not in the selection.
-            TypeError: The argument is one text instead of a list.
+            TypeError: The argument is one string instead of a list.
             ValueError: No id was given.
         """
         if isinstance(image_ids, str):

@@ -1,4 +1,4 @@
-"""Selection of samples by filters, and their metadata."""
+"""Select samples by filters, and read their metadata."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""PyTorch dataset of samples. Only `Samples.to_torch` imports this module."""
+"""Define the PyTorch dataset of samples; only `Samples.to_torch` imports this module."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Roots: folders, zip archives and stores that hold the files of a source dataset."""
+"""List and read roots: folders, zip archives and stores with the files of a source dataset."""

@@ -1,12 +1,12 @@
-"""A zip archive as a root, read in place: on disk, over HTTP with ranges, or in an object store.
+"""Read a zip archive as a root, in place: on disk, over HTTP with ranges, or in an object store.
 
 The directory at the end of the archive is read once; it has names, sizes and CRCs. A member is one
 range of bytes, so threads read members independently, and every byte is fetched once.
 
-A name in a zip is a sequence of bytes, and the path of a member keeps these bytes. Its text is found
-by, in this order: the UTF-8 flag, a Unicode path in the extra field (Info-ZIP's 0x7075), bytes that are
-valid UTF-8 (macOS and most Unix programs write these without the flag), and otherwise cp437, the
-default of the format.
+A name in a zip is a sequence of bytes, and the path of a member keeps these bytes. They are decoded by
+the first rule that applies: as UTF-8 if the UTF-8 flag is set; from a Unicode path in the extra field
+(Info-ZIP's 0x7075); as UTF-8 if they are valid UTF-8 (macOS and most Unix programs do not set the flag);
+as cp437, the default of the format.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Archive(Protocol):
 
     @property
     def uri(self) -> str:
-        """Address without credentials."""
+        """Return the address without credentials."""
 
     def open(self) -> IO[bytes]:
         """Open the whole archive as a seekable file."""
@@ -71,7 +71,7 @@ class LocalArchive:
 
     @property
     def uri(self) -> str:
-        """File URL of the archive."""
+        """Return the file URL of the archive."""
         return Path(self.path).as_uri()
 
     def open(self) -> IO[bytes]:
@@ -193,7 +193,7 @@ def _bytes_of_name(info: zipfile.ZipInfo) -> bytes:
 
 
 def _path_of(info: zipfile.ZipInfo) -> str:
-    """Return the path of a member, from which its original bytes can be restored."""
+    """Return the path of a member: UTF-8, with surrogates for other bytes, so that no byte is lost."""
     return _bytes_of_name(info).decode("utf-8", "surrogateescape")
 
 

@@ -1,4 +1,4 @@
-"""The interface of roots: list and read the files of a folder, a zip archive or a URL.
+"""Define the interface of roots: list and read the files of a folder, a zip archive or a URL.
 
 A root is never written to. `open_root` chooses the kind by the location. Each kind lists `FileEntry`
 rows without reading content, and reads one file at a time from any thread. The kinds are in
@@ -150,7 +150,7 @@ def unreadable(path: str, error: Exception) -> FileUnreadableError:
     """Return the error for one file, with a readable reason.
 
     Raises:
-        OSError: `error` itself, if it is about the machine and not about the file.
+        OSError: `error` itself, if its cause is not the file: no memory or no descriptors are left.
     """
     if getattr(error, "errno", None) in _OF_THE_MACHINE:
         raise error

@@ -1,4 +1,4 @@
-"""Downloads from stores: one request, whose bytes are counted while they arrive.
+"""Download from a store with one request; count its bytes while they arrive.
 
 The clients' own functions (`cat_file`) read everything that the server sends, without a limit, and
 return neither etag nor time. So each kind of store has a function here that first returns the headers

@@ -1,4 +1,4 @@
-"""A local folder as a root."""
+"""List and read a local folder as a root."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The factory of roots: a location gives a kind of root; only this module imports every kind."""
+"""Open the root at a location; only this module imports every kind of root."""
 
 from __future__ import annotations
 

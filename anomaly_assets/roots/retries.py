@@ -1,4 +1,4 @@
-"""Requests to a store: with timeouts, retries, and messages without secrets.
+"""Send requests to a store, with timeouts, retries, and messages without secrets.
 
 Credentials are found where each store's own tools look for them (`AWS_*`, `AZURE_STORAGE_*`, Google's
 default credentials, `~/.netrc`), or in an HTTP address. No address, message or table of this package
@@ -87,14 +87,14 @@ class Address:
 
     @property
     def host(self) -> str:
-        """Bucket, container or host, without user and password."""
+        """Return bucket, container or host, without user and password."""
         before, _, host = self.netloc.rpartition("@")
         # Except on the web, the part before the @ may be a container.
         return host if self.scheme in WEB_SCHEMES or ":" in before else self.netloc
 
     @property
     def has_signature(self) -> bool:
-        """True if the address of an object store has a query with a secret."""
+        """Return True if the address of an object store has a query with a secret."""
         parameters = re.split("[?&]", self.path.partition("?")[2])
         names = [parameter.partition("=")[0] for parameter in parameters if "=" in parameter]
         return any(name.lower() == "sig" or _SECRET.search(name) for name in names)

@@ -1,4 +1,4 @@
-"""Object stores and web folders as roots, through fsspec.
+"""List and read object stores and web folders as roots, through fsspec.
 
 A store that does not answer, after all retries, ends the run. An object that the store does not have,
 or denies, is a file that cannot be read.
@@ -66,7 +66,7 @@ class StoredArchive:
 
     @property
     def uri(self) -> str:
-        """Address without credentials."""
+        """Return the address without credentials."""
         return self.store.uri
 
     def open(self) -> IO[bytes]:

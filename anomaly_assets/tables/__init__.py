@@ -1,1 +1,1 @@
-"""Tables, views and checks of a database, and the SQL that creates them."""
+"""Define tables, views and checks of a database, and the SQL that creates them."""

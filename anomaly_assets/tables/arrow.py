@@ -1,4 +1,4 @@
-"""Arrow schemas of tables, derived from their entries in the registry."""
+"""Derive the Arrow schemas of tables from their entries in the registry."""
 
 from __future__ import annotations
 

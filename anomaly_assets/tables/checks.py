@@ -1,4 +1,4 @@
-"""Data quality checks: each is a query that returns the affected images, files or categories.
+"""Define data quality checks: each check is a query for the affected images, files or categories.
 
 The queries are in `sql/checks/`. Each returns the columns `offender` and `detail`, and no row if the check
 passes.

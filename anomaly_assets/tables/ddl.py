@@ -239,9 +239,9 @@ def _add_facts(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def allow_nulls(connection: duckdb.DuckDBPyConnection, source_dataset: str) -> None:
-    """Lift `NOT NULL` of columns of the dlt tables that an older release did not let be null.
+    """Drop `NOT NULL` from columns of the dlt tables that may be null since a later release.
 
-    dlt adds columns that are new, and keeps the constraints of those that are there.
+    dlt adds missing columns, but keeps the constraints of existing ones.
     """
     required = connection.execute(
         """

@@ -1,4 +1,4 @@
-"""Identity of warehouses, and the owners of a published file.
+"""Record the identity of a warehouse, and the owners of a published file.
 
 A warehouse has a table `identity` with one row. A published file has no identity: it has a table `owners`
 with the identities of the warehouses that may replace it. A copy by the `copy` command is another

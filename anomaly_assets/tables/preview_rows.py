@@ -1,4 +1,4 @@
-"""Preview of a table: a few rows without pixels, at most one page.
+"""Preview a table: a few rows without pixels, at most one page.
 
 The text stays small, because Dagster stores it: cells and lists are cut, and further rows are only counted.
 """
@@ -85,7 +85,7 @@ def as_cell(value: object) -> str:
         return _cut(items, MOST_CELL_CHARACTERS - len(more)) + more
     if value is None:
         return ""
-    # Cut before escaping too: a text can have megabytes.
+    # Cut before escaping too: a string can have megabytes.
     return _cut(shown(str(value)[: MOST_CELL_CHARACTERS + 1]), MOST_CELL_CHARACTERS)
 
 

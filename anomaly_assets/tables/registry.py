@@ -1,4 +1,4 @@
-"""Registry of tables: columns, key, and the tables that a summary is computed from.
+"""Register the tables: columns, key, and the tables that a summary is computed from.
 
 The DDL of stored tables, Arrow schemas, comments, column schemas in the Dagster UI, the summaries that are
 published and digested, and `docs/tables.md` are derived from these entries. SQL files define the rows of
@@ -58,17 +58,17 @@ class Table:
 
     @property
     def is_summary(self) -> bool:
-        """Return True if `sql/<name>.sql` computes its rows, which are rebuilt when outdated."""
+        """Return True if `sql/<name>.sql` computes the rows of this table; outdated rows are rebuilt."""
         return bool(self.made_from) and not self.is_view
 
     @property
     def is_stored(self) -> bool:
-        """Return True if its rows cannot be computed from other tables."""
+        """Return True if the rows of this table cannot be computed from other tables."""
         return not self.is_view and not self.made_from
 
     @property
     def column_names(self) -> list[str]:
-        """Return the names of its columns, in order."""
+        """Return the names of the columns, in order."""
         return [column.name for column in self.columns]
 
 

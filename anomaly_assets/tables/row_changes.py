@@ -1,4 +1,4 @@
-"""Changes of a refresh to the rows of a table: added, changed, removed, unchanged."""
+"""Count the changes of a refresh to the rows of a table: added, changed, removed, unchanged."""
 
 from __future__ import annotations
 

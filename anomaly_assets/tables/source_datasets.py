@@ -1,11 +1,11 @@
-"""Tables `source_datasets` and `consents` of a warehouse: reading and writing.
+"""Read and write the tables `source_datasets` and `consents` of a warehouse.
 
 Views, deletion, copying and publishing iterate over the table `source_datasets`, never over the datasets
 that the running process defines. Otherwise a checkout that does not define a dataset would delete it.
 
 A mark is the largest number of images (or samples) that was accepted since the last consent to a loss. The
-stored marks may lag behind what is loaded, because a load only writes them when they matter: the mark
-that counts is the larger one of the stored mark and of the present number of rows.
+stored marks may be lower than the number of loaded rows, because a load writes a mark only when it
+matters. So the larger one of the stored mark and the present number of rows is used.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Loss:
     """Source dataset that would lose more than a fifth of its accepted images or samples.
 
     Attributes:
-        source_dataset: Its name.
+        source_dataset: Name of the source dataset.
         mark: Largest number accepted since the last consent.
         left: Number that would be left.
     """
@@ -189,7 +189,7 @@ def note_consent(
     images: int,
     run_id: str | None,
 ) -> None:
-    """Record a consent to this number of images (or samples) of a source dataset."""
+    """Record the consent to keep only this number of images (or samples) of a source dataset."""
     connection.execute(
         "INSERT INTO consents (source_dataset, consented_at, kind, images, run_id) VALUES (?, ?, ?, ?, ?)",
         [source_dataset, datetime.now(timezone.utc), kind, images, run_id],

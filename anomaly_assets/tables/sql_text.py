@@ -1,4 +1,4 @@
-"""SQL helpers shared by several modules."""
+"""Provide SQL helpers for several modules."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import duckdb
 
 
 def sql_literal(text: str) -> str:
-    """Quote a text as a SQL string literal; for statements that take no bound parameters."""
+    """Quote a string as a SQL string literal; for statements that take no bound parameters."""
     return "'" + text.replace("'", "''") + "'"
 
 

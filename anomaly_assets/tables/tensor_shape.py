@@ -1,4 +1,4 @@
-"""Shape of the tensors of a warehouse.
+"""Record and check the shape of the tensors of a warehouse.
 
 The shape is stored in the warehouse. Otherwise two machines with different settings would rebuild all
 tensors in turns, at every publication. A machine without a setting uses the stored shape. One with another

@@ -1,4 +1,4 @@
-"""The database: open and lock it, publish from it, copy it.
+"""Open and lock the database of the asset graph, publish from it, and copy it.
 
 - `base.py`, `open.py`: the methods of every kind of warehouse, and the factory
 - `file/`, `lake/`, `motherduck/`: the three kinds (a DuckDB file, a DuckLake, a MotherDuck database)

@@ -1,4 +1,4 @@
-"""Older name of `anomaly-assets copy` and `anomaly-assets expire`: `python -m anomaly_assets.warehouse`."""
+"""Run `anomaly-assets copy` or `expire` under the older name, `python -m anomaly_assets.warehouse`."""
 
 import sys
 

@@ -1,8 +1,8 @@
-"""Base classes of the warehouses; each kind is a folder beside this file.
+"""Define the base classes of the warehouses; each kind of warehouse is a folder beside this file.
 
-A file admits one run at a time, so all its locks are one. A remote warehouse admits several runs, and
-has three locks (docs/decisions/0008): one per source dataset, one for a transaction on shared tables,
-and one for summaries and publishing.
+By default `refreshing`, `writing` and `finishing` take the same lock, because only one run at a time may
+use a file. A lake, which several runs may use at once, has three kinds of locks (docs/decisions/0008):
+one per source dataset, one for a transaction on shared tables, and one for summaries and publishing.
 """
 
 from __future__ import annotations
@@ -65,11 +65,11 @@ class Warehouse(ABC):
     @property
     @abstractmethod
     def name(self) -> str:
-        """Name for messages and metadata; it never contains a password."""
+        """Return the name for messages and metadata; the name never contains a password."""
 
     @property
     def catalog(self) -> str:
-        """Name under which `connect` attaches the database."""
+        """Return the name under which `connect` attaches the database."""
         return CATALOG
 
     @abstractmethod
@@ -145,7 +145,8 @@ class Warehouse(ABC):
     def finishing(self) -> Iterator[None]:
         """Wait until no source dataset is being refreshed, and block refreshes until the run ends.
 
-        Summaries, checks of tensors, and publishing need a catalogue whose tensors are complete.
+        Summaries, tensor checks and publishing are correct only if every catalogued image was decoded or
+        rejected.
 
         Raises:
             WarehouseBusyError: Another run refreshed for longer than `wait_seconds`.
@@ -185,7 +186,7 @@ class Warehouse(ABC):
 
     @abstractmethod
     def _publish(self, target: Path, spec: TensorSpec, request: Request) -> Publication:
-        """Publish; see `publish`."""
+        """Publish the content of the warehouse; see `publish`."""
 
     @abstractmethod
     def differences(self, target: Path) -> Differences:

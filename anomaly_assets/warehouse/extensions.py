@@ -1,4 +1,4 @@
-"""DuckDB's extensions, loaded from installed packages; nothing is downloaded.
+"""Load DuckDB's extensions from installed packages; nothing is downloaded.
 
 The packages of our extras contain DuckDB's own signed binaries, each for one version of DuckDB.
 """

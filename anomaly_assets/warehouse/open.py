@@ -1,4 +1,4 @@
-"""The factory of warehouses: a location gives a kind of warehouse."""
+"""Choose the kind of warehouse by its location."""
 
 from __future__ import annotations
 

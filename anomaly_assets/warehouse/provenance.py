@@ -1,4 +1,4 @@
-"""The row of `snapshots`: content and origin of a publication."""
+"""Read and write the row of `snapshots`: content and origin of a publication."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checks and identity of a publication, common to all kinds of warehouses.
+"""Check and identify a publication, in the same way for all kinds of warehouses.
 
 How the content gets to its readers depends on the kind: `file/publish.py`, `lake/publish.py` and
 `motherduck/publish.py`.
@@ -51,22 +51,22 @@ class Published(Protocol):
     """The published database that readers open now.
 
     Attributes:
-        adopted: Whether this publication takes it over from another warehouse, on request.
+        adopted: Whether this publication takes the database over from another warehouse, on request.
     """
 
     @property
     def adopted(self) -> bool:
-        """See above."""
+        """Return whether this publication takes the database over from another warehouse."""
 
     @property
     def location(self) -> str:
-        """Location of the published database."""
+        """Return the location of the published database."""
 
     def snapshot_id(self) -> str | None:
-        """Return the digest of its content; None if there is nothing that can be read."""
+        """Return the digest of the published content; None if there is nothing that can be read."""
 
     def warehouse_id(self) -> str | None:
-        """Return the identity of the warehouse that published it; None if not recorded."""
+        """Return the identity of the warehouse that published the database; None if not recorded."""
 
     def row_counts(self, names: Collection[str]) -> dict[str, int]:
         """Return the number of rows of tables and views; 0 for one that does not exist."""
@@ -75,7 +75,7 @@ class Published(Protocol):
         """Return the largest published number of samples by source dataset; see `source_datasets`."""
 
     def consents(self) -> set[tuple[str, int]]:
-        """Return the consents stored in it."""
+        """Return the consents stored in the database."""
 
 
 @dataclass(frozen=True)

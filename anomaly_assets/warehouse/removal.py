@@ -1,4 +1,4 @@
-"""Remove source datasets from a warehouse: on request, or samples that real data replaces."""
+"""Remove a source dataset on request, or the samples of the repository once real data is loaded."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _VIEWS_OVER_DATASETS = (*LABEL_VIEWS, "load_history")
 
 
 def forget(warehouse: Warehouse, source_dataset: str) -> int:
-    """Remove a source dataset on request; the request is the consent to publish without it.
+    """Remove a source dataset, and record the consent to publish without it.
 
     Args:
         warehouse: Warehouse that holds it.
-        source_dataset: Its name.
+        source_dataset: Name of the source dataset.
 
     Returns:
         The number of images that were removed.
@@ -41,7 +41,7 @@ def forget(warehouse: Warehouse, source_dataset: str) -> int:
 
 
 def remove_samples(warehouse: Warehouse) -> dict[str, int]:
-    """Remove the samples of the repository, because a named root was loaded.
+    """Remove the samples of the repository, because data from a root that a variable names was loaded.
 
     Returns:
         Source dataset to the number of images that were removed.
@@ -55,9 +55,9 @@ def remove_samples(warehouse: Warehouse) -> dict[str, int]:
 
 
 def _remove(connection: duckdb.DuckDBPyConnection, name: str) -> int:
-    """Remove a source dataset, its row first.
+    """Remove a source dataset; its row is deleted first.
 
-    If this is interrupted, the next run registers a schema that has no row again.
+    If this is interrupted, the schema has no row, and the next run adds the row again.
     """
     images = 0
     if table_exists(connection, name, "images"):

@@ -96,10 +96,13 @@ def test_a_selection_without_samples_says_what_exists(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"split": 1}, "split=1: give a text, or a list of texts."),
-        ({"category": ["bottle", 3]}, "category=['bottle', 3]: give a text, or a list of texts."),
-        ({"label": b"good"}, "label=b'good': give a text, or a list of texts."),
-        ({"label": {"good": 1}}, "label={'good': 1}: give a text, or a list of texts."),
+        ({"split": 1}, "split=1: give a string, or a list of strings."),
+        (
+            {"category": ["bottle", 3]},
+            "category=['bottle', 3]: give a string, or a list of strings.",
+        ),
+        ({"label": b"good"}, "label=b'good': give a string, or a list of strings."),
+        ({"label": {"good": 1}}, "label={'good': 1}: give a string, or a list of strings."),
         ({"where": True}, "where=True: give a SQL condition, such as \"defect_type = 'scratch'\"."),
         ({"snapshot": 12}, "snapshot=12: give the id of a snapshot, or its first digits."),
         (

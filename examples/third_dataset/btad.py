@@ -1,4 +1,4 @@
-"""BTAD: three industrial products, good in training, good and defective in test.
+"""Define BTAD: three industrial products, good in training, good and defective in test.
 
 Layout, at the root or one folder below it (`BTech_Dataset_transformed/`):
 
@@ -33,10 +33,10 @@ _SUFFIXES = (".bmp", ".png")
 
 
 def classify(path: str) -> Record:
-    """Say what the file at `path` (relative to the root, `/` between parts) is.
+    """Classify the file at `path` (relative to the root, `/` between parts).
 
     Args:
-        path: Any relative path; anything that is not understood comes back as a `Stray`.
+        path: Any relative path; an unknown path gives a `Stray`.
 
     Returns:
         Exactly one record. Never raises.

@@ -1,1 +1,1 @@
-"""Sources of pixels: a query, blocks of the file, a lake."""
+"""Read pixels by queries, from the blocks of a file, or from a lake."""

@@ -1,4 +1,4 @@
-"""Pixels of a published file: read directly from its blocks, or by DuckDB if these are unknown."""
+"""Read pixels directly from the blocks of a published file, or with DuckDB if the blocks are unknown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Blobs of one size, read directly from the blocks of a DuckDB file (docs/decisions/0012).
+"""Read blobs of one size directly from the blocks of a DuckDB file (docs/decisions/0012).
 
 DuckDB stores blobs uncompressed, and splits large ones only at the end of a block:
 

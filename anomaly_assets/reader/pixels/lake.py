@@ -1,4 +1,4 @@
-"""Reader of a lake or of MotherDuck: published snapshots, and pixels by image id.
+"""Read from a lake or from MotherDuck: published snapshots, and pixels by image id.
 
 A query for a range of image ids opens only the file of the lake that contains them; one for row ids would
 open all files. Every statement queries the catalogue, so many samples are fetched by one statement

@@ -1,4 +1,4 @@
-"""Pixels read by queries: images by runs of rows, masks for many samples at once."""
+"""Read pixels by queries: images by runs of rows, masks for many samples at once."""
 
 from __future__ import annotations
 

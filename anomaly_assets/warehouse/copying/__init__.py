@@ -1,1 +1,1 @@
-"""Copies of a whole database in another kind of place, and the comparison afterwards."""
+"""Copy a whole database to another kind of place, and compare both."""

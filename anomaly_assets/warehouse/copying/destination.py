@@ -1,8 +1,8 @@
-"""The destination of a copy: permission to write to it, completeness, and release.
+"""Check that a copy may write to its destination, check that it is complete, and release it.
 
 The table `unfinished_copy` marks a destination that a copy has begun; only such a destination is
-continued. The table is dropped when the copy is complete, and by the first run that writes to the
-destination or publishes it: from then on the destination has data that the source lacks.
+continued. The table is dropped when the copy is complete. The first run that writes to the destination
+or publishes it drops the table as well, because the destination then has data that the source lacks.
 """
 
 from __future__ import annotations

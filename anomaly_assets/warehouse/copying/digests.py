@@ -1,4 +1,4 @@
-"""Count and digest of the rows of a table; equal rows in any order give an equal digest."""
+"""Count and digest the rows of a table; equal rows in any order give an equal digest."""
 
 from __future__ import annotations
 

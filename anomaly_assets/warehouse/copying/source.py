@@ -1,4 +1,4 @@
-"""The source of a copy, attached read-only beside the database that is written."""
+"""Attach the source of a copy read-only, beside the database that is written."""
 
 from __future__ import annotations
 

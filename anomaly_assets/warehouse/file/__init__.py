@@ -1,1 +1,1 @@
-"""A warehouse in a DuckDB file, and the file that it publishes."""
+"""Keep the warehouse in a DuckDB file, and publish another file."""

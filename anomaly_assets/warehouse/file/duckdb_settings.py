@@ -1,4 +1,4 @@
-"""DuckDB settings of all writers of files: startup, wide rows and back, memory limits."""
+"""Apply the DuckDB settings of all writers of files: startup, wide rows and back, memory limits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Older published databases, kept beside the current one so that readers can open them by id."""
+"""Keep older published databases beside the current one, so that readers can open them by id."""
 
 from __future__ import annotations
 

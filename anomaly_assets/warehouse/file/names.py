@@ -1,4 +1,4 @@
-"""Allowed names of a database file."""
+"""Check the name of a database file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A file pinned by a descriptor: readable after its name was given to another file."""
+"""Pin a file by a descriptor: it stays readable after its name was given to another file."""
 
 from __future__ import annotations
 

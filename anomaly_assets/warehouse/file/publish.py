@@ -75,7 +75,7 @@ def publish_file(
     spec: TensorSpec,
     request: Request,
 ) -> Publication:
-    """Write a snapshot of the warehouse to `target`, unless it is there; see `Warehouse.publish`."""
+    """Write a snapshot of the warehouse to `target` if their contents differ; see `Warehouse.publish`."""
     target = resolved(target)
     refuse_ambiguous_name(target)
     refuse_question_mark(target)
@@ -208,7 +208,7 @@ def _live_bytes(connection: duckdb.DuckDBPyConnection) -> int:
 
 
 def _let_go(connection: duckdb.DuckDBPyConnection) -> None:
-    """Detach the file."""
+    """Detach the attached warehouse or copy."""
     connection.execute("USE memory.main")
     connection.execute(f"DETACH {CATALOG}")
 
@@ -222,8 +222,8 @@ def _finish(
 ) -> None:
     """Turn a copy of the warehouse into a published database.
 
-    Add its row of `snapshots` and its owners. Drop staging schemas, and aliases that would be ambiguous
-    in this file.
+    Add the row of `snapshots` and the owners of the file. Drop staging schemas, and aliases that would be
+    ambiguous in this file.
     """
     connection.execute(
         f"ATTACH {sql_literal(str(copy))} AS {CATALOG} (ROW_GROUP_SIZE {ROW_GROUP_SIZE})"

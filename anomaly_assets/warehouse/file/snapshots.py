@@ -1,4 +1,4 @@
-"""Published snapshots: list them, open one by id, and compare two of them.
+"""List published snapshots, open one by id, and compare two of them.
 
 A snapshot is the content of one publication. Its id is a digest of that content, so a training run that
 logs the id has recorded exactly which data it read. The newest snapshot is the published database
@@ -221,7 +221,7 @@ class _Look:
 
     Attributes:
         unreadable: Files that cannot be read, with their errors.
-        is_settled: Whether each file that was read had its name when all were opened.
+        is_settled: Whether no file was replaced, added or removed during this attempt.
     """
 
     def __init__(self, path: Path) -> None:

@@ -70,11 +70,11 @@ class Target:
         return str(self.path)
 
     def snapshot_id(self) -> str | None:
-        """Return the digest of its content; None if there is nothing that can be read."""
+        """Return the digest of the file's content; None if there is nothing that can be read."""
         return self.snapshot.snapshot_id if self.snapshot else self.recorded_id
 
     def warehouse_id(self) -> str | None:
-        """Return the identity of the warehouse that published it; None if not recorded."""
+        """Return the identity of the warehouse that published the file; None if not recorded."""
         return self.snapshot.warehouse_id if self.snapshot else None
 
     def row_counts(self, names: Collection[str]) -> dict[str, int]:
@@ -82,13 +82,13 @@ class Target:
         return row_counts(self.connection, names) if self.connection else dict.fromkeys(names, 0)
 
     def marks(self) -> Mapping[str, int]:
-        """Return the sample marks stored in it; empty if it is not a database of this project."""
+        """Return the sample marks stored in the file; empty if this project did not create it."""
         if self.connection is None or self.snapshot is None:
             return {}
         return published_marks(self.connection)
 
     def consents(self) -> set[tuple[str, int]]:
-        """Return the consents stored in it."""
+        """Return the consents stored in the file."""
         return read_consents(self.connection) if self.connection else set()
 
 
@@ -163,8 +163,8 @@ def recognised(found: Target, connection: duckdb.DuckDBPyConnection, *, adopt: b
     """Return the target if this warehouse may replace it.
 
     A file of the first release does not record its owners. It belongs to this warehouse if both record
-    a common snapshot. A file that cannot be opened, for instance because a shell has it open for
-    writing, is recognised by the device, inode, size and modification time of its publication.
+    a common snapshot. A file may be impossible to open, for instance because a shell has it open for
+    writing. It is then recognised by the device, inode, size and modification time of its publication.
 
     Args:
         found: The current target.

@@ -1,4 +1,4 @@
-"""A warehouse in a file: one writer at a time, bounded waits, and errors that name the holder.
+"""Define the warehouse in a file: one writer at a time, and timeouts that name the other process.
 
 DuckDB lets one process write to a file, or many read it, never both. Runs of this project wait for a
 lock file beside the warehouse. If another program has the warehouse open, the connection is retried.
@@ -94,7 +94,7 @@ class FileWarehouse(Warehouse):
 
     @property
     def pipelines_folder(self) -> Path:
-        """Folder for dlt's working files during a load.
+        """Return the folder for dlt's working files during a load.
 
         It is beside the warehouse, or in the temporary folder if the path has characters (`%`, quotes)
         that dlt does not escape.
@@ -256,7 +256,7 @@ class FileWarehouse(Warehouse):
         return publish_file(self, self.path, target, spec, request)
 
     def differences(self, target: Path) -> Differences:
-        """Compare this file with its published one; see `Warehouse`."""
+        """Compare this warehouse with its published file; see `Warehouse`."""
         return differing_file(self, target)
 
     def open_published(
@@ -266,7 +266,7 @@ class FileWarehouse(Warehouse):
         return opened_file(target)
 
     def pictures_folder(self, target: Path) -> Path:
-        """Return the folder beside the published file, or beside this one if that has another owner."""
+        """Return the folder for contact sheets, beside the published file if this warehouse owns it."""
         return pictures_folder(self, self.path, target)
 
     def copy_progress(self, target: Path) -> tuple[Callable[[], int], int]:

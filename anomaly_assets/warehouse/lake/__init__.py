@@ -1,1 +1,1 @@
-"""DuckLake: its connection, locks, publications and expiry."""
+"""Keep the warehouse in a DuckLake: connection, locks, publications and expiry."""

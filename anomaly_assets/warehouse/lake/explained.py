@@ -1,4 +1,4 @@
-"""Errors of a lake as plain messages: an expired version, a missing file, an unreachable store."""
+"""Turn errors of a lake into plain messages: an expired version, a missing file, an unreachable store."""
 
 from __future__ import annotations
 

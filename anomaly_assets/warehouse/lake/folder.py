@@ -1,4 +1,4 @@
-"""The folder of a lake's files: an absolute path that no other lake uses.
+"""Determine the folder of a lake's files: an absolute path that no other lake uses.
 
 DuckLake stores the folder as it was given. A relative path would mean another folder in a process with
 another working directory. Two lakes in one folder would remove each other's files as orphans.

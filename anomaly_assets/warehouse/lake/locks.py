@@ -1,4 +1,4 @@
-"""Locks that several machines share: advisory locks in the PostgreSQL of a lake's catalogue.
+"""Take locks that several machines share: advisory locks in the PostgreSQL of a lake's catalogue.
 
 A lock belongs to one session and ends with it: at once if the process is killed, and after a minute of
 failed keepalives if its machine dies.
@@ -135,7 +135,7 @@ class LakeLocks:
 
         Args:
             lock: Name of the lock for messages, such as `the refresh of mvtec_ad`.
-            shared: Take it in shared mode, which other runs can do as well.
+            shared: Take the lock in shared mode, so that several runs can hold it at once.
             wait: Wait for other runs; False returns at once.
 
         Returns:

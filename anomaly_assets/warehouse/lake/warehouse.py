@@ -1,4 +1,4 @@
-"""A warehouse that several machines write to at once: DuckLake, with its catalogue in PostgreSQL.
+"""Define the warehouse that several machines write to: DuckLake, with its catalogue in PostgreSQL.
 
 DuckLake has no unique keys, and if two transactions insert into and delete from one table, the second
 one fails. So runs use three locks (docs/decisions/0008):
@@ -7,8 +7,8 @@ one fails. So runs use three locks (docs/decisions/0008):
 - *writing*, for one short transaction on a table with rows of all source datasets;
 - *finishing*, shared by all runs that refresh, and exclusive for a run that summarises and publishes.
 
-Each run holds one lock of the first kind at a time, and releases the shared third lock before it asks
-for it exclusively. So two runs cannot deadlock.
+Each run holds one lock of the first kind at a time, and releases the shared third lock before it requests
+this lock exclusively. So two runs cannot deadlock.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""A warehouse in MotherDuck."""
+"""Keep the warehouse in MotherDuck."""

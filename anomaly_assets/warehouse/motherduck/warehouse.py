@@ -1,4 +1,4 @@
-"""A warehouse in MotherDuck: one machine refreshes it, readers use a zero-copy clone.
+"""Define the warehouse in MotherDuck: one machine refreshes it, readers use a zero-copy clone.
 
 Implemented from MotherDuck's documentation, untested against MotherDuck; tests check the statements.
 According to the documentation, an own database keeps its name when attached, `CREATE DATABASE … FROM`
@@ -114,7 +114,7 @@ class MotherDuckWarehouse(RemoteWarehouse):
 
     @property
     def published(self) -> MotherDuckLocation:
-        """Location of the published clone."""
+        """Return the location of the published clone."""
         return MotherDuckLocation(f"{self.location.database}{PUBLISHED_SUFFIX}")
 
     def pipelines_folder_of(self, source_dataset: str) -> Path:
