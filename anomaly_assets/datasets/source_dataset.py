@@ -39,7 +39,7 @@ class SourceDataset:
         parse_labels: Function that parses a labels file, if the dataset has such files.
         max_labels_bytes: Size limit of `parse_labels`; a larger labels file is a stray. A row of DAGM's
             takes 30 bytes, and parsing needs up to 30 times the memory of the file.
-        formats: Allowed file formats of images and masks, in Pillow's names, whatever the suffix of the file;
+        formats: Allowed file formats of images and masks, in Pillow's names, whatever the suffix;
             nothing else is decoded.
         unmasked: Label of an image without other evidence, in a category where at least one mask or row of
             a labels file was found.

@@ -89,7 +89,7 @@ def test_a_file_that_is_half_written_while_it_is_read_is_rejected_until_the_next
         return content
 
     outcome = decode_watched(good_and_defect, torn)
-    assert outcome.rejected == {GOOD: "damaged_image"}
+    assert outcome.rejected == {GOOD: "truncated_image"}
     assert outcome.samples == {DEFECT: BOTH[DEFECT]}
     assert decode_all(good_and_defect) == Outcome(BOTH, {}, {})
 

@@ -155,7 +155,7 @@ def test_a_file_that_is_too_large_or_another_one_than_was_listed(project: Projec
 def test_an_image_that_the_machine_cannot_decode(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise RuntimeError(f"no codec for {HOSTILE}")
 
     project.list_files()

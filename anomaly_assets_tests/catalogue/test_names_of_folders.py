@@ -44,12 +44,20 @@ def test_images_in_a_folder_called_by_a_word_for_good_are_good(tmp_path: Path, w
     }
 
 
-@pytest.mark.parametrize("word", ["goods", "not_ok", "abnormal", "00", "okay"])
+@pytest.mark.parametrize("word", ["goods", "not_ok", "abnormally", "00", "okay"])
 def test_a_folder_whose_name_only_contains_such_a_word_is_a_defect(
     tmp_path: Path, word: str
 ) -> None:
     write(tmp_path, f"bolt/test/{word}/0.png")
     assert labels_of("mvtec_ad", tmp_path) == {f"bolt/test/{word}/0.png": ("anomalous", word)}
+
+
+@pytest.mark.parametrize("word", ["abnormal", "NG", "Defective", "1", "anomaly"])
+def test_a_folder_that_only_says_anomalous_names_no_defect(tmp_path: Path, word: str) -> None:
+    write(tmp_path, f"bolt/test/{word}/0.png")
+    assert labels_of("mvtec_ad", tmp_path) == {
+        f"bolt/test/{word}/0.png": ("anomalous", "unspecified")
+    }
 
 
 @pytest.mark.parametrize(

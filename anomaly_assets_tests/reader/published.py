@@ -61,7 +61,7 @@ def publish_again(project: Project, keep_snapshots: int = 0) -> None:
 def publish_rows(
     path: Path, count: int, side: int, *, snapshot_id: str = "of rows", letter: str = "A"
 ) -> Path:
-    """Write a file with the tables that are read, `count` good samples and a mask for every tenth.
+    """Write a file with the tables that are read, `count` samples; every tenth is anomalous and has a mask.
 
     Each image is one of 26 letters, from `letter` on, in every byte.
     """
@@ -77,8 +77,8 @@ def publish_rows(
         SELECT
             format('mvtec_ad/bottle/test/good/{:06}.png', number) AS image_id,
             format('{:06}.png', number) AS filename,
-            'good' AS label,
-            0::BIGINT AS label_index,
+            CASE WHEN number % 10 = 0 THEN 'anomalous' ELSE 'good' END AS label,
+            (number % 10 = 0)::BIGINT AS label_index,
             'mvtec_ad' AS source_dataset,
             'bottle' AS category,
             'test' AS split,

@@ -1,5 +1,4 @@
--- All published content as one text; pixels are represented by their hash. Columns that image_tensors shares
--- with facts are taken from facts.
+-- All published content as one text; pixels are represented by their hash.
 SELECT encode(
     concat_ws(
         chr(10),
@@ -7,14 +6,7 @@ SELECT encode(
         (SELECT string_agg(row::VARCHAR, chr(10) ORDER BY image_id) FROM facts AS row),
         (
             SELECT string_agg(row::VARCHAR, chr(10) ORDER BY image_id)
-            FROM (
-                SELECT * EXCLUDE (
-                    image_tensor, mask_tensor,
-                    content_sha256, original_width, original_height, original_mode,
-                    mask_width, mask_height, mask_area_fraction, mask_values, mask_box
-                )
-                FROM image_tensors
-            ) AS row
+            FROM (SELECT * EXCLUDE (image_tensor, mask_tensor) FROM image_tensors) AS row
         ),
         (SELECT string_agg(row::VARCHAR, chr(10) ORDER BY relative_path, image_id) FROM rejected_images AS row),
         (
