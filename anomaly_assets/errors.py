@@ -15,6 +15,7 @@ built-in exception if callers may expect one::
     │   └── FileTooLargeError                     … because it is larger than its limit
     ├── ShrunkRootError (RuntimeError)            catalogue: a root lists far fewer images than before
     ├── UnrecognisedRootError (RuntimeError)      catalogue: most files of a root have another layout
+    ├── NotListedError (ValueError)               catalogue: options for a dataset that is not listed
     ├── UnknownCategoryError (ValueError)         catalogue: run config names a category that does not exist
     ├── UnusableImageError (ValueError)           decoding: the bytes of a file are not a usable image
     ├── DecodingError (RuntimeError)              decoding: a batch failed, but no file is the cause
@@ -59,4 +60,7 @@ def rerun_with(step: str, option: str) -> str:
         option: Name of a boolean in its run config, such as `allow_shrink`.
     """
     config = rf"{{\"ops\": {{\"{step}\": {{\"config\": {{\"{option}\": true}}}}}}}}"
-    return f"run: make materialize ARGS=\"--config-json '{config}'\", or set {option} in the launchpad."
+    return (
+        "run, with the same variables: make materialize "
+        f"ARGS=\"--config-json '{config}'\", or set {option} in the launchpad."
+    )

@@ -16,6 +16,7 @@ from anomaly_assets.assets.reports import (
 )
 from anomaly_assets.assets.resources import WarehouseResource, configured
 from anomaly_assets.assets.specs import table_spec
+from anomaly_assets.catalogue.dlt_source import why_not_listed
 from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.decoding.report import BuildReport
 from anomaly_assets.roots.base import Root, RootError
@@ -25,6 +26,7 @@ from anomaly_assets.tables.ddl import refresh, row_count
 from anomaly_assets.tables.preview_rows import chosen_rows
 from anomaly_assets.tables.row_changes import RowChanges, compare, keyed_rows
 from anomaly_assets.tables.tensor_shape import record_spec
+from anomaly_assets.warehouse.base import Warehouse
 
 _ROWS_SHOWN = 20
 _REJECTED_SHOWN = 20
@@ -71,11 +73,11 @@ def image_tensors(
     Decoding writes both tables in the same transactions. So either asset can be selected alone, and both
     are materialized.
     """
-    from anomaly_assets.decoding.build import build_tensors
+    from anomaly_assets.decoding.build import build_tensors, waiting_images
     from anomaly_assets.decoding.open import open_compute
 
     settings, spec = warehouse.settings, warehouse.tensor_spec
-    roots = _opened_roots(settings, context.log.warning)
+    roots = _opened_roots(settings, warehouse.warehouse, context.log.warning)
     with warehouse.warehouse.writing(), warehouse.warehouse.connect() as connection:
         record_spec(connection, spec)
         rejected_before = keyed_rows(connection, "rejected_images")
@@ -98,10 +100,20 @@ def image_tensors(
         depths=settings.depths,
     )
     with warehouse.warehouse.connect() as connection:
+        waiting = waiting_images(
+            connection, set(settings.roots) - set(roots), spec, settings.depths
+        )
         tensors = row_count(connection, "image_tensors")
         shown = chosen_rows(connection, "image_tensors", _ROWS_SHOWN)
         rejected = keyed_rows(connection, "rejected_images")
         rejected_shown = chosen_rows(connection, "rejected_images", _REJECTED_SHOWN)
+    for name, (images, root_uri) in waiting.items():
+        variable = SOURCE_DATASETS[name].root_variable
+        count = "1 image" if images == 1 else f"{images} images"
+        context.log.warning(
+            f"{count} of {name} cannot be decoded in this run. Set {variable} to their root"
+            f"{f', which was {root_uri}' if root_uri else ''}, then run again."
+        )
     made: dict[str, dict[str, Any]] = {
         "image_tensors": {
             **row_metadata(tensors, _tensor_changes(report)),
@@ -163,11 +175,13 @@ def samples(
     )
 
 
-def _opened_roots(settings: Settings, warn: Callable[[str], None]) -> dict[str, Root]:
-    """Return the roots that can be opened; images of the other roots keep their tensors."""
+def _opened_roots(
+    settings: Settings, warehouse: Warehouse, warn: Callable[[str], None]
+) -> dict[str, Root]:
+    """Return the roots that this run lists and can open; images of others keep their tensors."""
     roots: dict[str, Root] = {}
     for name, location in settings.roots.items():
-        if location is None:
+        if location is None or why_not_listed(SOURCE_DATASETS[name], settings, warehouse):
             continue
         try:
             roots[name] = open_root(location, follow_links=name in settings.followed_links)

@@ -24,7 +24,12 @@ from anomaly_assets.assets.specs import (
     table_metadata,
     table_spec,
 )
-from anomaly_assets.catalogue.dlt_source import catalog_source, loading_pipeline, why_not_listed
+from anomaly_assets.catalogue.dlt_source import (
+    catalog_source,
+    loading_pipeline,
+    refuse_options,
+    why_not_listed,
+)
 from anomaly_assets.datasets import SourceDataset
 from anomaly_assets.tables.ddl import (
     LABEL_VIEWS,
@@ -139,6 +144,13 @@ def catalogue_assets(dataset: SourceDataset) -> dg.AssetsDefinition:
         settings = warehouse.settings
         reason = why_not_listed(dataset, settings, warehouse.warehouse)
         if reason is not None:
+            refuse_options(
+                dataset,
+                reason,
+                categories=config.categories,
+                allow_shrink=config.allow_shrink,
+                allow_strays=config.allow_strays,
+            )
             yield from _left_out(context, dataset, warehouse, reason)
             return
         progress, listed = Progress(context.log.info, f"files of {dataset.title} listed"), Count()

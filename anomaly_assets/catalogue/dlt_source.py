@@ -25,6 +25,7 @@ from dlt.pipeline.pipeline import Pipeline
 
 from anomaly_assets.catalogue.dlt_settings import only_our_settings
 from anomaly_assets.datasets import SourceDataset
+from anomaly_assets.errors import AnomalyAssetsError
 from anomaly_assets.roots.open import refuse_bad_root
 from anomaly_assets.settings import Settings
 from anomaly_assets.tables.source_datasets import stored_datasets
@@ -114,6 +115,10 @@ def load(
         return found
 
 
+class NotListedError(AnomalyAssetsError, ValueError):
+    """Options are given for a source dataset that the run does not list."""
+
+
 def why_not_listed(dataset: SourceDataset, settings: Settings, warehouse: Warehouse) -> str | None:
     """Return the reason why a run does not list the root of a source dataset; None if it lists it.
 
@@ -125,15 +130,30 @@ def why_not_listed(dataset: SourceDataset, settings: Settings, warehouse: Wareho
     if not settings.sample_roots:
         return None
     with warehouse.connect() as connection:
-        named = [
-            name for name, held in stored_datasets(connection).items() if not held.from_samples
-        ]
+        stored = stored_datasets(connection)
+    named = [name for name, held in stored.items() if not held.from_samples]
     if not named:
         return None
-    return (
-        f"no root is named, and the warehouse holds data from named roots ({', '.join(named)}), which "
-        f"samples of the repository never join: set {dataset.root_variable}"
-    )
+    variable = f"{dataset.root_variable} is not set"
+    if dataset.name in named:
+        return f"{variable}; it was loaded from {stored[dataset.name].root_uri or 'a named root'}"
+    return f"{variable}; samples of the repository never join data from named roots ({', '.join(named)})"
+
+
+def refuse_options(dataset: SourceDataset, reason: str, **options: object) -> None:
+    """Raise if options are given for a source dataset that the run does not list.
+
+    A consent that is pasted without the variables of the failed run would otherwise have no effect.
+
+    Raises:
+        NotListedError: At least one option has a value.
+    """
+    if given := [name for name, value in options.items() if value]:
+        raise NotListedError(
+            f"{' and '.join(given)} cannot be used, because this run does not list {dataset.title} "
+            f"({reason}). Set {dataset.root_variable} and the other variables as in the run that it is "
+            "for, then run again."
+        )
 
 
 def _resource(name: str, found: Reconciliation | None) -> DltResource:

@@ -25,7 +25,7 @@ def command(
     source_dataset: str, category: tuple[str, ...], allow_shrink: bool, allow_strays: bool
 ) -> None:
     """List the root of SOURCE_DATASET and load what changed into the warehouse; decode nothing."""
-    from anomaly_assets.catalogue.dlt_source import load, why_not_listed
+    from anomaly_assets.catalogue.dlt_source import load, refuse_options, why_not_listed
     from anomaly_assets.warehouse.open import open_warehouse
 
     dataset = SOURCE_DATASETS[source_dataset]
@@ -35,6 +35,13 @@ def command(
     )
     reason = why_not_listed(dataset, settings, warehouse)
     if reason is not None:
+        refuse_options(
+            dataset,
+            reason,
+            categories=category,
+            allow_shrink=allow_shrink,
+            allow_strays=allow_strays,
+        )
         print(f"{dataset.title} not refreshed ({reason}).")
         return
     found = load(

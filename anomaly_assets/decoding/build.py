@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, suppress
 from itertools import chain, islice
 from types import MappingProxyType
@@ -43,6 +43,7 @@ from anomaly_assets.errors import AnomalyAssetsError
 from anomaly_assets.roots.base import Root
 from anomaly_assets.tables.ddl import ensure_tables, row_count, sql_text, upstream_needed
 from anomaly_assets.tables.identity import take_over
+from anomaly_assets.tables.source_datasets import stored_datasets
 from anomaly_assets.tensor_spec import TensorSpec
 from anomaly_assets.warehouse.base import Warehouse
 from anomaly_assets.warehouse.file.duckdb_settings import rows_at_once
@@ -309,6 +310,26 @@ def _remove_gone(connection: duckdb.DuckDBPyConnection) -> int:
         connection.execute(f"DELETE FROM {table} WHERE {gone}")  # noqa: S608
     removed = connection.execute(f"DELETE FROM image_tensors WHERE {gone}").fetchone()  # noqa: S608
     return int(removed[0]) if removed else 0
+
+
+def waiting_images(
+    connection: duckdb.DuckDBPyConnection,
+    source_datasets: Collection[str],
+    spec: TensorSpec,
+    depths: Mapping[str, int] = MappingProxyType({}),
+) -> dict[str, tuple[int, str | None]]:
+    """Count images without a tensor, of source datasets whose roots a run does not have.
+
+    Returns:
+        Source dataset to the number of images to decode and to its recorded root; none without such images.
+    """
+    found = {}
+    for name, held in stored_datasets(connection).items():
+        if name in source_datasets:
+            stale = find_stale(connection, [name], spec, depths)
+            if stale.num_rows:
+                found[name] = stale.num_rows, held.root_uri
+    return found
 
 
 def find_stale(

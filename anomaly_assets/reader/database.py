@@ -14,6 +14,7 @@ from typing import Any
 
 import duckdb
 
+from anomaly_assets.tables.identity import is_warehouse
 from anomaly_assets.warehouse.file.pinned_file import OpenFile
 from anomaly_assets.warehouse.file.snapshots import open_snapshot
 from anomaly_assets.warehouse.open_published import DatabaseError, Opened, explained, open_file
@@ -41,7 +42,7 @@ class Database:
 
     Attributes:
         location: Path of the opened file, as it was passed.
-        snapshot_id: Id of the snapshot; None if nothing was ever published.
+        snapshot_id: Id of the snapshot; None for a warehouse, whose rows may differ from those published.
     """
 
     def __init__(self, location: str, snapshot: str | None = None) -> None:
@@ -63,7 +64,7 @@ class Database:
         self._layout: tuple[Any, ...] | None = None
         try:
             with explained(self.location):
-                self.snapshot_id = snapshot_id or newest_id(opened.connection)
+                self.snapshot_id = snapshot_id or _published_id(opened.connection)
             _limit_memory(opened.connection, self._memory_bytes)
         except BaseException:
             self.close()
@@ -160,7 +161,7 @@ class Database:
             return True
         # A file with the same content can have other row ids, for instance after compaction.
         return (
-            newest_id(opened.connection) == self.snapshot_id
+            _published_id(opened.connection) == self.snapshot_id
             and _layout(opened.connection) == self._layout
         )
 
@@ -186,6 +187,10 @@ def newest_id(connection: duckdb.DuckDBPyConnection) -> str | None:
     """Return the id of the newest snapshot in an open database; None if nothing was ever published."""
     found = connection.execute(_NEWEST_SNAPSHOT).fetchone()
     return str(found[0]) if found else None
+
+
+def _published_id(connection: duckdb.DuckDBPyConnection) -> str | None:
+    return None if is_warehouse(connection) else newest_id(connection)
 
 
 def _layout(connection: duckdb.DuckDBPyConnection) -> tuple[Any, ...] | None:

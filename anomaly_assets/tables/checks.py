@@ -104,7 +104,8 @@ TENSOR_CHECKS = (
         "Every catalogued image was either decoded or rejected with a reason.",
         "image was neither decoded in its current version nor rejected",
         "images were neither decoded in their current version nor rejected",
-        "Materialize image_tensors: it resumes where an interrupted run stopped.",
+        "Materialize image_tensors with the roots of their source datasets set: it resumes where an "
+        "interrupted run stopped.",
         blocking=True,
     ),
     Check(

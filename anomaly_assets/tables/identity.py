@@ -71,6 +71,15 @@ def make_publication(connection: duckdb.DuckDBPyConnection, owned_by: Iterable[s
         connection.execute(f"INSERT INTO {OWNERS} VALUES (?, ?)", [warehouse_id, now])  # noqa: S608
 
 
+def is_warehouse(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Return whether runs write to a database: publishing drops its identity and dlt's staging schemas."""
+    query = """
+        SELECT 1 FROM duckdb_tables() WHERE database_name = current_database()
+        AND ((schema_name = 'main' AND table_name = ?) OR suffix(schema_name, '_staging'))
+    """
+    return bool(connection.execute(query, [IDENTITY]).fetchall())
+
+
 def take_over(connection: duckdb.DuckDBPyConnection) -> None:
     """Mark a copy, complete or not, as the warehouse of runs: `copy` no longer resumes there."""
     connection.execute(f"DROP TABLE IF EXISTS {UNFINISHED_COPY}")

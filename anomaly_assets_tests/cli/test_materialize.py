@@ -251,8 +251,8 @@ def test_a_home_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
 
 def test_the_command_of_a_message_can_be_pasted() -> None:
     sentence = rerun_with("mvtec_ad", "allow_shrink")
-    assert sentence.startswith("run: make materialize ARGS=")
-    pasted = sentence.removeprefix("run: ").partition(", or ")[0]
+    assert sentence.startswith("run, with the same variables: make materialize ARGS=")
+    pasted = sentence.partition(": ")[2].partition(", or ")[0]
     # Make gives ARGS to the command, after the shell has read it.
     read = subprocess.run(
         ["bash", "-c", f"make() {{ eval printf '%s\\\\n' \"${{2#ARGS=}}\"; }}; {pasted}"],

@@ -20,10 +20,10 @@ from anomaly_assets.atomic import TargetBusyError, only_writer
 from anomaly_assets.errors import WarehouseBusyError
 from anomaly_assets.tables.ddl import row_counts
 from anomaly_assets.tables.identity import (
-    IDENTITY,
     INTENDED,
     PUBLISHED_FILES,
     ensure_identity,
+    is_warehouse,
     read_owners,
 )
 from anomaly_assets.tables.source_datasets import published_marks, read_consents
@@ -146,17 +146,8 @@ def opened_target(path: Path) -> Iterator[Target]:
             snapshot=snapshot,
             snapshot_ids=frozenset(snapshot_id for (snapshot_id,) in ids),
             owners=read_owners(connection),
-            is_warehouse=_is_warehouse(connection),
+            is_warehouse=is_warehouse(connection),
         )
-
-
-def _is_warehouse(connection: duckdb.DuckDBPyConnection) -> bool:
-    """Return whether runs write to a database: publishing drops its identity and dlt's staging schemas."""
-    query = """
-        SELECT 1 FROM duckdb_tables() WHERE database_name = current_database()
-        AND ((schema_name = 'main' AND table_name = ?) OR suffix(schema_name, '_staging'))
-    """
-    return bool(connection.execute(query, [IDENTITY]).fetchall())
 
 
 def recognised(found: Target, connection: duckdb.DuckDBPyConnection, *, adopt: bool) -> Target:

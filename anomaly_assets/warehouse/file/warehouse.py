@@ -73,6 +73,9 @@ class FileWarehouse(Warehouse):
     log: Log = print
     _lock: FileLock = field(init=False, repr=False)
     _instance: duckdb.DuckDBPyConnection | None = field(init=False, repr=False, default=None)
+    _waited: bool = field(
+        init=False, repr=False, default=False
+    )  # in vain: never wait twice in a run
 
     def __post_init__(self) -> None:
         # Locks, dlt's folder and the copy that replaces a bloated file are beside the real file.
@@ -127,7 +130,7 @@ class FileWarehouse(Warehouse):
             self._lock.release()
 
     def _acquire(self) -> None:
-        deadline = time.monotonic() + self.wait_seconds
+        deadline = self._deadline()
         patience = _TELL_SECONDS
         while True:
             remaining = deadline - time.monotonic()
@@ -138,6 +141,7 @@ class FileWarehouse(Warehouse):
             except Timeout:
                 holder = self._holder()
                 if deadline - time.monotonic() <= 0:
+                    self._waited = True
                     raise WarehouseBusyError(
                         f"{self.path} was held for more than {self.wait_seconds:.0f} s by {holder}. "
                         "Wait for that run to end or stop it, then run again."
@@ -145,8 +149,12 @@ class FileWarehouse(Warehouse):
                 self.log(f"Waiting for {self.path}, held by {holder}.")
                 patience = _REMIND_SECONDS
             else:
+                self._waited = False
                 self._note_holder()
                 return
+
+    def _deadline(self) -> float:
+        return time.monotonic() + (0.0 if self._waited else self.wait_seconds)
 
     def _note_holder(self) -> None:
         note = {"pid": os.getpid(), "since": datetime.now(timezone.utc).isoformat("T", "seconds")}
@@ -228,12 +236,13 @@ class FileWarehouse(Warehouse):
         statement = (
             f"ATTACH {sql_literal(str(self.path))} AS {CATALOG} (ROW_GROUP_SIZE {ROW_GROUP_SIZE})"
         )
-        deadline = time.monotonic() + self.wait_seconds
+        deadline = self._deadline()
         remind_at = time.monotonic()
         while True:
             try:
                 connection.execute(statement)
                 connection.execute(f"USE {CATALOG}.main")
+                self._waited = False
                 return
             except duckdb.Error as error:
                 holder = re.search(
@@ -243,6 +252,7 @@ class FileWarehouse(Warehouse):
                     raise WarehouseError(_why_not_opened(self.path, error)) from error
                 who = f"{holder['program']} (process id {holder['pid']})"
                 if time.monotonic() >= deadline:
+                    self._waited = True
                     raise WarehouseBusyError(
                         f"{self.path} is open in {who}. Close it there, then run again; "
                         "read the published database instead of the warehouse."
