@@ -6,7 +6,8 @@ Official layout, at the root or one folder below it (`mvtec_anomaly_detection/`)
     <category>/test/good/000.png            <category>/test/<defect>/000.png
     <category>/ground_truth/<defect>/000_mask.png
 
-The folder of good images may also be called `ok`, `normal` or `0`, in any case.
+The folder of good images may also be called `ok`, `normal` or `0`, in any case. Some copies have a black
+mask for each good image, in `ground_truth/good/`.
 
 Flat excerpts load too. In them the mask of a test image decides; where others have one, no mask means good:
 
@@ -88,8 +89,6 @@ def _in_category(category: str, kind: str, folder: str, name: str, relative_path
     if suffix != IMAGE_SUFFIX:
         return Stray(relative_path, "unsupported_suffix")
     if kind == _MASKS:
-        if label_meant(folder) == "good":
-            return Stray(relative_path, "mask_for_good_image")
         return MaskFile(relative_path, category, "test", folder, mask_stem(stem, "_mask"))
     label: Label | None = "good" if kind == "train" and not folder else None
     if folder:

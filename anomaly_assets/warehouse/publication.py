@@ -233,6 +233,7 @@ def _accepted_marks(
     published_marks = published.marks()
     if not request.allow_shrink:
         _refuse_samples_for_data(stored, published.location, published_marks)
+        _refuse_mostly_rejected(connection, stored, published_marks)
     marks = {name: held.most_samples for name, held in stored.items() if not held.from_samples}
     lifted: set[str] = set()
     if not published.adopted:
@@ -272,6 +273,50 @@ def _refuse_samples_for_data(
             "roots of the data, such as MVTEC_AD_ROOT. To replace the data by the samples on purpose, "
             f"{consent('allow_shrink')}"
         )
+
+
+def _refuse_mostly_rejected(
+    connection: duckdb.DuckDBPyConnection,
+    stored: Mapping[str, StoredDataset],
+    published_marks: Mapping[str, int],
+) -> None:
+    """Refuse the first publication of a source dataset if less than half of its images can be decoded."""
+    first = [
+        name
+        for name, held in stored.items()
+        if not (held.from_samples or held.most_samples or published_marks.get(name))
+    ]
+    found = connection.execute(_MOSTLY_REJECTED, {"source_datasets": first}).fetchone()
+    if found is not None:
+        name, images, usable, reasons, path, detail = found
+        raise PublishRefusedError(
+            f"Nothing was published: {images - usable} of {images} images of {name} cannot be decoded "
+            f"({shown(reasons)}; first: {shown(path)}: {shown(detail)}). Repair the files, or set "
+            f"{name.upper()}_ROOT to a complete copy, then run again. To publish only the others, "
+            f"{consent('allow_shrink')}"
+        )
+
+
+_MOSTLY_REJECTED = """
+WITH reasons AS (
+    SELECT split_part(image_id, '/', 1) AS source_dataset, reason, count(*) AS files,
+        min_by(relative_path, relative_path) AS path, min_by(detail, relative_path) AS detail
+    FROM rejected_images GROUP BY ALL
+)
+SELECT
+    source_dataset, images, usable,
+    string_agg(files || ' ' || reason, ', ' ORDER BY files DESC, reason),
+    arg_max(path, files), arg_max(detail, files)
+FROM (
+    SELECT source_dataset, count(*) AS images, count(tensors.image_id) AS usable
+    FROM images LEFT JOIN (SELECT image_id FROM image_tensors) AS tensors USING (image_id)
+    WHERE list_contains($source_datasets, source_dataset)
+    GROUP BY ALL
+)
+JOIN reasons USING (source_dataset)
+WHERE 2 * usable < images
+GROUP BY ALL ORDER BY ALL LIMIT 1
+"""
 
 
 def consent(option: str) -> str:

@@ -81,7 +81,7 @@ OTHER_MASKS: dict[str, tuple[bytes, bytes]] = {
 MASKS = {name: (content, LEFT_HALF_TENSOR) for name, content in HALF_MASKS.items()} | OTHER_MASKS
 WITH_MASKS = {f"bottle/test/cut/{name}.png": tensor for name, (_, tensor) in MASKS.items()}
 STRAY_MASKS = {
-    "bottle/ground_truth/good/000_mask.png": "mask_for_good_image",
+    "bottle/ground_truth/good/no image_mask.png": "orphan_mask",
     "bottle/ground_truth/cut/two masks_mask.png": "duplicate_mask",
     "bottle/ground_truth/cut/no image_mask.png": "orphan_mask",
     "cable/ground_truth/000_mask.png": "orphan_mask",
@@ -104,12 +104,15 @@ def loaded(
     project.save(
         {
             "mvtec_ad/bottle/test/good/000.png": noise(2),
+            "mvtec_ad/bottle/test/good/001.png": noise(3),
+            "mvtec_ad/bottle/ground_truth/good/001_mask.png": Image.new("L", SIZE),
             "mvtec_ad/bottle/test/cut/no mask.png": noise(2),
             "mvtec_ad/bottle/test/cut/two masks.png": noise(2),
             "mvtec_ad/cable/train/000.png": noise(2),
         }
     )
-    for path in [*STRAY_MASKS, "bottle/ground_truth/cut/two masks.png"]:
+    drawn = ("bottle/ground_truth/cut/two masks.png", "bottle/ground_truth/good/000_mask.png")
+    for path in [*STRAY_MASKS, *drawn]:
         project.path(f"mvtec_ad/{path}").write_bytes(mask_png(grey(255)))
     with decoding_with(request.param):
         return project, load_all(project)
@@ -125,6 +128,7 @@ def test_a_mask_of_any_kind_gives_the_tensor_of_its_rule(
 def test_every_image_loads_with_its_mask_or_without(loaded: tuple[Project, Outcome]) -> None:
     assert loaded[1].samples == WITH_MASKS | {
         "bottle/test/good/000.png": None,
+        "bottle/test/good/001.png": bytes(48),
         "bottle/test/cut/no mask.png": None,
         "bottle/test/cut/two masks.png": LEFT_HALF_TENSOR,
         "cable/train/000.png": None,
@@ -132,7 +136,17 @@ def test_every_image_loads_with_its_mask_or_without(loaded: tuple[Project, Outco
     assert loaded[1].rejected == {}
 
 
-def test_a_mask_for_a_good_image_a_second_mask_and_one_without_an_image_are_strays(
+def test_a_black_mask_of_a_good_image_agrees_and_another_does_not(
+    loaded: tuple[Project, Outcome],
+) -> None:
+    disagreement = "good by its path, but a mask with defective pixels; used: good by path"
+    found = offenders(loaded[0], "labels_agree")
+    assert {name: detail for name, detail in found.items() if "/good/" in name} == {
+        "mvtec_ad/bottle/test/good/000.png": disagreement
+    }
+
+
+def test_a_second_mask_and_masks_without_an_image_are_strays(
     loaded: tuple[Project, Outcome],
 ) -> None:
     assert loaded[1].strays == STRAY_MASKS

@@ -139,10 +139,6 @@ def test_junk_is_ignored(path: str) -> None:
             "bottle/ground_truth/bad/000_mask.bmp",
             Stray("bottle/ground_truth/bad/000_mask.bmp", "unsupported_suffix"),
         ),
-        (
-            "bottle/ground_truth/good/000_mask.png",
-            Stray("bottle/ground_truth/good/000_mask.png", "mask_for_good_image"),
-        ),
     ],
 )
 def test_what_belongs_to_no_image_is_a_stray_with_its_reason(path: str, stray: Stray) -> None:

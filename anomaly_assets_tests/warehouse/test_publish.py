@@ -16,8 +16,9 @@ from anomaly_assets.tables.registry import TABLES
 from anomaly_assets.warehouse.file import publish as publishing
 from anomaly_assets.warehouse.file.copy_file import copied_bytes
 from anomaly_assets.warehouse.file.snapshots import find_snapshot, list_snapshots
-from anomaly_assets.warehouse.publication import Publication
+from anomaly_assets.warehouse.publication import Publication, PublishRefusedError
 from anomaly_assets_tests.disk import record_calls
+from anomaly_assets_tests.warehouse.conftest import PICTURES
 from anomaly_assets_tests.warehouse.other_process import HAS_IT_OPEN, other_process
 from anomaly_assets_tests.warehouse.project import SPEC, Project
 
@@ -392,3 +393,27 @@ def test_a_full_disk_leaves_what_is_published_as_it_was(
     assert (identity(target) if target.exists() else None) == before
     assert give(project, target).written
     assert project.warehouse.differences(target) == []
+
+
+def test_a_first_publication_needs_half_of_the_images(tmp_path: Path) -> None:
+    """As from a checkout without Git LFS: the files have their names, and no pixels."""
+    project = Project.at(tmp_path)
+    project.save(PICTURES)
+    pictures = sorted((project.folder / "mvtec_ad").rglob("*.png"))
+    kept = [path for path in pictures if "train" in path.parts and "bottle" in path.parts]
+    for path in set(pictures) - set(kept):
+        path.write_text("version https://git-lfs.github.com/spec/v1\n")
+    project.list_files()
+    project.build()
+    project.refresh_all()
+    target = project.folder / "first.duckdb"
+    message = (
+        r"^Nothing was published: 4 of 6 images of mvtec_ad cannot be decoded \(4 git_lfs_pointer; first: "
+        r"bottle/test/crack/000\.png: The file is a Git LFS pointer, .* set MVTEC_AD_ROOT to a complete "
+    )
+    with pytest.raises(PublishRefusedError, match=message):
+        project.warehouse.publish(target, SPEC)
+    assert not target.exists()
+    assert project.warehouse.publish(target, SPEC, allow_shrink=True).samples == 5
+    # Later publications are compared with this one.
+    assert project.warehouse.publish(target, SPEC).samples == 5
