@@ -32,7 +32,7 @@ class Fit:
 
     @property
     def rank(self) -> tuple[bool, bool, bool]:
-        """Key to compare fits: pairs, then images, then the case of the names."""
+        """Return the key to compare fits: pairs, then images, then the case of the names."""
         return self.pairs, bool(self.images), self.exact
 
 
@@ -74,6 +74,12 @@ def strong_match(
         if fit.pairs and (not images or not fit.images.isdisjoint(images)):
             return fit.dataset
     return None
+
+
+def among_others(dataset: SourceDataset, paths: Sequence[str]) -> Fit | None:
+    """Return the layout of another source dataset that finds most images in stray files; None if none."""
+    fits = [fit for fit in _others(dataset, paths) if fit.exact and fit.images]
+    return max(fits, key=lambda fit: len(fit.images), default=None)
 
 
 def _others(dataset: SourceDataset, paths: Sequence[str]) -> Iterator[Fit]:

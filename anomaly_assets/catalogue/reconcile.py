@@ -17,6 +17,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from anomaly_assets.catalogue.layouts import among_others
 from anomaly_assets.catalogue.listing import (
     DECLARED_BUT_MISSING,
     Catalog,
@@ -470,10 +471,15 @@ def _refuse_mostly_strays(dataset: SourceDataset, root_uri: str, catalog: Catalo
     first = catalog.stray_files["relative_path"][0].as_py()
     images = catalog.images.num_rows
     links = reasons["link_out_of_the_root"] or reasons["linked_folder"]
-    follow = f" Symbolic links are read with {dataset.links_variable}=follow." if links else ""
+    hint = f" Symbolic links are read with {dataset.links_variable}=follow." if links else ""
+    if fit := among_others(dataset, catalog.stray_files["relative_path"].to_pylist()):
+        hint += (
+            f" {len(fit.images)} of them are images of {fit.dataset.title}: give each dataset a folder of "
+            f"its own, and set {dataset.root_variable} and {fit.dataset.root_variable} to these."
+        )
     raise UnrecognisedRootError(
         f"{root_uri}: {strays} of {strays + used} files belong to no image of {dataset.title} ({counted}), "
-        f"such as '{shown(first)}'. The root may have another layout; nothing was changed.{follow} "
+        f"such as '{shown(first)}'. The root may have another layout; nothing was changed.{hint} "
         f"To load only the images that were found ({images}), {rerun_with(dataset.name, 'allow_strays')}"
     )
 

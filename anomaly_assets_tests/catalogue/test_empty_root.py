@@ -151,6 +151,17 @@ def test_a_first_load_of_mostly_strays_is_refused_and_can_be_allowed(
     assert not load(MVTEC, str(root), warehouse).any_change  # only the first load is refused
 
 
+def test_a_folder_of_two_datasets_names_both(tmp_path: Path, warehouse: FileWarehouse) -> None:
+    root = write(tmp_path, "mvtec/bolt/train/good/0.png", "mvtec/bolt/test/good/0.png")
+    write_dagm(root / "dagm")
+    with pytest.raises(UnrecognisedRootError) as caught:
+        load(MVTEC, str(root), warehouse)
+    assert (
+        " 3 of them are images of DAGM 2007: give each dataset a folder of its own, and set MVTEC_AD_ROOT "
+        "and DAGM_2007_ROOT to these. To load only"
+    ) in str(caught.value)
+
+
 def test_half_of_the_files_may_be_strays(tmp_path: Path, warehouse: FileWarehouse) -> None:
     root = mostly_strays(tmp_path / "root")
     write(root, "bolt/train/good/2.png", "readme.txt", ".cache/x")
