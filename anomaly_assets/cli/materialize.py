@@ -13,6 +13,16 @@ from anomaly_assets.cli.running import CommandError, UsageError, examples, inter
 from anomaly_assets.errors import AnomalyAssetsError
 
 
+def _refuse_partition(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    """Raise `UsageError` if `--partition` of `dagster asset materialize` is used; no asset has any."""
+    if value is not None:
+        raise UsageError(
+            "No asset has partitions, so there is no --partition. To load one category, run anomaly-assets "
+            """load NAME --category CATEGORY, or use --config-json '{"ops": {"NAME": {"config": """
+            """{"categories": ["CATEGORY"]}}}}', where NAME is a source dataset such as mvtec_ad."""
+        )
+
+
 @click.command(
     epilog=examples(
         "anomaly-assets materialize",
@@ -34,6 +44,7 @@ from anomaly_assets.errors import AnomalyAssetsError
     help="YAML file with run config; may be repeated.",
 )
 @click.option("--verbose", is_flag=True, help="Print Dagster's own log, with stack traces.")
+@click.option("--partition", hidden=True, expose_value=False, callback=_refuse_partition)
 def command(select: str, config_json: str | None, config: tuple[str, ...], verbose: bool) -> int:
     """Refresh the database: list the roots, decode what changed, check, publish.
 
