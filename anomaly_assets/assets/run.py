@@ -66,7 +66,7 @@ def materialize(
     *,
     config_files: Sequence[str] = (),
     verbose: bool = False,
-) -> None:
+) -> bool:
     """Materialize assets in this process and print what happens.
 
     Args:
@@ -74,6 +74,9 @@ def materialize(
         run_config: Run config of the run.
         config_files: YAML files with run config, used if `run_config` is empty.
         verbose: Whether to print Dagster's own log as well.
+
+    Returns:
+        True if the published database was part of the run: it was written, or found to be up to date.
 
     Raises:
         RunFailedError: A step or a blocking check failed.
@@ -94,6 +97,7 @@ def materialize(
                 succeeded = False
         screen.finish()
         _raise_failure(instance, run, screen, succeeded)
+        return screen.published
 
 
 def _planned(

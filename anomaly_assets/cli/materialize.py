@@ -61,18 +61,22 @@ def command(select: str, config_json: str | None, config: tuple[str, ...], verbo
     )
 
     try:
-        materialize(select, run_config, config_files=config, verbose=verbose)
+        published = materialize(select, run_config, config_files=config, verbose=verbose)
     except RunStoppedError as stopped:
         return interrupted(str(stopped))
     except RunConfigError as error:
         raise UsageError(str(error)) from error
     except RunFailedError as error:
         raise CommandError(str(error)) from error
+    print("" if published else f"\n{_NOT_PUBLISHED}")
     try:
-        print(f"\n{described()}")
+        print(described())
     except (AnomalyAssetsError, LookupError, OSError, ValueError) as error:
-        print(f"\n{nothing_yet(error)}")
+        print(nothing_yet(error))
     return 0
+
+
+_NOT_PUBLISHED = "Not published in this run, because --select leaves out published_database."
 
 
 def _run_config(text: str | None, files: tuple[str, ...]) -> Mapping[str, Any]:

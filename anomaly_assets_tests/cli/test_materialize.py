@@ -288,6 +288,21 @@ def test_run_config_of_an_unknown_step_is_refused(run_config: dict[str, Any], sa
     assert str(raised.value).startswith(said)
 
 
+def test_a_part_of_the_graph_says_that_it_did_not_publish(good: Done, folder: Folder) -> None:
+    assert good.code == 0
+    done = folder.run("--select", "dataset_summary")
+    assert (done.code, done.err) == (0, "")
+    step, empty, dagm, mvtec, also_empty, not_published, holds, _ = done.screen
+    assert step.startswith("dataset_summary: 15 rows (unchanged) [")
+    assert dagm.startswith("dagm_2007: 28 images from ")
+    assert mvtec.startswith("mvtec_ad: 34 images from ")
+    assert empty == also_empty == ""
+    assert not_published == (
+        "Not published in this run, because --select leaves out published_database."
+    )
+    assert holds.startswith("data/anomaly.duckdb holds 62 samples of dagm_2007 and mvtec_ad")
+
+
 @pytest.mark.slow
 def test_a_part_of_the_graph_with_a_config_file_and_the_log_of_dagster(
     tmp_path: Path,
