@@ -27,7 +27,7 @@ from anomaly_assets.catalogue.dlt_settings import only_our_settings
 from anomaly_assets.datasets import SourceDataset
 from anomaly_assets.roots.open import refuse_bad_root
 from anomaly_assets.settings import Settings
-from anomaly_assets.tables.source_datasets import stored_datasets
+from anomaly_assets.tables.source_datasets import from_named_roots, why_kept
 from anomaly_assets.warehouse.base import Warehouse
 
 if TYPE_CHECKING:
@@ -115,25 +115,11 @@ def load(
 
 
 def why_not_listed(dataset: SourceDataset, settings: Settings, warehouse: Warehouse) -> str | None:
-    """Return the reason why a run does not list the root of a source dataset; None if it lists it.
-
-    Samples of the repository are never mixed with data from a root that a variable names. So samples are
-    not listed if the warehouse holds such data.
-    """
-    if settings.roots[dataset.name] is None:
-        return f"{dataset.root_variable} is empty"
-    if not settings.sample_roots:
-        return None
+    """Return the reason why a run does not list the root of a source dataset; None if it lists it."""
+    if settings.roots[dataset.name] is None or not settings.sample_roots:
+        return why_kept(dataset, settings, ())
     with warehouse.connect() as connection:
-        named = [
-            name for name, held in stored_datasets(connection).items() if not held.from_samples
-        ]
-    if not named:
-        return None
-    return (
-        f"no root is named, and the warehouse holds data from named roots ({', '.join(named)}), which "
-        f"samples of the repository never join: set {dataset.root_variable}"
-    )
+        return why_kept(dataset, settings, from_named_roots(connection))
 
 
 def _resource(name: str, found: Reconciliation | None) -> DltResource:

@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from anomaly_assets.cli.running import FAILED, examples, run
+from anomaly_assets.cli.running import FAILED, examples, run, warn_of_unknown_variables
 from anomaly_assets.errors import AnomalyAssetsError
 from anomaly_assets.locations import is_file, parse_location
 from anomaly_assets.settings import published_database
@@ -19,6 +19,7 @@ from anomaly_assets.settings import published_database
 )
 def command() -> int:
     """Show where the published database is, what it holds, and how to read it."""
+    warn_of_unknown_variables()
     try:
         print(described())
     except (AnomalyAssetsError, LookupError, OSError, ValueError) as error:

@@ -13,6 +13,7 @@ import click
 
 from anomaly_assets.arguments import whole_number
 from anomaly_assets.errors import AnomalyAssetsError
+from anomaly_assets.settings import unknown_variables
 
 NAME = "anomaly-assets"
 
@@ -71,6 +72,12 @@ def interrupted(message: str) -> int:
     """Print what Ctrl-C left behind; returns the exit code."""
     print(message, file=sys.stderr)
     return INTERRUPTED
+
+
+def warn_of_unknown_variables() -> None:
+    """Print a line for each environment variable that looks like a misspelled setting."""
+    for sentence in unknown_variables():
+        print(f"warning: {sentence}", file=sys.stderr)
 
 
 def program() -> str:

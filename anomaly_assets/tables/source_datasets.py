@@ -17,6 +17,7 @@ from datetime import datetime, timezone
 import duckdb
 
 from anomaly_assets.datasets import SOURCE_DATASETS, SourceDataset
+from anomaly_assets.settings import Settings
 from anomaly_assets.tables.row_changes import RowChanges
 from anomaly_assets.tables.sql_text import column_names
 
@@ -139,6 +140,34 @@ def register_loaded(connection: duckdb.DuckDBPyConnection) -> None:
     """Add rows for datasets that a release without `source_datasets` has loaded."""
     for dataset in loaded_datasets(connection, known=stored_datasets(connection)).values():
         _write(connection, dataset)
+
+
+def from_named_roots(connection: duckdb.DuckDBPyConnection) -> list[str]:
+    """Return the source datasets that are loaded from a root that a variable named, sorted."""
+    stored = stored_datasets(connection).items()
+    return [name for name, held in stored if not held.from_samples]
+
+
+def why_kept(dataset: SourceDataset, settings: Settings, named: Collection[str]) -> str | None:
+    """Return the reason why a run does not list the root of a source dataset; None if it lists it.
+
+    Samples of the repository are never mixed with data from a root that a variable names. So samples are
+    not listed if the warehouse holds such data.
+
+    Args:
+        dataset: The source dataset.
+        settings: Settings of the run.
+        named: Source datasets that the warehouse holds from named roots.
+    """
+    if settings.roots[dataset.name] is None:
+        state = "empty" if dataset.name in settings.empty_roots else "not set"
+        return f"{dataset.root_variable} is {state}"
+    if not settings.sample_roots or not named:
+        return None
+    return (
+        f"no root is named, and the warehouse holds data from named roots ({', '.join(named)}), which "
+        f"samples of the repository never join: set {dataset.root_variable}"
+    )
 
 
 def record_listing(

@@ -15,6 +15,8 @@ from anomaly_assets import __version__
 from anomaly_assets.cli import app
 from anomaly_assets.cli.app import main
 from anomaly_assets.cli.running import CommandError, UsageError, expected, run
+from anomaly_assets.datasets import SOURCE_DATASETS
+from anomaly_assets_tests.catalogue.trees import write
 
 PROJECT = Path(__file__).parents[2]
 CLI = PROJECT / "anomaly_assets" / "cli"
@@ -175,8 +177,57 @@ def test_datasets_are_listed_with_the_roots_that_would_be_loaded(
     assert main(["datasets", "list"]) == 0
     assert capsys.readouterr().out.splitlines() == [
         "mvtec_ad: MVTec AD, CC BY-NC-SA 4.0, /data/mvtec_ad (MVTEC_AD_ROOT)",
-        "dagm_2007: DAGM 2007, CC BY 4.0, not refreshed (DAGM_2007_ROOT is empty or not set)",
+        "dagm_2007: DAGM 2007, CC BY 4.0, not refreshed (DAGM_2007_ROOT is not set)",
     ]
+    monkeypatch.setenv("DAGM_2007_ROOT", "")
+    assert main(["datasets", "list"]) == 0
+    assert capsys.readouterr().out.endswith(" not refreshed (DAGM_2007_ROOT is empty)\n")
+
+
+def test_samples_are_not_listed_as_roots_beside_data_of_named_roots(
+    database_free_environment: None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for dataset in SOURCE_DATASETS.values():
+        monkeypatch.delenv(dataset.root_variable, raising=False)
+    assert main(["datasets", "list"]) == 0
+    assert capsys.readouterr().out.splitlines()[0] == (
+        "mvtec_ad: MVTec AD, CC BY-NC-SA 4.0, data/samples/mvtec_ad (samples of the repository; set "
+        "MVTEC_AD_ROOT)"
+    )
+    assert not (tmp_path / "data").exists()
+    write(tmp_path / "root", "bottle/train/good/000.png")
+    monkeypatch.setenv("MVTEC_AD_ROOT", "root")
+    assert main(["load", "mvtec_ad"]) == 0
+    monkeypatch.delenv("MVTEC_AD_ROOT")
+    capsys.readouterr()
+    assert main(["datasets", "list"]) == 0
+    listed = capsys.readouterr().out.splitlines()
+    assert main(["load", "dagm_2007"]) == 0
+    reason = capsys.readouterr().out.removeprefix("DAGM 2007 ").removesuffix(".\n")
+    assert reason.startswith("not refreshed (no root is named, and the warehouse holds data from ")
+    assert listed[1] == f"dagm_2007: DAGM 2007, CC BY 4.0, {reason}"
+    monkeypatch.setenv("ANOMALY_WAREHOUSE", "md:team")
+    assert main(["datasets", "list"]) == 0
+    assert "unless the warehouse, which cannot be read now, holds data" in capsys.readouterr().out
+
+
+def test_a_misspelled_variable_is_a_warning(
+    database_free_environment: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("ANOMALY_DATABSE", "hidden")
+    sentence = (
+        "warning: The variable ANOMALY_DATABSE is set, but it is not a setting: it is ignored."
+    )
+    for arguments, code in ((["datasets", "list"], 0), (["info"], 1)):
+        assert main(arguments) == code
+        printed = capsys.readouterr()
+        assert printed.err.startswith(f"{sentence} Did you mean ANOMALY_DATABASE?\n")
+        assert "hidden" not in printed.err + printed.out
 
 
 @pytest.fixture

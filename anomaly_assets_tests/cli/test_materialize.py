@@ -288,6 +288,17 @@ def test_run_config_of_an_unknown_step_is_refused(run_config: dict[str, Any], sa
     assert str(raised.value).startswith(said)
 
 
+def test_a_misspelled_variable_is_the_first_line_of_a_run(good: Done, folder: Folder) -> None:
+    assert good.code == 0
+    done = folder.run("--select", "load_history", MVTEC_ROOT="hidden")
+    assert done.code == 0
+    assert done.screen[0] == (
+        "  warning: The variable MVTEC_ROOT is set, but it is not a setting: it is ignored. Did you mean "
+        "MVTEC_AD_ROOT?"
+    )
+    assert "hidden" not in done.out + done.err
+
+
 def test_a_part_of_the_graph_says_that_it_did_not_publish(good: Done, folder: Folder) -> None:
     assert good.code == 0
     done = folder.run("--select", "dataset_summary")
