@@ -62,9 +62,8 @@ class WarehouseResource(dg.ConfigurableResource):
         log = context.log.info if context.log else print
         for sentence in unknown_variables():
             (context.log.warning if context.log else print)(sentence)
+        # Not logged here: the step that lists the root raises the same, with the number of loaded images.
         refused = list(_bad_roots(context, self._settings))
-        for error in refused:
-            log(str(error))
         self._warehouse = open_warehouse(
             self._settings.warehouse,
             0.0 if refused else self._settings.lock_wait_seconds,

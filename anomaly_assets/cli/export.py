@@ -93,17 +93,18 @@ def _terminate(number: int, frame: FrameType | None) -> None:
 
 
 def _sentence(made: Export) -> str:
-    left_out = (
-        f", {made.left_out} of them in left_out.parquet because {made.format} does not accept them"
-        if made.left_out
-        else ""
-    )
+    parts = [
+        f"{made.format}: {made.samples} images, {made.masks} masks, {made.file_bytes / 1e6:.1f} MB in "
+        f"{made.folder} (snapshot {(made.snapshot_id or '')[:12]})"
+    ]
+    if made.left_out:
+        parts.append(
+            f"{made.left_out} of the images are not in samples.parquet but in left_out.parquet, because "
+            f"{made.format} does not accept them"
+        )
     if made.unknown:
-        left_out += f", {made.unknown} more not exported because their label is unknown"
-    return (
-        f"{made.format}: {made.samples} images, {made.masks} masks{left_out}, "
-        f"{made.file_bytes / 1e6:.1f} MB in {made.folder} (snapshot {(made.snapshot_id or '')[:12]})"
-    )
+        parts.append(f"{made.unknown} more images not exported because their label is unknown")
+    return "; ".join(parts)
 
 
 main = old_name(command, "python -m anomaly_assets.export")

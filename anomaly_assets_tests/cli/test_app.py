@@ -95,6 +95,24 @@ def test_arguments_that_cannot_be_used_exit_with_2(
     assert "Usage: " in capsys.readouterr().err
 
 
+def test_names_that_only_the_data_can_confirm_exit_with_1(
+    database_free_environment: None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    write(tmp_path / "root", "bottle/train/good/000.png")
+    monkeypatch.setenv("MVTEC_AD_ROOT", "root")
+    for arguments, said in (
+        (["load", "mvtec_ad", "--category", "wood"], "MVTec AD has no category 'wood'"),
+        (["forget", "mvtec"], "holds no source dataset 'mvtec'"),
+    ):
+        assert main(arguments) == 1
+        assert said in capsys.readouterr().err
+    page = " ".join((PROJECT / "docs/command.md").read_text("utf-8").split())
+    assert "a name that only the data can confirm, exit with 1" in page
+
+
 def test_endings_have_their_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
     def ending(error: BaseException | None) -> int:
         @click.command()

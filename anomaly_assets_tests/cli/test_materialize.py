@@ -139,6 +139,7 @@ def test_a_mistyped_root_is_the_last_thing_on_the_screen(good: Done, folder: Fol
         "error: MVTec AD (MVTEC_AD_ROOT): /nope does not exist. 0 images listed, 34 loaded; nothing was "
         "changed. To leave this dataset out, set MVTEC_AD_ROOT to the empty string.\n"
     )
+    assert "/nope" not in done.out  # it is reported once
     assert "Traceback" not in done.out
     assert "Stack Trace" not in done.out
     assert len(done.screen) <= 10
