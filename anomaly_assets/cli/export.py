@@ -69,7 +69,8 @@ def command(file_format: str, out: str, quiet: bool, **options: Any) -> int:
     """
     import duckdb
 
-    from anomaly_assets.export import FORMATS
+    with expected(ImportError):
+        from anomaly_assets.export import FORMATS
 
     warn_of_unknown_variables()
     for name in ("source_dataset", "category", "split", "label"):

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from anomaly_assets.cli.info import described, nothing_yet
+from anomaly_assets.cli.described import described, nothing_yet
 from anomaly_assets.cli.running import CommandError, UsageError, examples, interrupted
 from anomaly_assets.errors import AnomalyAssetsError
 

@@ -111,6 +111,16 @@ def run(command: click.Command, arguments: Sequence[str] | None, name: str) -> i
         sys.stdout.flush()
         print(f"error: {error}", file=sys.stderr)
         return FAILED
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package in ("", "anomaly_assets"):  # a bug
+            raise
+        print(
+            f"error: {package} is not installed. This sub-command needs all dependencies: pip install . in "
+            "the checkout.",
+            file=sys.stderr,
+        )
+        return FAILED
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)

@@ -56,7 +56,7 @@ def test_each_sub_command_has_a_help_with_examples(
 
 
 def test_the_console_script_and_both_modules_start_the_same_command() -> None:
-    assert 'anomaly-assets = "anomaly_assets.cli.app:main"' in (
+    assert 'anomaly-assets = "anomaly_assets.cli.start:main"' in (
         PROJECT / "pyproject.toml"
     ).read_text("utf-8")
     for module in ("anomaly_assets", "anomaly_assets.cli"):
@@ -93,6 +93,76 @@ def test_arguments_that_cannot_be_used_exit_with_2(
         main(arguments)
     assert caught.value.code == 2
     assert "Usage: " in capsys.readouterr().err
+
+
+WITHOUT = "import runpy, sys; sys.modules.update(dict.fromkeys({missing!r})); sys.argv = {argv!r}; "
+START = "runpy.run_module(sys.argv[0], run_name='__main__', alter_sys=True)"
+
+
+def without(missing: list[str], *argv: str) -> subprocess.CompletedProcess[str]:
+    """Run a module of this project where some packages cannot be imported."""
+    program = WITHOUT.format(missing=missing, argv=[*argv]) + START
+    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("argv", [["anomaly_assets", "info"], ["anomaly_assets.reader"]])
+def test_info_needs_no_click(
+    argv: list[str], database_free_environment: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(PROJECT))
+    done = without(["click", "dagster", "dlt"], *argv)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("There is nothing to read yet: ")
+
+
+@pytest.mark.parametrize(
+    ("missing", "argv", "said"),
+    [
+        (
+            ["click"],
+            ["anomaly_assets", "export"],
+            "anomaly-assets needs click: pip install click. ",
+        ),
+        (
+            ["PIL", "tqdm"],
+            ["anomaly_assets", "export", "--format", "parquet", "--out", "out"],
+            "Exports need Pillow and tqdm: pip install pillow tqdm.",
+        ),
+        (
+            ["dagster"],
+            ["anomaly_assets", "materialize"],
+            "dagster is not installed. This sub-command ",
+        ),
+        (
+            ["dlt"],
+            ["anomaly_assets", "load", "mvtec_ad"],
+            "dlt is not installed. This sub-command ",
+        ),
+    ],
+)
+def test_a_package_that_is_missing_is_named_without_a_stack_trace(
+    missing: list[str],
+    argv: list[str],
+    said: str,
+    database_free_environment: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(PROJECT))
+    done = without(missing, *argv)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"error: {said}")
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("missing", ["PIL", "tqdm"])
+def test_the_import_of_exports_says_what_to_install(missing: str) -> None:
+    program = (
+        f"import sys; sys.modules[{missing!r}] = None; from anomaly_assets.export import to_parquet"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stderr.splitlines()[-1] == (
+        "ImportError: Exports need Pillow and tqdm: pip install pillow tqdm."
+    )
 
 
 def test_names_that_only_the_data_can_confirm_exit_with_1(

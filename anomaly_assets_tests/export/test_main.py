@@ -106,6 +106,7 @@ def test_filters_select_and_are_noted(database: Path, tmp_path: Path) -> None:
     ("options", "message"),
     [
         (["--category", "botle"], "bottle, carpet"),
+        (["--label", "bad one"], "label='bad one' does not exist. Existing values: "),
         (["--snapshot", "0123"], "snapshot"),
         (["--database", "none.duckdb"], "make materialize"),
     ],
