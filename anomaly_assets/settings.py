@@ -35,7 +35,7 @@ VARIABLES = (
 
 _MOST_PORT = 65535
 _OURS = "ANOMALY_"
-_OURS_IN_TESTS = "ANOMALY_TEST_"
+_OURS_IN_TESTS = f"{_OURS}TEST_"
 _SIMILAR = 0.85
 """Least similarity of a misspelled variable: MVTEC_ROOT has 0.87, DAGSTER_ROOT has 0.62."""
 _KEPT_SNAPSHOT = re.compile(r"\.[0-9a-f]{12}(\.[^./]*)?$")
