@@ -2,19 +2,42 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from anomaly_assets.arguments import whole_number
 from anomaly_assets.datasets import SOURCE_DATASETS
+from anomaly_assets.datasets.names import shown
 from anomaly_assets.errors import AnomalyAssetsError
 from anomaly_assets.locations import LAKE_PREFIX, MOTHERDUCK_PREFIXES, is_file, shown_scheme
 from anomaly_assets.tensor_spec import MOST_TENSOR_BYTES, TensorSpec
 
+VARIABLES = (
+    "ANOMALY_WAREHOUSE",
+    "ANOMALY_LAKE_DATA",
+    "ANOMALY_DATABASE",
+    "ANOMALY_KEEP_SNAPSHOTS",
+    "ANOMALY_IMAGE_SIZE",
+    "ANOMALY_CHANNELS",
+    "ANOMALY_COMPUTE",
+    "ANOMALY_WORKERS",
+    "ANOMALY_TASK_TIMEOUT_SECONDS",
+    "ANOMALY_REFRESH_CRON",
+    "ANOMALY_SENSOR_SECONDS",
+    "ANOMALY_LOCK_WAIT_SECONDS",
+    "ANOMALY_STORE_TIMEOUT_SECONDS",
+)
+"""Variables that do not belong to one source dataset; `unknown_variables` accepts no other `ANOMALY_…`."""
+
 _MOST_PORT = 65535
+_OURS = "ANOMALY_"
+_OURS_IN_TESTS = f"{_OURS}TEST_"
+_SIMILAR = 0.85
+"""Least similarity of a misspelled variable: MVTEC_ROOT has 0.87, DAGSTER_ROOT has 0.62."""
 _KEPT_SNAPSHOT = re.compile(r"\.[0-9a-f]{12}(\.[^./]*)?$")
 """Name pattern of an older snapshot beside a published database; see `snapshots.kept_path`."""
 
@@ -29,6 +52,7 @@ class Settings:
 
     Attributes:
         roots: Root by source dataset (folder, zip or URL); None if it is not refreshed.
+        empty_roots: Source datasets whose variable is set to the empty string, and not merely unset.
         followed_links: Source datasets whose root may contain symbolic links that leave it.
         depths: Bits that the 16-bit files of a source dataset use, where set (`<NAME>_DEPTH`).
         sample_roots: Whether no variable names a root, so that the repository's samples are used.
@@ -61,6 +85,7 @@ class Settings:
     sensor_seconds: int
     lock_wait_seconds: float
     lake_data: str | None = None
+    empty_roots: frozenset[str] = frozenset()
     followed_links: frozenset[str] = frozenset()
     depths: Mapping[str, int] = field(default_factory=dict)
     sample_roots: bool = False
@@ -114,6 +139,11 @@ class Settings:
             )
         return cls(
             roots=roots,
+            empty_roots=frozenset(
+                dataset.name
+                for dataset in datasets
+                if not values.get(dataset.root_variable, "unset").strip()
+            ),
             followed_links=frozenset(
                 dataset.name for dataset in datasets if _follows(values, dataset.links_variable)
             ),
@@ -137,6 +167,48 @@ class Settings:
             named_size=(height, width) if size else None,
             named_channels=int(channels) if values.get("ANOMALY_CHANNELS") else None,
         )
+
+
+def unknown_variables(environment: Mapping[str, str] | None = None) -> list[str]:
+    """Return a sentence for each variable that looks like a misspelled setting.
+
+    These are variables that begin with ANOMALY_, and variables of roots, links and depths that resemble one
+    of this project which is not set. The sentences have no values, because these may contain passwords.
+    """
+    values = os.environ if environment is None else environment
+    of_datasets = {
+        name
+        for dataset in SOURCE_DATASETS.values()
+        for name in (
+            dataset.root_variable,
+            dataset.links_variable,
+            depth_variable(dataset.name),
+        )
+    }
+    known = of_datasets.union(VARIABLES)
+    sentences = []
+    for name in sorted(set(values) - known):
+        upper = name.upper()
+        if upper.startswith(_OURS) and not upper.startswith(_OURS_IN_TESTS):
+            rest = {each.removeprefix(_OURS): each for each in sorted(known)}
+            near = difflib.get_close_matches(upper.removeprefix(_OURS), rest, n=1)
+            meant = f" Did you mean {rest[near[0]]}?" if near else " docs/settings.md lists all."
+        elif near := _resembled(upper, sorted(of_datasets - set(values))):
+            meant = f" Did you mean {near[0]}?"
+        else:
+            continue
+        sentences.append(
+            f"The variable {shown(name)} is set, but it is not a setting: it is ignored.{meant}"
+        )
+    return sentences
+
+
+def _resembled(name: str, unset: Iterable[str]) -> list[str]:
+    """Return the variable of a source dataset that a name is similar to, or shortens, as DAGM_ROOT does."""
+    stem, _, ending = name.rpartition("_")
+    of_this_kind = [each for each in unset if each.endswith(f"_{ending}")]
+    shortened = [each for each in of_this_kind if stem and each.startswith(f"{stem}_")]
+    return shortened or difflib.get_close_matches(name, of_this_kind, n=1, cutoff=_SIMILAR)
 
 
 def _follows(values: Mapping[str, str], name: str) -> bool:

@@ -80,3 +80,17 @@ def test_the_command_says_what_it_copied_or_why_not(
     assert capsys.readouterr().out.startswith("dagm_2007: 7 images, 3 masks, 2 labels files")
     assert main(["--root", str(tmp_path / "none"), "--out", out + "2"]) == 1
     assert "does not exist" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("dataset", ["mvtec_ad", "dagm_2007"])
+def test_a_category_folder_is_answered_with_its_parent(
+    dataset: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = SAMPLES / dataset
+    category = next(path for path in sorted(root.iterdir()) if path.is_dir())
+    assert main(["--root", str(category), "--out", str(tmp_path / "out")]) == 1
+    assert capsys.readouterr().err == (
+        f"error: {category.as_uri()} contains no images in the layout of MVTec AD or DAGM 2007. Name the "
+        f"folder of the category folders: --root {root}\n"
+    )
+    assert not (tmp_path / "out").exists()

@@ -224,6 +224,10 @@ def test_the_reader_runs_with_what_its_page_installs(
     script = environment.folder / "train.py"
     script.write_text(READ.format(database=str(database)), "utf-8")
     assert environment.run("python train.py") == "8 (4, 8, 6, 3) uint8\n"
+    for command in ("anomaly-assets info", "python -m anomaly_assets.reader"):
+        printed = environment.run(command, ANOMALY_DATABASE=str(database))
+        assert printed.startswith(f"{database} holds ")
+    assert "needs click: pip install click." in environment.run("anomaly-assets --help || true")
     # And type checkers find its types, which pyarrow has none of.
     (environment.folder / "typed.py").write_text(TYPED, "utf-8")
     checked = environment.run(

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
 from dagster._utils.schedules import is_valid_cron_schedule
 
-from anomaly_assets.settings import Settings, SettingsError, published_database
+from anomaly_assets import settings as module
+from anomaly_assets.settings import (
+    VARIABLES,
+    Settings,
+    SettingsError,
+    published_database,
+    unknown_variables,
+)
 from anomaly_assets.tensor_spec import MOST_TENSOR_BYTES, TensorSpec
 
 
@@ -75,6 +83,54 @@ def test_the_samples_are_used_only_where_no_variable_of_a_root_is_set(named: str
     settings = Settings.from_environment({"DAGM_2007_ROOT": named})
     assert settings.roots == {"mvtec_ad": None, "dagm_2007": named.strip() or None}
     assert not settings.sample_roots
+
+
+def test_an_empty_variable_of_a_root_is_not_an_unset_one() -> None:
+    settings = Settings.from_environment({"DAGM_2007_ROOT": " "})
+    assert settings.empty_roots == {"dagm_2007"}
+    assert Settings.from_environment({"DAGM_2007_ROOT": "/srv"}).empty_roots == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("MVTEC_ROOT", "Did you mean MVTEC_AD_ROOT?"),
+        ("MVTECAD_ROOT", "Did you mean MVTEC_AD_ROOT?"),
+        ("mvtec_ad_root", "Did you mean MVTEC_AD_ROOT?"),
+        ("DAGM_ROOT", "Did you mean DAGM_2007_ROOT?"),
+        ("DAGM2007_LINKS", "Did you mean DAGM_2007_LINKS?"),
+        ("MVTEC_DEPTH", "Did you mean MVTEC_AD_DEPTH?"),
+        ("ANOMALY_IMAGE_SIZES", "Did you mean ANOMALY_IMAGE_SIZE?"),
+        ("ANOMALY_DATABSE", "Did you mean ANOMALY_DATABASE?"),
+        ("ANOMALY_X", "docs/settings.md lists all."),
+    ],
+)
+def test_a_misspelled_variable_is_named_without_its_value(name: str, meant: str) -> None:
+    assert unknown_variables({name: "hidden"}) == [
+        f"The variable {name} is set, but it is not a setting: it is ignored. {meant}"
+    ]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *VARIABLES, "MVTEC_AD_ROOT", "DAGM_2007_DEPTH", "MVTEC_AD_LINKS", "ANOMALY_TEST_STORES",
+        "DAGSTER_ROOT", "PYTHON_ROOT", "DATA_ROOT", "MVTEC_LOCO_ROOT", "VISA_ROOT", "AD_ROOT", "_ROOT",
+        "COLOR_DEPTH", "MAX_DEPTH", "HOME", "DAGSTER_HOME", "SOFT_LINKS", "CONDA_ROOT", "MVTEC_AD_HOME",
+    ],
+)  # fmt: skip
+def test_variables_of_other_programs_are_not_named(name: str) -> None:
+    assert unknown_variables({name: "x"}) == []
+
+
+def test_a_similar_variable_is_not_named_where_the_right_one_is_set() -> None:
+    assert unknown_variables({"MVTEC_AD_ROOT": "/a", "MVTEC_3D_AD_ROOT": "/b"}) == []
+
+
+def test_every_variable_that_is_read_is_known() -> None:
+    text = Path(str(module.__file__)).read_text("utf-8")
+    named = {each.rstrip("_") for each in re.findall(r"\bANOMALY_[A-Z_]+", text)}
+    assert named - {"ANOMALY", "ANOMALY_TEST"} == {*VARIABLES}
 
 
 @pytest.mark.parametrize(

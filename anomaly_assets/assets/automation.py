@@ -15,6 +15,7 @@ from anomaly_assets.datasets import SourceDataset
 from anomaly_assets.roots.base import RootError
 from anomaly_assets.roots.open import open_root, root_error
 from anomaly_assets.settings import Settings
+from anomaly_assets.tables.source_datasets import why_kept
 
 refresh_all = dg.define_asset_job(
     "refresh_all", selection=dg.AssetSelection.all(), description="Refresh everything."
@@ -91,7 +92,7 @@ def files_changed_sensor(dataset: SourceDataset) -> dg.SensorDefinition:
             dataset.name in settings.followed_links,
         )
         if location is None:
-            yield dg.SkipReason(f"{dataset.root_variable} is empty: not watched.")
+            yield dg.SkipReason(f"{why_kept(dataset, settings, {})}: not watched.")
             return
         try:
             root = open_root(location, follow_links=follow_links)

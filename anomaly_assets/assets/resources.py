@@ -19,7 +19,7 @@ from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.errors import WarehouseBusyError
 from anomaly_assets.roots.base import RootError
 from anomaly_assets.roots.open import refuse_bad_root
-from anomaly_assets.settings import Settings
+from anomaly_assets.settings import Settings, unknown_variables
 from anomaly_assets.tables.ddl import ensure_tables
 from anomaly_assets.tables.row_changes import RowChanges
 from anomaly_assets.tables.source_datasets import dataset_lines
@@ -60,9 +60,10 @@ class WarehouseResource(dg.ConfigurableResource):
         self._run_config = context.run.run_config if context.run else {}
         import_what_duckdb_imports()
         log = context.log.info if context.log else print
+        for sentence in unknown_variables():
+            (context.log.warning if context.log else print)(sentence)
+        # Not logged here: the step that lists the root raises the same, with the number of loaded images.
         refused = list(_bad_roots(context, self._settings))
-        for error in refused:
-            log(str(error))
         self._warehouse = open_warehouse(
             self._settings.warehouse,
             0.0 if refused else self._settings.lock_wait_seconds,

@@ -36,6 +36,11 @@ from dagster_shared.yaml_utils import load_yaml_from_globs
 
 from anomaly_assets.assets.home import HomeError
 from anomaly_assets.assets.screen import Screen
+from anomaly_assets.assets.selection import (
+    RunConfigError,
+    refuse_unknown_steps,
+    selected_keys,
+)
 from anomaly_assets.errors import AnomalyAssetsError
 
 MODULE = "anomaly_assets.definitions"
@@ -55,17 +60,13 @@ class RunStoppedError(AnomalyAssetsError, RuntimeError):
     """The run was stopped by Ctrl-C or SIGTERM; what was written stays."""
 
 
-class RunConfigError(AnomalyAssetsError, ValueError):
-    """The selection or the run config cannot be used; the message has the reason."""
-
-
 def materialize(
     select: str,
     run_config: Mapping[str, Any],
     *,
     config_files: Sequence[str] = (),
     verbose: bool = False,
-) -> None:
+) -> bool:
     """Materialize assets in this process and print what happens.
 
     Args:
@@ -73,6 +74,9 @@ def materialize(
         run_config: Run config of the run.
         config_files: YAML files with run config, used if `run_config` is empty.
         verbose: Whether to print Dagster's own log as well.
+
+    Returns:
+        True if the published database was part of the run: it was written, or found to be up to date.
 
     Raises:
         RunFailedError: A step or a blocking check failed.
@@ -93,6 +97,7 @@ def materialize(
                 succeeded = False
         screen.finish()
         _raise_failure(instance, run, screen, succeeded)
+        return screen.published
 
 
 def _planned(
@@ -102,10 +107,11 @@ def _planned(
     origin = get_repository_python_origin_from_cli_opts(PythonPointerOpts(module_name=MODULE))
     repository = recon_repository_from_origin(origin).get_definition()
     try:
-        keys = dg.AssetSelection.from_coercible(select.split(",")).resolve(repository.asset_graph)
+        graph = repository.asset_graph
+        keys = selected_keys(select, graph)
         job_def = repository.get_implicit_job_def_for_assets(keys)
-        if not keys or job_def is None:
-            raise RunConfigError(f"--select {select!r} selects no asset.")
+        assert job_def is not None, "one executor, so one job has every asset"
+        refuse_unknown_steps(run_config, graph, {node.name for node in job_def.nodes})
         job = recon_job_from_origin(JobPythonOrigin(job_def.name, repository_origin=origin))
         run = instance.create_run_for_job(
             job_def=job.get_definition(),

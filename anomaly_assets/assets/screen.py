@@ -55,6 +55,7 @@ class Screen:
     _summary: list[str] = field(default_factory=list)
     _lock: threading.RLock = field(default_factory=threading.RLock)
     _speeds: dict[str, str] = field(default_factory=dict)
+    _running: set[str] = field(default_factory=set)
 
     def __call__(self, entry: dg.EventLogEntry) -> None:
         """Take one event of the run; called from the thread that logs it."""
@@ -89,7 +90,8 @@ class Screen:
             return
         if level >= logging.WARNING:
             self._print(f"  warning: {message}")
-        elif level == logging.INFO and entry.step_key is None:
+        elif level == logging.INFO and entry.step_key not in self._running:
+            # In a run of one step, Dagster adds its key to what resources log before and after it.
             self._resource_said(message)
         elif level == logging.INFO:
             self._step_said(str(entry.step_key), message)
@@ -113,6 +115,7 @@ class Screen:
             self._print(f"{step}: {message}")
 
     def _started(self, event: dg.DagsterEvent) -> None:
+        self._running.add(str(event.step_key))
         if self._is_terminal():
             self._transient(f"{event.step_key} …")
 
@@ -127,6 +130,7 @@ class Screen:
 
     def _succeeded(self, event: dg.DagsterEvent) -> None:
         step = str(event.step_key)
+        self._running.discard(step)
         self._clear()
         if _only_checks(step):
             return
@@ -142,6 +146,7 @@ class Screen:
 
     def _failed(self, event: dg.DagsterEvent) -> None:
         step, error = str(event.step_key), event.step_failure_data.error
+        self._running.discard(step)
         self._clear()
         self.stopped |= error is not None and is_interrupt(error)
         self._print(f"{step}: {'stopped' if self.stopped else 'failed'}")

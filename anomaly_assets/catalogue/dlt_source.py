@@ -28,7 +28,7 @@ from anomaly_assets.datasets import SourceDataset
 from anomaly_assets.errors import AnomalyAssetsError
 from anomaly_assets.roots.open import refuse_bad_root
 from anomaly_assets.settings import Settings
-from anomaly_assets.tables.source_datasets import stored_datasets
+from anomaly_assets.tables.source_datasets import from_named_roots, why_kept
 from anomaly_assets.warehouse.base import Warehouse
 
 if TYPE_CHECKING:
@@ -120,24 +120,11 @@ class NotListedError(AnomalyAssetsError, ValueError):
 
 
 def why_not_listed(dataset: SourceDataset, settings: Settings, warehouse: Warehouse) -> str | None:
-    """Return the reason why a run does not list the root of a source dataset; None if it lists it.
-
-    Samples of the repository are never mixed with data from a root that a variable names. So samples are
-    not listed if the warehouse holds such data.
-    """
-    if settings.roots[dataset.name] is None:
-        return f"{dataset.root_variable} is empty"
-    if not settings.sample_roots:
-        return None
+    """Return the reason why a run does not list the root of a source dataset; None if it lists it."""
+    if settings.roots[dataset.name] is None or not settings.sample_roots:
+        return why_kept(dataset, settings, {})
     with warehouse.connect() as connection:
-        stored = stored_datasets(connection)
-    named = [name for name, held in stored.items() if not held.from_samples]
-    if not named:
-        return None
-    variable = f"{dataset.root_variable} is not set"
-    if dataset.name in named:
-        return f"{variable}; it was loaded from {stored[dataset.name].root_uri or 'a named root'}"
-    return f"{variable}; samples of the repository never join data from named roots ({', '.join(named)})"
+        return why_kept(dataset, settings, from_named_roots(connection))
 
 
 def refuse_options(dataset: SourceDataset, reason: str, **options: object) -> None:

@@ -49,7 +49,7 @@ class _Commands(click.Group):
         "anomaly-assets export --help",
     )
     + "\n\n\b\nExit codes:\n  0    success\n  1    the command failed; the reason is on stderr\n"
-    "  2    the arguments cannot be used\n  130  stopped by Ctrl-C",
+    "  2    the arguments cannot be used; nothing was read or run\n  130  stopped by Ctrl-C",
 )
 @click.version_option(__version__, prog_name=NAME)
 def command() -> None:

@@ -21,7 +21,7 @@ import click
 from anomaly_assets.catalogue.listing import list_catalog
 from anomaly_assets.cli.running import AtLeast, examples, old_name
 from anomaly_assets.datasets import SOURCE_DATASETS, SourceDataset
-from anomaly_assets.datasets.names import normalized
+from anomaly_assets.datasets.names import normalized, shown
 from anomaly_assets.datasets.record import LabelsFile
 from anomaly_assets.datasets.text import decode_text
 from anomaly_assets.errors import AnomalyAssetsError
@@ -87,7 +87,9 @@ def _recognised(root: Root) -> tuple[SourceDataset, list[dict[str, Any]]]:
     dataset, catalog = max(catalogs, key=lambda pair: pair[1].images.num_rows)
     if not catalog.images.num_rows:
         titles = " or ".join(known.title for known in SOURCE_DATASETS.values())
-        raise ExcerptError(f"{root.uri} contains no images in the layout of {titles}.")
+        likely = next((found.likely_root for _, found in catalogs if found.likely_root), None)
+        hint = f" Name the folder of the category folders: --root {shown(likely)}" if likely else ""
+        raise ExcerptError(f"{root.uri} contains no images in the layout of {titles}.{hint}")
     return dataset, catalog.images.to_pylist()
 
 

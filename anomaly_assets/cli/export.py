@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from anomaly_assets.cli.running import examples, expected, interrupted, old_name
+from anomaly_assets.cli.running import (
+    examples,
+    expected,
+    interrupted,
+    old_name,
+    warn_of_unknown_variables,
+)
 from anomaly_assets.datasets import SOURCE_DATASETS
 
 if TYPE_CHECKING:
@@ -63,8 +69,10 @@ def command(file_format: str, out: str, quiet: bool, **options: Any) -> int:
     """
     import duckdb
 
-    from anomaly_assets.export import FORMATS
+    with expected(ImportError):
+        from anomaly_assets.export import FORMATS
 
+    warn_of_unknown_variables()
     for name in ("source_dataset", "category", "split", "label"):
         options[name] = list(options[name]) or None
     before = signal.signal(signal.SIGTERM, _terminate)
@@ -86,17 +94,18 @@ def _terminate(number: int, frame: FrameType | None) -> None:
 
 
 def _sentence(made: Export) -> str:
-    left_out = (
-        f", {made.left_out} of them in left_out.parquet because {made.format} does not accept them"
-        if made.left_out
-        else ""
-    )
+    parts = [
+        f"{made.format}: {made.samples} images, {made.masks} masks, {made.file_bytes / 1e6:.1f} MB in "
+        f"{made.folder} (snapshot {(made.snapshot_id or '')[:12]})"
+    ]
+    if made.left_out:
+        parts.append(
+            f"{made.left_out} of the images are not in samples.parquet but in left_out.parquet, because "
+            f"{made.format} does not accept them"
+        )
     if made.unknown:
-        left_out += f", {made.unknown} more not exported because their label is unknown"
-    return (
-        f"{made.format}: {made.samples} images, {made.masks} masks{left_out}, "
-        f"{made.file_bytes / 1e6:.1f} MB in {made.folder} (snapshot {(made.snapshot_id or '')[:12]})"
-    )
+        parts.append(f"{made.unknown} more images not exported because their label is unknown")
+    return "; ".join(parts)
 
 
 main = old_name(command, "python -m anomaly_assets.export")

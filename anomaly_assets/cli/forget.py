@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from anomaly_assets.cli.running import examples, expected, old_name
+from anomaly_assets.cli.running import examples, expected, old_name, warn_of_unknown_variables
 from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.settings import Settings
 
@@ -21,6 +21,7 @@ def command(source_dataset: str) -> None:
     from anomaly_assets.warehouse.removal import forget
 
     settings = Settings.from_environment()
+    warn_of_unknown_variables()
     with expected(LookupError):
         warehouse = open_warehouse(
             settings.warehouse, settings.lock_wait_seconds, lake_data=settings.lake_data

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-
 import click
 
-from anomaly_assets.cli.running import FAILED, examples, run
-from anomaly_assets.errors import AnomalyAssetsError
-from anomaly_assets.locations import is_file, parse_location
-from anomaly_assets.settings import published_database
+from anomaly_assets.cli.described import main
+from anomaly_assets.cli.running import examples
+
+__all__ = ["command", "main"]
 
 
 @click.command(
@@ -19,42 +17,4 @@ from anomaly_assets.settings import published_database
 )
 def command() -> int:
     """Show where the published database is, what it holds, and how to read it."""
-    try:
-        print(described())
-    except (AnomalyAssetsError, LookupError, OSError, ValueError) as error:
-        print(nothing_yet(error), file=sys.stderr)
-        return FAILED
-    return 0
-
-
-def described() -> str:
-    """Return two lines: what the published database holds, and how to read it.
-
-    Raises:
-        AnomalyAssetsError: It cannot be opened, or its location makes no sense.
-        LookupError: It holds no sample.
-        OSError: It does not exist.
-    """
-    from anomaly_assets.reader import open_samples
-
-    samples = open_samples()
-    location = published_database()
-    # A lake is shown by its name, because its address can hold a password.
-    name = location if is_file(location) else parse_location(location).name
-    with samples:
-        datasets = sorted(samples.table["source_dataset"].unique().to_pylist())
-        return (
-            f"{name} holds {len(samples)} samples of {' and '.join(datasets)}, snapshot "
-            f"{(samples.snapshot_id or 'unknown')[:12]}.\n"
-            "Read them with `from anomaly_assets.reader import open_samples`, or open the UI: make ui"
-        )
-
-
-def nothing_yet(error: Exception) -> str:
-    """Return the line that is shown when nothing can be read."""
-    return f"There is nothing to read yet: {error}"
-
-
-def main() -> int:
-    """Run `python -m anomaly_assets.reader`, which takes no argument; returns its exit code."""
-    return run(command, (), "python -m anomaly_assets.reader")
+    return main()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from anomaly_assets.cli.running import examples, old_name
+from anomaly_assets.cli.running import examples, old_name, warn_of_unknown_variables
 from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.settings import Settings
 
@@ -30,6 +30,7 @@ def command(
 
     dataset = SOURCE_DATASETS[source_dataset]
     settings = Settings.from_environment()
+    warn_of_unknown_variables()
     warehouse = open_warehouse(
         settings.warehouse, settings.lock_wait_seconds, lake_data=settings.lake_data
     )

@@ -8,9 +8,19 @@ from typing import Any
 
 import click
 
-from anomaly_assets.cli.info import described, nothing_yet
+from anomaly_assets.cli.described import described, nothing_yet
 from anomaly_assets.cli.running import CommandError, UsageError, examples, interrupted
 from anomaly_assets.errors import AnomalyAssetsError
+
+
+def _refuse_partition(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    """Raise `UsageError` if `--partition` of `dagster asset materialize` is used; no asset has any."""
+    if value is not None:
+        raise UsageError(
+            "No asset has partitions, so there is no --partition. To load one category, run anomaly-assets "
+            """load NAME --category CATEGORY, or use --config-json '{"ops": {"NAME": {"config": """
+            """{"categories": ["CATEGORY"]}}}}', where NAME is a source dataset such as mvtec_ad."""
+        )
 
 
 @click.command(
@@ -34,6 +44,7 @@ from anomaly_assets.errors import AnomalyAssetsError
     help="YAML file with run config; may be repeated.",
 )
 @click.option("--verbose", is_flag=True, help="Print Dagster's own log, with stack traces.")
+@click.option("--partition", hidden=True, expose_value=False, callback=_refuse_partition)
 def command(select: str, config_json: str | None, config: tuple[str, ...], verbose: bool) -> int:
     """Refresh the database: list the roots, decode what changed, check, publish.
 
@@ -50,18 +61,22 @@ def command(select: str, config_json: str | None, config: tuple[str, ...], verbo
     )
 
     try:
-        materialize(select, run_config, config_files=config, verbose=verbose)
+        published = materialize(select, run_config, config_files=config, verbose=verbose)
     except RunStoppedError as stopped:
         return interrupted(str(stopped))
     except RunConfigError as error:
         raise UsageError(str(error)) from error
     except RunFailedError as error:
         raise CommandError(str(error)) from error
+    print("" if published else f"\n{_NOT_PUBLISHED}")
     try:
-        print(f"\n{described()}")
+        print(described())
     except (AnomalyAssetsError, LookupError, OSError, ValueError) as error:
-        print(f"\n{nothing_yet(error)}")
+        print(nothing_yet(error))
     return 0
+
+
+_NOT_PUBLISHED = "Not published in this run, because --select leaves out published_database."
 
 
 def _run_config(text: str | None, files: tuple[str, ...]) -> Mapping[str, Any]:

@@ -13,6 +13,7 @@ import click
 
 from anomaly_assets.arguments import whole_number
 from anomaly_assets.errors import AnomalyAssetsError
+from anomaly_assets.settings import unknown_variables
 
 NAME = "anomaly-assets"
 
@@ -73,6 +74,12 @@ def interrupted(message: str) -> int:
     return INTERRUPTED
 
 
+def warn_of_unknown_variables() -> None:
+    """Print a line for each environment variable that looks like a misspelled setting."""
+    for sentence in unknown_variables():
+        print(f"warning: {sentence}", file=sys.stderr)
+
+
 def program() -> str:
     """Return how this process was started: by the console command, or as a module in a checkout."""
     script = Path(sys.argv[0]).stem
@@ -103,6 +110,16 @@ def run(command: click.Command, arguments: Sequence[str] | None, name: str) -> i
     except AnomalyAssetsError as error:
         sys.stdout.flush()
         print(f"error: {error}", file=sys.stderr)
+        return FAILED
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package in ("", "anomaly_assets"):  # a bug
+            raise
+        print(
+            f"error: {package} is not installed. This sub-command needs all dependencies: pip install . in "
+            "the checkout.",
+            file=sys.stderr,
+        )
         return FAILED
     except click.ClickException as error:
         error.show()

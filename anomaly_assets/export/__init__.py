@@ -11,9 +11,14 @@ Exports are atomic. docs/exporting.md describes the content of each format.
 
 from __future__ import annotations
 
-from anomaly_assets.export import anomalib, imagefolder, parquet
+try:
+    from anomaly_assets.export import anomalib, imagefolder, parquet
+    from anomaly_assets.export.run import Export, Exporter
+except ModuleNotFoundError as error:
+    if error.name not in ("PIL", "tqdm"):
+        raise
+    raise ImportError("Exports need Pillow and tqdm: pip install pillow tqdm.") from error
 from anomaly_assets.export.errors import ExportError
-from anomaly_assets.export.run import Export, Exporter
 
 __all__ = ["FORMATS", "Export", "ExportError", "to_anomalib", "to_imagefolder", "to_parquet"]
 

@@ -2,7 +2,7 @@
 
 import sys
 
-from anomaly_assets.cli.info import main
+from anomaly_assets.cli.described import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -17,6 +17,7 @@ from datetime import datetime, timezone
 import duckdb
 
 from anomaly_assets.datasets import SOURCE_DATASETS, SourceDataset
+from anomaly_assets.settings import Settings
 from anomaly_assets.tables.row_changes import RowChanges
 from anomaly_assets.tables.sql_text import column_names
 
@@ -139,6 +140,36 @@ def register_loaded(connection: duckdb.DuckDBPyConnection) -> None:
     """Add rows for datasets that a release without `source_datasets` has loaded."""
     for dataset in loaded_datasets(connection, known=stored_datasets(connection)).values():
         _write(connection, dataset)
+
+
+def from_named_roots(connection: duckdb.DuckDBPyConnection) -> dict[str, str | None]:
+    """Return root by source dataset, for those loaded from a root that a variable named, sorted."""
+    stored = stored_datasets(connection).items()
+    return {name: held.root_uri for name, held in stored if not held.from_samples}
+
+
+def why_kept(
+    dataset: SourceDataset, settings: Settings, named: Mapping[str, str | None]
+) -> str | None:
+    """Return the reason why a run does not list the root of a source dataset; None if it lists it.
+
+    Samples of the repository are never mixed with data from a root that a variable names. So samples are
+    not listed if the warehouse holds such data.
+
+    Args:
+        dataset: The source dataset.
+        settings: Settings of the run.
+        named: Source datasets that the warehouse holds from named roots, with these roots.
+    """
+    if settings.roots[dataset.name] is None:
+        state = "empty" if dataset.name in settings.empty_roots else "not set"
+        return f"{dataset.root_variable} is {state}"
+    if not settings.sample_roots or not named:
+        return None
+    variable = f"{dataset.root_variable} is not set"
+    if dataset.name in named:
+        return f"{variable}; it was loaded from {named[dataset.name] or 'a named root'}"
+    return f"{variable}; samples of the repository never join data from named roots ({', '.join(named)})"
 
 
 def record_listing(

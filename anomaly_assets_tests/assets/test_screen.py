@@ -6,6 +6,7 @@ import re
 
 import dagster as dg
 import pytest
+from dagster._core.execution.plan.objects import StepSuccessData
 from dagster_shared.error import SerializableErrorInfo
 
 from anomaly_assets.assets.failures import (
@@ -93,11 +94,19 @@ def said(
     )
 
 
+def happened(event: str, step: str = "image_tensors") -> dg.EventLogEntry:
+    data = StepSuccessData(0.0) if event == "STEP_SUCCESS" else None
+    return said("")._replace(
+        dagster_event=dg.DagsterEvent(event, "job", step_key=step, event_specific_data=data)
+    )
+
+
 def test_progress_is_a_line_each_in_a_log_and_one_line_on_a_terminal() -> None:
     log, terminal = io.StringIO(), _Terminal()
     for stream in (log, terminal):
         screen = Screen(stream)
         screen(said("waiting for another run", step=None))
+        screen(happened("STEP_START"))
         screen(said("10 of 100 images, 5/s, 18 s left"))
         screen(said("20 of 100 images, 5/s, 16 s left"))
         screen(said("100 of 100 images in 20 s, 5/s"))
@@ -114,4 +123,22 @@ def test_progress_is_a_line_each_in_a_log_and_one_line_on_a_terminal() -> None:
     assert log.getvalue().splitlines() == lines
     shown = terminal.getvalue()
     assert shown.count("\n") == 2
-    assert [part for part in re.split(r"[\r\n]|\x1b\[K", shown) if part] == lines
+    parts = [part for part in re.split(r"[\r\n]|\x1b\[K", shown) if part]
+    assert parts == [lines[0], "image_tensors …", *lines[1:]]
+
+
+def test_the_summary_of_a_run_of_one_step_does_not_begin_with_the_step() -> None:
+    """In such a run, Dagster gave the key of the step to the lines that the resource logs."""
+    log = io.StringIO()
+    screen = Screen(log)
+    screen(said("waiting for another run"))
+    for event in ("STEP_START", "STEP_SUCCESS"):
+        screen(happened(event))
+    screen(said("dagm_2007: 83 images"))
+    screen.finish()
+    assert log.getvalue().splitlines() == [
+        "waiting for another run",
+        "image_tensors: done [0.0 s]",
+        "",
+        "dagm_2007: 83 images",
+    ]

@@ -15,6 +15,8 @@ from anomaly_assets import __version__
 from anomaly_assets.cli import app
 from anomaly_assets.cli.app import main
 from anomaly_assets.cli.running import CommandError, UsageError, expected, run
+from anomaly_assets.datasets import SOURCE_DATASETS
+from anomaly_assets_tests.catalogue.trees import write
 
 PROJECT = Path(__file__).parents[2]
 CLI = PROJECT / "anomaly_assets" / "cli"
@@ -54,7 +56,7 @@ def test_each_sub_command_has_a_help_with_examples(
 
 
 def test_the_console_script_and_both_modules_start_the_same_command() -> None:
-    assert 'anomaly-assets = "anomaly_assets.cli.app:main"' in (
+    assert 'anomaly-assets = "anomaly_assets.cli.start:main"' in (
         PROJECT / "pyproject.toml"
     ).read_text("utf-8")
     for module in ("anomaly_assets", "anomaly_assets.cli"):
@@ -91,6 +93,94 @@ def test_arguments_that_cannot_be_used_exit_with_2(
         main(arguments)
     assert caught.value.code == 2
     assert "Usage: " in capsys.readouterr().err
+
+
+WITHOUT = "import runpy, sys; sys.modules.update(dict.fromkeys({missing!r})); sys.argv = {argv!r}; "
+START = "runpy.run_module(sys.argv[0], run_name='__main__', alter_sys=True)"
+
+
+def without(missing: list[str], *argv: str) -> subprocess.CompletedProcess[str]:
+    """Run a module of this project where some packages cannot be imported."""
+    program = WITHOUT.format(missing=missing, argv=[*argv]) + START
+    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("argv", [["anomaly_assets", "info"], ["anomaly_assets.reader"]])
+def test_info_needs_no_click(
+    argv: list[str], database_free_environment: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(PROJECT))
+    done = without(["click", "dagster", "dlt"], *argv)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("There is nothing to read yet: ")
+
+
+@pytest.mark.parametrize(
+    ("missing", "argv", "said"),
+    [
+        (
+            ["click"],
+            ["anomaly_assets", "export"],
+            "anomaly-assets needs click: pip install click. ",
+        ),
+        (
+            ["PIL", "tqdm"],
+            ["anomaly_assets", "export", "--format", "parquet", "--out", "out"],
+            "Exports need Pillow and tqdm: pip install pillow tqdm.",
+        ),
+        (
+            ["dagster"],
+            ["anomaly_assets", "materialize"],
+            "dagster is not installed. This sub-command ",
+        ),
+        (
+            ["dlt"],
+            ["anomaly_assets", "load", "mvtec_ad"],
+            "dlt is not installed. This sub-command ",
+        ),
+    ],
+)
+def test_a_package_that_is_missing_is_named_without_a_stack_trace(
+    missing: list[str],
+    argv: list[str],
+    said: str,
+    database_free_environment: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(PROJECT))
+    done = without(missing, *argv)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"error: {said}")
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("missing", ["PIL", "tqdm"])
+def test_the_import_of_exports_says_what_to_install(missing: str) -> None:
+    program = (
+        f"import sys; sys.modules[{missing!r}] = None; from anomaly_assets.export import to_parquet"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stderr.splitlines()[-1] == (
+        "ImportError: Exports need Pillow and tqdm: pip install pillow tqdm."
+    )
+
+
+def test_names_that_only_the_data_can_confirm_exit_with_1(
+    database_free_environment: None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    write(tmp_path / "root", "bottle/train/good/000.png")
+    monkeypatch.setenv("MVTEC_AD_ROOT", "root")
+    for arguments, said in (
+        (["load", "mvtec_ad", "--category", "wood"], "MVTec AD has no category 'wood'"),
+        (["forget", "mvtec"], "holds no source dataset 'mvtec'"),
+    ):
+        assert main(arguments) == 1
+        assert said in capsys.readouterr().err
+    page = " ".join((PROJECT / "docs/command.md").read_text("utf-8").split())
+    assert "a name that only the data can confirm, exit with 1" in page
 
 
 def test_endings_have_their_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
@@ -175,8 +265,57 @@ def test_datasets_are_listed_with_the_roots_that_would_be_loaded(
     assert main(["datasets", "list"]) == 0
     assert capsys.readouterr().out.splitlines() == [
         "mvtec_ad: MVTec AD, CC BY-NC-SA 4.0, /data/mvtec_ad (MVTEC_AD_ROOT)",
-        "dagm_2007: DAGM 2007, CC BY 4.0, not refreshed (DAGM_2007_ROOT is empty or not set)",
+        "dagm_2007: DAGM 2007, CC BY 4.0, not refreshed (DAGM_2007_ROOT is not set)",
     ]
+    monkeypatch.setenv("DAGM_2007_ROOT", "")
+    assert main(["datasets", "list"]) == 0
+    assert capsys.readouterr().out.endswith(" not refreshed (DAGM_2007_ROOT is empty)\n")
+
+
+def test_samples_are_not_listed_as_roots_beside_data_of_named_roots(
+    database_free_environment: None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for dataset in SOURCE_DATASETS.values():
+        monkeypatch.delenv(dataset.root_variable, raising=False)
+    assert main(["datasets", "list"]) == 0
+    assert capsys.readouterr().out.splitlines()[0] == (
+        "mvtec_ad: MVTec AD, CC BY-NC-SA 4.0, data/samples/mvtec_ad (samples of the repository; set "
+        "MVTEC_AD_ROOT)"
+    )
+    assert not (tmp_path / "data").exists()
+    write(tmp_path / "root", "bottle/train/good/000.png")
+    monkeypatch.setenv("MVTEC_AD_ROOT", "root")
+    assert main(["load", "mvtec_ad"]) == 0
+    monkeypatch.delenv("MVTEC_AD_ROOT")
+    capsys.readouterr()
+    assert main(["datasets", "list"]) == 0
+    listed = capsys.readouterr().out.splitlines()
+    assert main(["load", "dagm_2007"]) == 0
+    reason = capsys.readouterr().out.removeprefix("DAGM 2007 ").removesuffix(".\n")
+    assert reason.startswith("not refreshed (MVTEC_AD_ROOT is not set; it was loaded from file:")
+    assert listed[1] == f"dagm_2007: DAGM 2007, CC BY 4.0, {reason}"
+    monkeypatch.setenv("ANOMALY_WAREHOUSE", "md:team")
+    assert main(["datasets", "list"]) == 0
+    assert "unless the warehouse, which cannot be read now, holds data" in capsys.readouterr().out
+
+
+def test_a_misspelled_variable_is_a_warning(
+    database_free_environment: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("ANOMALY_DATABSE", "hidden")
+    sentence = (
+        "warning: The variable ANOMALY_DATABSE is set, but it is not a setting: it is ignored."
+    )
+    for arguments, code in ((["datasets", "list"], 0), (["info"], 1)):
+        assert main(arguments) == code
+        printed = capsys.readouterr()
+        assert printed.err.startswith(f"{sentence} Did you mean ANOMALY_DATABASE?\n")
+        assert "hidden" not in printed.err + printed.out
 
 
 @pytest.fixture

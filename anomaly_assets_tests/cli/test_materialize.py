@@ -11,10 +11,13 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
 
+from anomaly_assets.assets.selection import RunConfigError, refuse_unknown_steps, selected_keys
+from anomaly_assets.definitions import defs
 from anomaly_assets.errors import rerun_with
 
 PROJECT = Path(__file__).parents[2]
@@ -136,6 +139,7 @@ def test_a_mistyped_root_is_the_last_thing_on_the_screen(good: Done, folder: Fol
         "error: MVTec AD (MVTEC_AD_ROOT): /nope does not exist. 0 images listed, 34 loaded; nothing was "
         "changed. To leave this dataset out, set MVTEC_AD_ROOT to the empty string.\n"
     )
+    assert "/nope" not in done.out  # it is reported once
     assert "Traceback" not in done.out
     assert "Stack Trace" not in done.out
     assert len(done.screen) <= 10
@@ -195,6 +199,9 @@ def test_a_blocking_check_is_the_cause_and_nothing_is_published(tmp_path: Path) 
         (["--config-json", "[]"], "has to be a JSON object"),
         (["--config-json", '{"ops": {"mvtec_ad": {"config": {"alow": 1}}}}'], '"alow"'),
         (["--config", "none.yaml"], "none.yaml"),
+        (["--select", "mvtec_ad"], "Did you mean mvtec_ad/images, mvtec_ad/stray_files or group:"),
+        (["--config-json", '{"ops": {"mvtec_ad/images": {}}}'], "mvtec_ad/images is mvtec_ad: "),
+        (["--partition", "leather"], "anomaly-assets load NAME --category CATEGORY"),
     ],
 )
 def test_what_cannot_be_run_exits_with_2_and_leaves_no_run(
@@ -205,6 +212,107 @@ def test_what_cannot_be_run_exits_with_2_and_leaves_no_run(
     assert said in done.err.splitlines()[-1]
     assert done.out == ""
     assert not (tmp_path / "data/warehouse.duckdb").exists()
+
+
+@pytest.mark.parametrize(
+    ("select", "said"),
+    [
+        (
+            "mvtec_ad",
+            "--select 'mvtec_ad': no asset has this name. Did you mean mvtec_ad/images, "
+            "mvtec_ad/stray_files or group:mvtec_ad? Nothing ran.",
+        ),
+        (
+            "mvtec_ad/files",
+            "--select 'mvtec_ad/files': a run reads mvtec_ad/files and never writes it. Did you mean "
+            "mvtec_ad/images, mvtec_ad/stray_files or group:mvtec_ad? Nothing ran.",
+        ),
+        ("images, sampels", "--select 'sampels': no asset has this name. Did you mean samples? "),
+        (
+            "group:mvtec",
+            "--select 'group:mvtec': it selects no asset. Did you mean group:mvtec_ad ",
+        ),
+        ("+(", "--select '+(': this cannot be read as a selection. Choose from contact_sheets, "),
+        ("xyz", "--select 'xyz': no asset has this name. Choose from contact_sheets, "),
+    ],
+)
+def test_a_selection_of_nothing_says_what_can_be_selected(select: str, said: str) -> None:
+    with pytest.raises(RunConfigError) as raised:
+        selected_keys(select, defs.get_repository_def().asset_graph)
+    assert str(raised.value).startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("select", "count"), [("*", 15), ("group:mvtec_ad", 2), ("mvtec_ad/files+, samples", 3)]
+)
+def test_a_selection_leaves_out_what_a_run_only_reads(select: str, count: int) -> None:
+    assert len(selected_keys(select, defs.get_repository_def().asset_graph)) == count
+
+
+@pytest.mark.parametrize(
+    ("run_config", "said"),
+    [
+        (
+            {"ops": {"mvtec_ad/images": {"config": {"categories": ["x"]}}}},
+            "Run config names the step 'mvtec_ad/images', which does not exist. The step of asset "
+            'mvtec_ad/images is mvtec_ad: {"ops": {"mvtec_ad": {"config": {…}}}}. Steps with options: '
+            "dagm_2007, image_tensors, mvtec_ad, published_database. Nothing ran.",
+        ),
+        (
+            {"ops": {"mvtec": {}}},
+            "Run config names the step 'mvtec', which does not exist. Did you ",
+        ),
+        (
+            {"ops": {"nonsense": {}}},
+            "Run config names the step 'nonsense', which does not exist. St",
+        ),
+        (
+            {"ops": {"rejected_image": {}}},
+            "Run config names the step 'rejected_image', which does no",
+        ),
+        (
+            {"mvtec_ad": {}},
+            "Run config has no section 'mvtec_ad'. Config of a step belongs below ops",
+        ),
+        ({"opps": {}}, "Run config has no section 'opps'. Did you mean ops? Sections: ops, "),
+    ],
+)
+def test_run_config_of_an_unknown_step_is_refused(run_config: dict[str, Any], said: str) -> None:
+    repository = defs.get_repository_def()
+    graph = repository.asset_graph
+    job = repository.get_implicit_job_def_for_assets(graph.materializable_asset_keys)
+    assert job is not None
+    steps = {node.name for node in job.nodes}
+    refuse_unknown_steps({"ops": {step: {} for step in steps}, "loggers": {}}, graph, steps)
+    with pytest.raises(RunConfigError) as raised:
+        refuse_unknown_steps(run_config, graph, steps)
+    assert str(raised.value).startswith(said)
+
+
+def test_a_misspelled_variable_is_the_first_line_of_a_run(good: Done, folder: Folder) -> None:
+    assert good.code == 0
+    done = folder.run("--select", "load_history", MVTEC_ROOT="hidden")
+    assert done.code == 0
+    assert done.screen[0] == (
+        "  warning: The variable MVTEC_ROOT is set, but it is not a setting: it is ignored. Did you mean "
+        "MVTEC_AD_ROOT?"
+    )
+    assert "hidden" not in done.out + done.err
+
+
+def test_a_part_of_the_graph_says_that_it_did_not_publish(good: Done, folder: Folder) -> None:
+    assert good.code == 0
+    done = folder.run("--select", "dataset_summary")
+    assert (done.code, done.err) == (0, "")
+    step, empty, dagm, mvtec, also_empty, not_published, holds, _ = done.screen
+    assert step.startswith("dataset_summary: 15 rows (unchanged) [")
+    assert dagm.startswith("dagm_2007: 28 images from ")
+    assert mvtec.startswith("mvtec_ad: 34 images from ")
+    assert empty == also_empty == ""
+    assert not_published == (
+        "Not published in this run, because --select leaves out published_database."
+    )
+    assert holds.startswith("data/anomaly.duckdb holds 62 samples of dagm_2007 and mvtec_ad")
 
 
 @pytest.mark.slow

@@ -265,6 +265,27 @@ def _(scene: Scene) -> object:
         return connection.execute("CREATE TABLE mine AS SELECT 1")
 
 
+@saying("anomaly-assets needs click")
+def _(scene: Scene) -> object:
+    return _without("click", "from anomaly_assets.cli.start import main; main(['export'])")
+
+
+@saying("Exports need Pillow and tqdm")
+def _(scene: Scene) -> object:
+    return _without("PIL", "import anomaly_assets.export")
+
+
+@saying("… is not installed. This sub-command")
+def _(scene: Scene) -> object:
+    return _without("dagster", "from anomaly_assets.cli.start import main; main(['materialize'])")
+
+
+def _without(package: str, statements: str) -> str:
+    """Run statements where a package cannot be imported; returns the errors."""
+    program = f"import sys; sys.modules[{package!r}] = None; {statements}"
+    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stderr
+
+
 @saying("to_torch() needs PyTorch")
 def _(scene: Scene) -> object:
     scene.patch.setitem(sys.modules, "torch", None)

@@ -21,6 +21,11 @@ from click.testing import CliRunner
 
 from anomaly_assets.assets import home
 from anomaly_assets.assets.interrupts import hearing_interrupts
+from anomaly_assets.assets.selection import RunConfigError, refuse_unknown_steps, selected_keys
+from anomaly_assets.cli.materialize import command as materialize
+from anomaly_assets.cli.running import UsageError
+from anomaly_assets.definitions import defs
+from anomaly_assets.settings import unknown_variables
 from anomaly_assets.tables.ddl import refresh
 from anomaly_assets.tensor_spec import TensorSpec
 from anomaly_assets.warehouse.file.warehouse import FileWarehouse
@@ -89,6 +94,36 @@ def _(scene: Scene) -> object:
     scene.patch.chdir(scene.folder)
     command = ["asset", "materialize", "--select", "*"]
     return CliRunner().invoke(create_dagster_cli(), command).output
+
+
+@saying("--select '…': no asset has this name")
+def _(scene: Scene) -> object:
+    return selected_keys("mvtec_ad", defs.get_repository_def().asset_graph)
+
+
+@saying("--select '…': a run reads")
+def _(scene: Scene) -> object:
+    return selected_keys("mvtec_ad/files", defs.get_repository_def().asset_graph)
+
+
+@saying("Run config names the step")
+def _(scene: Scene) -> object:
+    config = {"ops": {"mvtec_ad/images": {"config": {"categories": ["bottle"]}}}}
+    with pytest.raises(RunConfigError) as refused:
+        refuse_unknown_steps(config, defs.get_repository_def().asset_graph, {"mvtec_ad"})
+    return refused.value
+
+
+@saying("No asset has partitions")
+def _(scene: Scene) -> object:
+    with pytest.raises(UsageError) as refused:
+        materialize.main(["--partition", "bottle"], standalone_mode=False)
+    return refused.value
+
+
+@saying("The variable … is set, but")
+def _(scene: Scene) -> object:
+    return unknown_variables({"MVTEC_ROOT": "/data"})[0]
 
 
 @saying('$DAGSTER_HOME "…" must be')

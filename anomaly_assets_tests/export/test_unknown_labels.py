@@ -109,7 +109,7 @@ def test_the_command_says_how_many_are_left_out(
 ) -> None:
     arguments = ["export", "--format", "parquet", "--database", str(database), "--out"]
     assert main([*arguments, str(tmp_path / "out")]) == 0
-    assert ", 2 more not exported because their label is unknown" in capsys.readouterr().out
+    assert "; 2 more images not exported because their label is unknown" in capsys.readouterr().out
 
 
 def test_anomalib_lists_neither_unknown_labels_nor_other_splits(
