@@ -23,7 +23,7 @@ from anomaly_assets_tests.documents.checkout import Checkout
 from anomaly_assets_tests.documents.markdown import blocks
 from anomaly_assets_tests.reader.published import publish_pictures
 
-READER_ONLY = ("docs/reading.md", "pip install --no-deps .")
+READER_ONLY = ("docs/reading.md", "pip install -r requirements-reader.txt")
 """Page and first line of the block that installs the reader alone."""
 
 _REQUIRED = os.environ.get("ANOMALY_TEST_INSTALL") == "required"
@@ -215,7 +215,8 @@ def test_the_reader_runs_with_what_its_page_installs(
     ]
     database = publish_pictures(tmp_path / "published").folder / "anomaly.duckdb"
     environment = Empty(tmp_path)
-    environment.run(block.text, folder=distributions.checkout)
+    printed = environment.run(block.text, folder=distributions.checkout)
+    assert "ERROR" not in printed
     listed = environment.run("python -m pip list --format freeze").splitlines()
     installed = {line.partition("==")[0].lower().replace("-", "_") for line in listed}
     assert installed - {"pip", "setuptools"} == {

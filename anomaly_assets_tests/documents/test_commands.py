@@ -198,7 +198,7 @@ def _(checkout: Checkout, block: Block, request: pytest.FixtureRequest) -> None:
 @of(*READER_ONLY)
 def _(_: Checkout, block: Block, __: pytest.FixtureRequest) -> None:
     """The lines are executed in an empty environment, by `test_install`."""
-    assert block.text == "pip install --no-deps .\npip install -r requirements-reader.txt\n"
+    assert block.text == "pip install -r requirements-reader.txt\npip install --no-deps .\n"
 
 
 @of("docs/settings.md", "pip install '.[s3]'")
