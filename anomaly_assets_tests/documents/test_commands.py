@@ -209,6 +209,22 @@ def _(checkout: Checkout, block: Block, request: pytest.FixtureRequest) -> None:
     assert "does not provide the extra" not in printed
 
 
+@of(
+    "docs/settings.md",
+    "MVTEC_AD_ROOT=/data/mvtec_anomaly_detection DAGM_2007_ROOT=/data/DAGM_KaggleUpload make ui",
+)
+def _(checkout: Checkout, block: Block, request: pytest.FixtureRequest) -> None:
+    theirs = _copied_roots(checkout, request)
+    checkout.run("make materialize", **_own_database(request), **_roots(theirs))
+    # A run of the UI has its environment; without the variables it is like this one.
+    printed = checkout.run("make materialize", **_own_database(request))
+    assert printed.count(", kept: no root is named") == 2
+    [port] = free_ports(1)
+    command = substituted(block.text.rstrip(), theirs)
+    with checkout.serving(f"{command} PORT={port}", port) as page:
+        assert json.loads(page)["dagster_webserver_version"] == "1.13.1"
+
+
 @of("docs/settings.md", "make purge")
 def _(checkout: Checkout, block: Block, _: pytest.FixtureRequest) -> None:
     printed = checkout.run(block.text.partition("  #")[0])
@@ -386,6 +402,21 @@ def _copied_roots(checkout: Checkout, request: pytest.FixtureRequest) -> dict[st
     for name in names.values():
         shutil.copytree(checkout.folder / "data/samples" / name, folder / name)
     return {address: str(folder / name) for address, name in names.items()}
+
+
+def _roots(theirs: dict[str, str]) -> dict[str, Any]:
+    return {
+        "MVTEC_AD_ROOT": theirs["/data/mvtec_anomaly_detection"],
+        "DAGM_2007_ROOT": theirs["/data/DAGM_KaggleUpload"],
+    }
+
+
+def _own_database(request: pytest.FixtureRequest) -> dict[str, Any]:
+    folder = request.getfixturevalue("tmp_path")
+    return {
+        "ANOMALY_WAREHOUSE": str(folder / "warehouse.duckdb"),
+        "ANOMALY_DATABASE": str(folder / "anomaly.duckdb"),
+    }
 
 
 def _offline(command: str, target: Path) -> str:
