@@ -31,6 +31,7 @@ materialize: $(INSTALLED) dagster-home ## Refresh every asset from the configure
 	@$(RUN) anomaly_assets materialize $(ARGS)
 
 ui: $(INSTALLED) dagster-home ## Open the Dagster UI, with schedules and sensors, on PORT
+	@$(RUN) tools.port "$(PORT)"
 	$(RUN) dagster dev -w workspace.yaml -h 127.0.0.1 -p $(PORT) $(ARGS)
 
 # Tests make a Dagster home of their own where they need one. All tests of a module run in one process, in
