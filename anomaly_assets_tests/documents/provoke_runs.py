@@ -115,16 +115,6 @@ def _(scene: Scene) -> object:
 
 @saying("Port … of 127.0.0.1 cannot be used")
 def _(scene: Scene) -> object:
-    # What the web server of Dagster is served by.
-    import uvicorn
-
-    async def application(scope: object, receive: object, send: object) -> None:
-        raise AssertionError("nobody asks")
-
-    said: list[str] = []
-    handler = logging.Handler()
-    handler.emit = lambda record: said.append(record.getMessage())  # type: ignore[method-assign]
-    logging.getLogger("uvicorn.error").addHandler(handler)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         code, printed = scene.checkout.attempt(f"make ui PORT={taken.getsockname()[1]}")
     assert code != 0
@@ -234,8 +224,9 @@ def _elsewhere_open(scene: Scene) -> Ended:
 
 
 def _make_without_environment(scene: Scene, arguments: str, *, installed: bool = False) -> str:
-    for name in ("Makefile", "requirements.lock", "dagster.yaml"):
-        shutil.copy(PROJECT / name, scene.folder)
+    (scene.folder / "tools").mkdir()
+    for name in ("Makefile", "requirements.lock", "dagster.yaml", "tools/anomaly-assets"):
+        shutil.copy(PROJECT / name, scene.folder / name)
     (scene.folder / ".venv").mkdir()
     if installed:
         (scene.folder / ".venv" / ".installed").touch()

@@ -111,7 +111,7 @@ def _(checkout: Checkout, block: Block, request: pytest.FixtureRequest) -> None:
     assert printed == block.output
 
 
-@of("README.md", ".venv/bin/python -m anomaly_assets export --format parquet --out export/parquet")
+@of("README.md", ".venv/bin/anomaly-assets export --format parquet --out export/parquet")
 def _(checkout: Checkout, block: Block, _: pytest.FixtureRequest) -> None:
     checkout.run(block.text)
     exported = checkout.folder / "export"
@@ -329,7 +329,7 @@ def _(checkout: Checkout, block: Block, request: pytest.FixtureRequest) -> None:
     assert (theirs.parent / "anomaly.duckdb").is_file()
 
 
-@of("docs/settings.md", ".venv/bin/python -m anomaly_assets forget dagm_2007")
+@of("docs/settings.md", ".venv/bin/anomaly-assets forget dagm_2007")
 def _(checkout: Checkout, block: Block, request: pytest.FixtureRequest) -> None:
     theirs = _copied_roots(checkout, request)["/data/DAGM_KaggleUpload"]
     checkout.run(".venv/bin/python -m anomaly_assets.ingest dagm_2007", DAGM_2007_ROOT=theirs)
@@ -362,7 +362,7 @@ def _(checkout: Checkout, block: Block, request: pytest.FixtureRequest) -> None:
 
 @of(
     "docs/settings.md",
-    ".venv/bin/python -m anomaly_assets excerpt --root /data/mvtec_anomaly_detection "
+    ".venv/bin/anomaly-assets excerpt --root /data/mvtec_anomaly_detection "
     "--out /tmp/excerpt --per-kind 10 --seed 0",
 )
 def _(checkout: Checkout, block: Block, request: pytest.FixtureRequest) -> None:
@@ -373,7 +373,7 @@ def _(checkout: Checkout, block: Block, request: pytest.FixtureRequest) -> None:
     assert len([*out.glob("*/test/*/*.png")]) > 0
 
 
-@of("docs/settings.md", ".venv/bin/python -m anomaly_assets load mvtec_ad")
+@of("docs/settings.md", ".venv/bin/anomaly-assets load mvtec_ad")
 def _(checkout: Checkout, block: Block, request: pytest.FixtureRequest) -> None:
     theirs = _copied_roots(checkout, request)["/data/mvtec_anomaly_detection"]
     assert "mvtec_ad.images: " in checkout.run(block.text, MVTEC_AD_ROOT=theirs)
