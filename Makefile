@@ -14,6 +14,7 @@ export RUNTIME__DLTHUB_TELEMETRY := false
 # Modules and not the scripts in .venv/bin, which name the folder they were installed in.
 RUN := .venv/bin/python -m
 INSTALLED := .venv/.installed
+COMMAND := .venv/bin/anomaly-assets
 AZURITE := .venv/stores/node_modules/azurite
 MARP := .venv/slides/node_modules/@marp-team/marp-cli
 debian = apt-get update -qq && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive \
@@ -27,57 +28,58 @@ help: ## List the targets
 	@echo
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
 
-materialize: $(INSTALLED) dagster-home ## Refresh every asset from the configured roots; ARGS goes to the command
+materialize: $(COMMAND) dagster-home ## Refresh every asset from the configured roots; ARGS goes to the command
 	@$(RUN) anomaly_assets materialize $(ARGS)
 
-ui: $(INSTALLED) dagster-home ## Open the Dagster UI, with schedules and sensors, on PORT
+ui: $(COMMAND) dagster-home ## Open the Dagster UI, with schedules and sensors, on PORT
+	@$(RUN) tools.port "$(PORT)"
 	$(RUN) dagster dev -w workspace.yaml -h 127.0.0.1 -p $(PORT) $(ARGS)
 
 # Tests make a Dagster home of their own where they need one. All tests of a module run in one process, in
 # order, because they share what is dear to make; each process has servers of its own.
 PYTEST := unset DAGSTER_HOME; $(RUN) pytest --numprocesses $(PROCESSES) --dist loadscope --no-loadscope-reorder
 
-test: $(INSTALLED) ## Run the first tier of tests in two processes, 3 minutes; ARGS goes to pytest
+test: $(COMMAND) ## Run the first tier of tests in two processes, 3 minutes; ARGS goes to pytest
 	$(PYTEST) -m "not slow and not browser" $(ARGS)
 
 test-all: test test-slow test-ui ## Run all tests: the first tier, the second, and those in a browser
 
-test-slow: $(INSTALLED) ## Run the second tier: servers, clusters, installations, documented commands
+test-slow: $(COMMAND) ## Run the second tier: servers, clusters, installations, documented commands
 	$(PYTEST) -m "slow and not browser" $(ARGS)
 
-test-lake: $(INSTALLED) postgresql ## Run the tests of a warehouse on DuckLake, on a real PostgreSQL and S3
+test-lake: $(COMMAND) postgresql ## Run the tests of a warehouse on DuckLake, on a real PostgreSQL and S3
 	unset DAGSTER_HOME; ANOMALY_TEST_STORES=required $(RUN) pytest anomaly_assets_tests/warehouse/lake \
 	  anomaly_assets_tests/warehouse/kinds $(ARGS)
 
-test-ui: $(INSTALLED) chromium ## Run the tests of the Dagster UI and of the site in a real browser, two minutes
+test-ui: $(COMMAND) chromium ## Run the tests of the Dagster UI and of the site in a real browser, two minutes
 	unset DAGSTER_HOME; $(RUN) pytest -m browser anomaly_assets_tests/ui anomaly_assets_tests/site $(ARGS)
 
-screenshots: $(INSTALLED) chromium ## Make the pictures of the UI in docs/screenshots again
+screenshots: $(COMMAND) chromium ## Make the pictures of the UI in docs/screenshots again
 	unset DAGSTER_HOME; $(RUN) anomaly_assets_tests.ui.screenshots $(ARGS)
 
-lint: $(INSTALLED) ## Check the rules, the format, the words and the types
+lint: $(COMMAND) ## Check the rules, the format, the words and the types
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
 	$(RUN) tools.words
 	$(RUN) mypy
 
-types: $(INSTALLED) ## Check the types alone
+types: $(COMMAND) ## Check the types alone
 	$(RUN) mypy $(ARGS)
 
-bench: $(INSTALLED) ## Measure all figures, and print ratios
+bench: $(COMMAND) ## Measure all figures, and print ratios
 	unset DAGSTER_HOME; $(RUN) benchmarks $(ARGS)
 
-bench-quick: $(INSTALLED) ## The short form of bench, less than a minute
+bench-quick: $(COMMAND) ## The short form of bench, less than a minute
 	unset DAGSTER_HOME; $(RUN) benchmarks --quick $(ARGS)
 
-bench-dask: $(INSTALLED) ## Measure decoding on a local Dask cluster, and the cost model of docs/scale.md
+bench-dask: $(COMMAND) ## Measure decoding on a local Dask cluster, and the cost model of docs/scale.md
 	unset DAGSTER_HOME; $(RUN) benchmarks.dask $(ARGS)
 	unset DAGSTER_HOME; $(RUN) benchmarks.scale --measure $(ARGS)
 
-faults: $(INSTALLED) ## Kill, crowd, starve and cancel the command; half an hour, writes a report
+faults: $(COMMAND) ## Kill, crowd, starve and cancel the command; half an hour, writes a report
 	unset DAGSTER_HOME; $(RUN) anomaly_assets_tests.faults $(ARGS)
 
-faults-quick: $(INSTALLED) ## The short form of faults, two minutes
+faults-quick: $(COMMAND) ## The short form of faults, two minutes
 	unset DAGSTER_HOME; $(RUN) anomaly_assets_tests.faults --quick $(ARGS)
 
 # SeaweedFS and fake-gcs-server come with requirements.lock. What nginx serves, and that PostgreSQL runs
@@ -101,11 +103,11 @@ $(AZURITE): | $(INSTALLED)
 	  --ignore-scripts --loglevel=error azurite@3.37.0
 
 # Not in requirements.lock, which would hold CUDA's build, some gigabytes, for everybody.
-torch: $(INSTALLED) ## Install PyTorch, for the tests of `Samples.to_torch`
+torch: $(COMMAND) ## Install PyTorch, for the tests of `Samples.to_torch`
 	@$(RUN) pip show --quiet torch 2>/dev/null || \
 	  $(RUN) pip install --quiet --disable-pip-version-check torch==2.13.0
 
-notebooks: $(INSTALLED) ## Execute every notebook from a clean state; ARGS names some of them
+notebooks: $(COMMAND) ## Execute every notebook from a clean state; ARGS names some of them
 	unset DAGSTER_HOME; $(RUN) notebooks.execute $(ARGS)
 
 slides: $(MARP) ## Render the slides of the workshop to data/slides.html
@@ -121,25 +123,25 @@ $(MARP):
 # MkDocs and its theme announce their successors at each build.
 docs docs-serve: export NO_MKDOCS_2_WARNING := 1
 
-docs: $(INSTALLED) ## Build the site of docs/ into data/site; whatever is not right fails
+docs: $(COMMAND) ## Build the site of docs/ into data/site; whatever is not right fails
 	$(RUN) mkdocs build --strict --quiet $(ARGS)
 
-docs-serve: $(INSTALLED) ## Show the site on PORT, and follow changes
+docs-serve: $(COMMAND) ## Show the site on PORT, and follow changes
 	$(RUN) mkdocs serve --strict --dev-addr 127.0.0.1:$(PORT) $(ARGS)
 
 # Extras keep their brackets, because pip before 24 refuses them in a hashed file otherwise.
-lock: $(INSTALLED) ## Resolve requirements.lock again; ARGS=--upgrade takes newer versions
+lock: $(COMMAND) ## Resolve requirements.lock again; ARGS=--upgrade takes newer versions
 	$(RUN) pip install --quiet --disable-pip-version-check uv
 	$(RUN) uv pip compile pyproject.toml --extra dev --universal --python-version 3.10 \
 	  --generate-hashes --no-strip-extras --no-emit-index-url --no-header --quiet \
 	  --output-file requirements.lock $(ARGS)
 
-tables: $(INSTALLED) ## Write docs/tables.md, the table in the README, and the names that no dataset can have
+tables: $(COMMAND) ## Write docs/tables.md, the table in the README, and the names that no dataset can have
 	$(RUN) tools.tables_page
 	$(RUN) anomaly_assets_tests.datasets.taken >.venv/taken_names.json
 	mv .venv/taken_names.json anomaly_assets/datasets/taken_names.json
 
-purge: $(INSTALLED) dagster-home ## Delete runs older than 90 days from the Dagster home; ARGS=--keep-days=30
+purge: $(COMMAND) dagster-home ## Delete runs older than 90 days from the Dagster home; ARGS=--keep-days=30
 	$(RUN) anomaly_assets.assets.purge $(ARGS)
 
 clean: ## Remove the environment and caches; data/ stays
@@ -151,6 +153,10 @@ dagster-home:
 	  echo "$$DAGSTER_HOME cannot be written to, and Dagster keeps its runs there ($$why). Ask its owner for" \
 	    "the right to write, or name another folder: make DAGSTER_HOME=/a/folder ..." >&2; \
 	  exit 1; }
+
+# The command, which works from any folder. An environment that an older Makefile made gets it as well.
+$(COMMAND): tools/anomaly-assets $(INSTALLED)
+	@mkdir -p .venv/bin && cp tools/anomaly-assets $@.new && chmod 755 $@.new && mv $@.new $@
 
 $(INSTALLED): requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 14))' || { \

@@ -39,6 +39,12 @@ built-in exception if callers may expect one::
     └── HomeError (click.ClickException)          assets: Dagster's home cannot be used
 """
 
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+
 
 class AnomalyAssetsError(Exception):
     """Base class; the message explains the reason and what to do."""
@@ -64,3 +70,28 @@ def rerun_with(step: str, option: str) -> str:
         "run, with the same variables: make materialize "
         f"ARGS=\"--config-json '{config}'\", or set {option} in the launchpad."
     )
+
+
+def install_extra(extra: str) -> str:
+    """Return the command that installs an extra of this package, for the end of a message.
+
+    The package is on no index. pip finds an installed package by its name, but a checkout only by its
+    folder. In a checkout the command names the Python of this process, because `pip` alone is often that of
+    the system. It installs with `-e`, because a copy of the checkout would not follow its changes.
+
+    Args:
+        extra: Name of the extra in `pyproject.toml`, such as `torch`.
+    """
+    project = Path(__file__).parents[1]
+    if not _is_checkout(project):
+        return f"pip install 'anomaly_assets[{extra}]'"
+    python = shlex.quote(sys.executable or "python3")
+    return f"{python} -m pip install -e {shlex.quote(f'{project}[{extra}]')}"
+
+
+def _is_checkout(folder: Path) -> bool:
+    try:
+        text = (folder / "pyproject.toml").read_text("utf-8")
+    except (OSError, ValueError):
+        return False
+    return 'name = "anomaly_assets"' in text  # other packages put their own file into site-packages

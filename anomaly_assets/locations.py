@@ -18,7 +18,7 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from anomaly_assets.errors import AnomalyAssetsError
+from anomaly_assets.errors import AnomalyAssetsError, install_extra
 
 LAKE_PREFIX = "ducklake:"
 MOTHERDUCK_PREFIXES = ("md:", "motherduck:")
@@ -134,7 +134,7 @@ def _lake(location: str) -> LakeLocation:
     except ImportError:
         raise LocationError(
             f"{shown_scheme(location)} needs psycopg, which is not installed: "
-            "pip install 'anomaly_assets[lake]'."
+            f"{install_extra('lake')}."
         ) from None
     try:
         values = conninfo_to_dict(conninfo)

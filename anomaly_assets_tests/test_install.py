@@ -1,4 +1,4 @@
-"""Wheel and source distribution: what is in them, and what runs in an empty environment.
+"""Wheel, source distribution and `make`: what is in them, and what runs in an empty environment.
 
 Empty environments are filled from a package index. Where pip reaches none, these tests are skipped, unless
 `ANOMALY_TEST_INSTALL` is `required`, as it is in continuous integration. The test that installs everything
@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import tarfile
@@ -22,8 +23,9 @@ import pytest
 from anomaly_assets_tests.documents.checkout import Checkout
 from anomaly_assets_tests.documents.markdown import blocks
 from anomaly_assets_tests.reader.published import publish_pictures
+from tools.port import HOST, obstacle
 
-READER_ONLY = ("docs/reading.md", "pip install --no-deps .")
+READER_ONLY = ("docs/reading.md", "pip install -r requirements-reader.txt")
 """Page and first line of the block that installs the reader alone."""
 
 _REQUIRED = os.environ.get("ANOMALY_TEST_INSTALL") == "required"
@@ -121,6 +123,62 @@ def test_the_versions_of_python_are_the_same_wherever_they_are_named(project_roo
     assert f"(3, {minors[0]}) <= sys.version_info[:2] <= (3, {minors[-1]})" in text("Makefile")
 
 
+@pytest.fixture
+def made(project_root: Path, tmp_path: Path) -> Checkout:
+    """Return a copy with an environment that an older Makefile made, and the command that `make` adds."""
+    (tmp_path / "first place").mkdir()
+    copy = Checkout(project_root, tmp_path / "first place")
+    copy.run("make .venv/bin/anomaly-assets")
+    return copy
+
+
+def test_the_command_of_a_checkout_runs_its_code_in_any_folder(
+    made: Checkout, tmp_path: Path
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "click.py").write_text("raise SystemExit('imported from the working folder')")
+    folder = made.folder.rename(tmp_path / "second place")
+    (folder / "anomaly_assets" / "version.py").write_text("__version__ = 'of this copy'\n")
+    (tmp_path / "link").symlink_to(folder / ".venv" / "bin" / "anomaly-assets")
+    for command in (
+        f"'{folder}/.venv/bin/anomaly-assets'",
+        "'../second place/.venv/bin/anomaly-assets'",
+        f"PATH='{folder}/.venv/bin':$PATH anomaly-assets",
+        "../link",
+    ):
+        printed = made.run(f"{command} --version", folder=elsewhere)
+        assert printed == "anomaly-assets, version of this copy\n"
+    code, printed = made.attempt("../link export --format zip --out 'a folder'", folder=elsewhere)
+    assert code == 2
+    assert printed.startswith("Usage: anomaly-assets export ")
+
+
+def test_make_renews_the_command_with_its_environment(made: Checkout) -> None:
+    command = made.folder / ".venv" / "bin" / "anomaly-assets"
+    before = command.stat().st_mtime_ns
+    made.run("make .venv/bin/anomaly-assets")
+    assert command.stat().st_mtime_ns == before
+    command.unlink()
+    assert "tools/anomaly-assets" in made.run("make --dry-run materialize")
+    (made.folder / "requirements.lock").touch()
+    wanted = made.run("make --dry-run types").splitlines()
+    [install] = [n for n, line in enumerate(wanted) if "-r requirements.lock" in line]
+    [copy] = [n for n, line in enumerate(wanted) if "cp tools/anomaly-assets" in line]
+    assert install < copy < len(wanted) - 1
+
+
+def test_a_port_is_refused_with_a_sentence_before_anything_starts() -> None:
+    with socket.create_server((HOST, 0)) as taken:
+        port = taken.getsockname()[1]
+        assert str(obstacle(str(port))).startswith(
+            f"Port {port} of 127.0.0.1 cannot be used (Address already in use). "
+        )
+    assert obstacle(str(port)) is None
+    for text in ("", "abc", "0", "65536", "-1"):
+        assert str(obstacle(text)).startswith(f"PORT={text} is not a port. ")
+
+
 @pytest.fixture(scope="module")
 def index(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Skips what needs a package index where pip reaches none."""
@@ -215,7 +273,8 @@ def test_the_reader_runs_with_what_its_page_installs(
     ]
     database = publish_pictures(tmp_path / "published").folder / "anomaly.duckdb"
     environment = Empty(tmp_path)
-    environment.run(block.text, folder=distributions.checkout)
+    printed = environment.run(block.text, folder=distributions.checkout)
+    assert "ERROR" not in printed
     listed = environment.run("python -m pip list --format freeze").splitlines()
     installed = {line.partition("==")[0].lower().replace("-", "_") for line in listed}
     assert installed - {"pip", "setuptools"} == {

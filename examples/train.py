@@ -1,6 +1,6 @@
 """Train a small autoencoder on good images, and score the test images by what it cannot reproduce.
 
-    pip install 'anomaly_assets[torch]'
+    pip install '.[torch]'
     python examples/train.py --category woven --epochs 5
 
 Reads the published database, which may be refreshed meanwhile: a run reads one snapshot from its first

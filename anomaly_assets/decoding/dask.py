@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from anomaly_assets.decoding.batch import CHANGED, DecodedBatch, StaleImage, decode_batch
 from anomaly_assets.decoding.versions import how_it_differs, what_decides_pixels
 from anomaly_assets.decoding.workers import BATCHES_PER_WORKER, Compute, ComputeError
+from anomaly_assets.errors import install_extra
 from anomaly_assets.roots.base import Root, RootError
 from anomaly_assets.tensor_spec import TensorSpec
 
@@ -65,7 +66,7 @@ def on_cluster(
         from distributed.comm import CommClosedError
     except ImportError:
         raise ComputeError(
-            f"ANOMALY_COMPUTE={location} needs Dask: pip install 'anomaly_assets[dask]'."
+            f"ANOMALY_COMPUTE={location} needs Dask: {install_extra('dask')}."
         ) from None
 
     try:

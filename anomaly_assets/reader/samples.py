@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from anomaly_assets.datasets.names import shown
+from anomaly_assets.errors import install_extra
 from anomaly_assets.reader import cache
 from anomaly_assets.reader.arrays import FetchedArray, chosen_positions, ordered, whole_number
 from anomaly_assets.reader.batch import Batch, ImageArray, IntArray, Sample, UInt8Array
@@ -211,9 +212,7 @@ class Samples:
         try:
             from anomaly_assets.reader.torch import SamplesDataset
         except ImportError as error:
-            raise ImportError(
-                "to_torch() needs PyTorch: pip install 'anomaly_assets[torch]'."
-            ) from error
+            raise ImportError(f"to_torch() needs PyTorch: {install_extra('torch')}.") from error
         return SamplesDataset(self, transform)
 
     def cache(self, directory: str | Path) -> Samples:

@@ -22,6 +22,7 @@ import fsspec
 import tenacity
 
 from anomaly_assets.datasets.names import HIDDEN, shown
+from anomaly_assets.errors import install_extra
 from anomaly_assets.locations import shown_scheme
 from anomaly_assets.roots.base import AccessDeniedError, FileUnreadableError, RootError, too_large
 from anomaly_assets.roots.clients import credentials_of, open_client
@@ -188,8 +189,7 @@ class Store:
             self.path = self._path_of(address)
         except ImportError:
             raise RootError(
-                f"{self.scheme}:// needs {package}, which is not installed: "
-                f"pip install 'anomaly_assets[{extra}]'."
+                f"{self.scheme}:// needs {package}, which is not installed: {install_extra(extra)}."
             ) from None
         except Exception as error:
             raise RootError(f"{self.uri} cannot be opened: {safe_text(error)}") from None

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import duckdb
 
-from anomaly_assets.errors import WarehouseError
+from anomaly_assets.errors import WarehouseError, install_extra
 from anomaly_assets.tables.sql_text import sql_literal
 
 
@@ -34,19 +34,17 @@ def load_extensions(connection: duckdb.DuckDBPyConnection, *names: str) -> None:
 def _binary(name: str) -> Path:
     found = importlib.util.find_spec(f"duckdb_extension_{name}")
     if found is None or found.origin is None:
-        raise WarehouseError(
-            f"DuckDB's extension {name} is not installed: pip install '{_extra(name)}'."
-        )
+        raise WarehouseError(f"DuckDB's extension {name} is not installed: {_install(name)}.")
     folder = Path(found.origin).with_name("extensions")
     binary = folder / f"v{duckdb.__version__}" / f"{name}.duckdb_extension"
     if not binary.is_file():
         versions = ", ".join(sorted(each.name.removeprefix("v") for each in folder.iterdir()))
         raise WarehouseError(
             f"The installed extension {name} is for DuckDB {versions}, and DuckDB {duckdb.__version__} "
-            f"is installed: pip install '{_extra(name)}' installs matching versions."
+            f"is installed. To install matching versions: {_install(name)}."
         )
     return binary
 
 
-def _extra(name: str) -> str:
-    return f"anomaly_assets[{'motherduck' if name == 'motherduck' else 'lake'}]"
+def _install(name: str) -> str:
+    return install_extra("motherduck" if name == "motherduck" else "lake")

@@ -41,12 +41,13 @@ class Checkout:
             if name and (project / name).is_file():
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(project / name, folder / name)
-        # A separate folder, so that no `make` in it can rebuild the environment of the tests.
+        # Separate folders, so that no `make` in it can change the environment of the tests.
         environment = folder / ".venv"
-        environment.mkdir()
-        for path in Path(sys.prefix).iterdir():
-            if path.name != ".installed":
-                (environment / path.name).symlink_to(path)
+        (environment / "bin").mkdir(parents=True)
+        prefix = Path(sys.prefix)
+        for path in (*prefix.iterdir(), *(prefix / "bin").iterdir()):
+            if path.name not in (".installed", "bin", "anomaly-assets"):
+                (environment / path.relative_to(prefix)).symlink_to(path)
         (environment / ".installed").touch()
 
     def environment(self, **variables: str) -> dict[str, str]:

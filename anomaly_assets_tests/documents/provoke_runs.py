@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import shutil
 import signal
 import socket
@@ -150,25 +148,13 @@ def _(scene: Scene) -> object:
     return _instance(scene, str(scene.folder))
 
 
-@saying("[Errno …] error while attempting to bind")
+@saying("Port … of 127.0.0.1 cannot be used")
 def _(scene: Scene) -> object:
-    # What the web server of Dagster is served by.
-    import uvicorn
-
-    async def application(scope: object, receive: object, send: object) -> None:
-        raise AssertionError("nobody asks")
-
-    said: list[str] = []
-    handler = logging.Handler()
-    handler.emit = lambda record: said.append(record.getMessage())  # type: ignore[method-assign]
-    logging.getLogger("uvicorn.error").addHandler(handler)
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        config = uvicorn.Config(application, "127.0.0.1", port, log_config=None, lifespan="off")
-        with pytest.raises(SystemExit):
-            asyncio.run(uvicorn.Server(config).serve())
-    logging.getLogger("uvicorn.error").removeHandler(handler)
-    return "\n".join(said)
+        code, printed = scene.checkout.attempt(f"make ui PORT={taken.getsockname()[1]}")
+    assert code != 0
+    assert "Serving" not in printed
+    return printed
 
 
 @saying("IO Error: Could not set lock")
@@ -273,8 +259,9 @@ def _elsewhere_open(scene: Scene) -> Ended:
 
 
 def _make_without_environment(scene: Scene, arguments: str, *, installed: bool = False) -> str:
-    for name in ("Makefile", "requirements.lock", "dagster.yaml"):
-        shutil.copy(PROJECT / name, scene.folder)
+    (scene.folder / "tools").mkdir()
+    for name in ("Makefile", "requirements.lock", "dagster.yaml", "tools/anomaly-assets"):
+        shutil.copy(PROJECT / name, scene.folder / name)
     (scene.folder / ".venv").mkdir()
     if installed:
         (scene.folder / ".venv" / ".installed").touch()

@@ -111,7 +111,7 @@ def _(checkout: Checkout, block: Block, request: pytest.FixtureRequest) -> None:
     assert printed == block.output
 
 
-@of("README.md", ".venv/bin/python -m anomaly_assets export --format parquet --out export/parquet")
+@of("README.md", ".venv/bin/anomaly-assets export --format parquet --out export/parquet")
 def _(checkout: Checkout, block: Block, _: pytest.FixtureRequest) -> None:
     checkout.run(block.text)
     exported = checkout.folder / "export"
@@ -198,7 +198,7 @@ def _(checkout: Checkout, block: Block, request: pytest.FixtureRequest) -> None:
 @of(*READER_ONLY)
 def _(_: Checkout, block: Block, __: pytest.FixtureRequest) -> None:
     """The lines are executed in an empty environment, by `test_install`."""
-    assert block.text == "pip install --no-deps .\npip install -r requirements-reader.txt\n"
+    assert block.text == "pip install -r requirements-reader.txt\npip install --no-deps .\n"
 
 
 @of("docs/settings.md", "pip install '.[s3]'")
@@ -207,6 +207,22 @@ def _(checkout: Checkout, block: Block, request: pytest.FixtureRequest) -> None:
     printed = checkout.run(_offline(block.text, folder))
     assert "Successfully installed anomaly_assets" in printed.replace("-", "_")
     assert "does not provide the extra" not in printed
+
+
+@of(
+    "docs/settings.md",
+    "MVTEC_AD_ROOT=/data/mvtec_anomaly_detection DAGM_2007_ROOT=/data/DAGM_KaggleUpload make ui",
+)
+def _(checkout: Checkout, block: Block, request: pytest.FixtureRequest) -> None:
+    theirs = _copied_roots(checkout, request)
+    checkout.run("make materialize", **_own_database(request), **_roots(theirs))
+    # A run of the UI has its environment; without the variables it is like this one.
+    printed = checkout.run("make materialize", **_own_database(request))
+    assert printed.count(", kept: no root is named") == 2
+    [port] = free_ports(1)
+    command = substituted(block.text.rstrip(), theirs)
+    with checkout.serving(f"{command} PORT={port}", port) as page:
+        assert json.loads(page)["dagster_webserver_version"] == "1.13.1"
 
 
 @of("docs/settings.md", "make purge")
@@ -313,7 +329,7 @@ def _(checkout: Checkout, block: Block, request: pytest.FixtureRequest) -> None:
     assert (theirs.parent / "anomaly.duckdb").is_file()
 
 
-@of("docs/settings.md", ".venv/bin/python -m anomaly_assets forget dagm_2007")
+@of("docs/settings.md", ".venv/bin/anomaly-assets forget dagm_2007")
 def _(checkout: Checkout, block: Block, request: pytest.FixtureRequest) -> None:
     theirs = _copied_roots(checkout, request)["/data/DAGM_KaggleUpload"]
     checkout.run(".venv/bin/python -m anomaly_assets.ingest dagm_2007", DAGM_2007_ROOT=theirs)
@@ -346,7 +362,7 @@ def _(checkout: Checkout, block: Block, request: pytest.FixtureRequest) -> None:
 
 @of(
     "docs/settings.md",
-    ".venv/bin/python -m anomaly_assets excerpt --root /data/mvtec_anomaly_detection "
+    ".venv/bin/anomaly-assets excerpt --root /data/mvtec_anomaly_detection "
     "--out /tmp/excerpt --per-kind 10 --seed 0",
 )
 def _(checkout: Checkout, block: Block, request: pytest.FixtureRequest) -> None:
@@ -357,7 +373,7 @@ def _(checkout: Checkout, block: Block, request: pytest.FixtureRequest) -> None:
     assert len([*out.glob("*/test/*/*.png")]) > 0
 
 
-@of("docs/settings.md", ".venv/bin/python -m anomaly_assets load mvtec_ad")
+@of("docs/settings.md", ".venv/bin/anomaly-assets load mvtec_ad")
 def _(checkout: Checkout, block: Block, request: pytest.FixtureRequest) -> None:
     theirs = _copied_roots(checkout, request)["/data/mvtec_anomaly_detection"]
     assert "mvtec_ad.images: " in checkout.run(block.text, MVTEC_AD_ROOT=theirs)
@@ -386,6 +402,21 @@ def _copied_roots(checkout: Checkout, request: pytest.FixtureRequest) -> dict[st
     for name in names.values():
         shutil.copytree(checkout.folder / "data/samples" / name, folder / name)
     return {address: str(folder / name) for address, name in names.items()}
+
+
+def _roots(theirs: dict[str, str]) -> dict[str, Any]:
+    return {
+        "MVTEC_AD_ROOT": theirs["/data/mvtec_anomaly_detection"],
+        "DAGM_2007_ROOT": theirs["/data/DAGM_KaggleUpload"],
+    }
+
+
+def _own_database(request: pytest.FixtureRequest) -> dict[str, Any]:
+    folder = request.getfixturevalue("tmp_path")
+    return {
+        "ANOMALY_WAREHOUSE": str(folder / "warehouse.duckdb"),
+        "ANOMALY_DATABASE": str(folder / "anomaly.duckdb"),
+    }
 
 
 def _offline(command: str, target: Path) -> str:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 
 import pytest
 
+from anomaly_assets.datasets import SOURCE_DATASETS
+from anomaly_assets.datasets.record import ImageFile, MaskFile
 from anomaly_assets_tests.documents.checkout import Checkout
 from anomaly_assets_tests.documents.markdown import PAGES, PROJECT, inline_code, links, prose
 
@@ -43,6 +46,35 @@ def test_the_settings_are_those_that_are_read() -> None:
     assert documented == read
     for page in PAGES:
         assert set(re.findall(r"ANOMALY_[A-Z_]+[A-Z]", (PROJECT / page).read_text("utf-8"))) <= read
+
+
+@pytest.mark.parametrize(
+    ("name", "images", "masks", "labels"), [("mvtec_ad", 3, 1, 0), ("dagm_2007", 2, 2, 2)]
+)
+def test_the_folders_of_a_root_are_those_that_its_dataset_reads(
+    name: str, images: int, masks: int, labels: int
+) -> None:
+    dataset = SOURCE_DATASETS[name]
+    page = (PROJECT / "docs/settings.md").read_text("utf-8")
+    tree = page.partition(f"\n{dataset.title}:\n\n```\n")[2].partition("```")[0]
+    for first in (0, 1):  # from the folder above the root, and from the root
+        records = [dataset.classify("/".join(parts[first:])) for parts in _files(tree)]
+        kinds = Counter(type(record).__name__ for record in records)
+        expected = Counter(ImageFile=images, MaskFile=masks, LabelsFile=labels)
+        assert kinds == +expected
+        made = {each.stem for each in records if isinstance(each, ImageFile)}
+        assert made >= {each.stem for each in records if isinstance(each, MaskFile)}
+
+
+def _files(tree: str) -> list[list[str]]:
+    """Return the parts of the path of each file in a drawing of folders."""
+    found, folders = [], [""]
+    for line in tree.splitlines():
+        drawn, name = re.findall(r"^([│├└─ ]*)(\S+)", line)[0]
+        folders[len(drawn) // 4 :] = [name.rstrip("/")]
+        if not name.endswith("/"):
+            found.append([*folders])
+    return found
 
 
 def _extras() -> set[str]:

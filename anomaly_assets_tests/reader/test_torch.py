@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from anomaly_assets.errors import install_extra
 from anomaly_assets.reader import Samples, open_samples
 from anomaly_assets_tests.reader.published import IMAGE_IDS, SHAPE
 from anomaly_assets_tests.reader.test_connect import replace_published
@@ -132,5 +134,5 @@ def test_without_pytorch_the_error_says_what_to_install(
     monkeypatch.setitem(sys.modules, "torch", None)
     monkeypatch.setitem(sys.modules, "torch.utils.data", None)
     monkeypatch.delitem(sys.modules, "anomaly_assets.reader.torch", raising=False)
-    with pytest.raises(ImportError, match=r"pip install 'anomaly_assets\[torch\]'"):
+    with pytest.raises(ImportError, match=re.escape(install_extra("torch"))):
         samples.to_torch()

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from anomaly_assets.errors import install_extra
 from anomaly_assets.roots.base import RootError
 from anomaly_assets.roots.open import open_root
 from anomaly_assets_tests.stores import azure, web
@@ -189,4 +190,4 @@ def test_an_address_whose_package_is_missing_names_the_extra(
     with pytest.raises(RootError) as caught:
         open_root(location)
     assert module in str(caught.value)
-    assert f"pip install 'anomaly_assets[{extra}]'" in str(caught.value)
+    assert install_extra(extra) in str(caught.value)

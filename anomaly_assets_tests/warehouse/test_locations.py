@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import traceback
 from collections.abc import Callable
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from anomaly_assets.errors import WarehouseError
+from anomaly_assets.errors import WarehouseError, install_extra
 from anomaly_assets.locations import (
     LakeLocation,
     LocationError,
@@ -168,7 +169,7 @@ def test_a_path_with_unusual_characters_is_still_a_path(path: str) -> None:
 
 def test_without_the_extra_its_name_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "psycopg", None)
-    with pytest.raises(LocationError, match=r"pip install 'anomaly_assets\[lake\]'") as raised:
+    with pytest.raises(LocationError, match=re.escape(install_extra("lake"))) as raised:
         parse_location(LAKES[0])
     assert "hidden" not in str(raised.value)
 

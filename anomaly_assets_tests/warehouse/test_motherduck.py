@@ -9,7 +9,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from anomaly_assets.errors import WarehouseError
+from anomaly_assets.errors import WarehouseError, install_extra
 from anomaly_assets.locations import LocationError, MotherDuckLocation, parse_location
 from anomaly_assets.tables.ddl import row_count
 from anomaly_assets.warehouse.copying.copy import copy_database
@@ -105,10 +105,10 @@ def test_a_missing_token_is_named_before_anything_is_tried(monkeypatch: pytest.M
 def test_the_extension_is_named_where_it_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MOTHERDUCK_TOKEN", TOKEN)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(WarehouseError, match=r"anomaly_assets\[motherduck\]") as raised:
+    with pytest.raises(WarehouseError, match=re.escape(install_extra("motherduck"))) as raised:
         start_motherduck()
     assert TOKEN not in str(raised.value)
-    with pytest.raises(WarehouseError, match=r"anomaly_assets\[lake\]"):
+    with pytest.raises(WarehouseError, match=re.escape(install_extra("lake"))):
         load_extensions(duckdb.connect(":memory:"), "ducklake")
 
 

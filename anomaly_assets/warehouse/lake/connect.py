@@ -12,7 +12,7 @@ from typing import Any
 
 import duckdb
 
-from anomaly_assets.errors import WarehouseError
+from anomaly_assets.errors import WarehouseError, install_extra
 from anomaly_assets.locations import LakeLocation, parse_location
 from anomaly_assets.tables.sql_text import sql_literal
 from anomaly_assets.warehouse.extensions import load_extensions
@@ -256,8 +256,7 @@ def _s3_options() -> dict[str, str]:
         from botocore.session import Session
     except ImportError:
         raise WarehouseError(
-            "A lake on s3:// needs botocore, which is not installed: "
-            "pip install 'anomaly_assets[lake]'."
+            f"A lake on s3:// needs botocore, which is not installed: {install_extra('lake')}."
         ) from None
     session = Session()
     region = session.get_config_variable("region") or "us-east-1"
