@@ -117,6 +117,20 @@ def test_files_with_the_suffix_of_another_format_load_and_are_named(tmp_path: Pa
     assert set(ALL_FORMATS) >= set(project.column("SELECT file_format FROM facts"))
 
 
+def test_facts_have_format_and_depth_of_the_file_and_format_of_its_mask(tmp_path: Path) -> None:
+    project = Project.at(tmp_path)
+    project.save({"mvtec_ad/bottle/test/cut/0.png": noise(0)})
+    project.save(
+        {"mvtec_ad/bottle/test/cut/1.png": Image.fromarray(np.full((8, 6), 900, np.uint16))}
+    )
+    drawn = project.path("mvtec_ad/bottle/ground_truth/cut/0_mask.png")
+    drawn.write_bytes(saved(mask((0, 0, 3, 3)), "WEBP"))
+    project.list_files()
+    project.build(depths={"mvtec_ad": 10})
+    query = "SELECT file_format, bit_depth, mask_file_format FROM facts ORDER BY image_id"
+    assert project.rows(query) == [("PNG", 8, "WEBP"), ("PNG", 10, None)]
+
+
 def test_a_webp_with_too_many_pixels_is_refused_before_it_takes_their_memory() -> None:
     for options in ({}, {"lossless": True}, {"icc_profile": b"profile"}):
         assert webp_size(saved(IMAGE, "WEBP", **options)) == (24, 16)

@@ -60,6 +60,8 @@ def test_a_refresh_after_the_upgrade_decodes_nothing_and_replaces_its_own_file(
     tensors = run.materialized["image_tensors"]
     assert (tensors["rows_added"], tensors["rows_changed"], tensors["rows_unchanged"]) == (0, 0, 62)
     assert rows(upgraded.database, _ROWS) == before
+    facts = "SELECT count(*), count(content_sha256), count(file_format) FROM anomaly.facts"
+    assert rows(upgraded.database, facts) == [(62, 62, 0)]
     after = rows(upgraded.database, "SELECT snapshot_id FROM snapshots ORDER BY published_at")
     assert after[:2] == ids
     assert len(after) == 3  # the roots have another address
