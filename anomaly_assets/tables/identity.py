@@ -98,7 +98,7 @@ def _refuse_foreign_database(connection: duckdb.DuckDBPyConnection) -> None:
             "ANOMALY_WAREHOUSE names a published database, which cannot be the warehouse. "
             "Name another location. `python -m anomaly_assets.warehouse copy` creates a warehouse from it."
         )
-    ours = {"image_tensors", "snapshots", UNFINISHED_COPY}
+    ours = {"facts", "image_tensors", "snapshots", UNFINISHED_COPY}
     loaded = (".stray_files", "._dlt_loads")  # left by a first load that was killed
     if named and not named & ours and not any(table.endswith(loaded) for table in named):
         shown = ", ".join(sorted(named)[:_MOST_NAMED])

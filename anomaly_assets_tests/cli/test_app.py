@@ -295,7 +295,7 @@ def test_samples_are_not_listed_as_roots_beside_data_of_named_roots(
     listed = capsys.readouterr().out.splitlines()
     assert main(["load", "dagm_2007"]) == 0
     reason = capsys.readouterr().out.removeprefix("DAGM 2007 ").removesuffix(".\n")
-    assert reason.startswith("not refreshed (MVTEC_AD_ROOT is not set; it was loaded from file:")
+    assert reason.startswith("not refreshed (DAGM_2007_ROOT is not set; samples of the repository ")
     assert listed[1] == f"dagm_2007: DAGM 2007, CC BY 4.0, {reason}"
     monkeypatch.setenv("ANOMALY_WAREHOUSE", "md:team")
     assert main(["datasets", "list"]) == 0

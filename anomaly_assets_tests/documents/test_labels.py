@@ -81,10 +81,8 @@ def effective(path: str, declared: str, mask: str, annotated: str) -> tuple[str,
     )
     with duckdb.connect() as connection:
         connection.execute(f"CREATE TABLE catalogue AS SELECT {columns}", known)
-        connection.execute(
-            "CREATE TABLE image_tensors (image_id VARCHAR, mask_area_fraction DOUBLE)"
-        )
-        connection.execute("INSERT INTO image_tensors VALUES ('a', ?)", [AREA_OF.get(mask)])
+        connection.execute("CREATE TABLE facts (image_id VARCHAR, mask_area_fraction DOUBLE)")
+        connection.execute("INSERT INTO facts VALUES ('a', ?)", [AREA_OF.get(mask)])
         connection.execute(sql_text("images").replace("<images>", "catalogue"))
         ((found, by),) = connection.execute("SELECT label, label_source FROM images").fetchall()
     return found, by

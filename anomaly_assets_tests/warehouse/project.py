@@ -123,10 +123,10 @@ class Project:
             return nullcontext(Compute(executor, compute.BATCH_IMAGES, window))
 
         options.setdefault("compute", opened)
-        try:
-            return build_tensors(self.warehouse, roots, spec, **options)
-        finally:
+        report = build_tensors(self.warehouse, roots, spec, **options)
+        if roots:
             assert self.rows(_FACTS_WITHOUT_THEIR_TENSOR) == []
+        return report
 
     def refresh_all(self) -> None:
         with self.warehouse.connect() as connection:
