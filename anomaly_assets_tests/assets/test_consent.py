@@ -13,6 +13,8 @@ from anomaly_assets import forget
 from anomaly_assets.catalogue.dlt_source import load
 from anomaly_assets.datasets import SOURCE_DATASETS, SourceDataset
 from anomaly_assets.datasets.mvtec_ad import classify
+from anomaly_assets.decoding.build import waiting_images
+from anomaly_assets.tensor_spec import TensorSpec
 from anomaly_assets.warehouse.file.warehouse import FileWarehouse
 from anomaly_assets_tests.assets.environment import Environment, set_up
 from anomaly_assets_tests.assets.runs import run_job, run_selection
@@ -278,6 +280,34 @@ def test_samples_never_join_data_of_a_named_root(
     assert run.success
     assert shipped.query(SAMPLES) == [("mvtec_ad", 1)]
     assert "it was loaded from" in (run.materialized["mvtec_ad/images"]["left_out"])
+
+
+def test_images_of_a_root_that_is_no_longer_named_are_not_decoded_from_the_samples(
+    shipped: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a load whose run ended before decoding, in a shell that has lost the variable."""
+    write_pictures(shipped.mvtec_ad, *(f"nut/train/good/{n:03}.png" for n in range(6)))
+    load(SOURCE_DATASETS["mvtec_ad"], str(shipped.mvtec_ad), FileWarehouse(shipped.warehouse, 5.0))
+    run = run_job()
+    assert list(run.failures) == ["image_tensors_checks"]
+    assert "images_have_a_tensor_or_a_rejection" in run.failures["image_tensors_checks"]
+    assert run.materialized["image_tensors"]["rows_added"] == 0
+    with FileWarehouse(shipped.warehouse, 5.0).connect() as connection:
+        waiting = waiting_images(connection, {"mvtec_ad", "dagm_2007"}, TensorSpec(32, 32, 3))
+    assert waiting == {"mvtec_ad": (6, shipped.mvtec_ad.as_uri())}
+
+
+def test_a_consent_without_the_variables_of_its_run_is_refused(
+    tiny: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run_job().success
+    monkeypatch.setenv("MVTEC_AD_ROOT", "")
+    for option in ("allow_shrink", "allow_strays"):
+        run = run_job(run_config={"ops": {"mvtec_ad": {"config": {option: True}}}})
+        assert (
+            f"NotListedError: {option} cannot be used, because this run does not list MVTec AD "
+            "(MVTEC_AD_ROOT is empty). Set MVTEC_AD_ROOT and the other variables as in the run"
+        ) in run.failures["mvtec_ad"]
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import pytest
 
 from anomaly_assets.reader import DatabaseError, Samples, open_samples
 from anomaly_assets_tests.reader.published import IMAGE_IDS
+from anomaly_assets_tests.warehouse.project import Project
 
 CATEGORIES = "dagm_2007: Class1; mvtec_ad: bottle, carpet, screw"
 
@@ -34,6 +35,16 @@ def test_a_selection_has_what_it_names_only(
     expected = [image_id for image_id in IMAGE_IDS if part in image_id]
     assert expected
     assert ids(open_samples(database, **filters)) == expected
+
+
+def test_a_warehouse_has_no_snapshot_id_because_its_rows_may_not_be_published(
+    project: Project,
+) -> None:
+    with project.warehouse.connect() as connection:
+        assert connection.execute("SELECT count(*) FROM snapshots").fetchall() != [(0,)]
+    with open_samples(project.warehouse.path) as samples:
+        assert samples.snapshot_id is None
+        assert samples.images[:].any()
 
 
 @pytest.mark.parametrize(

@@ -101,6 +101,26 @@ def test_a_long_wait_says_again_and_again_who_is_waited_for(
     assert all(sentence.startswith(start) for sentence in said)
 
 
+@pytest.mark.parametrize("script", [HOLDS_THE_LOCK, HAS_IT_OPEN])
+def test_a_run_waits_once_in_vain_and_again_after_it_was_let_in(path: Path, script: str) -> None:
+    warehouse = FileWarehouse(path, 1.0)
+    with other_process(script, str(path), "read_write") as other:
+        started = time.monotonic()
+        for _ in range(4):
+            with pytest.raises(WarehouseBusyError), warehouse.connect():
+                pytest.fail("two processes had the database")
+        assert 0.9 <= time.monotonic() - started < 2.5
+        other.let_go()
+        other.process.wait()
+    with warehouse.connect(), other_process(HOLDS_THE_LOCK, str(path.with_name("other"))):
+        pass
+    with other_process(script, str(path), "read_write"):
+        started = time.monotonic()
+        with pytest.raises(WarehouseBusyError), warehouse.connect():
+            pytest.fail("two processes had the database")
+        assert time.monotonic() - started >= 0.9
+
+
 def test_nobody_waits_where_the_wait_is_zero(path: Path) -> None:
     with other_process(HOLDS_THE_LOCK, str(path)):
         started = time.monotonic()

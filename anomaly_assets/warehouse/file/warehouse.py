@@ -149,7 +149,6 @@ class FileWarehouse(Warehouse):
                 self.log(f"Waiting for {self.path}, held by {holder}.")
                 patience = _REMIND_SECONDS
             else:
-                self._waited = False
                 self._note_holder()
                 return
 
