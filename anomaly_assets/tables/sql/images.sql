@@ -35,15 +35,26 @@ labelled AS (
             ELSE label_index
         END AS decided_index
     FROM decided
+),
+-- One column at a time: DuckDB stores several replacements in an order that differs from run to run, and a
+-- lake then gets a new version of the view.
+with_label AS (
+    SELECT
+        * REPLACE (
+            CASE decided_index WHEN 0 THEN 'good' WHEN 1 THEN 'anomalous' ELSE 'unknown' END AS label
+        )
+    FROM labelled
+),
+with_index AS (SELECT * REPLACE (decided_index AS label_index) FROM with_label),
+with_type AS (
+    SELECT
+        * REPLACE (
+            CASE
+                WHEN decided_by IS NULL THEN defect_type
+                WHEN decided_index = 1 THEN coalesce(defect_type, 'unspecified')
+            END AS defect_type
+        )
+    FROM with_index
 )
-SELECT
-    * EXCLUDE (mask_label_index, decided_by, decided_index) REPLACE (
-        CASE decided_index WHEN 0 THEN 'good' WHEN 1 THEN 'anomalous' ELSE 'unknown' END AS label,
-        decided_index AS label_index,
-        CASE
-            WHEN decided_by IS NULL THEN defect_type
-            WHEN decided_index = 1 THEN coalesce(defect_type, 'unspecified')
-        END AS defect_type,
-        decided_by AS label_source
-    )
-FROM labelled;
+SELECT * EXCLUDE (mask_label_index, decided_by, decided_index) REPLACE (decided_by AS label_source)
+FROM with_type;
