@@ -30,18 +30,20 @@ from dagster._core.remote_origin import (
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from dagster._loggers import colored_console_logger
 from dagster._utils.hosted_user_process import recon_job_from_origin, recon_repository_from_origin
-from dagster._utils.interrupts import capture_interrupts
+from dagster._utils.interrupts import capture_interrupts, check_captured_interrupt
 from dagster_shared.cli import PythonPointerOpts
 from dagster_shared.yaml_utils import load_yaml_from_globs
 
 from anomaly_assets.assets.home import HomeError
 from anomaly_assets.assets.screen import Screen
 from anomaly_assets.errors import AnomalyAssetsError
+from anomaly_assets.streams import forgiving
 
 MODULE = "anomaly_assets.definitions"
 DEFAULT_HOME = Path("data", "dagster_home")
 
 _LOCATION = "anomaly_assets"  # as workspace.yaml names it
+_STOPPED = "The run was stopped. What was written stays, and the next run goes on from there."
 _HINT = " The run in the UI has the stack trace, and so has --verbose."
 _CHECK_FAILED = "DagsterAssetCheckFailedError"  # names checks, without their sentences
 _REPOSITORY = "__repository__"  # as Dagster names the one of a `Definitions`
@@ -83,6 +85,7 @@ def materialize(
     _quiet_warnings()
     with capture_interrupts(), _instance() as instance, _own_stdout() as stream:
         config = run_config or _read_yaml(config_files)
+        _refuse_to_go_on()
         job, run = _planned(instance, select, config)
         screen = Screen(stream, "" if verbose else _HINT)
         instance.add_event_listener(run.run_id, screen)
@@ -93,6 +96,16 @@ def materialize(
                 succeeded = False
         screen.finish()
         _raise_failure(instance, run, screen, succeeded)
+
+
+def _refuse_to_go_on() -> None:
+    """Raise if a signal arrived while Dagster captures them; it would be reported when a step begins.
+
+    Raises:
+        RunStoppedError: Ctrl-C or SIGTERM was received, and no run was created.
+    """
+    if check_captured_interrupt():
+        raise RunStoppedError(_STOPPED)
 
 
 def _planned(
@@ -140,9 +153,7 @@ def _raise_failure(
     stored = instance.get_run_by_id(run.run_id)
     canceled = stored is not None and stored.status == dg.DagsterRunStatus.CANCELED
     if screen.stopped or canceled:
-        raise RunStoppedError(
-            "The run was stopped. What was written stays, and the next run goes on from there."
-        )
+        raise RunStoppedError(_STOPPED)
     raise RunFailedError(_cause(screen))
 
 
@@ -221,8 +232,12 @@ def _own_stdout() -> Iterator[TextIO]:
     except (AttributeError, OSError, ValueError):  # replaced by an object, as in a notebook
         yield sys.stdout
         return
-    with os.fdopen(descriptor, "w", encoding=sys.stdout.encoding, errors="replace") as stream:
+    stream = forgiving(descriptor, sys.stdout)
+    try:
         yield stream
+    finally:
+        stream.flush()
+        os.close(descriptor)
 
 
 @contextmanager

@@ -7,7 +7,14 @@ from functools import partial
 import click
 
 from anomaly_assets.cli.expire import command as expire
-from anomaly_assets.cli.running import CommandError, examples, expected, interrupted, old_name
+from anomaly_assets.cli.running import (
+    CommandError,
+    begin_work,
+    examples,
+    expected,
+    interrupted,
+    old_name,
+)
 from anomaly_assets.errors import AnomalyAssetsError
 from anomaly_assets.settings import Settings
 
@@ -33,6 +40,7 @@ def command(source: str, target: str, lake_data: str | None) -> int:
 
     from anomaly_assets.warehouse.copying.copy import copy_database
 
+    begin_work()
     settings = Settings.from_environment()
     try:
         with expected(LookupError):

@@ -6,6 +6,7 @@ import click
 
 from anomaly_assets.cli.running import examples
 from anomaly_assets.datasets import SOURCE_DATASETS
+from anomaly_assets.roots.open import shown_root
 from anomaly_assets.settings import Settings
 
 
@@ -23,7 +24,7 @@ def list_datasets() -> None:
         if root is None:
             place = f"not refreshed ({dataset.root_variable} is empty or not set)"
         elif settings.sample_roots:
-            place = f"{root} (samples of the repository; set {dataset.root_variable})"
+            place = f"{shown_root(root)} (samples of the repository; set {dataset.root_variable})"
         else:
-            place = f"{root} ({dataset.root_variable})"
+            place = f"{shown_root(root)} ({dataset.root_variable})"
         print(f"{name}: {dataset.title}, {dataset.licence}, {place}")

@@ -19,7 +19,7 @@ from typing import Any
 import click
 
 from anomaly_assets.catalogue.listing import list_catalog
-from anomaly_assets.cli.running import AtLeast, examples, old_name
+from anomaly_assets.cli.running import AtLeast, begin_work, examples, old_name
 from anomaly_assets.datasets import SOURCE_DATASETS, SourceDataset
 from anomaly_assets.datasets.names import normalized
 from anomaly_assets.datasets.record import LabelsFile
@@ -168,6 +168,7 @@ def _image(line: tuple[bytes, str]) -> str:
 )
 def command(root: str, out: str, per_kind: int, seed: int) -> None:
     """Copy a small, reproducible subset of a dataset, in its own layout."""
+    begin_work()
     made = make_excerpt(open_root(root), Path(out), per_kind, seed)
     print(
         f"{made.source_dataset}: {made.images} images, {made.masks} masks, {made.labels_files} labels "

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from anomaly_assets.cli.running import examples, expected, interrupted, old_name
+from anomaly_assets.cli.running import begin_work, examples, expected, interrupted, old_name
 from anomaly_assets.datasets import SOURCE_DATASETS
 
 if TYPE_CHECKING:
@@ -65,6 +65,7 @@ def command(file_format: str, out: str, quiet: bool, **options: Any) -> int:
 
     from anomaly_assets.export import FORMATS
 
+    begin_work()
     for name in ("source_dataset", "category", "split", "label"):
         options[name] = list(options[name]) or None
     before = signal.signal(signal.SIGTERM, _terminate)

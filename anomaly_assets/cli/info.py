@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from anomaly_assets.cli.running import FAILED, examples, run
+from anomaly_assets.cli.running import FAILED, begin_reading, examples, run
 from anomaly_assets.errors import AnomalyAssetsError
 from anomaly_assets.locations import is_file, parse_location
 from anomaly_assets.settings import published_database
@@ -19,11 +19,15 @@ from anomaly_assets.settings import published_database
 )
 def command() -> int:
     """Show where the published database is, what it holds, and how to read it."""
+    from anomaly_assets.reader import open_samples  # noqa: F401 - imported before signals can raise
+
+    begin_reading()
     try:
-        print(described())
+        text = described()
     except (AnomalyAssetsError, LookupError, OSError, ValueError) as error:
         print(nothing_yet(error), file=sys.stderr)
         return FAILED
+    print(text)
     return 0
 
 

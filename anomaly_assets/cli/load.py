@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from anomaly_assets.cli.running import examples, old_name
+from anomaly_assets.cli.running import begin_work, examples, old_name
 from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.settings import Settings
 
@@ -28,6 +28,7 @@ def command(
     from anomaly_assets.catalogue.dlt_source import load, refuse_options, why_not_listed
     from anomaly_assets.warehouse.open import open_warehouse
 
+    begin_work()
     dataset = SOURCE_DATASETS[source_dataset]
     settings = Settings.from_environment()
     warehouse = open_warehouse(

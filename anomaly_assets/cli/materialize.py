@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from anomaly_assets.cli.info import described, nothing_yet
-from anomaly_assets.cli.running import CommandError, UsageError, examples, interrupted
+from anomaly_assets.cli.running import CommandError, UsageError, begin_work, examples, interrupted
 from anomaly_assets.errors import AnomalyAssetsError
 
 
@@ -49,6 +49,7 @@ def command(select: str, config_json: str | None, config: tuple[str, ...], verbo
         materialize,
     )
 
+    begin_work()
     try:
         materialize(select, run_config, config_files=config, verbose=verbose)
     except RunStoppedError as stopped:
@@ -58,9 +59,10 @@ def command(select: str, config_json: str | None, config: tuple[str, ...], verbo
     except RunFailedError as error:
         raise CommandError(str(error)) from error
     try:
-        print(f"\n{described()}")
+        text = described()
     except (AnomalyAssetsError, LookupError, OSError, ValueError) as error:
-        print(f"\n{nothing_yet(error)}")
+        text = nothing_yet(error)
+    print(f"\n{text}")
     return 0
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,12 +12,18 @@ import click
 
 from anomaly_assets.arguments import whole_number
 from anomaly_assets.errors import AnomalyAssetsError
+from anomaly_assets.signals import (
+    INTERRUPTED,
+    import_what_duckdb_imports,
+    raise_when_interrupted,
+    was_interrupted,
+)
+from anomaly_assets.streams import lost_output
 
 NAME = "anomaly-assets"
 
 FAILED = 1
 USAGE = 2
-INTERRUPTED = 128 + signal.SIGINT
 
 Main = Callable[..., int]
 
@@ -58,13 +63,39 @@ def expected(*kinds: type[Exception]) -> Iterator[None]:
 
     Args:
         kinds: Classes of errors that the block may raise although the code is correct.
+
+    Raises:
+        KeyboardInterrupt: The block failed after Ctrl-C or SIGTERM, which is then the cause.
     """
     try:
         yield
-    except AnomalyAssetsError:
-        raise
-    except kinds as error:
+    except Exception as error:
+        if was_interrupted():
+            raise KeyboardInterrupt from error
+        if isinstance(error, AnomalyAssetsError) or not isinstance(error, kinds):
+            raise
         raise CommandError(str(error)) from error
+
+
+def begin_reading() -> None:
+    """Let signals raise `KeyboardInterrupt` from now on; call it after all imports of a command.
+
+    What DuckDB imports later is imported first, because an exception raised meanwhile is lost.
+    """
+    import_what_duckdb_imports()
+    raise_when_interrupted()
+
+
+def begin_work() -> None:
+    """Do the same as `begin_reading`, for a command that does more than print.
+
+    It has succeeded when its work is done, even if its output could not be written.
+    """
+    begin_reading()
+    _working.append(True)
+
+
+_working: list[bool] = []
 
 
 def interrupted(message: str) -> int:
@@ -91,6 +122,7 @@ def run(command: click.Command, arguments: Sequence[str] | None, name: str) -> i
         SystemExit: The arguments cannot be used; the code is 2.
     """
     given = None if arguments is None else list(arguments)
+    _working.clear()
     try:
         code = command.main(
             given, prog_name=name, standalone_mode=False, help_option_names=["-h", "--help"]
@@ -101,13 +133,25 @@ def run(command: click.Command, arguments: Sequence[str] | None, name: str) -> i
         print(f"error: {error}", file=sys.stderr)
         return USAGE
     except AnomalyAssetsError as error:
+        if was_interrupted():
+            return interrupted("interrupted")
         sys.stdout.flush()
         print(f"error: {error}", file=sys.stderr)
         return FAILED
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    return code if isinstance(code, int) else 0
+    except Exception:
+        if was_interrupted():
+            return interrupted("interrupted")
+        raise
+    code = code if isinstance(code, int) else 0
+    if code == 0 and was_interrupted():  # a library dropped the exception
+        return interrupted("interrupted too late: the command has finished")
+    if code == 0 and not _working and (reason := lost_output()) is not None:
+        print(f"error: The output could not be written: {reason}.", file=sys.stderr)
+        return FAILED
+    return code
 
 
 def old_name(command: click.Command, name: str) -> Main:

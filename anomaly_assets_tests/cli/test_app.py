@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import ast
 import importlib
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
 
-from anomaly_assets import __version__
+from anomaly_assets import __version__, signals
 from anomaly_assets.cli import app
 from anomaly_assets.cli.app import main
 from anomaly_assets.cli.running import CommandError, UsageError, expected, run
@@ -54,7 +57,7 @@ def test_each_sub_command_has_a_help_with_examples(
 
 
 def test_the_console_script_and_both_modules_start_the_same_command() -> None:
-    assert 'anomaly-assets = "anomaly_assets.cli.app:main"' in (
+    assert 'anomaly-assets = "anomaly_assets.__main__:main"' in (
         PROJECT / "pyproject.toml"
     ).read_text("utf-8")
     for module in ("anomaly_assets", "anomaly_assets.cli"):
@@ -165,6 +168,117 @@ def test_an_older_name_prints_what_the_new_one_prints(
         assert main(new) == 1
         assert capsys.readouterr() == by_old_name
         assert "make materialize" in by_old_name.err
+
+
+SECRET_ROOTS = {
+    "https://user:SEKRIT@h/x": "https://h/x",
+    "https://h/x.zip?sig=SEKRIT": "https://h/x.zip",
+    "https://user:SE/KRIT@h/x": "https://…",
+    "https://me:80/SEKRIT@h/x": "https://…",
+    "https:/u:SEKRIT@h/x": "https:/…",
+    "s3://b/x?sig=SEKRIT": "s3://b/x",
+    "s3://u:pw/SEKRIT@h/x": "s3://…",
+    "u:SEKRIT@h/x": "…",
+    "user:SEKRIT@h/x": "…",
+}
+"""Roots with a password or a signature, and what a message shows of each."""
+
+
+@pytest.mark.parametrize("root", SECRET_ROOTS)
+def test_the_list_of_datasets_shows_no_password_and_no_signature_of_a_root(
+    root: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MVTEC_AD_ROOT", root)
+    assert main(["datasets", "list"]) == 0
+    line, *_ = capsys.readouterr().out.splitlines()
+    assert line == f"mvtec_ad: MVTec AD, CC BY-NC-SA 4.0, {SECRET_ROOTS[root]} (MVTEC_AD_ROOT)"
+
+
+@pytest.mark.parametrize("root", ["u:SEKRIT@h/x", "https:/u:SEKRIT@h/x"])
+def test_a_root_that_does_not_exist_is_named_without_a_password(
+    root: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["excerpt", "--root", root, "--out", str(tmp_path / "out")]) == 1
+    assert "SEKRIT" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("module", ["click", "duckdb", "pandas", "numpy"])
+def test_a_signal_while_a_command_imports_ends_it_with_130(
+    module: str, number: signal.Signals, tmp_path: Path
+) -> None:
+    # A library that drops the exception of a signal handler during its import.
+    (tmp_path / f"{module}.py").write_text(
+        "import signal\ntry:\n"
+        f"    signal.raise_signal({int(number)})\n"
+        "except BaseException:\n    pass\nraise ImportError('went on')\n"
+    )
+    done = command("info", PYTHONPATH=f"{tmp_path}:{PROJECT}")
+    assert (done.returncode, done.stdout) == (130, "")
+    assert done.stderr == "interrupted before it began; nothing was changed\n"
+
+
+def test_every_sub_command_that_opens_duckdb_imports_first_what_duckdb_imports() -> None:
+    for name in NAMES:
+        text = (CLI / f"{name}.py").read_text("utf-8")
+        begins = "begin_work()" in text or "begin_reading()" in text
+        assert begins == (name not in ("datasets", "completion")), name
+
+
+def test_an_error_after_a_lost_interrupt_is_an_interrupt(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(signals, "_received", [2])
+
+    @click.command()
+    @click.argument("kind", type=click.Choice(["bare", "expected", "ours", "none"]))
+    def command(kind: str) -> None:
+        if kind == "bare":
+            raise RuntimeError("Query interrupted")
+        if kind == "ours":
+            raise CommandError("Query interrupted")
+        if kind == "expected":
+            with expected(RuntimeError):
+                raise RuntimeError("Query interrupted")
+
+    for kind in ("bare", "expected", "ours", "none"):
+        assert run(command, [kind], "command") == 130
+        assert "interrupted" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has /dev/full")
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["datasets", "list"], ["completion", "bash"], ["info", "--help"]]
+)
+def test_output_that_cannot_be_written_is_an_error_in_one_sentence(arguments: list[str]) -> None:
+    with open("/dev/full", "w") as full:
+        done = command(*arguments, stdout=full)
+    assert done.returncode == 1
+    assert done.stderr == "error: The output could not be written: No space left on device.\n"
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["datasets", "list"]])
+def test_a_reader_that_ended_and_a_closed_output_are_no_error(arguments: list[str]) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "w") as closed:
+        done = command(*arguments, stdout=closed)
+    assert (done.returncode, done.stderr) == (0, "")
+    shell = f"exec {sys.executable} -m anomaly_assets {' '.join(arguments)} >&-"
+    closed_by_shell = subprocess.run(["sh", "-c", shell], capture_output=True, text=True)
+    assert (closed_by_shell.returncode, closed_by_shell.stderr) == (0, "")
+
+
+def command(
+    *arguments: str, stdout: Any = subprocess.PIPE, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "anomaly_assets", *arguments],
+        env={**os.environ, **variables},
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 def test_datasets_are_listed_with_the_roots_that_would_be_loaded(

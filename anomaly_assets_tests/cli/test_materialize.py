@@ -242,6 +242,51 @@ def test_ctrl_c_ends_the_run_cleanly(number: signal.Signals, good: Done, folder:
     assert folder.run("--select", "mvtec_ad/images").code == 0
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("screen", ["| head -1", ">/dev/full", ">&-", "| head -0"])
+def test_a_screen_that_went_away_does_not_stop_the_run(
+    screen: str, good: Done, folder: Folder
+) -> None:
+    assert good.code == 0
+    count = len(folder.runs())
+    done = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {sys.executable} -m anomaly_assets materialize {screen}"],
+        cwd=folder.path,
+        env=folder.environment(),
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [status for status, _ in folder.runs()[count:]] == ["SUCCESS"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_before_the_first_step_stops_the_run(
+    number: signal.Signals, good: Done, folder: Folder
+) -> None:
+    assert good.code == 0
+    # Raised where resources are set up; that failure belongs to no step.
+    program = (
+        "import signal, sys\n"
+        "from anomaly_assets.assets import resources\n"
+        "from anomaly_assets.cli.app import main\n"
+        f"resources.code_version = lambda: signal.raise_signal({int(number)})\n"
+        "sys.exit(main(['materialize']))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=folder.path,
+        env=folder.environment(),
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout) == (130, "")
+    assert done.stderr == (
+        "The run was stopped. What was written stays, and the next run goes on from there.\n"
+    )
+
+
 def test_a_home_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     done = Folder(tmp_path).run(DAGSTER_HOME=str(tmp_path / "file" / "home"))
