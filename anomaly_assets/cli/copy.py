@@ -13,6 +13,7 @@ from anomaly_assets.cli.running import (
     examples,
     expected,
     interrupted,
+    not_empty,
     old_name,
 )
 from anomaly_assets.errors import AnomalyAssetsError
@@ -28,8 +29,22 @@ _PLACE = "a DuckDB file, ducklake:postgres:… or md:NAME"
         "    --lake-data s3://bucket/anomaly",
     )
 )
-@click.option("--from", "source", required=True, metavar="LOCATION", help=f"Read {_PLACE}.")
-@click.option("--to", "target", required=True, metavar="LOCATION", help=f"Create {_PLACE}.")
+@click.option(
+    "--from",
+    "source",
+    required=True,
+    callback=not_empty,
+    metavar="LOCATION",
+    help=f"Read {_PLACE}.",
+)
+@click.option(
+    "--to",
+    "target",
+    required=True,
+    callback=not_empty,
+    metavar="LOCATION",
+    help=f"Create {_PLACE}.",
+)
 @click.option("--lake-data", help="Folder or s3:// of a new lake (ANOMALY_LAKE_DATA).")
 def command(source: str, target: str, lake_data: str | None) -> int:
     """Copy what is published at one location to another, and compare every table.

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from anomaly_assets.cli.running import begin_work, examples, expected, interrupted, old_name
+from anomaly_assets.cli.running import (
+    begin_work,
+    examples,
+    expected,
+    interrupted,
+    not_empty,
+    old_name,
+)
 from anomaly_assets.datasets import SOURCE_DATASETS
 
 if TYPE_CHECKING:
@@ -28,8 +35,13 @@ _FORMATS = ("parquet", "anomalib", "imagefolder")
 @click.option(
     "--format", "file_format", required=True, type=click.Choice(_FORMATS), help="Format to write."
 )
-@click.option("--out", required=True, metavar="DIR", help="Folder to create.")
-@click.option("--database", metavar="FILE", help="The published database (data/anomaly.duckdb).")
+@click.option("--out", required=True, callback=not_empty, metavar="DIR", help="Folder to create.")
+@click.option(
+    "--database",
+    callback=not_empty,
+    metavar="FILE",
+    help="The published database (data/anomaly.duckdb).",
+)
 @click.option(
     "--source-dataset",
     multiple=True,

@@ -52,6 +52,13 @@ class AtLeast(click.ParamType):
             self.fail(str(error), param, ctx)
 
 
+def not_empty(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """Refuse an empty path: it would mean the working folder, and often comes from an unset variable."""
+    if value is not None and not value.strip():
+        raise click.BadParameter("this is empty; name a path.", ctx, param)
+    return value
+
+
 def examples(*lines: str) -> str:
     """Return the end of a help text: these commands, one per line."""
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
