@@ -269,6 +269,51 @@ def test_a_reader_that_ended_and_a_closed_output_are_no_error(arguments: list[st
     assert (closed_by_shell.returncode, closed_by_shell.stderr) == (0, "")
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["excerpt", "--root", "", "--out", "out"],
+        ["excerpt", "--root", "root", "--out", " "],
+        ["export", "--format", "parquet", "--out", ""],
+        ["export", "--format", "parquet", "--out", "out", "--database", ""],
+        ["copy", "--from", "", "--to", "copy.duckdb"],
+        ["copy", "--from", "a.duckdb", "--to", ""],
+    ],
+)
+def test_an_empty_path_is_refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    assert "this is empty; name a path." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["samples", "reference"])
+def test_an_older_name_that_needs_a_checkout_says_so_where_there_is_none(
+    name: str, tmp_path: Path
+) -> None:
+    (tmp_path / "anomaly_assets").symlink_to(PROJECT / "anomaly_assets")  # as in a wheel: no tools/
+    run_there = [sys.executable, "-P", "-m", f"anomaly_assets.{name}"]
+    if sys.version_info < (3, 11):
+        run_there.remove("-P")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(run_there, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"error: anomaly_assets.{name} works only in a checkout")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_the_page_of_tables_is_not_written_in_another_folder(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "anomaly_assets.reference"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(PROJECT)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: there is no docs/tables.md here.")
+
+
 def command(
     *arguments: str, stdout: Any = subprocess.PIPE, **variables: str
 ) -> subprocess.CompletedProcess[str]:
