@@ -1,7 +1,8 @@
 """Keep a command alive whose screen went away: a closed pipe, a closed descriptor, a full disk.
 
 `anomaly-assets materialize | head -1` must not end the run. So writing to standard output and standard
-error never fails: after the first error, what is written is dropped.
+error never fails: what cannot be written is dropped. Each write is tried, because Dagster redirects both
+descriptors into files while steps run, and those may be on a full disk.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ _FIRST_DESCRIPTORS = (0, 1, 2)
 
 
 class Forgiving(io.RawIOBase):
-    """Write to a descriptor, and drop everything after the first error.
+    """Write to a descriptor, and drop what cannot be written.
 
     Attributes:
         error: The first error; None while there was none.
@@ -31,11 +32,12 @@ class Forgiving(io.RawIOBase):
         """Write bytes; returns their number even if they were dropped."""
         view = memoryview(data).cast("B")  # type: ignore[arg-type]  # any buffer
         written = 0
-        while self.error is None and written < len(view):
+        while written < len(view):
             try:
                 written += os.write(self._descriptor, view[written:])
             except OSError as error:
-                self.error = error
+                self.error = self.error or error
+                break
         return len(view)
 
     def fileno(self) -> int:
@@ -51,19 +53,20 @@ class Forgiving(io.RawIOBase):
         return True
 
 
-def forgiving(descriptor: int, like: TextIO | None = None) -> TextIO:
+def forgiving(descriptor: int, like: TextIO | None = None, *, by_line: bool = False) -> TextIO:
     """Return a text stream to a descriptor whose writes never fail.
 
     Args:
         descriptor: An open descriptor; closing the stream does not close it.
         like: A stream whose encoding is used.
+        by_line: Write each line when it is complete, as always on a terminal.
     """
     raw = Forgiving(descriptor)
     return io.TextIOWrapper(
         io.BufferedWriter(raw),
         encoding=getattr(like, "encoding", None) or "utf-8",
         errors="backslashreplace",
-        line_buffering=raw.isatty(),
+        line_buffering=by_line or raw.isatty(),
     )
 
 
@@ -79,8 +82,7 @@ def forgive_lost_screens() -> None:
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest free number
     sys.stdout = forgiving(1, sys.stdout)
-    sys.stderr = forgiving(2, sys.stderr)
-    sys.stderr.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    sys.stderr = forgiving(2, sys.stderr, by_line=True)
 
 
 def lost_output() -> str | None:

@@ -9,7 +9,7 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TextIO
 from unittest import mock
@@ -37,6 +37,9 @@ from dagster_shared.yaml_utils import load_yaml_from_globs
 from anomaly_assets.assets.home import HomeError
 from anomaly_assets.assets.screen import Screen
 from anomaly_assets.errors import AnomalyAssetsError
+from anomaly_assets.full_disk import out_of_space
+from anomaly_assets.locations import is_file
+from anomaly_assets.settings import Settings
 from anomaly_assets.streams import forgiving
 
 MODULE = "anomaly_assets.definitions"
@@ -83,7 +86,7 @@ def materialize(
         HomeError: The Dagster home cannot be written to.
     """
     _quiet_warnings()
-    with capture_interrupts(), _instance() as instance, _own_stdout() as stream:
+    with _explained_disk(), capture_interrupts(), _instance() as instance, _own_stdout() as stream:
         config = run_config or _read_yaml(config_files)
         _refuse_to_go_on()
         job, run = _planned(instance, select, config)
@@ -154,7 +157,8 @@ def _raise_failure(
     canceled = stored is not None and stored.status == dg.DagsterRunStatus.CANCELED
     if screen.stopped or canceled:
         raise RunStoppedError(_STOPPED)
-    raise RunFailedError(_cause(screen))
+    cause = _cause(screen)
+    raise RunFailedError(out_of_space(cause, _written()) or cause)
 
 
 def _cause(screen: Screen) -> str:
@@ -182,9 +186,42 @@ def _read_yaml(files: Sequence[str]) -> Mapping[str, Any]:
 
 
 @contextmanager
+def _explained_disk() -> Iterator[None]:
+    """Replace any error that a full disk caused, also one that a step reported.
+
+    On a full disk Dagster cannot store that a step failed, and raises errors of its own database.
+
+    Raises:
+        RunFailedError: A disk is full; the message names it.
+    """
+    try:
+        yield
+    except (RunStoppedError, RunConfigError):
+        raise
+    except Exception as error:
+        if sentence := out_of_space(error, _written()):
+            raise RunFailedError(sentence) from error
+        raise
+
+
+def _written() -> Iterator[Path]:
+    """Yield where a run writes: the Dagster home, the warehouse and the published database."""
+    yield _home()
+    with suppress(AnomalyAssetsError):
+        settings = Settings.from_environment()
+        yield from (
+            (Path(settings.warehouse), settings.database) if is_file(settings.warehouse) else ()
+        )
+
+
+def _home() -> Path:
+    return Path(os.environ.get("DAGSTER_HOME") or DEFAULT_HOME).absolute()
+
+
+@contextmanager
 def _instance() -> Iterator[dg.DagsterInstance]:
     """Open the Dagster home: DAGSTER_HOME, or the folder that `make` uses."""
-    home = Path(os.environ.get("DAGSTER_HOME") or DEFAULT_HOME).absolute()
+    home = _home()
     try:
         _configure(home)
     except OSError as error:

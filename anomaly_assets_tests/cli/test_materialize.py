@@ -287,6 +287,34 @@ def test_a_signal_before_the_first_step_stops_the_run(
     )
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit on the size of a file")
+@pytest.mark.parametrize("kilobytes", [2000, 300])  # the warehouse is larger, or Dagster's database
+def test_files_that_may_not_grow_are_the_cause_in_one_sentence(
+    kilobytes: int, folder: Folder, tmp_path: Path
+) -> None:
+    shutil.copytree(folder.path / "data" / "samples", tmp_path / "data" / "samples")
+    done = subprocess.run(
+        [
+            "bash",
+            "-c",
+            f"ulimit -f {kilobytes}; exec {sys.executable} -m anomaly_assets materialize",
+        ],
+        cwd=tmp_path,
+        env=folder.environment(),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    *_, last = done.stderr.splitlines()
+    assert re.fullmatch(
+        rf"error: A file in {tmp_path}/data\S* would become larger than this process may write: "
+        r"[\d.]+ MB \(ulimit -f\)\. Raise the limit, then run again: what was committed stays\.",
+        last,
+    )
+    assert "Traceback" not in done.stderr
+
+
 def test_a_home_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     done = Folder(tmp_path).run(DAGSTER_HOME=str(tmp_path / "file" / "home"))
