@@ -51,6 +51,8 @@ _DEFINED_IN = {
 }
 """Public name to the package or module below this one that is imported for it."""
 
+_SET_BY_PYTHON = ("__all__", "__doc__", "__file__", "__name__", "__path__")
+
 if not TYPE_CHECKING:  # with a visible __getattr__, a type checker would accept any name
 
     def __getattr__(name: str) -> object:
@@ -63,4 +65,5 @@ if not TYPE_CHECKING:  # with a visible __getattr__, a type checker would accept
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    """Return the public names, and those that Python sets for every module."""
+    return sorted({*__all__, *(name for name in globals() if name in _SET_BY_PYTHON)})

@@ -41,6 +41,7 @@ _KNOWN_SCHEME = re.compile(
 _ADDRESS = re.compile(
     rf"{_BEFORE}[A-Za-z0-9_]{{2,}}:"  # DuckDB's own prefixes; one letter is a drive of Windows
     rf"|{_BEFORE}/{{0,2}}[^/\s:]{{2,}}:[^/]*@"  # user:password@host
+    rf"|{_BEFORE}/{{0,2}}[^/\s:]:[^/\\]*@"  # the same for a user of one letter, not C:\\a@b
     rf"|{_BEFORE}(?:host|hostaddr|port|dbname|user|service|sslmode)\s*=\s*\S+\s+\w+\s*="
     r"|.*(?:^|[\s;&?'\"])(?:pass|passwd|password|pwd|secret|token|motherduck_token)\s*=",
     re.IGNORECASE | re.DOTALL,

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -32,6 +33,7 @@ from anomaly_assets.atomic import (
     sync_tree,
     write_file,
 )
+from anomaly_assets.full_disk import out_of_space
 from anomaly_assets_tests.disk import Call, record_calls
 
 DEAD = f"{'0' * 32}.unfinished"
@@ -711,3 +713,30 @@ def test_it_can_be_imported_where_the_calls_of_linux_are_missing() -> None:
     )
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert found.stdout == "None None\nset()\n", found.stderr
+
+
+@pytest.mark.parametrize(
+    ("message", "free_bytes", "said"),
+    [
+        ("[Errno 28] No space left on device", 0, "is full: 0.0 of 8.0 MB are free. Free some"),
+        ("(sqlite3.OperationalError) database or disk is full", 0, "is full: 0.0 of 8.0 MB are"),
+        ("(sqlite3.OperationalError) disk I/O error", 0, "is full: 0.0 of 8.0 MB are free."),
+        ("(sqlite3.OperationalError) disk I/O error", 5_000_000, None),
+        ("no such table: runs", 0, None),
+        ("Disk quota exceeded", 5_000_000, "Your disk quota for "),
+    ],
+)
+def test_a_full_disk_is_named_with_its_free_space(
+    message: str, free_bytes: int, said: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = SimpleNamespace(free=free_bytes, total=8_000_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    error = RuntimeError("a step failed")
+    error.__cause__ = OSError(message)
+    for given in (error, message):
+        sentence = out_of_space(given, [tmp_path / "data" / "new.duckdb"])
+        assert (sentence is None) == (said is None)
+        if said is not None:
+            assert sentence is not None
+            assert said in sentence
+            assert str(tmp_path) in sentence

@@ -1,5 +1,7 @@
 """The excerpt command."""
 
+import errno
+import os
 import zipfile
 from pathlib import Path
 
@@ -94,3 +96,43 @@ def test_a_category_folder_is_answered_with_its_parent(
         f"folder of the category folders: --root {root}\n"
     )
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("place", ["file", "file/below", "full", "closed"])
+def test_a_folder_that_cannot_be_written_is_one_sentence_and_leaves_nothing(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("mine")
+
+    def fail(path: Path, content: bytes) -> int:
+        number = errno.ENOSPC if place == "full" else errno.EROFS
+        raise OSError(number, os.strerror(number), str(path))
+
+    if place in ("full", "closed"):
+        monkeypatch.setattr(Path, "write_bytes", fail)
+    arguments = ["--root", str(SAMPLES / "mvtec_ad"), "--out", str(tmp_path / place)]
+    assert main(arguments) == 1
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: {tmp_path / place} ")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_an_interrupted_excerpt_leaves_nothing_and_can_be_repeated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, write_bytes = tmp_path / "out", Path.write_bytes
+    left = [None] * 3
+
+    def interrupt(path: Path, content: bytes) -> int:
+        if not left:
+            raise KeyboardInterrupt
+        left.pop()
+        return write_bytes(path, content)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "write_bytes", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            make_excerpt(open_root(str(SAMPLES / "mvtec_ad")), out, 1, 0)
+    assert not [*tmp_path.iterdir()]
+    assert make_excerpt(open_root(str(SAMPLES / "mvtec_ad")), out, 1, 0).images
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]

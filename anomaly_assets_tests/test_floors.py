@@ -18,7 +18,7 @@ PROJECT = Path(__file__).parents[1]
 
 FLOORS = (
     {"errors"},
-    {"linux", "lock_file", "version", "arguments"},
+    {"full_disk", "linux", "lock_file", "signals", "streams", "version", "arguments"},
     {"atomic", "locations", "tensor_spec"},
     {"datasets"},
     {"settings"},

@@ -41,6 +41,11 @@ def test_every_public_name_is_listed_and_is_that_of_the_package_that_defines_it(
         assert name in home.__all__
 
 
+def test_dir_lists_the_public_names_and_no_internals() -> None:
+    listed = {name for name in dir(anomaly_assets) if not name.startswith("__")}
+    assert listed == {name for name in anomaly_assets.__all__ if not name.startswith("__")}
+
+
 def test_type_checkers_see_the_names_that_exist_at_run_time() -> None:
     tree = ast.parse(Path(anomaly_assets.__file__).read_text("utf-8"))
     seen = {

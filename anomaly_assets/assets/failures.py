@@ -36,7 +36,8 @@ def cause_of(error: SerializableErrorInfo, hint: str = "") -> str:
         return text[ours.end() :]
     known = _ANY.match(text)
     message = text[known.end() :] if known else text
-    return f"{error.cls_name}: {message}{hint}"
+    end = "." if hint and not message.endswith((".", "!", "?")) else ""
+    return f"{error.cls_name}: {message}{end}{hint}"
 
 
 def is_interrupt(error: SerializableErrorInfo) -> bool:

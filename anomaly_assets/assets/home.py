@@ -34,6 +34,7 @@ from filelock import FileLock
 
 from anomaly_assets.datasets.names import shown
 from anomaly_assets.errors import AnomalyAssetsError
+from anomaly_assets.full_disk import out_of_space
 
 LOCK_NAME = ".lock"
 
@@ -91,6 +92,9 @@ class DagsterHome(dg.DagsterInstance):
 
         Dagster reads the message from the inner event, and derives the step handle from the node handle.
         Once a run has succeeded, its records of planned checks are deleted, because they have results.
+
+        Raises:
+            HomeError: The disk is full.
         """
         told = event.dagster_event
         if told is not None:
@@ -100,7 +104,13 @@ class DagsterHome(dg.DagsterInstance):
             handle = None if in_handle else told.step_handle
             told = told._replace(logging_tags={}, step_handle=handle)
             event = event._replace(user_message="", dagster_event=told)
-        super().handle_new_event(event, **options)
+        try:
+            super().handle_new_event(event, **options)
+        except Exception as error:
+            # Dagster prints the error, which otherwise repeats the whole event.
+            if sentence := out_of_space(error, [self.root_directory]):
+                raise HomeError(sentence) from error
+            raise
         if told is not None and told.event_type == dg.DagsterEventType.RUN_SUCCESS:
             self._forget_planned_checks(event.run_id)
 

@@ -3,26 +3,23 @@
 Dagster turns a signal into an exception in the running step. Two libraries were seen to lose it, and the
 run continued:
 
-- DuckDB imports pandas for the first query parameter, and `pyarrow.dataset` for the first Arrow table, and
-  drops an exception raised meanwhile. In half of the cases it also kept the import lock, and the next
-  thread that imported a module hung.
+- DuckDB drops an exception that is raised while it imports something; see `anomaly_assets/signals.py`.
 - dlt installs its own signal handlers during a load, and drops the signals when the load ends.
 
 Interrupted queries are handled in `warehouse/base.py`.
 """
 
-import importlib
 import signal
 import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any
 
 import dagster as dg
 
-_ASKED_TO_STOP = (signal.SIGINT, signal.SIGTERM)
+from anomaly_assets.signals import ASKED_TO_STOP
+
 _NO_DESCRIPTOR = -1
 
 
@@ -46,7 +43,7 @@ class Interrupts:
         """
         with suppress(BlockingIOError):
             while self.received is not None and (numbers := self.received.recv(4096)):
-                self._asked |= not set(_ASKED_TO_STOP).isdisjoint(numbers)
+                self._asked |= not set(ASKED_TO_STOP).isdisjoint(numbers)
         if self._asked:
             raise dg.DagsterExecutionInterruptedError(
                 "The run was asked to stop. Committed rows stay, and the next run continues from there."
@@ -75,33 +72,3 @@ def hearing_interrupts() -> Iterator[Interrupts]:
             yield Interrupts(received)
         finally:
             signal.set_wakeup_fd(_NO_DESCRIPTOR)
-
-
-@contextmanager
-def interrupts_later() -> Iterator[None]:
-    """Delay SIGINT and SIGTERM until the block ends; then raise them again."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # Python handles signals in the main thread only
-        return
-    came: list[int] = []
-    before: dict[signal.Signals, Any] = {}
-    try:
-        for number in _ASKED_TO_STOP:
-            before[number] = signal.getsignal(number)
-            signal.signal(number, lambda number, _: came.append(number))
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, signal.SIG_DFL if handler is None else handler)
-    for waiting in came:
-        signal.raise_signal(waiting)
-
-
-def import_what_duckdb_imports() -> None:
-    """Import pandas and pyarrow.dataset now.
-
-    DuckDB imports them lazily and loses an interrupt that arrives meanwhile.
-    """
-    for name in ("pandas", "pyarrow.dataset"):
-        with interrupts_later(), suppress(Exception):  # DuckDB can run without either
-            importlib.import_module(name)

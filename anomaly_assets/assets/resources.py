@@ -10,16 +10,13 @@ import duckdb
 from pydantic import PrivateAttr
 
 from anomaly_assets.assets.failures import causes_in
-from anomaly_assets.assets.interrupts import (
-    Interrupts,
-    hearing_interrupts,
-    import_what_duckdb_imports,
-)
+from anomaly_assets.assets.interrupts import Interrupts, hearing_interrupts
 from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.errors import WarehouseBusyError
 from anomaly_assets.roots.base import RootError
 from anomaly_assets.roots.open import refuse_bad_root
 from anomaly_assets.settings import Settings, unknown_variables
+from anomaly_assets.signals import import_what_duckdb_imports
 from anomaly_assets.tables.ddl import ensure_tables
 from anomaly_assets.tables.row_changes import RowChanges
 from anomaly_assets.tables.source_datasets import dataset_lines

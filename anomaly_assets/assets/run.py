@@ -9,7 +9,7 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TextIO
 from unittest import mock
@@ -30,7 +30,7 @@ from dagster._core.remote_origin import (
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from dagster._loggers import colored_console_logger
 from dagster._utils.hosted_user_process import recon_job_from_origin, recon_repository_from_origin
-from dagster._utils.interrupts import capture_interrupts
+from dagster._utils.interrupts import capture_interrupts, check_captured_interrupt
 from dagster_shared.cli import PythonPointerOpts
 from dagster_shared.yaml_utils import load_yaml_from_globs
 
@@ -42,11 +42,16 @@ from anomaly_assets.assets.selection import (
     selected_keys,
 )
 from anomaly_assets.errors import AnomalyAssetsError
+from anomaly_assets.full_disk import out_of_space
+from anomaly_assets.locations import is_file
+from anomaly_assets.settings import Settings
+from anomaly_assets.streams import forgiving
 
 MODULE = "anomaly_assets.definitions"
 DEFAULT_HOME = Path("data", "dagster_home")
 
 _LOCATION = "anomaly_assets"  # as workspace.yaml names it
+_STOPPED = "The run was stopped. What was written stays, and the next run goes on from there."
 _HINT = " The run in the UI has the stack trace, and so has --verbose."
 _CHECK_FAILED = "DagsterAssetCheckFailedError"  # names checks, without their sentences
 _REPOSITORY = "__repository__"  # as Dagster names the one of a `Definitions`
@@ -85,8 +90,9 @@ def materialize(
         HomeError: The Dagster home cannot be written to.
     """
     _quiet_warnings()
-    with capture_interrupts(), _instance() as instance, _own_stdout() as stream:
+    with _explained_disk(), capture_interrupts(), _instance() as instance, _own_stdout() as stream:
         config = run_config or _read_yaml(config_files)
+        _refuse_to_go_on()
         job, run = _planned(instance, select, config)
         screen = Screen(stream, "" if verbose else _HINT)
         instance.add_event_listener(run.run_id, screen)
@@ -98,6 +104,16 @@ def materialize(
         screen.finish()
         _raise_failure(instance, run, screen, succeeded)
         return screen.published
+
+
+def _refuse_to_go_on() -> None:
+    """Raise if a signal arrived while Dagster captures them; it would be reported when a step begins.
+
+    Raises:
+        RunStoppedError: Ctrl-C or SIGTERM was received, and no run was created.
+    """
+    if check_captured_interrupt():
+        raise RunStoppedError(_STOPPED)
 
 
 def _planned(
@@ -146,10 +162,9 @@ def _raise_failure(
     stored = instance.get_run_by_id(run.run_id)
     canceled = stored is not None and stored.status == dg.DagsterRunStatus.CANCELED
     if screen.stopped or canceled:
-        raise RunStoppedError(
-            "The run was stopped. What was written stays, and the next run goes on from there."
-        )
-    raise RunFailedError(_cause(screen))
+        raise RunStoppedError(_STOPPED)
+    cause = _cause(screen)
+    raise RunFailedError(out_of_space(cause, _written()) or cause)
 
 
 def _cause(screen: Screen) -> str:
@@ -177,9 +192,42 @@ def _read_yaml(files: Sequence[str]) -> Mapping[str, Any]:
 
 
 @contextmanager
+def _explained_disk() -> Iterator[None]:
+    """Replace any error that a full disk caused, also one that a step reported.
+
+    On a full disk Dagster cannot store that a step failed, and raises errors of its own database.
+
+    Raises:
+        RunFailedError: A disk is full; the message names it.
+    """
+    try:
+        yield
+    except (RunStoppedError, RunConfigError):
+        raise
+    except Exception as error:
+        if sentence := out_of_space(error, _written()):
+            raise RunFailedError(sentence) from error
+        raise
+
+
+def _written() -> Iterator[Path]:
+    """Yield where a run writes: the Dagster home, the warehouse and the published database."""
+    yield _home()
+    with suppress(AnomalyAssetsError):
+        settings = Settings.from_environment()
+        yield from (
+            (Path(settings.warehouse), settings.database) if is_file(settings.warehouse) else ()
+        )
+
+
+def _home() -> Path:
+    return Path(os.environ.get("DAGSTER_HOME") or DEFAULT_HOME).absolute()
+
+
+@contextmanager
 def _instance() -> Iterator[dg.DagsterInstance]:
     """Open the Dagster home: DAGSTER_HOME, or the folder that `make` uses."""
-    home = Path(os.environ.get("DAGSTER_HOME") or DEFAULT_HOME).absolute()
+    home = _home()
     try:
         _configure(home)
     except OSError as error:
@@ -227,8 +275,12 @@ def _own_stdout() -> Iterator[TextIO]:
     except (AttributeError, OSError, ValueError):  # replaced by an object, as in a notebook
         yield sys.stdout
         return
-    with os.fdopen(descriptor, "w", encoding=sys.stdout.encoding, errors="replace") as stream:
+    stream = forgiving(descriptor, sys.stdout)
+    try:
         yield stream
+    finally:
+        stream.flush()
+        os.close(descriptor)
 
 
 @contextmanager

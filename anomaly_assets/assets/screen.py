@@ -156,6 +156,8 @@ class Screen:
     def _run_failed(self, event: dg.DagsterEvent) -> None:
         error = event.job_failure_data.error
         if error is not None:
+            # A signal before the first step is raised while resources are set up: no step reports it.
+            self.stopped |= is_interrupt(error)
             self.run_cause = cause_of(error, self.hint)
 
     def _is_terminal(self) -> bool:

@@ -2,7 +2,7 @@
 
 import sys
 
-from anomaly_assets.cli.start import main
+from anomaly_assets.__main__ import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -7,7 +7,15 @@ from functools import partial
 import click
 
 from anomaly_assets.cli.expire import command as expire
-from anomaly_assets.cli.running import CommandError, examples, expected, interrupted, old_name
+from anomaly_assets.cli.running import (
+    CommandError,
+    begin_work,
+    examples,
+    expected,
+    interrupted,
+    not_empty,
+    old_name,
+)
 from anomaly_assets.errors import AnomalyAssetsError
 from anomaly_assets.settings import Settings
 
@@ -21,8 +29,22 @@ _PLACE = "a DuckDB file, ducklake:postgres:… or md:NAME"
         "    --lake-data s3://bucket/anomaly",
     )
 )
-@click.option("--from", "source", required=True, metavar="LOCATION", help=f"Read {_PLACE}.")
-@click.option("--to", "target", required=True, metavar="LOCATION", help=f"Create {_PLACE}.")
+@click.option(
+    "--from",
+    "source",
+    required=True,
+    callback=not_empty,
+    metavar="LOCATION",
+    help=f"Read {_PLACE}.",
+)
+@click.option(
+    "--to",
+    "target",
+    required=True,
+    callback=not_empty,
+    metavar="LOCATION",
+    help=f"Create {_PLACE}.",
+)
 @click.option("--lake-data", help="Folder or s3:// of a new lake (ANOMALY_LAKE_DATA).")
 def command(source: str, target: str, lake_data: str | None) -> int:
     """Copy what is published at one location to another, and compare every table.
@@ -33,6 +55,7 @@ def command(source: str, target: str, lake_data: str | None) -> int:
 
     from anomaly_assets.warehouse.copying.copy import copy_database
 
+    begin_work()
     settings = Settings.from_environment()
     try:
         with expected(LookupError):

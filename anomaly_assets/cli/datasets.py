@@ -9,6 +9,7 @@ import click
 from anomaly_assets.cli.running import examples, warn_of_unknown_variables
 from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.locations import is_file
+from anomaly_assets.roots.open import shown_root
 from anomaly_assets.settings import Settings
 
 
@@ -26,7 +27,7 @@ def list_datasets() -> None:
     warn_of_unknown_variables()
     named = _from_named_roots(settings) if settings.sample_roots else {}
     for name, dataset in SOURCE_DATASETS.items():
-        root = settings.roots.get(name)
+        root = shown_root(settings.roots.get(name) or "")
         reason = why_kept(dataset, settings, named or {})
         if reason is not None:
             place = f"not refreshed ({reason})"
@@ -38,7 +39,9 @@ def list_datasets() -> None:
                 f"holds data from named roots; set {dataset.root_variable}"
             )
         else:
-            place = f"{root} (samples of the repository; set {dataset.root_variable})"
+            place = (
+                f"{root} (samples of the repository; set {dataset.root_variable})"
+            )
         print(f"{name}: {dataset.title}, {dataset.licence}, {place}")
 
 

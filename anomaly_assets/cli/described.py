@@ -7,6 +7,7 @@ import sys
 from anomaly_assets.errors import AnomalyAssetsError
 from anomaly_assets.locations import is_file, parse_location
 from anomaly_assets.settings import published_database, unknown_variables
+from anomaly_assets.signals import begin_reading
 
 
 def main() -> int:
@@ -14,6 +15,9 @@ def main() -> int:
 
     It is `anomaly-assets info`, and `python -m anomaly_assets.reader`, which takes no argument.
     """
+    from anomaly_assets.reader import open_samples  # noqa: F401 - imported before signals can raise
+
+    begin_reading()
     for sentence in unknown_variables():
         print(f"warning: {sentence}", file=sys.stderr)
     try:

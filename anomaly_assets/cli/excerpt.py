@@ -9,6 +9,7 @@ and seed give the same files, whatever holds them.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable
@@ -18,8 +19,9 @@ from typing import Any
 
 import click
 
+from anomaly_assets.atomic import only_writer, replaced_folder, resolved
 from anomaly_assets.catalogue.listing import list_catalog
-from anomaly_assets.cli.running import AtLeast, examples, old_name
+from anomaly_assets.cli.running import AtLeast, begin_work, examples, not_empty, old_name
 from anomaly_assets.datasets import SOURCE_DATASETS, SourceDataset
 from anomaly_assets.datasets.names import normalized, shown
 from anomaly_assets.datasets.record import LabelsFile
@@ -47,6 +49,8 @@ class Excerpt:
 def make_excerpt(root: Root, out: Path, per_kind: int, seed: int) -> Excerpt:
     """Copy up to `per_kind` images of every kind.
 
+    The folder is written beside `out` and renamed, so a failed or interrupted excerpt leaves nothing.
+
     Args:
         root: The dataset, in the layout of any known source dataset.
         out: A folder that does not exist or is empty.
@@ -54,14 +58,51 @@ def make_excerpt(root: Root, out: Path, per_kind: int, seed: int) -> Excerpt:
         seed: Another seed takes other images.
 
     Raises:
-        ExcerptError: `out` is not empty, or the root has no known layout.
+        ExcerptError: `out` is not empty or cannot be written, or the root has no known layout.
         RootError: The root cannot be listed.
         FileUnreadableError: A chosen file cannot be read.
     """
-    if out.exists() and any(out.iterdir()):
-        raise ExcerptError(f"{out} is not empty: name a new folder.")
+    _refuse_content(out)
     dataset, rows = _recognised(root)
     chosen = _chosen(rows, per_kind, seed)
+    try:
+        target = resolved(out)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with only_writer(target), replaced_folder(target) as folder:
+            made = _write(dataset, root, folder, chosen)
+            _refuse_content(target)
+    except AnomalyAssetsError:
+        raise
+    except OSError as error:
+        raise ExcerptError(f"{out} was not written: {_explained(error)}") from error
+    return made
+
+
+def _refuse_content(out: Path) -> None:
+    """Raise an error unless `out` is an empty folder or does not exist."""
+    try:
+        if not out.exists():
+            return
+        if not out.is_dir():
+            raise ExcerptError(f"{out} is a file: name a new folder.")
+        if any(out.iterdir()):
+            raise ExcerptError(f"{out} is not empty: name a new folder.")
+    except OSError as error:
+        raise ExcerptError(f"{out} was not written: {_explained(error)}") from error
+
+
+def _explained(error: OSError) -> str:
+    advice = {
+        errno.ENOSPC: "Free some space, name a folder on another disk, or take fewer images.",
+        errno.EDQUOT: "Free some of your quota, name a folder on another disk, or take fewer images.",
+        errno.EFBIG: "Raise the limit on the size of files (ulimit -f).",
+    }
+    reason = error.strerror or str(error)
+    return f"{reason}. {advice.get(error.errno or 0, 'Name a folder that you may write to.')}"
+
+
+def _write(dataset: SourceDataset, root: Root, out: Path, chosen: list[dict[str, Any]]) -> Excerpt:
+    """Copy the chosen images, their masks and their lines of labels files into an empty folder."""
     images = masks = file_bytes = 0
     for row in chosen:
         file_bytes += _copy(
@@ -160,8 +201,12 @@ def _image(line: tuple[bytes, str]) -> str:
         "anomaly-assets excerpt --root /data/mvtec_ad --out /tmp/excerpt --per-kind 10 --seed 0"
     )
 )
-@click.option("--root", required=True, help="Folder, zip or URL of the dataset.")
-@click.option("--out", required=True, metavar="DIR", help="New folder for the excerpt.")
+@click.option(
+    "--root", required=True, callback=not_empty, help="Folder, zip or URL of the dataset."
+)
+@click.option(
+    "--out", required=True, callback=not_empty, metavar="DIR", help="New folder for the excerpt."
+)
 @click.option(
     "--per-kind", type=AtLeast(1), default=10, show_default=True, help="Images of each kind."
 )
@@ -170,6 +215,7 @@ def _image(line: tuple[bytes, str]) -> str:
 )
 def command(root: str, out: str, per_kind: int, seed: int) -> None:
     """Copy a small, reproducible subset of a dataset, in its own layout."""
+    begin_work()
     made = make_excerpt(open_root(root), Path(out), per_kind, seed)
     print(
         f"{made.source_dataset}: {made.images} images, {made.masks} masks, {made.labels_files} labels "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from anomaly_assets.cli.running import AtLeast, CommandError, examples, interrupted
+from anomaly_assets.cli.running import AtLeast, CommandError, begin_work, examples, interrupted
 from anomaly_assets.errors import AnomalyAssetsError
 from anomaly_assets.settings import Settings
 
@@ -20,6 +20,7 @@ def command(keep: int, lake: str | None) -> int:
 
     from anomaly_assets.warehouse.open import open_warehouse
 
+    begin_work()
     settings = Settings.from_environment()
     try:
         done = open_warehouse(lake or settings.warehouse, settings.lock_wait_seconds).expire(keep)

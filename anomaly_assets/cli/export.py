@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from anomaly_assets.cli.running import (
+    begin_work,
     examples,
     expected,
     interrupted,
+    not_empty,
     old_name,
     warn_of_unknown_variables,
 )
@@ -34,8 +36,13 @@ _FORMATS = ("parquet", "anomalib", "imagefolder")
 @click.option(
     "--format", "file_format", required=True, type=click.Choice(_FORMATS), help="Format to write."
 )
-@click.option("--out", required=True, metavar="DIR", help="Folder to create.")
-@click.option("--database", metavar="FILE", help="The published database (data/anomaly.duckdb).")
+@click.option("--out", required=True, callback=not_empty, metavar="DIR", help="Folder to create.")
+@click.option(
+    "--database",
+    callback=not_empty,
+    metavar="FILE",
+    help="The published database (data/anomaly.duckdb).",
+)
 @click.option(
     "--source-dataset",
     multiple=True,
@@ -72,6 +79,7 @@ def command(file_format: str, out: str, quiet: bool, **options: Any) -> int:
     with expected(ImportError):
         from anomaly_assets.export import FORMATS
 
+    begin_work()
     warn_of_unknown_variables()
     for name in ("source_dataset", "category", "split", "label"):
         options[name] = list(options[name]) or None

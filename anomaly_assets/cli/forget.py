@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import click
 
-from anomaly_assets.cli.running import examples, expected, old_name, warn_of_unknown_variables
+from anomaly_assets.cli.running import (
+    begin_work,
+    examples,
+    expected,
+    old_name,
+    warn_of_unknown_variables,
+)
 from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.settings import Settings
 
@@ -20,6 +26,7 @@ def command(source_dataset: str) -> None:
     from anomaly_assets.warehouse.open import open_warehouse
     from anomaly_assets.warehouse.removal import forget
 
+    begin_work()
     settings = Settings.from_environment()
     warn_of_unknown_variables()
     with expected(LookupError):

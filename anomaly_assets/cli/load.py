@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import click
 
-from anomaly_assets.cli.running import examples, old_name, warn_of_unknown_variables
+from anomaly_assets.cli.running import (
+    begin_work,
+    examples,
+    old_name,
+    warn_of_unknown_variables,
+)
 from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.settings import Settings
 
@@ -28,6 +33,7 @@ def command(
     from anomaly_assets.catalogue.dlt_source import load, refuse_options, why_not_listed
     from anomaly_assets.warehouse.open import open_warehouse
 
+    begin_work()
     dataset = SOURCE_DATASETS[source_dataset]
     settings = Settings.from_environment()
     warn_of_unknown_variables()

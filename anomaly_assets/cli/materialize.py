@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from anomaly_assets.cli.described import described, nothing_yet
-from anomaly_assets.cli.running import CommandError, UsageError, examples, interrupted
+from anomaly_assets.cli.running import CommandError, UsageError, begin_work, examples, interrupted
 from anomaly_assets.errors import AnomalyAssetsError
 
 
@@ -60,6 +60,7 @@ def command(select: str, config_json: str | None, config: tuple[str, ...], verbo
         materialize,
     )
 
+    begin_work()
     try:
         published = materialize(select, run_config, config_files=config, verbose=verbose)
     except RunStoppedError as stopped:
@@ -70,9 +71,10 @@ def command(select: str, config_json: str | None, config: tuple[str, ...], verbo
         raise CommandError(str(error)) from error
     print("" if published else f"\n{_NOT_PUBLISHED}")
     try:
-        print(described())
+        text = described()
     except (AnomalyAssetsError, LookupError, OSError, ValueError) as error:
-        print(nothing_yet(error))
+        text = nothing_yet(error)
+    print(text)
     return 0
 
 

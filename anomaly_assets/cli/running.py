@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,12 +13,17 @@ import click
 from anomaly_assets.arguments import whole_number
 from anomaly_assets.errors import AnomalyAssetsError
 from anomaly_assets.settings import unknown_variables
+from anomaly_assets.signals import (
+    INTERRUPTED,
+    begin_reading,
+    was_interrupted,
+)
+from anomaly_assets.streams import lost_output
 
 NAME = "anomaly-assets"
 
 FAILED = 1
 USAGE = 2
-INTERRUPTED = 128 + signal.SIGINT
 
 Main = Callable[..., int]
 
@@ -48,6 +52,13 @@ class AtLeast(click.ParamType):
             self.fail(str(error), param, ctx)
 
 
+def not_empty(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """Refuse an empty path: it would mean the working folder, and often comes from an unset variable."""
+    if value is not None and not value.strip():
+        raise click.BadParameter("this is empty; name a path.", ctx, param)
+    return value
+
+
 def examples(*lines: str) -> str:
     """Return the end of a help text: these commands, one per line."""
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
@@ -59,13 +70,30 @@ def expected(*kinds: type[Exception]) -> Iterator[None]:
 
     Args:
         kinds: Classes of errors that the block may raise although the code is correct.
+
+    Raises:
+        KeyboardInterrupt: The block failed after Ctrl-C or SIGTERM, which is then the cause.
     """
     try:
         yield
-    except AnomalyAssetsError:
-        raise
-    except kinds as error:
+    except Exception as error:
+        if was_interrupted():
+            raise KeyboardInterrupt from error
+        if isinstance(error, AnomalyAssetsError) or not isinstance(error, kinds):
+            raise
         raise CommandError(str(error)) from error
+
+
+def begin_work() -> None:
+    """Begin like `begin_reading`, for a command that does more than print.
+
+    It has succeeded when its work is done, even if its output could not be written.
+    """
+    begin_reading()
+    _working.append(True)
+
+
+_working: list[bool] = []
 
 
 def interrupted(message: str) -> int:
@@ -98,6 +126,7 @@ def run(command: click.Command, arguments: Sequence[str] | None, name: str) -> i
         SystemExit: The arguments cannot be used; the code is 2.
     """
     given = None if arguments is None else list(arguments)
+    _working.clear()
     try:
         code = command.main(
             given, prog_name=name, standalone_mode=False, help_option_names=["-h", "--help"]
@@ -108,6 +137,8 @@ def run(command: click.Command, arguments: Sequence[str] | None, name: str) -> i
         print(f"error: {error}", file=sys.stderr)
         return USAGE
     except AnomalyAssetsError as error:
+        if was_interrupted():
+            return interrupted("interrupted")
         sys.stdout.flush()
         print(f"error: {error}", file=sys.stderr)
         return FAILED
@@ -124,7 +155,17 @@ def run(command: click.Command, arguments: Sequence[str] | None, name: str) -> i
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    return code if isinstance(code, int) else 0
+    except Exception:
+        if was_interrupted():
+            return interrupted("interrupted")
+        raise
+    code = code if isinstance(code, int) else 0
+    if code == 0 and was_interrupted():  # a library dropped the exception
+        return interrupted("interrupted too late: the command has finished")
+    if code == 0 and not _working and (reason := lost_output()) is not None:
+        print(f"error: The output could not be written: {reason}.", file=sys.stderr)
+        return FAILED
+    return code
 
 
 def old_name(command: click.Command, name: str) -> Main:

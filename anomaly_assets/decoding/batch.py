@@ -215,7 +215,7 @@ def _read(
     root = roots[image.source_dataset]
     path = root.path_of(uri)
     if path is None:
-        raise FileUnreadableError(f"{shown(uri)} is not below {root.uri}; reload its category.")
+        raise FileUnreadableError(f"{shown(uri)} is not below {root.uri}; reload its category")
     return root.read(path, version, min(most_bytes, MAX_FILE_BYTES))
 
 

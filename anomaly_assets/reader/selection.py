@@ -168,8 +168,9 @@ def _rows(
 
 
 def _said(error: duckdb.Error) -> str:
-    """Return the first paragraph of DuckDB's message, without the repeated statement."""
-    return " ".join(str(error).partition("\n\n")[0].split())
+    """Return the first paragraph of DuckDB's message as a sentence, without the repeated statement."""
+    said = " ".join(str(error).partition("\n\n")[0].split())
+    return said if said.endswith((".", "!", "?")) else f"{said}."
 
 
 def _existing(cursor: duckdb.DuckDBPyConnection) -> list[dict[str, str]]:

@@ -51,6 +51,17 @@ def open_root(location: str, *, follow_links: bool = False) -> Root:
     raise RootError(f"{shown(path)} is neither a folder nor a .zip archive.")
 
 
+def shown_root(location: str) -> str:
+    """Return the location of a root for a message, without user, password and signature."""
+    if _is_remote(location):
+        from anomaly_assets.roots.retries import shown_address
+
+        return shown_address(location)
+    if is_file(location) or _local_path(location).exists():
+        return shown(location)
+    return shown_scheme(location)
+
+
 def _local_path(location: str) -> Path:
     if location[:7].lower() == "file://":
         location = unquote(re.sub("^localhost/", "/", location[7:]), errors="surrogateescape")

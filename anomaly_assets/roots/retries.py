@@ -113,6 +113,18 @@ def safe_address(location: str) -> str:
     return Address.of(location).safe
 
 
+def shown_address(location: str) -> str:
+    """Return an address for a message: safe, or its scheme alone if a password may be in any part of it."""
+    try:
+        address = Address.of(location)
+        if address.scheme in WEB_SCHEMES:
+            _refuse_unclear(location, address)
+    except RootError:
+        return shown_scheme(location)
+    cut_in_two = ":" in address.host and "@" in address.path
+    return shown_scheme(location) if cut_in_two else address.safe
+
+
 def _refuse_unclear(location: str, address: Address) -> None:
     """Refuse an address that contains a secret, or would be parsed differently from what was meant.
 

@@ -114,7 +114,7 @@ TENSOR_CHECKS = (
         "tensor has another shape or transform than configured",
         "tensors have another shape or transform than configured",
         "Materialize image_tensors with the roots of all source datasets set. To drop a dataset whose "
-        "files you do not have, run `python -m anomaly_assets.forget NAME`.",
+        "files you do not have, run `anomaly-assets forget NAME`.",
         blocking=True,
         of_decoded=True,
     ),

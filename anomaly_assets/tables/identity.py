@@ -96,7 +96,7 @@ def _refuse_foreign_database(connection: duckdb.DuckDBPyConnection) -> None:
     if OWNERS in named:
         raise WarehouseError(
             "ANOMALY_WAREHOUSE names a published database, which cannot be the warehouse. "
-            "Name another location. `python -m anomaly_assets.warehouse copy` creates a warehouse from it."
+            "Name another location. `anomaly-assets copy` creates a warehouse from it."
         )
     ours = {"facts", "image_tensors", "snapshots", UNFINISHED_COPY}
     loaded = (".stray_files", "._dlt_loads")  # left by a first load that was killed

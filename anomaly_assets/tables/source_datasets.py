@@ -292,7 +292,7 @@ def dataset_lines(
         if name in refreshed:
             state = f"refreshed: {_counted(refreshed[name])}, {rejected.get(name, 0):,} rejected"
         elif name not in SOURCE_DATASETS:
-            state = "kept: this project does not define it; `python -m anomaly_assets.forget` removes it"
+            state = "kept: this project does not define it; `anomaly-assets forget` removes it"
         else:
             state = f"kept: {(kept or {}).get(name, 'its root was not loaded in this run')}"
         strays = _mostly_strays(connection, name, images)

@@ -396,7 +396,7 @@ def test_a_run_ends_with_a_line_for_each_source_dataset(
     root = tiny.warehouse.parents[1] / "line4"
     unknown = (
         f"line4: 3 images from {root.as_uri()}, kept: this project does not define it; "
-        "`python -m anomaly_assets.forget` removes it"
+        "`anomaly-assets forget` removes it"
     )
     unchanged = "0 changed, 0 removed, 0 rejected"
     assert lines == [

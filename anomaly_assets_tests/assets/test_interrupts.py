@@ -1,24 +1,20 @@
 """Ctrl-C and SIGTERM end the run even if a library swallows the signal."""
 
+import importlib
 import signal
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType, SimpleNamespace
+from types import FrameType
 
 import dagster as dg
 import pytest
 
-from anomaly_assets.assets import interrupts
-from anomaly_assets.assets.interrupts import (
-    Interrupts,
-    hearing_interrupts,
-    import_what_duckdb_imports,
-    interrupts_later,
-)
+from anomaly_assets.assets.interrupts import Interrupts, hearing_interrupts
 from anomaly_assets.assets.resources import WarehouseResource
+from anomaly_assets.signals import import_what_duckdb_imports, interrupts_later
 from anomaly_assets_tests.assets.environment import Environment
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM]
@@ -104,8 +100,7 @@ def test_a_run_imports_first_what_duckdb_would_import(
     def looks(warehouse: WarehouseResource) -> None:
         imported.append({"pandas", "pyarrow.dataset"} & {*sys.modules})
 
-    imports = SimpleNamespace(import_module=lambda name: sys.modules.setdefault(name, sys))
-    monkeypatch.setattr(interrupts, "importlib", imports)
+    monkeypatch.setattr(importlib, "import_module", lambda name: sys.modules.setdefault(name, sys))
     dg.materialize([looks], resources={"warehouse": WarehouseResource()})
     for name in ("pandas", "pyarrow.dataset"):
         del sys.modules[name]

@@ -30,9 +30,9 @@ def error(
     ("message", "name", "expected"),
     [
         ("anomaly_assets.roots.base.RootError: /a is gone.\n", "RootError", "/a is gone."),
-        ("duckdb.IOException: disk full\n", "IOException", "IOException: disk full Look there."),
-        ("ValueError: one\n  two\n", "ValueError", "ValueError: one two Look there."),
-        ("KeyError: 'a: b'\n", "KeyError", "KeyError: 'a: b' Look there."),
+        ("duckdb.IOException: disk full\n", "IOException", "IOException: disk full. Look there."),
+        ("ValueError: one\n  two\n", "ValueError", "ValueError: one two. Look there."),
+        ("KeyError: 'a: b'\n", "KeyError", "KeyError: 'a: b'. Look there."),
     ],
 )
 def test_a_cause_is_one_paragraph_without_what_dagster_wraps_it_in(

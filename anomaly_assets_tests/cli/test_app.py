@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import ast
 import importlib
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
 
-from anomaly_assets import __version__
+from anomaly_assets import __version__, signals
 from anomaly_assets.cli import app
 from anomaly_assets.cli.app import main
 from anomaly_assets.cli.running import CommandError, UsageError, expected, run
@@ -56,7 +59,7 @@ def test_each_sub_command_has_a_help_with_examples(
 
 
 def test_the_console_script_and_both_modules_start_the_same_command() -> None:
-    assert 'anomaly-assets = "anomaly_assets.cli.start:main"' in (
+    assert 'anomaly-assets = "anomaly_assets.__main__:main"' in (
         PROJECT / "pyproject.toml"
     ).read_text("utf-8")
     for module in ("anomaly_assets", "anomaly_assets.cli"):
@@ -255,6 +258,162 @@ def test_an_older_name_prints_what_the_new_one_prints(
         assert main(new) == 1
         assert capsys.readouterr() == by_old_name
         assert "make materialize" in by_old_name.err
+
+
+SECRET_ROOTS = {
+    "https://user:SEKRIT@h/x": "https://h/x",
+    "https://h/x.zip?sig=SEKRIT": "https://h/x.zip",
+    "https://user:SE/KRIT@h/x": "https://…",
+    "https://me:80/SEKRIT@h/x": "https://…",
+    "https:/u:SEKRIT@h/x": "https:/…",
+    "s3://b/x?sig=SEKRIT": "s3://b/x",
+    "s3://u:pw/SEKRIT@h/x": "s3://…",
+    "u:SEKRIT@h/x": "…",
+    "user:SEKRIT@h/x": "…",
+}
+"""Roots with a password or a signature, and what a message shows of each."""
+
+
+@pytest.mark.parametrize("root", SECRET_ROOTS)
+def test_the_list_of_datasets_shows_no_password_and_no_signature_of_a_root(
+    root: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MVTEC_AD_ROOT", root)
+    assert main(["datasets", "list"]) == 0
+    line, *_ = capsys.readouterr().out.splitlines()
+    assert line == f"mvtec_ad: MVTec AD, CC BY-NC-SA 4.0, {SECRET_ROOTS[root]} (MVTEC_AD_ROOT)"
+
+
+@pytest.mark.parametrize("root", ["u:SEKRIT@h/x", "https:/u:SEKRIT@h/x"])
+def test_a_root_that_does_not_exist_is_named_without_a_password(
+    root: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["excerpt", "--root", root, "--out", str(tmp_path / "out")]) == 1
+    assert "SEKRIT" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("module", ["click", "duckdb", "pandas", "numpy"])
+def test_a_signal_while_a_command_imports_ends_it_with_130(
+    module: str, number: signal.Signals, tmp_path: Path
+) -> None:
+    # A library that drops the exception of a signal handler during its import.
+    (tmp_path / f"{module}.py").write_text(
+        "import signal\ntry:\n"
+        f"    signal.raise_signal({int(number)})\n"
+        "except BaseException:\n    pass\nraise ImportError('went on')\n"
+    )
+    done = command("info", PYTHONPATH=f"{tmp_path}:{PROJECT}")
+    assert (done.returncode, done.stdout) == (130, "")
+    assert done.stderr == "interrupted before it began; nothing was changed\n"
+
+
+def test_every_sub_command_that_opens_duckdb_imports_first_what_duckdb_imports() -> None:
+    for name in NAMES:
+        text = (CLI / f"{name}.py").read_text("utf-8")
+        begins = "begin_work()" in text or "begin_reading()" in text
+        assert begins == (name not in ("datasets", "completion")), name
+
+
+def test_an_error_after_a_lost_interrupt_is_an_interrupt(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(signals, "_received", [2])
+
+    @click.command()
+    @click.argument("kind", type=click.Choice(["bare", "expected", "ours", "none"]))
+    def command(kind: str) -> None:
+        if kind == "bare":
+            raise RuntimeError("Query interrupted")
+        if kind == "ours":
+            raise CommandError("Query interrupted")
+        if kind == "expected":
+            with expected(RuntimeError):
+                raise RuntimeError("Query interrupted")
+
+    for kind in ("bare", "expected", "ours", "none"):
+        assert run(command, [kind], "command") == 130
+        assert "interrupted" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has /dev/full")
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["datasets", "list"], ["completion", "bash"], ["info", "--help"]]
+)
+def test_output_that_cannot_be_written_is_an_error_in_one_sentence(arguments: list[str]) -> None:
+    with open("/dev/full", "w") as full:
+        done = command(*arguments, stdout=full)
+    assert done.returncode == 1
+    assert done.stderr == "error: The output could not be written: No space left on device.\n"
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["datasets", "list"]])
+def test_a_reader_that_ended_and_a_closed_output_are_no_error(arguments: list[str]) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "w") as closed:
+        done = command(*arguments, stdout=closed)
+    assert (done.returncode, done.stderr) == (0, "")
+    shell = f"exec {sys.executable} -m anomaly_assets {' '.join(arguments)} >&-"
+    closed_by_shell = subprocess.run(["sh", "-c", shell], capture_output=True, text=True)
+    assert (closed_by_shell.returncode, closed_by_shell.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["excerpt", "--root", "", "--out", "out"],
+        ["excerpt", "--root", "root", "--out", " "],
+        ["export", "--format", "parquet", "--out", ""],
+        ["export", "--format", "parquet", "--out", "out", "--database", ""],
+        ["copy", "--from", "", "--to", "copy.duckdb"],
+        ["copy", "--from", "a.duckdb", "--to", ""],
+    ],
+)
+def test_an_empty_path_is_refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    assert "this is empty; name a path." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["samples", "reference"])
+def test_an_older_name_that_needs_a_checkout_says_so_where_there_is_none(
+    name: str, tmp_path: Path
+) -> None:
+    (tmp_path / "anomaly_assets").symlink_to(PROJECT / "anomaly_assets")  # as in a wheel: no tools/
+    run_there = [sys.executable, "-P", "-m", f"anomaly_assets.{name}"]
+    if sys.version_info < (3, 11):
+        run_there.remove("-P")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(run_there, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"error: anomaly_assets.{name} works only in a checkout")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_the_page_of_tables_is_not_written_in_another_folder(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "anomaly_assets.reference"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(PROJECT)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: there is no docs/tables.md here.")
+
+
+def command(
+    *arguments: str, stdout: Any = subprocess.PIPE, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "anomaly_assets", *arguments],
+        env={**os.environ, **variables},
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 def test_datasets_are_listed_with_the_roots_that_would_be_loaded(

@@ -350,6 +350,79 @@ def test_ctrl_c_ends_the_run_cleanly(number: signal.Signals, good: Done, folder:
     assert folder.run("--select", "mvtec_ad/images").code == 0
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("screen", ["| head -1", ">/dev/full", ">&-", "| head -0"])
+def test_a_screen_that_went_away_does_not_stop_the_run(
+    screen: str, good: Done, folder: Folder
+) -> None:
+    assert good.code == 0
+    count = len(folder.runs())
+    done = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {sys.executable} -m anomaly_assets materialize {screen}"],
+        cwd=folder.path,
+        env=folder.environment(),
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [status for status, _ in folder.runs()[count:]] == ["SUCCESS"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_before_the_first_step_stops_the_run(
+    number: signal.Signals, good: Done, folder: Folder
+) -> None:
+    assert good.code == 0
+    # Raised where resources are set up; that failure belongs to no step.
+    program = (
+        "import signal, sys\n"
+        "from anomaly_assets.assets import resources\n"
+        "from anomaly_assets.cli.app import main\n"
+        f"resources.code_version = lambda: signal.raise_signal({int(number)})\n"
+        "sys.exit(main(['materialize']))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=folder.path,
+        env=folder.environment(),
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout) == (130, "")
+    assert done.stderr == (
+        "The run was stopped. What was written stays, and the next run goes on from there.\n"
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit on the size of a file")
+@pytest.mark.parametrize("kilobytes", [2000, 300])  # the warehouse is larger, or Dagster's database
+def test_files_that_may_not_grow_are_the_cause_in_one_sentence(
+    kilobytes: int, folder: Folder, tmp_path: Path
+) -> None:
+    shutil.copytree(folder.path / "data" / "samples", tmp_path / "data" / "samples")
+    done = subprocess.run(
+        [
+            "bash",
+            "-c",
+            f"ulimit -f {kilobytes}; exec {sys.executable} -m anomaly_assets materialize",
+        ],
+        cwd=tmp_path,
+        env=folder.environment(),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    *_, last = done.stderr.splitlines()
+    assert re.fullmatch(
+        rf"error: A file in {tmp_path}/data\S* would become larger than this process may write: "
+        r"[\d.]+ MB \(ulimit -f\)\. Raise the limit, then run again: what was committed stays\.",
+        last,
+    )
+    assert "Traceback" not in done.stderr
+
+
 def test_a_home_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     done = Folder(tmp_path).run(DAGSTER_HOME=str(tmp_path / "file" / "home"))

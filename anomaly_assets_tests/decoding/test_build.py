@@ -326,6 +326,7 @@ def test_files_outside_the_opened_root_end_the_build_and_the_error_says_what_to_
     with pytest.raises(TooManyUnreadableError, match=r"^5 of 5 files") as raised:
         project.build(roots={"mvtec_ad": open_root(str(elsewhere))})
     assert f"is not below {elsewhere.as_uri()}; reload its category." in str(raised.value)
+    assert ".." not in str(raised.value)
     assert project.column("SELECT count(*) FROM rejected_images") == [0]
 
 

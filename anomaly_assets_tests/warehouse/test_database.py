@@ -240,7 +240,9 @@ def test_a_file_that_is_no_database_is_said_to_be_one_that_can_be_deleted(tmp_pa
     path = tmp_path / "warehouse.duckdb"
     path.write_bytes(b"no database" * 1000)
     with (
-        pytest.raises(WarehouseError, match=r"cannot be opened.*delete it.*rebuilt"),
+        pytest.raises(
+            WarehouseError, match=r"cannot be opened: [^!]*database file\. If .*delete it.*rebuilt"
+        ),
         FileWarehouse(path, 5.0).connect(),
     ):
         pytest.fail("it was opened")

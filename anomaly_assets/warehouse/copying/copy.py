@@ -18,7 +18,8 @@ from pathlib import Path
 import duckdb
 
 from anomaly_assets.atomic import TargetError, resolved
-from anomaly_assets.locations import is_file, parse_location
+from anomaly_assets.errors import WarehouseError
+from anomaly_assets.locations import LakeLocation, MotherDuckLocation, is_file, parse_location
 from anomaly_assets.tables.ddl import comment_on_catalogue, ensure_tables, refresh
 from anomaly_assets.tables.identity import IDENTITY
 from anomaly_assets.tables.registry import TABLES
@@ -98,7 +99,7 @@ def copy_database(
         warehouse = open_warehouse(unfinished, wait_seconds, log)
     else:
         warehouse = open_warehouse(target, wait_seconds, log, lake_data=lake_data)
-    with warehouse.finishing():
+    with _target_named(final), warehouse.finishing():
         if isinstance(final, Path):
             refuse_existing_file(final)  # another copy may have finished while we waited
         written = _copy_all(source, warehouse, log)
@@ -108,6 +109,25 @@ def copy_database(
     if isinstance(final, Path):
         put_in_place(unfinished, final)
     return Copy(tables, written, time.monotonic() - started)
+
+
+@contextmanager
+def _target_named(target: Path | LakeLocation | MotherDuckLocation) -> Iterator[None]:
+    """Name the target of the copy where a run would name the variables of its warehouse.
+
+    Raises:
+        CopyError: The target cannot be written.
+    """
+    try:
+        yield
+    except WarehouseError as error:
+        if not isinstance(cause := error.__cause__, OSError):
+            raise
+        shown = target if isinstance(target, Path) else target.name  # without a password
+        raise CopyError(
+            f"{shown} cannot be written: {cause.strerror or cause}. Free some space if the disk is full, "
+            "or name another target (--to)."
+        ) from cause
 
 
 def _refuse_unpublished_changes(connection: duckdb.DuckDBPyConnection, source: str) -> None:

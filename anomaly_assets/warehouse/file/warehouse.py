@@ -115,8 +115,9 @@ class FileWarehouse(Warehouse):
             self._acquire()
         except OSError as error:
             raise WarehouseError(
-                f"The warehouse cannot be written: {error.strerror}: '{error.filename}'. Name a place that "
-                "can be written to in ANOMALY_WAREHOUSE, and in ANOMALY_DATABASE for what is published."
+                f"The warehouse cannot be written: {error.strerror}: '{error.filename or self.path}'. Name "
+                "a place that can be written to in ANOMALY_WAREHOUSE, and in ANOMALY_DATABASE for what is "
+                "published."
             ) from error
         if self._lock.lock_counter == 1:
             # The lock is ours, so this folder can only come from a load that was killed.
@@ -294,6 +295,11 @@ def _why_not_opened(path: Path, error: duckdb.Error) -> str:
     ):
         return f"{path} is already open in this process. Close that connection, then run again."
     return (
-        f"{path} cannot be opened: {error}. If it is damaged, delete it: all its content can be "
+        f"{path} cannot be opened: {_said(error)}. If it is damaged, delete it: all its content can be "
         "rebuilt from the roots."
     )
+
+
+def _said(error: duckdb.Error) -> str:
+    """Return DuckDB's message without the mark at its end."""
+    return " ".join(str(error).split()).rstrip(".!")

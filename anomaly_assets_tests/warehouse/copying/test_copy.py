@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from anomaly_assets.errors import WarehouseError
 from anomaly_assets.tables.tensor_shape import record_spec
 from anomaly_assets.warehouse.copying import copy as copying
 from anomaly_assets.warehouse.copying.copy import CopyError, copy_database
+from anomaly_assets.warehouse.file.warehouse import FileWarehouse
 from anomaly_assets.warehouse.removal import forget
 from anomaly_assets_tests.disk import record_calls
 from anomaly_assets_tests.faults.content import read_content
@@ -195,6 +197,22 @@ def test_a_warehouse_that_records_what_belongs_to_it_alone_is_copied(
         record_spec(connection, SPEC)
     copy_database(str(project.warehouse.path), str(tmp_path / "copy.duckdb"), log=quiet)
     assert count(tmp_path / "copy.duckdb") == [(9,)]
+
+
+def test_a_target_that_cannot_be_written_is_named_with_its_option(
+    source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(warehouse: FileWarehouse) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(FileWarehouse, "_acquire", fail)
+    target = tmp_path / "copy.duckdb"
+    with pytest.raises(CopyError) as raised:
+        copy_database(source, str(target), log=quiet)
+    assert str(raised.value) == (
+        f"{target} cannot be written: No space left on device. Free some space if the disk is full, "
+        "or name another target (--to)."
+    )
 
 
 def test_a_database_of_something_else_is_not_copied(tmp_path: Path) -> None:
