@@ -310,7 +310,7 @@ def test_a_signal_while_a_command_imports_ends_it_with_130(
 
 def test_every_sub_command_that_opens_duckdb_imports_first_what_duckdb_imports() -> None:
     for name in NAMES:
-        text = (CLI / f"{name}.py").read_text("utf-8")
+        text = (CLI / f"{'described' if name == 'info' else name}.py").read_text("utf-8")
         begins = "begin_work()" in text or "begin_reading()" in text
         assert begins == (name not in ("datasets", "completion")), name
 
