@@ -126,7 +126,7 @@ class TestStory:
         assert walked.printed("compare-pictures") == "values in masks: [0 1]\n"
 
     def test_checks_notice_all_that_is_broken(self, walked: Walked) -> None:
-        assert walked.printed("check-first") == "21 checks, 2 failed\n"
+        assert walked.printed("check-first") == "24 checks, 2 failed\n"
         assert [row["check"] for row in walked.rows("check-first")] == [
             "labels_are_known",
             "counts_equal_the_official_ones",
@@ -155,7 +155,7 @@ class TestStory:
     def test_rejected_stray_and_duplicate_files_are_named(self, walked: Walked) -> None:
         [rejected] = walked.rows("check-rejected")
         assert rejected["image_id"] == "mvtec_ad/bolt/train/good/000.png"
-        assert rejected["reason"] == "damaged_image"
+        assert rejected["reason"] == "truncated_image"
         assert {(row["relative_path"], row["reason"]) for row in walked.rows("check-stray")} == {
             ("bolt/ground_truth/bent_thread/999_mask.png", "orphan_mask"),
             ("bolt/train/good/000.jpg", "unsupported_suffix"),
