@@ -249,7 +249,7 @@ STRAY_CHECKS = (
         "Every file is an image, a mask, a labels file, or known junk.",
         "file is not a recognised image, mask or labels file",
         "files are not recognised images, masks or labels files",
-        "Rename, move or delete {them}.",
+        "Correct labels files. Rename, move or delete other files.",
     ),
 )
 
@@ -262,7 +262,8 @@ def catalogue_checks(dataset: SourceDataset) -> Iterator[Check]:
             f"{dataset.title}'s training split contains good images only.",
             "training image is anomalous",
             "training images are anomalous",
-            "Move {them} to the test split.",
+            "Move images of defects to the test split. If these are sound parts, rename their folder: only "
+            "good, ok, normal and 0 mean good.",
             of_images=True,
         )
 
