@@ -236,6 +236,7 @@ class _Listing:
     mask_of: dict[str, tuple[MaskFile, FileEntry]] = field(default_factory=dict)
     unclear: set[str] = field(default_factory=set)
     unclear_splits: set[tuple[str, Split]] = field(default_factory=set)
+    unusable_masks: set[PairKey] = field(default_factory=set)
     ignored: int = 0
     _seen: dict[str, tuple[str, FileEntry]] = field(default_factory=dict)
 
@@ -261,6 +262,8 @@ class _Listing:
         if entry.problem:
             if isinstance(record, LabelsFile):
                 self.unclear_splits.add((record.category, record.split))
+            elif isinstance(record, MaskFile):
+                self.unusable_masks.add(record.pair_key)
             is_link = entry.problem == "link_out_of_the_root"
             detail = f"{dataset.links_variable}=follow reads it" if is_link else None
             self.stray(entry.meant_path, entry.problem, detail)
@@ -308,7 +311,7 @@ class _Listing:
     def pair_masks(self) -> None:
         """Give each image its mask: by exact name, else ignoring case where that is one to one.
 
-        An image is unclear if a mask may belong to it or to another one, and it gets none.
+        An image is unclear if it gets no mask, although one may be its own or cannot be used.
         """
         self.masks = with_full_names(self.images, self.masks)
         pairs, self.near = pairs_ignoring_case(self.images, self.masks)
@@ -319,6 +322,7 @@ class _Listing:
                 self._choose(images, masks)
         shared = [key for key in self.masks if len(self.images.get(key, ())) > 1]
         shared += [image for images in self.near.values() for image in images]
+        shared += [key for key in self.unusable_masks if key in self.images]
         self.unclear |= {image.relative_path for key in shared for image, _ in self.images[key]}
 
     def _choose(
@@ -387,7 +391,7 @@ class _Listing:
         others = {each.casefold() for each in (*dataset.folders, *(where for where, _ in names))}
         found: dict[tuple[str, Split], Matches] = {}
         for place, in_place in files.items():
-            folder = in_place[0][0].relative_path.rsplit("/", 2)[0]
+            folder = as_text(in_place[0][0].relative_path.rsplit("/", 2)[0])
             found[place] = matches = match(
                 merged(labels for *_, labels in in_place),
                 names[place],
@@ -411,14 +415,14 @@ class _Listing:
         has_images: bool,
     ) -> None:
         """Add declared images without a file as strays, and a labels file that names no image."""
-        folder = record.relative_path.rsplit("/", 2)[0]
-        own_folder = entry.canonical_path.rsplit("/", 2)[0]
+        folder = as_text(record.relative_path.rsplit("/", 2)[0])
+        own_folder = as_text(entry.canonical_path.rsplit("/", 2)[0])
         rows = [normalized(each) for each in labels.label_index_of]
         source = f"named in {shown(entry.meant_path)}"
         for row in rows:
             if row in matches.ambiguous and (path := f"{own_folder}/{row}") not in self.strays:
                 similar = ", ".join(map(shown, matches.ambiguous[row][:3]))
-                self.stray(path, "ambiguous_name", f"{source}; similar to {similar}")
+                self.stray(path, DECLARED_BUT_MISSING, f"{source}; similar to {similar}")
         unmatched = frozenset(matches.unmatched)
         missing = [
             path

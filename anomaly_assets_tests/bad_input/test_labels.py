@@ -108,6 +108,25 @@ def test_binary_labels_declare_nothing_and_are_named_in_one_short_row(
     assert len(detail or "") < 250
 
 
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        (b"1\n1\t0\t0001.PNG\n2\t2\t0003.PNG\n", "1 line not understood: 3; write"),
+        (b"1\n1\t0\t1.PNG\n", "names 1 image, of which none is there"),
+        (b"\n" * (MOST_BYTES + 1), f"{LABELS}: larger than {MOST_BYTES} bytes"),
+    ],
+    ids=["malformed", "other names", "too large"],
+)
+def test_the_check_of_labels_names_the_labels_file_at_fault(
+    project: Project, content: bytes, fault: str
+) -> None:
+    project.save({"dagm_2007/Class1/Train/0003.PNG": noise(3, "L")})
+    project.path(f"dagm_2007/{LABELS}").write_bytes(content)
+    decode_all(project, "dagm_2007")
+    (detail,) = offenders(project, "labels_are_known", "dagm_2007").values()
+    assert f"a mask gives their label; {LABELS}: {fault}" in (detail or "")
+
+
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "utf-32-le"])
 def test_labels_in_another_encoding_are_read(project: Project, encoding: str) -> None:
     assert labelled(project, DECLARED.decode().encode(encoding)).strays == {}

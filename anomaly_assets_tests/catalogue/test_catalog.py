@@ -373,7 +373,7 @@ def test_rows_that_may_belong_to_several_images_leave_them_unknown(tmp_path: Pat
         "b.PNG": "unknown",
     }
     assert strays_of("dagm_2007", tmp_path) == dict.fromkeys(
-        ["Class1/Train/a", "Class1/Train/b.bmp", "Class1/Train/b.jpg"], "ambiguous_name"
+        ["Class1/Train/a", "Class1/Train/b.bmp", "Class1/Train/b.jpg"], "declared_but_missing"
     )
 
 
@@ -438,6 +438,16 @@ def test_a_mask_of_twins_with_another_suffix_is_an_orphan_and_both_are_unknown(
         ("orphan_mask", "the name is similar to bottle/test/a.PNG, bottle/test/a.png"),
         ("orphan_mask", None),
     ]
+
+
+def test_an_image_whose_mask_is_a_link_out_of_the_root_is_unknown(tmp_path: Path) -> None:
+    write(tmp_path, "bottle/test/a.png", "bottle/test/b.png", "bottle/ground_truth/c_mask.png")
+    os.symlink("/etc/hostname", tmp_path / "bottle/ground_truth/a_mask.png")
+    rows = images_of("mvtec_ad", tmp_path)
+    assert {path: row["label"] for path, row in rows.items()} == {
+        "bottle/test/a.png": "unknown",
+        "bottle/test/b.png": "good",
+    }
 
 
 def test_each_of_two_twins_gets_the_mask_with_its_suffix(tmp_path: Path) -> None:
