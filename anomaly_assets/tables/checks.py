@@ -179,8 +179,8 @@ LABEL_CHECKS = (
         "Every image has a label, by its path, a labels file or its mask.",
         "split of a category has images without evidence for a label",
         "splits of categories have images without evidence for a label",
-        "Add the missing labels file, masks or folders. `open_samples` and exports leave images of unknown "
-        "label out, unless `include_unknown` is set.",
+        "Add or correct the labels file, masks or folders. `open_samples` and exports leave images of "
+        "unknown label out, unless `include_unknown` is set.",
     ),
     Check(
         "labels_agree",
