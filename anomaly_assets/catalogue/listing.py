@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import gc
 import hashlib
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from operator import itemgetter
@@ -30,9 +30,16 @@ from anomaly_assets.catalogue.copies import (
     in_own_category,
     trees_that_differ,
 )
+from anomaly_assets.catalogue.declared import Matches, match, merged
 from anomaly_assets.catalogue.empty_root import EmptyRoot, explain
 from anomaly_assets.catalogue.layouts import fit_of, fits_better, strong_match
-from anomaly_assets.catalogue.pairing import Near, pairs_ignoring_case
+from anomaly_assets.catalogue.pairing import (
+    Near,
+    has_other_ending,
+    owner_of,
+    pairs_ignoring_case,
+    with_full_names,
+)
 from anomaly_assets.datasets import SourceDataset
 from anomaly_assets.datasets.names import as_text, canonical_path, normalized, shown, spelled
 from anomaly_assets.datasets.record import (
@@ -45,6 +52,7 @@ from anomaly_assets.datasets.record import (
     LabelsFile,
     MaskFile,
     PairKey,
+    Split,
     Stray,
 )
 from anomaly_assets.datasets.words import label_meant
@@ -71,6 +79,8 @@ _FILES_PER_REPORT = 100
 
 DECLARED_BUT_MISSING = "declared_but_missing"
 """Reason of a file that a labels file names and that does not exist."""
+
+_LFS_POINTER = b"version https://git-lfs"
 
 _MOST_MISSING = 10_000
 """Limit per labels file: ten times the largest official one. Unlimited names took gigabytes."""
@@ -118,10 +128,10 @@ def list_catalog(dataset: SourceDataset, root: Root, progress: Progress | None =
         keyed = sorted(map(_shallow_first, files), key=itemgetter(0))
         entries = [(path, entry) for (_, path, *_), entry in keyed]
         listing, note = _listed(dataset, root, entries)
-        listing.pair_ignoring_case()
+        listing.pair_masks()
         declared = listing.read_declared_labels(dataset, root)
         images = _image_rows(dataset, root, listing, declared)
-        listing.note_orphans(declared)
+        listing.note_orphans()
     strays = [(path, *why) for path, why in listing.strays.items()]
     other = _other(dataset, listing, entries)
     empty = None if listing.images or other else _empty(dataset, root, listing, entries, declared)
@@ -218,11 +228,15 @@ class _Listing:
 
     apart: set[Tree] = field(default_factory=set)
     images: dict[PairKey, list[tuple[ImageFile, FileEntry]]] = field(default_factory=dict)
-    masks: dict[PairKey, tuple[MaskFile, FileEntry]] = field(default_factory=dict)
+    masks: dict[PairKey, list[tuple[MaskFile, FileEntry]]] = field(default_factory=dict)
     labels: list[tuple[LabelsFile, FileEntry]] = field(default_factory=list)
     strays: dict[str, tuple[str, str | None]] = field(default_factory=dict)
     copies: list[Copy] = field(default_factory=list)
     near: Near = field(default_factory=dict)
+    mask_of: dict[str, tuple[MaskFile, FileEntry]] = field(default_factory=dict)
+    unclear: set[str] = field(default_factory=set)
+    unclear_splits: set[tuple[str, Split]] = field(default_factory=set)
+    unusable_masks: set[PairKey] = field(default_factory=set)
     ignored: int = 0
     _seen: dict[str, tuple[str, FileEntry]] = field(default_factory=dict)
 
@@ -243,13 +257,17 @@ class _Listing:
         if not isinstance(record, (ImageFile, MaskFile, LabelsFile)):
             self.ignored += 1
             return
+        if self.apart and (tree := (folder_around(path, record), record.category)) in self.apart:
+            record = in_own_category(record, tree[0])
         if entry.problem:
+            if isinstance(record, LabelsFile):
+                self.unclear_splits.add((record.category, record.split))
+            elif isinstance(record, MaskFile):
+                self.unusable_masks.add(record.pair_key)
             is_link = entry.problem == "link_out_of_the_root"
             detail = f"{dataset.links_variable}=follow reads it" if is_link else None
             self.stray(entry.meant_path, entry.problem, detail)
             return
-        if self.apart and (tree := (folder_around(path, record), record.category)) in self.apart:
-            record = in_own_category(record, tree[0])
         name = as_text(record.relative_path)
         if name in self._seen:
             self._add_again(dataset, placed, record, self._seen[name])
@@ -259,11 +277,8 @@ class _Listing:
             self.images.setdefault(record.pair_key, []).append((record, entry))
         elif isinstance(record, LabelsFile):
             self.labels.append((record, entry))
-        elif record.pair_key in self.masks:
-            mask = self.masks[record.pair_key][1].meant_path
-            self.stray(entry.meant_path, "duplicate_mask", f"the image has {shown(mask)}")
         else:
-            self.masks[record.pair_key] = (record, entry)
+            self.masks.setdefault(record.pair_key, []).append((record, entry))
 
     def _add_again(
         self,
@@ -293,11 +308,39 @@ class _Listing:
         places = {(record.category, record.split) for record, _ in self.labels}
         return bool(places) and any(key[:2] in places for key in self.images)
 
-    def pair_ignoring_case(self) -> None:
-        """Give masks without an image to images whose names differ only in case."""
+    def pair_masks(self) -> None:
+        """Give each image its mask: by exact name, else ignoring case where that is one to one.
+
+        An image is unclear if it gets no mask, although one may be its own or cannot be used.
+        """
+        self.masks = with_full_names(self.images, self.masks)
         pairs, self.near = pairs_ignoring_case(self.images, self.masks)
         for mask, image in pairs.items():
             self.masks[image] = self.masks.pop(mask)
+        for key, masks in self.masks.items():
+            if images := self.images.get(key):
+                self._choose(images, masks)
+        shared = [key for key in self.masks if len(self.images.get(key, ())) > 1]
+        shared += [image for images in self.near.values() for image in images]
+        shared += [key for key in self.unusable_masks if key in self.images]
+        self.unclear |= {image.relative_path for key in shared for image, _ in self.images[key]}
+
+    def _choose(
+        self,
+        images: Sequence[tuple[ImageFile, FileEntry]],
+        masks: Sequence[tuple[MaskFile, FileEntry]],
+    ) -> None:
+        """Distribute the masks of one key: one to each image, the others are strays."""
+        for mask, entry in sorted(masks, key=lambda each: has_other_ending(each[0])):
+            owner = owner_of(mask, [image for image, _ in images])
+            if owner is None:
+                near = ", ".join(shown(image.meant_path) for _, image in images[:3])
+                self.stray(entry.meant_path, "orphan_mask", f"the name is similar to {near}")
+            elif (path := owner.relative_path) in self.mask_of:
+                first = shown(self.mask_of[path][1].meant_path)
+                self.stray(entry.meant_path, "duplicate_mask", f"the image has {first}")
+            else:
+                self.mask_of[path] = (mask, entry)
 
     def stray(self, path: str, reason: str, detail: str | None = None) -> None:
         path = as_text(path)
@@ -307,65 +350,132 @@ class _Listing:
 
     def read_declared_labels(
         self, dataset: SourceDataset, root: Root
-    ) -> dict[tuple[str, str], DeclaredLabels]:
-        declared: dict[tuple[str, str], DeclaredLabels] = {}
+    ) -> dict[tuple[str, Split], Matches]:
+        """Read the labels files, and match their rows with the images of their category and split."""
+        files: dict[tuple[str, Split], list[tuple[LabelsFile, FileEntry, DeclaredLabels]]] = {}
         for record, entry in self.labels:
             if dataset.parse_labels is None:
                 continue
+            place = record.category, record.split
             most_bytes = dataset.max_labels_bytes
             try:
                 if entry.size_bytes > most_bytes:
                     raise too_large(entry.path, most_bytes)
-                labels = dataset.parse_labels(root.read(entry.path, entry.version, most_bytes))
-            except FileTooLargeError as error:
-                self.stray(entry.meant_path, TOO_LARGE, str(error))
-                continue
-            except FileUnreadableError as error:
-                self.stray(entry.meant_path, "unreadable_labels", str(error))
-                continue
-            declared[record.category, record.split] = labels
-            if labels.malformed_lines:
-                numbers = ", ".join(map(str, labels.malformed_lines[:20]))
-                read_as = ", ".join(each.upper() for each in labels.encodings)
+                content = root.read(entry.path, entry.version, most_bytes)
+            except (FileTooLargeError, FileUnreadableError) as error:
+                is_large = isinstance(error, FileTooLargeError)
                 self.stray(
-                    entry.meant_path,
-                    "malformed_labels",
-                    f"{len(labels.malformed_lines)} lines not understood: {numbers}"
-                    + (f" (encodings tried: {read_as})" if read_as else ""),
+                    entry.meant_path, TOO_LARGE if is_large else "unreadable_labels", str(error)
                 )
-        return declared
+                self.unclear_splits.add(place)
+                continue
+            labels = dataset.parse_labels(content)
+            files.setdefault(place, []).append((record, entry, labels))
+            if labels.malformed_lines:
+                self.unclear_splits.add(place)
+                detail = _malformed(labels, content, dataset.labels_format)
+                self.stray(entry.meant_path, "malformed_labels", detail)
+        return self._matched(dataset, files)
 
-    def note_orphans(self, declared: dict[tuple[str, str], DeclaredLabels]) -> None:
-        """Add masks without an image, and declared images without a file, as strays."""
-        for key, (_, entry) in self.masks.items():
-            if key not in self.images:
-                near = [self.images[image][0][1].meant_path for image in self.near.get(key, ())]
-                detail = (
-                    f"the name is similar to {', '.join(map(shown, near[:3]))}" if near else None
-                )
-                self.stray(entry.meant_path, "orphan_mask", detail)
+    def _matched(
+        self,
+        dataset: SourceDataset,
+        files: Mapping[tuple[str, Split], Sequence[tuple[LabelsFile, FileEntry, DeclaredLabels]]],
+    ) -> dict[tuple[str, Split], Matches]:
+        names: dict[tuple[str, Split], set[str]] = defaultdict(set)
+        for images in self.images.values() if files else ():
+            for image, _ in images:
+                names[image.category, image.split].add(_name(image))
         listed = {path.casefold() for path in self._seen}
         listed |= {canonical_path(path).casefold() for path in self.strays}
-        for record, entry in self.labels:
-            labels = declared.get((record.category, record.split))
-            folder = record.relative_path.rsplit("/", 2)[0]
-            own_folder = entry.canonical_path.rsplit("/", 2)[0]
-            unlisted = [
-                name
-                for each in (labels.label_index_of if labels else ())
-                if f"{folder}/{(name := normalized(each))}".casefold() not in listed
-            ]
-            missing = [
-                path
-                for name in unlisted
-                if (path := f"{own_folder}/{name}").casefold() not in listed
-            ]
-            for path in missing[:_MOST_MISSING]:
-                self.stray(path, DECLARED_BUT_MISSING, f"named in {shown(entry.meant_path)}")
-            if (more := len(missing) - _MOST_MISSING) > 0:
-                self.stray(
-                    entry.meant_path, DECLARED_BUT_MISSING, f"names {more:,} more that are missing"
-                )
+        others = {each.casefold() for each in (*dataset.folders, *(where for where, _ in names))}
+        found: dict[tuple[str, Split], Matches] = {}
+        for place, in_place in files.items():
+            folder = as_text(in_place[0][0].relative_path.rsplit("/", 2)[0])
+            found[place] = matches = match(
+                merged(labels for *_, labels in in_place),
+                names[place],
+                folder,
+                listed,
+                others.difference(folder.casefold().split("/")),
+            )
+            for record, entry, labels in in_place:
+                self._note_rows(record, entry, labels, matches, listed, bool(names[place]))
+            if not matches.label_index_of and (matches.unmatched or matches.ambiguous):
+                self.unclear_splits.add(place)
+        return found
+
+    def _note_rows(
+        self,
+        record: LabelsFile,
+        entry: FileEntry,
+        labels: DeclaredLabels,
+        matches: Matches,
+        listed: Collection[str],
+        has_images: bool,
+    ) -> None:
+        """Add declared images without a file as strays, and a labels file that names no image."""
+        folder = as_text(record.relative_path.rsplit("/", 2)[0])
+        own_folder = as_text(entry.canonical_path.rsplit("/", 2)[0])
+        rows = [normalized(each) for each in labels.label_index_of]
+        source = f"named in {shown(entry.meant_path)}"
+        for row in rows:
+            if row in matches.ambiguous and (path := f"{own_folder}/{row}") not in self.strays:
+                similar = ", ".join(map(shown, matches.ambiguous[row][:3]))
+                self.stray(path, DECLARED_BUT_MISSING, f"{source}; similar to {similar}")
+        unmatched = frozenset(matches.unmatched)
+        missing = [
+            path
+            for row in rows
+            if row in unmatched
+            and f"{folder}/{row}".casefold() not in listed
+            and (path := f"{own_folder}/{row}").casefold() not in listed
+        ]
+        for path in missing[:_MOST_MISSING]:
+            self.stray(path, DECLARED_BUT_MISSING, source)
+        details = []
+        if has_images and rows and unmatched.issuperset(rows):
+            details.append(f"names {_counted_of(len(rows), 'image')}, of which none is there")
+        if (more := len(missing) - _MOST_MISSING) > 0:
+            details.append(f"names {more:,} more that are missing")
+        if details:
+            reason, detail = self.strays.get(
+                as_text(entry.meant_path), (DECLARED_BUT_MISSING, None)
+            )
+            self.stray(
+                entry.meant_path, reason, "; ".join([detail, *details] if detail else details)
+            )
+
+    def note_orphans(self) -> None:
+        """Add masks without an image as strays."""
+        for key, masks in self.masks.items():
+            if key in self.images:
+                continue
+            near = [self.images[image][0][1].meant_path for image in self.near.get(key, ())]
+            detail = f"the name is similar to {', '.join(map(shown, near[:3]))}" if near else None
+            for _, entry in masks:
+                self.stray(entry.meant_path, "orphan_mask", detail)
+
+
+def _malformed(labels: DeclaredLabels, content: bytes, expected: str) -> str:
+    """Return which lines of a labels file were not understood, and how to correct them."""
+    lines = labels.malformed_lines
+    parts = [f"{_counted_of(len(lines), 'line')} not understood: {', '.join(map(str, lines[:20]))}"]
+    if labels.encodings:
+        parts[0] += f" (encodings tried: {', '.join(each.upper() for each in labels.encodings)})"
+    if content.startswith(_LFS_POINTER):
+        parts.append("the file is a pointer of Git LFS: run git lfs pull")
+    elif expected:
+        parts.append(f"write lines of {expected}")
+    return "; ".join(parts)
+
+
+def _counted_of(count: int, what: str) -> str:
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
+
+
+def _name(image: ImageFile) -> str:
+    return image.relative_path.rpartition("/")[2]
 
 
 def _reason(dataset: SourceDataset, stray: Stray, path: str) -> str:
@@ -380,24 +490,29 @@ def _image_rows(
     dataset: SourceDataset,
     root: Root,
     listing: _Listing,
-    declared: dict[tuple[str, str], DeclaredLabels],
+    declared: Mapping[tuple[str, Split], Matches],
 ) -> pa.Table:
     rows = []
-    label_index_of = {
-        (*where, normalized(name).casefold()): index
-        for where, labels in declared.items()
-        for name, index in labels.label_index_of.items()
-    }
-    annotated = {category for category, *_ in listing.masks}
-    annotated |= {category for (category, _), labels in declared.items() if labels.label_index_of}
-    for key, images in listing.images.items():
-        for position, (image, entry) in enumerate(images):
-            mask = listing.masks.get(key) if position == 0 else None
-            filename = image.relative_path.rpartition("/")[2]
-            declared_index = label_index_of.get((image.category, image.split, filename.casefold()))
-            unmasked = dataset.unmasked if image.category in annotated else UNKNOWN
+    labelled = {category for (category, _), found in declared.items() if found.label_index_of}
+    annotated = labelled | {category for category, *_ in listing.masks}
+    # Masks in folders of defects are no evidence that images outside of such folders were looked at.
+    flat = labelled | {category for category, _, folder, _ in listing.masks if not folder}
+    nothing = Matches()
+    for images in listing.images.values():
+        for image, entry in images:
+            place = image.category, image.split
+            matches, filename = declared.get(place, nothing), _name(image)
+            mask = listing.mask_of.get(image.relative_path)
+            declared_index = matches.label_index_of.get(filename)
+            is_unclear = (
+                mask is not None
+                or place in listing.unclear_splits
+                or image.relative_path in listing.unclear
+                or filename in matches.unclear
+                or image.category not in (annotated if image.folder else flat)
+            )
             label, source = _provisional(
-                image.label, declared_index, unmasked=unmasked if mask is None else UNKNOWN
+                image.label, declared_index, unmasked=UNKNOWN if is_unclear else dataset.unmasked
             )
             relative_path = as_text(image.relative_path)
             rows.append(
@@ -472,9 +587,9 @@ def _empty(
     root: Root,
     listing: _Listing,
     entries: Sequence[tuple[str, FileEntry]],
-    declared: dict[tuple[str, str], DeclaredLabels],
+    declared: Mapping[tuple[str, Split], Matches],
 ) -> EmptyRoot:
     files = [each for each in entries if not isinstance(dataset.classify(each[0]), Ignored)]
     reasons = Counter(reason for reason, _ in listing.strays.values())
-    names = sum(len(labels.label_index_of) for labels in declared.values())
+    names = sum(len(matches.unmatched) for matches in declared.values())
     return explain(dataset, root, files, reasons, names)

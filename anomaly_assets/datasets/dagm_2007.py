@@ -140,6 +140,7 @@ SOURCE_DATASET = SourceDataset(
     classify=classify,
     folders=(*_SPLITS, _LABEL_FOLDER),
     parse_labels=parse_labels,
+    labels_format="tab-separated fields: number, 0 or 1, file name",
     unmasked="good",
     official_counts=official_counts,
     default_root="data/samples/dagm_2007",

@@ -37,12 +37,13 @@ class SourceDataset:
         classify: Function from a relative path to a record; pure, never raises.
         folders: Names of folders that `classify` matches exactly; see `respelled`.
         parse_labels: Function that parses a labels file, if the dataset has such files.
+        labels_format: What a line of a labels file contains, for messages.
         max_labels_bytes: Size limit of `parse_labels`; a larger labels file is a stray. A row of DAGM's
             takes 30 bytes, and parsing needs up to 30 times the memory of the file.
         formats: Allowed file formats of images and masks, in Pillow's names, whatever the suffix;
             nothing else is decoded.
-        unmasked: Label of an image without other evidence, in a category where at least one mask or row of
-            a labels file was found.
+        unmasked: Label of an image without other evidence, in a category with at least one mask, or one row
+            of a labels file that names an image. Masks in folders of defects do not count for other images.
         training_is_good: Whether the authors promise that no training image is anomalous; a check tests it.
         official_counts: Function that returns the image counts of the authors, for a check.
         default_root: The root if no variable names one; without it, the dataset is left out.
@@ -57,6 +58,7 @@ class SourceDataset:
     classify: Callable[[str], Record]
     folders: tuple[str, ...] = ()
     parse_labels: Callable[[bytes], DeclaredLabels] | None = None
+    labels_format: str = ""
     max_labels_bytes: int = 4 * 1024 * 1024
     formats: tuple[str, ...] = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
     unmasked: Literal["good", "unknown"] = "unknown"

@@ -179,8 +179,8 @@ LABEL_CHECKS = (
         "Every image has a label, by its path, a labels file or its mask.",
         "split of a category has images without evidence for a label",
         "splits of categories have images without evidence for a label",
-        "Add the missing labels file, masks or folders. `open_samples` and exports leave images of unknown "
-        "label out, unless `include_unknown` is set.",
+        "Add or correct the labels file, masks or folders. `open_samples` and exports leave images of "
+        "unknown label out, unless `include_unknown` is set.",
     ),
     Check(
         "labels_agree",
@@ -249,7 +249,7 @@ STRAY_CHECKS = (
         "Every file is an image, a mask, a labels file, or known junk.",
         "file is not a recognised image, mask or labels file",
         "files are not recognised images, masks or labels files",
-        "Rename, move or delete {them}.",
+        "Correct labels files. Rename, move or delete other files.",
     ),
 )
 
@@ -262,7 +262,8 @@ def catalogue_checks(dataset: SourceDataset) -> Iterator[Check]:
             f"{dataset.title}'s training split contains good images only.",
             "training image is anomalous",
             "training images are anomalous",
-            "Move {them} to the test split.",
+            "Move images of defects to the test split. If these are sound parts, rename their folder: only "
+            "good, ok, normal and 0 mean good.",
             of_images=True,
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import tracemalloc
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -52,9 +52,14 @@ def project(tmp_path: Path) -> Project:
 BY_MASKS = [("good", 0), ("anomalous", 1)]
 """Labels of both images, if `Labels.txt` agrees with their masks."""
 
+ONE_UNKNOWN = [("unknown", None), ("anomalous", 1)]
+"""Labels of both images, if `Labels.txt` cannot be read: no mask is no evidence then."""
+
 
 def labelled(
-    project: Project, content: bytes | None, expected: list[tuple[str, int]] = BY_MASKS
+    project: Project,
+    content: bytes | None,
+    expected: Sequence[tuple[str, int | None]] = BY_MASKS,
 ) -> Outcome:
     if content is not None:
         project.path(f"dagm_2007/{LABELS}").write_bytes(content)
@@ -96,11 +101,30 @@ def test_without_labels_the_masks_say_what_is_anomalous(
 def test_binary_labels_declare_nothing_and_are_named_in_one_short_row(
     project: Project, content: bytes
 ) -> None:
-    assert labelled(project, content).strays == {LABELS: "malformed_labels"}
+    assert labelled(project, content, ONE_UNKNOWN).strays == {LABELS: "malformed_labels"}
     (detail,) = offenders(project, "files_are_recognised", "dagm_2007").values()
     count = len(parse_labels(content).malformed_lines)
-    assert (detail or "").startswith(f"malformed_labels: {count} lines not understood: 1")
+    assert (detail or "").startswith(f"malformed_labels: {count:,} line")
     assert len(detail or "") < 250
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        (b"1\n1\t0\t0001.PNG\n2\t2\t0003.PNG\n", "1 line not understood: 3; write"),
+        (b"1\n1\t0\t1.PNG\n", "names 1 image, of which none is there"),
+        (b"\n" * (MOST_BYTES + 1), f"{LABELS}: larger than {MOST_BYTES} bytes"),
+    ],
+    ids=["malformed", "other names", "too large"],
+)
+def test_the_check_of_labels_names_the_labels_file_at_fault(
+    project: Project, content: bytes, fault: str
+) -> None:
+    project.save({"dagm_2007/Class1/Train/0003.PNG": noise(3, "L")})
+    project.path(f"dagm_2007/{LABELS}").write_bytes(content)
+    decode_all(project, "dagm_2007")
+    (detail,) = offenders(project, "labels_are_known", "dagm_2007").values()
+    assert f"a mask gives their label; {LABELS}: {fault}" in (detail or "")
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "utf-32-le"])
@@ -144,7 +168,8 @@ def test_a_name_too_long_for_a_file_is_a_malformed_line_and_no_row_of_its_length
     content = DECLARED + b"3\t1\t" + b"x" * 3_000_000 + b".PNG\n"
     assert labelled(project, content).strays == {LABELS: "malformed_labels"}
     assert offenders(project, "files_are_recognised", "dagm_2007") == {
-        LABELS: "malformed_labels: 1 lines not understood: 4"
+        LABELS: "malformed_labels: 1 line not understood: 4; "
+        "write lines of tab-separated fields: number, 0 or 1, file name"
     }
 
 
@@ -185,7 +210,10 @@ def test_the_largest_labels_are_read_in_seconds_and_told_in_few_words(
     found = finding(project, "files_are_recognised", "dagm_2007")
     if check_detail is None:
         shown = ", ".join(map(str, range(4, 24)))
-        detail = f"malformed_labels: {count} lines not understood: {shown}"
+        detail = (
+            f"malformed_labels: {count:,} lines not understood: {shown}; "
+            "write lines of tab-separated fields: number, 0 or 1, file name"
+        )
         assert found.shown == [(LABELS, detail)]
     else:
         assert found.count == 10_000 + 1 < count  # and one with the number of further ones
@@ -195,8 +223,7 @@ def test_the_largest_labels_are_read_in_seconds_and_told_in_few_words(
 
 def test_larger_labels_are_a_stray_and_the_masks_say_what_is_anomalous(project: Project) -> None:
     content = b"1\n1\t1\t0001.PNG\n" + b"\n" * MOST_BYTES
-    assert labelled(project, content).strays == {LABELS: "file_too_large"}
-    assert labels(project) == [("good", 0), ("anomalous", 1)]
+    assert labelled(project, content, ONE_UNKNOWN).strays == {LABELS: "file_too_large"}
     assert offenders(project, "files_are_recognised", "dagm_2007") == {
         LABELS: f"file_too_large: {LABELS}: larger than {MOST_BYTES} bytes"
     }

@@ -114,15 +114,15 @@ def test_a_mask_in_the_other_split_is_an_orphan(tmp_path: Path) -> None:
     assert strays_of("dagm_2007", tmp_path) == {"Class1/Test/Label/0001_label.PNG": "orphan_mask"}
 
 
-def test_one_mask_goes_to_one_of_two_images(tmp_path: Path) -> None:
+def test_one_mask_goes_to_the_image_with_its_suffix(tmp_path: Path) -> None:
     write(tmp_path, "bottle/test/cut/000.png", "bottle/test/cut/000.PNG")
     write(tmp_path, "bottle/ground_truth/cut/000_mask.png")
     if len(os.listdir(tmp_path / "bottle/test/cut")) == 1:
         pytest.skip("this file system does not tell upper from lower case")
     mask = "bottle/ground_truth/cut/000_mask.png"
     assert kinds(images_of("mvtec_ad", tmp_path)) == {
-        "bottle/test/cut/000.PNG": ("anomalous", "cut", mask),
-        "bottle/test/cut/000.png": ("anomalous", "cut", None),
+        "bottle/test/cut/000.PNG": ("anomalous", "cut", None),
+        "bottle/test/cut/000.png": ("anomalous", "cut", mask),
     }
 
 
@@ -246,9 +246,250 @@ def test_labels_that_are_not_understood_name_their_lines(tmp_path: Path) -> None
         {
             "relative_path": "Class1/Train/Label/Labels.txt",
             "reason": "malformed_labels",
-            "detail": "2 lines not understood: 2, 4 (encodings tried: UTF-8)",
+            "detail": "2 lines not understood: 2, 4 (encodings tried: UTF-8); "
+            "write lines of tab-separated fields: number, 0 or 1, file name",
         }
     ]
+
+
+BAD_ROWS = {
+    "label 2": "2\t2\t0002.PNG",
+    "word": "2\tNG\t0002.PNG",
+    "decimal": "2\t1.0\t0002.PNG",
+    "comma": "2,1,0002.PNG",
+    "space": "2 1 0002.PNG",
+    "latin-1": "2\t1\t\udcfc.PNG",
+}
+
+
+@pytest.mark.parametrize("row", BAD_ROWS.values(), ids=BAD_ROWS)
+def test_a_row_that_is_not_understood_makes_no_image_good(tmp_path: Path, row: str) -> None:
+    write(tmp_path, *(f"Class1/Train/000{number}.PNG" for number in (1, 2, 3)))
+    write(tmp_path, "Class1/Test/0004.PNG")
+    content = f"1\n1\t0\t0001.PNG\n{row}\n3\t1\t0003.PNG\n".encode(errors="surrogateescape")
+    write(tmp_path, "Class1/Train/Label/Labels.txt", content=content)
+    assert declared(tmp_path) == {
+        "Class1/Train/0001.PNG": (0, "good", 0),
+        "Class1/Train/0002.PNG": (None, "unknown", None),
+        "Class1/Train/0003.PNG": (1, "anomalous", 1),
+        "Class1/Test/0004.PNG": (None, "good", 0),  # another split, whose labels file has no fault
+    }
+    (stray,) = catalog_of("dagm_2007", tmp_path).stray_files.to_pylist()
+    assert stray["detail"].startswith("1 line not understood: 3")
+
+
+def test_a_labels_file_that_cannot_be_read_makes_no_image_good(tmp_path: Path) -> None:
+    write(tmp_path, "Class1/Train/0001.PNG", "Class1/Train/0002.PNG")
+    write(tmp_path, "Class1/Train/Label/0002_label.PNG")
+    os.symlink("/etc/hostname", tmp_path / "Class1/Train/Label/Labels.txt")
+    assert declared(tmp_path)["Class1/Train/0001.PNG"] == (None, "unknown", None)
+    assert strays_of("dagm_2007", tmp_path) == {
+        "Class1/Train/Label/Labels.txt": "link_out_of_the_root"
+    }
+
+
+def test_a_pointer_of_git_lfs_instead_of_labels_names_the_command(tmp_path: Path) -> None:
+    write(tmp_path, "Class1/Train/0001.PNG")
+    pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:aa\nsize 3\n"
+    write(tmp_path, "Class1/Train/Label/Labels.txt", content=pointer)
+    (stray,) = catalog_of("dagm_2007", tmp_path).stray_files.to_pylist()
+    assert stray["detail"] == (
+        "3 lines not understood: 1, 2, 3; the file is a pointer of Git LFS: run git lfs pull"
+    )
+
+
+def with_rows(root: Path, *rows: tuple[int, str], images: tuple[str, ...] = ()) -> Path:
+    """Write training images of a class, and a labels file with these labels and names."""
+    write(root, *(f"Class1/Train/{name}" for name in images or ("0001.PNG", "0002.PNG")))
+    text = "1\n" + "".join(f"1\t{index}\t{name}\n" for index, name in rows)
+    return write(root, "Class1/Train/Label/Labels.txt", content=text.encode())
+
+
+def test_rows_that_name_no_image_are_no_evidence(tmp_path: Path) -> None:
+    with_rows(tmp_path, (0, "1.PNG"), (1, "2.PNG"))
+    assert declared(tmp_path) == {
+        "Class1/Train/0001.PNG": (None, "unknown", None),
+        "Class1/Train/0002.PNG": (None, "unknown", None),
+    }
+    catalog = catalog_of("dagm_2007", tmp_path)
+    strays = {each["relative_path"]: each for each in catalog.stray_files.to_pylist()}
+    assert {path: each["reason"] for path, each in strays.items()} == dict.fromkeys(
+        ["Class1/Train/1.PNG", "Class1/Train/2.PNG", "Class1/Train/Label/Labels.txt"],
+        "declared_but_missing",
+    )
+    assert strays["Class1/Train/Label/Labels.txt"]["detail"] == (
+        "names 2 images, of which none is there"
+    )
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "{}",
+        "{}.bmp",
+        "{}.png",
+        "Train/{}.PNG",
+        r"D:\data\Class1\Train\{}.PNG",
+        "./{}.png",
+        "train/{}",
+    ],
+)
+def test_a_row_without_the_exact_name_belongs_to_the_one_similar_image(
+    tmp_path: Path, form: str
+) -> None:
+    with_rows(tmp_path, (0, form.format("0001")), (1, form.format("0002")))
+    assert declared(tmp_path) == {
+        "Class1/Train/0001.PNG": (0, "good", 0),
+        "Class1/Train/0002.PNG": (1, "anomalous", 1),
+    }
+    assert strays_of("dagm_2007", tmp_path) == {}
+
+
+@pytest.mark.parametrize("folder", ["Test", "Label", "Class2"])
+def test_a_row_with_the_path_of_another_folder_belongs_to_no_image(
+    tmp_path: Path, folder: str
+) -> None:
+    write(tmp_path, "Class2/Train/0009.PNG")
+    with_rows(tmp_path, (0, "0001.PNG"), (1, f"{folder}/0002.PNG"))
+    assert declared(tmp_path)["Class1/Train/0002.PNG"][0] is None
+
+
+def test_a_row_of_a_file_with_another_suffix_is_not_that_of_a_similar_image(tmp_path: Path) -> None:
+    write(tmp_path, "Class1/Train/0002.bmp")
+    with_rows(tmp_path, (0, "0001.PNG"), (1, "0002.bmp"))
+    assert declared(tmp_path)["Class1/Train/0002.PNG"] == (None, "good", 0)
+
+
+def test_rows_that_may_belong_to_several_images_leave_them_unknown(tmp_path: Path) -> None:
+    with_rows(
+        tmp_path, (0, "0001.PNG"), (1, "a"), (0, "b.bmp"), (1, "b.jpg"),
+        images=("0001.PNG", "a.PNG", "a.png", "b.PNG"),
+    )  # fmt: skip
+    labels = {path[13:]: label for path, (_, label, _) in declared(tmp_path).items()}
+    assert labels == {
+        "0001.PNG": "good",
+        "a.PNG": "unknown",
+        "a.png": "unknown",
+        "b.PNG": "unknown",
+    }
+    assert strays_of("dagm_2007", tmp_path) == dict.fromkeys(
+        ["Class1/Train/a", "Class1/Train/b.bmp", "Class1/Train/b.jpg"], "declared_but_missing"
+    )
+
+
+def test_a_row_belongs_to_the_image_of_exactly_its_name(tmp_path: Path) -> None:
+    with_rows(tmp_path, (1, "0001.PNG"), images=("0001.PNG", "0001.png"))
+    assert declared(tmp_path) == {
+        "Class1/Train/0001.PNG": (1, "anomalous", 1),
+        "Class1/Train/0001.png": (None, "unknown", None),
+    }
+
+
+@pytest.mark.parametrize(
+    ("rows", "index"),
+    [
+        ([(1, "0001.PNG"), (0, "0001.png")], 1),
+        ([(0, "0001.png"), (1, "0001.PNG")], 1),
+        ([(1, "0001.Png"), (0, "0001.png")], 1),
+        ([(0, "0001.Png"), (1, "0001.png")], 1),
+        ([(0, "0001.PNG"), (1, "0001.png")], 0),
+    ],
+)
+def test_the_exact_name_counts_and_else_two_labels_mean_anomalous(
+    tmp_path: Path, rows: list[tuple[int, str]], index: int
+) -> None:
+    with_rows(tmp_path, *rows, images=("0001.PNG",))
+    assert declared(tmp_path)["Class1/Train/0001.PNG"][0] == index
+
+
+@pytest.mark.parametrize("indices", [(0, 1), (1, 0)])
+def test_two_labels_files_of_a_folder_are_merged(tmp_path: Path, indices: tuple[int, int]) -> None:
+    with_rows(tmp_path, (indices[0], "0001.PNG"), (1, "0002.PNG"))
+    write(tmp_path, "Class1/Train/Label/labels.txt", content=b"1\t%d\t0001.PNG\n" % indices[1])
+    assert declared(tmp_path) == {
+        "Class1/Train/0001.PNG": (1, "anomalous", 1),
+        "Class1/Train/0002.PNG": (1, "anomalous", 1),
+    }
+
+
+def test_the_twin_of_an_image_with_a_mask_is_unknown(tmp_path: Path) -> None:
+    write(tmp_path, "bottle/test/a.png", "bottle/test/a.PNG", "bottle/test/b.png")
+    write(tmp_path, "bottle/ground_truth/a_mask.png")
+    assert kinds(images_of("mvtec_ad", tmp_path)) == {
+        "bottle/test/a.PNG": ("unknown", None, None),
+        "bottle/test/a.png": ("unknown", None, "bottle/ground_truth/a_mask.png"),
+        "bottle/test/b.png": ("good", None, None),
+    }
+    assert strays_of("mvtec_ad", tmp_path) == {}
+
+
+def test_a_mask_of_twins_with_another_suffix_is_an_orphan_and_both_are_unknown(
+    tmp_path: Path,
+) -> None:
+    write(tmp_path, "bottle/test/a.png", "bottle/test/a.PNG", "bottle/test/b.png")
+    write(tmp_path, "bottle/ground_truth/a_mask.Png", "bottle/ground_truth/c_mask.png")
+    assert kinds(images_of("mvtec_ad", tmp_path)) == {
+        "bottle/test/a.PNG": ("unknown", None, None),
+        "bottle/test/a.png": ("unknown", None, None),
+        "bottle/test/b.png": ("good", None, None),
+    }
+    strays = catalog_of("mvtec_ad", tmp_path).stray_files.to_pylist()
+    assert [(each["reason"], each["detail"]) for each in strays] == [
+        ("orphan_mask", "the name is similar to bottle/test/a.PNG, bottle/test/a.png"),
+        ("orphan_mask", None),
+    ]
+
+
+def test_an_image_whose_mask_is_a_link_out_of_the_root_is_unknown(tmp_path: Path) -> None:
+    write(tmp_path, "bottle/test/a.png", "bottle/test/b.png", "bottle/ground_truth/c_mask.png")
+    os.symlink("/etc/hostname", tmp_path / "bottle/ground_truth/a_mask.png")
+    rows = images_of("mvtec_ad", tmp_path)
+    assert {path: row["label"] for path, row in rows.items()} == {
+        "bottle/test/a.png": "unknown",
+        "bottle/test/b.png": "good",
+    }
+
+
+def test_each_of_two_twins_gets_the_mask_with_its_suffix(tmp_path: Path) -> None:
+    write(tmp_path, "bottle/test/a.png", "bottle/test/a.PNG")
+    write(tmp_path, "bottle/ground_truth/a_mask.png", "bottle/ground_truth/a_mask.PNG")
+    rows = images_of("mvtec_ad", tmp_path)
+    assert {path: row["mask_relative_path"] for path, row in rows.items()} == {
+        "bottle/test/a.png": "bottle/ground_truth/a_mask.png",
+        "bottle/test/a.PNG": "bottle/ground_truth/a_mask.PNG",
+    }
+
+
+def test_the_mask_with_the_official_ending_is_preferred(tmp_path: Path) -> None:
+    write(tmp_path, "Class1/Train/0001.PNG")
+    write(tmp_path, "Class1/Train/Label/0001_label.PNG", "Class1/Train/Label/0001_Label.png")
+    (row,) = images_of("dagm_2007", tmp_path).values()
+    assert row["mask_relative_path"] == "Class1/Train/Label/0001_label.PNG"
+    assert strays_of("dagm_2007", tmp_path) == {
+        "Class1/Train/Label/0001_Label.png": "duplicate_mask"
+    }
+
+
+def test_an_image_whose_name_ends_like_that_of_a_mask_has_the_mask_of_its_name(
+    tmp_path: Path,
+) -> None:
+    write(tmp_path, "bottle/test/1/alpha_mask.png", "bottle/ground_truth/1/alpha_mask.png")
+    (row,) = images_of("mvtec_ad", tmp_path).values()
+    assert row["mask_relative_path"] == "bottle/ground_truth/1/alpha_mask.png"
+    write(tmp_path, "bottle/test/1/alpha.png")  # then the mask is that of this image
+    rows = images_of("mvtec_ad", tmp_path)
+    assert rows["bottle/test/1/alpha_mask.png"]["mask_relative_path"] is None
+    assert strays_of("mvtec_ad", tmp_path) == {}
+
+
+def test_masks_in_folders_of_defects_say_nothing_about_images_outside_of_folders(
+    tmp_path: Path,
+) -> None:
+    write(tmp_path, "bottle/test/000.png", "bottle/test/cut/000.png")
+    write(tmp_path, "bottle/ground_truth/cut/000_mask.png")
+    assert images_of("mvtec_ad", tmp_path)["bottle/test/000.png"]["label"] == "unknown"
+    write(tmp_path, "bottle/test/001.png", "bottle/ground_truth/001_mask.png")
+    assert images_of("mvtec_ad", tmp_path)["bottle/test/000.png"]["label"] == "good"
 
 
 def test_a_path_at_the_root_and_one_level_deeper_is_one_image_and_one_stray(tmp_path: Path) -> None:
@@ -385,7 +626,7 @@ def test_a_stray_in_a_folder_that_is_not_utf_8_is_named_like_any_other(
     tmp_path: Path, dataset: str, paths: list[bytes], stray: str, reason: str
 ) -> None:
     try:
-        write(tmp_path, *paths, content=b"9\t1\t0009.PNG\n")
+        write(tmp_path, *paths, content=b"1\t0\t0001.PNG\n9\t1\t0009.PNG\n")
     except OSError as error:
         pytest.skip(f"this file system has no such names: {error}")
     assert strays_of(dataset, tmp_path) == {stray: reason}

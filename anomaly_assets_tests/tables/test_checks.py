@@ -9,6 +9,7 @@ import duckdb
 import pytest
 
 from anomaly_assets.datasets import SOURCE_DATASETS, official_counts
+from anomaly_assets.datasets.words import GOOD_WORDS
 from anomaly_assets.tables import checks
 from anomaly_assets.tables.checks import Check, Finding, blocking_findings, evaluate
 from anomaly_assets.tables.ddl import refresh
@@ -374,7 +375,10 @@ def test_an_image_that_labels_txt_does_not_mention_disagrees_with_nothing(
 def test_a_split_without_masks_and_labels_is_named_with_its_images(
     connection: duckdb.DuckDBPyConnection,
 ) -> None:
-    detail = "1 images count as good: this split has neither masks nor a labels file, others have"
+    detail = (
+        "1 images count as good: no image of this split has a mask or a row of a labels file, "
+        "others have"
+    )
     assert offenders(connection, "labels_are_known") == [(f"{CLASS1}/test", detail)]
     connection.execute(
         "UPDATE dagm_2007.images SET label_index = NULL, label_source = 'none', "
@@ -385,6 +389,56 @@ def test_a_split_without_masks_and_labels_is_named_with_its_images(
         (f"{CLASS1}/test", f"1 of 1 {neither}"),
         (f"{CLASS1}/train", f"2 of 2 {neither}"),
     ]
+
+
+def test_a_labels_file_with_a_fault_is_named_with_the_images_of_its_folder(
+    connection: duckdb.DuckDBPyConnection,
+) -> None:
+    connection.execute(
+        "UPDATE dagm_2007.images SET label_index = NULL, label_source = 'none', "
+        "declared_label_index = NULL, mask_relative_path = NULL"
+    )
+    labels = "DAGM/Class1/Train/Label/Labels.txt"
+    connection.execute(
+        "INSERT INTO dagm_2007.stray_files (relative_path, reason, detail, _dlt_load_id) VALUES "
+        "(?, 'malformed_labels', '1 line not understood: 7', '1.5'), "
+        "('Class10/Train/Label/Labels.txt', 'malformed_labels', 'another', '1.5')",
+        [labels],
+    )
+    neither = "images: neither the path, a labels file nor a mask gives their label"
+    assert offenders(connection, "labels_are_known") == [
+        (f"{CLASS1}/test", f"1 of 1 {neither}"),
+        (f"{CLASS1}/train", f"2 of 2 {neither}; {labels}: 1 line not understood: 7"),
+    ]
+
+
+def test_a_test_folder_without_any_mask_may_hold_sound_parts(
+    connection: duckdb.DuckDBPyConnection,
+) -> None:
+    add_images(connection, "bottle", "test", "anomalous", 1)
+    connection.execute(
+        "UPDATE mvtec_ad.images SET label_source = 'path', path_label_index = 1, "
+        "defect_type = 'pass' WHERE image_id LIKE '%/anomalous/%'"
+    )
+    assert offenders(connection, "anomalous_images_have_masks") == [
+        (
+            "mvtec_ad/bottle/test/anomalous/0000.png",
+            "pass: no image of this folder has a mask, others have; if these are sound parts, "
+            "rename the folder to good, ok, normal or 0",
+        )
+    ]
+
+
+def test_advice_about_training_images_names_every_word_that_means_good() -> None:
+    advice = ALL["training_images_are_good"].advice
+    assert all(re.search(rf"\b{word}\b", advice) for word in GOOD_WORDS)
+    assert "rename their folder" in advice
+
+
+def test_advice_about_files_does_not_delete_labels_files() -> None:
+    assert ALL["files_are_recognised"].advice == (
+        "Correct labels files. Rename, move or delete other files."
+    )
 
 
 def test_a_mask_that_covers_everything_is_named(connection: duckdb.DuckDBPyConnection) -> None:

@@ -1,26 +1,54 @@
--- Splits of a category with unknown labels, or with neither masks nor labels, whose images count as good
--- because another split of the category has some. The samples of the repository are known to be good there.
+-- Splits of a category with unknown labels, or without masks and rows of a labels file, whose images count as
+-- good because another split of the category has some. The samples of the repository are known to be good
+-- there. A stray labels file is the cause if its path contains the folder of the images.
+WITH splits AS (
+    SELECT
+        source_dataset,
+        category,
+        split,
+        count(*) AS images,
+        count(*) FILTER (label = 'unknown') AS unknown,
+        count(*) FILTER (label_source = 'unmasked') AS unmasked,
+        count(mask_relative_path) + count(declared_label_index) AS evidence,
+        lower('/' || min(regexp_extract(relative_path, '^.*/'))) AS folder
+    FROM images
+    GROUP BY ALL
+),
+labels_files AS (
+    SELECT
+        source_dataset,
+        concat_ws(': ', relative_path, coalesce(stray_files.detail, reason)) AS fault,
+        lower('/' || replace(nfc_normalize(relative_path), '\', '/')) AS path
+    FROM <stray_files> AS stray_files
+    WHERE reason IN ('malformed_labels', 'unreadable_labels') OR lower(relative_path) LIKE '%/labels.txt'
+),
+causes AS (
+    SELECT splits.source_dataset, category, split, string_agg(fault, '; ' ORDER BY fault) AS cause
+    FROM splits
+    JOIN labels_files
+        ON labels_files.source_dataset = splits.source_dataset AND contains(labels_files.path, splits.folder)
+    GROUP BY ALL
+)
 SELECT
     concat_ws('/', source_dataset, category, split) AS offender,
     CASE
-        WHEN count(*) FILTER (label = 'unknown') > 0 THEN format(
-            '{} of {} images: neither the path, a labels file nor a mask gives their label',
-            count(*) FILTER (label = 'unknown'),
-            count(*)
+        WHEN unknown > 0 THEN concat_ws(
+            '; ',
+            format('{} of {} images: neither the path, a labels file nor a mask gives their label', unknown, images),
+            cause
         )
-        ELSE format(
-            '{} images count as good: this split has neither masks nor a labels file, others have',
-            count(*)
+        ELSE concat_ws(
+            '; ',
+            format(
+                '{} images count as good: no image of this split has a mask or a row of a labels file, others have',
+                images
+            ),
+            cause
         )
     END AS detail
-FROM images
+FROM splits
+LEFT JOIN causes USING (source_dataset, category, split)
 LEFT JOIN (SELECT source_dataset, from_samples FROM source_datasets) AS held USING (source_dataset)
-GROUP BY source_dataset, category, split
-HAVING count(*) FILTER (label = 'unknown') > 0
-OR (
-    count(*) FILTER (label_source = 'unmasked') = count(*)
-    AND count(mask_relative_path) = 0
-    AND count(declared_label_index) = 0
-    AND NOT coalesce(any_value(from_samples), false)
-)
+WHERE unknown > 0
+OR (unmasked = images AND evidence = 0 AND NOT coalesce(from_samples, false))
 ORDER BY offender;
