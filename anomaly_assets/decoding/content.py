@@ -82,7 +82,7 @@ def named(content: bytes, formats: Sequence[str]) -> tuple[str, str]:
     for position, signature, name in _OTHER_FORMATS:
         if content[position : position + len(signature)] == signature:
             return "unsupported_format", (
-                f"The file is a {name} file. Save the image as {listed(formats)}."
+                f"The file is a {name} file. Save it as {_under_the_same_name(formats)}"
             )
     if (text := _text(content)) is not None:
         return "text_file", (
@@ -97,6 +97,13 @@ def listed(formats: Sequence[str]) -> str:
     """Return names of formats as a text, such as `PNG, JPEG or BMP`."""
     *first, last = formats
     return f"{', '.join(first)} or {last}" if first else last
+
+
+def _under_the_same_name(formats: Sequence[str]) -> str:
+    """Return the formats to save a file as; another suffix would make it a stray file."""
+    first, *others = formats
+    more = f" {listed(others)} under the same name load too: the suffix stays." if others else ""
+    return f"{first} under the same name.{more}"
 
 
 def _begins_a_signature(content: bytes) -> bool:
