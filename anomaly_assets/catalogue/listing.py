@@ -30,7 +30,7 @@ from anomaly_assets.catalogue.copies import (
     in_own_category,
     trees_that_differ,
 )
-from anomaly_assets.catalogue.empty_root import EmptyRoot, explain
+from anomaly_assets.catalogue.empty_root import LINKS, EmptyRoot, explain
 from anomaly_assets.catalogue.layouts import fit_of, fits_better, strong_match
 from anomaly_assets.catalogue.pairing import Near, pairs_ignoring_case
 from anomaly_assets.datasets import SourceDataset
@@ -164,7 +164,7 @@ def _grouped(
     """Group the files by kind; files with one canonical path and different content are kept apart."""
     apart: set[Tree] = set()
     while True:
-        listing = _Listing(apart)
+        listing = _Listing(root.follows_links, apart)
         for each in entries:
             listing.add(dataset, each)
         differing = trees_that_differ(root, listing.copies)
@@ -216,6 +216,7 @@ def listing_digest(catalog: Catalog) -> str:
 class _Listing:
     """Files of one root, grouped by kind; shallow paths must be added first."""
 
+    follows_links: bool = False
     apart: set[Tree] = field(default_factory=set)
     images: dict[PairKey, list[tuple[ImageFile, FileEntry]]] = field(default_factory=dict)
     masks: dict[PairKey, tuple[MaskFile, FileEntry]] = field(default_factory=dict)
@@ -236,7 +237,7 @@ class _Listing:
             as_found = dataset.classify(own) if "\\" in own else record
             named = as_found if isinstance(as_found, Stray) else record
             if entry.problem:
-                self.stray(own, entry.problem)
+                self.stray(own, entry.problem, self._remedy(dataset, entry, is_used=False))
             else:
                 self.stray(own, _reason(dataset, named, path), named.detail)
             return
@@ -244,9 +245,7 @@ class _Listing:
             self.ignored += 1
             return
         if entry.problem:
-            is_link = entry.problem == "link_out_of_the_root"
-            detail = f"{dataset.links_variable}=follow reads it" if is_link else None
-            self.stray(entry.meant_path, entry.problem, detail)
+            self.stray(entry.meant_path, entry.problem, self._remedy(dataset, entry, is_used=True))
             return
         if self.apart and (tree := (folder_around(path, record), record.category)) in self.apart:
             record = in_own_category(record, tree[0])
@@ -264,6 +263,22 @@ class _Listing:
             self.stray(entry.meant_path, "duplicate_mask", f"the image has {shown(mask)}")
         else:
             self.masks[record.pair_key] = (record, entry)
+
+    def _remedy(self, dataset: SourceDataset, entry: FileEntry, *, is_used: bool) -> str | None:
+        """Return the setting that reads a symbolic link; None for other problems.
+
+        Args:
+            dataset: The source dataset.
+            entry: The file, with a problem.
+            is_used: Whether the layout uses a file of this name; a linked folder may contain such files.
+        """
+        is_folder = entry.problem == "linked_folder"
+        if entry.problem not in LINKS or not (is_used or is_folder):
+            return None
+        if self.follows_links:
+            return "it leads to a folder that is listed already, or to one around the root"
+        follow = f"{dataset.links_variable}=follow reads it"
+        return f"{follow} if it leads out of the root" if is_folder else follow
 
     def _add_again(
         self,
