@@ -249,7 +249,7 @@ STRAY_CHECKS = (
         "Every file is an image, a mask, a labels file, or known junk.",
         "file is not a recognised image, mask or labels file",
         "files are not recognised images, masks or labels files",
-        "Rename, move or delete {them}; keep a symbolic link, and set the variable in its detail.",
+        "Rename, move or delete {them}. Keep a symbolic link whose detail names a variable, and set that.",
     ),
 )
 

@@ -12,6 +12,7 @@ from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.roots.base import FileUnreadableError
 from anomaly_assets.roots.open import open_root
 from anomaly_assets.settings import Settings, SettingsError
+from anomaly_assets.tables.checks import STRAY_CHECKS, Finding
 from anomaly_assets.warehouse.file.warehouse import FileWarehouse
 from anomaly_assets_tests.catalogue.trees import MVTEC_PATHS, write
 
@@ -89,6 +90,14 @@ def test_a_root_of_some_files_and_more_links_is_refused_with_the_setting(tmp_pat
     assert {(row["reason"], row["detail"]) for row in strays} == {
         ("link_out_of_the_root", "MVTEC_AD_LINKS=follow reads it")
     }
+
+
+def test_the_check_of_stray_files_keeps_links() -> None:
+    [check] = [each for each in STRAY_CHECKS if each.name == "files_are_recognised"]
+    found = Finding(1, [("cable", "linked_folder: MVTEC_AD_LINKS=follow reads it")])
+    assert check.verdict(found).endswith(
+        "Rename, move or delete it. Keep a symbolic link whose detail names a variable, and set that."
+    )
 
 
 def test_links_in_circles_end(tmp_path: Path) -> None:
