@@ -38,6 +38,10 @@ _OURS = "ANOMALY_"
 _OURS_IN_TESTS = f"{_OURS}TEST_"
 _SIMILAR = 0.85
 """Least similarity of a misspelled variable: MVTEC_ROOT has 0.87, DAGSTER_ROOT has 0.62."""
+_ALMOST_EQUAL = 0.9
+"""Least similarity of a variable with another ending: MVTEC_ADROOT has 0.96, MVTEC_AD_HOME has 0.77."""
+_ENDINGS = ("ROOT", "LINKS", "DEPTH")
+"""Ends of the names of variables that each source dataset has."""
 _KEPT_SNAPSHOT = re.compile(r"\.[0-9a-f]{12}(\.[^./]*)?$")
 """Name pattern of an older snapshot beside a published database; see `snapshots.kept_path`."""
 
@@ -193,6 +197,8 @@ def unknown_variables(environment: Mapping[str, str] | None = None) -> list[str]
             rest = {each.removeprefix(_OURS): each for each in sorted(known)}
             near = difflib.get_close_matches(upper.removeprefix(_OURS), rest, n=1)
             meant = f" Did you mean {rest[near[0]]}?" if near else " docs/settings.md lists all."
+            if ending := _ending_meant(upper.removeprefix(_OURS)):  # each dataset has one
+                meant = f" Did you mean {' or '.join(_of_ending(ending, sorted(of_datasets)))}?"
         elif near := _resembled(upper, sorted(of_datasets - set(values))):
             meant = f" Did you mean {near[0]}?"
         else:
@@ -205,10 +211,24 @@ def unknown_variables(environment: Mapping[str, str] | None = None) -> list[str]
 
 def _resembled(name: str, unset: Iterable[str]) -> list[str]:
     """Return the variable of a source dataset that a name is similar to, or shortens, as DAGM_ROOT does."""
+    unset = list(unset)
     stem, _, ending = name.rpartition("_")
-    of_this_kind = [each for each in unset if each.endswith(f"_{ending}")]
+    of_this_kind = _of_ending(_ending_meant(ending), unset)
     shortened = [each for each in of_this_kind if stem and each.startswith(f"{stem}_")]
-    return shortened or difflib.get_close_matches(name, of_this_kind, n=1, cutoff=_SIMILAR)
+    return (
+        shortened
+        or difflib.get_close_matches(name, of_this_kind, n=1, cutoff=_SIMILAR)
+        or difflib.get_close_matches(name, unset, n=1, cutoff=_ALMOST_EQUAL)
+    )
+
+
+def _ending_meant(word: str) -> str | None:
+    """Return the ending of variables of source datasets that a word is, or nearly is, such as DEPTHS."""
+    return next(iter(difflib.get_close_matches(word, _ENDINGS, n=1, cutoff=_SIMILAR)), None)
+
+
+def _of_ending(ending: str | None, names: Iterable[str]) -> list[str]:
+    return [each for each in names if each.endswith(f"_{ending}")]
 
 
 def _follows(values: Mapping[str, str], name: str) -> bool:

@@ -102,6 +102,14 @@ def test_an_empty_variable_of_a_root_is_not_an_unset_one() -> None:
         ("MVTEC_DEPTH", "Did you mean MVTEC_AD_DEPTH?"),
         ("ANOMALY_IMAGE_SIZES", "Did you mean ANOMALY_IMAGE_SIZE?"),
         ("ANOMALY_DATABSE", "Did you mean ANOMALY_DATABASE?"),
+        ("MVTEC_AD_LINK", "Did you mean MVTEC_AD_LINKS?"),
+        ("MVTEC_AD_DEPTHS", "Did you mean MVTEC_AD_DEPTH?"),
+        ("MVTEC_DEPTHS", "Did you mean MVTEC_AD_DEPTH?"),
+        ("MVTEC_ADROOT", "Did you mean MVTEC_AD_ROOT?"),
+        ("DAGM_2007_ROOTS", "Did you mean DAGM_2007_ROOT?"),
+        ("ANOMALY_DEPTH", "Did you mean DAGM_2007_DEPTH or MVTEC_AD_DEPTH?"),
+        ("ANOMALY_ROOTS", "Did you mean DAGM_2007_ROOT or MVTEC_AD_ROOT?"),
+        ("ANOMALY_LINKS", "Did you mean DAGM_2007_LINKS or MVTEC_AD_LINKS?"),
         ("ANOMALY_X", "docs/settings.md lists all."),
     ],
 )
@@ -117,6 +125,7 @@ def test_a_misspelled_variable_is_named_without_its_value(name: str, meant: str)
         *VARIABLES, "MVTEC_AD_ROOT", "DAGM_2007_DEPTH", "MVTEC_AD_LINKS", "ANOMALY_TEST_STORES",
         "DAGSTER_ROOT", "PYTHON_ROOT", "DATA_ROOT", "MVTEC_LOCO_ROOT", "VISA_ROOT", "AD_ROOT", "_ROOT",
         "COLOR_DEPTH", "MAX_DEPTH", "HOME", "DAGSTER_HOME", "SOFT_LINKS", "CONDA_ROOT", "MVTEC_AD_HOME",
+        "SOFT_LINK", "COLOR_DEPTHS", "ROOT", "DEPTH", "MVTEC_AD_ROUTE", "MVTEC_AD_DATA",
     ],
 )  # fmt: skip
 def test_variables_of_other_programs_are_not_named(name: str) -> None:
@@ -125,6 +134,7 @@ def test_variables_of_other_programs_are_not_named(name: str) -> None:
 
 def test_a_similar_variable_is_not_named_where_the_right_one_is_set() -> None:
     assert unknown_variables({"MVTEC_AD_ROOT": "/a", "MVTEC_3D_AD_ROOT": "/b"}) == []
+    assert unknown_variables({"MVTEC_AD_LINKS": "follow", "MVTEC_AD_LINK": "follow"}) == []
 
 
 def test_every_variable_that_is_read_is_known() -> None:

@@ -98,7 +98,7 @@ def files_changed_sensor(dataset: SourceDataset) -> dg.SensorDefinition:
             root = open_root(location, follow_links=follow_links)
             digest = listing_digest(list_catalog(dataset, root))
         except RootError as error:
-            raise root_error(dataset, error) from None
+            raise root_error(dataset, location, error) from None
         cursor, answer = _answer(
             context.instance, dataset, _Cursor.read(context.cursor), digest, _now()
         )

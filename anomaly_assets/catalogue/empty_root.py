@@ -58,7 +58,10 @@ def explain(
         declared: Number of images that its labels files name.
     """
     if not entries:
-        return EmptyRoot(f"{root.uri} is empty; it should hold {dataset.title}.")
+        return EmptyRoot(
+            f"{root.uri} is empty; it should hold {dataset.title}. If it is on a disk or a share, mount "
+            f"it; else set {dataset.root_variable} to the folder that contains the category folders."
+        )
     files = entries[:_MOST_COMPARED]
     counted = ", ".join(f"{count} {reason}" for reason, count in Counter(reasons).most_common(5))
     nothing = f"{root.uri} contains no {dataset.title} images"

@@ -31,7 +31,7 @@ from anomaly_assets.catalogue.copies import (
     trees_that_differ,
 )
 from anomaly_assets.catalogue.declared import Matches, match, merged
-from anomaly_assets.catalogue.empty_root import EmptyRoot, explain
+from anomaly_assets.catalogue.empty_root import LINKS, EmptyRoot, explain
 from anomaly_assets.catalogue.layouts import fit_of, fits_better, strong_match
 from anomaly_assets.catalogue.pairing import (
     Near,
@@ -174,7 +174,7 @@ def _grouped(
     """Group the files by kind; files with one canonical path and different content are kept apart."""
     apart: set[Tree] = set()
     while True:
-        listing = _Listing(apart)
+        listing = _Listing(root.follows_links, apart)
         for each in entries:
             listing.add(dataset, each)
         differing = trees_that_differ(root, listing.copies)
@@ -226,6 +226,7 @@ def listing_digest(catalog: Catalog) -> str:
 class _Listing:
     """Files of one root, grouped by kind; shallow paths must be added first."""
 
+    follows_links: bool = False
     apart: set[Tree] = field(default_factory=set)
     images: dict[PairKey, list[tuple[ImageFile, FileEntry]]] = field(default_factory=dict)
     masks: dict[PairKey, list[tuple[MaskFile, FileEntry]]] = field(default_factory=dict)
@@ -250,7 +251,7 @@ class _Listing:
             as_found = dataset.classify(own) if "\\" in own else record
             named = as_found if isinstance(as_found, Stray) else record
             if entry.problem:
-                self.stray(own, entry.problem)
+                self.stray(own, entry.problem, self._remedy(dataset, entry, is_used=False))
             else:
                 self.stray(own, _reason(dataset, named, path), named.detail)
             return
@@ -264,9 +265,7 @@ class _Listing:
                 self.unclear_splits.add((record.category, record.split))
             elif isinstance(record, MaskFile):
                 self.unusable_masks.add(record.pair_key)
-            is_link = entry.problem == "link_out_of_the_root"
-            detail = f"{dataset.links_variable}=follow reads it" if is_link else None
-            self.stray(entry.meant_path, entry.problem, detail)
+            self.stray(entry.meant_path, entry.problem, self._remedy(dataset, entry, is_used=True))
             return
         name = as_text(record.relative_path)
         if name in self._seen:
@@ -279,6 +278,22 @@ class _Listing:
             self.labels.append((record, entry))
         else:
             self.masks.setdefault(record.pair_key, []).append((record, entry))
+
+    def _remedy(self, dataset: SourceDataset, entry: FileEntry, *, is_used: bool) -> str | None:
+        """Return the setting that reads a symbolic link; None for other problems.
+
+        Args:
+            dataset: The source dataset.
+            entry: The file, with a problem.
+            is_used: Whether the layout uses a file of this name; a linked folder may contain such files.
+        """
+        is_folder = entry.problem == "linked_folder"
+        if entry.problem not in LINKS or not (is_used or is_folder):
+            return None
+        if self.follows_links:
+            return "it leads to a folder that is listed already, or to one around the root"
+        follow = f"{dataset.links_variable}=follow reads it"
+        return f"{follow} if it leads out of the root" if is_folder else follow
 
     def _add_again(
         self,

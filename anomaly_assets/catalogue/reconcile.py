@@ -195,7 +195,7 @@ def reconcile(
             catalog = list_catalog(dataset, root, progress)
         except RootError as error:
             counts = f"0 images listed, {sum(loaded.values())} loaded; nothing was changed. "
-            raise root_error(dataset, error, counts) from error
+            raise root_error(dataset, location, error, counts) from error
         seconds = time.monotonic() - started
         _refuse_other_dataset(dataset, root.uri, catalog)
         _refuse_unknown_categories(dataset, catalog, loaded, categories)

@@ -39,9 +39,7 @@ def list_datasets() -> None:
                 f"holds data from named roots; set {dataset.root_variable}"
             )
         else:
-            place = (
-                f"{root} (samples of the repository; set {dataset.root_variable})"
-            )
+            place = f"{root} (samples of the repository; set {dataset.root_variable})"
         print(f"{name}: {dataset.title}, {dataset.licence}, {place}")
 
 

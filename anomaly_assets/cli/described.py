@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 
 from anomaly_assets.errors import AnomalyAssetsError
 from anomaly_assets.locations import is_file, parse_location
@@ -29,24 +30,31 @@ def main() -> int:
 
 
 def described() -> str:
-    """Return two lines: what the published database holds, and how to read it.
+    """Return lines: what the published database holds, samples of unknown label, and how to read it.
 
     Raises:
         AnomalyAssetsError: It cannot be opened, or its location makes no sense.
         LookupError: It holds no sample.
         OSError: It does not exist.
     """
-    from anomaly_assets.reader import open_samples
+    from anomaly_assets.reader import UnknownLabelWarning, open_samples
 
-    samples = open_samples()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UnknownLabelWarning)  # a line below has the number
+        samples = open_samples()
     location = published_database()
     # A lake is shown by its name, because its address can hold a password.
     name = location if is_file(location) else parse_location(location).name
     with samples:
         datasets = sorted(samples.table["source_dataset"].unique().to_pylist())
+        unknown = (
+            f"{samples.unknown_left_out} more have an unknown label; include_unknown=True reads them too.\n"
+            if samples.unknown_left_out
+            else ""
+        )
         return (
             f"{name} holds {len(samples)} samples of {' and '.join(datasets)}, snapshot "
-            f"{(samples.snapshot_id or 'unknown')[:12]}.\n"
+            f"{(samples.snapshot_id or 'unknown')[:12]}.\n{unknown}"
             "Read them with `from anomaly_assets.reader import open_samples`, or open the UI: make ui"
         )
 

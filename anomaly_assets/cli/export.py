@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from anomaly_assets.cli.running import (
+    CommandError,
     begin_work,
     examples,
     expected,
@@ -23,6 +24,7 @@ from anomaly_assets.datasets import SOURCE_DATASETS
 if TYPE_CHECKING:
     from anomaly_assets.export import Export
 
+_HOW_TO_INCLUDE = "Add --include-unknown to export them."
 _FORMATS = ("parquet", "anomalib", "imagefolder")
 
 
@@ -78,6 +80,7 @@ def command(file_format: str, out: str, quiet: bool, **options: Any) -> int:
 
     with expected(ImportError):
         from anomaly_assets.export import FORMATS
+        from anomaly_assets.reader.selection import HOW_TO_INCLUDE
 
     begin_work()
     warn_of_unknown_variables()
@@ -87,6 +90,9 @@ def command(file_format: str, out: str, quiet: bool, **options: Any) -> int:
     try:
         with expected(LookupError, ValueError, OSError, RuntimeError, duckdb.Error):
             made = FORMATS[file_format](out, options.pop("database"), progress=not quiet, **options)
+    except CommandError as error:
+        in_python = str(error)
+        raise CommandError(in_python.replace(HOW_TO_INCLUDE, _HOW_TO_INCLUDE)) from error
     except KeyboardInterrupt:
         return interrupted(f"interrupted: {out} is unchanged")
     finally:

@@ -8,6 +8,13 @@ ANOMALOUS_WORDS = frozenset(
 )
 
 
+ACCEPTED_WORDS = (
+    f"{', '.join(sorted(GOOD_WORDS))} mean good; {', '.join(sorted(ANOMALOUS_WORDS))} mean anomalous; "
+    "unknown selects images without a label"
+)
+"""Words for labels, as a sentence of an error message."""
+
+
 def label_meant(word: str) -> str:
     """Return the label that a word means; any other text is returned unchanged."""
     folded = word.casefold()

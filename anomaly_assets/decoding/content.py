@@ -51,6 +51,10 @@ _OTHER_FORMATS = (
 """Position, bytes and name of formats that people find under the name of an image."""
 
 _SHOWN_CHARACTERS = 40
+_BITS_PER_SAMPLE = (258, 3)
+"""Number of the TIFF tag, and of its type: a short number."""
+
+_MOST_SAMPLES = 64
 _CHUNK = struct.Struct(">I4s")
 
 
@@ -82,7 +86,7 @@ def named(content: bytes, formats: Sequence[str]) -> tuple[str, str]:
     for position, signature, name in _OTHER_FORMATS:
         if content[position : position + len(signature)] == signature:
             return "unsupported_format", (
-                f"The file is a {name} file. Save the image as {listed(formats)}."
+                f"The file is a {name} file. Save it as {_under_the_same_name(formats)}"
             )
     if (text := _text(content)) is not None:
         return "text_file", (
@@ -97,6 +101,13 @@ def listed(formats: Sequence[str]) -> str:
     """Return names of formats as a text, such as `PNG, JPEG or BMP`."""
     *first, last = formats
     return f"{', '.join(first)} or {last}" if first else last
+
+
+def _under_the_same_name(formats: Sequence[str]) -> str:
+    """Return the formats to save a file as; another suffix would make it a stray file."""
+    first, *others = formats
+    more = f" {listed(others)} under the same name load too: the suffix stays." if others else ""
+    return f"{first} under the same name.{more}"
 
 
 def _begins_a_signature(content: bytes) -> bool:
@@ -144,6 +155,26 @@ def _png_is_cut_off(content: bytes) -> bool:
             return False
         position += 12 + length
     return True
+
+
+def tiff_bits(content: bytes) -> int:
+    """Return the most bits per value that the header of a TIFF gives; 0 for other and damaged files."""
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(content[:4])
+    if order is None:
+        return 0
+    try:
+        (start,) = struct.unpack_from(f"{order}I", content, 4)
+        (entries,) = struct.unpack_from(f"{order}H", content, start)
+        for position in range(start + 2, start + 2 + 12 * entries, 12):
+            tag, kind, count = struct.unpack_from(f"{order}HHI", content, position)
+            if (tag, kind) == _BITS_PER_SAMPLE and 0 < count <= _MOST_SAMPLES:
+                inside = count <= 2  # two short numbers fit into the entry itself
+                offset = struct.unpack_from(f"{order}I", content, position + 8)[0]
+                where = position + 8 if inside else offset
+                return max(struct.unpack_from(f"{order}{count}H", content, where))
+    except struct.error:
+        pass
+    return 0
 
 
 def webp_size(content: bytes) -> tuple[int, int] | None:

@@ -2,8 +2,9 @@
 
 A 16-bit file of a 12-bit camera has values up to 4095. Pillow clips grey values at 255, which makes such
 an image white, and keeps the high byte of colours, which makes it black. So values are read in full and
-divided by the highest value of the depth. The depth is set, or the file states it; it is never concluded
-from the values, because two images of one camera would then be scaled differently.
+divided by the highest value of the depth. The depth is set, or the file states it; it is never guessed
+from the values, because two images of one camera would then be scaled differently. `bits_used` has the rule
+for PNG files whose statement can be read in two ways.
 """
 
 from __future__ import annotations
@@ -20,10 +21,13 @@ from anomaly_assets.decoding import png as decoder
 
 UInt16Array: TypeAlias = npt.NDArray[np.uint16]
 
-_BITS_PER_SAMPLE, _PLANAR, _HIGHEST_VALUE = 258, 284, 341
-"""TIFF tags BitsPerSample, PlanarConfiguration and SMaxSampleValue."""
+_BITS_PER_SAMPLE, _PHOTOMETRIC, _PLANAR, _HIGHEST_VALUE = 258, 262, 284, 341
+"""TIFF tags BitsPerSample, PhotometricInterpretation, PlanarConfiguration and SMaxSampleValue."""
 
-_LARGEST = 16
+_WHITE_IS_ZERO = 0
+
+_EIGHT, _LARGEST = 8, 16
+_MOST = np.uint16((1 << _LARGEST) - 1)
 _OTHER_ORDER = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
 
 
@@ -38,33 +42,56 @@ def cannot_read(image: Image.Image) -> str | None:
         return "Its values are signed, or have 32 bits."
     if image.mode.startswith("I;16"):
         return None
+    if getattr(image, "tag_v2", {}).get(_PLANAR) == 2:
+        return "Its colours are stored in separate planes."
     if ";16" not in _raw_mode(image) or "a;16" in _raw_mode(image):
         return "Its colours are premultiplied by alpha, or stored in a way that is not supported."
-    tags = getattr(image, "tag_v2", {})
-    return "Its colours are stored in separate planes." if tags.get(_PLANAR) == 2 else None
+    return None
 
 
-def values_of(image: Image.Image, content: bytes) -> UInt16Array:
-    """Return all bits of a deep file, height x width for grey, and with 3 or 4 channels for colours.
+def white_is_zero(image: Image.Image) -> bool:
+    """Return whether the lowest value of a deep file is white; Pillow inverts only those of 8 bits."""
+    return is_deep(image) and _tag(image, _PHOTOMETRIC) == _WHITE_IS_ZERO
+
+
+def values_of(image: Image.Image, content: bytes) -> tuple[UInt16Array, UInt16Array | None]:
+    """Return all bits of a deep file as they are stored, and its alpha; None if it has none.
 
     Pillow has no mode for 16-bit colours. The file is decoded twice, the second time with the byte order
-    swapped, which gives the low bytes. Alpha is dropped.
+    swapped, which gives the low bytes.
+
+    Returns:
+        The values, height x width for grey, and with 3 or 4 (CMYK) channels for colours; and alpha, height
+        x width.
 
     Raises:
         OSError: The pixels are damaged or incomplete; raised by Pillow.
     """
     if image.mode.startswith("I;16"):
-        return np.asarray(decoder.load(image, content)).astype(np.uint16)
+        values = np.asarray(decoder.load(image, content)).astype(np.uint16)
+        return values, _alpha_by_colour(image, values)
     other = Image.open(io.BytesIO(content), formats=(image.format or "",))
     raw_mode = _raw_mode(image)
     if raw_mode == "LA;16B":  # grey and alpha, two bytes each, as four channels
         _read_as(other, "RGBA")
         bytes_of = np.asarray(other).astype(np.uint16)
-        return (bytes_of[..., 0] << 8 | bytes_of[..., 1]).astype(np.uint16)
+        both = (bytes_of[..., 0::2] << 8 | bytes_of[..., 1::2]).astype(np.uint16)
+        return both[..., 0], both[..., 1]
     _read_as(other, raw_mode[:-1] + _OTHER_ORDER[raw_mode[-1]])
     image.load()
     values = (np.asarray(image).astype(np.uint16) << 8 | np.asarray(other)).astype(np.uint16)
-    return values[..., :3] if image.mode == "RGBA" else values
+    if image.mode == "RGBA":
+        return values[..., :3], values[..., 3]
+    return values, _alpha_by_colour(image, values)
+
+
+def _alpha_by_colour(image: Image.Image, values: UInt16Array) -> UInt16Array | None:
+    """Return alpha of a PNG that names one transparent colour (`tRNS`)."""
+    transparent = image.info.get("transparency") if image.format == "PNG" else None
+    if transparent is None:
+        return None
+    differs = values != np.asarray(transparent)
+    return (differs if values.ndim == 2 else differs.any(axis=2)).astype(np.uint16) * _MOST
 
 
 def _read_as(image: Image.Image, raw_mode: str) -> None:
@@ -81,6 +108,10 @@ def bits_used(
 ) -> int | None:
     """Return how many bits the values of a deep file use; None if that is unknown, or a value has more.
 
+    The PNG standard scales values with fewer significant bits (`sBIT`) up to 16 bits, but many writers
+    leave them as they are. A value above the significant bits proves that they are scaled. Without one,
+    both are possible, and only black is the same in both.
+
     Args:
         image: The file, opened by Pillow.
         content: The bytes of the file.
@@ -88,15 +119,60 @@ def bits_used(
         depth: Bits of the files of its dataset, if set; it wins over what the file states.
     """
     top = int(values.max())
-    stated = depth or (_sbit(content) if image.format == "PNG" else _tiff_depth(image))
+    stated = depth or stated_bits(image, content)
     if stated is None:
         return None
     if depth is None and image.format == "PNG":
-        # The PNG standard shifts values up to the full range; many writers leave them as they are. Shifted
-        # values have no low bits, or are above the range of the stated bits.
-        low_bits = (1 << (_LARGEST - stated)) - 1
-        return stated if top < 1 << stated and np.any(values & low_bits) else _LARGEST
+        return _LARGEST if stated == _LARGEST or top == 0 or top >= 1 << stated else None
     return stated if top < 1 << stated else None
+
+
+def why_unknown(
+    image: Image.Image, content: bytes, values: UInt16Array, depth: int | None, variable: str
+) -> str:
+    """Return sentences for a file whose `bits_used` is None: the reason, and the value to set.
+
+    Args:
+        image: The file, opened by Pillow.
+        content: The bytes of the file.
+        values: Its values.
+        depth: Bits of the files of its dataset, if set.
+        variable: The variable that sets them.
+    """
+    top, stated = int(values.max()), stated_bits(image, content)
+    highest = f"the highest here is {top}"
+    if depth and image.format == "PNG" and stated is not None and top >= 1 << stated:
+        return (
+            f"{variable} is {depth}, but the file has values of more than {depth} bits; {highest}. The "
+            f"file states {stated} significant bits, so its values are scaled to 16 bits, as the PNG "
+            f"standard requires. Set {variable} to 16, or to file, then run again."
+        )
+    if depth:
+        return (
+            f"{variable} is {depth}, but the file has values of more than {depth} bits; {highest}. Set "
+            f"{variable} to the bits of the camera, or to 16 if the values are scaled to 16 bits, then run "
+            "again."
+        )
+    if stated is not None and image.format == "PNG":
+        as_stored = (
+            f"Set {variable} to {stated} if the values are stored as the camera gives them"
+            if stated > _EIGHT
+            else "Save the image with 8 bits if the values are stored as the camera gives them"
+        )
+        return (
+            f"The file states {stated} significant bits, and {highest}. So its values may fill {stated} "
+            f"bits, or be scaled to 16 bits and dark. {as_stored}, and set {variable} to 16 if they are "
+            "scaled, then run again."
+        )
+    unknown = (
+        f"more than the {stated} bits that it states"
+        if stated is not None
+        else "16 bits, and does not state how many of them are used"
+    )
+    return (
+        f"The file has values of {unknown}; {highest}. Set {variable} to the bits of the camera, 9 to 16 "
+        "(12 bits give values up to 4095), then run again."
+    )
 
 
 def to_eight_bits(values: UInt16Array, bits: int) -> npt.NDArray[np.uint8]:
@@ -112,19 +188,33 @@ def _raw_mode(image: Image.Image) -> str:
     return str(args[0] if isinstance(args, tuple) and args else args)
 
 
+def _tag(image: Image.Image, number: int) -> int | None:
+    """Return the largest value of a TIFF tag; None without it, and for other formats."""
+    found = getattr(image, "tag_v2", {}).get(number)
+    if isinstance(found, tuple):
+        found = max(found, default=None)
+    return None if found is None else int(found)
+
+
 def _bits(image: Image.Image) -> int:
-    found = getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE, (8,))
-    return max(found) if isinstance(found, tuple) else int(found)
+    return _tag(image, _BITS_PER_SAMPLE) or _EIGHT
+
+
+def stated_bits(image: Image.Image, content: bytes) -> int | None:
+    """Return the bits per value that a deep file states: `sBIT` of a PNG, or the tags of a TIFF."""
+    return _sbit(content) if image.format == "PNG" else _tiff_depth(image)
+
+
+def inverted(image: Image.Image, values: UInt16Array) -> UInt16Array:
+    """Return the values of a file in which the lowest one is white, with black at 0."""
+    return ((1 << min(_bits(image), _LARGEST)) - 1 - values).astype(np.uint16)
 
 
 def _tiff_depth(image: Image.Image) -> int | None:
     """Return the bits that a TIFF states: fewer than 16 per value, or the highest possible value."""
     if _bits(image) < _LARGEST:
         return _bits(image)
-    found = getattr(image, "tag_v2", {}).get(_HIGHEST_VALUE)
-    if not found:
-        return None
-    highest = int(max(found) if isinstance(found, tuple) else found)
+    highest = _tag(image, _HIGHEST_VALUE) or 0
     return highest.bit_length() if 0 < highest < 1 << _LARGEST else None
 
 

@@ -48,6 +48,7 @@ NEEDS_BIT_DEPTH = "needs_bit_depth"
 
 _METADATA_TOO_LARGE = "metadata_too_large"
 
+_EIGHT_BITS = 8
 _ALPHA_MODES = frozenset({"LA", "PA", "RGBA", "La", "RGBa"})
 _RGB_MODES = frozenset({"P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "LAB", "HSV"})
 
@@ -303,26 +304,16 @@ def _scaled(
     Raises:
         UnusableImageError: The values cannot be read, or nothing states how many bits they use.
     """
-    if (obstacle := deep.cannot_read(image)) is not None:
-        raise UnusableImageError(
-            "unsupported_bit_depth",
-            f"{obstacle} Save the image with unsigned values of 8 or 16 bits, as PNG for example.",
-        )
-    values = deep.values_of(image, content)
+    _refuse_depth(deep.cannot_read(image))
+    values, _ = deep.values_of(image, content)
     bits = deep.bits_used(image, content, values, depth)
     if bits is None:
-        unknown = (
-            f"more than {depth} bits"
-            if depth
-            else "16 bits, and does not state how many of them are used"
-        )
-        raise UnusableImageError(
-            NEEDS_BIT_DEPTH,
-            f"The file has values of {unknown}; the highest here is {values.max()}. Set {depth_variable} "
-            "to the bits of the camera, 9 to 16 (12 bits give values up to 4095), then run again.",
-        )
+        detail = deep.why_unknown(image, content, values, depth, depth_variable)
+        raise UnusableImageError(NEEDS_BIT_DEPTH, detail)
     mode = image.mode if values.ndim == 3 and values.shape[2] == 4 else None
     eight = deep.to_eight_bits(values, bits)
+    if deep.white_is_zero(image):
+        eight = 255 - eight
     scaled = (
         Image.frombytes(mode, eight.shape[1::-1], eight.tobytes())
         if mode
@@ -331,12 +322,35 @@ def _scaled(
     return scaled, bits
 
 
+def _refuse_depth(obstacle: str | None) -> None:
+    if obstacle is not None:
+        raise UnusableImageError(
+            "unsupported_bit_depth",
+            f"{obstacle} Save the image with unsigned values of 8 or 16 bits, as PNG for example.",
+        )
+
+
 def _deep_mask(image: Image.Image, content: bytes) -> Image.Image:
-    """Return a grey image that is 0 only where a mask with more than 8 bits is 0."""
-    if deep.cannot_read(image) is not None:
+    """Return a grey image that is 0 only where a mask with more than 8 bits is 0.
+
+    The rules for alpha are those of `_mask_values`, with all bits.
+    """
+    if image.mode in ("I", "F"):  # signed values and 32 bits: only zero matters
+        if deep.white_is_zero(image):
+            _refuse_depth(deep.cannot_read(image))
         return Image.fromarray((np.asarray(decoder.load(image, content)) != 0).view(np.uint8) * 255)
-    values = deep.values_of(image, content)
-    brightest = values if values.ndim == 2 else values.max(axis=2)
+    _refuse_depth(deep.cannot_read(image))
+    values, alpha = deep.values_of(image, content)
+    if image.mode == "CMYK":  # ink: a pixel is black where all three colours are full, or black is
+        light = deep.inverted(image, values)
+        brightest = np.minimum(light[..., :3].max(axis=2), light[..., 3])
+    else:
+        brightest = values if values.ndim == 2 else values.max(axis=2)
+    if deep.white_is_zero(image):
+        brightest = deep.inverted(image, brightest)
+    if alpha is not None and (values == values[0, 0]).all():
+        is_constant = bool((alpha == alpha[0, 0]).all())
+        brightest = np.minimum(brightest, alpha) if is_constant else alpha
     return Image.fromarray(np.minimum(brightest, 255).astype(np.uint8))
 
 
@@ -411,6 +425,10 @@ def _refuse(error: Exception, content: bytes, formats: tuple[str, ...]) -> None:
         raise UnusableImageError("too_many_pixels", f"More than {MAX_PIXELS} pixels.") from error
     if isinstance(error, Image.UnidentifiedImageError):
         if _starts_as(content, formats):
+            if (bits := recognised.tiff_bits(content)) > _EIGHT_BITS:
+                _refuse_depth(
+                    f"Its values have {bits} bits each, stored in a way that is not supported."
+                )
             # Pillow's message contains a memory address that differs at every try.
             _refuse_damaged("The header is damaged, gives 0 pixels, or is unusual.", content, error)
         raise UnusableImageError(*recognised.named(content, formats)) from error

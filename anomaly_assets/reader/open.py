@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from anomaly_assets.datasets.record import UNKNOWN
 from anomaly_assets.datasets.words import label_meant
 from anomaly_assets.locations import is_file
 from anomaly_assets.reader import cache
@@ -43,8 +44,8 @@ def open_samples(
         source_dataset: Only this source dataset, such as `mvtec_ad`, or each of several.
         category: Only this category, or each of several.
         split: Only this one, such as `train` or `test`, or each of several.
-        label: Only `good`, `anomalous` or `unknown`, or each of several. Other words for the first two,
-            such as `normal`, `OK` or `NG`, mean the same.
+        label: Only `good`, `anomalous` or `unknown`, in any case, or each of several. Other words for
+            the first two, such as `normal`, `OK` or `NG`, mean the same.
         where: A SQL condition over the columns of the view `samples`, such as
             `"defect_type = 'scratch' AND mask_area_fraction > 0.01"`. It is inserted into
             the SQL as is: never pass untrusted input. The other filters are bound as values, so any
@@ -65,7 +66,9 @@ def open_samples(
     asked = dict(zip(FILTERED, (source_dataset, category, split, label), strict=True))
     wanted = {name: _values(name, asked[name]) for name in FILTERED if asked[name] is not None}
     if "label" in wanted:
-        wanted["label"] = [label_meant(word) for word in wanted["label"]]
+        wanted["label"] = [
+            UNKNOWN if word.casefold() == UNKNOWN else label_meant(word) for word in wanted["label"]
+        ]
     _refuse_no_text("where", where, "a SQL condition, such as \"defect_type = 'scratch'\"")
     _refuse_no_text("snapshot", snapshot, "the id of a snapshot, or its first digits")
     location = published_database() if database is None else _location(database)

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from anomaly_assets.datasets.names import shown
 from anomaly_assets.datasets.record import UNKNOWN
+from anomaly_assets.datasets.words import ACCEPTED_WORDS
 from anomaly_assets.reader.batch import BoolArray, IntArray
 from anomaly_assets.reader.database import Database, explained
 from anomaly_assets.reader.normalise import Statistics
@@ -21,6 +22,8 @@ from anomaly_assets.reader.normalise import Statistics
 FILTERED = ("source_dataset", "category", "split", "label")
 """Columns with their own argument of `open_samples`."""
 
+_LABELS = frozenset({"good", "anomalous", UNKNOWN})
+_NO_FILTER = "no filter"
 HOW_TO_INCLUDE = "Pass include_unknown=True to get them; their label index is -1."
 
 Wanted = Mapping[str, Sequence[str]]
@@ -123,10 +126,20 @@ def select(
         if not include_unknown and "label" not in wanted:
             found = found.filter(pc.not_equal(found["label"], UNKNOWN))
         left_out = matching - found.num_rows
+        remedy = HOW_TO_INCLUDE
+        if not found.num_rows and "label" in wanted:
+            # If no sample has a label, the filter of the label alone finds nothing.
+            others = {column: values for column, values in wanted.items() if column != "label"}
+            labels = _rows(cursor, others, where, database)["label"]
+            if labels.unique().to_pylist() == [UNKNOWN]:
+                left_out, asked_for = len(labels), _asked_for(others, where)
+                remedy = (
+                    "The label 'unknown' selects them; docs/labels.md lists what gives a label."
+                )
         if left_out and not found.num_rows:
+            which = "" if asked_for == _NO_FILTER else f" with {asked_for}"
             raise LookupError(
-                f"{database.location}: all {left_out} samples with {asked_for} have the label unknown. "
-                f"{HOW_TO_INCLUDE}"
+                f"{database.location}: all {left_out} samples{which} have the label unknown. {remedy}"
             )
         if not found.num_rows:
             raise LookupError(
@@ -183,6 +196,8 @@ def _refuse_unknown(wanted: Wanted, existing: list[dict[str, str]], location: st
         raise LookupError(f"{location} has no samples yet. Materialize the graph with a root.")
     for column, values in wanted.items():
         known = sorted({row[column] for row in existing})
+        if column == "label" and known == [UNKNOWN] and {*values} <= _LABELS:
+            continue  # `select` gives the number of samples without a label
         for value in values:
             if value in known:
                 continue
@@ -195,6 +210,8 @@ def _refuse_unknown(wanted: Wanted, existing: list[dict[str, str]], location: st
                 if column == "category"
                 else f"Existing values: {', '.join(map(shown, known))}."
             )
+            if column == "label" and value not in _LABELS:
+                listed += f" Accepted words, in any case: {ACCEPTED_WORDS}."
             raise LookupError(f"{column}={value!r} does not exist.{meant} {listed}")
 
 
@@ -222,7 +239,7 @@ def _asked_for(wanted: Wanted, where: str | None) -> str:
         f"{column}={values[0]!r}" if len(values) == 1 else f"{column} in {list(values)}"
         for column, values in wanted.items()
     ]
-    return " and ".join([*parts, *([f"({where})"] if where else [])]) or "no filter"
+    return " and ".join([*parts, *([f"({where})"] if where else [])]) or _NO_FILTER
 
 
 _NOT_OF_CONDITIONS = ("checksum", "Out of Memory")

@@ -17,6 +17,10 @@ from anomaly_assets.roots.folder import FolderRoot
 _UNPACK_FIRST = (".tar", ".tgz", ".tar.gz", ".tar.xz", ".tar.bz2", ".7z", ".rar")
 
 
+_QUOTES = "\"'`\u2018\u2019\u201c\u201d"
+"""Straight and curved quotes, which may be pasted with a path."""
+
+
 def open_root(location: str, *, follow_links: bool = False) -> Root:
     """Open the root at `location`.
 
@@ -42,9 +46,10 @@ def open_root(location: str, *, follow_links: bool = False) -> Root:
             raise RootError(
                 f"{shown_scheme(location)}: this is neither a path that exists nor an address. An address "
                 "has two slashes, such as s3://bucket/prefix or https://host/folder/."
+                f"{_about_quotes(location)}"
             )
         _refuse_other_archives(shown(path))
-        raise RootError(f"{shown(path)} does not exist.")
+        raise RootError(f"{shown(path)} does not exist.{_about_quotes(location)}")
     _refuse_other_archives(shown(path))
     if path.suffix.lower() == ".zip":
         return ZipRoot(LocalArchive(str(path)))
@@ -60,6 +65,13 @@ def shown_root(location: str) -> str:
     if is_file(location) or _local_path(location).exists():
         return shown(location)
     return shown_scheme(location)
+
+
+def _about_quotes(location: str) -> str:
+    """Return a hint if quotes surround a location, as in an .env file whose reader keeps them."""
+    text = location.strip()
+    is_quoted = len(text) > 1 and text[0] in _QUOTES and text[-1] in _QUOTES
+    return " The quotes around it are part of the value: remove them." if is_quoted else ""
 
 
 def _local_path(location: str) -> Path:
@@ -79,14 +91,29 @@ def refuse_bad_root(dataset: SourceDataset, location: str) -> None:
     try:
         open_root(location)
     except RootError as error:
-        raise root_error(dataset, error, "Nothing was changed. ") from error
+        raise root_error(dataset, location, error, "Nothing was changed. ") from error
 
 
-def root_error(dataset: SourceDataset, error: RootError, consequence: str = "") -> RootError:
-    """Return an error with the problem of a root and the variable that names it."""
+def root_error(
+    dataset: SourceDataset, location: str, error: RootError, consequence: str = ""
+) -> RootError:
+    """Return an error with the problem of a root and the variable that names it.
+
+    Args:
+        dataset: The source dataset.
+        location: The root.
+        error: The problem.
+        consequence: A sentence about what was done, with a space at its end.
+    """
+    samples = (
+        f"This is the default, the samples of a checkout: set {dataset.root_variable} to the folder of "
+        "your images. "
+        if location == dataset.default_root
+        else ""
+    )
     return RootError(
-        f"{dataset.title} ({dataset.root_variable}): {error} {consequence}To leave this dataset out, set "
-        f"{dataset.root_variable} to the empty string."
+        f"{dataset.title} ({dataset.root_variable}): {error} {consequence}{samples}To leave this dataset "
+        f"out, set {dataset.root_variable} to the empty string."
     )
 
 

@@ -249,7 +249,8 @@ STRAY_CHECKS = (
         "Every file is an image, a mask, a labels file, or known junk.",
         "file is not a recognised image, mask or labels file",
         "files are not recognised images, masks or labels files",
-        "Correct labels files. Rename, move or delete other files.",
+        "Correct labels files, and rename, move or delete other files. Keep a symbolic link whose detail "
+        "names a variable, and set that.",
     ),
 )
 

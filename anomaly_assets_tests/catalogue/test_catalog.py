@@ -680,12 +680,21 @@ def test_a_category_folder_that_is_a_link_is_named_as_one(tmp_path: Path) -> Non
     (root / "cable").symlink_to(write(tmp_path / "elsewhere", "train/good/000.png"))
     assert set(images_of("mvtec_ad", root)) == {"bottle/train/good/000.png"}
     assert strays_of("mvtec_ad", root) == {"cable": "linked_folder"}
+    [stray] = catalog_of("mvtec_ad", root).stray_files.to_pylist()
+    assert stray["detail"] == "MVTEC_AD_LINKS=follow reads it if it leads out of the root"
 
 
 def test_an_empty_root_says_so(tmp_path: Path) -> None:
     catalog = catalog_of("mvtec_ad", tmp_path)
     assert (catalog.images.num_rows, catalog.stray_files.num_rows) == (0, 0)
-    assert catalog.empty_because == f"{tmp_path.as_uri()} is empty; it should hold MVTec AD."
+    assert catalog.empty_because == empty(tmp_path)
+
+
+def empty(root: Path) -> str:
+    return (
+        f"{root.as_uri()} is empty; it should hold MVTec AD. If it is on a disk or a share, mount it; else "
+        "set MVTEC_AD_ROOT to the folder that contains the category folders."
+    )
 
 
 def test_a_root_of_the_other_dataset_is_recognised_by_its_masks_and_labels(tmp_path: Path) -> None:
@@ -709,9 +718,7 @@ def test_another_dataset_is_not_named_if_nothing_is_paired_in_its_layout(tmp_pat
 
 def test_a_root_that_holds_only_junk_is_as_good_as_empty(tmp_path: Path) -> None:
     write(tmp_path, ".DS_Store", "readme.txt")
-    assert catalog_of("mvtec_ad", tmp_path).empty_because == (
-        f"{tmp_path.as_uri()} is empty; it should hold MVTec AD."
-    )
+    assert catalog_of("mvtec_ad", tmp_path).empty_because == empty(tmp_path)
 
 
 def test_a_root_that_is_a_category_says_where_to_point(tmp_path: Path) -> None:

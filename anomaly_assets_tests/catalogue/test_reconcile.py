@@ -157,8 +157,9 @@ def test_an_emptied_root_fails_with_both_counts(
     with pytest.raises(ShrunkRootError) as caught:
         load(MVTEC, str(loaded_root), warehouse)
     assert str(caught.value) == (
-        f"{loaded_root.as_uri()} is empty; it should hold MVTec AD. {loaded_root.as_uri()} lists "
-        "0 images of MVTec AD, 10 are loaded; nothing was changed."
+        f"{loaded_root.as_uri()} is empty; it should hold MVTec AD. If it is on a disk or a share, "
+        "mount it; else set MVTEC_AD_ROOT to the folder that contains the category folders. "
+        f"{loaded_root.as_uri()} lists 0 images of MVTec AD, 10 are loaded; nothing was changed."
     )
     assert rows_of(warehouse, MVTEC) == before
 

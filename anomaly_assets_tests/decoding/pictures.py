@@ -65,10 +65,59 @@ def interlaced(grey: np.ndarray) -> bytes:
 
 def sixteen_bit_colour(values: np.ndarray) -> bytes:
     """Return a PNG of 16 bits per channel from an H x W x 3 array; Pillow reads it but cannot write it."""
-    height, width, _ = values.shape
+    return sixteen_bits(values, colour=2)
+
+
+def sixteen_bits(values: np.ndarray, colour: int) -> bytes:
+    """Return a PNG of 16 bits per channel, of a colour type of the standard: 4 is LA, 6 is RGBA."""
+    height, width = values.shape[:2]
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
     return (
-        header(width, height, depth=16, colour=2)
+        header(width, height, depth=16, colour=colour)
         + chunk(b"IDAT", zlib.compress(rows))
         + chunk(b"IEND", b"")
     )
+
+
+def raw_tiff(
+    size: tuple[int, int], bits: int, pixels: bytes, samples: int = 1, **tags: int
+) -> bytes:
+    """Return an uncompressed little-endian TIFF, also one that Pillow cannot write.
+
+    Args:
+        size: Width and height.
+        bits: Bits per value.
+        pixels: The values as they are stored, in one strip or a strip per plane.
+        samples: Values per pixel.
+        tags: `photometric` (0 for white at zero), `planar` (2 for separate planes), `extra` (1 for
+            premultiplied alpha, 2 for alpha).
+    """
+    planar = tags.get("planar", 1)
+    strips = samples if planar == 2 else 1
+    fields: dict[int, tuple[int, list[int]]] = {
+        256: (4, [size[0]]),
+        257: (4, [size[1]]),
+        258: (3, [bits] * samples),
+        259: (3, [1]),
+        262: (3, [tags.get("photometric", 2 if samples > 2 else 1)]),
+        273: (4, [8 + len(pixels) // strips * strip for strip in range(strips)]),
+        277: (3, [samples]),
+        278: (4, [size[1]]),
+        279: (4, [len(pixels) // strips] * strips),
+        284: (3, [planar]),
+    }
+    if "extra" in tags:
+        fields[338] = (3, [tags["extra"]])
+    start = 8 + len(pixels) + len(pixels) % 2
+    beside = start + 2 + 12 * len(fields) + 4
+    entries, data = b"", b""
+    for tag, (kind, values) in sorted(fields.items()):
+        packed = struct.pack(f"<{len(values)}{'H' if kind == 3 else 'I'}", *values)
+        entries += struct.pack("<HHI", tag, kind, len(values))
+        if len(packed) > 4:
+            entries += struct.pack("<I", beside + len(data))
+            data += packed
+        else:
+            entries += packed.ljust(4, b"\0")
+    head = struct.pack("<2sHI", b"II", 42, start) + pixels.ljust(start - 8, b"\0")
+    return head + struct.pack("<H", len(fields)) + entries + bytes(4) + data

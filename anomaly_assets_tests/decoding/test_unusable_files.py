@@ -42,7 +42,8 @@ def jpeg() -> bytes:
     [
         (b"", "empty_file", "The file has no bytes. Copy it again."),
         (b"version https://git-lfs", "git_lfs_pointer", "git lfs pull"),
-        (b"GIF89a", "unsupported_format", "is a GIF file. Save the image as PNG, JPEG, BMP, TIFF or WEBP."),
+        (b"GIF89a", "unsupported_format", "Save it as PNG under the same name. JPEG, BMP, TIFF or WEBP "
+            "under the same name load too: the suffix stays."),
         (bytes(range(7, 200)), "not_an_image", "07 08 09 0a 0b 0c 0d 0e"),
         (b"\x89PN", "truncated_image", "ends after 3 bytes"),
         (WHOLE[: PIXELS_START + 20], "truncated_image", "truncated"),
@@ -170,7 +171,10 @@ def test_a_layout_that_allows_further_formats_gets_these_and_no_others(
     with pytest.raises(UnusableImageError) as raised:
         decode(jpeg(), SPEC, ("PNG", "BMP"))
     assert raised.value.reason == "unsupported_format"
-    assert str(raised.value) == "The file is a JPEG file. Save the image as PNG or BMP."
+    assert str(raised.value) == (
+        "The file is a JPEG file. Save it as PNG under the same name. BMP under the same name load too: "
+        "the suffix stays."
+    )
     with pytest.raises(UnusableImageError) as raised:
         decode(bmp()[:200], SPEC, ("PNG", "BMP"))
     assert raised.value.reason == "truncated_image"

@@ -130,7 +130,6 @@ def test_a_selection_that_finds_nothing_is_an_error_that_says_what_exists(
             "/",
             "/ is the root of the file system, which no export replaces. Name a new folder in it.",
         ),
-        ("", "The name of the folder is empty. Name a new folder, such as export/bolt."),
     ],
 )
 def test_a_place_where_no_export_can_be_is_refused_in_one_sentence(

@@ -92,6 +92,52 @@ def test_a_selection_of_unknown_labels_alone_is_refused_with_the_way_to_get_them
         open_samples(database, category="Class2")
 
 
+def test_a_label_is_no_mystery_where_the_whole_category_has_none(database: Path) -> None:
+    with pytest.raises(LookupError) as raised:
+        open_samples(database, category="Class2", label="good")
+    assert str(raised.value) == (
+        f"{database}: all 2 samples with category='Class2' have the label unknown. The label 'unknown' "
+        "selects them; docs/labels.md lists what gives a label."
+    )
+
+
+def test_the_label_unknown_has_any_case(database: Path) -> None:
+    with open_samples(database, label="Unknown") as samples:
+        assert len(samples) == 2
+
+
+def test_an_unknown_label_word_is_answered_with_the_accepted_ones(database: Path) -> None:
+    with pytest.raises(
+        LookupError, match="Accepted words, in any case: 0, good, normal, ok mean good"
+    ):
+        open_samples(database, label="fine")
+
+
+def test_the_command_names_its_own_option_for_unknown_labels(
+    database: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["export", "--format", "parquet", "--database", str(database), "--out"]
+    assert main([*arguments, str(tmp_path / "out"), "--category", "Class2"]) == 1
+    assert capsys.readouterr().err == (
+        f"error: {database}: all 2 samples with category='Class2' have the label unknown. Add "
+        "--include-unknown to export them.\n"
+    )
+
+
+def test_info_counts_unknown_labels_without_a_warning_of_python(
+    database: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ANOMALY_DATABASE", str(database))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert main(["info"]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert out.splitlines()[1] == (
+        "2 more have an unknown label; include_unknown=True reads them too."
+    )
+
+
 @pytest.mark.parametrize("exporter", [to_parquet, to_anomalib, to_imagefolder])
 def test_exports_leave_unknown_labels_out_and_count_them(
     exporter: Exporter, database: Path, tmp_path: Path

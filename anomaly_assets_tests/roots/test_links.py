@@ -12,6 +12,7 @@ from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.roots.base import FileUnreadableError
 from anomaly_assets.roots.open import open_root
 from anomaly_assets.settings import Settings, SettingsError
+from anomaly_assets.tables.checks import STRAY_CHECKS, Finding
 from anomaly_assets.warehouse.file.warehouse import FileWarehouse
 from anomaly_assets_tests.catalogue.trees import MVTEC_PATHS, write
 
@@ -91,6 +92,15 @@ def test_a_root_of_some_files_and_more_links_is_refused_with_the_setting(tmp_pat
     }
 
 
+def test_the_check_of_stray_files_keeps_links() -> None:
+    [check] = [each for each in STRAY_CHECKS if each.name == "files_are_recognised"]
+    found = Finding(1, [("cable", "linked_folder: MVTEC_AD_LINKS=follow reads it")])
+    assert check.verdict(found).endswith(
+        "Correct labels files, and rename, move or delete other files. Keep a symbolic link whose detail "
+        "names a variable, and set that."
+    )
+
+
 def test_links_in_circles_end(tmp_path: Path) -> None:
     root = write(tmp_path / "root", "bolt/train/good/0.png")
     (root / "itself").symlink_to(".")
@@ -116,7 +126,11 @@ def test_a_folder_with_two_links_is_listed_under_the_first_name(tmp_path: Path) 
         (tmp_path / "root" / name).symlink_to(tmp_path / "disk")
     found = list_catalog(MVTEC, open_root(str(tmp_path / "root"), follow_links=True))
     assert found.images["relative_path"].to_pylist() == ["a/train/good/0.png"]
-    assert found.stray_files["relative_path"].to_pylist() == ["b"]
+    [stray] = found.stray_files.to_pylist()
+    assert (stray["relative_path"], stray["detail"]) == (
+        "b",
+        "it leads to a folder that is listed already, or to one around the root",
+    )
 
 
 def test_a_link_that_leaves_the_root_is_read_only_with_follow(tmp_path: Path) -> None:

@@ -7,9 +7,10 @@ from pathlib import Path
 import fsspec
 import pytest
 
+from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.roots import retries as requests
 from anomaly_assets.roots.base import FileEntry, FileUnreadableError, RootError
-from anomaly_assets.roots.open import open_root
+from anomaly_assets.roots.open import open_root, refuse_bad_root
 from anomaly_assets_tests.catalogue.trees import write, zip_of
 
 
@@ -103,6 +104,28 @@ def test_a_root_that_cannot_be_opened_says_why(tmp_path: Path, name: str, messag
     with pytest.raises(RootError) as caught:
         open_root(str(tmp_path / name))
     assert str(caught.value).endswith(f"{tmp_path}/{message}")
+
+
+@pytest.mark.parametrize("quotes", ['""', "''", "\u201c\u201d"])
+@pytest.mark.parametrize("location", ["/data/x", "s3:/bucket"])
+def test_a_root_in_quotes_is_told_that_they_belong_to_the_value(quotes: str, location: str) -> None:
+    with pytest.raises(
+        RootError, match=r"The quotes around it are part of the value: remove them\."
+    ):
+        open_root(f"{quotes[0]}{location}{quotes[1]}")
+
+
+def test_missing_samples_are_answered_with_the_variable_of_the_own_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(RootError) as caught:
+        refuse_bad_root(SOURCE_DATASETS["mvtec_ad"], "data/samples/mvtec_ad")
+    assert str(caught.value) == (
+        f"MVTec AD (MVTEC_AD_ROOT): {tmp_path}/data/samples/mvtec_ad does not exist. Nothing was changed. "
+        "This is the default, the samples of a checkout: set MVTEC_AD_ROOT to the folder of your images. "
+        "To leave this dataset out, set MVTEC_AD_ROOT to the empty string."
+    )
 
 
 @pytest.mark.parametrize(
