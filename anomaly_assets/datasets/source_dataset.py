@@ -73,12 +73,9 @@ class SourceDataset:
                 f"{self.name!r} cannot be the name of a source dataset, because it is {taken}: choose "
                 "another one."
             )
-        is_name = _NAME.fullmatch(self.name) and len(self.name) <= _MOST_CHARACTERS
-        if not is_name or self.name.endswith("_staging"):
+        if fault := name_fault(self.name):
             raise ValueError(
-                f"{self.name[: 2 * _MOST_CHARACTERS]!r} cannot be the name of a source dataset: use "
-                "lower-case words joined by single underscores, such as pill_inspection, with at most "
-                f"{_MOST_CHARACTERS} characters and no _staging at the end."
+                f"{self.name[: 2 * _MOST_CHARACTERS]!r} cannot be the name of a source dataset: {fault}"
             )
 
     def respelled(self, path: str) -> str:
@@ -113,6 +110,17 @@ class SourceDataset:
     def links_variable(self) -> str:
         """Return the environment variable that decides whether symbolic links may leave the root."""
         return f"{self.name.upper()}_LINKS"
+
+
+def name_fault(name: str) -> str | None:
+    """Return what to write instead of a name that is not a valid schema name; None for a valid one."""
+    is_name = _NAME.fullmatch(name) and len(name) <= _MOST_CHARACTERS
+    if is_name and not name.endswith("_staging"):
+        return None
+    return (
+        "use lower-case words joined by single underscores, such as pill_inspection, with at most "
+        f"{_MOST_CHARACTERS} characters and no _staging at the end."
+    )
 
 
 @cache
