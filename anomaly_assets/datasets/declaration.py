@@ -127,7 +127,7 @@ class Counts:
 
 @dataclass(frozen=True, kw_only=True)
 class Declaration:
-    """A declared source dataset; `docs` describes the keys, which have the names of the attributes.
+    """A declared source dataset; its attributes have the names of the keys.
 
     Attributes:
         name: Name of the table in the TOML file.

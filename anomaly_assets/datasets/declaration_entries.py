@@ -89,7 +89,7 @@ class Entries:
         """Yield the keys of each entry, and the values that all kinds of entries have."""
         listed = self._table.keys.get(kind, [])
         if not isinstance(listed, list):
-            self._table.problem(f"{kind}: expected a list of patterns, such as [\"{{name}}\"].", kind)
+            self._table.problem(f'{kind}: expected a list of patterns, such as ["{{name}}"].', kind)
             listed = []
         for entry in listed:
             keys = {"path": entry} if isinstance(entry, str) else entry
@@ -216,7 +216,7 @@ class Entries:
             columns = {}
         elif options["read"] in ("csv", "json") and "image" not in columns:
             self._problem(
-                'tables: columns needs image, the column with the path of the image, such as '
+                "tables: columns needs image, the column with the path of the image, such as "
                 'columns = { image = "file" }.',
                 "tables",
                 pattern.text,
@@ -265,4 +265,3 @@ def _are_values(value: object) -> bool:
         return False
     numbers = all(type(each) is int and 0 <= each <= 65535 for each in value)
     return numbers or all(isinstance(each, str) and _COLOUR.fullmatch(each) for each in value)
-

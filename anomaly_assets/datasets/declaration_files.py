@@ -44,6 +44,8 @@ LATER_KEYS: Mapping[str, str] = {"size": "0.3"}
 _OF_THE_DATA = frozenset({"title", "licence", "citation", "root", "counts"})
 """Keys that describe the data and not the layout: `like` adds them only under the same name."""
 
+_PLACE = re.compile(r"\s*\(at (?:line (\d+), column \d+|end of document)\)")
+
 _TABLE_OF_PROJECT = "a table of this project"
 
 
@@ -94,7 +96,9 @@ def declared(
         for name, keys in tables.items():
             line = lines.of(name)
             if not isinstance(keys, dict):
-                message = f"`{name}` is outside of a table. Write [name], a name of your own, above it."
+                message = (
+                    f"`{name}` is outside of a table. Write [name], a name of your own, above it."
+                )
                 problems.append(Problem(file, line, message))
                 continue
             table = Table(name, keys, file, lines)
@@ -124,9 +128,7 @@ def built_in_declaration(name: str) -> Declaration:
     return _built(Table(name, keys, f"{name}.toml", Lines("")))
 
 
-def _tables(
-    file: str, content: bytes, problems: list[Problem]
-) -> tuple[Lines, Mapping[str, Any]]:
+def _tables(file: str, content: bytes, problems: list[Problem]) -> tuple[Lines, Mapping[str, Any]]:
     """Return the lines and the tables of a file; without a table if it is not TOML."""
     decoded = decode_text(content)
     text = decoded.text.replace("\r\n", "\n")
@@ -134,14 +136,15 @@ def _tables(
         problems.append(Problem(file, None, "the file is not text. Save it as UTF-8."))
         return Lines(""), {}
     try:
-        return Lines(text), tomllib.loads(text)
+        tables = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         reason = str(error) or "it is nested too deeply"
-        at = re.search(r"\s*\(at line (\d+), column \d+\)", reason)
-        line = int(at[1]) if at else None
-        reason = reason.replace(at[0], "") if at else reason
+        at = _PLACE.search(reason)
+        line = None if at is None else int(at[1] or text.count("\n") + 1)
+        reason = _PLACE.sub("", reason)
         problems.append(Problem(file, line, f"the file is not TOML: {reason}."))
         return Lines(""), {}
+    return Lines(text), tables
 
 
 def _declaration(table: Table, built_in: Mapping[str, Mapping[str, Any]]) -> Declaration:
@@ -160,7 +163,9 @@ def _declaration(table: Table, built_in: Mapping[str, Mapping[str, Any]]) -> Dec
             table.keys = {**base, **own}
         else:
             similar = get_close_matches(str(like), built_in, 1)
-            meant = f"Did you mean {similar[0]}?" if similar else f"There are {', '.join(built_in)}."
+            meant = (
+                f"Did you mean {similar[0]}?" if similar else f"There are {', '.join(built_in)}."
+            )
             table.problem(f'like: "{like}" is not a built-in declaration. {meant}', "like")
             return _built(Table(table.name, table.keys, table.file, table.lines))
     return _built(table)
@@ -229,6 +234,4 @@ def canonical_json(keys: Mapping[str, Any]) -> str:
     keys that it adds are.
     """
     kept = {key: value for key, value in keys.items() if key not in ("root", "like")}
-    return json.dumps(
-        kept, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str
-    )
+    return json.dumps(kept, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)

@@ -48,9 +48,11 @@ class Lines:
         if needle:
             after = bisect_right(self._starts, start)
             stop = self._starts[after] - 1 if after < len(self._starts) else len(self._lines)
-            for number in range(start, stop + 1):
-                if needle in self._lines[number - 1]:
-                    return number
+            # In quotation marks first: "{name}" is also the end of "{site}/{name}".
+            for sought in (f'"{needle}"', f"'{needle}'", needle):
+                for number in range(start, stop + 1):
+                    if sought in self._lines[number - 1]:
+                        return number
         return start
 
 

@@ -133,7 +133,11 @@ class Table:
     def formats(self) -> tuple[str, ...]:
         """Return the formats that images may have."""
         value = self.keys.get("formats", list(SUFFIXES))
-        if not isinstance(value, list) or not value or not all(name in tuple(SUFFIXES) for name in value):
+        if (
+            not isinstance(value, list)
+            or not value
+            or not all(name in tuple(SUFFIXES) for name in value)
+        ):
             self._expected("formats", f"a list of {', '.join(SUFFIXES)}")
             return tuple(SUFFIXES)
         return tuple(value)
@@ -198,7 +202,11 @@ class Table:
         value = self.keys.get("counts")
         if value is None:
             return None
-        if not isinstance(value, dict) or not value or len(value.keys() & {"total", "category"}) > 1:
+        if (
+            not isinstance(value, dict)
+            or not value
+            or len(value.keys() & {"total", "category"}) > 1
+        ):
             self._expected("counts", "either counts.total or counts.category.NAME")
             return None
         self.unknown_keys(value, ("total", "category"), "counts")
@@ -213,10 +221,10 @@ class Table:
             },
         )
 
-    def _split_counts(self, value: object, *keys: str) -> SplitCounts:
-        if isinstance(value, dict) and value.keys() <= {*SPLITS, UNASSIGNED} and value:
-            if all(_are_two_counts(pair) for pair in value.values()):
-                return {split: (pair[0], pair[1]) for split, pair in value.items()}
+    def _split_counts(self, value: Any, *keys: str) -> SplitCounts:
+        is_by_split = isinstance(value, dict) and value and value.keys() <= {*SPLITS, UNASSIGNED}
+        if is_by_split and all(_are_two_counts(pair) for pair in value.values()):
+            return {split: (pair[0], pair[1]) for split, pair in value.items()}
         self.problem(
             f"counts.{'.'.join(keys)}: expected numbers of good and of anomalous images by split, such as "
             "{ train = [100, 0], test = [20, 30] }.",

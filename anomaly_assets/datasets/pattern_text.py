@@ -101,14 +101,16 @@ def _tokens(part: str, pattern: str, errors: list[str]) -> tuple[Token, ...] | N
     if part == MANY_PARTS:
         return None
     if part in ("", "."):
-        errors.append(f'"{pattern}": a part is empty. Write folders and the file name with one / between.')
+        errors.append(
+            f'"{pattern}": a part is empty. Write folders and the file name with one / between.'
+        )
     tokens: list[Token] = []
     for found in _TOKEN.findall(part):
         field = _FIELD.fullmatch(found)
         if found[0] in "{}" and not field:
             errors.append(
                 f'"{pattern}": {found} is not a placeholder. Its name has lower-case letters, digits and '
-                "underscores, and stands between { and }."
+                "underscores, between { and }."
             )
         elif field or found == ANY:
             if tokens and isinstance(tokens[-1], Wild):
@@ -120,7 +122,9 @@ def _tokens(part: str, pattern: str, errors: list[str]) -> tuple[Token, ...] | N
             tokens.append(found)
     named = [token.name for token in tokens if isinstance(token, Wild) and token.name]
     for name in dict.fromkeys(name for name in named if named.count(name) > 1):
-        errors.append(f'"{pattern}": {{{name}}} occurs twice in one part. Use it once in each part.')
+        errors.append(
+            f'"{pattern}": {{{name}}} occurs twice in one part. Use it once in each part.'
+        )
     return tuple(tokens)
 
 
@@ -129,7 +133,8 @@ def used_once(name: str) -> str:
     similar = get_close_matches(name, PLACEHOLDERS, 1)
     if similar:
         return (
-            f"unknown placeholder {{{name}}}. Did you mean {{{similar[0]}}}? A free one must be used twice."
+            f"unknown placeholder {{{name}}}. Did you mean {{{similar[0]}}}? "
+            "A free one must be used twice."
         )
     return (
         f"placeholder {{{name}}} is used once. A free one must be used again, in another pattern or in a "

@@ -129,9 +129,7 @@ class Matcher:
     def _same(self, one: str, other: str) -> bool:
         return one == other or (self._ignore_case and folded(one) == folded(other))
 
-    def _match_part(
-        self, part: str, tokens: tuple[Token, ...], loose: bool, texts: Texts
-    ) -> bool:
+    def _match_part(self, part: str, tokens: tuple[Token, ...], loose: bool, texts: Texts) -> bool:
         """Match one part that has text and placeholders, and add the texts of the placeholders."""
         low = folded(part)
         sought = low if loose else part
@@ -223,7 +221,9 @@ def _first_end(
     allowed, is_folded = words
     text = low if is_folded else part
     found = [
-        start + len(word) for word in allowed if text.startswith(word, start) and _has(ends, start + len(word))
+        start + len(word)
+        for word in allowed
+        if text.startswith(word, start) and _has(ends, start + len(word))
     ]
     return min(found, default=None)
 

@@ -26,7 +26,10 @@ root   = "/data/VisA"
 licence = "CC BY 4.0"
 images = ["{category}/Data/Images/{label}/{name}"]
 masks  = ["{category}/Data/Masks/{label}/{name}"]
-tables = [{ path = "split_csv/1cls.csv", columns = { image = "image", category = "object", split = "split", label = "label", mask = "mask" } }]
+tables = [
+  { path = "split_csv/1cls.csv", columns = { image = "image", category = "object", split = "split", \
+label = "label", mask = "mask" } },
+]
 strays = [{ path = "{category}/image_anno.csv", reason = "not_needed" }]
 counts.total = { train = [8659, 0], test = [962, 1200] }
 
@@ -65,7 +68,11 @@ def classifier(text: str, name: str = "line4", *, ignore_case: bool = False) -> 
 def toml(value: Any) -> str:
     """Write a value as TOML."""
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{json.dumps(key)} = {toml(each)}" for key, each in value.items()) + "}"
+        return (
+            "{"
+            + ", ".join(f"{json.dumps(key)} = {toml(each)}" for key, each in value.items())
+            + "}"
+        )
     if isinstance(value, list):
         return "[" + ", ".join(map(toml, value)) + "]"
     return json.dumps(value, ensure_ascii=False)
@@ -120,7 +127,9 @@ any_value = st.recursive(
         st.integers(-3, 70000),
         st.floats(0, 9, allow_nan=False),
         st.text(st.characters(codec="ascii", categories=("L", "N", "P", "S")), max_size=9),
-        st.sampled_from(["{name}", "{x}", "**", "../x", "file", "good", "csv", "labelme", "#ffffff"]),
+        st.sampled_from(
+            ["{name}", "{x}", "**", "../x", "file", "good", "csv", "labelme", "#ffffff"]
+        ),
     ),
     lambda values: st.one_of(
         st.lists(values, max_size=3),

@@ -46,7 +46,11 @@ def summary(record: DeclaredRecord) -> Summary:
     [
         ("housing", "a/train/ok/1.jpg", ("image", "a", "train", "good", None)),
         ("housing", "a/test/dent/7.TIF", ("image", "a", "test", "anomalous", "dent")),
-        ("housing", "a/validation/NG/7.webp", ("image", "a", "validation", "anomalous", "unspecified")),
+        (
+            "housing",
+            "a/validation/NG/7.webp",
+            ("image", "a", "validation", "anomalous", "unspecified"),
+        ),
         ("housing", "a/ground_truth/dent/7_mask.png", ("mask", "a", "test", "anomalous", "dent")),
         ("housing", "a/ground_truth/dent/7.png", UNRECOGNISED),
         ("housing", "a/test/dent/7.txt", UNSUPPORTED),
@@ -150,7 +154,10 @@ def test_folders_around_the_dataset_are_cut_off(
 
 def test_a_path_that_matches_as_a_whole_is_not_cut() -> None:
     keys = {"images": ["{category}/{split}/{name}", "{split}/{name}"], "folders_around": 1}
-    assert summary(classifier(table("line4", keys)).classify("train/test/1.png"))[1:3] == ("train", "test")
+    assert summary(classifier(table("line4", keys)).classify("train/test/1.png"))[1:3] == (
+        "train",
+        "test",
+    )
 
 
 def test_a_suffix_in_the_pattern_is_the_only_one() -> None:
@@ -234,9 +241,7 @@ def test_any_declaration_and_any_path_give_exactly_one_record(
         kinds = Classifier(declaration, ignore_case=ignore_case)
         for path in paths:
             record = kinds.classify(path)
-            assert isinstance(
-                record, (DeclaredImage, DeclaredMask, DeclaredTable, Stray, Ignored)
-            )
+            assert isinstance(record, (DeclaredImage, DeclaredMask, DeclaredTable, Stray, Ignored))
             assert kinds.classify(path) == record
             if not isinstance(record, Ignored):
                 whole = unicodedata.normalize("NFC", path)

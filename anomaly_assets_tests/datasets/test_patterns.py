@@ -167,7 +167,12 @@ def test_a_value_is_filled_with_the_texts_of_placeholders() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["{x}_{name}_{y}_*_z", "{x}_{split}_{name}_{label}_z", "*a*a*a*a*a*a*a*a*a*z", "{x}aa{y}aa{name}z"],
+    [
+        "{x}_{name}_{y}_*_z",
+        "{x}_{split}_{name}_{label}_z",
+        "*a*a*a*a*a*a*a*a*a*z",
+        "{x}aa{y}aa{name}z",
+    ],
 )
 def test_matching_takes_no_time_that_grows_faster_than_the_path(text: str) -> None:
     # A search that goes back would need years for this name of 300,000 letters.
@@ -188,7 +193,9 @@ def naive(found: Pattern, parts: list[str], *, ignore_case: bool) -> Texts | Non
     if len(shape) != len(parts):
         return None
     texts: Texts = {}
-    is_whole = [bool(part) and len(part) == 1 and isinstance(part[0], Wild) for part in shape if part]
+    is_whole = [
+        bool(part) and len(part) == 1 and isinstance(part[0], Wild) for part in shape if part
+    ]
     for wholes in (True, False):
         for place, (tokens, part) in enumerate(zip(shape, parts, strict=True)):
             assert tokens is not None
