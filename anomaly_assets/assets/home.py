@@ -117,8 +117,8 @@ class DagsterHome(dg.DagsterInstance):
     def _forget_details_of_checks(self, run_id: str) -> None:
         """Delete events of a successful run about its checks; their evaluations stay.
 
-        The deleted events record that a check was planned, and the output of its step, which nothing reads. A
-        failed run keeps them, because it can be retried from its failure.
+        The deleted events record that a check was planned, and the output of its step, which nothing reads.
+        A failed run keeps them, because it can be retried from its failure.
         """
         storage = self.event_log_storage
         if isinstance(storage, ConsolidatedSqliteEventLogStorage):
