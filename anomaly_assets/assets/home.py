@@ -112,17 +112,25 @@ class DagsterHome(dg.DagsterInstance):
                 raise HomeError(sentence) from error
             raise
         if told is not None and told.event_type == dg.DagsterEventType.RUN_SUCCESS:
-            self._forget_planned_checks(event.run_id)
+            self._forget_details_of_checks(event.run_id)
 
-    def _forget_planned_checks(self, run_id: str) -> None:
+    def _forget_details_of_checks(self, run_id: str) -> None:
+        """Delete events of a successful run about its checks; their evaluations stay.
+
+        The deleted events record that a check was planned, and the output of its step, which nothing reads.
+        A failed run keeps them, because it can be retried from its failure.
+        """
         storage = self.event_log_storage
         if isinstance(storage, ConsolidatedSqliteEventLogStorage):
             planned = dg.DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED.value
+            output = dg.DagsterEventType.STEP_OUTPUT.value
             columns = SqlEventLogStorageTable.c
+            kind = columns.dagster_event_type
+            of_check = (kind == output) & columns.step_key.endswith("_checks", autoescape=True)
             with storage.run_connection(run_id) as connection:
                 connection.execute(
                     SqlEventLogStorageTable.delete().where(
-                        columns.run_id == run_id, columns.dagster_event_type == planned
+                        columns.run_id == run_id, (kind == planned) | of_check
                     )
                 )
 

@@ -34,7 +34,7 @@ def test_the_run_says_how_far_the_decoding_was(ui: Ui) -> None:
 
 def test_the_graph_shows_what_is_fresh_which_checks_failed_and_what_kind_it_is(ui: Ui) -> None:
     with ui.large_graph("harmonised"):
-        images = ui.node("1 / 3 Passed")
+        images = ui.node("1 / 2 Passed")
         for text in ("images", "Materialized", "View", "DuckDB"):
             expect(images.get_by_text(text).first).to_be_visible()
 
