@@ -13,6 +13,7 @@ from anomaly_assets.assets.automation import (
     refresh_job,
     scheduled_refresh,
 )
+from anomaly_assets.assets.broken import broken_assets
 from anomaly_assets.assets.checks import all_checks
 from anomaly_assets.assets.image_tensors import image_tensors, samples
 from anomaly_assets.assets.images import (
@@ -25,7 +26,8 @@ from anomaly_assets.assets.previews import contact_sheets
 from anomaly_assets.assets.published import published_asset
 from anomaly_assets.assets.resources import WarehouseResource
 from anomaly_assets.assets.summaries import summary_assets
-from anomaly_assets.datasets import SOURCE_DATASETS, SourceDataset
+from anomaly_assets.datasets import DECLARATIONS, SOURCE_DATASETS, Known, SourceDataset
+from anomaly_assets.settings import Settings
 
 # Freeze imported objects: otherwise the first garbage collection after import takes as long as building the
 # graph.
@@ -35,8 +37,15 @@ if sys.version_info >= (3, 14):
     atexit.register(gc.unfreeze)
 
 
-def definitions_for(source_datasets: Mapping[str, SourceDataset]) -> dg.Definitions:
-    """Build the asset graph, its checks, jobs, schedule and sensors for some source datasets."""
+def definitions_for(
+    source_datasets: Mapping[str, SourceDataset], declarations: Known | None = None
+) -> dg.Definitions:
+    """Build the asset graph, its checks, jobs, schedule and sensors.
+
+    Args:
+        source_datasets: Source datasets of the graph.
+        declarations: What the TOML files declare; each table with a problem becomes an asset that fails.
+    """
     names, datasets = [*source_datasets], [*source_datasets.values()]
     return dg.Definitions(
         assets=[
@@ -48,6 +57,7 @@ def definitions_for(source_datasets: Mapping[str, SourceDataset]) -> dg.Definiti
             *summary_assets(names),
             contact_sheets,
             published_asset(names),
+            *broken_assets(declarations),
         ],
         asset_checks=all_checks(source_datasets),
         jobs=[refresh_all, *map(refresh_job, datasets)],
@@ -59,4 +69,13 @@ def definitions_for(source_datasets: Mapping[str, SourceDataset]) -> dg.Definiti
     )
 
 
-defs = definitions_for(SOURCE_DATASETS)
+def with_roots(settings: Settings) -> dict[str, SourceDataset]:
+    """Return the source datasets that have a root; the others are not in the graph."""
+    return {
+        name: dataset
+        for name, dataset in SOURCE_DATASETS.items()
+        if settings.roots[name] is not None
+    }
+
+
+defs = definitions_for(with_roots(Settings.from_environment()), DECLARATIONS)

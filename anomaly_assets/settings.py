@@ -10,13 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from anomaly_assets.arguments import whole_number
-from anomaly_assets.datasets import SOURCE_DATASETS
+from anomaly_assets.datasets import DECLARATIONS, SOURCE_DATASETS, SourceDataset
 from anomaly_assets.datasets.names import shown
 from anomaly_assets.errors import AnomalyAssetsError
 from anomaly_assets.locations import LAKE_PREFIX, MOTHERDUCK_PREFIXES, is_file, shown_scheme
 from anomaly_assets.tensor_spec import MOST_TENSOR_BYTES, TensorSpec
 
 VARIABLES = (
+    "ANOMALY_DATASETS",
     "ANOMALY_WAREHOUSE",
     "ANOMALY_LAKE_DATA",
     "ANOMALY_DATABASE",
@@ -114,13 +115,11 @@ class Settings:
         values = os.environ if environment is None else environment
         datasets = SOURCE_DATASETS.values()
         # An empty variable also counts as set, because it means that no samples are wanted.
-        sample_roots = not any(dataset.root_variable in values for dataset in datasets)
+        sample_roots = not DECLARATIONS.files and not any(
+            dataset.root_variable in values for dataset in datasets
+        )
         roots = {
-            dataset.name: (
-                dataset.default_root
-                if sample_roots
-                else values.get(dataset.root_variable, "").strip() or None
-            )
+            dataset.name: dataset.default_root if sample_roots else root_of(dataset, values)
             for dataset in datasets
         }
         size = values.get("ANOMALY_IMAGE_SIZE")
@@ -149,7 +148,7 @@ class Settings:
                 if not values.get(dataset.root_variable, "unset").strip()
             ),
             followed_links=frozenset(
-                dataset.name for dataset in datasets if _follows(values, dataset.links_variable)
+                dataset.name for dataset in datasets if follows_links(dataset, values)
             ),
             sample_roots=sample_roots,
             warehouse=warehouse,
@@ -163,9 +162,9 @@ class Settings:
             sensor_seconds=_whole_number(values, "ANOMALY_SENSOR_SECONDS", 60),
             lock_wait_seconds=float(_whole_number(values, "ANOMALY_LOCK_WAIT_SECONDS", 3600)),
             depths={
-                name: depth
-                for name in SOURCE_DATASETS
-                if (depth := _depth(values, depth_variable(name))) is not None
+                dataset.name: depth
+                for dataset in datasets
+                if (depth := depth_of(dataset, values)) is not None
             },
             lake_data=_lake_data(values.get("ANOMALY_LAKE_DATA") or None),
             named_size=(height, width) if size else None,
@@ -186,7 +185,7 @@ def unknown_variables(environment: Mapping[str, str] | None = None) -> list[str]
         for name in (
             dataset.root_variable,
             dataset.links_variable,
-            depth_variable(dataset.name),
+            dataset.depth_variable,
         )
     }
     known = of_datasets.union(VARIABLES)
@@ -231,13 +230,48 @@ def _of_ending(ending: str | None, names: Iterable[str]) -> list[str]:
     return [each for each in names if each.endswith(f"_{ending}")]
 
 
-def _follows(values: Mapping[str, str], name: str) -> bool:
-    text = values.get(name, "").strip() or "inside"
+def root_of(dataset: SourceDataset, environment: Mapping[str, str] | None = None) -> str | None:
+    """Return the root that the variable of a source dataset names, else that of its declaration."""
+    values = os.environ if environment is None else environment
+    if dataset.root_variable in values:
+        return values[dataset.root_variable].strip() or None
+    return dataset.declaration.root
+
+
+def follows_links(dataset: SourceDataset, environment: Mapping[str, str] | None = None) -> bool:
+    """Return whether symbolic links may leave the root: by the variable, else by the declaration.
+
+    Raises:
+        SettingsError: The value cannot be used.
+    """
+    values = os.environ if environment is None else environment
+    name = dataset.links_variable
+    text = values.get(name, "").strip() or dataset.declaration.links
     if text not in ("inside", "follow"):
         raise SettingsError(
             f"{name}={text!r}: use follow, to read symbolic links that leave the root, or inside."
         )
     return text == "follow"
+
+
+def depth_of(dataset: SourceDataset, environment: Mapping[str, str] | None = None) -> int | None:
+    """Return the bits that the 16-bit files of a source dataset use: by the variable, else as declared.
+
+    Raises:
+        SettingsError: The value cannot be used.
+    """
+    values = os.environ if environment is None else environment
+    name = dataset.depth_variable
+    text = values.get(name, "").strip()
+    if text == "":
+        return dataset.declaration.depth
+    if text == "file":
+        return None
+    if not (text.isascii() and text.isdecimal() and len(text) <= 2 and 9 <= int(text) <= 16):
+        raise SettingsError(
+            f"{name}={text!r}: use the bits of the camera, 9 to 16, or file to take what each file states."
+        )
+    return int(text)
 
 
 def _warehouse(text: str) -> str:
@@ -322,17 +356,6 @@ def _whole_number(values: Mapping[str, str], name: str, default: int, least: int
 def depth_variable(source_dataset: str) -> str:
     """Return the variable that sets how many bits the 16-bit files of a source dataset use."""
     return f"{source_dataset.upper()}_DEPTH"
-
-
-def _depth(values: Mapping[str, str], name: str) -> int | None:
-    text = values.get(name, "").strip()
-    if text in ("", "file"):
-        return None
-    if not (text.isascii() and text.isdecimal() and len(text) <= 2 and 9 <= int(text) <= 16):
-        raise SettingsError(
-            f"{name}={text!r}: use the bits of the camera, 9 to 16, or file to take what each file states."
-        )
-    return int(text)
 
 
 def _image_size(text: str) -> tuple[int, int]:

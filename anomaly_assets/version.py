@@ -25,4 +25,4 @@ def code_version() -> str:
     return f"{__version__}+{digest.hexdigest()[:12]}"
 
 
-_SOURCES = {".py", ".sql", ".json"}
+_SOURCES = {".py", ".sql", ".json", ".toml"}

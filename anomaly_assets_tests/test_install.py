@@ -29,7 +29,7 @@ READER_ONLY = ("docs/reading.md", "pip install -r requirements-reader.txt")
 """Page and first line of the block that installs the reader alone."""
 
 _REQUIRED = os.environ.get("ANOMALY_TEST_INSTALL") == "required"
-_SHIPPED = {".py", ".json", ".sql", ".typed"}
+_SHIPPED = {".py", ".json", ".sql", ".toml", ".typed"}
 _PROBE_SECONDS = 60
 
 

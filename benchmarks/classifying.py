@@ -1,4 +1,4 @@
-"""Compare classifying paths by declarations with the functions of the datasets: print the ratio.
+"""Compare classifying paths by declarations with functions written by hand: print the ratio of their times.
 
     python -m benchmarks.classifying
 
@@ -14,9 +14,9 @@ from statistics import median
 from time import perf_counter
 
 from anomaly_assets.arguments import at_least
-from anomaly_assets.datasets import SOURCE_DATASETS, official_counts
-from anomaly_assets.datasets.classify import Classifier
-from anomaly_assets.datasets.declaration_files import built_in_declaration
+from anomaly_assets.datasets import SOURCE_DATASETS
+from anomaly_assets.datasets.known import official_counts
+from anomaly_assets_tests.datasets.by_hand import BY_HAND
 
 
 def main() -> None:
@@ -27,9 +27,10 @@ def main() -> None:
     options = parser.parse_args()
     for name, folder in (("mvtec_ad", ""), ("mvtec_ad", "around/"), ("dagm_2007", "")):
         paths = [folder + path for path in _paths(name, options.paths)]
-        today = SOURCE_DATASETS[name].classify
-        declared = Classifier(built_in_declaration(name)).classify
-        pairs = [(_seconds(today, paths), _seconds(declared, paths)) for _ in range(options.pairs)]
+        by_hand, declared = BY_HAND[name], SOURCE_DATASETS[name].classify
+        pairs = [
+            (_seconds(by_hand, paths), _seconds(declared, paths)) for _ in range(options.pairs)
+        ]
         ratio = median(compiled / function for function, compiled in pairs)
         each = median(compiled for _, compiled in pairs) / len(paths) * 1e6
         print(f"{name:10} {folder:8} {len(paths):8,} paths {each:6.2f} µs each, ratio {ratio:.2f}")
@@ -50,9 +51,7 @@ def _paths(name: str, count: int) -> list[str]:
 
 def _published(name: str) -> list[str]:
     found = []
-    for each in official_counts():
-        if each.source_dataset != name:
-            continue
+    for each in official_counts([SOURCE_DATASETS[name]]):
         for number in range(each.images):
             category, split = each.category, each.split
             if name == "dagm_2007":

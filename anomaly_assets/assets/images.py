@@ -19,7 +19,7 @@ from anomaly_assets.assets.resources import WarehouseResource
 from anomaly_assets.assets.specs import (
     FRESHNESS,
     OWNERS,
-    code_references,
+    declaration_reference,
     describe,
     table_metadata,
     table_spec,
@@ -87,8 +87,8 @@ class CatalogueTranslator(DagsterDltTranslator):
             description=f"{self.dataset.title}. {describe(table, f'{name}.{data.resource.name}')}",
             metadata={
                 **table_metadata(table, f"{CATALOG}.{name}.{data.resource.name}"),
-                **code_references(
-                    f"datasets/{name}.py",
+                **declaration_reference(
+                    self.dataset,
                     "catalogue/listing.py",
                     "catalogue/dlt_source.py",
                     "assets/images.py",
@@ -97,7 +97,7 @@ class CatalogueTranslator(DagsterDltTranslator):
             group_name=name,
             owners=OWNERS,
             kinds={"dlt", "duckdb"},
-            code_version="1",
+            code_version=f"2-{self.dataset.definition_digest[:12]}",
             freshness_policy=FRESHNESS,
         )
 
@@ -108,12 +108,12 @@ def files_spec(dataset: SourceDataset) -> dg.AssetSpec:
         dg.AssetKey([dataset.name, "files"]),
         description=(
             f"The files of {dataset.title} ({dataset.licence}), below the root that "
-            f"`{dataset.root_variable}` names: a folder, a zip archive or a URL. They are "
-            "read, and never written. Each file is a row of one of these two tables:\n\n"
+            f"`{dataset.root_variable}` or the declaration names: a folder, a zip archive or a URL. They "
+            "are read, and never written. Each file is a row of one of these two tables:\n\n"
             f"```sql\nSELECT * FROM {dataset.name}.images LIMIT 10;\n"
             f"SELECT * FROM {dataset.name}.stray_files LIMIT 10;\n```"
         ),
-        metadata=code_references(f"datasets/{dataset.name}.py", "roots/base.py"),
+        metadata=declaration_reference(dataset, "roots/base.py"),
         group_name=dataset.name,
         owners=OWNERS,
         kinds={"file"},
@@ -153,6 +153,10 @@ def catalogue_assets(dataset: SourceDataset) -> dg.AssetsDefinition:
             )
             yield from _left_out(context, dataset, warehouse, reason)
             return
+        if dataset.declaration.root and settings.roots[dataset.name] != dataset.declaration.root:
+            context.log.info(
+                f"{dataset.root_variable} names the root, instead of that of {dataset.declaration.file}."
+            )
         progress, listed = Progress(context.log.info, f"files of {dataset.title} listed"), Count()
         with warehouse.warehouse.refreshing(dataset.name):
             with watched(progress, listed.read):

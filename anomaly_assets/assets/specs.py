@@ -9,6 +9,7 @@ from typing import Any
 
 import dagster as dg
 
+from anomaly_assets.datasets import SourceDataset
 from anomaly_assets.tables.ddl import definition, sql_path
 from anomaly_assets.tables.registry import STORED, TABLES, Table
 from anomaly_assets.warehouse.base import CATALOG
@@ -74,18 +75,41 @@ def code_references(*paths: str) -> dict[str, Any]:
     Args:
         paths: Files, relative to the package.
     """
+    # The page of the asset has no space for more than two parts of a path.
+    return _linked([_link(_PACKAGE / path, 1, "/".join(path.split("/")[-2:])) for path in paths])
+
+
+def _link(path: Path, line: int, label: str) -> dg.LocalFileCodeReference:
     with warnings.catch_warnings():
         # Each link would warn that links are beta, at every import of the definitions.
         warnings.simplefilter("ignore", dg.BetaWarning)
-        links: list[dg.LocalFileCodeReference | dg.UrlCodeReference] = [
-            dg.LocalFileCodeReference(
-                file_path=str(_PACKAGE / path),
-                line_number=1,
-                label="/".join(path.split("/")[-2:]),  # the page of the asset has no space for more
-            )
-            for path in paths
-        ]
+        return dg.LocalFileCodeReference(file_path=str(path), line_number=line, label=label)
+
+
+def _linked(links: list[Any]) -> dict[str, Any]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.BetaWarning)
         return {"dagster/code_references": dg.CodeReferencesMetadataValue(code_references=links)}
+
+
+def declaration_reference(dataset: SourceDataset, *paths: str) -> dict[str, Any]:
+    """Return definition metadata that link to the declaration of a source dataset, and to source files."""
+    declaration = dataset.declaration
+    found = code_references(*paths)
+    if declaration.is_built_in:
+        own = code_references(f"datasets/{declaration.file}")
+    else:
+        own = code_reference(declaration.file, declaration.line or 1)
+    links = [
+        link for each in (own, found) for link in each["dagster/code_references"].code_references
+    ]
+    return _linked(links)
+
+
+def code_reference(file: str, line: int) -> dict[str, Any]:
+    """Return definition metadata that link to a line of a file of the user."""
+    path = Path(file).absolute()
+    return _linked([_link(path, line, path.name)])
 
 
 def table_metadata(table: Table, qualified_name: str) -> dict[str, Any]:

@@ -12,17 +12,14 @@ Files are read only if they have the same canonical path and the same size, and 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from functools import lru_cache
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
-from anomaly_assets.datasets.record import ImageFile, LabelsFile, MaskFile
+from anomaly_assets.datasets.record import Placed
 from anomaly_assets.roots.base import FileEntry, FileUnreadableError, Root
 
-Tree = tuple[str, str]
-"""Folder around a category, with `/` at its end or empty, and the name of the category."""
-
-Placed = TypeVar("Placed", bound="ImageFile | MaskFile | LabelsFile")
+Tree = tuple[str, str | None]
+"""Folder around a category, with `/` at its end or empty, and the category, if the path names one."""
 
 
 class Copy(NamedTuple):
@@ -34,15 +31,15 @@ class Copy(NamedTuple):
     is_image: bool
 
 
-def folder_around(path: str, record: ImageFile | MaskFile | LabelsFile) -> str:
+def folder_around(path: str, record: Placed) -> str:
     """Return the beginning of a path that the layout has cut off; it ends with `/` or is empty."""
     return path[: len(path) - len(record.relative_path)]
 
 
 def in_own_category(record: Placed, around: str) -> Placed:
     """Return a record with the whole path and a category of its own, such as `siteB/bolt`."""
-    path, category = f"{around}{record.relative_path}", f"{around}{record.category}"
-    return replace(record, relative_path=path, category=category)
+    path, category = f"{around}{record.relative_path}", f"{around}{record.category or ''}"
+    return record._replace(relative_path=path, category=category.rstrip("/"))
 
 
 def trees_that_differ(root: Root, copies: Iterable[Copy]) -> set[Tree]:

@@ -14,7 +14,7 @@ from urllib.parse import unquote
 
 from anomaly_assets.datasets import SourceDataset
 from anomaly_assets.datasets.names import shown
-from anomaly_assets.datasets.record import IMAGE_SUFFIX, ImageFile, LabelsFile, split_name
+from anomaly_assets.datasets.record import ImageFile, TableFile, split_name
 from anomaly_assets.roots.base import FileEntry, Root
 
 _FILE = "file://"
@@ -23,7 +23,7 @@ _MOST_COMPARED = 20_000
 _MOST_LEVELS = 6
 _LEVELS_ABOVE = 3
 
-_PICTURES = frozenset({".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif", IMAGE_SUFFIX})
+_PICTURES = frozenset({".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".png"})
 LINKS = frozenset({"link_out_of_the_root", "linked_folder"})
 """Problems of symbolic links that `<NAME>_LINKS=follow` reads."""
 
@@ -65,7 +65,7 @@ def explain(
     files = entries[:_MOST_COMPARED]
     counted = ", ".join(f"{count} {reason}" for reason, count in Counter(reasons).most_common(5))
     nothing = f"{root.uri} contains no {dataset.title} images"
-    here = [(path, entry) for path, entry in files if _is_image(dataset, _as_png(path))]
+    here = [(path, entry) for path, entry in files if _is_image(dataset, _as_image(dataset, path))]
     if reason := _links(dataset, root, here, files) or _problem(here):
         return EmptyRoot(f"{nothing} that can be read. {reason}")
     if reason := _suffix(dataset, here):
@@ -115,12 +115,13 @@ def _problem(here: Sequence[tuple[str, FileEntry]]) -> str | None:
 
 def _suffix(dataset: SourceDataset, here: Sequence[tuple[str, FileEntry]]) -> str | None:
     suffixes = Counter(split_name(path)[1] for path, _ in here)
-    if not suffixes:
+    allowed = dataset.suffixes
+    if not suffixes or not suffixes.keys() - set(allowed):
         return None
     counted = ", ".join(f"{count} {suffix}" for suffix, count in suffixes.most_common(5))
     return (
-        f"Its folders are those of {dataset.title}, but its images are {counted}, and only {IMAGE_SUFFIX} "
-        "files are read: convert them."
+        f"Its folders are those of {dataset.title}, but its images are {counted}, and only "
+        f"{' and '.join(allowed)} files are read: convert them."
     )
 
 
@@ -130,7 +131,7 @@ def _labels(
     named = [
         entry.meant_path
         for path, entry in files
-        if isinstance(_classified(dataset, path), LabelsFile)
+        if isinstance(_classified(dataset, path), TableFile)
     ]
     more = f" and {len(named) - 1} more" if len(named) > 1 else ""
     images = "image, which is" if declared == 1 else "images, of which none is"
@@ -145,7 +146,9 @@ def _below(
 ) -> EmptyRoot | None:
     """Return advice if folders below the root have the layout: the root is too high."""
     found = Counter(
-        around for path, _ in files if (around := _folder_of(dataset, _as_png(path))) is not None
+        around
+        for path, _ in files
+        if (around := _folder_of(dataset, _as_image(dataset, path))) is not None
     )
     if not found:
         return None
@@ -184,7 +187,7 @@ def _above(
     address = _address(root)
     for names, parent in islice(_parents(address) if address else (), _LEVELS_ABOVE):
         for path, _ in files:
-            whole = _as_png(f"{names}/{path}")
+            whole = _as_image(dataset, f"{names}/{path}")
             record = _classified(dataset, whole)
             if isinstance(record, ImageFile) and whole == record.relative_path:
                 what = "a category folder" if "/" not in names else "a folder inside a category"
@@ -210,7 +213,7 @@ def _parents(address: str) -> Iterator[tuple[str, str]]:
 
 def _backslashes(dataset: SourceDataset, files: Sequence[tuple[str, FileEntry]]) -> str | None:
     for _, entry in files:
-        path = _as_png(entry.meant_path.replace("\\", "/"))
+        path = _as_image(dataset, entry.meant_path.replace("\\", "/"))
         if "\\" in entry.meant_path and (
             _is_image(dataset, path) or _folder_of(dataset, path) is not None
         ):
@@ -230,9 +233,11 @@ def _address(root: Root) -> str | None:
     return root.uri
 
 
-def _as_png(path: str) -> str:
+def _as_image(dataset: SourceDataset, path: str) -> str:
     suffix = split_name(path)[1]
-    return path[: -len(suffix)] + IMAGE_SUFFIX if suffix in _PICTURES else path
+    if suffix in dataset.suffixes or suffix not in _PICTURES or not dataset.suffixes:
+        return path
+    return path[: -len(suffix)] + dataset.suffixes[0]
 
 
 def _is_image(dataset: SourceDataset, path: str) -> bool:

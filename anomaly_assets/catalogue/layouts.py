@@ -7,11 +7,13 @@ images. The layout of DAGM 2007 pairs these masks with images, and that of MVTec
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from anomaly_assets.datasets import SOURCE_DATASETS, SourceDataset
-from anomaly_assets.datasets.record import ImageFile, LabelsFile, MaskFile
+from anomaly_assets.datasets.known import BUILT_IN
+from anomaly_assets.datasets.record import ImageFile, Key, Placed, key_of
 
 
 @dataclass(frozen=True)
@@ -38,20 +40,21 @@ class Fit:
 
 def fit_of(dataset: SourceDataset, paths: Sequence[str], *, exact: bool = True) -> Fit:
     """Classify canonical paths by the layout of a source dataset, exactly or ignoring case."""
-    images: set[str] = set()
-    image_keys: set[tuple[str, ...]] = set()
-    mask_keys: set[tuple[str, ...]] = set()
+    classify = (dataset.classifier if exact else dataset.loose_classifier).classify
+    images: dict[str, ImageFile] = {}
+    described: dict[tuple[str, ...], set[Key | None]] = defaultdict(set)
     for path in paths:
-        record = dataset.classify(path if exact else dataset.respelled(path))
+        record = classify(path)
         if isinstance(record, ImageFile):
-            images.add(path)
-            image_keys.add(record.pair_key)
-            image_keys.add((record.category, record.split))
-        elif isinstance(record, MaskFile):
-            mask_keys.add(record.pair_key)
-        elif isinstance(record, LabelsFile):
-            mask_keys.add((record.category, record.split))
-    return Fit(dataset, exact, frozenset(images), not image_keys.isdisjoint(mask_keys))
+            images[path] = record
+        elif isinstance(record, Placed):
+            described[record.fields].add(key_of(record, record.fields))
+    pairs = any(
+        key_of(image, fields) in keys
+        for fields, keys in described.items()
+        for image in images.values()
+    )
+    return Fit(dataset, exact, frozenset(images), pairs)
 
 
 def fits_better(ours: Fit, paths: Sequence[str]) -> bool:
@@ -83,8 +86,8 @@ def among_others(dataset: SourceDataset, paths: Sequence[str]) -> Fit | None:
 
 
 def _others(dataset: SourceDataset, paths: Sequence[str]) -> Iterator[Fit]:
-    for other in SOURCE_DATASETS.values():
-        if other is not dataset:
+    for name in BUILT_IN:
+        other = SOURCE_DATASETS.get(name)
+        if other is not None and other is not dataset:
             yield fit_of(other, paths)
-            if other.folders:
-                yield fit_of(other, paths, exact=False)
+            yield fit_of(other, paths, exact=False)

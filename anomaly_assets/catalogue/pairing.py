@@ -1,99 +1,177 @@
-"""Pair masks with images, by exact name first.
+"""Pair masks with images: a mask belongs to the image with the same text in every field of its pattern.
 
-Windows and macOS ignore case in names, so a tool there may write `IMG_1.PNG` and `img_1_mask.png`. Such a
-mask is paired if, ignoring case, there are exactly one image and one mask of this name.
+Names are compared exactly first. Windows and macOS ignore case in names, so a tool there may write
+`IMG_1.PNG` and `img_1_mask.png`. Such a mask is paired if, ignoring case, there are exactly one image and
+one mask of this name.
 
-A mask may have the name of its image, and this name may end like that of a mask (`alpha_mask.png`). Images
-whose names differ only in the case of the suffix share a key: each takes the mask with its own suffix.
+A mask may have the name of its image, and this name may end like that of a mask (`alpha_mask.png`): a mask
+without an image is compared again by each later pattern that it matches. Images whose names differ only in
+their suffix share a key: each takes the mask with its own suffix.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence, Sized
-from dataclasses import replace
-from typing import TypeVar
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
-from anomaly_assets.datasets.names import normalized
-from anomaly_assets.datasets.record import ImageFile, MaskFile, PairKey, split_name
+from anomaly_assets.datasets.names import normalized, shown
+from anomaly_assets.datasets.record import (
+    ImageFile,
+    Key,
+    MaskFile,
+    TableFile,
+    key_of,
+    split_name,
+)
+from anomaly_assets.roots.base import FileEntry
 
-Near = Mapping[PairKey, list[PairKey]]
+Fields = tuple[str, ...]
+Place = tuple[Fields, Key]
+"""Names of fields and their values."""
 
-Entry = TypeVar("Entry")
+ORPHAN = "orphan_mask"
+"""Reason of a mask without an image."""
+
+AMBIGUOUS = "ambiguous_mask"
+"""Reason of a mask that could belong to several images."""
 
 
-def pairs_ignoring_case(
-    images: Mapping[PairKey, Sized], masks: Collection[PairKey]
-) -> tuple[dict[PairKey, PairKey], Near]:
-    """Pair the masks that have no image of exactly their name.
+class Index:
+    """Positions of images by the values of any fields."""
+
+    def __init__(self, images: Sequence[ImageFile]) -> None:
+        self.images = images
+        self._by_fields: dict[Fields, Mapping[Key, list[int]]] = {}
+        self._folded: dict[Fields, Mapping[Key, list[Key]]] = {}
+
+    def at(self, place: Place) -> Sequence[int]:
+        """Return the positions of the images with these values."""
+        return self._by(place[0]).get(place[1], ())
+
+    def near(self, place: Place) -> Sequence[Place]:
+        """Return the places of images whose values are these ones, ignoring case."""
+        fields, key = place
+        if fields not in self._folded:
+            found: dict[Key, list[Key]] = defaultdict(list)
+            for each in self._by(fields):
+                found[_folded(each)].append(each)
+            self._folded[fields] = found
+        return [(fields, each) for each in self._folded[fields].get(_folded(key), ())]
+
+    def _by(self, fields: Fields) -> Mapping[Key, list[int]]:
+        if fields not in self._by_fields:
+            found: dict[Key, list[int]] = defaultdict(list)
+            for position, image in enumerate(self.images):
+                key = key_of(image, fields)
+                if key is not None:
+                    found[key].append(position)
+            self._by_fields[fields] = dict(found)
+        return self._by_fields[fields]
+
+
+def place_of(record: MaskFile | TableFile) -> Place:
+    """Return the fields of a mask or table, and their values."""
+    return record.fields, key_of(record, record.fields) or ()
+
+
+@dataclass
+class Pairs:
+    """Masks by image.
+
+    Attributes:
+        masks_of: Position of an image to its masks; several only if their pattern unites them.
+        unclear: Positions of images without a mask, although one may be theirs.
+        strays: Masks that belong to no image, each with reason and detail.
+    """
+
+    masks_of: dict[int, list[tuple[MaskFile, FileEntry]]] = field(default_factory=dict)
+    unclear: set[int] = field(default_factory=set)
+    strays: list[tuple[FileEntry, str, str | None]] = field(default_factory=list)
+
+
+def pair(
+    images: Sequence[tuple[ImageFile, FileEntry]],
+    masks: Iterable[tuple[MaskFile, FileEntry]],
+    alternatives: Callable[[str], Iterable[MaskFile]],
+    index: Index,
+) -> Pairs:
+    """Pair masks with images.
 
     Args:
-        images: Images by the key that they share with their mask.
-        masks: Keys of all masks.
-
-    Returns:
-        Key of a mask to that of its image, for names that are one to one; and key of a mask to those of
-        images of nearly its name, for all others.
+        images: All images.
+        masks: All masks, in the order of their paths.
+        alternatives: Function from the path of a mask to what it means by each pattern.
+        index: Index of the images.
     """
-    orphans = [key for key in masks if key not in images]
-    if not orphans:
-        return {}, {}
-    images_of, masks_of = _by_folded_key(images), _by_folded_key(masks)
-    pairs: dict[PairKey, PairKey] = {}
-    near: dict[PairKey, list[PairKey]] = {}
-    for key in orphans:
-        folded = _folded(key)
-        found = images_of.get(folded, [])
-        if len(found) == len(masks_of[folded]) == 1 and len(images[found[0]]) == 1:
-            pairs[key] = found[0]
-        elif found:
-            near[key] = found
-    return pairs, near
-
-
-def with_full_names(
-    images: Collection[PairKey], masks: Mapping[PairKey, list[tuple[MaskFile, Entry]]]
-) -> dict[PairKey, list[tuple[MaskFile, Entry]]]:
-    """Return the masks by key; one without an image gets its full name, if an image has exactly that."""
-    renamed: dict[PairKey, list[tuple[MaskFile, Entry]]] = defaultdict(list)
-    for key, found in masks.items():
-        if key in images:
-            renamed[key] = [*found, *renamed.pop(key, ())]
+    at_place: dict[Place, list[tuple[MaskFile, FileEntry]]] = defaultdict(list)
+    for mask, entry in masks:
+        if not index.at(place_of(mask)):
+            others = alternatives(mask.relative_path)
+            mask = next((other for other in others if index.at(place_of(other))), mask)
+        at_place[place_of(mask)].append((mask, entry))
+    pairs = Pairs()
+    spellings = Counter((fields, _folded(key)) for fields, key in at_place)
+    for place in [place for place in at_place if not index.at(place)]:
+        near = index.near(place)
+        is_only = spellings[place[0], _folded(place[1])] == 1
+        if len(near) == 1 and is_only and len(index.at(near[0])) == 1:
+            at_place[near[0]] = at_place.pop(place)
             continue
-        for mask, entry in found:
-            full = replace(mask, stem=split_name(_name(mask))[0])
-            if full.pair_key in images:
-                renamed[full.pair_key].append((full, entry))
-            else:
-                renamed[key].append((mask, entry))
-    return dict(renamed)
+        similar = [position for each in near for position in index.at(each)]
+        pairs.unclear.update(similar)
+        names = ", ".join(shown(images[position][1].meant_path) for position in similar[:3])
+        detail = f"the name is similar to {names}" if names else None
+        pairs.strays += [(entry, ORPHAN, detail) for _, entry in at_place.pop(place)]
+    for place, of_place in at_place.items():
+        _choose(images, index.at(place), of_place, pairs)
+    return pairs
 
 
-def owner_of(mask: MaskFile, images: Sequence[ImageFile]) -> ImageFile | None:
-    """Return the image of a mask among those of its key; of several, the one with exactly its suffix."""
-    if len(images) == 1:
-        return images[0]
+def _choose(
+    images: Sequence[tuple[ImageFile, FileEntry]],
+    positions: Sequence[int],
+    masks: Sequence[tuple[MaskFile, FileEntry]],
+    pairs: Pairs,
+) -> None:
+    """Distribute the masks of one place: one to each image, the others are strays."""
+    if len(positions) > 1:
+        pairs.unclear.update(positions)
+    for mask, entry in sorted(masks, key=lambda each: _has_other_ending(each[0])):
+        owner = _owner_of(mask, images, positions)
+        if owner is None:
+            near = ", ".join(shown(images[each][1].meant_path) for each in positions[:3])
+            pairs.strays.append((entry, AMBIGUOUS, f"several images have this name: {near}"))
+            continue
+        taken = pairs.masks_of.setdefault(owner, [])
+        if taken and not (mask.entry.unites and taken[0][0].entry.unites):
+            first = shown(taken[0][1].meant_path)
+            pairs.strays.append((entry, "duplicate_mask", f"the image has {first}"))
+        else:
+            taken.append((mask, entry))
+
+
+def _owner_of(
+    mask: MaskFile, images: Sequence[tuple[ImageFile, FileEntry]], positions: Sequence[int]
+) -> int | None:
+    """Return the image of a mask among those of its place; of several, the one with exactly its suffix."""
+    if len(positions) == 1:
+        return positions[0]
     suffix = _name(mask).rpartition(".")[2]
-    return next((image for image in images if _name(image).rpartition(".")[2] == suffix), None)
+    same = [each for each in positions if _name(images[each][0]).rpartition(".")[2] == suffix]
+    return same[0] if len(same) == 1 else None
 
 
-def has_other_ending(mask: MaskFile) -> bool:
+def _has_other_ending(mask: MaskFile) -> bool:
     """Return whether the ending of a mask's name, such as `_Label`, is not in lower case."""
-    ending = split_name(_name(mask))[0][len(mask.stem) :]
-    return ending != ending.lower()
+    stem, name = split_name(_name(mask))[0], mask.texts.get("name", "")
+    ending = stem.removeprefix(name)
+    return ending != stem and ending != ending.lower()
 
 
 def _name(file: ImageFile | MaskFile) -> str:
     return file.relative_path.rpartition("/")[2]
 
 
-def _by_folded_key(keys: Iterable[PairKey]) -> dict[PairKey, list[PairKey]]:
-    found: dict[PairKey, list[PairKey]] = defaultdict(list)
-    for key in keys:
-        found[_folded(key)].append(key)
-    return found
-
-
-def _folded(key: PairKey) -> PairKey:
-    category, split, folder, stem = (normalized(part.casefold()) for part in key)
-    return category, split, folder, stem
+def _folded(key: Key) -> Key:
+    return tuple(normalized(part.casefold()) for part in key)

@@ -8,9 +8,10 @@ silently.
 from __future__ import annotations
 
 import hashlib
+import json
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import duckdb
@@ -65,6 +66,10 @@ class ShrunkRootError(AnomalyAssetsError, RuntimeError):
 
 class UnrecognisedRootError(AnomalyAssetsError, RuntimeError):
     """The files of a root have another layout than its dataset; nothing was changed."""
+
+
+class RootTakenError(AnomalyAssetsError, RuntimeError):
+    """Another source dataset is loaded from the same root; nothing was changed."""
 
 
 class UnknownCategoryError(AnomalyAssetsError, ValueError):
@@ -181,6 +186,7 @@ def reconcile(
         ShrunkRootError: The root is empty, or lists fewer than 80 % of the accepted images.
         UnrecognisedRootError: Its files have the layout of another source dataset, or, at the first load,
             most of them belong to no image.
+        RootTakenError: Another source dataset is loaded from this root.
         UnknownCategoryError: One of `categories` does not exist, or only samples are loaded.
     """
     with warehouse.connect() as connection:
@@ -197,10 +203,13 @@ def reconcile(
             counts = f"0 images listed, {sum(loaded.values())} loaded; nothing was changed. "
             raise root_error(dataset, location, error, counts) from error
         seconds = time.monotonic() - started
+        _refuse_taken_root(connection, dataset, root.uri, from_samples)
         _refuse_other_dataset(dataset, root.uri, catalog)
         _refuse_unknown_categories(dataset, catalog, loaded, categories)
+        folders: Sequence[str] = ()
         if categories:
-            categories = _spellings(connection, dataset, catalog, categories)
+            folders = _folders_of_strays(connection, dataset, root, catalog, categories)
+            categories = _spellings(catalog, loaded, categories)
         size = _Size.of(catalog, loaded, categories, stored)
         if stored and stored.from_samples and not from_samples:
             _refuse_part_of_samples(dataset, categories)
@@ -222,16 +231,23 @@ def reconcile(
                 dataset,
                 "stray_files",
                 catalog.stray_files,
-                _folders_of_strays(root, catalog, categories),
+                folders,
             ),
         }
         digest = None if categories else listing_digest(catalog)
         listed = _in_categories(catalog.images, categories)
         renamed = _renamed(connection, dataset, listed) if tables["images"].deleted else 0
         found = Reconciliation(
-            root.uri, catalog.ignored, tables, digest, seconds, renamed, catalog.notes
+            root.uri,
+            catalog.ignored,
+            tables,
+            digest,
+            seconds,
+            renamed,
+            (*_what_is_declared_anew(dataset, stored), *catalog.notes),
         )
-        if found.any_change or stored is None or stored.from_samples != from_samples:
+        noted = stored and (stored.from_samples, stored.definition_digest)
+        if found.any_change or noted != (from_samples, dataset.definition_digest):
             with warehouse.writing():
                 take_over(connection)
                 allow_nulls(connection, dataset.name)
@@ -267,9 +283,7 @@ class _Size:
     ) -> _Size:
         listed = _in_categories(catalog.images, categories).num_rows
         in_categories = sum(
-            count
-            for name, count in loaded.items()
-            if not categories or name.partition("/")[0] in categories
+            count for name, count in loaded.items() if not categories or name in categories
         )
         before = sum(loaded.values())
         after = before - in_categories + listed
@@ -317,15 +331,17 @@ def _expected_samples(connection: duckdb.DuckDBPyConnection, name: str, size: _S
     return min(size.after, round(size.after * samples / max(size.mark, 1)))
 
 
-def category_scope(categories: Sequence[str]) -> str:
-    """Return a predicate for the rows of some categories, safe for any folder name.
+def scope_of(table: str, names: Sequence[str]) -> str:
+    """Return a predicate for the rows of some categories or folders, safe for any name of them.
 
-    Canonical paths start with the category in both tables.
+    Args:
+        table: `images`, whose rows have a category, or `stray_files`, whose rows have a folder.
+        names: The categories or folders.
     """
     digests = sorted(
-        hashlib.md5(name.encode(), usedforsecurity=False).hexdigest() for name in categories
+        hashlib.md5(name.encode(), usedforsecurity=False).hexdigest() for name in names
     )
-    return "md5(split_part(relative_path, '/', 1)) IN ('{}')".format("', '".join(digests))
+    return "md5({}) IN ('{}')".format(_PART_OF[table], "', '".join(digests))
 
 
 def _loaded_categories(
@@ -369,7 +385,7 @@ def _refuse_rows_of_another_root(
     found = connection.execute(
         f"""
         SELECT source_uri FROM {dataset.name}.images
-        WHERE NOT starts_with(source_uri, $root || '/') AND NOT ({category_scope(categories)})
+        WHERE NOT starts_with(source_uri, $root || '/') AND NOT ({scope_of("images", categories)})
         ORDER BY ALL LIMIT 1
         """,  # noqa: S608
         {"root": root_uri},
@@ -382,37 +398,37 @@ def _refuse_rows_of_another_root(
         )
 
 
-def _spellings(
+def _spellings(catalog: Catalog, loaded: Mapping[str, int], categories: Sequence[str]) -> list[str]:
+    """Return all spellings of categories in listed and loaded rows; the first release kept each one."""
+    known = {*catalog.images["category"].unique().to_pylist(), *loaded}
+    asked = set().union(*map(normalized_forms_of, categories))
+    return sorted(name for name in known if normalized_forms_of(name) & asked)
+
+
+def _folders_of_strays(
     connection: duckdb.DuckDBPyConnection,
     dataset: SourceDataset,
+    root: Root,
     catalog: Catalog,
     categories: Sequence[str],
-) -> list[str]:
-    """Return all spellings of categories with which listed or loaded rows begin.
-
-    Stray files keep their original spelling; so do all rows of the first release.
-    """
-    folders: set[str] = set()
-    for table, listed in (("images", catalog.images), ("stray_files", catalog.stray_files)):
-        folders.update(_first_folders(listed).unique().to_pylist())
-        if table_exists(connection, dataset.name, table):
-            query = "SELECT DISTINCT split_part(relative_path, '/', 1) FROM query_table($table)"
-            rows = connection.execute(query, {"table": f"{dataset.name}.{table}"}).fetchall()
-            folders.update(folder for (folder,) in rows)
-    asked = set().union(*(normalized_forms_of(name.partition("/")[0]) for name in categories))
-    return sorted(folder for folder in folders if normalized_forms_of(folder) & asked)
-
-
-def _folders_of_strays(root: Root, catalog: Catalog, categories: Sequence[str]) -> Sequence[str]:
-    """Return the first folders of stray files of some categories.
+) -> Sequence[str]:
+    """Return the first folders of stray files of some categories: those of their images.
 
     Stray files keep their own path. It begins with the folder around the dataset, if there is one.
     """
-    uris = (
-        _in_categories(catalog.images, categories)["source_uri"].to_pylist() if categories else []
-    )
-    paths = filter(None, map(root.path_of, uris))
-    return sorted({*categories, *(path.partition("/")[0] for path in paths)})
+    spellings = pa.array(_spellings(catalog, dict.fromkeys(categories, 0), categories), pa.string())
+    images = catalog.images.filter(pc.is_in(catalog.images["category"], spellings))
+    paths = filter(None, map(root.path_of, images["source_uri"].to_pylist()))
+    folders = {path.partition("/")[0] for path in paths}
+    folders |= {name.partition("/")[0] for name in categories}
+    known = set(_first_folders(catalog.stray_files).unique().to_pylist())
+    if table_exists(connection, dataset.name, "stray_files"):
+        query = f"SELECT DISTINCT {_PART_OF['stray_files']} FROM query_table($table)"  # noqa: S608
+        rows = connection.execute(query, {"table": f"{dataset.name}.stray_files"}).fetchall()
+        known.update(name for (name,) in rows)
+    asked = set().union(*map(normalized_forms_of, folders))
+    folders |= {name for name in known if normalized_forms_of(name) & asked}
+    return sorted(folders)
 
 
 def _renamed(
@@ -446,6 +462,36 @@ def _refuse_shrinking(dataset: SourceDataset, root_uri: str, catalog: Catalog, s
         f"{why}{root_uri} lists {size.listed} images of {dataset.title}, {size.loaded} are loaded"
         f"{accepted}; nothing was changed.{remedy if offer else ''}"
     )
+
+
+def _what_is_declared_anew(dataset: SourceDataset, stored: StoredDataset | None) -> list[str]:
+    """Return a sentence if the declaration has changed since the last load, which explains changes."""
+    if stored is None or stored.declaration in (None, dataset.declaration.canonical_json):
+        return []
+    before, now = (
+        json.loads(str(stored.declaration)),
+        json.loads(dataset.declaration.canonical_json),
+    )
+    keys = [key for key in sorted({*before, *now}) if before.get(key) != now.get(key)]
+    return [f"{dataset.title}: its declaration has changed since the last load: {', '.join(keys)}."]
+
+
+def _refuse_taken_root(
+    connection: duckdb.DuckDBPyConnection,
+    dataset: SourceDataset,
+    root_uri: str,
+    from_samples: bool,
+) -> None:
+    """Refuse a root from which another source dataset is loaded: its images would be loaded twice."""
+    if from_samples:
+        return
+    for name, other in stored_datasets(connection).items():
+        if name != dataset.name and other.root_uri == root_uri and not other.from_samples:
+            raise RootTakenError(
+                f"{root_uri} is loaded as {name} already, and {dataset.name} would add the same images. "
+                f"If {dataset.name} replaces it, take the root of {name} out of the declarations and "
+                f"variables, run `anomaly-assets forget {name}`, and run again. Nothing was changed."
+            )
 
 
 def _refuse_other_dataset(dataset: SourceDataset, root_uri: str, catalog: Catalog) -> None:
@@ -487,7 +533,16 @@ def _refuse_mostly_strays(dataset: SourceDataset, root_uri: str, catalog: Catalo
 def _in_categories(table: pa.Table, categories: Sequence[str]) -> pa.Table:
     if not categories:
         return table
-    return table.filter(pc.is_in(_first_folders(table), pa.array(categories, pa.string())))
+    return table.filter(pc.is_in(table["category"], pa.array(categories, pa.string())))
+
+
+def _in_part(table: str, listed: pa.Table, names: Sequence[str]) -> pa.Table:
+    """Return the listed rows of some categories, or of some first folders of stray files."""
+    if table == "images":
+        return _in_categories(listed, names)
+    if not names:
+        return listed
+    return listed.filter(pc.is_in(_first_folders(listed), pa.array(names, pa.string())))
 
 
 def _first_folders(table: pa.Table) -> pa.ChunkedArray:
@@ -499,19 +554,36 @@ def _changes(
     dataset: SourceDataset,
     table: str,
     listed: pa.Table,
-    categories: Sequence[str],
+    names: Sequence[str],
 ) -> TableChanges:
-    """Compare listed rows with loaded rows in SQL, and return those of the categories that differ."""
-    listed = _in_categories(listed, categories)
+    """Compare listed rows with loaded rows in SQL, and return those of the categories that differ.
+
+    Args:
+        connection: The warehouse.
+        dataset: The source dataset.
+        table: `images` or `stray_files`.
+        listed: Its rows by the listing.
+        names: Categories of images, or first folders of stray files, to compare; empty for all.
+    """
+    listed = _in_part(table, listed, names)
     if not table_exists(connection, dataset.name, table):
         return TableChanges(listed, None, listed.num_rows, 0, 0, 0, table_exists=False)
     connection.register("listed", listed)
-    parameters = {"table": f"{dataset.name}.{table}", "categories": list(categories)}
-    rows = connection.execute(_COMPARE, parameters).fetchall()
+    parameters = {"table": f"{dataset.name}.{table}", "names": list(names)}
+    compare = _COMPARE.replace("<part>", _PART_OF[table])
+    rows = connection.execute(compare, parameters).fetchall()
     connection.unregister("listed")
-    totals = [sum(row[position] for row in rows) for position in (1, 2, 3, 4)]
-    changed = [category for category, *counts, _ in rows if any(counts)]
-    return TableChanges(_in_categories(listed, changed), category_scope(changed), *totals)
+    totals = [sum(row[position] for row in rows) for position in (2, 3, 4, 5)]
+    # An image may have been in another category before, which is in the scope of the merge too.
+    changed = {
+        name
+        for *parts, inserted, updated, deleted, _ in rows
+        if inserted or updated or deleted
+        for name in parts
+        if name is not None
+    }
+    scope = sorted(changed)
+    return TableChanges(_in_part(table, listed, scope), scope_of(table, scope), *totals)
 
 
 _NEW = "SELECT relative_path FROM listed ANTI JOIN query_table($table) USING (relative_path)"
@@ -521,23 +593,27 @@ SELECT relative_path FROM query_table($table) ANTI JOIN listed USING (relative_p
 WHERE regexp_matches(relative_path, '[^\\x00-\\x7F]')
 """
 
+_PART_OF = {"images": "category", "stray_files": "split_part(relative_path, '/', 1)"}
+"""SQL of the part of a table that a row belongs to; a load replaces whole parts."""
+
 _COMPARE = """
 SELECT
-    split_part(coalesce(listed.relative_path, loaded.relative_path), '/', 1) AS category,
+    listed.part AS listed_part,
+    loaded.part AS loaded_part,
     count(*) FILTER (loaded.relative_path IS NULL) AS inserted,
     count(*) FILTER (
         listed.relative_path = loaded.relative_path AND listed IS DISTINCT FROM loaded
     ) AS updated,
     count(*) FILTER (listed.relative_path IS NULL) AS deleted,
     count(*) FILTER (listed IS NOT DISTINCT FROM loaded) AS unchanged
-FROM listed
+FROM (SELECT *, <part> AS part FROM listed) AS listed
 FULL JOIN (
     -- The empty part has all columns in order: a table of an earlier release lacks the newest ones.
-    SELECT * FROM listed WHERE false
+    SELECT *, <part> AS part FROM listed WHERE false
     UNION ALL BY NAME
-    SELECT * EXCLUDE (_dlt_load_id)
+    SELECT * EXCLUDE (_dlt_load_id), <part> AS part
     FROM query_table($table)
-    WHERE len($categories) = 0 OR list_contains($categories, split_part(relative_path, '/', 1))
+    WHERE len($names) = 0 OR list_contains($names, <part>)
 ) AS loaded ON listed.relative_path = loaded.relative_path
 GROUP BY ALL
 """

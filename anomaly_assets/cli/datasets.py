@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 
 import click
 
-from anomaly_assets.cli.running import examples, warn_of_unknown_variables
-from anomaly_assets.datasets import SOURCE_DATASETS
+from anomaly_assets.cli.running import (
+    UsageError,
+    begin_work,
+    examples,
+    not_empty,
+    warn_of_unknown_variables,
+)
+from anomaly_assets.datasets import DECLARATIONS, SOURCE_DATASETS, Known, SourceDataset
+from anomaly_assets.datasets.known import VARIABLE, read_known
 from anomaly_assets.locations import is_file
-from anomaly_assets.roots.open import shown_root
-from anomaly_assets.settings import Settings
+from anomaly_assets.roots.open import open_root, shown_root
+from anomaly_assets.settings import Settings, depth_of, follows_links, root_of
 
 
 @click.group()
@@ -41,6 +50,76 @@ def list_datasets() -> None:
         else:
             place = f"{root} (samples of the repository; set {dataset.root_variable})"
         print(f"{name}: {dataset.title}, {dataset.licence}, {place}")
+
+
+@command.command(
+    "check",
+    epilog=examples(
+        "anomaly-assets datasets check line4.toml",
+        "anomaly-assets datasets check line4.toml --name line4 --root /data/line4",
+    ),
+)
+@click.argument("files", nargs=-1, metavar="[FILE]...")
+@click.option("--name", "names", multiple=True, help="Only this source dataset; may be repeated.")
+@click.option("--root", callback=not_empty, help="Root to use instead of the declared one.")
+def check(files: tuple[str, ...], names: tuple[str, ...], root: str | None) -> None:
+    """List what every file of a root becomes, without loading it.
+
+    Reads the TOML files FILE, or those that ANOMALY_DATASETS names. Masks decide about labels, so up to 200
+    of them are read.
+    """
+    from anomaly_assets.inspection.check import inspect
+    from anomaly_assets.inspection.report import report
+
+    begin_work()
+    known = _known(files)
+    wanted = _chosen(known, files, names)
+    for problem in known.problems:
+        print(problem, file=sys.stderr)
+    failed = bool(known.problems)
+    for number, dataset in enumerate(wanted):
+        location = root or root_of(dataset)
+        if not location:
+            raise UsageError(
+                f"{dataset.name} has no root: name one with --root, or set {dataset.root_variable}."
+            )
+        print("\n" * bool(number), end="")
+        found = inspect(
+            dataset,
+            open_root(location, follow_links=follows_links(dataset)),
+            depth=depth_of(dataset),
+        )
+        print(report(found))
+        failed |= not found.images or found.catalog.other is not None
+    if failed:
+        raise click.exceptions.Exit(2 if known.problems else 1)
+
+
+def _known(files: tuple[str, ...]) -> Known:
+    """Return the source datasets of some files, or those of the environment."""
+    return read_known({VARIABLE: os.pathsep.join(files)}) if files else DECLARATIONS
+
+
+def _chosen(known: Known, files: tuple[str, ...], names: tuple[str, ...]) -> list[SourceDataset]:
+    """Return the source datasets to check: those that are named, or all of the files.
+
+    Raises:
+        UsageError: There is none, or one is not declared.
+    """
+    own = [each for each in known.source_datasets.values() if not each.declaration.is_built_in]
+    if names:
+        unknown = [
+            name for name in names if name not in known.source_datasets and name not in known.broken
+        ]
+        if unknown:
+            declared = ", ".join(known.source_datasets)
+            raise UsageError(f"{unknown[0]} is not declared. There are {declared}.")
+        return [known.source_datasets[name] for name in names if name in known.source_datasets]
+    if not own and not known.problems:
+        raise UsageError(
+            "Name a TOML file, or set ANOMALY_DATASETS. `anomaly-assets datasets suggest ROOT` writes one."
+        )
+    return own
 
 
 def _from_named_roots(settings: Settings) -> dict[str, str | None] | None:

@@ -20,11 +20,13 @@ from typing import Any
 import click
 
 from anomaly_assets.atomic import only_writer, replaced_folder, resolved
+from anomaly_assets.catalogue.image_rows import mask_files
 from anomaly_assets.catalogue.listing import list_catalog
 from anomaly_assets.cli.running import AtLeast, begin_work, examples, not_empty, old_name
 from anomaly_assets.datasets import SOURCE_DATASETS, SourceDataset
 from anomaly_assets.datasets.names import normalized, shown
-from anomaly_assets.datasets.record import LabelsFile
+from anomaly_assets.datasets.record import TableFile
+from anomaly_assets.datasets.table_rows import MAX_BYTES
 from anomaly_assets.datasets.text import decode_text
 from anomaly_assets.errors import AnomalyAssetsError
 from anomaly_assets.roots.base import FileTooLargeError, Root
@@ -109,13 +111,8 @@ def _write(dataset: SourceDataset, root: Root, out: Path, chosen: list[dict[str,
             root, row["source_uri"], row["file_version"], out / row["relative_path"]
         )
         images += 1
-        if row["mask_source_uri"]:
-            file_bytes += _copy(
-                root,
-                row["mask_source_uri"],
-                row["mask_file_version"],
-                out / row["mask_relative_path"],
-            )
+        for path, uri, version in mask_files(row):
+            file_bytes += _copy(root, uri, version, out / path)
             masks += 1
     labels_files = _cut_labels(dataset, root, out, {row["relative_path"] for row in chosen})
     return Excerpt(dataset.name, images, masks, labels_files, file_bytes)
@@ -155,25 +152,28 @@ def _copy(root: Root, uri: str, version: str, target: Path) -> int:
 
 
 def _cut_labels(dataset: SourceDataset, root: Root, out: Path, chosen: set[str]) -> int:
-    """Copy each labels file with the lines of chosen images only, byte for byte."""
+    """Copy each labels file with the lines of chosen images only, and other tables, byte for byte."""
     written = 0
     for entry in root.files():
-        record = dataset.classify(dataset.respelled(entry.canonical_path))
-        if not isinstance(record, LabelsFile):
+        record = dataset.loose_classifier.classify(entry.canonical_path)
+        if not isinstance(record, TableFile):
             continue
         folder = record.relative_path.rsplit("/", 2)[0]
-        if not (out / folder).is_dir():
+        if record.entry.read == "dagm_labels" and not (out / folder).is_dir():
             continue
         names = {path.rpartition("/")[2] for path in chosen if path.rpartition("/")[0] == folder}
         try:
-            content = root.read(entry.path, entry.version, dataset.max_labels_bytes)
+            content = root.read(entry.path, entry.version, MAX_BYTES[record.entry.read])
         except FileTooLargeError:  # a stray, from which no label was read
             continue
-        kept = [line for at, line in enumerate(_lines(content)) if not at or _image(line) in names]
         target = out / record.relative_path
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(b"".join(line for line, _ in kept))
         written += 1
+        if record.entry.read != "dagm_labels":
+            target.write_bytes(content)
+            continue
+        kept = [line for at, line in enumerate(_lines(content)) if not at or _image(line) in names]
+        target.write_bytes(b"".join(line for line, _ in kept))
     return written
 
 

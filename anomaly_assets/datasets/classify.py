@@ -6,8 +6,7 @@ this order, and first without a wrapping folder. `relative_path` in a record is 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import NamedTuple, TypeAlias
+from collections.abc import Iterator, Mapping
 
 from anomaly_assets.datasets.declaration import (
     Declaration,
@@ -21,64 +20,20 @@ from anomaly_assets.datasets.names import normalized
 from anomaly_assets.datasets.pattern_text import ANY_SUFFIX
 from anomaly_assets.datasets.patterns import Matcher, Texts, Vocabulary, folded
 from anomaly_assets.datasets.record import (
-    UNSPECIFIED,
     Ignored,
-    Label,
-    Split,
+    ImageFile,
+    MaskFile,
+    Record,
     Stray,
+    TableFile,
     is_junk,
     is_unsafe,
     split_name,
 )
+from anomaly_assets.datasets.words import UNSPECIFIED, Label, Split
 
-
-class DeclaredImage(NamedTuple):
-    """An image by a declaration.
-
-    Attributes:
-        relative_path: Canonical path below the root.
-        category: Category by the path; None if the path has none. So are the others.
-        split: Split by the path.
-        label: Label by the path.
-        defect_type: Type of the defect by the path; `unspecified` for a word that means anomalous.
-        texts: Text of each placeholder, which masks and rows of tables share.
-        entry: Pattern and values.
-    """
-
-    relative_path: str
-    category: str | None
-    split: Split | None
-    label: Label | None
-    defect_type: str | None
-    texts: Texts
-    entry: ImageEntry
-
-
-class DeclaredMask(NamedTuple):
-    """A mask by a declaration; the attributes are those of `DeclaredImage`."""
-
-    relative_path: str
-    category: str | None
-    split: Split | None
-    label: Label | None
-    defect_type: str | None
-    texts: Texts
-    entry: MaskEntry
-
-
-class DeclaredTable(NamedTuple):
-    """A table by a declaration; what its path gives restricts its rows."""
-
-    relative_path: str
-    category: str | None
-    split: Split | None
-    label: Label | None
-    defect_type: str | None
-    texts: Texts
-    entry: TableEntry
-
-
-DeclaredRecord: TypeAlias = DeclaredImage | DeclaredMask | DeclaredTable | Stray | Ignored
+FOLDERS_DIFFER_FROM_EACH_OTHER = 2
+"""A second folder around the dataset is cut off only if it has the name of the one below it."""
 
 
 class Classifier:
@@ -86,7 +41,8 @@ class Classifier:
 
     Args:
         declaration: The declaration.
-        ignore_case: Whether folders and words of splits match in any case.
+        ignore_case: Whether folders and words of splits match in any case. Then canonical paths have the
+            folders of the pattern in its spelling, so that ids do not depend on the copy.
     """
 
     def __init__(self, declaration: Declaration, *, ignore_case: bool = False) -> None:
@@ -101,7 +57,7 @@ class Classifier:
             declaration.masks,
             declaration.images,
         )
-        self._compiled = [
+        compiled = [
             _Compiled(
                 entry,
                 Matcher(entry.pattern, vocabulary, ignore_case=ignore_case),
@@ -111,15 +67,15 @@ class Classifier:
             for group in groups
             for entry in group
         ]
-        self._most = max((each.matcher.fewest for each in self._compiled), default=0) + 1
+        self._most = max((each.matcher.fewest for each in compiled), default=0) + 1
         self._by_count: dict[int, list[_Compiled]] = {
-            count: [each for each in self._compiled if each.matcher.fits(count)]
+            count: [each for each in compiled if each.matcher.fits(count)]
             for count in range(self._most + 1)
         }
         self._folders_around = declaration.folders_around
         self._ignore_case = ignore_case
 
-    def classify(self, path: str) -> DeclaredRecord:
+    def classify(self, path: str) -> Record:
         """Classify the file at `path` (relative to the root, `/` between parts).
 
         Args:
@@ -134,21 +90,22 @@ class Classifier:
             return Stray(path, "unsafe_path")
         if is_junk(parts):
             return Ignored()
-        parts[-1], suffix = split_name(parts[-1])
+        name = parts[-1]
+        parts[-1], suffix = split_name(name)
         unsupported: str | None = None
         relative_path = path
         for folders in range(self._folders_around + 1):
             if folders:
-                # A second folder around is cut off only if it has the name of the one below it.
-                if len(parts) < 2 or (folders == 2 and not self._is_doubled(parts)):
+                if not self._cut_folder(parts, folders):
                     break
-                relative_path = relative_path[len(parts[0]) + 1 :]
-                del parts[0]
+                relative_path = "/".join([*parts[:-1], name])
             for compiled in self._by_count[min(len(parts), self._most)]:
                 texts = compiled.matcher.match(parts)
                 if texts is None:
                     continue
                 if compiled.suffixes is None or suffix in compiled.suffixes:
+                    if self._ignore_case:
+                        relative_path = "/".join([*compiled.matcher.respelled(parts)[:-1], name])
                     return compiled.record(relative_path, texts)
                 if unsupported is None and compiled.is_picture:
                     unsupported = relative_path
@@ -156,10 +113,32 @@ class Classifier:
             return Stray(unsupported, "unsupported_suffix")
         return Stray(path, "unrecognised_path")
 
-    def _is_doubled(self, parts: list[str]) -> bool:
-        if self._ignore_case:
-            return folded(parts[0]) == folded(parts[1])
-        return parts[0] == parts[1]
+    def masks(self, relative_path: str) -> Iterator[MaskFile]:
+        """Yield what a canonical path means by each pattern of masks that it matches, in their order."""
+        *folders, name = relative_path.split("/")
+        stem, suffix = split_name(name)
+        parts = [*folders, stem]
+        for compiled in self._by_count[min(len(parts), self._most)]:
+            if not isinstance(compiled.entry, MaskEntry):
+                continue
+            if compiled.suffixes is not None and suffix not in compiled.suffixes:
+                continue
+            texts = compiled.matcher.match(parts)
+            if texts is not None:
+                record = compiled.record(relative_path, texts)
+                assert isinstance(record, MaskFile)
+                yield record
+
+    def _cut_folder(self, parts: list[str], folders: int) -> bool:
+        """Cut the first folder off, if there is one that may be around the dataset."""
+        if len(parts) < 2:
+            return False
+        if folders == FOLDERS_DIFFER_FROM_EACH_OTHER:
+            first, second = parts[:2]
+            if first != second and not (self._ignore_case and folded(first) == folded(second)):
+                return False
+        del parts[0]
+        return True
 
 
 class _Compiled:
@@ -170,7 +149,7 @@ class _Compiled:
     ) -> None:
         self.entry = entry
         self.matcher = matcher
-        self.suffixes = _suffixes(entry, declaration)
+        self.suffixes = suffixes_of(entry, declaration)
         self.is_picture = isinstance(entry, (ImageEntry, MaskEntry))
         words = declaration.words
         self._label_of = words.label_of
@@ -181,10 +160,13 @@ class _Compiled:
         fields = entry.pattern.fields
         self._has_category = "category" in fields
         self._has_split = "split" in fields
-        self._has_label = "label" in fields
-        self._has_defect = "defect_type" in fields
+        self._fields = (
+            *fields,
+            *(["category"] if entry.category and not self._has_category else []),
+            *(["split"] if entry.split and not self._has_split else []),
+        )
 
-    def record(self, relative_path: str, texts: Texts) -> DeclaredRecord:
+    def record(self, relative_path: str, texts: Texts) -> Record:
         """Return the record of a path that matches."""
         entry = self.entry
         if isinstance(entry, StrayEntry):
@@ -196,29 +178,30 @@ class _Compiled:
         if self._has_split:
             word = texts["split"]
             split = self._split_of[folded(word) if self._ignore_case else word]
-        label = self._label_of[folded(texts["label"])] if self._has_label else entry.label
-        defect_type = None
-        if self._has_defect:
-            defect_type = texts["defect_type"]
-        elif entry.defect_type is not None:
-            defect_type = entry.defect_type.filled(texts)
-        if defect_type is not None:
-            meant = self._label_of.get(folded(defect_type))
-            label = label or meant or "anomalous"
-            if label == "good":
-                defect_type = None
-            elif meant is not None:
-                defect_type = UNSPECIFIED
-        values = (relative_path, category, split, label, defect_type, texts)
-        if isinstance(entry, ImageEntry):
-            return DeclaredImage(*values, entry)
         if isinstance(entry, MaskEntry):
-            return DeclaredMask(*values, entry)
-        assert isinstance(entry, TableEntry)
-        return DeclaredTable(*values, entry)
+            return MaskFile(relative_path, category, split, texts, self._fields, entry)
+        if isinstance(entry, TableEntry):
+            return TableFile(relative_path, category, split, texts, self._fields, entry)
+        label, defect_type = self._label(texts)
+        return ImageFile(relative_path, category, split, label, defect_type, texts)
+
+    def _label(self, texts: Texts) -> tuple[Label | None, str | None]:
+        """Return label and type of the defect of an image, by the texts of its path and its entry."""
+        entry = self.entry
+        label = self._label_of[folded(texts["label"])] if "label" in texts else entry.label
+        defect_type = texts.get("defect_type")
+        if entry.defect_type is not None:
+            defect_type = entry.defect_type.filled(texts)
+        if defect_type is None:
+            return label, None
+        meant = self._label_of.get(folded(defect_type))
+        label = label or meant or "anomalous"
+        if label == "good":
+            return label, None
+        return label, defect_type if meant is None else UNSPECIFIED
 
 
-def _suffixes(entry: Entry, declaration: Declaration) -> frozenset[str] | None:
+def suffixes_of(entry: Entry, declaration: Declaration) -> frozenset[str] | None:
     """Return the suffixes of the files of an entry; None for any suffix."""
     suffix = entry.pattern.suffix
     if suffix == ANY_SUFFIX:

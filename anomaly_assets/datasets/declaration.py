@@ -12,8 +12,7 @@ from functools import cached_property
 from typing import Literal, TypeAlias
 
 from anomaly_assets.datasets.pattern_text import Pattern, Template
-from anomaly_assets.datasets.record import Label, Split
-from anomaly_assets.datasets.words import ANOMALOUS_WORDS, GOOD_WORDS
+from anomaly_assets.datasets.words import ANOMALOUS_WORDS, GOOD_WORDS, Label, Split
 
 SUFFIXES: Mapping[str, tuple[str, ...]] = {
     "png": (".png",),
@@ -137,6 +136,7 @@ class Declaration:
         root: Folder, archive or address; None if the dataset is off.
         category: Category of an image without one.
         label: Label of an image of which nothing else gives one.
+        is_built_in: Whether `file` is a file of this package.
         depth: Bits that a 16-bit file uses; None for those that the file names.
     """
 
@@ -164,6 +164,7 @@ class Declaration:
     folders_around: Literal[0, 1, 2]
     training_is_good: bool
     counts: Counts | None
+    is_built_in: bool = False
 
     @cached_property
     def digest(self) -> str:

@@ -10,7 +10,7 @@ import json
 import re
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import cache
 from importlib import resources
@@ -125,7 +125,7 @@ def built_in_keys() -> Mapping[str, Mapping[str, Any]]:
 def built_in_declaration(name: str) -> Declaration:
     """Return a built-in declaration."""
     keys = built_in_keys()[name]
-    return _built(Table(name, keys, f"{name}.toml", Lines("")))
+    return replace(_built(Table(name, keys, f"{name}.toml", Lines(""))), is_built_in=True)
 
 
 def _tables(file: str, content: bytes, problems: list[Problem]) -> tuple[Lines, Mapping[str, Any]]:

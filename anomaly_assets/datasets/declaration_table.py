@@ -20,7 +20,7 @@ from anomaly_assets.datasets.declaration import (
 from anomaly_assets.datasets.declaration_lines import Lines
 from anomaly_assets.datasets.names import normalized, shown
 from anomaly_assets.datasets.patterns import folded
-from anomaly_assets.datasets.record import Label, Split
+from anomaly_assets.datasets.words import Label, Split
 
 _LABELS: tuple[Label, ...] = ("good", "anomalous")
 

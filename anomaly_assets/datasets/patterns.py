@@ -73,6 +73,7 @@ class Matcher:
         self.is_open = None in parts
         self.fewest = len(parts) - self.is_open
         self._literals: list[tuple[int, str, bool]] = []
+        self._folders: list[tuple[int, str]] = []
         self._wholes: list[tuple[int, str]] = []
         self._others: list[tuple[int, tuple[Token, ...], bool]] = []
         after = False
@@ -84,6 +85,8 @@ class Matcher:
             loose = ignore_case or number == len(parts) - 1
             if len(part) == 1 and isinstance(part[0], str):
                 self._literals.append((place, folded(part[0]) if loose else part[0], loose))
+                if number < len(parts) - 1:
+                    self._folders.append((place, part[0]))
             elif len(part) == 1 and isinstance(part[0], Wild) and part[0].name:
                 self._wholes.append((place, part[0].name))
             elif len(part) != 1:
@@ -117,6 +120,13 @@ class Matcher:
             if not self._match_part(parts[place], tokens, loose, texts):
                 return None
         return texts
+
+    def respelled(self, parts: Sequence[str]) -> list[str]:
+        """Return the parts of a matching path, with folders as the pattern spells them."""
+        spelled = list(parts)
+        for place, text in self._folders:
+            spelled[place] = text
+        return spelled
 
     def fits(self, count: int) -> bool:
         """Return whether a path with this number of parts can match."""

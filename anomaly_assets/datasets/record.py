@@ -10,70 +10,91 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import NamedTuple, TypeAlias
 
-Split: TypeAlias = Literal["train", "test", "validation", "unassigned"]
-Label: TypeAlias = Literal["good", "anomalous"]
+from anomaly_assets.datasets.declaration import MaskEntry, TableEntry
+from anomaly_assets.datasets.words import Label, Split
 
-UNKNOWN = "unknown"
-"""Label of an image without any evidence."""
+Texts: TypeAlias = Mapping[str, str]
+"""Text of each placeholder of a pattern, by its name."""
 
-UNSPECIFIED = "unspecified"
-"""Defect type of an anomalous image in a layout without defect types."""
-
-PairKey: TypeAlias = tuple[str, str, str, str]
-"""Category, split, defect folder and stem, which a mask and its image share."""
+Key: TypeAlias = tuple[str, ...]
+"""Values of some fields; a mask belongs to the image that has the same ones."""
 
 
-@dataclass(frozen=True, slots=True)
-class ImageFile:
+class ImageFile(NamedTuple):
     """An image file.
 
     Attributes:
         relative_path: Canonical path below the root.
-        category: Category, the unit of training and testing.
-        split: The split that the source ships.
-        folder: The folder that names the defect type; empty if none does.
-        stem: File stem, which its mask shares within category, split and folder.
-        label: Label by the path; None if the path has none.
+        category: Category by the path; None if the path names none. So are the others.
+        split: Split by the path.
+        label: Label by the path.
+        defect_type: Type of the defect by the path; `unspecified` for a word that means anomalous.
+        texts: Text of each placeholder.
     """
 
     relative_path: str
-    category: str
-    split: Split
-    folder: str
-    stem: str
+    category: str | None
+    split: Split | None
     label: Label | None
-
-    @property
-    def pair_key(self) -> PairKey:
-        """Return the key that this image shares with its mask."""
-        return (self.category, self.split, self.folder, self.stem)
+    defect_type: str | None
+    texts: Texts
 
 
-@dataclass(frozen=True, slots=True)
-class MaskFile:
-    """A ground-truth mask; all fields but the path equal those of its image."""
+class MaskFile(NamedTuple):
+    """A ground-truth mask.
 
-    relative_path: str
-    category: str
-    split: Split
-    folder: str
-    stem: str
-
-    @property
-    def pair_key(self) -> PairKey:
-        """Return the key that this mask shares with its image."""
-        return (self.category, self.split, self.folder, self.stem)
-
-
-@dataclass(frozen=True, slots=True)
-class LabelsFile:
-    """A file that declares the labels of one category and split, such as DAGM's `Labels.txt`."""
+    Attributes:
+        relative_path: Canonical path below the root.
+        category: Category by the path; None if the path names none.
+        split: Split by the path.
+        texts: Text of each placeholder.
+        fields: Names of what the mask and its image share.
+        entry: Pattern and options.
+    """
 
     relative_path: str
-    category: str
-    split: Split
+    category: str | None
+    split: Split | None
+    texts: Texts
+    fields: tuple[str, ...]
+    entry: MaskEntry
+
+
+class TableFile(NamedTuple):
+    """A table that describes images in its rows, such as DAGM's `Labels.txt`; see `MaskFile`.
+
+    Its rows describe only images with the same values of `fields`.
+    """
+
+    relative_path: str
+    category: str | None
+    split: Split | None
+    texts: Texts
+    fields: tuple[str, ...]
+    entry: TableEntry
+
+
+def key_of(record: ImageFile | MaskFile | TableFile, fields: tuple[str, ...]) -> Key | None:
+    """Return the values of some fields of a record; None if it lacks one of them.
+
+    Categories and splits are compared by their meaning, all other fields as they are spelled.
+    """
+    values = []
+    for field in fields:
+        if field == "category":
+            value: str | None = record.category
+        elif field == "split":
+            value = record.split
+        else:
+            value = record.texts.get(field)
+            if value is None and field == "defect_type" and isinstance(record, ImageFile):
+                value = record.defect_type
+        if value is None:
+            return None
+        values.append(value)
+    return tuple(values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +117,10 @@ class Stray:
     detail: str | None = None
 
 
-Record: TypeAlias = ImageFile | MaskFile | LabelsFile | Ignored | Stray
+Placed: TypeAlias = ImageFile | MaskFile | TableFile
+"""A file with a canonical path."""
+
+Record: TypeAlias = Placed | Ignored | Stray
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +137,6 @@ class DeclaredLabels:
     malformed_lines: tuple[int, ...] = ()
     encodings: tuple[str, ...] = ()
 
-
-IMAGE_SUFFIX = ".png"
-"""Suffix of the images of both official datasets, in lower case."""
 
 _JUNK_NAMES = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini"})
 _JUNK_STEMS = frozenset({"readme", "license", "licence"})
@@ -149,10 +170,3 @@ def split_name(name: str) -> tuple[str, str]:
     """Split a file name into stem and lower-case suffix (with its dot, or empty)."""
     stem, dot, suffix = name.rpartition(".")
     return (stem, dot + suffix.lower()) if dot and stem else (name, "")
-
-
-def mask_stem(stem: str, ending: str) -> str:
-    """Return the stem of the image of a mask: the mask's stem without its ending."""
-    return (
-        stem[: -len(ending)] if stem.lower().endswith(ending) and len(stem) > len(ending) else stem
-    )

@@ -1,22 +1,17 @@
-"""Define the description of a source dataset; each source dataset has a module in this folder."""
+"""Define a source dataset: a declaration with compiled patterns and the names that follow from it."""
 
 from __future__ import annotations
 
-import hashlib
-import inspect
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib import resources
-from pathlib import Path
-from typing import Any, Literal, TypeAlias
 
-from anomaly_assets.datasets.record import DeclaredLabels, Record, Split
-
-Counts: TypeAlias = Mapping[str, Mapping[Split, tuple[int, int]]]
-"""Numbers of good and of anomalous images, by category and split."""
+from anomaly_assets.datasets.classify import Classifier, suffixes_of
+from anomaly_assets.datasets.declaration import Declaration
+from anomaly_assets.datasets.record import Record
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 _MOST_CHARACTERS = 40
@@ -27,79 +22,83 @@ TAKEN_NAMES_FILE = "taken_names.json"
 
 @dataclass(frozen=True)
 class SourceDataset:
-    """A source dataset.
+    """A source dataset: everything that the other packages know about one.
 
     Attributes:
-        name: Schema in the database, group in the asset graph, prefix of every `image_id`, and the name
-            of the module that defines it: lower-case words joined by single underscores.
-        title: Name for people.
-        licence: Licence of the images.
-        classify: Function from a relative path to a record; pure, never raises.
-        folders: Names of folders that `classify` matches exactly; see `respelled`.
-        parse_labels: Function that parses a labels file, if the dataset has such files.
-        labels_format: What a line of a labels file contains, for messages.
-        max_labels_bytes: Size limit of `parse_labels`; a larger labels file is a stray. A row of DAGM's
-            takes 30 bytes, and parsing needs up to 30 times the memory of the file.
-        formats: Allowed file formats of images and masks, in Pillow's names, whatever the suffix;
-            nothing else is decoded.
-        unmasked: Label of an image without other evidence, in a category with at least one mask, or one row
-            of a labels file that names an image. Masks in folders of defects do not count for other images.
-        training_is_good: Whether the authors promise that no training image is anomalous; a check tests it.
-        official_counts: Function that returns the image counts of the authors, for a check.
-        default_root: The root if no variable names one; without it, the dataset is left out.
-
-    Raises:
-        ValueError: The name is too long, not a valid schema name, or already has another meaning.
+        declaration: What it contains.
+        default_root: The root if nothing is configured: samples of the repository.
     """
 
-    name: str
-    title: str
-    licence: str
-    classify: Callable[[str], Record]
-    folders: tuple[str, ...] = ()
-    parse_labels: Callable[[bytes], DeclaredLabels] | None = None
-    labels_format: str = ""
-    max_labels_bytes: int = 4 * 1024 * 1024
-    formats: tuple[str, ...] = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
-    unmasked: Literal["good", "unknown"] = "unknown"
-    training_is_good: bool = False
-    official_counts: Callable[[], Counts] | None = None
+    declaration: Declaration
     default_root: str | None = None
 
-    def __post_init__(self) -> None:
-        taken = taken_names().get(self.name)
-        if taken is not None:
-            raise ValueError(
-                f"{self.name!r} cannot be the name of a source dataset, because it is {taken}: choose "
-                "another one."
-            )
-        if fault := name_fault(self.name):
-            raise ValueError(
-                f"{self.name[: 2 * _MOST_CHARACTERS]!r} cannot be the name of a source dataset: {fault}"
-            )
+    @property
+    def name(self) -> str:
+        """Return the schema in the database, the asset group, and the prefix of every `image_id`."""
+        return self.declaration.name
 
-    def respelled(self, path: str) -> str:
-        """Return a path with the case of the layout in the names of its folders below the first.
+    @property
+    def title(self) -> str:
+        """Return the name for people."""
+        return self.declaration.title
 
-        For DAGM 2007, `Class1/train/label/1.png` becomes `Class1/Train/Label/1.png`.
-        """
-        parts = path.split("/")
-        for position in range(1, len(parts) - 1):
-            parts[position] = self._spellings.get(parts[position].casefold(), parts[position])
-        return "/".join(parts)
+    @property
+    def licence(self) -> str:
+        """Return the licence of the images."""
+        return self.declaration.licence
+
+    @property
+    def training_is_good(self) -> bool:
+        """Return whether the authors promise that no training image is anomalous; a check tests it."""
+        return self.declaration.training_is_good
+
+    @property
+    def formats(self) -> tuple[str, ...]:
+        """Return the allowed file formats of images and masks, in Pillow's names, whatever the suffix."""
+        return tuple(name.upper() for name in self.declaration.formats)
 
     @cached_property
-    def _spellings(self) -> dict[str, str]:
-        return {folder.casefold(): folder for folder in self.folders}
+    def classifier(self) -> Classifier:
+        """Return the compiled patterns."""
+        return Classifier(self.declaration)
 
     @cached_property
+    def loose_classifier(self) -> Classifier:
+        """Return the compiled patterns, which match folders in any case."""
+        return Classifier(self.declaration, ignore_case=True)
+
+    def classify(self, path: str) -> Record:
+        """Classify a relative path; never raises."""
+        return self.classifier.classify(path)
+
+    @cached_property
+    def suffixes(self) -> tuple[str, ...]:
+        """Return the suffixes of images, in lower case with their dot; empty if all are allowed."""
+        found: set[str] = set()
+        for entry in self.declaration.images:
+            found |= suffixes_of(entry, self.declaration) or set()
+        return tuple(sorted(found))
+
+    @cached_property
+    def folders(self) -> frozenset[str]:
+        """Return the names of folders that the patterns spell out."""
+        declaration = self.declaration
+        entries = (
+            *declaration.images,
+            *declaration.masks,
+            *declaration.tables,
+        )
+        return frozenset(
+            part[0]
+            for entry in entries
+            for part in entry.pattern.parts[:-1]
+            if part and len(part) == 1 and isinstance(part[0], str)
+        )
+
+    @property
     def definition_digest(self) -> str:
-        """Return the SHA-256 of the definition of this source dataset: its module and some attributes."""
-        module = inspect.getsourcefile(self.classify)
-        facts = (self.name, self.title, self.licence, self.formats, self.training_is_good)
-        digest = hashlib.sha256(repr(facts).encode())
-        digest.update(Path(module).read_bytes() if module else b"")
-        return digest.hexdigest()
+        """Return the SHA-256 of the declaration, without its root."""
+        return self.declaration.digest
 
     @property
     def root_variable(self) -> str:
@@ -110,6 +109,11 @@ class SourceDataset:
     def links_variable(self) -> str:
         """Return the environment variable that decides whether symbolic links may leave the root."""
         return f"{self.name.upper()}_LINKS"
+
+    @property
+    def depth_variable(self) -> str:
+        """Return the environment variable that sets how many bits the 16-bit files use."""
+        return f"{self.name.upper()}_DEPTH"
 
 
 def name_fault(name: str) -> str | None:
@@ -132,11 +136,3 @@ def taken_names() -> Mapping[str, str]:
     """
     listed = json.loads(resources.files(__package__).joinpath(TAKEN_NAMES_FILE).read_text("utf-8"))
     return {name: what for what, each in listed.items() for name in each}
-
-
-@cache
-def published_facts() -> Mapping[str, Any]:
-    """Return published facts about MVTec AD and DAGM 2007: sizes, modes, images per kind, masks."""
-    text = resources.files(__package__).joinpath("official_counts.json").read_text("utf-8")
-    facts: Mapping[str, Any] = json.loads(text)
-    return facts

@@ -1,6 +1,17 @@
-"""Words that people use for the two labels; upper and lower case mean the same."""
+"""Words for splits and labels; those that people use for labels mean the same in any case."""
 
 from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+Split: TypeAlias = Literal["train", "test", "validation", "unassigned"]
+Label: TypeAlias = Literal["good", "anomalous"]
+
+UNKNOWN = "unknown"
+"""Label of an image without any evidence."""
+
+UNSPECIFIED = "unspecified"
+"""Defect type of an anomalous image in a layout without defect types."""
 
 GOOD_WORDS = frozenset({"good", "ok", "normal", "0"})
 ANOMALOUS_WORDS = frozenset(

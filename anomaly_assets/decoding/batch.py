@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from anomaly_assets.datasets.names import shown
+from anomaly_assets.decoding.mask_reading import Picture, decode_read_mask
 from anomaly_assets.decoding.transform import (
     NEEDS_BIT_DEPTH,
     DecodedImage,
@@ -77,6 +78,7 @@ class StaleImage:
     mask_relative_path: str | None
     mask_source_uri: str | None
     mask_file_version: str | None
+    mask_reading: str | None
     formats: tuple[str, ...]
     depth: int | None = None
 
@@ -200,13 +202,33 @@ def _decoded(
     if image.mask_source_uri is None:
         return decoded, None
     try:
-        content = _read(
-            roots, image, image.mask_source_uri, image.mask_file_version, MAX_FILE_BYTES
-        )
-        return decoded, decode_mask(content, spec, image.formats)
+        return decoded, _mask(image, image.mask_source_uri, content, decoded, roots, spec)
     except (UnusableImageError, FileUnreadableError) as error:
         rejections.append(_rejection(image, error, spec, of_mask=True))
         return decoded, None
+
+
+def _mask(
+    image: StaleImage,
+    uri: str,
+    content: bytes,
+    decoded: DecodedImage,
+    roots: Mapping[str, Root],
+    spec: TensorSpec,
+) -> DecodedMask:
+    def read(uri: str, version: str | None) -> bytes:
+        return _read(roots, image, uri, version, MAX_FILE_BYTES)
+
+    if image.mask_reading is None:
+        return decode_mask(read(uri, image.mask_file_version), spec)
+    return decode_read_mask(
+        image.mask_reading,
+        uri,
+        image.mask_file_version,
+        read,
+        Picture(content, decoded.original_width, decoded.original_height),
+        spec,
+    )
 
 
 def _read(

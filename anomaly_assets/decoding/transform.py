@@ -33,6 +33,7 @@ from PIL import Image, ImageChops
 from anomaly_assets.decoding import content as recognised
 from anomaly_assets.decoding import depth as deep
 from anomaly_assets.decoding import png as decoder
+from anomaly_assets.decoding.mask_values import Defect, defective_pixels
 from anomaly_assets.errors import AnomalyAssetsError
 from anomaly_assets.tensor_spec import TensorSpec
 
@@ -212,6 +213,26 @@ def _mask(content: bytes, spec: TensorSpec, formats: tuple[str, ...]) -> Decoded
             values=sum(count > 0 for count in histogram),
             file_format=_format(image),
         )
+
+
+def decode_defect(content: bytes, defect: Defect) -> tuple[UInt8Array, str]:
+    """Return the defective pixels of a mask at its own size, as 0 and 1, and the format of the file.
+
+    Args:
+        content: The bytes of the file.
+        defect: Values of defective pixels; see `mask_values`.
+
+    Raises:
+        UnusableImageError: The bytes are not an image that can be used.
+    """
+    return _despite_metadata(lambda part: _defect(part, defect), content)
+
+
+def _defect(content: bytes, defect: Defect) -> tuple[UInt8Array, str]:
+    with _opened(content, ALL_FORMATS) as image:
+        turned, file_format = _orientation(image), _format(image)
+        defective = Image.fromarray(defective_pixels(image, content, defect).astype(np.uint8))
+        return np.asarray(_as_stored(defective, turned)), file_format
 
 
 _Decoded = TypeVar("_Decoded")

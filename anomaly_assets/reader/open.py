@@ -8,8 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from anomaly_assets.datasets.record import UNKNOWN
-from anomaly_assets.datasets.words import label_meant
+from anomaly_assets.datasets.words import UNKNOWN, label_meant
 from anomaly_assets.locations import is_file
 from anomaly_assets.reader import cache
 from anomaly_assets.reader.database import Database

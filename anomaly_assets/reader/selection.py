@@ -13,8 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from anomaly_assets.datasets.names import shown
-from anomaly_assets.datasets.record import UNKNOWN
-from anomaly_assets.datasets.words import ACCEPTED_WORDS
+from anomaly_assets.datasets.words import ACCEPTED_WORDS, UNKNOWN
 from anomaly_assets.reader.batch import BoolArray, IntArray
 from anomaly_assets.reader.database import Database, explained
 from anomaly_assets.reader.normalise import Statistics

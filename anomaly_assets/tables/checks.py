@@ -13,7 +13,8 @@ from typing import Any
 
 import duckdb
 
-from anomaly_assets.datasets import SourceDataset, official_counts
+from anomaly_assets.datasets import SOURCE_DATASETS, SourceDataset
+from anomaly_assets.datasets.known import official_counts
 from anomaly_assets.tables.ddl import statement, upstream_needed
 from anomaly_assets.tensor_spec import TensorSpec
 
@@ -336,6 +337,9 @@ def _found(connection: duckdb.DuckDBPyConnection, check: Check, values: dict[str
 def _rows(connection: duckdb.DuckDBPyConnection, name: str, values: dict[str, Any]) -> list[Any]:
     query = statement(connection, name)
     if "$official" in query:
-        values = {**values, "official": [asdict(count) for count in official_counts()]}
+        values = {
+            **values,
+            "official": [asdict(count) for count in official_counts(SOURCE_DATASETS.values())],
+        }
     parameters = {name: value for name, value in values.items() if f"${name}" in query}
     return connection.execute(query, parameters).fetchall()

@@ -132,9 +132,16 @@ _IMAGES = (
     Column(
         "label_source",
         "VARCHAR",
-        "evidence of the label: path, labels_file, mask, unmasked or none; null if loaded before 0.2",
+        "evidence of the label: table, path, labels_file, mask, unmasked, default or none; null if loaded "
+        "before 0.2",
     ),
     Column("path_label_index", "BIGINT", "label by the path: 0 or 1; null if it has none"),
+    Column("table_label_index", "BIGINT", "label by a table: 0 or 1; null if there is none"),
+    Column(
+        "mask_reading",
+        "VARCHAR",
+        "how the mask is read, as JSON; null for a picture whose non-zero pixels are defective",
+    ),
     Column(
         "_dlt_load_id",
         "VARCHAR",
@@ -512,7 +519,12 @@ TABLES: Mapping[str, Table] = _by_name(
                 Column(
                     "definition_digest",
                     "VARCHAR",
-                    "SHA-256 of the definition of the dataset; null if a release before 0.2 loaded it",
+                    "SHA-256 of the declaration; null if a release before 0.2 loaded the dataset",
+                ),
+                Column(
+                    "declaration",
+                    "VARCHAR",
+                    "every declared key except the root, as JSON; null if a release before 0.2 loaded it",
                 ),
                 Column("root_uri", "VARCHAR", "last listed root, without credentials"),
                 Column(

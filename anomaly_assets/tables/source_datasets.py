@@ -41,6 +41,7 @@ class StoredDataset:
     from_samples: bool
     most_images: int = 0
     most_samples: int = 0
+    declaration: str | None = None
 
 
 @dataclass(frozen=True)
@@ -92,12 +93,17 @@ def stored_datasets(
 ) -> dict[str, StoredDataset]:
     """Return the source datasets in a database by name; see `stored_names`."""
     table = "source_datasets" if database is None else f"{database}.main.source_datasets"
-    columns = ", ".join(StoredDataset.__dataclass_fields__)
-    try:
-        rows = connection.execute(f"SELECT {columns} FROM {table}").fetchall()  # noqa: S608
-    except duckdb.CatalogException:
-        return loaded_datasets(connection, database)
-    return {row[0]: StoredDataset(*row) for row in sorted(rows)}
+    columns = [*StoredDataset.__dataclass_fields__]
+    for count in (len(columns), len(columns) - 1):  # the last column is newer than the table
+        try:
+            query = f"SELECT {', '.join(columns[:count])} FROM {table}"  # noqa: S608
+            rows = connection.execute(query).fetchall()
+        except duckdb.BinderException:
+            continue
+        except duckdb.CatalogException:
+            break
+        return {row[0]: StoredDataset(*row) for row in sorted(rows)}
+    return loaded_datasets(connection, database)
 
 
 def loaded_datasets(
@@ -201,6 +207,7 @@ def record_listing(
         from_samples,
         most_images,
         (before.most_samples if before else 0) if most_samples is None else most_samples,
+        dataset.declaration.canonical_json,
     )
     if row != before:
         _write(connection, row)

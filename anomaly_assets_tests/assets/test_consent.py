@@ -12,18 +12,19 @@ import pytest
 from anomaly_assets import forget
 from anomaly_assets.catalogue.dlt_source import load
 from anomaly_assets.datasets import SOURCE_DATASETS, SourceDataset
-from anomaly_assets.datasets.mvtec_ad import classify
 from anomaly_assets.decoding.build import waiting_images
 from anomaly_assets.tensor_spec import TensorSpec
 from anomaly_assets.warehouse.file.warehouse import FileWarehouse
 from anomaly_assets_tests.assets.environment import Environment, set_up
 from anomaly_assets_tests.assets.runs import run_job, run_selection
 from anomaly_assets_tests.assets.trees import write_image
+from anomaly_assets_tests.datasets.declared import source_dataset
 
 LFS_POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:%s\nsize 12345\n" % (
     b"0" * 64
 )
 ALLOW_SHRINK = {"ops": {"published_database": {"config": {"allow_shrink": True}}}}
+LINE4 = '[line4]\nlike = "mvtec_ad"\ntitle = "Line 4"\nlicence = "own"\n'
 SAMPLES = "SELECT source_dataset, count(*) FROM anomaly.samples GROUP BY ALL ORDER BY ALL"
 COUNT = "SELECT count(*) FROM anomaly.samples"
 
@@ -313,7 +314,7 @@ def test_a_consent_without_the_variables_of_its_run_is_refused(
 @pytest.fixture
 def third(environment: Environment) -> SourceDataset:
     """Return a dataset that this version does not define; another version has loaded it."""
-    dataset = SourceDataset("line4", "Line 4", "own", classify)
+    dataset = source_dataset(LINE4, "line4")
     root = environment.warehouse.parents[1] / "line4"
     write_pictures(root, *(f"nut/train/good/{n:03}.png" for n in range(3)))
     load(dataset, str(root), FileWarehouse(environment.warehouse, 5.0))

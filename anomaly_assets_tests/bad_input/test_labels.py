@@ -6,15 +6,15 @@ import time
 import tracemalloc
 import zipfile
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from anomaly_assets.catalogue import labels_files
 from anomaly_assets.catalogue.listing import list_catalog
 from anomaly_assets.datasets import SOURCE_DATASETS
-from anomaly_assets.datasets.dagm_2007 import parse_labels
+from anomaly_assets.datasets.dagm_labels import parse_labels
 from anomaly_assets.roots.archive import ZipRoot
 from anomaly_assets.roots.base import MAX_FILE_BYTES, FileEntry, FileTooLargeError, Root
 from anomaly_assets.roots.open import open_root
@@ -254,9 +254,11 @@ def test_labels_that_would_unpack_to_more_are_neither_unpacked_nor_parsed(
 
 
 @pytest.mark.parametrize("listed", [0, 11])
-def test_how_large_labels_may_be_is_a_property_of_their_source_dataset(listed: int) -> None:
+def test_the_limit_of_labels_is_that_of_reading_them(
+    listed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """List a file without its size, as a web server may do."""
-    dataset = replace(SOURCE_DATASETS["dagm_2007"], max_labels_bytes=10)
+    monkeypatch.setattr(labels_files, "MAX_BYTES", 10)
 
     class OneFile(Root):
         uri = "https://listed.example"
@@ -270,7 +272,7 @@ def test_how_large_labels_may_be_is_a_property_of_their_source_dataset(listed: i
             assert (path, version, most_bytes, listed) == (LABELS, "etag-1", 10, 0)
             raise FileTooLargeError(f"{path}: larger than {most_bytes} bytes")
 
-    strays = list_catalog(dataset, OneFile()).stray_files.to_pylist()
+    strays = list_catalog(SOURCE_DATASETS["dagm_2007"], OneFile()).stray_files.to_pylist()
     assert [(stray["reason"], stray["detail"]) for stray in strays] == [
         ("file_too_large", f"{LABELS}: larger than 10 bytes")
     ]

@@ -12,9 +12,9 @@ from PIL import Image
 
 from anomaly_assets.catalogue.listing import list_catalog
 from anomaly_assets.datasets import SOURCE_DATASETS
-from anomaly_assets.datasets.dagm_2007 import parse_labels
+from anomaly_assets.datasets.dagm_labels import parse_labels
 from anomaly_assets.datasets.names import as_text
-from anomaly_assets.datasets.record import Ignored, ImageFile, LabelsFile, MaskFile, Stray
+from anomaly_assets.datasets.record import Ignored, ImageFile, MaskFile, Stray, TableFile
 from anomaly_assets.decoding.transform import (
     DecodedImage,
     DecodedMask,
@@ -37,7 +37,7 @@ from anomaly_assets_tests.decoding.pictures import (
 
 DATASETS = pytest.mark.parametrize("name", SOURCE_DATASETS)
 BOUNDED = settings(max_examples=150, deadline=None)
-RECORDS = (ImageFile, MaskFile, LabelsFile, Ignored, Stray)
+RECORDS = (ImageFile, MaskFile, TableFile, Ignored, Stray)
 REASONS = {
     "empty_file", "truncated_image", "text_file", "not_an_image", "only_zero_bytes", "damaged_image",
     "too_many_pixels", "needs_bit_depth", "unsupported_format", "html_page",
@@ -102,7 +102,7 @@ def test_any_path_is_exactly_one_kind_of_file_and_never_outside_of_the_root(
 ) -> None:
     record = SOURCE_DATASETS[name].classify(path)
     assert sum(type(record) is kind for kind in RECORDS) == 1
-    if isinstance(record, (ImageFile, MaskFile, LabelsFile)):
+    if isinstance(record, (ImageFile, MaskFile, TableFile)):
         assert not {"", ".", ".."} & set(record.relative_path.split("/"))
         assert record.category
 

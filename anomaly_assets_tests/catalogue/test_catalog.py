@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from anomaly_assets.catalogue import listing as catalog_module
+from anomaly_assets.catalogue import labels_files
 from anomaly_assets.catalogue.listing import IMAGES_SCHEMA, STRAY_FILES_SCHEMA, listing_digest
 from anomaly_assets.roots.open import open_root
 from anomaly_assets_tests.catalogue.trees import (
@@ -61,6 +61,8 @@ def test_an_image_row_says_everything_about_its_file(tmp_path: Path) -> None:
             "declared_label_index": None,
             "label_source": "path",
             "path_label_index": 1,
+            "table_label_index": None,
+            "mask_reading": None,
         }
     ]
     assert catalog.images.schema == IMAGES_SCHEMA
@@ -228,7 +230,7 @@ def test_a_labels_file_that_names_ever_more_missing_images_is_bounded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Four of them with 380,000 lines each took 3.4 GB."""
-    monkeypatch.setattr(catalog_module, "_MOST_MISSING", 1)
+    monkeypatch.setattr(labels_files, "MOST_MISSING", 1)
     write_dagm(tmp_path)
     for path in (tmp_path / "Class1/Train").glob("*.PNG"):
         path.unlink()
@@ -423,7 +425,7 @@ def test_the_twin_of_an_image_with_a_mask_is_unknown(tmp_path: Path) -> None:
     assert strays_of("mvtec_ad", tmp_path) == {}
 
 
-def test_a_mask_of_twins_with_another_suffix_is_an_orphan_and_both_are_unknown(
+def test_a_mask_of_twins_with_another_suffix_is_ambiguous_and_both_are_unknown(
     tmp_path: Path,
 ) -> None:
     write(tmp_path, "bottle/test/a.png", "bottle/test/a.PNG", "bottle/test/b.png")
@@ -435,7 +437,7 @@ def test_a_mask_of_twins_with_another_suffix_is_an_orphan_and_both_are_unknown(
     }
     strays = catalog_of("mvtec_ad", tmp_path).stray_files.to_pylist()
     assert [(each["reason"], each["detail"]) for each in strays] == [
-        ("orphan_mask", "the name is similar to bottle/test/a.PNG, bottle/test/a.png"),
+        ("ambiguous_mask", "several images have this name: bottle/test/a.PNG, bottle/test/a.png"),
         ("orphan_mask", None),
     ]
 

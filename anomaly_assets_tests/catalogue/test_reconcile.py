@@ -11,7 +11,7 @@ from anomaly_assets.catalogue.reconcile import (
     ShrunkRootError,
     UnknownCategoryError,
     UnrecognisedRootError,
-    category_scope,
+    scope_of,
     reconcile,
 )
 from anomaly_assets.errors import rerun_with
@@ -50,7 +50,7 @@ def test_only_the_categories_that_differ_are_staged(
     images = reconcile(MVTEC, str(loaded_root), warehouse).tables["images"]
     assert (images.inserted, images.updated, images.deleted, images.unchanged) == (3, 1, 1, 8)
     assert images.rows["category"].to_pylist() == ["cable"] * 7
-    assert images.scope == category_scope(["cable"])
+    assert images.scope == scope_of("images", ["cable"])
 
 
 def test_a_listing_like_the_tables_has_no_change(
@@ -65,8 +65,8 @@ def test_a_listing_like_the_tables_has_no_change(
 
 
 def test_a_scope_is_the_digests_of_the_category_names() -> None:
-    assert category_scope(["cable", "bottle"]) == (
-        "md5(split_part(relative_path, '/', 1)) IN "
+    assert scope_of("images", ["cable", "bottle"]) == (
+        "md5(category) IN "
         "('3a385ac07dcec4dde1a4ca47a9802c96', '855923325fa23283dda6da090d10fdf2')"
     )
 
@@ -74,13 +74,12 @@ def test_a_scope_is_the_digests_of_the_category_names() -> None:
 def test_a_name_never_becomes_part_of_a_scope(warehouse: FileWarehouse) -> None:
     hostile = "x'); DROP TABLE images;--\n{table}%s"
     digest = hashlib.md5(hostile.encode(), usedforsecurity=False).hexdigest()
-    scope = category_scope([hostile])
-    assert scope == f"md5(split_part(relative_path, '/', 1)) IN ('{digest}')"
+    scope = scope_of("images", [hostile])
+    assert scope == f"md5(category) IN ('{digest}')"
     with warehouse.connect() as connection:
-        path = f"{hostile}/train/good/000.png"
-        statement = f"SELECT {scope} FROM (VALUES ($path)) AS listed (relative_path)"
-        assert connection.execute(statement, {"path": path}).fetchall() == [(True,)]
-        assert connection.execute(statement, {"path": "x/1.png"}).fetchall() == [(False,)]
+        statement = f"SELECT {scope} FROM (VALUES ($name)) AS listed (category)"
+        assert connection.execute(statement, {"name": hostile}).fetchall() == [(True,)]
+        assert connection.execute(statement, {"name": "x"}).fetchall() == [(False,)]
 
 
 def test_four_fifths_of_the_rows_are_enough(loaded_root: Path, warehouse: FileWarehouse) -> None:

@@ -9,7 +9,7 @@ import dlt
 import pytest
 
 from anomaly_assets.catalogue.dlt_source import catalog_source, load, merge_disposition
-from anomaly_assets.catalogue.reconcile import category_scope, reconcile
+from anomaly_assets.catalogue.reconcile import scope_of, reconcile
 from anomaly_assets.warehouse.file.warehouse import FileWarehouse, WarehouseError
 from anomaly_assets_tests.catalogue.loaded import (
     TABLES,
@@ -276,7 +276,7 @@ def test_a_warehouse_file_named_like_a_source_dataset_is_refused(tmp_path: Path,
 def test_the_merge_is_spelled_exactly_like_this() -> None:
     whole = {"disposition": "merge", "strategy": "cdc", "skip_unchanged_rows": True}
     assert merge_disposition(None) == whole
-    scope = category_scope(["bottle"])
+    scope = scope_of("images", ["bottle"])
     assert merge_disposition(scope) == {**whole, "destination_scope": scope}
 
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from anomaly_assets.datasets.classify import Classifier
 from anomaly_assets.datasets.declaration import Declaration
 from anomaly_assets.datasets.declaration_files import declared
+from anomaly_assets.datasets.source_dataset import SourceDataset
 from anomaly_assets_tests.datasets.paths import WORDS
 
 EXAMPLES = """
@@ -63,6 +64,11 @@ def declarations(text: str, file: str = "own/line4.toml") -> dict[str, Declarati
 def classifier(text: str, name: str = "line4", *, ignore_case: bool = False) -> Classifier:
     """Return the classifier of a table."""
     return Classifier(declarations(text)[name], ignore_case=ignore_case)
+
+
+def source_dataset(text: str, name: str) -> SourceDataset:
+    """Return the source dataset of a table."""
+    return SourceDataset(declarations(text)[name])
 
 
 def toml(value: Any) -> str:

@@ -7,15 +7,20 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from anomaly_assets.datasets.classify import (
-    Classifier,
-    DeclaredImage,
-    DeclaredMask,
-    DeclaredRecord,
-    DeclaredTable,
-)
+from anomaly_assets.datasets import SOURCE_DATASETS
+from anomaly_assets.datasets.classify import Classifier
 from anomaly_assets.datasets.declaration_files import declared
-from anomaly_assets.datasets.record import Ignored, Stray
+from anomaly_assets.datasets.patterns import folded
+from anomaly_assets.datasets.record import (
+    Ignored,
+    ImageFile,
+    MaskFile,
+    Placed,
+    Record,
+    Stray,
+    TableFile,
+    key_of,
+)
 from anomaly_assets_tests.datasets.declared import (
     EXAMPLES,
     any_keys,
@@ -31,14 +36,15 @@ UNRECOGNISED = ("stray", "unrecognised_path")
 UNSUPPORTED = ("stray", "unsupported_suffix")
 
 
-def summary(record: DeclaredRecord) -> Summary:
-    """Return the kind of a record and what its path gives: category, split, label, defect type."""
+def summary(record: Record) -> Summary:
+    """Return the kind of a record and its category and split; of images, label and defect type too."""
     if isinstance(record, Ignored):
         return ("junk",)
     if isinstance(record, Stray):
         return ("stray", record.reason)
-    kind = {DeclaredImage: "image", DeclaredMask: "mask", DeclaredTable: "table"}[type(record)]
-    return (kind, record.category, record.split, record.label, record.defect_type)
+    if isinstance(record, ImageFile):
+        return ("image", record.category, record.split, record.label, record.defect_type)
+    return ("mask" if isinstance(record, MaskFile) else "table", record.category, record.split)
 
 
 @pytest.mark.parametrize(
@@ -51,7 +57,7 @@ def summary(record: DeclaredRecord) -> Summary:
             "a/validation/NG/7.webp",
             ("image", "a", "validation", "anomalous", "unspecified"),
         ),
-        ("housing", "a/ground_truth/dent/7_mask.png", ("mask", "a", "test", "anomalous", "dent")),
+        ("housing", "a/ground_truth/dent/7_mask.png", ("mask", "a", "test")),
         ("housing", "a/ground_truth/dent/7.png", UNRECOGNISED),
         ("housing", "a/test/dent/7.txt", UNSUPPORTED),
         ("housing", "a/Test/dent/7.png", UNRECOGNISED),
@@ -65,21 +71,21 @@ def summary(record: DeclaredRecord) -> Summary:
         ("screws", "1.png", UNRECOGNISED),
         ("visa", "pcb1/Data/Images/Normal/1.JPG", ("image", "pcb1", None, "good", None)),
         ("visa", "pcb1/Data/Images/Anomaly/1.JPG", ("image", "pcb1", None, "anomalous", None)),
-        ("visa", "pcb1/Data/Masks/Anomaly/1.png", ("mask", "pcb1", None, "anomalous", None)),
-        ("visa", "split_csv/1cls.csv", ("table", None, None, None, None)),
+        ("visa", "pcb1/Data/Masks/Anomaly/1.png", ("mask", "pcb1", None)),
+        ("visa", "split_csv/1cls.csv", ("table", None, None)),
         ("visa", "split_csv/2cls.csv", UNRECOGNISED),
         ("visa", "pcb1/image_anno.csv", ("stray", "not_needed")),
         ("kolektor_sdd2", "train/10000.png", ("image", None, "train", None, None)),
-        ("kolektor_sdd2", "train/10000_GT.png", ("mask", None, "train", None, None)),
-        ("kolektor_sdd2", "test/10000_gt.PNG", ("mask", None, "test", None, None)),
+        ("kolektor_sdd2", "train/10000_GT.png", ("mask", None, "train")),
+        ("kolektor_sdd2", "test/10000_gt.PNG", ("mask", None, "test")),
         ("mvtec_loco", "box/test/good/0.png", ("image", "box", "test", "good", None)),
         (
             "mvtec_loco",
             "box/ground_truth/logical_anomalies/0/001.png",
-            ("mask", "box", "test", "anomalous", "logical_anomalies"),
+            ("mask", "box", "test"),
         ),
         ("castings", "siteA/bolt/1.jpg", ("image", "siteA/bolt", None, None, None)),
-        ("castings", "siteA/bolt/1.json", ("mask", None, None, None, None)),
+        ("castings", "siteA/bolt/1.json", ("mask", None, None)),
         ("castings", "siteA/1.jpg", UNRECOGNISED),
     ],
 )
@@ -93,11 +99,12 @@ def test_a_mask_shares_the_text_of_every_placeholder_with_its_image() -> None:
     loco = Classifier(declarations(EXAMPLES)["mvtec_loco"])
     image = loco.classify("box/test/broken/000.png")
     mask = loco.classify("box/ground_truth/broken/000/001.png")
-    assert isinstance(image, DeclaredImage)
-    assert isinstance(mask, DeclaredMask)
+    assert isinstance(image, ImageFile)
+    assert isinstance(mask, MaskFile)
     assert mask.texts == {"category": "box", "defect_type": "broken", "name": "000"}
     assert image.texts == {**mask.texts, "split": "test"}
-    assert mask.split == image.split
+    assert set(mask.fields) == {"category", "defect_type", "name", "split"}
+    assert key_of(mask, mask.fields) == key_of(image, mask.fields)
     assert mask.entry.unites
 
 
@@ -148,7 +155,7 @@ def test_folders_around_the_dataset_are_cut_off(
     if expected is None:
         assert record == Stray(path, "unrecognised_path")
     else:
-        assert isinstance(record, DeclaredImage)
+        assert isinstance(record, ImageFile)
         assert (record.relative_path, record.category) == (expected, "a")
 
 
@@ -217,6 +224,22 @@ def test_folders_match_in_any_case_on_request() -> None:
     assert summary(housing.classify("a/Ground_Truth/dent/7_mask.png"))[0] == "mask"
 
 
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("Class1/train/1.PNG", "Class1/Train/1.PNG"),
+        ("class1/TRAIN/label/1_LABEL.png", "class1/Train/Label/1_LABEL.png"),
+        ("around/CLASS1/class1/train/label/LABELS.txt", "class1/Train/Label/LABELS.txt"),
+    ],
+)
+def test_folders_in_another_case_get_the_spelling_of_the_pattern(path: str, expected: str) -> None:
+    dagm = SOURCE_DATASETS["dagm_2007"]
+    assert isinstance(dagm.classify(path), Stray)
+    record = dagm.loose_classifier.classify(path)
+    assert isinstance(record, Placed)
+    assert record.relative_path == expected
+
+
 def test_a_category_of_the_table_may_have_placeholders() -> None:
     sites = classifier('[line4]\ncategory = "{site}-{line}"\nimages = ["{site}/{line}/{name}"]\n')
     assert summary(sites.classify("a/b/1.png"))[1] == "a-b"
@@ -226,7 +249,7 @@ def test_paths_are_compared_with_composed_letters() -> None:
     word = "D\u00e9faut"
     own = classifier(f'[line4]\nimages = ["{word}/{{name}}"]\n')
     record = own.classify(unicodedata.normalize("NFD", f"{word}/1.png"))
-    assert isinstance(record, DeclaredImage)
+    assert isinstance(record, ImageFile)
     assert record.relative_path == f"{word}/1.png"
 
 
@@ -241,13 +264,19 @@ def test_any_declaration_and_any_path_give_exactly_one_record(
         kinds = Classifier(declaration, ignore_case=ignore_case)
         for path in paths:
             record = kinds.classify(path)
-            assert isinstance(record, (DeclaredImage, DeclaredMask, DeclaredTable, Stray, Ignored))
+            assert isinstance(record, (ImageFile, MaskFile, TableFile, Stray, Ignored))
             assert kinds.classify(path) == record
             if not isinstance(record, Ignored):
-                whole = unicodedata.normalize("NFC", path)
-                assert f"/{whole}".endswith(f"/{record.relative_path}")
-            if isinstance(record, (DeclaredImage, DeclaredMask, DeclaredTable)):
+                whole, own = unicodedata.normalize("NFC", path), record.relative_path
+                if ignore_case:
+                    whole, own = folded(whole), folded(own)
+                assert f"/{whole}".endswith(f"/{own}")
+            if isinstance(record, Placed):
                 assert record.split in ("train", "test", "validation", None)
-                assert record.label in ("good", "anomalous", None)
-                assert set(record.texts) == set(record.entry.pattern.fields)
                 assert all(record.texts.values())
+            if isinstance(record, ImageFile):
+                assert record.label in ("good", "anomalous", None)
+                assert any(set(record.texts) == set(e.pattern.fields) for e in declaration.images)
+            elif isinstance(record, (MaskFile, TableFile)):
+                assert set(record.texts) == set(record.entry.pattern.fields)
+                assert set(record.texts) <= set(record.fields)

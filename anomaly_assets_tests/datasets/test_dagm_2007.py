@@ -4,25 +4,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anomaly_assets.datasets.dagm_2007 import classify, parse_labels
-from anomaly_assets.datasets.record import (
-    DeclaredLabels,
-    Ignored,
-    ImageFile,
-    LabelsFile,
-    MaskFile,
-    Record,
-    Stray,
-)
+from anomaly_assets.datasets import SOURCE_DATASETS
+from anomaly_assets.datasets.dagm_labels import parse_labels
+from anomaly_assets.datasets.names import normalized
+from anomaly_assets.datasets.record import DeclaredLabels, Ignored, Stray
+from anomaly_assets_tests.datasets.by_hand import Image, Labels, Mask, Plain, plain
 from anomaly_assets_tests.datasets.paths import any_path, folder_name, stem
 
-OFFICIAL: list[ImageFile | MaskFile | LabelsFile] = [
-    ImageFile("Class1/Train/0576.PNG", "Class1", "train", "", "0576", None),
-    ImageFile("Class1/Test/0001.PNG", "Class1", "test", "", "0001", None),
-    MaskFile("Class1/Train/Label/0595_label.PNG", "Class1", "train", "", "0595"),
-    MaskFile("Class1/Test/Label/0002_label.PNG", "Class1", "test", "", "0002"),
-    LabelsFile("Class1/Train/Label/Labels.txt", "Class1", "train"),
-    LabelsFile("Class1/Test/Label/Labels.txt", "Class1", "test"),
+
+def classify(path: str) -> Plain:
+    return plain(SOURCE_DATASETS["dagm_2007"].classify(path))
+
+
+OFFICIAL: list[Image | Mask | Labels] = [
+    Image("Class1/Train/0576.PNG", "Class1", "train", "", "0576", None),
+    Image("Class1/Test/0001.PNG", "Class1", "test", "", "0001", None),
+    Mask("Class1/Train/Label/0595_label.PNG", "Class1", "train", "", "0595"),
+    Mask("Class1/Test/Label/0002_label.PNG", "Class1", "test", "", "0002"),
+    Labels("Class1/Train/Label/Labels.txt", "Class1", "train"),
+    Labels("Class1/Test/Label/Labels.txt", "Class1", "test"),
 ]
 
 
@@ -37,25 +37,25 @@ OFFICIAL: list[ImageFile | MaskFile | LabelsFile] = [
 )
 @pytest.mark.parametrize("record", OFFICIAL)
 def test_the_official_layout_is_understood_wherever_it_lies(
-    wrapper: str, record: ImageFile | MaskFile | LabelsFile
+    wrapper: str, record: Image | Mask | Labels
 ) -> None:
     assert classify(wrapper + record.relative_path) == record
 
 
 def test_a_file_in_the_label_folder_of_test_is_a_mask_and_no_image() -> None:
     path = "Class1/Test/Label/0002_label.PNG"
-    assert classify(path) == MaskFile(path, "Class1", "test", "", "0002")
+    assert classify(path) == Mask(path, "Class1", "test", "", "0002")
 
 
 @pytest.mark.parametrize(
     "record",
     [
-        ImageFile("Class1/Train/0576.png", "Class1", "train", "", "0576", None),
-        MaskFile("Class1/Train/Label/0576_LABEL.png", "Class1", "train", "", "0576"),
-        LabelsFile("Class1/Train/Label/labels.TXT", "Class1", "train"),
+        Image("Class1/Train/0576.png", "Class1", "train", "", "0576", None),
+        Mask("Class1/Train/Label/0576_LABEL.png", "Class1", "train", "", "0576"),
+        Labels("Class1/Train/Label/labels.TXT", "Class1", "train"),
     ],
 )
-def test_suffixes_match_in_either_case(record: ImageFile | MaskFile | LabelsFile) -> None:
+def test_suffixes_match_in_either_case(record: Image | Mask | Labels) -> None:
     assert classify(record.relative_path) == record
 
 
@@ -63,11 +63,11 @@ def test_suffixes_match_in_either_case(record: ImageFile | MaskFile | LabelsFile
 @pytest.mark.parametrize(
     "record",
     [
-        ImageFile("Train/Train/0001.PNG", "Train", "train", "", "0001", None),
-        MaskFile("Train/Test/Label/0001_label.PNG", "Train", "test", "", "0001"),
+        Image("Train/Train/0001.PNG", "Train", "train", "", "0001", None),
+        Mask("Train/Test/Label/0001_label.PNG", "Train", "test", "", "0001"),
     ],
 )
-def test_a_class_may_be_called_train(wrapper: str, record: ImageFile | MaskFile) -> None:
+def test_a_class_may_be_called_train(wrapper: str, record: Image | Mask) -> None:
     assert classify(wrapper + record.relative_path) == record
 
 
@@ -100,6 +100,7 @@ def test_what_belongs_to_no_image_is_a_stray_with_its_reason(path: str, stray: S
     "path",
     [
         "Class1/1.png",
+        "Class1/one.png",
         "Class1_def/1.png",
         "Class1_def/150.PNG",
         "Class1_def/labels.txt",
@@ -110,7 +111,9 @@ def test_the_older_archives_are_recognised(path: str) -> None:
     assert classify(path) == Stray(path, "older_dagm_archive")
 
 
-@pytest.mark.parametrize("path", ["Class1/one.png", "Bottle/1.png", "Class1_def/sub/1.png"])
+@pytest.mark.parametrize(
+    "path", ["Bottle/1.png", "class1/1.png", "Class1_def/sub/1.png", "Class1/labels.csv"]
+)
 def test_only_the_older_archives_names_count_as_older_archives(path: str) -> None:
     assert classify(path) == Stray(path, "unrecognised_path")
 
@@ -132,10 +135,10 @@ def test_an_mvtec_root_is_no_dagm_root(path: str) -> None:
 @given(any_path)
 def test_any_path_is_exactly_one_record(path: str) -> None:
     record = classify(path)
-    assert isinstance(record, (ImageFile, MaskFile, LabelsFile, Ignored, Stray))
+    assert isinstance(record, (Image, Mask, Labels, Ignored, Stray))
     if not isinstance(record, Ignored):
-        assert f"/{path}".endswith(f"/{record.relative_path}")
-    if isinstance(record, (ImageFile, MaskFile, LabelsFile)):
+        assert f"/{normalized(path)}".endswith(f"/{record.relative_path}")
+    if isinstance(record, (Image, Mask, Labels)):
         assert record.relative_path.split("/")[0] == record.category
 
 
@@ -153,9 +156,9 @@ def test_a_wrapper_folder_never_changes_an_official_record(
     wrapper: str, category: str, split: str, name: str
 ) -> None:
     path = f"{category}/{split}/{name}"
-    record: Record = classify(path)
-    assert isinstance(record, (ImageFile, MaskFile, LabelsFile))
-    assert record.relative_path == path
+    record: Plain = classify(path)
+    assert isinstance(record, (Image, Mask, Labels))
+    assert record.relative_path == normalized(path)
     assert classify(f"{wrapper}/{path}") == record
     assert classify(f"{category}/{path}") == record
     assert classify(f"{wrapper}/{category}/{path}") == record

@@ -2,7 +2,7 @@
 
 import pytest
 
-from anomaly_assets.datasets.record import is_junk, mask_stem, split_name
+from anomaly_assets.datasets.record import is_junk, split_name
 
 
 @pytest.mark.parametrize(
@@ -60,18 +60,3 @@ def test_nothing_else_is_junk(path: str) -> None:
 )
 def test_a_name_is_split_at_its_last_dot(name: str, expected: tuple[str, str]) -> None:
     assert split_name(name) == expected
-
-
-@pytest.mark.parametrize(
-    ("stem", "expected"),
-    [
-        ("000_mask", "000"),
-        ("000_MASK", "000"),
-        ("000", "000"),
-        ("_mask", "_mask"),
-        ("000_mask_mask", "000_mask"),
-        ("000_mask(1)", "000_mask(1)"),
-    ],
-)
-def test_a_mask_belongs_to_the_stem_before_its_ending(stem: str, expected: str) -> None:
-    assert mask_stem(stem, "_mask") == expected

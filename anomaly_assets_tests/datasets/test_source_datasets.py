@@ -5,23 +5,20 @@ from collections import Counter
 import duckdb
 import pytest
 
-from anomaly_assets.datasets import (
-    SOURCE_DATASETS,
-    OfficialCount,
-    SourceDataset,
-    official_counts,
-)
-from anomaly_assets.datasets.record import Ignored
+from anomaly_assets.datasets import SOURCE_DATASETS
+from anomaly_assets.datasets.declaration_files import declared
+from anomaly_assets.datasets.known import OfficialCount, official_counts
 from anomaly_assets.datasets.source_dataset import taken_names
 from anomaly_assets.tables.registry import CATALOGUE_TABLES, TABLES
 from anomaly_assets_tests.datasets import taken
+from anomaly_assets_tests.datasets.declared import source_dataset
 
 
-def images(source_dataset: str, split: str | None = None, label: str | None = None) -> int:
+def images(name: str, split: str | None = None, label: str | None = None) -> int:
     return sum(
         count.images
-        for count in official_counts()
-        if count.source_dataset == source_dataset
+        for count in official_counts(SOURCE_DATASETS.values())
+        if count.source_dataset == name
         and split in (None, count.split)
         and label in (None, count.label)
     )
@@ -59,7 +56,7 @@ def test_dagm_2007_has_its_official_totals() -> None:
 @pytest.mark.parametrize("number", range(1, 11))
 def test_a_dagm_class_has_575_or_1150_images_in_each_split(number: int) -> None:
     found = Counter[str]()
-    for count in official_counts():
+    for count in official_counts(SOURCE_DATASETS.values()):
         if count.category == f"Class{number}":
             found[count.split] += count.images
     expected = 575 if number <= 6 else 1_150
@@ -69,7 +66,7 @@ def test_a_dagm_class_has_575_or_1150_images_in_each_split(number: int) -> None:
 def test_every_category_split_and_label_has_one_count() -> None:
     keys = [
         (count.source_dataset, count.category, count.split, count.label)
-        for count in official_counts()
+        for count in official_counts(SOURCE_DATASETS.values())
     ]
     categories = Counter(name for name, _ in {key[:2] for key in keys})
     assert categories == {"mvtec_ad": 15, "dagm_2007": 10}
@@ -77,7 +74,9 @@ def test_every_category_split_and_label_has_one_count() -> None:
 
 
 def test_one_category_has_the_counts_of_the_paper() -> None:
-    found = [count for count in official_counts() if count.category == "leather"]
+    found = [
+        count for count in official_counts(SOURCE_DATASETS.values()) if count.category == "leather"
+    ]
     assert found == [
         OfficialCount("mvtec_ad", "leather", "train", "good", 245),
         OfficialCount("mvtec_ad", "leather", "train", "anomalous", 0),
@@ -86,8 +85,24 @@ def test_one_category_has_the_counts_of_the_paper() -> None:
     ]
 
 
-def called(name: str) -> SourceDataset:
-    return SourceDataset(name, "Title", "none", lambda _: Ignored())
+def test_a_total_is_a_count_without_a_category() -> None:
+    totals = 'images = ["{name}"]\ncounts.total = { train = [5, 0], test = [2, 1] }\n'
+    dataset = source_dataset(f"[line4]\n{totals}", "line4")
+    assert [*official_counts([SOURCE_DATASETS["mvtec_ad"], dataset])][-4:] == [
+        OfficialCount("line4", None, "train", "good", 5),
+        OfficialCount("line4", None, "train", "anomalous", 0),
+        OfficialCount("line4", None, "test", "good", 2),
+        OfficialCount("line4", None, "test", "anomalous", 1),
+    ]
+    without = source_dataset('[line4]\nimages = ["{name}"]\n', "line4")
+    assert [*official_counts([without])] == []
+
+
+def problems_of(name: str) -> list[str]:
+    """Return what is wrong with a declaration of this name."""
+    found = declared({"own/line4.toml": f'["{name}"]\nimages = ["{{name}}"]\n'.encode()})
+    assert bool(found.problems) is not bool(found.declarations)
+    return list(map(str, found.problems))
 
 
 @pytest.mark.parametrize(
@@ -118,24 +133,30 @@ def called(name: str) -> SourceDataset:
     ],
 )
 def test_a_name_that_stands_for_something_else_is_refused(name: str, because: str) -> None:
-    with pytest.raises(ValueError, match="choose another one") as caught:
-        called(name)
-    assert str(caught.value) == (
-        f"'{name}' cannot be the name of a source dataset, because it is {because}: choose another one."
-    )
+    other = f"{name}_line4" if "project" in because else f"{name}_1"
+    meaning = f"{because} and cannot name a schema"
+    if because == "a table of this project":
+        meaning = "the name of an asset of this project"
+    assert problems_of(name) == [
+        f"own/line4.toml:1: [{name}] is {meaning}. Call it {other}, for example."
+    ]
+    assert problems_of(other) == []
 
 
 @pytest.mark.parametrize(
     "name", ["", "Bottle", "1st", "_x", "x_", "x__y", "a-b", "a.b", "größe", "x_staging", "x" * 41]
 )
 def test_a_name_that_is_no_name_of_a_schema_is_refused(name: str) -> None:
-    with pytest.raises(ValueError, match="such as pill_inspection, with at most 40 characters"):
-        called(name)
+    [problem] = problems_of(name)
+    assert f": [{name}] cannot be the name of a source dataset: use lower-case words " in problem
+    assert "such as pill_inspection, with at most 40 characters" in problem
 
 
-@pytest.mark.parametrize("name", ["btad", "x" * 40, "line_7", "orders", "image", "refresh"])
-def test_any_other_name_is_taken(name: str) -> None:
-    assert called(name).root_variable == f"{name.upper()}_ROOT"
+@pytest.mark.parametrize("name", ["own_btad", "x" * 40, "line_7", "orders", "image", "refresh"])
+def test_any_other_name_can_be_used(name: str) -> None:
+    assert problems_of(name) == []
+    dataset = source_dataset(f'[{name}]\nimages = ["{{name}}"]\n', name)
+    assert dataset.root_variable == f"{name.upper()}_ROOT"
 
 
 def test_the_names_that_are_taken_are_those_of_these_versions_and_of_this_graph() -> None:

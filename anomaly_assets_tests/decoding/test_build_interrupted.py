@@ -171,6 +171,7 @@ def test_tasks_on_a_zip_archive_can_go_to_another_process(project: Project, tmp_
         mask_relative_path=None,
         mask_source_uri=None,
         mask_file_version=None,
+        mask_reading=None,
         formats=("PNG",),
     )
     task = PicklingExecutor().submit(decode_batch, [image], {"mvtec_ad": root}, SPEC)

@@ -8,7 +8,6 @@ import re
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
 
 import duckdb
 import pytest
@@ -16,6 +15,7 @@ import pytest
 from anomaly_assets.catalogue.dlt_source import load
 from anomaly_assets.catalogue.reconcile import reconcile
 from anomaly_assets.datasets import SOURCE_DATASETS
+from anomaly_assets.datasets.declaration_files import declared
 from anomaly_assets.decoding import dask as cluster
 from anomaly_assets.reader import open_samples
 from anomaly_assets.warehouse.extensions import load_extensions
@@ -166,9 +166,10 @@ def _(scene: Scene) -> object:
     return load(SOURCE_DATASETS["mvtec_ad"], str(root), warehouse).renaming
 
 
-@saying("'…' cannot be the name of a source dataset")
+@saying("….toml:…: […] is … and cannot name a schema")
 def _(scene: Scene) -> object:
-    return replace(SOURCE_DATASETS["mvtec_ad"], name="images")
+    found = declared({"line4.toml": b'[order]\nimages = ["{name}"]\n'})
+    return found.problems[0]
 
 
 @saying("… is an archive that cannot be read in place")

@@ -9,9 +9,11 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from anomaly_assets.catalogue.listing import _provisional
+from anomaly_assets.catalogue.listing import list_catalog
+from anomaly_assets.roots.open import open_root
 from anomaly_assets.tables.ddl import sql_text
-from anomaly_assets.tables.registry import TABLES
+from anomaly_assets_tests.catalogue.trees import write
+from anomaly_assets_tests.datasets.declared import source_dataset
 from anomaly_assets_tests.documents.markdown import PROJECT
 
 VALUES = (
@@ -20,8 +22,17 @@ VALUES = (
     ("none", "not decoded", "black", "defective"),
     ("yes", "no"),
 )
-INDEX_OF = {"none": None, "good": 0, "anomalous": 1}
+INDEX_OF = {"good": 0, "anomalous": 1}
 AREA_OF = {"black": 0.0, "defective": 0.5}
+DATASET = source_dataset(
+    """[line4]
+    images = ["{category}/{label}/{name}", "{category}/none/{name}"]
+    masks = ["{category}/{name}_mask"]
+    tables = [{ path = "{category}/Labels.txt", read = "dagm_labels" }]
+    unmasked = "good"
+    """,
+    "line4",
+)
 
 
 def table(page: Path) -> list[list[str]]:
@@ -34,13 +45,15 @@ TABLE = table(PROJECT / "docs/labels.md")
 
 
 @pytest.mark.parametrize("evidence", [*product(*VALUES)], ids="-".join)
-def test_the_first_row_that_fits_gives_the_label(evidence: tuple[str, str, str, str]) -> None:
+def test_the_first_row_that_fits_gives_the_label(
+    evidence: tuple[str, str, str, str], tmp_path: Path
+) -> None:
     row = next(
         row
         for row in TABLE
         if all(cell in ("…", value) for cell, value in zip(row, evidence, strict=False))
     )
-    assert effective(*evidence) == (row[4], row[5])
+    assert effective(tmp_path, *evidence) == (row[4], row[5])
 
 
 def test_each_row_is_needed() -> None:
@@ -55,34 +68,28 @@ def test_each_row_is_needed() -> None:
     assert fitting == set(range(len(TABLE)))
 
 
-def effective(path: str, declared: str, mask: str, annotated: str) -> tuple[str, str]:
+def effective(root: Path, path: str, declared: str, mask: str, annotated: str) -> tuple[str, str]:
     """Return label and evidence of one image in a catalogue with this evidence."""
-    unmasked = "good" if annotated == "yes" and mask == "none" else "unknown"
-    label_of: dict[str, object] = {"good": "good", "anomalous": "anomalous"}
-    label, source = _provisional(
-        label_of.get(path),  # type: ignore[arg-type]
-        INDEX_OF[declared],
-        unmasked=unmasked,
-    )
-    known = {
-        "image_id": "a",
-        "label": label,
-        "label_index": INDEX_OF.get(label),
-        "label_source": source,
-        "path_label_index": INDEX_OF[path],
-        "declared_label_index": INDEX_OF[declared],
-        "mask_relative_path": None if mask == "none" else "mask.png",
-    }
-    columns = ", ".join(
-        f"${each.name}::{each.type} AS {each.name}"
-        if each.name in known
-        else f"NULL AS {each.name}"
-        for each in TABLES["images"].columns
-    )
+    write(root, f"bolt/{path}/1.png")
+    if declared != "none":
+        line = f"1\t{INDEX_OF[declared]}\t1.png\n"
+        write(root, "bolt/Labels.txt", content=line.encode())
+    if mask != "none":
+        write(root, "bolt/1_mask.png")
+    if annotated == "yes":
+        write(root, "bolt/none/2.png", "bolt/2_mask.png")
+    catalogue = list_catalog(DATASET, open_root(str(root)))
+    assert catalogue.stray_files.num_rows == 0
+    facts = {"id": f"line4/bolt/{path}/1.png", "area": AREA_OF.get(mask)}
     with duckdb.connect() as connection:
-        connection.execute(f"CREATE TABLE catalogue AS SELECT {columns}", known)
-        connection.execute("CREATE TABLE facts (image_id VARCHAR, mask_area_fraction DOUBLE)")
-        connection.execute("INSERT INTO facts VALUES ('a', ?)", [AREA_OF.get(mask)])
+        connection.register("listed", catalogue.images)
+        connection.execute("CREATE TABLE catalogue AS FROM listed")
+        connection.execute(
+            "CREATE TABLE facts AS SELECT $id AS image_id, $area::DOUBLE AS mask_area_fraction",
+            facts,
+        )
         connection.execute(sql_text("images").replace("<images>", "catalogue"))
-        ((found, by),) = connection.execute("SELECT label, label_source FROM images").fetchall()
+        ((found, by),) = connection.execute(
+            "SELECT label, label_source FROM images WHERE image_id = $id", {"id": facts["id"]}
+        ).fetchall()
     return found, by

@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 
 from anomaly_assets.datasets import SOURCE_DATASETS
-from anomaly_assets.datasets.record import ImageFile, MaskFile
+from anomaly_assets.datasets.record import ImageFile, MaskFile, key_of
 from anomaly_assets_tests.documents.checkout import Checkout
 from anomaly_assets_tests.documents.markdown import PAGES, PROJECT, inline_code, links, prose
 
@@ -60,10 +60,12 @@ def test_the_folders_of_a_root_are_those_that_its_dataset_reads(
     for first in (0, 1):  # from the folder above the root, and from the root
         records = [dataset.classify("/".join(parts[first:])) for parts in _files(tree)]
         kinds = Counter(type(record).__name__ for record in records)
-        expected = Counter(ImageFile=images, MaskFile=masks, LabelsFile=labels)
+        expected = Counter(ImageFile=images, MaskFile=masks, TableFile=labels)
         assert kinds == +expected
-        made = {each.stem for each in records if isinstance(each, ImageFile)}
-        assert made >= {each.stem for each in records if isinstance(each, MaskFile)}
+        made = [each for each in records if isinstance(each, ImageFile)]
+        for mask in (each for each in records if isinstance(each, MaskFile)):
+            key = key_of(mask, mask.fields)
+            assert [key_of(image, mask.fields) for image in made].count(key) == 1
 
 
 def _files(tree: str) -> list[list[str]]:

@@ -12,10 +12,10 @@ from pathlib import Path
 import duckdb
 
 from anomaly_assets.reader import list_snapshots, open_samples
+from anomaly_assets_tests.examples.test_third_dataset import EXAMPLE, write_btad
 from anomaly_assets_tests.examples.test_third_dataset import IMAGES as IMAGES_OF_BTAD
-from anomaly_assets_tests.examples.test_third_dataset import add_to_copy, write_btad
 from anomaly_assets_tests.faults import trees
-from anomaly_assets_tests.faults.command import PROJECT, Fault, Workspace
+from anomaly_assets_tests.faults.command import Fault, Workspace
 from anomaly_assets_tests.faults.content import LOCK
 from anomaly_assets_tests.faults.installed import (
     SAMPLES,
@@ -36,7 +36,7 @@ from anomaly_assets_tests.releases import unpack_release
 
 _ADOPTED = config("published_database", adopt=True)
 _ADOPTED_AND_SHRUNK = config("published_database", adopt=True, allow_shrink=True)
-_BTAD = ("btad", "BTAD")
+_BTAD = ("own_btad", "BTAD")
 
 
 def trials(scene: Scene, quick: bool) -> Iterator[Trial]:
@@ -44,7 +44,7 @@ def trials(scene: Scene, quick: bool) -> Iterator[Trial]:
     run = partial(_fresh_checkout, scene, quick)
     yield Trial("ownership", "a fresh checkout publishes to the team's file", run)
     run = partial(_unknown_dataset, scene, quick)
-    yield Trial("ownership", "a refresh by a checkout without the third dataset", run)
+    yield Trial("ownership", "a refresh without the declaration of a third dataset", run)
     if quick:
         return
     for kind, make in _FOREIGN.items():
@@ -142,30 +142,28 @@ _FOREIGN: dict[str, Callable[[Path], None]] = {
 
 
 def _unknown_dataset(scene: Scene, quick: bool) -> Facts:
-    newer = scene.once("checkout with btad", lambda: _with_btad(scene)).project
     workspace = installed(scene)
-    write_btad(tree_of(workspace) / "btad")
+    root = tree_of(workspace) / "own_btad"
+    write_btad(root)
     count = len(IMAGES_OF_BTAD)
-    workspace.project = newer
-    workspace.run(BTAD_ROOT=str(tree_of(workspace) / "btad"))
-    expect_samples(workspace, {**SAMPLES, "btad": count})
+    workspace.run(ANOMALY_DATASETS=str(EXAMPLE), OWN_BTAD_ROOT=str(root))
+    expect_samples(workspace, {**SAMPLES, "own_btad": count})
     decoded = _tensors_of_btad(workspace)
 
-    workspace.project = PROJECT
     good = tree_of(workspace) / "mvtec_ad" / "bolt" / "train" / "good"
     facts: Facts = {}
     # First a refresh that publishes another content, then one that changes nothing.
     for changed in (1,) if quick else (1, 0):
         trees.add(good, changed)
         command = workspace.run()
-        expect_samples(workspace, {**SAMPLES, "mvtec_ad": 35, "btad": count}, command.tail())
+        expect_samples(workspace, {**SAMPLES, "mvtec_ad": 35, "own_btad": count}, command.tail())
         if _tensors_of_btad(workspace) != decoded:
-            raise Fault("the tensors of btad were changed", command.tail())
+            raise Fault("the tensors of own_btad were changed", command.tail())
         expect_logged(command, _BTAD, count, "kept")
         facts["source_datasets"] = _row_of_btad(workspace.database)
-    [(rows,)] = query(workspace.database, "SELECT count(*) FROM btad.images")
+    [(rows,)] = query(workspace.database, "SELECT count(*) FROM own_btad.images")
     if rows != count:
-        raise Fault(f"the published catalogue of btad has {rows} rows", command.tail())
+        raise Fault(f"the published catalogue of own_btad has {rows} rows", command.tail())
     if not quick:
         _forget(workspace)
     discard(workspace)
@@ -173,39 +171,30 @@ def _unknown_dataset(scene: Scene, quick: bool) -> Facts:
 
 
 def _forget(workspace: Workspace) -> None:
-    with workspace.module("anomaly_assets.forget", "btad") as forget:
+    with workspace.module("anomaly_assets.forget", "own_btad") as forget:
         if forget.end() != 0:
             raise Fault("anomaly_assets.forget failed", forget.tail())
     command = workspace.run()
     expect_samples(workspace, {**SAMPLES, "mvtec_ad": 35}, command.tail())
-    if query(workspace.database, "FROM source_datasets WHERE source_dataset = 'btad'"):
-        raise Fault("source_datasets lists btad after it was forgotten", command.tail())
-
-
-def _with_btad(scene: Scene) -> Workspace:
-    """Make a checkout that defines a third dataset: the `project` of the workspace."""
-    workspace = without_roots(scene)
-    workspace.project = workspace.folder / "checkout"
-    workspace.project.mkdir()
-    add_to_copy(workspace.project)
-    return workspace
+    if query(workspace.database, "FROM source_datasets WHERE source_dataset = 'own_btad'"):
+        raise Fault("source_datasets lists own_btad after it was forgotten", command.tail())
 
 
 def _tensors_of_btad(workspace: Workspace) -> dict[str, str]:
     decoded = decoded_at(workspace.warehouse)
-    return {name: moment for name, moment in decoded.items() if name.startswith("btad/")}
+    return {name: moment for name, moment in decoded.items() if name.startswith("own_btad/")}
 
 
 def _row_of_btad(database: Path) -> str:
     found = query(
         database,
         "SELECT title, licence, definition_digest IS NOT NULL, root_uri, from_samples "
-        "FROM source_datasets WHERE source_dataset = 'btad'",
+        "FROM source_datasets WHERE source_dataset = 'own_btad'",
     )
     if not found or found[0][:3] != ("BTAD", "CC BY-NC-SA 4.0", True) or found[0][4]:
-        raise Fault(f"the row of btad in source_datasets is {found}")
-    if not str(found[0][3]).endswith("btad"):
-        raise Fault(f"the root of btad in source_datasets is {found[0][3]!r}")
+        raise Fault(f"the row of own_btad in source_datasets is {found}")
+    if not str(found[0][3]).endswith("own_btad"):
+        raise Fault(f"the root of own_btad in source_datasets is {found[0][3]!r}")
     return f"{found[0][0]}, {found[0][1]}"
 
 

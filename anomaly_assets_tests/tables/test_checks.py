@@ -8,12 +8,14 @@ from collections.abc import Iterator
 import duckdb
 import pytest
 
-from anomaly_assets.datasets import SOURCE_DATASETS, official_counts
+from anomaly_assets.datasets import SOURCE_DATASETS
+from anomaly_assets.datasets.known import official_counts
 from anomaly_assets.datasets.words import GOOD_WORDS
 from anomaly_assets.tables import checks
 from anomaly_assets.tables.checks import Check, Finding, blocking_findings, evaluate
 from anomaly_assets.tables.ddl import refresh
 from anomaly_assets.tensor_spec import TensorSpec
+from anomaly_assets_tests.datasets.declared import source_dataset
 from anomaly_assets_tests.warehouse.project import SPEC, Project
 
 ALL = {
@@ -365,6 +367,27 @@ def test_a_black_mask_disagrees_with_a_path_and_with_a_declared_defect(
     ]
 
 
+def test_a_table_that_disagrees_with_a_path_a_labels_file_or_a_mask_is_named(
+    connection: duckdb.DuckDBPyConnection,
+) -> None:
+    connection.execute(
+        "UPDATE mvtec_ad.images SET table_label_index = 0 WHERE image_id = ?", [HOLE]
+    )
+    connection.execute("UPDATE dagm_2007.images SET table_label_index = 0")
+    assert offenders(connection, "labels_agree") == [
+        (
+            f"{CLASS1}/Train/0002.PNG",
+            "good in a table, but label 1 in Labels.txt, but a mask with defective pixels; "
+            "used: good by table",
+        ),
+        (
+            HOLE,
+            "good in a table, but anomalous by its path, but a mask with defective pixels; "
+            "used: good by table",
+        ),
+    ]
+
+
 def test_an_image_that_labels_txt_does_not_mention_disagrees_with_nothing(
     connection: duckdb.DuckDBPyConnection,
 ) -> None:
@@ -462,7 +485,7 @@ def test_more_than_twenty_offenders_are_counted_and_twenty_shown(
 def test_a_complete_official_category_is_not_listed(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute("DELETE FROM mvtec_ad.images")
     connection.execute("DELETE FROM dagm_2007.images")
-    for count in official_counts():
+    for count in official_counts(SOURCE_DATASETS.values()):
         if count.category in ("zipper", "Class10"):
             add_images(
                 connection, count.category, count.split, count.label, count.images,
@@ -492,7 +515,7 @@ def test_partial_and_unknown_categories_are_listed_with_their_difference(
     ]
     connection.execute("DELETE FROM dagm_2007.images")
     connection.execute("DELETE FROM mvtec_ad.images")
-    for count in official_counts():
+    for count in official_counts(SOURCE_DATASETS.values()):
         if count.category == "zipper":
             add_images(connection, "zipper", count.split, count.label, count.images)
     add_images(connection, "zipper", "train", "anomalous", 2)
@@ -511,6 +534,22 @@ def test_a_category_of_the_other_source_dataset_is_unknown(
     add_images(connection, "bottle", "train", "good", 209, "dagm_2007")
     assert offenders(connection, "counts_equal_the_official_ones") == [
         ("dagm_2007/bottle", "unknown category")
+    ]
+
+
+def test_counts_of_a_whole_dataset_are_compared_without_its_categories(
+    connection: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection.execute("DELETE FROM dagm_2007.images")
+    totals = "{ train = [3, 0], test = [1, 2] }"
+    mvtec = f'[mvtec_ad]\nlike = "mvtec_ad"\ncounts.total = {totals}\n'
+    declared = {"mvtec_ad": source_dataset(mvtec, "mvtec_ad")}
+    monkeypatch.setattr(checks, "SOURCE_DATASETS", declared)
+    assert find(connection, "counts_equal_the_official_ones").passed
+    connection.execute("DELETE FROM mvtec_ad.images WHERE image_id = ?", [HOLE])
+    add_images(connection, "our own", "train", "good", 1)
+    assert offenders(connection, "counts_equal_the_official_ones") == [
+        ("mvtec_ad", "partial: train good 4 of 3, test anomalous 1 of 2")
     ]
 
 

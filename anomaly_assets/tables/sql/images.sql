@@ -1,6 +1,6 @@
 -- One row per image of all source datasets, with the label by all evidence. ddl.py replaces <images> by the
 -- union of all existing tables <source_dataset>.images, which hold the evidence. The first one in this order
--- decides: the path, the labels file, the content of the mask, and the label without a mask (`unmasked`) of the
+-- decides: a table, the path, the labels file, the content of the mask, and the label without a mask (`unmasked`) of the
 -- source dataset. One exception: good in a labels file, against a mask with defective pixels, gives anomalous.
 -- A mask is no evidence until it is decoded. Rows that a release before 0.2 loaded keep their label.
 CREATE OR REPLACE VIEW images AS
@@ -17,6 +17,7 @@ decided AS (
         *,
         CASE
             WHEN label_source IS NULL THEN NULL
+            WHEN table_label_index IS NOT NULL THEN 'table'
             WHEN path_label_index IS NOT NULL THEN 'path'
             WHEN declared_label_index = 0 AND mask_label_index = 1 THEN 'mask'
             WHEN declared_label_index IS NOT NULL THEN 'labels_file'
@@ -29,6 +30,7 @@ labelled AS (
     SELECT
         *,
         CASE decided_by
+            WHEN 'table' THEN table_label_index
             WHEN 'path' THEN path_label_index
             WHEN 'labels_file' THEN declared_label_index
             WHEN 'mask' THEN mask_label_index

@@ -1,10 +1,18 @@
--- $official is a list of published counts: {source_dataset, category, split, label, images}. Source
--- datasets without published counts are skipped.
+-- $official is a list of published counts: {source_dataset, category, split, label, images}; without a category,
+-- they are those of the whole dataset. Source datasets without published counts are skipped.
 WITH official AS (
     SELECT unnest($official, recursive := true)
 ),
+of_whole AS (
+    SELECT DISTINCT source_dataset FROM official WHERE category IS NULL
+),
 found AS (
-    SELECT source_dataset, category, split, label, count(*) AS images
+    SELECT
+        source_dataset,
+        CASE WHEN source_dataset NOT IN (FROM of_whole) THEN category ELSE '' END AS category,
+        split,
+        label,
+        count(*) AS images
     FROM images
     GROUP BY ALL
 ),
@@ -19,12 +27,13 @@ compared AS (
             ', ' ORDER BY official.split DESC, official.label DESC
         ) FILTER (coalesce(found.images, 0) <> official.images) AS difference
     FROM (SELECT DISTINCT source_dataset, category FROM found) AS known
-    JOIN official USING (source_dataset, category)
+    JOIN (SELECT * REPLACE (coalesce(category, '') AS category) FROM official) AS official
+        USING (source_dataset, category)
     LEFT JOIN found USING (source_dataset, category, split, label)
     GROUP BY ALL
 )
 SELECT
-    found.source_dataset || '/' || found.category AS offender,
+    rtrim(found.source_dataset || '/' || found.category, '/') AS offender,
     CASE
         WHEN compared.category IS NULL THEN 'unknown category'
         ELSE 'partial: ' || compared.difference

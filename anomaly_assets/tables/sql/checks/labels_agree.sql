@@ -6,6 +6,10 @@ WITH sides AS (
             WHEN 0 THEN 'good by its path'
             WHEN 1 THEN 'anomalous by its path'
         END AS by_path,
+        CASE table_label_index
+            WHEN 0 THEN 'good in a table'
+            WHEN 1 THEN 'anomalous in a table'
+        END AS by_table,
         format('label {} in Labels.txt', declared_label_index) AS by_labels_file,
         CASE
             WHEN decoded.area > 0 THEN 'a mask with defective pixels'
@@ -21,12 +25,15 @@ SELECT
     image_id AS offender,
     format(
         '{}; used: {} by {}',
-        concat_ws(', but ', by_path, by_labels_file, by_mask),
+        concat_ws(', but ', by_table, by_path, by_labels_file, by_mask),
         label,
         coalesce(replace(label_source, '_', ' '), 'an earlier release')
     ) AS detail
 FROM sides
-WHERE path_label_index <> declared_label_index
+WHERE table_label_index <> path_label_index
+OR table_label_index <> declared_label_index
+OR table_label_index <> mask_label_index
+OR path_label_index <> declared_label_index
 OR path_label_index <> mask_label_index
 OR declared_label_index <> mask_label_index
 OR (declared_label_index = 1 AND mask_relative_path IS NULL)

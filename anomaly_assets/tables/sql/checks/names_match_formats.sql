@@ -8,7 +8,8 @@ WITH files AS (
 )
 SELECT image_id AS offender, parse_filename(relative_path) || ' is a ' || format || ' file' AS detail
 FROM files
-WHERE NOT regexp_matches(
+WHERE format NOT IN ('LABELME', 'COCO')  -- shapes in a file of JSON
+AND NOT regexp_matches(
     lower(relative_path),
     CASE format
         WHEN 'JPEG' THEN '\.(jpg|jpeg|jpe|jfif|mpo)$'

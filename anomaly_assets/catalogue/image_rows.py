@@ -1,0 +1,229 @@
+"""Make the row of each image from all evidence about it.
+
+The label in a row is what can be said without decoding. A mask is no evidence before it is decoded: the
+view `images` decides with its content.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from anomaly_assets.catalogue.grouping import Files
+from anomaly_assets.catalogue.labels_files import Declared
+from anomaly_assets.catalogue.pairing import Fields, Pairs
+from anomaly_assets.catalogue.table_labels import Described, Tables
+from anomaly_assets.datasets.declaration import MaskEntry
+from anomaly_assets.datasets.names import as_text
+from anomaly_assets.datasets.record import ImageFile, MaskFile
+from anomaly_assets.datasets.words import UNKNOWN, UNSPECIFIED
+from anomaly_assets.roots.base import FileEntry, Root
+
+INDEX_OF = {"good": 0, "anomalous": 1}
+
+_READING_DIGITS = 12
+
+_NO_MASK = (None, None, None, None)
+
+Mask = tuple["str | None", "str | None", "str | None", "str | None"]
+"""Relative path, URI, version and reading of a mask."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Evidence of tables, labels files and masks, by the position of an image."""
+
+    tables: Tables
+    labels: Declared
+    pairs: Pairs
+
+    @property
+    def unmatched(self) -> int:
+        """Return the number of rows of all tables that match no image."""
+        return self.tables.unmatched + self.labels.unmatched
+
+    @cached_property
+    def pairs_something(self) -> bool:
+        """Return whether a mask, a table or a labels file belongs to an image."""
+        return bool(self.pairs.masks_of or self.tables.rows or self.labels.has_images)
+
+
+def image_rows(files: Files, root: Root, evidence: Evidence) -> list[tuple[object, ...]]:
+    """Return a row of `IMAGES_SCHEMA` for each image, sorted by id."""
+    declaration = files.dataset.declaration
+    annotated = _annotated(files, evidence)
+    rows: list[tuple[object, ...]] = []
+    for position, (image, entry) in enumerate(files.images):
+        described = evidence.tables.rows.get(position)
+        row = described.row if described else None
+        category = (row and row.category) or image.category or declaration.category
+        split = (row and row.split) or image.split or declaration.split
+        table_index = INDEX_OF.get((row and row.label) or UNKNOWN)
+        path_index = INDEX_OF.get(image.label or UNKNOWN)
+        declared_index = evidence.labels.label_index_of.get(position)
+        mask = _mask_of(position, root, evidence, described)
+        if table_index is not None:
+            label_index, source = table_index, "table"
+        elif path_index is not None:
+            label_index, source = path_index, "path"
+        elif declared_index is not None:
+            label_index, source = declared_index, "labels_file"
+        elif (
+            declaration.unmasked == "good"
+            and mask is _NO_MASK
+            and position not in evidence.pairs.unclear
+            and position not in evidence.labels.unclear
+            and position not in evidence.tables.unclear
+            and annotated.covers(category, image)
+        ):
+            label_index, source = 0, "unmasked"
+        elif declaration.label is not None and mask is _NO_MASK:
+            label_index, source = INDEX_OF[declaration.label], "default"
+        else:
+            label_index, source = None, "none"
+        label = UNKNOWN if label_index is None else ("good", "anomalous")[label_index]
+        relative_path = as_text(image.relative_path)
+        rows.append(
+            (
+                f"{declaration.name}/{relative_path}",
+                declaration.name,
+                as_text(category),
+                split,
+                label,
+                label_index,
+                _defect_type(image, row and row.defect_type, label),
+                relative_path.rpartition("/")[2],
+                relative_path,
+                root.uri_of(entry.path),
+                entry.size_bytes,
+                entry.modified_at,
+                entry.version,
+                *mask[:3],
+                declared_index,
+                source,
+                path_index,
+                table_index,
+                mask[3],
+            )
+        )
+    rows.sort()
+    return rows
+
+
+def mask_files(row: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Return relative path, URI and version of each mask of a row; none for shapes of a table."""
+    if row["mask_source_uri"] is None:
+        return []
+    reading = json.loads(row["mask_reading"] or "{}")
+    if "shapes" in reading:
+        return []
+    version: str = row["mask_file_version"]
+    own = version.rpartition("#")[0] if reading else version
+    others = [(name, uri, its) for name, uri, its in reading.get("others", [])]
+    return [(row["mask_relative_path"], row["mask_source_uri"], own), *others]
+
+
+class _Annotated:
+    """Categories whose images were searched for defects."""
+
+    def __init__(self) -> None:
+        self.labelled: set[str] = set()
+        self.masked: dict[str, set[Fields]] = defaultdict(set)
+
+    def covers(self, category: str, image: ImageFile) -> bool:
+        """Return whether an image without other evidence is in such a category.
+
+        Masks in folders of defects are no evidence that images outside of such folders were looked at.
+        """
+        known = {"category", "split", *image.texts}
+        return category in self.labelled or any(
+            known.issuperset(fields) for fields in self.masked.get(category, ())
+        )
+
+
+def _annotated(files: Files, evidence: Evidence) -> _Annotated:
+    found = _Annotated()
+    default = files.dataset.declaration.category
+    if files.dataset.declaration.unmasked != "good":
+        return found
+
+    def category_of(position: int) -> str:
+        described = evidence.tables.rows.get(position)
+        named = described.row.category if described else None
+        return named or files.images[position][0].category or default
+
+    for mask, _ in files.masks:
+        if mask.category is not None:
+            found.masked[mask.category].add(mask.fields)
+    for position, masks in evidence.pairs.masks_of.items():
+        found.masked[category_of(position)].add(masks[0][0].fields)
+    found.labelled.update(map(category_of, evidence.labels.label_index_of))
+    found.labelled.update(map(category_of, evidence.tables.masks))
+    for position, (row, _) in evidence.tables.rows.items():
+        if row.label is not None or row.shapes is not None:
+            found.labelled.add(category_of(position))
+    return found
+
+
+def _mask_of(position: int, root: Root, evidence: Evidence, described: Described | None) -> Mask:
+    """Return the mask of an image: that of a table, or those that its name pairs."""
+    if described is not None and described.row.shapes is not None:
+        row, table = described
+        reading = {"read": "coco", "shapes": row.shapes, "width": row.width, "height": row.height}
+        text = _json(reading)
+        # The version is that of the shapes: others in the same table change nothing here.
+        version = f"coco#{_digest(text)}"
+        return as_text(table.canonical_path), root.uri_of(table.path), version, text
+    named = evidence.tables.masks.get(position)
+    if named:
+        masks: list[tuple[str, FileEntry, MaskEntry | None]] = [
+            (path, entry, None) for path, entry in named
+        ]
+    else:
+        paired: Sequence[tuple[MaskFile, FileEntry]] = evidence.pairs.masks_of.get(position, ())
+        masks = [(mask.relative_path, entry, mask.entry) for mask, entry in paired]
+    if not masks:
+        return _NO_MASK
+    (path, first, options), *others = masks
+    further = [(as_text(name), root.uri_of(each.path), each.version) for name, each, _ in others]
+    text = _json(_reading(options, further))
+    version = f"{first.version}#{_digest(text)}" if text else first.version
+    return as_text(path), root.uri_of(first.path), version, text
+
+
+def _reading(
+    options: MaskEntry | None, others: Sequence[tuple[str, str, str]]
+) -> Mapping[str, Any]:
+    """Return how a mask is read, if it is more than a picture whose non-zero pixels are defective."""
+    reading: dict[str, Any] = {}
+    if options is not None and options.defect != "nonzero":
+        reading["defect"] = options.defect
+    if options is not None and options.read != "picture":
+        reading |= {"read": options.read, "only": options.shapes}
+    if others:
+        reading["others"] = others
+    return reading
+
+
+def _json(reading: Mapping[str, Any]) -> str | None:
+    if not reading:
+        return None
+    return json.dumps(reading, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+
+
+def _digest(text: str | None) -> str:
+    return hashlib.sha256((text or "").encode()).hexdigest()[:_READING_DIGITS]
+
+
+def _defect_type(image: ImageFile, of_table: str | None, label: str) -> str | None:
+    if label == "good":
+        return None
+    named = of_table or image.defect_type
+    if label == "anomalous" and named is None:
+        return UNSPECIFIED
+    return None if named is None else as_text(named)

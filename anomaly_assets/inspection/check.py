@@ -1,0 +1,186 @@
+"""Find out what a declaration makes of a root, without loading anything.
+
+The root is listed as for a load, and up to 200 masks are decoded at a small size, because their content may
+decide about labels.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from anomaly_assets.catalogue.listing import Catalog, list_catalog
+from anomaly_assets.datasets import SourceDataset
+from anomaly_assets.datasets.words import UNKNOWN
+from anomaly_assets.decoding.batch import IMAGE_COLUMNS, StaleImage, decode_batch
+from anomaly_assets.roots.base import Root
+from anomaly_assets.tensor_spec import TensorSpec
+
+MOST_MASKS = 200
+"""Masks whose content is read."""
+
+_SMALL = TensorSpec(8, 8, 1)
+_LABELS = ("good", "anomalous")
+_BATCH = 20
+
+
+class Found(NamedTuple):
+    """An image as a run would load it.
+
+    Attributes:
+        path: Canonical path below the root.
+        category: Category.
+        split: Split.
+        label: Label; `by mask` if the content of a mask decides that was not read.
+        source: Evidence of the label, as in the column `label_source`.
+        defect_type: Type of the defect.
+        mask: Path of the mask; None without one.
+        sides: Labels by all evidence, each with its source.
+    """
+
+    path: str
+    category: str
+    split: str
+    label: str
+    source: str
+    defect_type: str | None
+    mask: str | None
+    sides: Mapping[str, str]
+
+
+BY_MASK = "by mask"
+"""Label of an image whose mask decides and was not read."""
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """Result of applying a declaration to a root.
+
+    Attributes:
+        dataset: The source dataset.
+        root_uri: URI of the root.
+        catalog: The listing.
+        images: Images as a run would load them.
+        masks_read: Number of masks whose content was read.
+        unusable: Files among those read that cannot be used, each with the reason.
+    """
+
+    dataset: SourceDataset
+    root_uri: str
+    catalog: Catalog
+    images: Sequence[Found]
+    masks_read: int
+    unusable: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def masks(self) -> int:
+        """Return the number of images with a mask."""
+        return sum(image.mask is not None for image in self.images)
+
+    @property
+    def counts(self) -> Mapping[tuple[str, str, str, str], int]:
+        """Return the number of images by category, split, label and evidence."""
+        return Counter((each.category, each.split, each.label, each.source) for each in self.images)
+
+    @property
+    def strays(self) -> Mapping[str, Sequence[str]]:
+        """Return the paths of stray files by reason, the most frequent reason first."""
+        found: dict[str, list[str]] = {}
+        for row in self.catalog.stray_files.to_pylist():
+            found.setdefault(row["reason"], []).append(row["relative_path"])
+        return dict(sorted(found.items(), key=lambda each: (-len(each[1]), each[0])))
+
+    @property
+    def details(self) -> Mapping[str, str]:
+        """Return the details of stray files by path, for those that have one."""
+        rows = self.catalog.stray_files.to_pylist()
+        return {row["relative_path"]: row["detail"] for row in rows if row["detail"]}
+
+
+def inspect(
+    dataset: SourceDataset, root: Root, most_masks: int = MOST_MASKS, depth: int | None = None
+) -> Inspection:
+    """List a root, and read the content of some masks.
+
+    Args:
+        dataset: The source dataset.
+        root: The root.
+        most_masks: Masks to read at most; which ones depends on their paths alone.
+        depth: Bits that 16-bit files use; None to take what each file states.
+
+    Raises:
+        RootError: The root cannot be listed.
+    """
+    catalog = list_catalog(dataset, root)
+    rows = catalog.images.to_pylist()
+    chosen = _sample(rows, most_masks)
+    areas: dict[str, float] = {}
+    unusable: dict[str, str] = {}
+    for start in range(0, len(chosen), _BATCH):
+        images = [
+            StaleImage(
+                **{name: row[name] for name in IMAGE_COLUMNS}, formats=dataset.formats, depth=depth
+            )
+            for row in chosen[start : start + _BATCH]
+        ]
+        batch = decode_batch(images, {dataset.name: root}, _SMALL)
+        for fact in batch.facts.to_pylist():
+            if fact["mask_area_fraction"] is not None:
+                areas[fact["image_id"]] = fact["mask_area_fraction"]
+        unusable |= {each.relative_path: each.detail for each in batch.rejections}
+    images_found = [_found(row, areas.get(row["image_id"])) for row in rows]
+    return Inspection(dataset, root.uri, catalog, images_found, len(areas), unusable)
+
+
+def _sample(rows: Sequence[dict[str, Any]], most: int) -> list[dict[str, Any]]:
+    """Return rows with a mask: those that it decides about first, else by a digest of the path."""
+
+    def order(row: dict[str, Any]) -> tuple[bool, str]:
+        decides = row["label_source"] in ("none", "default")
+        return not decides, hashlib.sha256(row["image_id"].encode()).hexdigest()
+
+    return sorted((row for row in rows if row["mask_source_uri"] is not None), key=order)[:most]
+
+
+def _found(row: Mapping[str, Any], area: float | None) -> Found:
+    """Return a row with the label that the view `images` would give it."""
+    sides = dict(_sides(row, area))
+    label, source = row["label"], row["label_source"]
+    for evidence in ("table", "path", "labels_file", "mask"):
+        if evidence in sides:
+            label, source = sides[evidence], evidence
+            break
+    if source == "labels_file" and label == "good" and sides.get("mask") == "anomalous":
+        label, source = "anomalous", "mask"
+    if source in ("none", "default") and row["mask_source_uri"] is not None:
+        label, source = BY_MASK, "mask"
+    defect_type = row["defect_type"]
+    if label == "good":
+        defect_type = None
+    elif label == "anomalous":
+        defect_type = defect_type or "unspecified"
+    return Found(
+        row["relative_path"],
+        row["category"],
+        row["split"],
+        label if label in (*_LABELS, BY_MASK) else UNKNOWN,
+        source,
+        defect_type,
+        row["mask_relative_path"],
+        sides,
+    )
+
+
+def _sides(row: Mapping[str, Any], area: float | None) -> Iterator[tuple[str, str]]:
+    for source, column in (
+        ("table", "table_label_index"),
+        ("path", "path_label_index"),
+        ("labels_file", "declared_label_index"),
+    ):
+        if row[column] is not None:
+            yield source, _LABELS[row[column]]
+    if area is not None:
+        yield "mask", _LABELS[area > 0]

@@ -1,0 +1,1 @@
+"""Datasets of users, from their TOML to published rows."""
