@@ -20,7 +20,7 @@ from anomaly_assets.datasets.classify import (
     DeclaredRecord,
     DeclaredTable,
 )
-from anomaly_assets.datasets.declaration_files import BUILT_IN, built_in_declaration
+from anomaly_assets.datasets.declaration_files import built_in_declaration
 from anomaly_assets.datasets.names import canonical_path
 from anomaly_assets.datasets.record import ImageFile, LabelsFile, MaskFile, Record, Split, Stray
 from anomaly_assets_tests.datasets.paths import WORDS, any_path, folder_name, stem
@@ -28,7 +28,7 @@ from anomaly_assets_tests.datasets.paths import WORDS, any_path, folder_name, st
 PROJECT = Path(__file__).parents[2]
 REAL = PROJECT.parent / "shared" / "real" / "official_layout"
 
-CLASSIFIERS = {name: Classifier(built_in_declaration(name)) for name in BUILT_IN}
+CLASSIFIERS = {name: Classifier(built_in_declaration(name)) for name in SOURCE_DATASETS}
 
 
 def as_today(record: DeclaredRecord) -> Record:
@@ -74,7 +74,7 @@ def files(root: Path) -> list[str]:
     return [path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()]
 
 
-@pytest.mark.parametrize("name", BUILT_IN)
+@pytest.mark.parametrize("name", SOURCE_DATASETS)
 def test_every_file_of_the_sample_roots_has_the_same_record(name: str) -> None:
     found = files(PROJECT / "data" / "samples" / name)
     assert len(found) > 10
@@ -84,7 +84,7 @@ def test_every_file_of_the_sample_roots_has_the_same_record(name: str) -> None:
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="the real excerpts are not on this machine")
-@pytest.mark.parametrize("name", BUILT_IN)
+@pytest.mark.parametrize("name", SOURCE_DATASETS)
 def test_every_file_of_the_real_excerpts_has_the_same_record(name: str) -> None:
     found = files(REAL / name)
     assert len(found) > 10
@@ -113,7 +113,7 @@ likely_path = st.builds(
 )
 
 
-@pytest.mark.parametrize("name", BUILT_IN)
+@pytest.mark.parametrize("name", SOURCE_DATASETS)
 @settings(max_examples=400)
 @given(path=st.one_of(likely_path, likely_path, any_path))
 @example("Class1/Class1/Train/1.PNG")
@@ -129,7 +129,7 @@ def test_random_paths_have_the_same_record(name: str, path: str) -> None:
         assert_agreement(name, path)
 
 
-@pytest.mark.parametrize("name", BUILT_IN)
+@pytest.mark.parametrize("name", SOURCE_DATASETS)
 @given(
     around=st.sampled_from(["", "around/"]),
     category=folder_name,
@@ -153,7 +153,7 @@ def test_a_category_called_train_one_folder_deeper_is_no_longer_one() -> None:
     assert (record.category, record.split, record.defect_type) == ("around", "train", "test")
 
 
-@pytest.mark.parametrize("name", BUILT_IN)
+@pytest.mark.parametrize("name", SOURCE_DATASETS)
 def test_published_counts_are_those_of_today(name: str) -> None:
     counts = built_in_declaration(name).counts
     assert counts is not None
@@ -170,7 +170,7 @@ def test_published_counts_are_those_of_today(name: str) -> None:
     }
 
 
-@pytest.mark.parametrize("name", BUILT_IN)
+@pytest.mark.parametrize("name", SOURCE_DATASETS)
 @pytest.mark.parametrize(
     "of",
     [
