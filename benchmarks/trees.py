@@ -13,7 +13,7 @@ from pathlib import Path
 PROJECT = Path(__file__).parents[1]
 REAL = PROJECT.parent / "shared" / "real"
 SAMPLES = PROJECT / "data" / "samples"
-OFFICIAL_COUNTS = Path(__file__).with_name("official_counts.json")
+OFFICIAL_COUNTS = PROJECT / "anomaly_assets_tests" / "official" / "official_counts.json"
 
 
 @dataclass(frozen=True)

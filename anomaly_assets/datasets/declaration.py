@@ -36,8 +36,11 @@ DEFAULT_WORDS: Mapping[str, frozenset[str]] = {
 UNASSIGNED: Split = "unassigned"
 """Split of an image of which nothing else gives one."""
 
+ALL_SPLITS = "all"
+"""Key of the numbers in all splits together, where the number in each split is not known."""
+
 SplitCounts: TypeAlias = Mapping[str, tuple[int, int]]
-"""Numbers of good and of anomalous images, by split."""
+"""Numbers of good and of anomalous images by split; or only those of `all`."""
 
 
 @dataclass(frozen=True)
@@ -118,10 +121,17 @@ class StrayEntry(Entry):
 
 @dataclass(frozen=True)
 class Counts:
-    """Published numbers of images; of the whole dataset or by category."""
+    """Published numbers of images, as far as they are known; only one attribute has a value.
+
+    Attributes:
+        total: Numbers of good and of anomalous images of the whole dataset.
+        category: The same numbers of each category.
+        images: Number of all images, good and anomalous.
+    """
 
     total: SplitCounts | None = None
     category: Mapping[str, SplitCounts] = field(default_factory=dict)
+    images: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

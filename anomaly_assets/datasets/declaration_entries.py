@@ -33,10 +33,10 @@ _OPTIONS = {
     "tables": ("read", "columns", "match", "rows"),
     "strays": ("reason",),
 }
-_COLUMNS = ("image", "category", "split", "label", "defect_type", "mask")
+COLUMNS = ("image", "category", "split", "label", "defect_type", "mask")
 _READS = ("csv", "json", "coco", "dagm_labels")
 _COLOUR = re.compile(r"#[0-9a-f]{6}", re.IGNORECASE)
-_REASON = re.compile(r"[a-z][a-z0-9_]*")
+REASON = re.compile(r"[a-z][a-z0-9_]*")
 
 
 class Entries:
@@ -221,13 +221,13 @@ class Entries:
                 "tables",
                 pattern.text,
             )
-        self._table.unknown_keys(columns, _COLUMNS, "tables")
-        options["columns"] = {key: columns[key] for key in _COLUMNS if key in columns}
+        self._table.unknown_keys(columns, COLUMNS, "tables")
+        options["columns"] = {key: columns[key] for key in COLUMNS if key in columns}
         return options
 
     def _reason(self, keys: dict[str, Any], pattern: Pattern) -> str:
         reason = keys.get("reason", "not_needed")
-        if not isinstance(reason, str) or not _REASON.fullmatch(reason):
+        if not isinstance(reason, str) or not REASON.fullmatch(reason):
             self._problem(
                 "strays: reason is lower-case words joined by underscores, such as not_needed.",
                 "strays",

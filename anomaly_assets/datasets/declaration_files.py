@@ -29,7 +29,10 @@ if sys.version_info >= (3, 11):
 else:  # pragma: no cover
     import tomli as tomllib
 
-BUILT_IN = ("mvtec_ad", "dagm_2007")
+BUILT_IN = (
+    *("mvtec_ad", "dagm_2007", "visa", "btad", "mpdd", "kolektor_sdd", "kolektor_sdd2"),
+    *("mvtec_loco_ad", "mvtec_ad_2", "real_iad"),
+)
 """Names of the built-in declarations; each is a TOML file of this package."""
 
 KEYS = (
@@ -117,15 +120,17 @@ def built_in_keys() -> Mapping[str, Mapping[str, Any]]:
     """Return the keys of the built-in declarations by name."""
     found: dict[str, Mapping[str, Any]] = {}
     for name in BUILT_IN:
-        text = resources.files(__package__).joinpath(f"{name}.toml").read_text("utf-8")
-        found[name] = tomllib.loads(text)[name]
+        text = resources.files(__package__).joinpath(f"built_in/{name}.toml").read_text("utf-8")
+        keys = tomllib.loads(text)[name]
+        like = keys.pop("like", None)  # an earlier one
+        found[name] = _with_layout(found[like], keys) if like else keys
     return found
 
 
 def built_in_declaration(name: str) -> Declaration:
     """Return a built-in declaration."""
     keys = built_in_keys()[name]
-    return replace(_built(Table(name, keys, f"{name}.toml", Lines(""))), is_built_in=True)
+    return replace(_built(Table(name, keys, f"built_in/{name}.toml", Lines(""))), is_built_in=True)
 
 
 def _tables(file: str, content: bytes, problems: list[Problem]) -> tuple[Lines, Mapping[str, Any]]:
@@ -155,12 +160,8 @@ def _declaration(table: Table, built_in: Mapping[str, Mapping[str, Any]]) -> Dec
     like = own.get("like")
     if like is not None:
         if isinstance(like, str) and like in built_in:
-            base = {
-                key: value
-                for key, value in built_in[like].items()
-                if like == table.name or key not in _OF_THE_DATA
-            }
-            table.keys = {**base, **own}
+            base = built_in[like]
+            table.keys = {**base, **own} if like == table.name else _with_layout(base, own)
         else:
             similar = get_close_matches(str(like), built_in, 1)
             meant = (
@@ -169,6 +170,11 @@ def _declaration(table: Table, built_in: Mapping[str, Mapping[str, Any]]) -> Dec
             table.problem(f'like: "{like}" is not a built-in declaration. {meant}', "like")
             return _built(Table(table.name, table.keys, table.file, table.lines))
     return _built(table)
+
+
+def _with_layout(base: Mapping[str, Any], own: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return some keys with those of another declaration that describe its layout."""
+    return {key: value for key, value in base.items() if key not in _OF_THE_DATA} | dict(own)
 
 
 def _check_name(table: Table, built_in: Mapping[str, Mapping[str, Any]]) -> None:

@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from anomaly_assets.datasets.declaration import (
+    ALL_SPLITS,
     DEFAULT_WORDS,
     SPLITS,
     SUFFIXES,
@@ -23,6 +24,9 @@ from anomaly_assets.datasets.patterns import folded
 from anomaly_assets.datasets.words import Label, Split
 
 _LABELS: tuple[Label, ...] = ("good", "anomalous")
+
+COUNTS = ("total", "category", "images")
+"""Keys of `counts`, of which one is given."""
 
 _PASSWORD = re.compile(
     r"://[^/?#]*:[^/?#]*@"  # user:password@host
@@ -202,32 +206,37 @@ class Table:
         value = self.keys.get("counts")
         if value is None:
             return None
-        if (
-            not isinstance(value, dict)
-            or not value
-            or len(value.keys() & {"total", "category"}) > 1
-        ):
-            self._expected("counts", "either counts.total or counts.category.NAME")
+        if not isinstance(value, dict) or not value or len(value.keys() & set(COUNTS)) > 1:
+            self._expected("counts", "one of counts.total, counts.category.NAME and counts.images")
             return None
-        self.unknown_keys(value, ("total", "category"), "counts")
-        total, by_category = value.get("total"), value.get("category", {})
+        self.unknown_keys(value, COUNTS, "counts")
+        total, images = value.get("total"), value.get("images")
+        by_category = value.get("category", {})
         if not isinstance(by_category, dict):
             by_category = {"": None}
+        if images is not None and not _is_count(images):
+            self.problem(
+                "counts.images: expected a number of images, such as 1200.", "counts", "images"
+            )
+            images = None
         return Counts(
             None if total is None else self._split_counts(total, "total"),
             {
                 normalized(name): self._split_counts(counts, "category", name)
                 for name, counts in by_category.items()
             },
+            images,
         )
 
     def _split_counts(self, value: Any, *keys: str) -> SplitCounts:
-        is_by_split = isinstance(value, dict) and value and value.keys() <= {*SPLITS, UNASSIGNED}
+        is_by_split = isinstance(value, dict) and (
+            value.keys() == {ALL_SPLITS} or (value and value.keys() <= {*SPLITS, UNASSIGNED})
+        )
         if is_by_split and all(_are_two_counts(pair) for pair in value.values()):
             return {split: (pair[0], pair[1]) for split, pair in value.items()}
         self.problem(
             f"counts.{'.'.join(keys)}: expected numbers of good and of anomalous images by split, such as "
-            "{ train = [100, 0], test = [20, 30] }.",
+            "{ train = [100, 0], test = [20, 30] }, or of all splits together, { all = [120, 30] }.",
             "counts",
             *keys,
         )
@@ -242,11 +251,11 @@ def _are_texts(value: object) -> bool:
 
 
 def _are_two_counts(value: object) -> bool:
-    return (
-        isinstance(value, list)
-        and len(value) == 2
-        and all(type(each) is int and each >= 0 for each in value)
-    )
+    return isinstance(value, list) and len(value) == 2 and all(map(_is_count, value))
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and value >= 0
 
 
 def _either(choices: Collection[Any]) -> str:

@@ -52,8 +52,8 @@ class OfficialCount:
     Attributes:
         source_dataset: Name of the source dataset.
         category: Category; None for the whole dataset.
-        split: Split.
-        label: Label.
+        split: Split; `all` for the images of all splits together.
+        label: Label; `all` for the images of all labels together.
         images: Number of images.
     """
 
@@ -103,3 +103,5 @@ def official_counts(datasets: Iterable[SourceDataset]) -> Iterator[OfficialCount
             for split, (good, anomalous) in splits.items():
                 yield OfficialCount(dataset.name, category, split, "good", good)
                 yield OfficialCount(dataset.name, category, split, "anomalous", anomalous)
+        if counts.images is not None:
+            yield OfficialCount(dataset.name, None, "all", "all", counts.images)

@@ -11,8 +11,8 @@ from anomaly_assets.catalogue.reconcile import (
     ShrunkRootError,
     UnknownCategoryError,
     UnrecognisedRootError,
-    scope_of,
     reconcile,
+    scope_of,
 )
 from anomaly_assets.errors import rerun_with
 from anomaly_assets.roots.base import RootError
@@ -66,8 +66,7 @@ def test_a_listing_like_the_tables_has_no_change(
 
 def test_a_scope_is_the_digests_of_the_category_names() -> None:
     assert scope_of("images", ["cable", "bottle"]) == (
-        "md5(category) IN "
-        "('3a385ac07dcec4dde1a4ca47a9802c96', '855923325fa23283dda6da090d10fdf2')"
+        "md5(category) IN ('3a385ac07dcec4dde1a4ca47a9802c96', '855923325fa23283dda6da090d10fdf2')"
     )
 
 

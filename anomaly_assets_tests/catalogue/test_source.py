@@ -9,7 +9,7 @@ import dlt
 import pytest
 
 from anomaly_assets.catalogue.dlt_source import catalog_source, load, merge_disposition
-from anomaly_assets.catalogue.reconcile import scope_of, reconcile
+from anomaly_assets.catalogue.reconcile import reconcile, scope_of
 from anomaly_assets.warehouse.file.warehouse import FileWarehouse, WarehouseError
 from anomaly_assets_tests.catalogue.loaded import (
     TABLES,

@@ -22,7 +22,7 @@ training_is_good = true
 root   = "screws"
 images = ["{label}/**/{name}"]
 
-[visa]                          # labels by path and table, split by table alone
+[own_visa]                      # labels by path and table, split by table alone
 root   = "/data/VisA"
 licence = "CC BY 4.0"
 images = ["{category}/Data/Images/{label}/{name}"]
@@ -34,7 +34,7 @@ label = "label", mask = "mask" } },
 strays = [{ path = "{category}/image_anno.csv", reason = "not_needed" }]
 counts.total = { train = [8659, 0], test = [962, 1200] }
 
-[kolektor_sdd2]                 # train/10000.png beside train/10000_GT.png
+[own_kolektor]                  # train/10000.png beside train/10000_GT.png
 root   = "/data/KolektorSDD2"
 images = ["{split}/{name}"]
 masks  = ["{split}/{name}_GT"]

@@ -8,7 +8,6 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from anomaly_assets.datasets import SOURCE_DATASETS
-from anomaly_assets.datasets.declaration_files import BUILT_IN
 from anomaly_assets.datasets.known import official_counts
 from anomaly_assets.datasets.names import canonical_path
 from anomaly_assets_tests.datasets.by_hand import BY_HAND, plain
@@ -29,7 +28,7 @@ def files(root: Path) -> list[str]:
     return [path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()]
 
 
-@pytest.mark.parametrize("name", BUILT_IN)
+@pytest.mark.parametrize("name", BY_HAND)
 def test_every_file_of_the_sample_roots_has_the_same_record(name: str) -> None:
     found = files(PROJECT / "data" / "samples" / name)
     assert len(found) > 10
@@ -39,7 +38,7 @@ def test_every_file_of_the_sample_roots_has_the_same_record(name: str) -> None:
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="the real excerpts are not on this machine")
-@pytest.mark.parametrize("name", BUILT_IN)
+@pytest.mark.parametrize("name", BY_HAND)
 def test_every_file_of_the_real_excerpts_has_the_same_record(name: str) -> None:
     found = files(REAL / name)
     assert len(found) > 10
@@ -67,7 +66,7 @@ likely_path = st.builds(
 )
 
 
-@pytest.mark.parametrize("name", BUILT_IN)
+@pytest.mark.parametrize("name", BY_HAND)
 @settings(max_examples=400)
 @given(path=st.one_of(likely_path, likely_path, any_path))
 @example("Class1/Class1/Train/1.PNG")
@@ -85,7 +84,7 @@ def test_random_paths_have_the_same_record(name: str, path: str) -> None:
         assert_agreement(name, path)
 
 
-@pytest.mark.parametrize("name", BUILT_IN)
+@pytest.mark.parametrize("name", BY_HAND)
 @given(
     around=st.sampled_from(["", "around/"]),
     category=folder_name,
@@ -102,7 +101,7 @@ def test_paths_in_the_layouts_have_the_same_record(
 
 
 @pytest.mark.skipif(not PUBLISHED.is_file(), reason="the published numbers are not on this machine")
-@pytest.mark.parametrize("name", BUILT_IN)
+@pytest.mark.parametrize("name", BY_HAND)
 def test_the_counts_are_the_published_ones(name: str) -> None:
     published: dict[tuple[str, str, str], int] = {}
     for category, facts in json.loads(PUBLISHED.read_text("utf-8"))[name].items():

@@ -187,11 +187,25 @@ def test_an_unknown_key_is_an_error_with_the_one_that_was_meant(line: str, messa
         ("training_is_good = 1", "training_is_good: expected true or false."),
         ('split = "tset"', "split: expected unassigned or a word for a split, such as train."),
         ('label = "maybe"', "label: expected a word for a label, such as good."),
-        ("counts = 7", "counts: expected either counts.total or counts.category.NAME."),
+        (
+            "counts = 7",
+            "counts: expected one of counts.total, counts.category.NAME and counts.images.",
+        ),
         (
             "counts.total = { train = [7] }",
             "counts.total: expected numbers of good and of anomalous images by split, such as "
-            "{ train = [100, 0], test = [20, 30] }.",
+            "{ train = [100, 0], test = [20, 30] }, or of all splits together, { all = [120, 30] }.",
+        ),
+        (
+            "counts.category.a = { all = [7, 1], test = [2, 1] }",
+            "counts.category.a: expected numbers of good and of anomalous images by split, such as "
+            "{ train = [100, 0], test = [20, 30] }, or of all splits together, { all = [120, 30] }.",
+        ),
+        ("counts.images = true", "counts.images: expected a number of images, such as 1200."),
+        ("counts.images = -1", "counts.images: expected a number of images, such as 1200."),
+        (
+            "counts = { images = 9, total = { all = [7, 2] } }",
+            "counts: expected one of counts.total, counts.category.NAME and counts.images.",
         ),
         (
             'words = { good = ["ng"] }',
@@ -409,7 +423,20 @@ def test_the_examples_have_the_line_of_their_table_and_their_counts() -> None:
     for name, declaration in found.items():
         assert declaration.line is not None
         assert lines[declaration.line - 1].startswith(f"[{name}]")
-    assert found["visa"].counts == Counts({"train": (8659, 0), "test": (962, 1200)})
+    assert found["own_visa"].counts == Counts({"train": (8659, 0), "test": (962, 1200)})
+
+
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [
+        ("counts.total = { all = [2979, 356] }", Counts({"all": (2979, 356)})),
+        ("counts.total = { unassigned = [347, 52] }", Counts({"unassigned": (347, 52)})),
+        ("counts.images = 151050", Counts(images=151050)),
+        ("counts.images = 0", Counts(images=0)),
+    ],
+)
+def test_counts_are_stated_as_far_as_they_are_known(key: str, expected: Counts) -> None:
+    assert line4(f"{IMAGES}{key}\n").counts == expected
 
 
 @pytest.mark.parametrize(
@@ -467,6 +494,15 @@ def test_the_digest_is_that_of_every_key_but_the_root() -> None:
 def test_like_of_the_same_name_without_other_keys_changes_no_digest() -> None:
     own = declarations('[dagm_2007]\nlike = "dagm_2007"\nroot = "/data"\n')["dagm_2007"]
     assert own.digest == built_in_declaration("dagm_2007").digest
+
+
+def test_a_built_in_declaration_may_have_the_layout_of_another() -> None:
+    mpdd, base = built_in_declaration("mpdd"), built_in_declaration("mvtec_ad")
+    assert (mpdd.images, mpdd.masks, mpdd.unmasked) == (base.images, base.masks, base.unmasked)
+    assert (mpdd.title, mpdd.licence) == ("MPDD", "unknown")
+    assert mpdd.counts == Counts({"train": (888, 0), "test": (176, 282)})
+    own = line4('like = "mpdd"\n')
+    assert (own.images, own.like, own.counts) == (base.images, "mpdd", None)
 
 
 @pytest.mark.parametrize("name", BUILT_IN)

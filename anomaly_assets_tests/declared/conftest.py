@@ -27,7 +27,7 @@ class Declared:
         found = declared({"own.toml": text.encode()})
         assert [str(problem) for problem in found.problems] == []
         for each in found.declarations:
-            self.monkeypatch.setitem(SOURCE_DATASETS, each.name, SourceDataset(each))  # type: ignore[arg-type]
+            self.monkeypatch.setitem(SOURCE_DATASETS, each.name, SourceDataset(each))
 
     def image(self, *paths: str, **options: Any) -> None:
         for path in paths:

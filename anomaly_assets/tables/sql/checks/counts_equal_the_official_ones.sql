@@ -1,45 +1,48 @@
--- $official is a list of published counts: {source_dataset, category, split, label, images}; without a category,
--- they are those of the whole dataset. Source datasets without published counts are skipped.
+-- $official is a list of published counts: {source_dataset, category, split, label, images}. Without a category, they
+-- are those of the whole dataset; `all` is a sum over splits or labels. Source datasets without counts are skipped.
 WITH official AS (
     SELECT unnest($official, recursive := true)
 ),
-of_whole AS (
-    SELECT DISTINCT source_dataset FROM official WHERE category IS NULL
-),
 found AS (
-    SELECT
-        source_dataset,
-        CASE WHEN source_dataset NOT IN (FROM of_whole) THEN category ELSE '' END AS category,
-        split,
-        label,
-        count(*) AS images
+    SELECT source_dataset, category, split, label, count(*) AS images
     FROM images
+    WHERE source_dataset IN (SELECT source_dataset FROM official)
+    GROUP BY ALL
+),
+counted AS (
+    SELECT official.*, coalesce(sum(found.images), 0) AS images_found
+    FROM official
+    LEFT JOIN found
+        ON found.source_dataset = official.source_dataset
+        AND found.category = coalesce(official.category, found.category)
+        AND official.split IN ('all', found.split)
+        AND official.label IN ('all', found.label)
     GROUP BY ALL
 ),
 compared AS (
     SELECT
-        known.source_dataset,
-        known.category,
+        source_dataset,
+        category,
         string_agg(
-            format(
-                '{} {} {} of {}', official.split, official.label, coalesce(found.images, 0), official.images
-            ),
-            ', ' ORDER BY official.split DESC, official.label DESC
-        ) FILTER (coalesce(found.images, 0) <> official.images) AS difference
-    FROM (SELECT DISTINCT source_dataset, category FROM found) AS known
-    JOIN (SELECT * REPLACE (coalesce(category, '') AS category) FROM official) AS official
-        USING (source_dataset, category)
-    LEFT JOIN found USING (source_dataset, category, split, label)
+            concat_ws(' ', nullif(split, 'all'), nullif(label, 'all'), images_found::VARCHAR || ' of ' || images),
+            ', ' ORDER BY split DESC, label DESC
+        ) AS difference
+    FROM counted
+    WHERE images_found <> images
     GROUP BY ALL
 )
 SELECT
-    rtrim(found.source_dataset || '/' || found.category, '/') AS offender,
-    CASE
-        WHEN compared.category IS NULL THEN 'unknown category'
-        ELSE 'partial: ' || compared.difference
-    END AS detail
-FROM (SELECT DISTINCT source_dataset, category FROM found) AS found
-LEFT JOIN compared USING (source_dataset, category)
-WHERE found.source_dataset IN (SELECT source_dataset FROM official)
-    AND (compared.category IS NULL OR compared.difference IS NOT NULL)
+    concat_ws('/', compared.source_dataset, compared.category) AS offender,
+    'partial: ' || compared.difference AS detail
+FROM compared
+WHERE (compared.source_dataset, coalesce(compared.category, '')) IN (
+    SELECT (source_dataset, category) FROM found
+    UNION ALL
+    SELECT (source_dataset, '') FROM found
+)
+UNION ALL
+SELECT DISTINCT source_dataset || '/' || category, 'unknown category'
+FROM found
+WHERE (source_dataset, category) NOT IN (SELECT (source_dataset, category) FROM official WHERE category IS NOT NULL)
+    AND source_dataset NOT IN (SELECT source_dataset FROM official WHERE category IS NULL)
 ORDER BY offender;
