@@ -20,9 +20,9 @@ from __future__ import annotations
 
 import re
 
+from anomaly_assets.datasets.dagm_labels import parse_labels
 from anomaly_assets.datasets.record import (
     IMAGE_SUFFIX,
-    DeclaredLabels,
     Ignored,
     ImageFile,
     LabelsFile,
@@ -36,12 +36,10 @@ from anomaly_assets.datasets.record import (
     split_name,
 )
 from anomaly_assets.datasets.source_dataset import Counts, SourceDataset, published_facts
-from anomaly_assets.datasets.text import decode_text
 
 _SPLITS: dict[str, Split] = {"Train": "train", "Test": "test"}
 _LABEL_FOLDER = "Label"
 _LABELS_FILE = "labels.txt"
-_LONGEST_NAME = 255
 _OLDER_ARCHIVE = re.compile(r"(?:^|/)Class\d+(?:_def)?/(?:\d+\.png|labels\.txt)$", re.IGNORECASE)
 
 
@@ -89,37 +87,6 @@ def _label(relative_path: str, category: str, split: Split, name: str) -> Record
     if suffix != IMAGE_SUFFIX:
         return Stray(relative_path, "unsupported_suffix")
     return MaskFile(relative_path, category, split, "", mask_stem(stem, "_label"))
-
-
-def parse_labels(content: bytes) -> DeclaredLabels:
-    r"""Parse the content of a `Labels.txt`.
-
-    Any Unicode encoding, byte-order marks, CRLF, blank lines and trailing tabs are accepted. A line is
-    malformed if it has bytes that are not text, or a name too long for a file.
-
-    Args:
-        content: The file's bytes.
-
-    Returns:
-        The declared labels. An image declared twice with different values counts as anomalous.
-    """
-    declared: dict[str, int] = {}
-    malformed: list[int] = []
-    decoded = decode_text(content)
-    for number, line in enumerate(decoded.text.splitlines(), start=1):
-        if not (text := line.strip()) or (number == 1 and text == "1"):
-            continue
-        fields = [field.strip() for field in line.split("\t")]
-        if (
-            len(fields) < 3
-            or fields[1] not in ("0", "1")
-            or "�" in line
-            or not 0 < len(fields[2]) <= _LONGEST_NAME
-        ):
-            malformed.append(number)
-        else:
-            declared[fields[2]] = max(int(fields[1]), declared.get(fields[2], 0))
-    return DeclaredLabels(declared, tuple(malformed), () if decoded.is_clean else decoded.tried)
 
 
 def official_counts() -> Counts:

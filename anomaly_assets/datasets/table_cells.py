@@ -1,0 +1,254 @@
+"""Convert the cells of a table to rows, and collect what is wrong with them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import NamedTuple
+
+from anomaly_assets.datasets.declaration import Words
+from anomaly_assets.datasets.names import canonical_path, normalized, shown
+from anomaly_assets.datasets.patterns import folded
+from anomaly_assets.datasets.record import UNSPECIFIED, Label, Split
+
+COLUMNS = ("image", "category", "split", "label", "defect_type", "mask")
+"""Properties of an image that a column can have; `Cells` has them in this order."""
+
+MAX_ROWS = 5_000_000
+"""Most rows of a table."""
+
+MOST_MALFORMED = 20
+"""Malformed rows that are kept with their reasons; the others are counted."""
+
+_MOST_SHOWN = 60
+_MOST_COMPARED = 1000
+_NO_TEXT = re.compile("[\x00-\x1f\x7f\ud800-\udfff\ufffd]")
+
+
+class Row(NamedTuple):
+    """An image by a row of a table; a property is None if the row does not give it.
+
+    Attributes:
+        image: Path or name as written, in NFC, with `/` between folders, without a leading `./`.
+        category: Category.
+        split: Split.
+        label: Label.
+        defect_type: Type of the defect; `unspecified` for a word that means anomalous.
+        mask: Path of the mask below the root, in the form of `image`.
+        number: Line in a CSV file, else the position in its list, from 1.
+        shapes: JSON text of the shapes of this image in a COCO file, for `decoding.shapes`. `[]` if the
+            file has the image without annotations. None in other tables.
+        width: Width of the picture that the shapes were drawn on. So is `height`.
+    """
+
+    image: str
+    category: str | None
+    split: Split | None
+    label: Label | None
+    defect_type: str | None
+    mask: str | None
+    number: int
+    shapes: str | None = None
+    width: int | None = None
+    height: int | None = None
+
+
+class TableContent(NamedTuple):
+    """Content of a table.
+
+    Attributes:
+        rows: Rows that can be used.
+        malformed: Number and reason of rows that cannot be used, at most `MOST_MALFORMED` of them.
+        notes: Sentences about what was left out.
+        fault: Sentence with the remedy if the whole file cannot be used; then there are no rows.
+        malformed_count: Number of all rows that cannot be used.
+    """
+
+    rows: Sequence[Row]
+    malformed: tuple[tuple[int, str], ...] = ()
+    notes: tuple[str, ...] = ()
+    fault: str | None = None
+    malformed_count: int = 0
+
+
+class TableFaultError(Exception):
+    """A table cannot be used; the message has the remedy."""
+
+
+Cells = Sequence["str | None"]
+"""Text of each column of `COLUMNS`; None for an empty cell or a column that is not declared."""
+
+
+@dataclass
+class Collected:
+    """Rows of a table, and what is wrong with the others.
+
+    Attributes:
+        words: Words with a meaning.
+        rows: Rows that can be used.
+        malformed: Number and reason of rows that cannot be used; not all of them.
+        malformed_count: Number of all of them.
+        notes: Sentences about what was left out.
+    """
+
+    words: Words
+    rows: list[Row] = field(default_factory=list)
+    malformed: list[tuple[int, str]] = field(default_factory=list)
+    malformed_count: int = 0
+    notes: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._split_of: Mapping[str, Split] = {
+            **{folded(word): split for word, split in self.words.split_of.items()},
+            **self.words.split_of,
+        }
+        self._same: dict[str, str] = {}
+
+    def content(self) -> TableContent:
+        """Return the rows and what is wrong with the others."""
+        return TableContent(
+            self.rows, tuple(self.malformed), tuple(self.notes), None, self.malformed_count
+        )
+
+    def add(self, cells: Cells, number: int, place: str = "", split: Split | None = None) -> None:
+        """Add a row, or the reason why it cannot be used.
+
+        Args:
+            cells: Text of each column of `COLUMNS`, without space around.
+            number: Number of the row.
+            place: Start of the reason, if the file has several lists.
+            split: Split of a row that does not give it.
+        """
+        found = self.row(cells, number, split)
+        if isinstance(found, str):
+            self.refuse(number, f"{place}{found}")
+        else:
+            self.append(found)
+
+    def append(self, row: Row) -> None:
+        """Add a row.
+
+        Raises:
+            TableFaultError: The table has too many rows.
+        """
+        if len(self.rows) >= MAX_ROWS:
+            raise TableFaultError(
+                f"The table has more than {MAX_ROWS:,} rows. Split it into several files, and match "
+                "them with one pattern."
+            )
+        self.rows.append(row)
+
+    def refuse(self, number: int, reason: str) -> None:
+        """Count a row that cannot be used, and keep the reason of the first ones."""
+        self.malformed_count += 1
+        if len(self.malformed) < MOST_MALFORMED:
+            self.malformed.append((number, reason))
+
+    def split_of(self, word: str) -> Split | None:
+        """Return the split of a word, exactly or else ignoring case; None if it is no such word."""
+        word = normalized(word)
+        return self._split_of.get(word) or self._split_of.get(folded(word))
+
+    def label_of(self, word: str) -> Label | None:
+        """Return the label of a word in any case; None if it is no such word."""
+        return self.words.label_of.get(folded(normalized(word)))
+
+    def once(self, text: str) -> str:
+        """Return the one object for equal texts in NFC, so that a million rows share it."""
+        return self._same.setdefault(text, normalized(text))
+
+    def row(self, cells: Cells, number: int, split: Split | None = None) -> Row | str:
+        """Return the row of some cells, or the reason why they cannot be used."""
+        if _NO_TEXT.search("".join(filter(None, cells))):
+            for column, cell in zip(COLUMNS, cells, strict=True):
+                if cell is not None and (reason := why_no_text(column, cell)):
+                    return reason
+        image, category, split_word, label_word, defect_type, mask = cells
+        if not image:
+            return "image is empty"
+        if split_word:
+            split = self.split_of(split_word)
+            if split is None:
+                return f"{quoted(split_word)} is no word for a split; add it to words"
+        label: Label | None = None
+        if label_word:
+            label = self.label_of(label_word)
+            if label is None:
+                return f"{quoted(label_word)} is no word for a label; add it to words"
+        if defect_type:
+            meant = self.label_of(defect_type)
+            label = label or meant or "anomalous"
+            defect_type = UNSPECIFIED if meant else self.once(defect_type)
+            if label == "good":
+                defect_type = None
+        return Row(
+            path_below_root(image),
+            self.once(category) if category else None,
+            split,
+            label,
+            defect_type or None,
+            path_below_root(mask) if mask else None,
+            number,
+        )
+
+
+def why_no_text(name: str, text: str) -> str | None:
+    """Return the reason why a cell is no text of one line; None if it is."""
+    found = _NO_TEXT.search(text)
+    if found is None:
+        return None
+    sign = found[0]
+    if sign in "\r\n":
+        reason = "has a line break; a quotation mark may not be closed"
+    elif sign == "\ufffd" or "\ud800" <= sign <= "\udfff":
+        reason = "has bytes that are not text; save the file as UTF-8"
+    else:
+        reason = "has a control character"
+    return f"{name} {quoted(text)} {reason}"
+
+
+def path_below_root(text: str) -> str:
+    """Return a path as tables of this project have it: NFC, with `/`, without a leading `./`."""
+    path = canonical_path(text)
+    while path.startswith("./"):
+        path = path[2:]
+    return path
+
+
+def quoted(text: str) -> str:
+    """Return a text of a file in quotation marks for a message, cut if it is long."""
+    more = "…" if len(text) > _MOST_SHOWN else ""
+    # JSON can have halves of UTF-16 characters, which are no valid Unicode.
+    valid = text[:_MOST_SHOWN].encode("utf-8", "backslashreplace").decode("utf-8")
+    return f'"{shown(valid)}{more}"'
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return names of a file for a message, at most ten of them."""
+    more = f" and {len(names) - 10} more" if len(names) > 10 else ""
+    return ", ".join(map(quoted, names[:10])) + more
+
+
+def find_column(name: str, columns: Sequence[str]) -> list[int]:
+    """Return the places of a column: named exactly so, else in NFC, else ignoring case and space around."""
+    for form in (str, normalized, _loose):
+        if places := [place for place, each in enumerate(columns) if form(each) == form(name)]:
+            return places
+    return []
+
+
+def no_column(name: str, columns: Sequence[str]) -> str:
+    """Return the sentence for a column that a table does not have."""
+    by_form = {_loose(each): each for each in columns[:_MOST_COMPARED]}
+    similar = get_close_matches(_loose(name), list(by_form), 1)
+    meant = f" Did you mean {quoted(by_form[similar[0]])}?" if similar else ""
+    return (
+        f"No column {quoted(name)}.{meant} The columns are {listed(columns)}. Correct `columns`, or "
+        "remove the key."
+    )
+
+
+def _loose(name: str) -> str:
+    return folded(normalized(name).strip())

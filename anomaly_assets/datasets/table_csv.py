@@ -1,0 +1,112 @@
+"""Parse tables of separated values."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
+from typing import TextIO
+
+from anomaly_assets.datasets.table_cells import (
+    COLUMNS,
+    Collected,
+    TableFaultError,
+    find_column,
+    no_column,
+    quoted,
+)
+
+_SEPARATORS = ",;\t|"
+_HINT = "sep="
+"""Start of the line that Excel reads the separator from."""
+
+
+def read_csv(text: TextIO, columns: Mapping[str, str], collected: Collected) -> None:
+    """Add the rows of a table of separated values.
+
+    The separator is the one with which the header has most of the declared columns.
+
+    Args:
+        text: The table, with line ends as they are in the file.
+        columns: Column of each property of an image.
+        collected: Rows and reasons, to which this function adds.
+
+    Raises:
+        TableFaultError: The table cannot be used.
+    """
+    lines = iter(text)
+    skipped = 0
+    for line in lines:
+        if line.strip():
+            break
+        skipped += 1
+    else:
+        raise TableFaultError("The file has no text. Copy it again, or remove the pattern.")
+    separators = _SEPARATORS
+    bare = line.strip().strip('"')
+    if bare.lower().startswith(_HINT) and len(bare) == len(_HINT) + 1:
+        separators = bare[-1]
+        skipped += 1
+        line = next(lines, "")
+    separator = max(separators, key=lambda each: _columns_found(line, each, columns))
+    records = _records(chain([line], lines), separator, skipped, collected)
+    header = next(records, None)
+    if header is None:
+        raise TableFaultError(
+            "The first line is no header. Write the names of the columns into it."
+        )
+    names = [each.strip() for each in header[1]]
+    places = _places(names, columns)
+    for number, cells in records:
+        if len(cells) > len(names) and any(cells[len(names) :]):
+            collected.refuse(
+                number,
+                f"{len(cells)} cells, and the header has {len(names)}; quote cells with a separator",
+            )
+            continue
+        cells += [""] * (len(names) - len(cells))
+        collected.add(
+            [None if place is None else cells[place].strip() or None for place in places], number
+        )
+
+
+def _columns_found(line: str, separator: str, columns: Mapping[str, str]) -> tuple[int, int]:
+    """Return how many declared columns a header has with a separator, and how many columns at all."""
+    try:
+        names = next(csv.reader([line], delimiter=separator, skipinitialspace=True), [])
+    except csv.Error:
+        return 0, 0
+    return sum(bool(find_column(name, names)) for name in columns.values()), len(names)
+
+
+def _records(
+    lines: Iterable[str], separator: str, skipped: int, collected: Collected
+) -> Iterator[tuple[int, list[str]]]:
+    """Yield the records that are not blank, with the number of their first line."""
+    reader = csv.reader(lines, delimiter=separator, skipinitialspace=True)
+    while True:
+        number = skipped + reader.line_num + 1
+        try:
+            record = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:  # such as a cell of 131,072 characters
+            collected.refuse(number, f"{error}; a quotation mark may not be closed")
+            continue
+        if any(record):
+            yield number, record
+
+
+def _places(names: list[str], columns: Mapping[str, str]) -> list[int | None]:
+    places: list[int | None] = []
+    for column in COLUMNS:
+        name = columns.get(column)
+        found = find_column(name, names) if name is not None else [None]
+        if not found:
+            raise TableFaultError(no_column(str(name), names))
+        if len(found) > 1:
+            raise TableFaultError(
+                f"{len(found)} columns have the name {quoted(str(name))}. Rename all but one."
+            )
+        places.append(found[0])
+    return places

@@ -1,0 +1,177 @@
+"""Parse tables that are lists of JSON objects."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
+
+from anomaly_assets.datasets.json_stream import JsonStream
+from anomaly_assets.datasets.record import Split
+from anomaly_assets.datasets.table_cells import (
+    COLUMNS,
+    Collected,
+    TableFaultError,
+    find_column,
+    listed,
+    no_column,
+    quoted,
+)
+
+_MOST_KEYS = 100
+_MISSING = object()
+
+
+def read_json(
+    stream: JsonStream,
+    columns: Mapping[str, str],
+    rows: Literal["list", "split"],
+    collected: Collected,
+) -> None:
+    """Add the rows of a list of objects or of image paths, or of one such list per split.
+
+    A key can be a path of keys, such as `meta.file`, if no key has this name. `null`, `NaN` and a missing
+    key are empty cells, but a key that no object has is a fault.
+
+    Args:
+        stream: The text.
+        columns: Key of each property of an image.
+        rows: Whether there is one list, or an object with one list per split.
+        collected: Rows and reasons, to which this function adds.
+
+    Raises:
+        TableFaultError: The table cannot be used.
+    """
+    objects = _Objects(columns)
+    sign = stream.next_sign()
+    if rows == "list":
+        if sign != "[":
+            raise TableFaultError(
+                'The file is no list of objects. Save it as one, or write rows = "split" if it is an '
+                "object with one list per split."
+            )
+        _add_list(stream, objects, collected, "", None)
+    else:
+        if sign != "{":
+            raise TableFaultError(
+                'The file is no object with one list per split. Remove rows = "split" from the declaration.'
+            )
+        _add_splits(stream, objects, collected)
+    stream.end()
+    objects.check()
+
+
+def _add_splits(stream: JsonStream, objects: _Objects, collected: Collected) -> None:
+    ignored: list[str] = []
+    found = False
+    for key in stream.members():
+        split = collected.split_of(key)
+        if split is not None and stream.next_sign() == "[":
+            found = True
+            _add_list(stream, objects, collected, f"in {quoted(key)}: ", split)
+        else:
+            if len(ignored) < _MOST_KEYS:
+                ignored.append(key)
+            stream.skip()
+    if not found:
+        raise TableFaultError(
+            f"No key is a word for a split with a list; the keys are {listed(ignored)}. Add the words to "
+            "`words`."
+        )
+    if ignored:
+        collected.notes.append(
+            f"Keys that are no split with a list were left out: {listed(ignored)}."
+        )
+
+
+def _add_list(
+    stream: JsonStream, objects: _Objects, collected: Collected, place: str, split: Split | None
+) -> None:
+    for number, element in enumerate(stream.elements(), start=1):
+        if isinstance(element, str):
+            collected.add((element.strip(), *(None,) * (len(COLUMNS) - 1)), number, place, split)
+            continue
+        if not isinstance(element, dict):
+            collected.refuse(number, f"{place}the row is {_kind(element)} and no object")
+            continue
+        cells: list[str | None] = []
+        for column, value in objects.values(element):
+            cell = _cell(column, value, collected)
+            if cell is None and value is not None and value is not _MISSING:
+                if isinstance(value, bool):
+                    reason = (
+                        f"{column} is {str(value).lower()}; give it a meaning in words, or use text"
+                    )
+                else:
+                    reason = f"{column} is {_kind(value)}; text is needed"
+                collected.refuse(number, f"{place}{reason}")
+                break
+            cells.append(cell or None)
+        else:
+            collected.add(cells, number, place, split)
+
+
+class _Objects:
+    """Values of declared keys in objects, and which keys are in any object."""
+
+    def __init__(self, columns: Mapping[str, str]) -> None:
+        self._columns = columns
+        self._missing = set(columns.values())
+        self._keys: dict[str, None] = {}
+        self._any = False
+        self._found: dict[tuple[str, tuple[str, ...]], str | None] = {}
+
+    def values(self, element: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+        """Yield each property of an image with its value."""
+        self._any = True
+        for column in COLUMNS:
+            name = self._columns.get(column)
+            value = _MISSING if name is None else self._value(element, name)
+            if value is not _MISSING:
+                self._missing.discard(str(name))
+            yield column, value
+        if self._missing and len(self._keys) < _MOST_KEYS:
+            self._keys.update(dict.fromkeys(element))
+
+    def _value(self, element: dict[str, Any], name: str) -> Any:
+        value = element.get(name, _MISSING)
+        if value is not _MISSING:
+            return value
+        keys = tuple(element)
+        if (name, keys) not in self._found:
+            if len(self._found) > _MOST_KEYS:
+                self._found.clear()
+            places = find_column(name, keys)
+            self._found[name, keys] = keys[places[0]] if places else None
+        other = self._found[name, keys]
+        if other is not None:
+            return element[other]
+        value = element
+        for key in name.split("."):
+            value = value.get(key, _MISSING) if isinstance(value, dict) else _MISSING
+        return value
+
+    def check(self) -> None:
+        """Refuse a table without a declared key in any of its objects.
+
+        Raises:
+            TableFaultError: There is such a key.
+        """
+        if self._any and self._missing:
+            raise TableFaultError(no_column(min(self._missing), list(self._keys)))
+
+
+def _cell(column: str, value: Any, collected: Collected) -> str | None:
+    """Return a value as text; None if it is no text, or has no meaning in its column."""
+    if isinstance(value, str):
+        return value.strip()
+    if isinstance(value, bool):
+        text = str(value).lower()
+        return text if column in ("label", "defect_type") and collected.label_of(text) else None
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() else str(value)
+    return str(value) if isinstance(value, int) else None
+
+
+def _kind(value: object) -> str:
+    names = {dict: "an object", list: "a list", type(None): "null", bool: "true or false"}
+    return names.get(type(value), "a number")
