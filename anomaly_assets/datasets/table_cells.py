@@ -166,7 +166,8 @@ class Collected:
                 if cell is not None and (reason := why_no_text(column, cell)):
                     return reason
         image, category, split_word, label_word, defect_type, mask = cells
-        if not image:
+        path = path_below_root(image) if image else ""
+        if not path:
             return "image is empty"
         if split_word:
             split = self.split_of(split_word)
@@ -184,12 +185,12 @@ class Collected:
             if label == "good":
                 defect_type = None
         return Row(
-            path_below_root(image),
+            path,
             self.once(category) if category else None,
             split,
             label,
             defect_type or None,
-            path_below_root(mask) if mask else None,
+            (path_below_root(mask) or None) if mask else None,
             number,
         )
 

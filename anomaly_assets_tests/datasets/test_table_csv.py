@@ -175,6 +175,7 @@ def test_rows_that_mean_nothing_are_malformed() -> None:
     header = "image,category,split,label,defect_type,mask\n"
     for line, reason in {
         ",a,,,,": "image is empty",
+        "./,a,,,,": "image is empty",
         "a.png,,tset,,,": '"tset" is no word for a split; add it to words',
         "a.png,,,fine,,": '"fine" is no word for a label; add it to words',
         "a.png,,,,,,b": "7 cells, and the header has 6; quote cells with a separator",
