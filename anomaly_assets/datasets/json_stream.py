@@ -71,7 +71,8 @@ class JsonStream:
             except ValueError:  # Python's limit for the digits of an integer
                 self._refuse("a number has too many digits")
             else:
-                if end < len(self._text) or self._has_ended:  # 12 may be the start of 123
+                # At the end of the buffer, 1 can be the start of 12 or, before e+, of 1e+2.
+                if end + 2 < len(self._text) or self._has_ended:
                     self._at = end
                     return value
             if self._has_ended:

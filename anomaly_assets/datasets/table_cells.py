@@ -166,7 +166,8 @@ class Collected:
                 if cell is not None and (reason := why_no_text(column, cell)):
                     return reason
         image, category, split_word, label_word, defect_type, mask = cells
-        if not image:
+        path = path_below_root(image) if image else ""
+        if not path:
             return "image is empty"
         if split_word:
             split = self.split_of(split_word)
@@ -184,12 +185,12 @@ class Collected:
             if label == "good":
                 defect_type = None
         return Row(
-            path_below_root(image),
+            path,
             self.once(category) if category else None,
             split,
             label,
             defect_type or None,
-            path_below_root(mask) if mask else None,
+            (path_below_root(mask) or None) if mask else None,
             number,
         )
 
@@ -219,7 +220,10 @@ def path_below_root(text: str) -> str:
 
 def quoted(text: str) -> str:
     """Return a text of a file in quotation marks for a message, cut if it is long."""
-    return f'"{shown(text[:_MOST_SHOWN])}{"…" if len(text) > _MOST_SHOWN else ""}"'
+    more = "…" if len(text) > _MOST_SHOWN else ""
+    # JSON can have halves of UTF-16 characters, which are no valid Unicode.
+    valid = text[:_MOST_SHOWN].encode("utf-8", "backslashreplace").decode("utf-8")
+    return f'"{shown(valid)}{more}"'
 
 
 def listed(names: Sequence[str]) -> str:

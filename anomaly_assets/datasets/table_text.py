@@ -10,6 +10,9 @@ from anomaly_assets.datasets.text import DecodedText, decode_text
 _HEAD = 64 * 1024
 """Bytes that the encoding is found from; a multiple of four, as UTF-32 needs."""
 
+_HEADERS = (256, 64)
+"""Bytes that are taken for the start of a header."""
+
 
 class TooLargeError(Exception):
     """A file has more bytes than its limit."""
@@ -59,10 +62,16 @@ def open_text(content: BinaryIO | bytes, most: int) -> tuple[io.TextIOWrapper, s
 
 
 def _decoded_head(head: bytes) -> DecodedText:
-    """Decode the first bytes of a file, which can end between the two halves of a UTF-16 character."""
+    """Decode the first bytes of a file, to know its encoding.
+
+    The bytes can end between the two halves of a UTF-16 character. If that, or names that are not ASCII,
+    leave the encoding open, the header alone decides.
+    """
     decoded = decode_text(head)
-    if len(head) == _HEAD and not decoded.mark and decoded.encoding == "utf-8" and b"\0" in head:
-        return decode_text(head[:-4])
+    if not decoded.mark and decoded.encoding == "utf-8" and b"\0" in head:
+        for size in (len(head) - 4, *_HEADERS):
+            if (shorter := decode_text(head[:size])).encoding != "utf-8":
+                return shorter
     return decoded
 
 

@@ -19,13 +19,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from anomaly_assets.decoding.mask_values import decode_defect
 from anomaly_assets.decoding.orientation import orientation_of, shown_orientation
 from anomaly_assets.decoding.shapes import Shape, labelme_shapes, rasterise, shapes_from_json
 from anomaly_assets.decoding.transform import (
     DecodedMask,
     UInt8Array,
     UnusableImageError,
-    decode_defect,
 )
 from anomaly_assets.tensor_spec import TensorSpec
 
@@ -107,6 +107,12 @@ def masked(pixels: UInt8Array, spec: TensorSpec, file_format: str) -> DecodedMas
 
 def _labelme(content: bytes, options: dict[str, Any], picture: Picture) -> UInt8Array:
     found = labelme_shapes(content, options.get("only", ()))
+    if not found.shapes and found.without_area:
+        raise UnusableImageError(
+            "shapes_without_area",
+            f"the file has {found.without_area} points or lines and no shape with an area: draw a polygon, a "
+            "rectangle or a circle",
+        )
     return _drawn(found.shapes, (found.image_width, found.image_height), picture)
 
 

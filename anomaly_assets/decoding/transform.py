@@ -33,7 +33,6 @@ from PIL import Image, ImageChops
 from anomaly_assets.decoding import content as recognised
 from anomaly_assets.decoding import depth as deep
 from anomaly_assets.decoding import png as decoder
-from anomaly_assets.decoding.mask_values import Defect, defective_pixels
 from anomaly_assets.errors import AnomalyAssetsError
 from anomaly_assets.tensor_spec import TensorSpec
 
@@ -138,7 +137,7 @@ def decode_image(
         UnusableImageError: The bytes are not an image that can be used.
     """
     sha256 = hashlib.sha256(content).hexdigest()
-    return _despite_metadata(
+    return despite_metadata(
         lambda part: _image(part, sha256, spec, formats, depth, depth_variable), content
     )
 
@@ -151,8 +150,8 @@ def _image(
     depth: int | None,
     depth_variable: str,
 ) -> DecodedImage:
-    with _opened(content, formats) as image:
-        mode, is_deep, turned = image.mode, deep.is_deep(image), _orientation(image)
+    with opened(content, formats) as image:
+        mode, is_deep, turned = image.mode, deep.is_deep(image), loaded_orientation(image)
         target = "RGB" if spec.channels == 3 and mode in _RGB_MODES else "L"
         bits = 8
         if is_deep:
@@ -160,7 +159,7 @@ def _image(
             full = full.convert(target)
         else:
             full = _converted(image, content, target)
-        full = _as_stored(full, turned)
+        full = as_stored(full, turned)
         width, height = full.size
         small = _resized(full, spec, Image.Resampling.LANCZOS)
     counts = np.array(small.histogram(), np.int64).reshape(-1, 256)
@@ -171,7 +170,7 @@ def _image(
         original_width=width,
         original_height=height,
         original_mode=mode,
-        file_format=_format(image),
+        file_format=format_of(image),
         is_deep=is_deep,
         bit_depth=bits,
         content_sha256=sha256,
@@ -193,13 +192,13 @@ def decode_mask(
     Raises:
         UnusableImageError: The bytes are not an image that can be used.
     """
-    return _despite_metadata(lambda part: _mask(part, spec, formats), content)
+    return despite_metadata(lambda part: _mask(part, spec, formats), content)
 
 
 def _mask(content: bytes, spec: TensorSpec, formats: tuple[str, ...]) -> DecodedMask:
-    with _opened(content, formats) as image:
-        turned = _orientation(image)
-        grey = _as_stored(_mask_values(image, content), turned)
+    with opened(content, formats) as image:
+        turned = loaded_orientation(image)
+        grey = as_stored(grey_mask(image, content), turned)
         histogram = grey.histogram()
         width, height = grey.size
         # NEAREST copies values and mixes none, so `> 0` can be applied afterwards, to fewer pixels.
@@ -211,34 +210,14 @@ def _mask(content: bytes, spec: TensorSpec, formats: tuple[str, ...]) -> Decoded
             area_fraction=(width * height - histogram[0]) / (width * height),
             box=grey.getbbox(),
             values=sum(count > 0 for count in histogram),
-            file_format=_format(image),
+            file_format=format_of(image),
         )
-
-
-def decode_defect(content: bytes, defect: Defect) -> tuple[UInt8Array, str]:
-    """Return the defective pixels of a mask at its own size, as 0 and 1, and the format of the file.
-
-    Args:
-        content: The bytes of the file.
-        defect: Values of defective pixels; see `mask_values`.
-
-    Raises:
-        UnusableImageError: The bytes are not an image that can be used.
-    """
-    return _despite_metadata(lambda part: _defect(part, defect), content)
-
-
-def _defect(content: bytes, defect: Defect) -> tuple[UInt8Array, str]:
-    with _opened(content, ALL_FORMATS) as image:
-        turned, file_format = _orientation(image), _format(image)
-        defective = Image.fromarray(defective_pixels(image, content, defect).astype(np.uint8))
-        return np.asarray(_as_stored(defective, turned)), file_format
 
 
 _Decoded = TypeVar("_Decoded")
 
 
-def _despite_metadata(decode: Callable[[bytes], _Decoded], content: bytes) -> _Decoded:
+def despite_metadata(decode: Callable[[bytes], _Decoded], content: bytes) -> _Decoded:
     """Decode a file; leave out its metadata if Pillow refuses to unpack it, so that memory is limited."""
     try:
         return decode(content)
@@ -253,7 +232,7 @@ _VALUES = np.arange(256, dtype=np.int64)
 _SQUARES = _VALUES * _VALUES
 
 
-class _opened:
+class opened:
     """Open the bytes as one of the allowed formats, and translate Pillow's errors about them.
 
     All other exceptions are raised unchanged, because they are not about the file: missing memory, a
@@ -302,17 +281,18 @@ _TURNED_BACK = {
 _ORIENTATION = 274
 
 
-def _orientation(image: Image.Image) -> int:
+def loaded_orientation(image: Image.Image) -> int:
     """Return the orientation that Pillow applies when it loads the pixels, as it does for TIFF only."""
     return int(getattr(image, "tag_v2", {}).get(_ORIENTATION, 1))
 
 
-def _as_stored(image: Image.Image, orientation: int) -> Image.Image:
+def as_stored(image: Image.Image, orientation: int) -> Image.Image:
+    """Return a loaded image in the orientation in which the file stores it."""
     turned_back = _TURNED_BACK.get(orientation)
     return image if turned_back is None else image.transpose(turned_back)
 
 
-def _format(image: Image.Image) -> str:
+def format_of(image: Image.Image) -> str:
     """Return the format of a file; a JPEG with several pictures, as of phones, is a JPEG."""
     return "JPEG" if image.format == "MPO" else str(image.format)
 
@@ -325,7 +305,7 @@ def _scaled(
     Raises:
         UnusableImageError: The values cannot be read, or nothing states how many bits they use.
     """
-    _refuse_depth(deep.cannot_read(image))
+    refuse_depth(deep.cannot_read(image))
     values, _ = deep.values_of(image, content)
     bits = deep.bits_used(image, content, values, depth)
     if bits is None:
@@ -343,7 +323,15 @@ def _scaled(
     return scaled, bits
 
 
-def _refuse_depth(obstacle: str | None) -> None:
+def refuse_depth(obstacle: str | None) -> None:
+    """Raise if the values of a file cannot be read.
+
+    Args:
+        obstacle: The reason; None if they can.
+
+    Raises:
+        UnusableImageError: They cannot.
+    """
     if obstacle is not None:
         raise UnusableImageError(
             "unsupported_bit_depth",
@@ -354,13 +342,13 @@ def _refuse_depth(obstacle: str | None) -> None:
 def _deep_mask(image: Image.Image, content: bytes) -> Image.Image:
     """Return a grey image that is 0 only where a mask with more than 8 bits is 0.
 
-    The rules for alpha are those of `_mask_values`, with all bits.
+    The rules for alpha are those of `grey_mask`, with all bits.
     """
     if image.mode in ("I", "F"):  # signed values and 32 bits: only zero matters
         if deep.white_is_zero(image):
-            _refuse_depth(deep.cannot_read(image))
+            refuse_depth(deep.cannot_read(image))
         return Image.fromarray((np.asarray(decoder.load(image, content)) != 0).view(np.uint8) * 255)
-    _refuse_depth(deep.cannot_read(image))
+    refuse_depth(deep.cannot_read(image))
     values, alpha = deep.values_of(image, content)
     if image.mode == "CMYK":  # ink: a pixel is black where all three colours are full, or black is
         light = deep.inverted(image, values)
@@ -380,7 +368,7 @@ def _converted(image: Image.Image, content: bytes, mode: str) -> Image.Image:
     return image if image.mode == mode else image.convert(mode)
 
 
-def _mask_values(image: Image.Image, content: bytes) -> Image.Image:
+def grey_mask(image: Image.Image, content: bytes) -> Image.Image:
     """Return a grey image that is 0 only where nothing is defective.
 
     That is where the file is black: a weighted sum of its channels makes dark blue 0. Of a file whose
@@ -447,7 +435,7 @@ def _refuse(error: Exception, content: bytes, formats: tuple[str, ...]) -> None:
     if isinstance(error, Image.UnidentifiedImageError):
         if _starts_as(content, formats):
             if (bits := recognised.tiff_bits(content)) > _EIGHT_BITS:
-                _refuse_depth(
+                refuse_depth(
                     f"Its values have {bits} bits each, stored in a way that is not supported."
                 )
             # Pillow's message contains a memory address that differs at every try.
