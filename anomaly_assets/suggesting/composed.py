@@ -11,7 +11,8 @@ from typing import Any
 from anomaly_assets.datasets.pattern_text import PLACEHOLDERS, template
 from anomaly_assets.suggesting.layout import Group, fixed
 from anomaly_assets.suggesting.mask_content import Defect, contents_of, defect_of
-from anomaly_assets.suggesting.masks import FoundMasks, MaskGroup, pattern_of
+from anomaly_assets.suggesting.mask_patterns import pattern_of
+from anomaly_assets.suggesting.masks import FoundMasks, MaskGroup
 from anomaly_assets.suggesting.tables import Table
 from anomaly_assets.suggesting.tree import File, Reader
 from anomaly_assets.suggesting.words import is_split, kind_of, unknown_words
@@ -109,6 +110,8 @@ def composed(
     found.words = words
     _without_single_placeholders(found)
     _add_unmasked(found, groups, drawn, described)
+    if _training_is_good(groups, good):
+        found.end.append("# training_is_good = true   # uncomment this if it must stay so")
     return found
 
 
@@ -144,6 +147,18 @@ def _good(groups: Sequence[Group]) -> set[File]:
     }
 
 
+def _training_is_good(groups: Sequence[Group], good: set[File]) -> bool:
+    """Return whether paths call all training images good."""
+    training = [
+        image
+        for group in groups
+        if group.has_split
+        for image, texts in group.texts()
+        if kind_of(texts["split"]) == "train"
+    ]
+    return bool(training) and good.issuperset(training)
+
+
 def _add_masks(
     found: Composed, group: MaskGroup, groups: Sequence[Group], good: set[File], reader: Reader
 ) -> None:
@@ -156,11 +171,10 @@ def _add_masks(
             entry_options["defect"] = Raw(defect.option)
             found.note("masks", f"guessed: {defect.why}")
     for images in groups:
-        members = set(images.images)
-        pairs = sum(image in members for _, image in group.pairs)
-        if not pairs or not any(image in dict(images.texts()) for _, image in group.pairs):
+        texts_of = dict(images.texts())
+        if texts_of.keys().isdisjoint(image for _, image in group.pairs):
             continue
-        path, split = pattern_of(group, images)
+        path, split = pattern_of(group, images, texts_of)
         if path == images.pattern:
             suffixes = Counter(mask.suffix for mask in group.masks)
             path += suffixes.most_common(1)[0][0]

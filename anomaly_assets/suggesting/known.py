@@ -10,9 +10,12 @@ from anomaly_assets.datasets.classify import Classifier, DeclaredImage, Declared
 from anomaly_assets.datasets.declaration import Declaration
 from anomaly_assets.datasets.declaration_files import BUILT_IN, built_in_declaration, built_in_keys
 from anomaly_assets.datasets.patterns import folded
-from anomaly_assets.suggesting.tree import PICTURES, File
+from anomaly_assets.suggesting.tree import PICTURES, File, spread
 
 _ENOUGH = 0.95
+_SAMPLE = 500
+"""Pictures that are classified first: a declaration that explains few of them is not tried on all."""
+_PICTURE = (DeclaredImage, DeclaredMask)
 
 
 @dataclass(frozen=True)
@@ -47,10 +50,14 @@ def best(files: Sequence[File]) -> Known | None:
 
 def _tried(declaration: Declaration, files: Sequence[File], ignore_case: bool) -> Known | None:
     classify = Classifier(declaration, ignore_case=ignore_case).classify
-    records = [(file, classify(file.path)) for file in files]
-    images = [record for _, record in records if isinstance(record, DeclaredImage)]
-    masks = [record for _, record in records if isinstance(record, DeclaredMask)]
-    tables = [record for _, record in records if isinstance(record, DeclaredTable)]
+    sample = spread([file for file in files if file.suffix in PICTURES], _SAMPLE)
+    known = sum(isinstance(classify(file.path), _PICTURE) for file in sample)
+    if known < (2 * _ENOUGH - 1) * len(sample):
+        return None
+    records = [classify(file.path) for file in files]
+    images = [record for record in records if isinstance(record, DeclaredImage)]
+    masks = [record for record in records if isinstance(record, DeclaredMask)]
+    tables = [record for record in records if isinstance(record, DeclaredTable)]
     pictures = sum(file.suffix in PICTURES for file in files)
     explained = len(images) + len(masks)
     if not images or not masks or explained < _ENOUGH * pictures:

@@ -10,6 +10,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from os.path import commonprefix
 
 from anomaly_assets.datasets.pattern_text import parsed
 from anomaly_assets.datasets.patterns import Matcher, Texts, Vocabulary
@@ -94,8 +95,8 @@ def groups_of(images: Sequence[File], *, explicit: bool = False) -> list[Group]:
 
 def _meaning(head: Iterable[str]) -> int:
     """Return 2 if a head has a label, 1 if it has a split, else 0."""
-    kinds = set(head)
-    return 2 if kinds & {_LABEL, _DEFECT} else 1 if _SPLIT in kinds else 0
+    text = "/".join(head)
+    return 2 if _LABEL in text or _DEFECT in text else 1 if _SPLIT in text else 0
 
 
 def _classes(images: Sequence[File]) -> list[tuple[str, ...]]:
@@ -118,7 +119,13 @@ def _classes(images: Sequence[File]) -> list[tuple[str, ...]]:
 def _level(above: tuple[str, ...], values: Collection[str]) -> dict[str, str]:
     """Return what each of the folders below the same kinds of folders is."""
     kinds = {value: kind_of(value) for value in values}
-    has_label = bool({_LABEL, _DEFECT} & set(above))
+    has_label = _meaning(above) == 2
+    if "good" not in kinds.values() and not has_label:
+        before, after = _common(values)
+        inner = {value: value[len(before) : len(value) - len(after)] for value in values}
+        if (before or after) and "good" in map(kind_of, inner.values()):
+            decided = _level(above, inner.values())
+            return {value: before + decided[text] + after for value, text in inner.items()}
     means_good = "good" in kinds.values() and not has_label
     means_bad = "anomalous" in kinds.values() and not has_label
     found = {}
@@ -137,9 +144,19 @@ def _level(above: tuple[str, ...], values: Collection[str]) -> dict[str, str]:
     return found
 
 
+def _common(values: Collection[str]) -> tuple[str, str]:
+    """Return what all folders begin and end with, such as `_front` of `ok_front` and `def_front`."""
+    before = commonprefix(list(values))  # noqa: RUF071  # of letters, not of folders
+    after = commonprefix([value[::-1] for value in values])[::-1]  # noqa: RUF071
+    before, after = re.sub(r"[^\s_.\-]*$", "", before), re.sub(r"^[^\s_.\-]*", "", after)
+    if len(before) + len(after) >= min(map(len, values)) or set(before + after) & set("{}*\\:"):
+        return "", ""
+    return before, after
+
+
 def fixed(text: str) -> str:
-    """Return a folder as text of a pattern, in which braces and stars have a meaning."""
-    return re.sub(r"[{}*]+", "*", text)
+    """Return text of a pattern; a star for signs that have a meaning in it or begin an absolute path."""
+    return re.sub(r"[{}*\\:]+", "*", text)
 
 
 def _group(head: tuple[str, ...], images: list[File], explicit: bool) -> Group:
@@ -168,11 +185,17 @@ def _group(head: tuple[str, ...], images: list[File], explicit: bool) -> Group:
             levels[place] = f"{{below_{number}}}"
     group = Group(levels, images, category)
     for level, kind in enumerate(levels):
-        texts = {image.folders[level] for image in images if len(image.folders) > level}
-        if kind == _DEFECT:
+        meant = next((each for each in (_SPLIT, _LABEL, _DEFECT) if each in kind), None)
+        if meant is None:
+            continue
+        before, after = kind.split(meant)
+        texts = {
+            image.folders[level][len(before) : len(image.folders[level]) - len(after)]
+            for image in images
+        }
+        if meant == _DEFECT:
             group.defects |= {text for text in texts if not is_label(kind_of(text))}
-        if kind in (_SPLIT, _LABEL, _DEFECT):
-            group.words |= texts - group.defects
+        group.words |= texts - group.defects
     return group
 
 
@@ -185,11 +208,21 @@ def _is_serial(values: Counter[str]) -> bool:
 
 def _order(group: Group) -> tuple[int, ...]:
     """Return what sorts exact patterns before open ones."""
-    fixed = sum(not set(level) & set("{*") for level in group.levels)
+    texts = sum(not set(level) & set("{*") for level in group.levels)
+    pattern = group.pattern
     return (
         "**" in group.levels,
-        "{defect_type}" in group.levels,
-        -("{split}" in group.levels) - ("{label}" in group.levels),
-        -fixed,
+        _DEFECT in pattern,
+        -(_SPLIT in pattern) - (_LABEL in pattern),
+        -texts,
         -len(group.images),
     )
+
+
+def without_single_category(groups: Sequence[Group]) -> None:
+    """Replace a category that is the same for all images of some groups, while others have none."""
+    with_category = [group for group in groups if "{category}" in group.levels]
+    names = {texts["category"] for group in with_category for _, texts in group.texts()}
+    if len(names) == 1 and len(with_category) < len(groups):
+        for group in with_category:
+            group.levels[group.levels.index("{category}")] = fixed(names.copy().pop())

@@ -62,6 +62,7 @@ def are_masks(contents: Collection[Content | None]) -> bool:
 def _content(content: bytes) -> Content | None:
     try:
         with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(io.BytesIO(content)) as image:
                 if image.width * image.height > _MOST_PIXELS:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Literal
 
-from anomaly_assets.suggesting.layout import Group
 from anomaly_assets.suggesting.mask_content import are_masks, contents_of
 from anomaly_assets.suggesting.tree import File, Reader, spread
-from anomaly_assets.suggesting.words import is_label, is_split, kind_of, without_mask_word
+from anomaly_assets.suggesting.words import is_split, kind_of, without_mask_word
 
 _SECOND_CHOICE = ("object", "instance", "color", "colour", "vis", "overlay", "preview", "panoptic")
 """Parts of names of masks that show something else than the classes."""
@@ -176,18 +176,17 @@ def _pair(
             name = mask.stem
         found = by_stem.get(name)
         if found:
-            folders = Counter(_meanings(mask.folders))
-            best = max(
-                found, key=lambda image: (folders & Counter(_meanings(image.folders))).total()
-            )
+            folders = meanings(mask.folders)
+            best = max(found, key=lambda image: len(folders & meanings(image.folders)))
             if not place.is_folder or name not in best.folders:
                 return place, best
     return None
 
 
-def _meanings(folders: Iterable[str]) -> list[str]:
+@lru_cache(100_000)
+def meanings(folders: tuple[str, ...]) -> frozenset[str]:
     """Return folders; words for the same split are the same."""
-    return [kind if is_split(kind := kind_of(text)) else text for text in folders]
+    return frozenset(kind if is_split(kind := kind_of(text)) else text for text in folders)
 
 
 def _shapes(
@@ -238,47 +237,3 @@ def _best(groups: list[MaskGroup]) -> tuple[list[MaskGroup], list[MaskGroup]]:
         )
         (others if is_second else kept).append(group)
     return kept, others
-
-
-def pattern_of(group: MaskGroup, images: Group) -> tuple[str, str | None]:
-    """Return the pattern of the masks of a group of images, and the split if the pattern has none."""
-    texts_of = dict(images.texts())
-    pairs = [(mask, image, texts_of[image]) for mask, image in group.pairs if image in texts_of]
-    place = group.place
-    fields = [name for name in pairs[0][2] if name != "name"]
-    levels: list[str] = []
-    for level in range(place.depth):
-        values = {mask.folders[level] for mask, _, _ in pairs}
-        is_last = level == place.depth - 1
-        field = next(
-            (
-                name
-                for name in fields
-                if f"{{{name}}}" not in levels
-                and all(_same(mask.folders[level], texts[name]) for mask, _, texts in pairs)
-            ),
-            None,
-        )
-        if place.folder and place.folder[0] == level and len(values) == 1:
-            levels.append(place.folder[1])
-        elif place.is_folder and is_last:
-            levels.append(images.name)
-        elif field:
-            levels.append(f"{{{field}}}")
-        elif len(values) == 1 and not is_label(kind_of(next(iter(values)))):
-            levels.append(next(iter(values)))
-        else:
-            levels.append("*")
-    if place.folder is None and "**" in images.levels:
-        levels = list(images.levels)
-    name = "*" if place.is_folder else f"{place.prefix}{images.name}{place.ending}"
-    pattern = "/".join([*levels, name]) + place.suffix
-    split = None
-    if images.has_split and "{split}" not in pattern:
-        splits = {kind_of(texts["split"]) for _, _, texts in pairs}
-        split = splits.pop() if len(splits) == 1 else None
-    return pattern, split
-
-
-def _same(one: str, other: str) -> bool:
-    return _meanings([one]) == _meanings([other])

@@ -19,6 +19,7 @@ from anomaly_assets.suggesting.tree import PICTURES, File, Reader, files_of
 from anomaly_assets.suggesting.written import comment, listed, value
 
 _FEW = 0.03
+_MOST_LEFT_OUT = 20
 
 
 @dataclass(frozen=True)
@@ -101,21 +102,30 @@ def _parts(found: Sequence[File], pictures: Sequence[File], reader: Reader) -> C
     groups = layout.groups_of(images)
     if _is_ambiguous(groups, paired):
         groups = layout.groups_of(images, explicit=True)
-    if not any(group.is_labelled or group.has_split for group in groups) and not described:
-        groups = [part for group in groups for part in name_parts.divided(group)]
+    labelled = {image for table in described if table.has_label for image in table.listed}
+    groups = [
+        part
+        for group in groups
+        for part in ([group] if _is_labelled(group, labelled) else name_parts.divided(group))
+    ]
     kept, left_out = [], []
-    has_meaning = any(group.is_labelled or group.has_split for group in groups)
     for group in groups:
-        has_own = group.is_labelled or group.has_split or not paired.isdisjoint(group.images)
-        is_small = len(group.images) <= max(1, _FEW * len(images))
-        if is_small and (has_meaning or paired) and not has_own and rows.isdisjoint(group.images):
+        is_small = len(group.images) <= max(1, min(_MOST_LEFT_OUT, _FEW * len(images)))
+        has_meaning = group.is_labelled or group.has_split or not rows.isdisjoint(group.images)
+        if is_small and not has_meaning and len(group.images) < len(images):
             left_out += group.images
         else:
             kept.append(group)
+    layout.without_single_category(kept)
     if left_out:
         paths = listed(image.path for image in left_out)
         sentences.append(f"left out, because their folders are unlike the others: {paths}")
     return composed(kept, drawn, described, reader, sentences)
+
+
+def _is_labelled(group: layout.Group, labelled: set[File]) -> bool:
+    """Return whether paths or tables give the label of most images."""
+    return group.is_labelled or 2 * len(labelled.intersection(group.images)) > len(group.images)
 
 
 def _is_ambiguous(groups: Sequence[layout.Group], paired: set[File]) -> bool:

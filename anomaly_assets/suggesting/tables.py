@@ -4,30 +4,19 @@ from __future__ import annotations
 
 import csv
 import json
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from anomaly_assets.datasets.names import canonical_path, shown
 from anomaly_assets.datasets.text import decode_text
+from anomaly_assets.suggesting.columns import NAMES, label_of, role_of
 from anomaly_assets.suggesting.tree import File, Reader
-from anomaly_assets.suggesting.words import is_label, is_split, kind_of, squeezed
+from anomaly_assets.suggesting.words import is_split, kind_of, squeezed
 
 _MOST_TABLES = 40
-_MOST_KINDS = 50
 _TEXTS = (".csv", ".tsv", ".txt", ".tab")
-
-_NAMES = {
-    "split": "split subset set fold usage use partition phase menge verwendung teilmenge aufteilung",
-    "label": "label class target anomaly isanomaly anomalous defect isdefect defective isdefective result "
-    "status ng nok nio fehler ergebnis klasse verdict decision ok quality",
-    "category": "category object product objekt kategorie produkt clsname part",
-}
-"""Names of columns by their role; a column whose cells are 0 and 1 needs such a name to have labels."""
-
-_YES = {"1": "anomalous", "0": "good", "true": "anomalous", "false": "good"}
-_GOOD_IF_YES = ("ok", "isok", "good", "isgood", "quality", "passed", "pass", "io")
 
 
 @dataclass
@@ -233,9 +222,9 @@ def _table(
             table.columns["mask"] = column
             table.masks = named[column][1]
     rest = [column for column in cells if column not in table.columns.values()]
-    roles = {column: role for column in rest if (role := _role(column, cells[column]))}
+    roles = {column: role for column in rest if (role := role_of(column, cells[column]))}
     for role in ("split", "label", "defect_type", "category"):
-        usual = _NAMES.get(role, "").split()
+        usual = NAMES.get(role, "").split()
         found = [column for column in rest if roles.get(column) == role]
         if found:
             table.columns[role] = min(found, key=lambda column: squeezed(column) not in usual)
@@ -245,40 +234,9 @@ def _table(
         for cell in set(filter(None, cells[column])):
             if role == "split":
                 table.words[kind_of(cell)].add(cell)
-            elif role in ("label", "defect_type") and (meant := _label(column, cell)):
+            elif role in ("label", "defect_type") and (meant := label_of(column, cell)):
                 table.words[meant].add(cell)
     return table
-
-
-def _role(column: str, cells: Sequence[str]) -> str | None:
-    """Return what a column is, by the words in its cells."""
-    counted = Counter(filter(None, cells))
-    if (
-        not counted
-        or len(counted) > _MOST_KINDS
-        or (len(counted) > 3 and 2 * len(counted) > counted.total())
-    ):
-        return None
-    name = squeezed(column)
-    kinds = [kind_of(cell) for cell in counted]
-    if all(is_split(kind) for kind in kinds):
-        return "split"
-    if all(_label(column, cell) for cell in counted):
-        return "label"
-    if "good" in kinds and not any(is_split(kind) for kind in kinds):
-        return "defect_type"
-    return "category" if name in _NAMES["category"].split() else None
-
-
-def _label(column: str, cell: str) -> str | None:
-    """Return the label that a cell means."""
-    kind = kind_of(cell)
-    if is_label(kind):
-        return kind
-    name = squeezed(column)
-    if cell.lower() in _YES and name in _NAMES["label"].split() and name not in _GOOD_IF_YES:
-        return _YES[cell.lower()]
-    return None
 
 
 def _merged(tables: Sequence[Table]) -> list[Table]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Literal
 
 from anomaly_assets.datasets.declaration import DEFAULT_WORDS
@@ -25,7 +26,7 @@ _WORDS: Mapping[Kind, str] = {
     "good": "good ok normal io gut gutteil gutteile pass passed intact clean defectfree nodefect "
     "nondefective fine healthy flawless bon bueno buono conforme fehlerfrei 正常 良品 合格 양품",
     "anomalous": "anomalous anomaly anomalies abnormal bad ko ng nok nio notok notgood defect defects "
-    "defective fail failed faulty reject rejected rejects scrap schlecht schlechtteil schlechtteile "
+    "defective def fail failed faulty reject rejected rejects scrap schlecht schlechtteil schlechtteile "
     "ausschuss fehler fehlerhaft defekt mauvais malo difettoso 不良 不良品 不合格 异常 異常 缺陷 불량",
     "unlabelled": "unlabeled unlabelled unknown unsorted unsortiert unbekannt todo misc pending review "
     "inconnu",
@@ -51,6 +52,7 @@ def squeezed(text: str) -> str:
     return _SEPARATORS.sub("", folded(text))
 
 
+@lru_cache(100_000)
 def kind_of(text: str) -> Kind:
     """Return the meaning of a whole text, such as the name of a folder; empty for none.
 

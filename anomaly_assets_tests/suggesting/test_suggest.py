@@ -215,3 +215,63 @@ def test_a_folder_without_pictures_cannot_be_declared() -> None:
         suggested({"a.txt": b""}).cannot
         == "1 files, and none of them is a picture that can be read."
     )
+
+
+def test_words_for_labels_may_be_a_part_of_the_folder() -> None:
+    files = many("train/ok_front") | many("train/def_front") | many("test/def_front")
+    suggestion = suggested(files)
+    assert patterns(suggestion) == (["{split}/{label}_front/{name}"], [])
+    assert declaration_of(suggestion).words.label_of["def"] == "anomalous"
+
+
+def test_names_have_labels_where_folders_have_a_split_alone() -> None:
+    stems = ["training-images/normal-1", "training-images/anomaly-1", "test-images/test-normal-1"]
+    files = {f"{stem}.jpg": PHOTOGRAPH for stem in stems} | {"mask-images/anomaly-1.png": BLACK}
+    assert patterns(suggested(files)) == (
+        ["{split}/test-{label}-{name}", "{split}/{label}-{name}"],
+        ["mask-images/{label}-{name}"],
+    )
+
+
+@pytest.mark.parametrize(
+    ("stems", "pattern"),
+    [
+        (("good_1", "good_2", "crack_1"), "{defect_type}_{name}"),
+        (("cam1-0001-ok", "cam2-0002-ng"), "{name}-{label}"),
+        (
+            [f"{number:04}_{word}_a" for number in range(4) for word in ("OK", "NG")],
+            "*_{label}_{name}",
+        ),
+        (("train_1", "test_1"), "{split}_{name}"),
+    ],
+)
+def test_names_alone(stems: tuple[str, ...], pattern: str) -> None:
+    assert patterns(suggested({f"{stem}.bmp": PHOTOGRAPH for stem in stems})) == ([pattern], [])
+
+
+def test_a_folder_around_some_images_is_no_category() -> None:
+    files = many("more/test/good") | many("train/good") | many("train/bad")
+    images, _ = patterns(suggested(files))
+    assert set(images) == {"more/{split}/{label}/{name}", "{split}/{label}/{name}"}
+
+
+def test_numbered_masks_are_united() -> None:
+    files = many("ng") | {f"ng/{n:03}_mask_{k}.png": BLACK for n in range(6) for k in (1, 2)}
+    [mask] = declaration_of(suggested(files)).masks
+    assert (mask.pattern.text, mask.unites) == ("{label}/{name}_mask_*", True)
+
+
+@pytest.mark.parametrize("ending", ["_mask", "_GT", "-label", " mask", "_defect_mask"])
+def test_masks_beside_images_by_their_ending(ending: str) -> None:
+    files = many("ng", suffix=".jpg") | {f"ng/{n:03}{ending}.png": BLACK for n in range(6)}
+    assert patterns(suggested(files)) == (["{label}/{name}"], [f"{{label}}/{{name}}{ending}"])
+
+
+def test_an_ending_after_a_dot_is_no_suffix() -> None:
+    files = many("ng", suffix=".jpg") | {f"ng/{n:03}.mask.png": BLACK for n in range(6)}
+    assert patterns(suggested(files)) == (["{label}/{name}"], ["{label}/{name}.mask.png"])
+
+
+def test_signs_of_patterns_in_folders_become_stars() -> None:
+    files = many("C:/a{b}/images\\/good") | many("C:/a{b}/images\\/scratch")
+    declaration_of(suggested(files))
