@@ -1,0 +1,105 @@
+"""Find a built-in declaration that explains a folder."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from anomaly_assets.datasets.classify import Classifier, DeclaredImage, DeclaredMask, DeclaredTable
+from anomaly_assets.datasets.declaration import Declaration
+from anomaly_assets.datasets.declaration_files import BUILT_IN, built_in_declaration, built_in_keys
+from anomaly_assets.datasets.patterns import folded
+from anomaly_assets.suggesting.tree import PICTURES, File, spread
+
+_ENOUGH = 0.95
+_SAMPLE = 500
+"""Pictures that are classified first: a declaration that explains few of them is not tried on all."""
+_PICTURE = (DeclaredImage, DeclaredMask)
+
+
+@dataclass(frozen=True)
+class Known:
+    """A built-in declaration that explains a folder.
+
+    Attributes:
+        name: Its name.
+        title: Title of its dataset.
+        explained: Share of the pictures that it explains.
+        is_copy: Whether all categories are those of its dataset.
+        unmasked: Images that would be good because they have no mask.
+    """
+
+    name: str
+    title: str
+    explained: float
+    is_copy: bool
+    unmasked: int
+
+
+def best(files: Sequence[File]) -> Known | None:
+    """Return the built-in declaration that explains nearly all pictures and pairs masks."""
+    found = [
+        known
+        for name in BUILT_IN
+        for ignore_case in (False, True)
+        if (known := _tried(built_in_declaration(name), files, ignore_case))
+    ]
+    return max(found, key=lambda known: known.explained, default=None)
+
+
+def _tried(declaration: Declaration, files: Sequence[File], ignore_case: bool) -> Known | None:
+    classify = Classifier(declaration, ignore_case=ignore_case).classify
+    sample = spread([file for file in files if file.suffix in PICTURES], _SAMPLE)
+    known = sum(isinstance(classify(file.path), _PICTURE) for file in sample)
+    if known < (2 * _ENOUGH - 1) * len(sample):
+        return None
+    records = [classify(file.path) for file in files]
+    images = [record for record in records if isinstance(record, DeclaredImage)]
+    masks = [record for record in records if isinstance(record, DeclaredMask)]
+    tables = [record for record in records if isinstance(record, DeclaredTable)]
+    pictures = sum(file.suffix in PICTURES for file in files)
+    explained = len(images) + len(masks)
+    if not images or not masks or explained < _ENOUGH * pictures:
+        return None
+    paired = _paired(images, masks)
+    if len(paired) * 2 < len(masks):
+        return None
+    # Without a folder for good images in training, folders there are no types of defects.
+    if declaration.training_is_good and any(
+        image.split == "train" and image.label == "anomalous" for image in images
+    ):
+        return None
+    categories = {folded(image.category or declaration.category) for image in images}
+    counts = built_in_keys()[declaration.name].get("counts", {}).get("category", {})
+    unmasked = 0
+    if declaration.unmasked == "good" and not tables:
+        unmasked = sum(
+            image.label is None and image.relative_path not in paired for image in images
+        )
+    return Known(
+        declaration.name,
+        declaration.title,
+        explained / pictures,
+        not counts or categories <= set(map(folded, counts)),
+        unmasked,
+    )
+
+
+def _paired(images: Sequence[DeclaredImage], masks: Sequence[DeclaredMask]) -> set[str]:
+    """Return the paths of images with the fields of a mask, and its split."""
+    by_fields: dict[tuple[tuple[str, ...], object], str] = {}
+    shapes = Counter(tuple(sorted(mask.texts)) for mask in masks)
+    paired = set()
+    for shape in shapes:
+        for image in images:
+            if set(shape) <= set(image.texts):
+                by_fields[tuple(folded(image.texts[key]) for key in shape), image.split] = (
+                    image.relative_path
+                )
+        for mask in masks:
+            if tuple(sorted(mask.texts)) == shape:
+                key = (tuple(folded(mask.texts[name]) for name in shape), mask.split)
+                if key in by_fields:
+                    paired.add(by_fields[key])
+    return paired
