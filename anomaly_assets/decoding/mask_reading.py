@@ -110,8 +110,8 @@ def _labelme(content: bytes, options: dict[str, Any], picture: Picture) -> UInt8
     if not found.shapes and found.without_area:
         raise UnusableImageError(
             "shapes_without_area",
-            f"the file has {found.without_area} points or lines and no shape with an area: draw a polygon, a "
-            "rectangle or a circle",
+            f"the file has {found.without_area} points or lines and no shape with an area: draw a polygon, "
+            "a rectangle or a circle",
         )
     return _drawn(found.shapes, (found.image_width, found.image_height), picture)
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from anomaly_assets.catalogue.image_rows import mask_files
 from anomaly_assets.catalogue.listing import Catalog, list_catalog
 from anomaly_assets.datasets import SourceDataset
 from anomaly_assets.datasets.words import UNKNOWN
@@ -32,22 +33,24 @@ class Found(NamedTuple):
 
     Attributes:
         path: Canonical path below the root.
+        file: Path of the file as it is below the root.
         category: Category.
         split: Split.
         label: Label; `by mask` if the content of a mask decides that was not read.
         source: Evidence of the label, as in the column `label_source`.
         defect_type: Type of the defect.
-        mask: Path of the mask; None without one.
+        masks: Path, URI and version of each mask file; empty for shapes of a table.
         sides: Labels by all evidence, each with its source.
     """
 
     path: str
+    file: str
     category: str
     split: str
     label: str
     source: str
     defect_type: str | None
-    mask: str | None
+    masks: tuple[tuple[str, str, str], ...]
     sides: Mapping[str, str]
 
 
@@ -78,7 +81,7 @@ class Inspection:
     @property
     def masks(self) -> int:
         """Return the number of images with a mask."""
-        return sum(image.mask is not None for image in self.images)
+        return self.catalog.images.num_rows - self.catalog.images["mask_source_uri"].null_count
 
     @property
     def counts(self) -> Mapping[tuple[str, str, str, str], int]:
@@ -131,7 +134,7 @@ def inspect(
             if fact["mask_area_fraction"] is not None:
                 areas[fact["image_id"]] = fact["mask_area_fraction"]
         unusable |= {each.relative_path: each.detail for each in batch.rejections}
-    images_found = [_found(row, areas.get(row["image_id"])) for row in rows]
+    images_found = [_found(row, root, areas.get(row["image_id"])) for row in rows]
     return Inspection(dataset, root.uri, catalog, images_found, len(areas), unusable)
 
 
@@ -145,7 +148,7 @@ def _sample(rows: Sequence[dict[str, Any]], most: int) -> list[dict[str, Any]]:
     return sorted((row for row in rows if row["mask_source_uri"] is not None), key=order)[:most]
 
 
-def _found(row: Mapping[str, Any], area: float | None) -> Found:
+def _found(row: Mapping[str, Any], root: Root, area: float | None) -> Found:
     """Return a row with the label that the view `images` would give it."""
     sides = dict(_sides(row, area))
     label, source = row["label"], row["label_source"]
@@ -164,12 +167,13 @@ def _found(row: Mapping[str, Any], area: float | None) -> Found:
         defect_type = defect_type or "unspecified"
     return Found(
         row["relative_path"],
+        root.path_of(row["source_uri"]) or row["relative_path"],
         row["category"],
         row["split"],
         label if label in (*_LABELS, BY_MASK) else UNKNOWN,
         source,
         defect_type,
-        row["mask_relative_path"],
+        tuple(mask_files(row)),
         sides,
     )
 

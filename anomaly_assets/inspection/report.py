@@ -192,9 +192,9 @@ def _odd_masks(found: Inspection) -> Iterator[str]:
     bare = [
         image
         for images in by_category.values()
-        if any(each.mask for each in images)
+        if any(each.masks for each in images)
         for image in images
-        if image.mask is None
+        if not image.masks and "mask" not in image.sides
     ]
     if bare:
         yield (

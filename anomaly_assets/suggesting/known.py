@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from anomaly_assets.datasets.classify import Classifier, DeclaredImage, DeclaredMask, DeclaredTable
+from anomaly_assets.datasets.classify import Classifier
 from anomaly_assets.datasets.declaration import Declaration
 from anomaly_assets.datasets.declaration_files import BUILT_IN, built_in_declaration, built_in_keys
 from anomaly_assets.datasets.patterns import folded
+from anomaly_assets.datasets.record import ImageFile, MaskFile, TableFile, key_of
 from anomaly_assets.suggesting.tree import PICTURES, File, spread
 
 _ENOUGH = 0.95
 _SAMPLE = 500
 """Pictures that are classified first: a declaration that explains few of them is not tried on all."""
-_PICTURE = (DeclaredImage, DeclaredMask)
+_PICTURE = (ImageFile, MaskFile)
 
 
 @dataclass(frozen=True)
@@ -55,9 +55,9 @@ def _tried(declaration: Declaration, files: Sequence[File], ignore_case: bool) -
     if known < (2 * _ENOUGH - 1) * len(sample):
         return None
     records = [classify(file.path) for file in files]
-    images = [record for record in records if isinstance(record, DeclaredImage)]
-    masks = [record for record in records if isinstance(record, DeclaredMask)]
-    tables = [record for record in records if isinstance(record, DeclaredTable)]
+    images = [record for record in records if isinstance(record, ImageFile)]
+    masks = [record for record in records if isinstance(record, MaskFile)]
+    tables = [record for record in records if isinstance(record, TableFile)]
     pictures = sum(file.suffix in PICTURES for file in files)
     explained = len(images) + len(masks)
     if not images or not masks or explained < _ENOUGH * pictures:
@@ -86,20 +86,16 @@ def _tried(declaration: Declaration, files: Sequence[File], ignore_case: bool) -
     )
 
 
-def _paired(images: Sequence[DeclaredImage], masks: Sequence[DeclaredMask]) -> set[str]:
+def _paired(images: Sequence[ImageFile], masks: Sequence[MaskFile]) -> set[str]:
     """Return the paths of images with the fields of a mask, and its split."""
-    by_fields: dict[tuple[tuple[str, ...], object], str] = {}
-    shapes = Counter(tuple(sorted(mask.texts)) for mask in masks)
     paired = set()
-    for shape in shapes:
-        for image in images:
-            if set(shape) <= set(image.texts):
-                by_fields[tuple(folded(image.texts[key]) for key in shape), image.split] = (
-                    image.relative_path
-                )
-        for mask in masks:
-            if tuple(sorted(mask.texts)) == shape:
-                key = (tuple(folded(mask.texts[name]) for name in shape), mask.split)
-                if key in by_fields:
-                    paired.add(by_fields[key])
+    for fields in {mask.fields for mask in masks}:
+        of_key = {_key(image, fields): image.relative_path for image in images}
+        found = {_key(mask, fields) for mask in masks if mask.fields == fields}
+        paired |= {of_key[key] for key in found if key is not None and key in of_key}
     return paired
+
+
+def _key(record: ImageFile | MaskFile, fields: tuple[str, ...]) -> tuple[str, ...] | None:
+    key = key_of(record, fields)
+    return None if key is None else tuple(map(folded, key))
