@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from anomaly_assets.cli.running import (
+    CommandError,
     UsageError,
     begin_work,
     examples,
@@ -93,6 +94,55 @@ def check(files: tuple[str, ...], names: tuple[str, ...], root: str | None) -> N
         failed |= not found.images or found.catalog.other is not None
     if failed:
         raise click.exceptions.Exit(2 if known.problems else 1)
+
+
+@command.command(
+    "suggest", epilog=examples("anomaly-assets datasets suggest /data/line4 > line4.toml")
+)
+@click.argument("root", callback=not_empty)
+@click.option(
+    "--name", callback=not_empty, help="Name of the dataset; by default that of the folder."
+)
+def suggest_declaration(root: str, name: str | None) -> None:
+    """Write a declaration for ROOT: a folder, a zip archive or an address. Guesses are comments."""
+    from anomaly_assets.datasets.declaration_table import holds_password
+    from anomaly_assets.roots.base import FileUnreadableError
+    from anomaly_assets.suggesting.suggest import suggest
+
+    begin_work()
+    opened = open_root(root)
+    files = {file.canonical_path: file for file in opened.files() if not file.problem}
+
+    def read(path: str) -> bytes:
+        file = files[path]
+        try:
+            return opened.read(file.path, file.version)
+        except FileUnreadableError as error:
+            raise OSError(str(error)) from error
+
+    listed = [(path, file.size_bytes) for path, file in files.items()]
+    address = None if holds_password(root) else _whole(root)
+    found = suggest(name or _name_of(root), listed, read, root=address)
+    if found.cannot is not None:
+        raise CommandError(found.cannot)
+    print(found.toml, end="")
+    if address is None:
+        print(
+            "The root is left out, because it holds a password: set its variable.", file=sys.stderr
+        )
+
+
+def _whole(root: str) -> str:
+    """Return a root as it can be written into a TOML file anywhere: a path becomes absolute."""
+    return root if "://" in root else str(Path(root).expanduser().absolute())
+
+
+def _name_of(root: str) -> str:
+    """Return the name of a folder or an archive."""
+    name = (
+        root.rstrip("/").rpartition("/")[2] if "://" in root else Path(_whole(root)).resolve().name
+    )
+    return name.removesuffix(".zip")
 
 
 def _known(files: tuple[str, ...]) -> Known:

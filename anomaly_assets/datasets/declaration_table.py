@@ -124,7 +124,7 @@ class Table:
         if not isinstance(root, str) or not root.strip():
             self._expected("root", 'a folder, an archive or an address, such as "/data/line4"')
             return None
-        if _PASSWORD.search(root):
+        if holds_password(root):
             self.problem(
                 f"root holds a password. Take it out, and set {self.name.upper()}_ROOT or the store's own "
                 "variables instead.",
@@ -244,6 +244,11 @@ class Table:
 
     def _expected(self, key: str, what: str) -> None:
         self.problem(f"{key}: expected {what}.", key)
+
+
+def holds_password(root: str) -> bool:
+    """Return whether an address holds a password or a key."""
+    return bool(_PASSWORD.search(root))
 
 
 def _are_texts(value: object) -> bool:

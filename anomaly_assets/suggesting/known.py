@@ -9,7 +9,7 @@ from anomaly_assets.datasets.classify import Classifier
 from anomaly_assets.datasets.declaration import Declaration
 from anomaly_assets.datasets.declaration_files import BUILT_IN, built_in_declaration, built_in_keys
 from anomaly_assets.datasets.patterns import folded
-from anomaly_assets.datasets.record import ImageFile, MaskFile, TableFile, key_of
+from anomaly_assets.datasets.record import ImageFile, MaskFile, Placed, TableFile, key_of
 from anomaly_assets.suggesting.tree import PICTURES, File, spread
 
 _ENOUGH = 0.95
@@ -28,6 +28,7 @@ class Known:
         explained: Share of the pictures that it explains.
         is_copy: Whether all categories are those of its dataset.
         unmasked: Images that would be good because they have no mask.
+        read: Paths of the files that it reads: images, masks and tables.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Known:
     explained: float
     is_copy: bool
     unmasked: int
+    read: frozenset[str]
 
 
 def best(files: Sequence[File]) -> Known | None:
@@ -54,7 +56,8 @@ def _tried(declaration: Declaration, files: Sequence[File], ignore_case: bool) -
     known = sum(isinstance(classify(file.path), _PICTURE) for file in sample)
     if known < (2 * _ENOUGH - 1) * len(sample):
         return None
-    records = [classify(file.path) for file in files]
+    classified = [(file.path, classify(file.path)) for file in files]
+    records = [record for _, record in classified]
     images = [record for record in records if isinstance(record, ImageFile)]
     masks = [record for record in records if isinstance(record, MaskFile)]
     tables = [record for record in records if isinstance(record, TableFile)]
@@ -83,6 +86,7 @@ def _tried(declaration: Declaration, files: Sequence[File], ignore_case: bool) -
         explained / pictures,
         not counts or categories <= set(map(folded, counts)),
         unmasked,
+        frozenset(path for path, record in classified if isinstance(record, Placed)),
     )
 
 

@@ -58,10 +58,11 @@ def suggest(
         return Suggestion(
             "", (), f"{len(found)} files, and none of them is a picture that can be read."
         )
+    reader = Reader(read)
     like = known.best(found)
-    if like is not None:
+    if like is not None and not _has_more_tables(like, found, pictures, reader):
         return _as(like, valid_name(name, [like.name]), root)
-    parts = _parts(found, pictures, Reader(read))
+    parts = _parts(found, pictures, reader)
     if not parts.has_evidence:
         return Suggestion("", (), _cannot(pictures, parts))
     title = valid_name(name)
@@ -71,6 +72,14 @@ def suggest(
         reasons = "\n".join(map(str, problems))
         return Suggestion("", (), f"Names of this folder cannot be written as patterns:\n{reasons}")
     return Suggestion(text, tuple(parts.sentences))
+
+
+def _has_more_tables(
+    like: known.Known, found: Sequence[File], pictures: Sequence[File], reader: Reader
+) -> bool:
+    """Return whether the folder has a table about its images that a built-in declaration does not read."""
+    others = [file for file in tables.candidates(found) if file.path not in like.read]
+    return bool(tables.find(others, pictures, reader)[0])
 
 
 def _as(like: known.Known, name: str, root: str | None) -> Suggestion:
