@@ -430,6 +430,8 @@ class _Listing:
         has_images: bool,
     ) -> None:
         """Add declared images without a file as strays, and a labels file that names no image."""
+        if not (matches.ambiguous or matches.unmatched):
+            return
         folder = as_text(record.relative_path.rsplit("/", 2)[0])
         own_folder = as_text(entry.canonical_path.rsplit("/", 2)[0])
         rows = [normalized(each) for each in labels.label_index_of]
