@@ -605,7 +605,7 @@ SELECT
         listed.relative_path = loaded.relative_path AND listed IS DISTINCT FROM loaded
     ) AS updated,
     count(*) FILTER (listed.relative_path IS NULL) AS deleted,
-    count(*) FILTER (listed IS NOT DISTINCT FROM loaded) AS unchanged
+    count(*) FILTER (listed.relative_path = loaded.relative_path) - updated AS unchanged
 FROM (SELECT *, <part> AS part FROM listed) AS listed
 FULL JOIN (
     -- The empty part has all columns in order: a table of an earlier release lacks the newest ones.

@@ -18,8 +18,9 @@ WITH sides AS (
         END AS by_mask,
         CASE WHEN mask_relative_path IS NOT NULL THEN (decoded.area > 0)::BIGINT END AS mask_label_index
     FROM images
-    LEFT JOIN (SELECT image_id AS decoded_id, mask_area_fraction AS area FROM facts) AS decoded
-        ON decoded.decoded_id = images.image_id
+    LEFT JOIN (
+        SELECT image_id AS decoded_id, mask_area_fraction AS area FROM facts WHERE mask_area_fraction IS NOT NULL
+    ) AS decoded ON decoded.decoded_id = images.image_id
 )
 SELECT
     image_id AS offender,
