@@ -10,7 +10,6 @@ from typing import Any
 import duckdb
 import pytest
 
-from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.tables.ddl import (
     comment_on_catalogue,
     ensure_tables,
@@ -21,6 +20,7 @@ from anomaly_assets.tables.ddl import (
 from anomaly_assets.tables.preview_rows import first_rows
 from anomaly_assets.tables.registry import CATALOGUE_TABLES, TABLES, Table
 from anomaly_assets.tables.sql_text import sql_literal
+from anomaly_assets_tests.sampled import SAMPLED
 from anomaly_assets_tests.warehouse.project import MADE_BY_REFRESH, Project
 
 Described = Mapping[tuple[str, str], list[tuple[Any, ...]]]
@@ -76,7 +76,7 @@ def test_every_table_has_its_documented_columns_types_and_comments(
     assert in_the_database[0][schema, name] == documented(TABLES[name])
 
 
-@pytest.mark.parametrize("schema", SOURCE_DATASETS)
+@pytest.mark.parametrize("schema", SAMPLED)
 @pytest.mark.parametrize("name", CATALOGUE_TABLES)
 def test_every_dlt_table_has_its_documented_columns_types_and_comments(
     in_the_database: tuple[Described, object], name: str, schema: str
@@ -98,7 +98,7 @@ def test_tables_and_views_carry_their_description(
 def test_dlt_tables_carry_their_description(
     in_the_database: tuple[Described, dict[tuple[str, str], tuple[Any, ...]]], name: str
 ) -> None:
-    for source_dataset in SOURCE_DATASETS:
+    for source_dataset in SAMPLED:
         expected = (False, CATALOGUE_TABLES[name].description)
         assert in_the_database[1][source_dataset, name] == expected
 
