@@ -21,6 +21,7 @@ import click
 
 from anomaly_assets.atomic import only_writer, replaced_folder, resolved
 from anomaly_assets.catalogue.image_rows import mask_files
+from anomaly_assets.catalogue.layouts import fit_of
 from anomaly_assets.catalogue.listing import list_catalog
 from anomaly_assets.cli.running import AtLeast, begin_work, examples, not_empty, old_name
 from anomaly_assets.datasets import SOURCE_DATASETS, SourceDataset
@@ -119,16 +120,24 @@ def _write(dataset: SourceDataset, root: Root, out: Path, chosen: list[dict[str,
 
 
 def _recognised(root: Root) -> tuple[SourceDataset, list[dict[str, Any]]]:
-    """Return the source dataset with the most images below the root, and its catalogue."""
-    catalogs = [(dataset, list_catalog(dataset, root)) for dataset in SOURCE_DATASETS.values()]
-    catalogs = [pair for pair in catalogs if not pair[1].other] or catalogs
-    dataset, catalog = max(catalogs, key=lambda pair: pair[1].images.num_rows)
-    if not catalog.images.num_rows:
-        titles = " or ".join(known.title for known in SOURCE_DATASETS.values())
-        likely = next((found.likely_root for _, found in catalogs if found.likely_root), None)
-        hint = f" Name the folder of the category folders: --root {shown(likely)}" if likely else ""
-        raise ExcerptError(f"{root.uri} contains no images in the layout of {titles}.{hint}")
-    return dataset, catalog.images.to_pylist()
+    """Return the source dataset whose layout fits the root best, and its catalogue."""
+    paths = [entry.canonical_path for entry in root.files()]
+    fits = [
+        fit
+        for dataset in SOURCE_DATASETS.values()
+        for exact in (True, False)
+        if (fit := fit_of(dataset, paths, exact=exact)).pairs or fit.is_labelled
+    ]
+    for fit in sorted(fits, key=lambda fit: (fit.pairs, len(fit.images), fit.exact), reverse=True):
+        catalog = list_catalog(fit.dataset, root)
+        if catalog.images.num_rows:
+            return fit.dataset, catalog.images.to_pylist()
+    found = (list_catalog(dataset, root) for dataset in SOURCE_DATASETS.values())
+    likely = next((catalog.likely_root for catalog in found if catalog.likely_root), None)
+    hint = f" Name the folder of the category folders: --root {shown(likely)}" if likely else ""
+    raise ExcerptError(
+        f"{root.uri} contains no images in the layout of a built-in or declared source dataset.{hint}"
+    )
 
 
 def _chosen(rows: Iterable[dict[str, Any]], per_kind: int, seed: int) -> list[dict[str, Any]]:

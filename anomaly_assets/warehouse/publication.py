@@ -365,7 +365,7 @@ def content_id(connection: duckdb.DuckDBPyConnection) -> str:
     rows = [
         row
         for query in connection.extract_statements(statement(connection, "snapshot_content"))
-        for (row,) in connection.execute(query).fetchall()
+        for (row,) in connection.execute(query.query).fetchall()
     ]
     # Python's SHA-256 is several times faster than DuckDB's.
     digest.update(repr((hashlib.sha256(b"\n".join(rows)).hexdigest(),)).encode())

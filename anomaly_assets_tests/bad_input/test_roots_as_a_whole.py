@@ -153,8 +153,10 @@ def test_an_unknown_category_beside_1_000_known_ones_names_20_of_them(
     )
 
 
-@pytest.mark.parametrize("layout", ["official", "flat"])
-@pytest.mark.parametrize("wrapper", ["", "mvtec_anomaly_detection/"])
+@pytest.mark.parametrize(
+    ("layout", "wrapper"),
+    [("official", ""), ("official", "mvtec_anomaly_detection/"), ("flat", "")],
+)
 def test_a_category_called_train_is_a_category(project: Project, layout: str, wrapper: str) -> None:
     good, cut = ("good/", "cut/") if layout == "official" else ("", "")
     project.save(

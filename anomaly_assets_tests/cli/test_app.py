@@ -87,7 +87,7 @@ def test_no_module_of_the_command_imports_dagster() -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["materialise"], ["load"], ["load", "visa"], ["info", "--none"]]
+    "arguments", [["materialise"], ["load"], ["load", "vista"], ["info", "--none"]]
 )
 def test_arguments_that_cannot_be_used_exit_with_2(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
@@ -312,7 +312,7 @@ def test_every_sub_command_that_opens_duckdb_imports_first_what_duckdb_imports()
     for name in NAMES:
         text = (CLI / f"{'described' if name == 'info' else name}.py").read_text("utf-8")
         begins = "begin_work()" in text or "begin_reading()" in text
-        assert begins == (name not in ("datasets", "completion")), name
+        assert begins == (name != "completion"), name
 
 
 def test_an_error_after_a_lost_interrupt_is_an_interrupt(
