@@ -103,15 +103,17 @@ class Classifier:
                     break
                 relative_path = "/".join([*parts[:-1], name])
             for compiled in self._by_count[min(len(parts), self._most)].of(parts):
+                has_suffix = compiled.suffixes is None or suffix in compiled.suffixes
+                if not has_suffix and (unsupported is not None or not compiled.is_picture):
+                    continue
                 texts = compiled.matcher.match(parts)
                 if texts is None:
                     continue
-                if compiled.suffixes is None or suffix in compiled.suffixes:
+                if has_suffix:
                     if self._ignore_case:
                         relative_path = "/".join([*compiled.matcher.respelled(parts)[:-1], name])
                     return compiled.record(relative_path, texts)
-                if unsupported is None and compiled.is_picture:
-                    unsupported = relative_path
+                unsupported = relative_path
         if unsupported is not None:
             return Stray(unsupported, "unsupported_suffix")
         return Stray(path, "unrecognised_path")
