@@ -1,9 +1,9 @@
 -- $official is a list of published counts: {source_dataset, category, split, label, images}. Without a category, they
 -- are those of the whole dataset; `all` is a sum over splits or labels. Source datasets without counts are skipped.
-WITH official AS (
+WITH official AS MATERIALIZED (
     SELECT unnest($official, recursive := true)
 ),
-found AS (
+found AS MATERIALIZED (
     SELECT source_dataset, category, split, label, count(*) AS images
     FROM images
     WHERE source_dataset IN (SELECT source_dataset FROM official)
