@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import os
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -21,8 +22,15 @@ import click
 
 from anomaly_assets.atomic import only_writer, replaced_folder, resolved
 from anomaly_assets.catalogue.image_rows import mask_files
-from anomaly_assets.catalogue.listing import list_catalog
-from anomaly_assets.cli.running import AtLeast, begin_work, examples, not_empty, old_name
+from anomaly_assets.catalogue.listing import Catalog, list_catalog
+from anomaly_assets.cli.running import (
+    AtLeast,
+    UsageError,
+    begin_work,
+    examples,
+    not_empty,
+    old_name,
+)
 from anomaly_assets.datasets import SOURCE_DATASETS, SourceDataset
 from anomaly_assets.datasets.names import normalized, shown
 from anomaly_assets.datasets.record import TableFile
@@ -31,6 +39,7 @@ from anomaly_assets.datasets.text import decode_text
 from anomaly_assets.errors import AnomalyAssetsError
 from anomaly_assets.roots.base import FileTooLargeError, Root
 from anomaly_assets.roots.open import open_root
+from anomaly_assets.settings import root_of
 
 
 class ExcerptError(AnomalyAssetsError, RuntimeError):
@@ -48,7 +57,9 @@ class Excerpt:
     file_bytes: int
 
 
-def make_excerpt(root: Root, out: Path, per_kind: int, seed: int) -> Excerpt:
+def make_excerpt(
+    root: Root, out: Path, per_kind: int, seed: int, name: str | None = None
+) -> Excerpt:
     """Copy up to `per_kind` images of every kind.
 
     The folder is written beside `out` and renamed, so a failed or interrupted excerpt leaves nothing.
@@ -58,6 +69,7 @@ def make_excerpt(root: Root, out: Path, per_kind: int, seed: int) -> Excerpt:
         out: A folder that does not exist or is empty.
         per_kind: Images per category, split and defect type.
         seed: Another seed takes other images.
+        name: The source dataset; None for the one whose layout uses most files.
 
     Raises:
         ExcerptError: `out` is not empty or cannot be written, or the root has no known layout.
@@ -65,7 +77,7 @@ def make_excerpt(root: Root, out: Path, per_kind: int, seed: int) -> Excerpt:
         FileUnreadableError: A chosen file cannot be read.
     """
     _refuse_content(out)
-    dataset, rows = _recognised(root)
+    dataset, rows = _recognised(root, name)
     chosen = _chosen(rows, per_kind, seed)
     try:
         target = resolved(out)
@@ -118,17 +130,42 @@ def _write(dataset: SourceDataset, root: Root, out: Path, chosen: list[dict[str,
     return Excerpt(dataset.name, images, masks, labels_files, file_bytes)
 
 
-def _recognised(root: Root) -> tuple[SourceDataset, list[dict[str, Any]]]:
-    """Return the source dataset with the most images below the root, and its catalogue."""
-    catalogs = [(dataset, list_catalog(dataset, root)) for dataset in SOURCE_DATASETS.values()]
+def _recognised(root: Root, name: str | None) -> tuple[SourceDataset, list[dict[str, Any]]]:
+    """Return the source dataset whose layout uses most files of the root, and its images."""
+    known = SOURCE_DATASETS.values() if name is None else [SOURCE_DATASETS[name]]
+    catalogs = [(dataset, list_catalog(dataset, root)) for dataset in known]
     catalogs = [pair for pair in catalogs if not pair[1].other] or catalogs
-    dataset, catalog = max(catalogs, key=lambda pair: pair[1].images.num_rows)
-    if not catalog.images.num_rows:
-        titles = " or ".join(known.title for known in SOURCE_DATASETS.values())
-        likely = next((found.likely_root for _, found in catalogs if found.likely_root), None)
+
+    def used(pair: tuple[SourceDataset, Catalog]) -> tuple[int, int, bool]:
+        images, masks = pair[1].images, pair[1].images["mask_relative_path"]
+        # A file can be an image of one dataset and a mask of another one, which then knows more about it.
+        files = len(images) + len(masks) - masks.null_count
+        return _described(pair[1]), files, not pair[0].declaration.is_built_in
+
+    dataset, catalog = max(catalogs, key=used)
+    likely = next((found.likely_root for _, found in catalogs if found.likely_root), None)
+    if not catalog.images.num_rows or (likely and not _described(catalog)):
+        layout = "any known layout" if name is None else f"the layout of {dataset.title}"
         hint = f" Name the folder of the category folders: --root {shown(likely)}" if likely else ""
-        raise ExcerptError(f"{root.uri} contains no images in the layout of {titles}.{hint}")
+        raise ExcerptError(f"{root.uri} contains no images in {layout}.{hint}")
     return dataset, catalog.images.to_pylist()
+
+
+def _described(catalog: Catalog) -> int:
+    """Return the number of images with a mask or with evidence for a label."""
+    rows = zip(catalog.images["label_source"], catalog.images["mask_relative_path"], strict=True)
+    return sum(source.as_py() != "none" or mask.is_valid for source, mask in rows)
+
+
+def _owner_of(location: str) -> str | None:
+    """Return the only source dataset with this root; None if there is none or more than one."""
+
+    def place(root: str) -> str:
+        return root if "://" in root else os.path.realpath(Path(root).expanduser())
+
+    roots = {name: root_of(dataset) for name, dataset in SOURCE_DATASETS.items()}
+    found = [name for name, root in roots.items() if root and place(root) == place(location)]
+    return found[0] if len(found) == 1 else None
 
 
 def _chosen(rows: Iterable[dict[str, Any]], per_kind: int, seed: int) -> list[dict[str, Any]]:
@@ -208,15 +245,20 @@ def _image(line: tuple[bytes, str]) -> str:
     "--out", required=True, callback=not_empty, metavar="DIR", help="New folder for the excerpt."
 )
 @click.option(
+    "--name", help="The source dataset; by default the one of this root, or that uses most files."
+)
+@click.option(
     "--per-kind", type=AtLeast(1), default=10, show_default=True, help="Images of each kind."
 )
 @click.option(
     "--seed", type=int, default=0, show_default=True, help="Another seed takes other images."
 )
-def command(root: str, out: str, per_kind: int, seed: int) -> None:
+def command(root: str, out: str, name: str | None, per_kind: int, seed: int) -> None:
     """Copy a small, reproducible subset of a dataset, in its own layout."""
     begin_work()
-    made = make_excerpt(open_root(root), Path(out), per_kind, seed)
+    if name is not None and name not in SOURCE_DATASETS:
+        raise UsageError(f"{name} is not declared. There are {', '.join(SOURCE_DATASETS)}.")
+    made = make_excerpt(open_root(root), Path(out), per_kind, seed, name or _owner_of(root))
     print(
         f"{made.source_dataset}: {made.images} images, {made.masks} masks, {made.labels_files} labels "
         f"files, {made.file_bytes / 1e6:.1f} MB in {out}"
