@@ -138,7 +138,7 @@ def _recognised(root: Root, name: str | None) -> tuple[SourceDataset, list[dict[
 
     def used(pair: tuple[SourceDataset, Catalog]) -> tuple[int, int, bool]:
         images, masks = pair[1].images, pair[1].images["mask_relative_path"]
-        # A file can be an image by one layout and a mask by another one, which then describes more of the root.
+        # A file can be an image by one layout and a mask by another one, which then describes more.
         files = len(images) + len(masks) - masks.null_count
         return _described(pair[1]), files, not pair[0].declaration.is_built_in
 
