@@ -15,7 +15,7 @@ built-in exception if callers may expect one::
     │   └── FileTooLargeError                     … because it is larger than its limit
     ├── ShrunkRootError (RuntimeError)            catalogue: a root lists far fewer images than before
     ├── UnrecognisedRootError (RuntimeError)      catalogue: most files of a root have another layout
-    ├── RootTakenError (RuntimeError)             catalogue: a root is loaded as another dataset
+    ├── RootTakenError (RuntimeError)             catalogue: its images are loaded as another dataset
     ├── NotListedError (ValueError)               catalogue: options for a dataset that is not listed
     ├── UnknownCategoryError (ValueError)         catalogue: run config names a category that does not exist
     ├── UnusableImageError (ValueError)           decoding: the bytes of a file are not a usable image

@@ -179,14 +179,16 @@ def unknown_variables(environment: Mapping[str, str] | None = None) -> list[str]
     of this project which is not set. The sentences have no values, because these may contain passwords.
     """
     values = os.environ if environment is None else environment
-    of_datasets = {
-        name
+    of_dataset = [
+        (dataset, (dataset.root_variable, dataset.links_variable, dataset.depth_variable))
         for dataset in SOURCE_DATASETS.values()
-        for name in (
-            dataset.root_variable,
-            dataset.links_variable,
-            dataset.depth_variable,
-        )
+    ]
+    of_datasets = {name for _, names in of_dataset for name in names}
+    examples = {
+        name
+        for dataset, names in of_dataset
+        if dataset.default_root is not None or not dataset.declaration.is_built_in
+        for name in names
     }
     known = of_datasets.union(VARIABLES)
     sentences = []
@@ -197,27 +199,32 @@ def unknown_variables(environment: Mapping[str, str] | None = None) -> list[str]
             near = difflib.get_close_matches(upper.removeprefix(_OURS), rest, n=1)
             meant = f" Did you mean {rest[near[0]]}?" if near else " docs/settings.md lists all."
             if ending := _ending_meant(upper.removeprefix(_OURS)):  # each dataset has one
-                meant = f" Did you mean {' or '.join(_of_ending(ending, sorted(of_datasets)))}?"
-        elif near := _resembled(upper, sorted(of_datasets - set(values))):
-            meant = f" Did you mean {near[0]}?"
+                meant = f" Did you mean {' or '.join(_of_ending(ending, sorted(examples)))}?"
         else:
-            continue
+            near = _resembled(upper, sorted(of_datasets))
+            if not near or near[0] in values:
+                continue
+            meant = f" Did you mean {near[0]}?"
         sentences.append(
             f"The variable {shown(name)} is set, but it is not a setting: it is ignored.{meant}"
         )
     return sentences
 
 
-def _resembled(name: str, unset: Iterable[str]) -> list[str]:
+def _resembled(name: str, known: Iterable[str]) -> list[str]:
     """Return the variable of a source dataset that a name is similar to, or shortens, as DAGM_ROOT does."""
-    unset = list(unset)
+    known = list(known)
+    if name in known:
+        return [name]
     stem, _, ending = name.rpartition("_")
-    of_this_kind = _of_ending(_ending_meant(ending), unset)
-    shortened = [each for each in of_this_kind if stem and each.startswith(f"{stem}_")]
+    of_this_kind = _of_ending(_ending_meant(ending), known)
+    shortened = sorted(
+        (each for each in of_this_kind if stem and each.startswith(f"{stem}_")), key=len
+    )[:1]
     return (
         shortened
         or difflib.get_close_matches(name, of_this_kind, n=1, cutoff=_SIMILAR)
-        or difflib.get_close_matches(name, unset, n=1, cutoff=_ALMOST_EQUAL)
+        or difflib.get_close_matches(name, known, n=1, cutoff=_ALMOST_EQUAL)
     )
 
 

@@ -92,8 +92,8 @@ def test_a_category_folder_is_answered_with_its_parent(
     category = next(path for path in sorted(root.iterdir()) if path.is_dir())
     assert main(["--root", str(category), "--out", str(tmp_path / "out")]) == 1
     assert capsys.readouterr().err == (
-        f"error: {category.as_uri()} contains no images in any known layout. Name the folder of the "
-        f"category folders: --root {root}\n"
+        f"error: {category.as_uri()} contains no images in the layout of a built-in or declared source "
+        f"dataset. Name the folder of the category folders: --root {root}\n"
     )
     assert not (tmp_path / "out").exists()
 

@@ -10,6 +10,7 @@ import pytest
 from dagster._utils.schedules import is_valid_cron_schedule
 
 from anomaly_assets import settings as module
+from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.settings import (
     VARIABLES,
     Settings,
@@ -20,9 +21,13 @@ from anomaly_assets.settings import (
 from anomaly_assets.tensor_spec import MOST_TENSOR_BYTES, TensorSpec
 
 
+def roots(**named: str | None) -> dict[str, str | None]:
+    return {**dict.fromkeys(SOURCE_DATASETS), **named}
+
+
 def test_nothing_set_makes_the_samples_run() -> None:
     assert Settings.from_environment({}) == Settings(
-        roots={"mvtec_ad": "data/samples/mvtec_ad", "dagm_2007": "data/samples/dagm_2007"},
+        roots=roots(mvtec_ad="data/samples/mvtec_ad", dagm_2007="data/samples/dagm_2007"),
         warehouse="data/warehouse.duckdb",
         database=Path("data/anomaly.duckdb"),
         keep_snapshots=1,
@@ -54,7 +59,7 @@ def test_everything_set_is_taken() -> None:
         "ANOMALY_LOCK_WAIT_SECONDS": "90",
     }
     assert Settings.from_environment(environment) == Settings(
-        roots={"mvtec_ad": "/srv/mvtec.zip", "dagm_2007": "s3://bucket/dagm"},
+        roots=roots(mvtec_ad="/srv/mvtec.zip", dagm_2007="s3://bucket/dagm"),
         warehouse="/var/lib/team/work.duckdb",
         database=Path("/srv/team.duckdb"),
         keep_snapshots=0,
@@ -81,7 +86,7 @@ def test_the_environment_of_the_process_is_read(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize("named", ["", "  ", "/srv/dagm"])
 def test_the_samples_are_used_only_where_no_variable_of_a_root_is_set(named: str) -> None:
     settings = Settings.from_environment({"DAGM_2007_ROOT": named})
-    assert settings.roots == {"mvtec_ad": None, "dagm_2007": named.strip() or None}
+    assert settings.roots == roots(dagm_2007=named.strip() or None)
     assert not settings.sample_roots
 
 
@@ -123,7 +128,7 @@ def test_a_misspelled_variable_is_named_without_its_value(name: str, meant: str)
     "name",
     [
         *VARIABLES, "MVTEC_AD_ROOT", "DAGM_2007_DEPTH", "MVTEC_AD_LINKS", "ANOMALY_TEST_STORES",
-        "DAGSTER_ROOT", "PYTHON_ROOT", "DATA_ROOT", "MVTEC_LOCO_ROOT", "VISA_ROOT", "AD_ROOT", "_ROOT",
+        "DAGSTER_ROOT", "PYTHON_ROOT", "DATA_ROOT", "LOCO_HOME", "VISA_ROOT", "ADS_HOME", "_ROOT",
         "COLOR_DEPTH", "MAX_DEPTH", "HOME", "DAGSTER_HOME", "SOFT_LINKS", "CONDA_ROOT", "MVTEC_AD_HOME",
         "SOFT_LINK", "COLOR_DEPTHS", "ROOT", "DEPTH", "MVTEC_AD_ROUTE", "MVTEC_AD_DATA",
     ],

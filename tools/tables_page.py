@@ -43,6 +43,9 @@ Summaries are computed and have no constraints. `anomaly.<table>` is a view of `
 name does not depend on the name of the file.
 """
 
+_SAMPLED = {name: each for name, each in SOURCE_DATASETS.items() if each.default_root}
+"""Source datasets with samples in the repository."""
+
 
 def describe_tables(roots: Path) -> dict[Names, tuple[str, list[Column]]]:
     """Build every table and read its description from the database.
@@ -55,11 +58,11 @@ def describe_tables(roots: Path) -> dict[Names, tuple[str, list[Column]]]:
     """
     with tempfile.TemporaryDirectory() as folder:
         warehouse = FileWarehouse(Path(folder) / "warehouse.duckdb", 60.0)
-        for name, dataset in SOURCE_DATASETS.items():
-            load(dataset, str(roots / name), warehouse)
+        for dataset in _SAMPLED.values():
+            load(dataset, str(roots / dataset.name), warehouse)
         with warehouse.connect() as connection:
-            for name in SOURCE_DATASETS:
-                comment_on_catalogue(connection, name)
+            for dataset in _SAMPLED.values():
+                comment_on_catalogue(connection, dataset.name)
             ensure_tables(connection)
             refresh(connection, *(name for name in TABLES if name != "snapshots"))
             return _described(connection)
@@ -68,7 +71,7 @@ def describe_tables(roots: Path) -> dict[Names, tuple[str, list[Column]]]:
 def page(described: dict[Names, tuple[str, list[Column]]]) -> str:
     """Return the page as Markdown."""
     leading = [(ALIAS_SCHEMA, name) for name in _NAMES]
-    first, *others = SOURCE_DATASETS
+    first, *others = _SAMPLED
     catalogue = [names for names in described if names[0] == first]
     lines = [_HEAD]
     for schema, name in [*leading, *catalogue]:
@@ -87,9 +90,9 @@ def overview(described: dict[Names, tuple[str, list[Column]]]) -> str:
     for name in _NAMES:
         about = _cell(described["main", name][0])
         lines.append(f"| [`{ALIAS_SCHEMA}.{name}`]({PAGE}#{ALIAS_SCHEMA}{name}) | {about} |")
-    first, *_ = SOURCE_DATASETS
+    first, *_ = _SAMPLED
     about = _cell(described[first, "stray_files"][0])
-    names = ", ".join(f"`{name}.stray_files`" for name in SOURCE_DATASETS)
+    names = ", ".join(f"`{name}.stray_files`" for name in _SAMPLED)
     lines.append(f"| [{names}]({PAGE}#{first}stray_files) | {about} |")
     return "\n".join(lines)
 
@@ -143,7 +146,7 @@ def _promised(found: dict[Names, tuple[str, list[Column]]], parts: Sequence[str]
     """Columns that are null in none of the tables that a view is made of, in any source dataset."""
     promised: set[str] = set()
     for part in parts:
-        schemas = [*SOURCE_DATASETS] if part == "images" else ["main"]
+        schemas = [*_SAMPLED] if part == "images" else ["main"]
         of_each = [
             {name for name, _, never, _ in found[schema, part][1] if never} for schema in schemas
         ]

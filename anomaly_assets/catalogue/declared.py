@@ -62,17 +62,19 @@ def match(
             nothing.
     """
     folded: dict[str, set[str]] = defaultdict(set)
-    stems: dict[str, set[str]] = defaultdict(set)
     for image in images:
         folded[image.casefold()].add(image)
+    declared = {row: index for row, index in index_of.items() if row in images}
+    if len(declared) == len(index_of) and len(folded) == len(images):
+        return Matches(declared)  # as in the official dataset: no other row, no similar names
+    stems: dict[str, set[str]] = defaultdict(set)
+    for image in images:
         stems[split_name(image)[0].casefold()].add(image)
-    declared: dict[str, int] = {}
     found: dict[tuple[int, str], list[str]] = defaultdict(list)
     ambiguous: dict[str, tuple[str, ...]] = {}
     unmatched: list[str] = []
-    for row, index in index_of.items():
-        if row in images:
-            declared[row] = index
+    for row in index_of:
+        if row in declared:
             continue
         is_other = f"{folder}/{row}".casefold() in taken and row.casefold() not in folded
         if is_other:

@@ -20,11 +20,12 @@ from anomaly_assets.catalogue.pairing import Fields, Pairs
 from anomaly_assets.catalogue.table_labels import Described, Tables
 from anomaly_assets.datasets.declaration import MaskEntry
 from anomaly_assets.datasets.names import as_text
-from anomaly_assets.datasets.record import ImageFile, MaskFile
+from anomaly_assets.datasets.record import ImageFile
 from anomaly_assets.datasets.words import UNKNOWN, UNSPECIFIED
 from anomaly_assets.roots.base import FileEntry, Root
 
-INDEX_OF = {"good": 0, "anomalous": 1}
+INDEX_OF: Mapping[str | None, int | None] = {"good": 0, "anomalous": 1, None: None}
+"""Label to its index; null for none."""
 
 _READING_DIGITS = 12
 
@@ -57,16 +58,19 @@ def image_rows(files: Files, root: Root, evidence: Evidence) -> list[tuple[objec
     """Return a row of `IMAGES_SCHEMA` for each image, sorted by id."""
     declaration = files.dataset.declaration
     annotated = _annotated(files, evidence)
+    table_rows, declared = evidence.tables.rows, evidence.labels.label_index_of
+    prefix, name, uri_of = f"{declaration.name}/", declaration.name, root.uri_of
     rows: list[tuple[object, ...]] = []
     for position, (image, entry) in enumerate(files.images):
-        described = evidence.tables.rows.get(position)
+        described = table_rows.get(position)
         row = described.row if described else None
         category = (row and row.category) or image.category or declaration.category
         split = (row and row.split) or image.split or declaration.split
-        table_index = INDEX_OF.get((row and row.label) or UNKNOWN)
-        path_index = INDEX_OF.get(image.label or UNKNOWN)
-        declared_index = evidence.labels.label_index_of.get(position)
+        table_index = None if row is None else INDEX_OF[row.label]
+        path_index = INDEX_OF[image.label]
+        declared_index = declared.get(position)
         mask = _mask_of(position, root, evidence, described)
+        label_index: int | None
         if table_index is not None:
             label_index, source = table_index, "table"
         elif path_index is not None:
@@ -90,8 +94,8 @@ def image_rows(files: Files, root: Root, evidence: Evidence) -> list[tuple[objec
         relative_path = as_text(image.relative_path)
         rows.append(
             (
-                f"{declaration.name}/{relative_path}",
-                declaration.name,
+                prefix + relative_path,
+                name,
                 as_text(category),
                 split,
                 label,
@@ -99,7 +103,7 @@ def image_rows(files: Files, root: Root, evidence: Evidence) -> list[tuple[objec
                 _defect_type(image, row and row.defect_type, label),
                 relative_path.rpartition("/")[2],
                 relative_path,
-                root.uri_of(entry.path),
+                uri_of(entry.path),
                 entry.size_bytes,
                 entry.modified_at,
                 entry.version,
@@ -180,15 +184,15 @@ def _mask_of(position: int, root: Root, evidence: Evidence, described: Described
         version = f"coco#{_digest(text)}"
         return as_text(table.canonical_path), root.uri_of(table.path), version, text
     named = evidence.tables.masks.get(position)
+    if not named and position not in evidence.pairs.masks_of:
+        return _NO_MASK
     if named:
         masks: list[tuple[str, FileEntry, MaskEntry | None]] = [
             (path, entry, None) for path, entry in named
         ]
     else:
-        paired: Sequence[tuple[MaskFile, FileEntry]] = evidence.pairs.masks_of.get(position, ())
+        paired = evidence.pairs.masks_of[position]
         masks = [(mask.relative_path, entry, mask.entry) for mask, entry in paired]
-    if not masks:
-        return _NO_MASK
     (path, first, options), *others = masks
     further = [(as_text(name), root.uri_of(each.path), each.version) for name, each, _ in others]
     text = _json(_reading(options, further))

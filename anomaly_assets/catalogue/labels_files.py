@@ -136,6 +136,8 @@ def _note_rows(
     has_images: bool,
 ) -> None:
     """Add declared images without a file as strays, and a labels file that names no image."""
+    if not (matches.ambiguous or matches.unmatched):
+        return
     folder = as_text(read.record.relative_path.rsplit("/", 2)[0])
     own_folder = as_text(read.entry.canonical_path.rsplit("/", 2)[0])
     rows = [normalized(each) for each in read.labels.label_index_of]

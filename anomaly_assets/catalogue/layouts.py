@@ -25,12 +25,14 @@ class Fit:
         exact: Whether the names of folders have the case of the layout.
         images: Paths of images.
         pairs: Whether an image has a mask or a labels file.
+        is_labelled: Whether the path of an image gives its label.
     """
 
     dataset: SourceDataset
     exact: bool
     images: frozenset[str]
     pairs: bool
+    is_labelled: bool = False
 
     @property
     def rank(self) -> tuple[bool, bool, bool]:
@@ -54,7 +56,8 @@ def fit_of(dataset: SourceDataset, paths: Sequence[str], *, exact: bool = True) 
         for fields, keys in described.items()
         for image in images.values()
     )
-    return Fit(dataset, exact, frozenset(images), pairs)
+    is_labelled = any(image.label is not None for image in images.values())
+    return Fit(dataset, exact, frozenset(images), pairs, is_labelled)
 
 
 def fits_better(ours: Fit, paths: Sequence[str]) -> bool:
@@ -73,6 +76,8 @@ def strong_match(
         images: Those of the images that its layout finds. If there are any, another layout must use some
             of them: a folder may hold two datasets.
     """
+    if fit_of(dataset, paths).pairs:  # the reason is in the files: links, for example
+        return None
     for fit in _others(dataset, paths):
         if fit.pairs and (not images or not fit.images.isdisjoint(images)):
             return fit.dataset
@@ -81,7 +86,7 @@ def strong_match(
 
 def among_others(dataset: SourceDataset, paths: Sequence[str]) -> Fit | None:
     """Return the layout of another source dataset that finds most images in stray files; None if none."""
-    fits = [fit for fit in _others(dataset, paths) if fit.exact and fit.images]
+    fits = [fit for fit in _others(dataset, paths) if fit.exact and fit.pairs]
     return max(fits, key=lambda fit: len(fit.images), default=None)
 
 

@@ -69,7 +69,7 @@ class UnrecognisedRootError(AnomalyAssetsError, RuntimeError):
 
 
 class RootTakenError(AnomalyAssetsError, RuntimeError):
-    """Another source dataset is loaded from the same root; nothing was changed."""
+    """Images of the root are loaded as another source dataset; nothing was changed."""
 
 
 class UnknownCategoryError(AnomalyAssetsError, ValueError):
@@ -186,7 +186,7 @@ def reconcile(
         ShrunkRootError: The root is empty, or lists fewer than 80 % of the accepted images.
         UnrecognisedRootError: Its files have the layout of another source dataset, or, at the first load,
             most of them belong to no image.
-        RootTakenError: Another source dataset is loaded from this root.
+        RootTakenError: Images of the root are loaded as another source dataset.
         UnknownCategoryError: One of `categories` does not exist, or only samples are loaded.
     """
     with warehouse.connect() as connection:
@@ -203,7 +203,8 @@ def reconcile(
             counts = f"0 images listed, {sum(loaded.values())} loaded; nothing was changed. "
             raise root_error(dataset, location, error, counts) from error
         seconds = time.monotonic() - started
-        _refuse_taken_root(connection, dataset, root.uri, from_samples)
+        if not from_samples:
+            _refuse_taken_images(connection, dataset, root.uri, catalog.images)
         _refuse_other_dataset(dataset, root.uri, catalog)
         _refuse_unknown_categories(dataset, catalog, loaded, categories)
         folders: Sequence[str] = ()
@@ -514,23 +515,35 @@ def _what_is_declared_anew(dataset: SourceDataset, stored: StoredDataset | None)
     return [f"{dataset.title}: its declaration has changed since the last load: {', '.join(keys)}."]
 
 
-def _refuse_taken_root(
-    connection: duckdb.DuckDBPyConnection,
-    dataset: SourceDataset,
-    root_uri: str,
-    from_samples: bool,
+def _refuse_taken_images(
+    connection: duckdb.DuckDBPyConnection, dataset: SourceDataset, root_uri: str, images: pa.Table
 ) -> None:
-    """Refuse a root from which another source dataset is loaded: its images would be loaded twice."""
-    if from_samples:
-        return
+    """Refuse images that are loaded as another source dataset, which probably had another name.
+
+    Two datasets can be in one root, if each has images of its own.
+    """
     for name, other in stored_datasets(connection).items():
         if name == dataset.name or other.from_samples or other.root_uri is None:
             continue
-        if same_place(other.root_uri, root_uri):
+        is_alias = same_place(other.root_uri, root_uri)
+        roots = f"{root_uri}/", f"{other.root_uri}/"
+        is_within = roots[0].startswith(roots[1]) or roots[1].startswith(roots[0])
+        if not (is_within or is_alias) or not table_exists(connection, name, "images"):
+            continue
+        connection.register("listed", images.select(["source_uri"]))
+        values = {
+            "table": f"{name}.images",
+            "root": root_uri,
+            "theirs": other.root_uri if is_alias else root_uri,
+        }
+        [(count,)] = connection.execute(_LOADED_AS_ANOTHER, values).fetchall()
+        connection.unregister("listed")
+        if count:
             raise RootTakenError(
-                f"{root_uri} is loaded as {name} already, and {dataset.name} would add the same images. "
-                f"If {dataset.name} replaces it, take the root of {name} out of the declarations and "
-                f"variables, run `anomaly-assets forget {name}`, and run again. Nothing was changed."
+                f"{count} images below {root_uri} are loaded as {name} already, and {dataset.name} would "
+                f"add them again. If {dataset.name} replaces {name}, take the root of {name} out of the "
+                f"declarations and variables, run `anomaly-assets forget {name}`, and run again. Nothing "
+                "was changed."
             )
 
 
@@ -633,6 +646,12 @@ SELECT relative_path FROM query_table($table) ANTI JOIN listed USING (relative_p
 WHERE regexp_matches(relative_path, '[^\\x00-\\x7F]')
 """
 
+_LOADED_AS_ANOTHER = """
+SELECT count(*)
+FROM (SELECT $theirs || substr(source_uri, length($root) + 1) AS source_uri FROM listed)
+SEMI JOIN query_table($table) USING (source_uri)
+"""
+
 _MOVED = """
 SELECT DISTINCT listed.category, loaded.category
 FROM listed JOIN query_table($table) AS loaded USING (relative_path)
@@ -651,7 +670,7 @@ SELECT
         listed.relative_path = loaded.relative_path AND listed IS DISTINCT FROM loaded
     ) AS updated,
     count(*) FILTER (listed.relative_path IS NULL) AS deleted,
-    count(*) FILTER (listed IS NOT DISTINCT FROM loaded) AS unchanged
+    count(*) FILTER (listed.relative_path = loaded.relative_path) - updated AS unchanged
 FROM (SELECT *, <part> AS part FROM listed) AS listed
 FULL JOIN (
     -- The empty part has all columns in order: a table of an earlier release lacks the newest ones.

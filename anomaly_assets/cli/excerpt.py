@@ -22,7 +22,8 @@ import click
 
 from anomaly_assets.atomic import only_writer, replaced_folder, resolved
 from anomaly_assets.catalogue.image_rows import mask_files
-from anomaly_assets.catalogue.listing import Catalog, list_catalog
+from anomaly_assets.catalogue.layouts import fit_of
+from anomaly_assets.catalogue.listing import list_catalog
 from anomaly_assets.cli.running import (
     AtLeast,
     UsageError,
@@ -131,30 +132,25 @@ def _write(dataset: SourceDataset, root: Root, out: Path, chosen: list[dict[str,
 
 
 def _recognised(root: Root, name: str | None) -> tuple[SourceDataset, list[dict[str, Any]]]:
-    """Return the source dataset whose layout uses most files of the root, and its images."""
-    known = SOURCE_DATASETS.values() if name is None else [SOURCE_DATASETS[name]]
-    catalogs = [(dataset, list_catalog(dataset, root)) for dataset in known]
-    catalogs = [pair for pair in catalogs if not pair[1].other] or catalogs
-
-    def used(pair: tuple[SourceDataset, Catalog]) -> tuple[int, int, bool]:
-        images, masks = pair[1].images, pair[1].images["mask_relative_path"]
-        # A file can be an image by one layout and a mask by another one, which then describes more.
-        files = len(images) + len(masks) - masks.null_count
-        return _described(pair[1]), files, not pair[0].declaration.is_built_in
-
-    dataset, catalog = max(catalogs, key=used)
-    likely = next((found.likely_root for _, found in catalogs if found.likely_root), None)
-    if not catalog.images.num_rows or (likely and not _described(catalog)):
-        layout = "any known layout" if name is None else f"the layout of {dataset.title}"
-        hint = f" Name the folder of the category folders: --root {shown(likely)}" if likely else ""
-        raise ExcerptError(f"{root.uri} contains no images in {layout}.{hint}")
-    return dataset, catalog.images.to_pylist()
-
-
-def _described(catalog: Catalog) -> int:
-    """Return the number of images with a mask or with evidence for a label."""
-    rows = zip(catalog.images["label_source"], catalog.images["mask_relative_path"], strict=True)
-    return sum(source.as_py() != "none" or mask.is_valid for source, mask in rows)
+    """Return the named source dataset, or the one whose layout fits the root best, and its images."""
+    datasets = list(SOURCE_DATASETS.values()) if name is None else [SOURCE_DATASETS[name]]
+    paths = [entry.canonical_path for entry in root.files()] if name is None else []
+    fits = [
+        fit
+        for dataset in datasets
+        for exact in (True, False)
+        if (fit := fit_of(dataset, paths, exact=exact)).pairs or fit.is_labelled
+    ]
+    fits.sort(key=lambda fit: (fit.pairs, len(fit.images), fit.exact), reverse=True)
+    for dataset in datasets if name is not None else [fit.dataset for fit in fits]:
+        catalog = list_catalog(dataset, root)
+        if catalog.images.num_rows:
+            return dataset, catalog.images.to_pylist()
+    found = (list_catalog(dataset, root) for dataset in datasets)
+    likely = next((catalog.likely_root for catalog in found if catalog.likely_root), None)
+    hint = f" Name the folder of the category folders: --root {shown(likely)}" if likely else ""
+    layout = "a built-in or declared source dataset" if name is None else datasets[0].title
+    raise ExcerptError(f"{root.uri} contains no images in the layout of {layout}.{hint}")
 
 
 def _owner_of(location: str) -> str | None:

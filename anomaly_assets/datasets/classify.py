@@ -6,7 +6,8 @@ this order, and first without a wrapping folder. `relative_path` in a record is 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 
 from anomaly_assets.datasets.declaration import (
     Declaration,
@@ -68,10 +69,12 @@ class Classifier:
             for entry in group
         ]
         self._most = max((each.matcher.fewest for each in compiled), default=0) + 1
-        self._by_count: dict[int, list[_Compiled]] = {
-            count: [each for each in compiled if each.matcher.fits(count)]
-            for count in range(self._most + 1)
-        }
+        self._by_count = [
+            _Choice([each for each in compiled if each.matcher.fits(count)], count, ignore_case)
+            for count in range(self._most)
+        ]
+        longer = [each for each in compiled if each.matcher.fits(self._most)]
+        self._by_count.append(_Choice(longer, None, ignore_case))
         self._folders_around = declaration.folders_around
         self._ignore_case = ignore_case
 
@@ -99,16 +102,18 @@ class Classifier:
                 if not self._cut_folder(parts, folders):
                     break
                 relative_path = "/".join([*parts[:-1], name])
-            for compiled in self._by_count[min(len(parts), self._most)]:
+            for compiled in self._by_count[min(len(parts), self._most)].of(parts):
+                has_suffix = compiled.suffixes is None or suffix in compiled.suffixes
+                if not has_suffix and (unsupported is not None or not compiled.is_picture):
+                    continue
                 texts = compiled.matcher.match(parts)
                 if texts is None:
                     continue
-                if compiled.suffixes is None or suffix in compiled.suffixes:
+                if has_suffix:
                     if self._ignore_case:
                         relative_path = "/".join([*compiled.matcher.respelled(parts)[:-1], name])
                     return compiled.record(relative_path, texts)
-                if unsupported is None and compiled.is_picture:
-                    unsupported = relative_path
+                unsupported = relative_path
         if unsupported is not None:
             return Stray(unsupported, "unsupported_suffix")
         return Stray(path, "unrecognised_path")
@@ -118,7 +123,7 @@ class Classifier:
         *folders, name = relative_path.split("/")
         stem, suffix = split_name(name)
         parts = [*folders, stem]
-        for compiled in self._by_count[min(len(parts), self._most)]:
+        for compiled in self._by_count[min(len(parts), self._most)].of(parts):
             if not isinstance(compiled.entry, MaskEntry):
                 continue
             if compiled.suffixes is not None and suffix not in compiled.suffixes:
@@ -139,6 +144,45 @@ class Classifier:
                 return False
         del parts[0]
         return True
+
+
+class _Choice:
+    """Entries for paths with one number of parts, by the folder at the place where most of them name one.
+
+    Args:
+        compiled: The entries, in order.
+        count: Number of parts; None for all larger ones, whose places differ.
+        ignore_case: Whether folders match in any case.
+    """
+
+    def __init__(self, compiled: Sequence[_Compiled], count: int | None, ignore_case: bool) -> None:
+        self._ignore_case = ignore_case
+        self._others: Sequence[_Compiled] = compiled
+        self._by_folder: dict[str, list[_Compiled]] = {}
+        self._place = 0
+        if count is None:
+            return
+        named = [
+            (place % count, folded(text) if ignore_case else text, each)
+            for each in compiled
+            for place, text in each.matcher.folders
+        ]
+        if not named:
+            return
+        self._place = Counter(place for place, _, _ in named).most_common(1)[0][0]
+        folder_of = {id(each): text for place, text, each in named if place == self._place}
+        self._others = [each for each in compiled if id(each) not in folder_of]
+        for folder in set(folder_of.values()):
+            self._by_folder[folder] = [
+                each for each in compiled if folder_of.get(id(each), folder) == folder
+            ]
+
+    def of(self, parts: Sequence[str]) -> Sequence[_Compiled]:
+        """Return the entries that a path can match."""
+        if not self._by_folder:
+            return self._others
+        folder = parts[self._place]
+        return self._by_folder.get(folded(folder) if self._ignore_case else folder, self._others)
 
 
 class _Compiled:

@@ -49,7 +49,7 @@ class Vocabulary:
 
 
 class Matcher:
-    """A compiled pattern.
+    """A compiled pattern; `folders` are the folders that it names, each with its place.
 
     Args:
         pattern: Parsed pattern.
@@ -73,7 +73,7 @@ class Matcher:
         self.is_open = None in parts
         self.fewest = len(parts) - self.is_open
         self._literals: list[tuple[int, str, bool]] = []
-        self._folders: list[tuple[int, str]] = []
+        self.folders: list[tuple[int, str]] = []
         self._wholes: list[tuple[int, str]] = []
         self._others: list[tuple[int, tuple[Token, ...], bool]] = []
         after = False
@@ -86,7 +86,7 @@ class Matcher:
             if len(part) == 1 and isinstance(part[0], str):
                 self._literals.append((place, folded(part[0]) if loose else part[0], loose))
                 if number < len(parts) - 1:
-                    self._folders.append((place, part[0]))
+                    self.folders.append((place, part[0]))
             elif len(part) == 1 and isinstance(part[0], Wild) and part[0].name:
                 self._wholes.append((place, part[0].name))
             elif len(part) != 1:
@@ -124,7 +124,7 @@ class Matcher:
     def respelled(self, parts: Sequence[str]) -> list[str]:
         """Return the parts of a matching path, with folders as the pattern spells them."""
         spelled = list(parts)
-        for place, text in self._folders:
+        for place, text in self.folders:
             spelled[place] = text
         return spelled
 

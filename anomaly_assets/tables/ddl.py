@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from importlib import resources
@@ -32,6 +32,7 @@ _SUMMARIES_FOLDER = "summaries"
 LABEL_VIEWS = ("images", "effective_images")
 """Views over the catalogues of all source datasets; the second is made from the first."""
 
+_UNION = re.compile(r"(FROM|JOIN) <(\w+)>")
 _DLT_LOADS = (Column("load_id", "VARCHAR", ""),)
 
 
@@ -80,13 +81,13 @@ def refresh(connection: duckdb.DuckDBPyConnection, *names: str) -> None:
         return
     if "images" in names and not table_exists(connection, "main", "facts"):
         names = ("facts", *names)  # a label depends on the decoded mask
-    lake = is_lake(connection)
     connection.begin()
     connection.execute(f"CREATE SCHEMA IF NOT EXISTS {ALIAS_SCHEMA}")
+    documented = _documented(connection, *names)
     for name in names:
-        if lake and _is_as_it_would_be(connection, name):
+        if documented.get(name) and _is_as_it_would_be(connection, name):
             continue
-        if _is_as_documented(connection, name, TABLES[name]):
+        if TABLES[name].is_summary and documented.get(name):
             # Replace only the rows: writing the comments takes longer than writing the rows.
             connection.execute(f"DELETE FROM {name}")  # noqa: S608
             rows = statement(connection, name).replace(_CREATE.format(name), f"INSERT INTO {name}")
@@ -101,20 +102,30 @@ def refresh(connection: duckdb.DuckDBPyConnection, *names: str) -> None:
     connection.commit()
 
 
-def _is_as_documented(connection: duckdb.DuckDBPyConnection, name: str, table: Table) -> bool:
-    """Return True if a summary table has the columns, types and comments of the registry."""
-    if not table.is_summary:
-        return False
-    columns = connection.execute(
+def _documented(connection: duckdb.DuckDBPyConnection, *names: str) -> dict[str, bool]:
+    """Return, for existing tables and views, whether columns, types and comments are those of the registry.
+
+    One query for all: `duckdb_columns()` lists every column of the database.
+    """
+    found: dict[str, list[tuple[str, str, str | None]]] = {}
+    for table, *column in connection.execute(
         """
-        SELECT column_name, data_type, comment
+        SELECT table_name, column_name, data_type, comment
         FROM duckdb_columns()
-        WHERE database_name = current_database() AND schema_name = 'main' AND table_name = $name
+        WHERE database_name = current_database() AND schema_name = 'main'
+        AND list_contains($names, table_name)
         ORDER BY column_index
         """,
-        {"name": name},
-    ).fetchall()
-    return columns == [(each.name, each.type, each.meaning) for each in table.columns]
+        {"names": names},
+    ).fetchall():
+        found.setdefault(table, []).append(tuple(column))
+    lake = is_lake(connection)  # DuckLake has no comments on the columns of a view
+    return {
+        name: (lake and TABLES[name].is_view)
+        or found[name] == [(each.name, each.type, each.meaning) for each in TABLES[name].columns]
+        for name in names
+        if name in found
+    }
 
 
 def is_lake(connection: duckdb.DuckDBPyConnection) -> bool:
@@ -129,10 +140,13 @@ def _kind(connection: duckdb.DuckDBPyConnection) -> str:
 
 
 def _is_as_it_would_be(connection: duckdb.DuckDBPyConnection, name: str) -> bool:
-    """Return True if a rebuild would not change a table or view: on a lake, each one adds a version.
+    """Return True if a rebuild would not change the rows of a summary or the text of a view.
 
-    Tables of `CREATE TABLE IF NOT EXISTS` are never rebuilt, and count as different.
+    Writing takes longer than comparing, and on a lake each rebuild adds a version. Stored tables are never
+    rebuilt, and count as different.
     """
+    if TABLES[name].is_stored:
+        return False
     select = statement(connection, name)
     if TABLES[name].is_view:
         connection.execute(select.replace("CREATE OR REPLACE VIEW", "CREATE OR REPLACE TEMP VIEW"))
@@ -142,10 +156,9 @@ def _is_as_it_would_be(connection: duckdb.DuckDBPyConnection, name: str) -> bool
         )
         found = connection.execute(query, [name]).fetchall()
         connection.execute(f"DROP VIEW temp.main.{name}")
-        texts = {text.partition(" AS ")[2].rstrip(";\n ") for (text,) in found}
+        # DuckDB quotes the names of some types in a new view, but not in a stored one.
+        texts = {text.partition(" AS ")[2].rstrip(";\n ").replace('"', "") for (text,) in found}
         return len(found) == 3 and len(texts) == 2  # the view, and its alias
-    if not _is_as_documented(connection, name, TABLES[name]):
-        return False
     rows = select.partition(_CREATE.format(name))[2].rstrip().rstrip(";")
     # Compare sums of row hashes, which do not depend on the order: five times as fast as EXCEPT ALL in both
     # directions. UNION ALL gives both sides the same types.
@@ -166,8 +179,8 @@ def refresh_outdated(connection: duckdb.DuckDBPyConnection, *names: str) -> list
     """Rebuild existing tables whose SQL file now gives other columns or rows; return their names."""
     outdated = [
         name
-        for name in names
-        if table_exists(connection, "main", name) and not _is_as_it_would_be(connection, name)
+        for name, documented in _documented(connection, *names).items()
+        if not (documented and _is_as_it_would_be(connection, name))
     ]
     refresh(connection, *outdated)
     return outdated
@@ -356,27 +369,28 @@ def statement(connection: duckdb.DuckDBPyConnection, name: str) -> str:
     """Return the statement of a table, view or query, with unions over the source datasets written out."""
     if name in STORED:
         return ddl(TABLES[name], is_lake=_kind(connection) != "duckdb")
-    statement = sql_text(name)
-    unions = {name: table.columns for name, table in CATALOGUE_TABLES.items()}
-    for table, columns in {**unions, "_dlt_loads": _DLT_LOADS}.items():
-        for keyword in ("FROM", "JOIN"):
-            if f"{keyword} <{table}>" in statement:
-                union = _union(connection, table, columns)
-                statement = statement.replace(f"{keyword} <{table}>", f"{keyword} {union}")
-    return statement
+    text = sql_text(name)
+    unions = {}
+    if tables := {table for _, table in _UNION.findall(text)}:
+        source_datasets = stored_names(connection)
+        unions = {table: _union(connection, table, source_datasets) for table in tables}
+    return _UNION.sub(lambda found: f"{found[1]} {unions[found[2]]}", text)
 
 
-def _union(connection: duckdb.DuckDBPyConnection, table: str, columns: tuple[Column, ...]) -> str:
+def _union(
+    connection: duckdb.DuckDBPyConnection, table: str, source_datasets: Iterable[str]
+) -> str:
     """Return the rows of this dlt table in every source dataset that has it, as a subquery.
 
     The source datasets are those of the warehouse, even if this process does not define them. Names come
     from the warehouse and the registry, never from files.
     """
+    columns = _DLT_LOADS if table == "_dlt_loads" else CATALOGUE_TABLES[table].columns
     origin = (
         "" if any(each.name == "source_dataset" for each in columns) else "'{}' AS source_dataset, "
     )
     parts = []
-    for source_dataset in stored_names(connection):
+    for source_dataset in source_datasets:
         if existing := column_names(connection, f"{source_dataset}.{table}"):
             selected = origin.format(source_dataset) + _selected(columns, existing)
             parts.append(f"SELECT {selected} FROM {source_dataset}.{table}")  # noqa: S608

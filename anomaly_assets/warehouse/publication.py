@@ -286,8 +286,8 @@ def _refuse_mostly_rejected(
         for name, held in stored.items()
         if not (held.from_samples or held.most_samples or published_marks.get(name))
     ]
-    found = connection.execute(_MOSTLY_REJECTED, {"source_datasets": first}).fetchone()
-    if found is not None:
+    query = connection.execute(_MOSTLY_REJECTED, {"source_datasets": first}) if first else None
+    if query and (found := query.fetchone()):
         name, images, usable, reasons, path, detail = found
         raise PublishRefusedError(
             f"Nothing was published: {images - usable} of {images} images of {name} cannot be decoded "
@@ -362,13 +362,17 @@ def _refuse_what_is_wrong(connection: duckdb.DuckDBPyConnection, spec: TensorSpe
 def content_id(connection: duckdb.DuckDBPyConnection) -> str:
     """Return a digest of all published content, including summaries, which may be built at another time."""
     digest = hashlib.sha256()
-    found = connection.execute(statement(connection, "snapshot_content")).fetchall()
+    rows = [
+        row
+        for query in connection.extract_statements(statement(connection, "snapshot_content"))
+        for (row,) in connection.execute(query.query).fetchall()
+    ]
     # Python's SHA-256 is several times faster than DuckDB's.
-    digest.update(repr((hashlib.sha256(found[0][0]).hexdigest(),)).encode())
+    digest.update(repr((hashlib.sha256(b"\n".join(rows)).hexdigest(),)).encode())
     for name in SUMMARIES:
         if table_exists(connection, "main", name):
-            rows = connection.execute("FROM query_table($name) ORDER BY ALL", {"name": name})
-            digest.update(repr((name, rows.fetchall())).encode())
+            found = connection.execute("FROM query_table($name) ORDER BY ALL", {"name": name})
+            digest.update(repr((name, found.fetchall())).encode())
     # A declaration can change, such as a licence, without a change of any row.
     for held in stored_datasets(connection).values():
         if held.declaration is not None:  # a release before 0.2 stored none

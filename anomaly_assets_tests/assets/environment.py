@@ -13,6 +13,7 @@ import pytest
 
 from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.warehouse.file.warehouse import CATALOG
+from anomaly_assets_tests.sampled import SAMPLED
 
 IMAGE_SIZE = 32
 
@@ -79,7 +80,7 @@ def set_up(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Environment:
         if name.startswith("ANOMALY_") or name == "DAGSTER_HOME":
             monkeypatch.delenv(name)
     environment = Environment(
-        roots={name: folder / "roots" / name for name in SOURCE_DATASETS},
+        roots={name: folder / "roots" / name for name in SAMPLED},
         warehouse=folder / "work" / "warehouse.duckdb",
         database=folder / "published" / "anomaly.duckdb",
     )

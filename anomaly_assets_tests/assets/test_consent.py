@@ -19,6 +19,7 @@ from anomaly_assets_tests.assets.environment import Environment, set_up
 from anomaly_assets_tests.assets.runs import run_job, run_selection
 from anomaly_assets_tests.assets.trees import write_image
 from anomaly_assets_tests.datasets.declared import source_dataset
+from anomaly_assets_tests.sampled import SAMPLED
 
 LFS_POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:%s\nsize 12345\n" % (
     b"0" * 64
@@ -190,7 +191,7 @@ def test_samples_of_the_repository_never_take_the_place_of_data(
     bolts: Environment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Test a former bug: a fresh checkout with `adopt` replaced 17 images by 62 samples."""
-    for dataset in SOURCE_DATASETS.values():
+    for dataset in SAMPLED.values():
         monkeypatch.delenv(dataset.root_variable)
     fresh = tmp_path / "fresh"
     write_pictures(
@@ -227,7 +228,7 @@ def test_a_lost_warehouse_does_not_publish_one_image_over_twenty(bolts: Environm
 @pytest.fixture
 def shipped(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> Environment:
     """Name no root, and use tiny samples of the repository."""
-    for dataset in SOURCE_DATASETS.values():
+    for dataset in SAMPLED.values():
         monkeypatch.delenv(dataset.root_variable)
     folder = environment.warehouse.parents[1] / "data" / "samples"
     write_pictures(folder / "mvtec_ad", *(f"bolt/train/good/{n:03}.png" for n in range(6)))

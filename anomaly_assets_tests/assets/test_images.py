@@ -8,13 +8,13 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets_tests.assets.environment import Environment
 from anomaly_assets_tests.assets.runs import Run, catalogue, run_job, run_selection
 from anomaly_assets_tests.assets.trees import write_image
+from anomaly_assets_tests.sampled import SAMPLED
 
 COUNTS = ("rows_added", "rows_changed", "rows_removed", "rows_unchanged")
-CATALOGUE = {f"{name}/{table}" for name in SOURCE_DATASETS for table in ("images", "stray_files")}
+CATALOGUE = {f"{name}/{table}" for name in SAMPLED for table in ("images", "stray_files")}
 
 PIXELS = dg.AssetSelection.assets("images", "image_tensors", "rejected_images", "samples")
 
@@ -202,7 +202,7 @@ def test_a_source_dataset_can_be_left_out_before_and_after_it_was_loaded(
 def test_both_source_datasets_can_be_left_out(
     environment: Environment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for dataset in SOURCE_DATASETS.values():
+    for dataset in SAMPLED.values():
         monkeypatch.setenv(dataset.root_variable, "")
     run = run_job()
     assert run.success

@@ -34,8 +34,9 @@ from anomaly_assets_tests.decoding.pictures import (
     png,
     sixteen_bit_colour,
 )
+from anomaly_assets_tests.sampled import SAMPLED
 
-DATASETS = pytest.mark.parametrize("name", SOURCE_DATASETS)
+DATASETS = pytest.mark.parametrize("name", SAMPLED)
 BOUNDED = settings(max_examples=150, deadline=None)
 RECORDS = (ImageFile, MaskFile, TableFile, Ignored, Stray)
 REASONS = {

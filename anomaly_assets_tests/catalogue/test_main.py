@@ -129,6 +129,6 @@ def test_a_warehouse_that_is_no_database_is_an_error(
 
 def test_an_unknown_source_dataset_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
-        main(["visa"])
+        main(["vista"])
     assert caught.value.code == 2
     assert "dagm_2007" in capsys.readouterr().err

@@ -18,8 +18,8 @@ from anomaly_assets import __version__, signals
 from anomaly_assets.cli import app
 from anomaly_assets.cli.app import main
 from anomaly_assets.cli.running import CommandError, UsageError, expected, run
-from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets_tests.catalogue.trees import write
+from anomaly_assets_tests.sampled import SAMPLED
 
 PROJECT = Path(__file__).parents[2]
 CLI = PROJECT / "anomaly_assets" / "cli"
@@ -87,7 +87,7 @@ def test_no_module_of_the_command_imports_dagster() -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["materialise"], ["load"], ["load", "visa"], ["info", "--none"]]
+    "arguments", [["materialise"], ["load"], ["load", "vista"], ["info", "--none"]]
 )
 def test_arguments_that_cannot_be_used_exit_with_2(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
@@ -440,7 +440,7 @@ def test_samples_are_not_listed_as_roots_beside_data_of_named_roots(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    for dataset in SOURCE_DATASETS.values():
+    for dataset in SAMPLED.values():
         monkeypatch.delenv(dataset.root_variable, raising=False)
     assert main(["datasets", "list"]) == 0
     assert capsys.readouterr().out.splitlines()[0] == (

@@ -18,6 +18,7 @@ import duckdb
 from dagster._core.definitions.utils import DISALLOWED_NAMES
 
 import anomaly_assets
+from anomaly_assets.assets import broken
 from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.datasets.source_dataset import TAKEN_NAMES_FILE
 from anomaly_assets.definitions import defs
@@ -65,6 +66,7 @@ def graph_names() -> set[str]:
     repository = defs.get_repository_def()
     specs = list(defs.resolve_all_asset_specs())
     names = {spec.key.path[0] for spec in specs} | {str(spec.group_name) for spec in specs}
+    names.add(broken.GROUP)  # in the graph only if a declaration has an error
     names |= repository.get_top_level_resources().keys()
     for job in repository.get_all_jobs():
         names |= {job.name.removeprefix("refresh_"), *(node.name for node in job.graph.nodes)}

@@ -172,7 +172,9 @@ def test_another_name_for_a_root_is_refused_until_the_old_one_is_forgotten(
     done = place.run()
     [failure] = done.failures.values()
     uri = f"{place.path.as_uri()}/line4"
-    assert f"{uri} is loaded as line4 already, and castings would add the same images" in failure
+    assert (
+        f"9 images below {uri} are loaded as line4 already, and castings would add them" in failure
+    )
     assert "run `anomaly-assets forget line4`, and run again. Nothing was changed." in failure
     assert place.published(COUNTS) == [("line4", 9)]
     capsys.readouterr()
@@ -192,7 +194,8 @@ def test_the_same_root_in_another_spelling_is_refused_too(place: Place, spelling
     place.declare(LINE4, LINE5.replace('root = "line5"', f'root = "{spelling}"'))
     done = place.run()
     [failure] = done.failures.values()
-    assert "is loaded as line4 already" in failure
+    assert "1 images below " in failure
+    assert " are loaded as line4 already, and line5 would add them again." in failure
 
 
 def test_a_new_name_with_a_new_root_is_a_new_dataset(place: Place) -> None:

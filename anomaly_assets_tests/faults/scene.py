@@ -10,13 +10,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets_tests.assets.runs import CHANGE_SHAPE
 from anomaly_assets_tests.faults import trees
 from anomaly_assets_tests.faults.command import Command, Workspace
 from anomaly_assets_tests.faults.content import Content, leftovers, read_content
+from anomaly_assets_tests.sampled import SAMPLED
 
-ROOT_VARIABLES = {name: dataset.root_variable for name, dataset in SOURCE_DATASETS.items()}
+ROOT_VARIABLES = {name: dataset.root_variable for name, dataset in SAMPLED.items()}
 
 
 def roots_below(folder: Path, *left_out: str) -> dict[str, str]:

@@ -7,9 +7,9 @@ from pathlib import Path
 import duckdb
 
 from anomaly_assets.catalogue.dlt_source import load
-from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.tables.ddl import ddl, sql_text
 from anomaly_assets.tables.registry import TABLES
+from anomaly_assets_tests.sampled import SAMPLED
 from anomaly_assets_tests.warehouse.project import SPEC, Project, mask, noise
 
 SHAPE = (SPEC.height, SPEC.width, SPEC.channels)
@@ -48,7 +48,7 @@ def publish_pictures(folder: Path) -> Project:
 
 def publish_again(project: Project, keep_snapshots: int = 0) -> None:
     """Load the changes below the roots, and publish them."""
-    for name, dataset in SOURCE_DATASETS.items():
+    for name, dataset in SAMPLED.items():
         load(dataset, str(project.roots_folder / name), project.warehouse)
     project.refresh_all()
     project.build()

@@ -17,6 +17,7 @@ from anomaly_assets.tables.checks import Check, Finding, blocking_findings, eval
 from anomaly_assets.tables.ddl import refresh
 from anomaly_assets.tensor_spec import TensorSpec
 from anomaly_assets_tests.datasets.declared import source_dataset
+from anomaly_assets_tests.sampled import SAMPLED
 from anomaly_assets_tests.warehouse.project import SPEC, Project
 
 ALL = {
@@ -28,13 +29,13 @@ ALL = {
         checks.REJECTED_CHECKS,
         checks.DUPLICATE_CHECKS,
         checks.STRAY_CHECKS,
-        *map(checks.catalogue_checks, SOURCE_DATASETS.values()),
+        *map(checks.catalogue_checks, SAMPLED.values()),
     )
     for check in group
 }
 SOURCE_DATASET_OF = {
     check.name: name
-    for name, dataset in SOURCE_DATASETS.items()
+    for name, dataset in SAMPLED.items()
     for check in checks.catalogue_checks(dataset)
 } | {check.name: "mvtec_ad" for check in checks.STRAY_CHECKS}
 

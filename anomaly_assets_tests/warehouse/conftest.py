@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from anomaly_assets.catalogue.dlt_source import load
-from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.tables.ddl import comment_on_catalogue
+from anomaly_assets_tests.sampled import SAMPLED
 from anomaly_assets_tests.warehouse.project import Project, mask, noise
 
 PICTURES = {
@@ -33,11 +33,11 @@ def loaded_once(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project = Project.at(tmp_path_factory.mktemp("loaded"))
     project.save(PICTURES)
     project.path("dagm_2007/Class1/Train/Label/Labels.txt").write_text(LABELS)
-    for name, dataset in SOURCE_DATASETS.items():
+    for name, dataset in SAMPLED.items():
         load(dataset, str(project.folder / name), project.warehouse)
     project.refresh_all()
     with project.warehouse.connect() as connection:
-        for name in SOURCE_DATASETS:
+        for name in SAMPLED:
             comment_on_catalogue(connection, name)
     project.build(run_id="first")
     project.refresh_all()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from anomaly_assets.errors import WarehouseError
+from anomaly_assets.tables.registry import TABLES
 from anomaly_assets.warehouse.lake.connect import attach_lake, start_for_lakes
 from anomaly_assets.warehouse.provenance import SnapshotRow, note_snapshot, time_of_publication
 from anomaly_assets_tests.warehouse.lake.lakes import Lake
@@ -12,7 +13,8 @@ from anomaly_assets_tests.warehouse.lake.lakes import Lake
 
 def test_a_publication_that_a_kill_cut_in_two_is_not_listed(copied: Lake) -> None:
     with copied.warehouse().connect() as connection:
-        row = SnapshotRow("never published", None, "", {}, time_of_publication(connection))
+        counts = dict.fromkeys(TABLES, 0)
+        row = SnapshotRow("never published", None, "", counts, time_of_publication(connection))
         note_snapshot(connection, row)
         connection.execute("UPDATE image_tensors SET run_id = 'another'")
     made = copied.publish()

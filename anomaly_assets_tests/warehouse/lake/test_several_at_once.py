@@ -9,12 +9,12 @@ from contextlib import closing
 import duckdb
 import pytest
 
-from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.warehouse.lake.connect import connect_lake
 from anomaly_assets_tests.assets.environment import Environment
 from anomaly_assets_tests.assets.runs import run_job
 from anomaly_assets_tests.assets.trees import write_image
 from anomaly_assets_tests.faults.content import Content, read_content
+from anomaly_assets_tests.sampled import SAMPLED
 from anomaly_assets_tests.warehouse.lake.lakes import Lake
 from anomaly_assets_tests.warehouse.lake.refresher import Refresher, refresher
 
@@ -54,7 +54,7 @@ def wait_until(reached: Callable[[], bool], *running: Refresher, seconds: float 
 
 
 @pytest.mark.parametrize(
-    "jobs", [[f"refresh_{name}" for name in SOURCE_DATASETS], ["refresh_all", "refresh_all"]]
+    "jobs", [[f"refresh_{name}" for name in SAMPLED], ["refresh_all", "refresh_all"]]
 )
 def test_two_refreshes_at_once_give_what_one_gives_and_publish_it_once(
     tiny: Environment, lake: Lake, monkeypatch: pytest.MonkeyPatch, jobs: list[str]

@@ -1,16 +1,16 @@
 -- A test folder without any mask, in a category with some, may hold sound parts under another word than `good`.
-WITH folders AS (
-    SELECT
-        *,
-        regexp_extract(relative_path, '^.*/') AS folder,
-        count(mask_relative_path) OVER (PARTITION BY source_dataset, category) AS masks,
-        count(mask_relative_path) OVER (PARTITION BY source_dataset, category, split, folder) AS masks_of_folder
-    FROM images
+WITH masked AS (
+    SELECT DISTINCT source_dataset, category, split, left(relative_path, -length(filename)) AS folder
+    FROM <images> AS images
+    WHERE mask_relative_path IS NOT NULL
 )
 SELECT
     image_id AS offender,
     CASE
-        WHEN label_source = 'path' AND split = 'test' AND masks > 0 AND masks_of_folder = 0
+        WHEN label_source = 'path' AND split = 'test'
+            AND (source_dataset, category) IN (SELECT (source_dataset, category) FROM masked)
+            AND (source_dataset, category, split, left(relative_path, -length(filename)))
+                NOT IN (SELECT (source_dataset, category, split, folder) FROM masked)
             THEN format(
                 '{}: no image of this folder has a mask, others have; if these are sound parts, rename the '
                 || 'folder to good, ok, normal or 0',
@@ -18,7 +18,7 @@ SELECT
             )
         ELSE defect_type
     END AS detail
-FROM folders
+FROM images
 WHERE label = 'anomalous'
 AND mask_relative_path IS NULL
 -- A declaration without any masks promises none. Rows of a release before 0.2 have no declaration.

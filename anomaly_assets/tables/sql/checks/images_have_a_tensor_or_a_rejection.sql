@@ -6,7 +6,7 @@ SELECT
         WHEN tensors.image_id IS NULL THEN 'neither decoded nor rejected'
         ELSE 'decoded from another version of the image or its mask'
     END AS detail
-FROM images
+FROM <images> AS images
 LEFT JOIN image_tensors AS tensors ON tensors.image_id = images.image_id
 ANTI JOIN rejected_images AS rejected
     ON rejected.image_id = images.image_id

@@ -29,8 +29,9 @@ WITH sides AS (
             }
         ] AS evidence
     FROM images
-    LEFT JOIN (SELECT image_id AS decoded_id, mask_area_fraction AS area FROM facts) AS decoded
-        ON decoded.decoded_id = images.image_id
+    LEFT JOIN (
+        SELECT image_id AS decoded_id, mask_area_fraction AS area FROM facts WHERE mask_area_fraction IS NOT NULL
+    ) AS decoded ON decoded.decoded_id = images.image_id
     WHERE table_label_index <> path_label_index
     OR table_label_index <> declared_label_index
     OR path_label_index <> declared_label_index

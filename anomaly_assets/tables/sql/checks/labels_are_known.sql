@@ -9,9 +9,21 @@ WITH splits AS (
         count(*) AS images,
         count(*) FILTER (label = 'unknown') AS unknown,
         count(*) FILTER (label_source = 'unmasked') AS unmasked,
-        count(mask_relative_path) + count(declared_label_index) AS evidence,
-        lower('/' || min(regexp_extract(relative_path, '^.*/'))) AS folder
+        count(mask_relative_path) + count(declared_label_index) AS evidence
     FROM images
+    GROUP BY ALL
+),
+affected AS (
+    SELECT splits.*
+    FROM splits
+    LEFT JOIN (SELECT source_dataset, from_samples FROM source_datasets) AS held USING (source_dataset)
+    WHERE unknown > 0
+    OR (unmasked = images AND evidence = 0 AND NOT coalesce(from_samples, false))
+),
+folders AS (
+    SELECT source_dataset, category, split, lower('/' || min(regexp_extract(relative_path, '^.*/'))) AS folder
+    FROM <images> AS images
+    SEMI JOIN affected USING (source_dataset, category, split)
     GROUP BY ALL
 ),
 labels_files AS (
@@ -23,10 +35,10 @@ labels_files AS (
     WHERE reason IN ('malformed_labels', 'unreadable_labels') OR lower(relative_path) LIKE '%/labels.txt'
 ),
 causes AS (
-    SELECT splits.source_dataset, category, split, string_agg(fault, '; ' ORDER BY fault) AS cause
-    FROM splits
+    SELECT folders.source_dataset, category, split, string_agg(fault, '; ' ORDER BY fault) AS cause
+    FROM folders
     JOIN labels_files
-        ON labels_files.source_dataset = splits.source_dataset AND contains(labels_files.path, splits.folder)
+        ON labels_files.source_dataset = folders.source_dataset AND contains(labels_files.path, folders.folder)
     GROUP BY ALL
 )
 SELECT
@@ -46,9 +58,6 @@ SELECT
             cause
         )
     END AS detail
-FROM splits
+FROM affected
 LEFT JOIN causes USING (source_dataset, category, split)
-LEFT JOIN (SELECT source_dataset, from_samples FROM source_datasets) AS held USING (source_dataset)
-WHERE unknown > 0
-OR (unmasked = images AND evidence = 0 AND NOT coalesce(from_samples, false))
 ORDER BY offender;

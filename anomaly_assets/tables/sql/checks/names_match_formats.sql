@@ -1,21 +1,21 @@
 -- Compare the suffix of each image and mask with its format. Rows of earlier releases have no format: all are PNG.
+-- The id of an image ends with its path.
 WITH files AS (
-    SELECT facts.image_id, images.relative_path, facts.file_format AS format
-    FROM facts JOIN images USING (image_id)
+    SELECT image_id, image_id AS path, file_format AS format FROM facts
     UNION ALL
     SELECT facts.image_id, images.mask_relative_path, facts.mask_file_format
-    FROM facts JOIN images USING (image_id)
+    FROM facts
+    JOIN <images> AS images ON images.image_id = facts.image_id
+    WHERE facts.mask_file_format IS NOT NULL
 )
-SELECT image_id AS offender, parse_filename(relative_path) || ' is a ' || format || ' file' AS detail
+SELECT image_id AS offender, parse_filename(path) || ' is a ' || format || ' file' AS detail
 FROM files
-WHERE format NOT IN ('LABELME', 'COCO')  -- shapes in a file of JSON
-AND NOT regexp_matches(
-    lower(relative_path),
-    CASE format
-        WHEN 'JPEG' THEN '\.(jpg|jpeg|jpe|jfif|mpo)$'
-        WHEN 'TIFF' THEN '\.tiff?$'
-        WHEN 'BMP' THEN '\.(bmp|dib)$'
-        ELSE '\.' || lower(format) || '$'
-    END
-)
+WHERE NOT CASE format
+    WHEN 'LABELME' THEN true  -- shapes in a file of JSON
+    WHEN 'COCO' THEN true
+    WHEN 'JPEG' THEN regexp_matches(lower(path), '\.(jpg|jpeg|jpe|jfif|mpo)$')
+    WHEN 'TIFF' THEN regexp_matches(lower(path), '\.tiff?$')
+    WHEN 'BMP' THEN regexp_matches(lower(path), '\.(bmp|dib)$')
+    ELSE suffix(lower(path), '.' || lower(format))
+END
 ORDER BY offender, detail;
