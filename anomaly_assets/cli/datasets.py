@@ -81,9 +81,9 @@ def _place(
     """Return the root that a run lists, and what names it."""
     root, variable = shown_root(settings.roots[dataset.name] or ""), dataset.root_variable
     if not settings.sample_roots:
-        declaration = dataset.declaration
-        line = f":{declaration.line}" if declaration.line else ""
-        return f"{root} ({variable if variable in os.environ else f'{declaration.file}{line}'})"
+        return (
+            f"{root} ({variable if variable in os.environ else shown(dataset.declaration.place)})"
+        )
     if named is None:
         return (
             f"{root} (samples of the repository), unless the warehouse, which cannot be read now, "

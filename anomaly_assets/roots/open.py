@@ -119,8 +119,10 @@ def root_error(
         if location == dataset.default_root
         else ""
     )
+    is_declared = location == dataset.declaration.root
+    named = shown(dataset.declaration.place) if is_declared else dataset.root_variable
     return RootError(
-        f"{dataset.title} ({dataset.root_variable}): {error} {consequence}{samples}To leave this dataset "
+        f"{dataset.title} ({named}): {error} {consequence}{samples}To leave this dataset "
         f"out, set {dataset.root_variable} to the empty string."
     )
 

@@ -198,6 +198,29 @@ def test_the_same_root_in_another_spelling_is_refused_too(place: Place, spelling
     assert " are loaded as line4 already, and line5 would add them again." in failure
 
 
+def test_forgetting_a_dataset_that_is_declared_says_what_would_bring_it_back(
+    place: Place, capsys: Screen
+) -> None:
+    place.declare(f"\n{LINE4}")
+    place.images("line4/ok/1.png")
+    assert place.run().success
+    capsys.readouterr()
+    assert main(["forget", "line4"]) == 0
+    assert capsys.readouterr().out.endswith(
+        "Its root would bring it back (a.toml:2 declares it): remove [line4] from the file, or set "
+        "LINE4_ROOT to the empty string in every environment that refreshes this warehouse.\n"
+    )
+
+
+def test_a_root_that_does_not_exist_is_reported_with_what_names_it(place: Place) -> None:
+    place.declare(f"\n{LINE4}")
+    [failure] = place.run().failures.values()
+    assert f"line4 (a.toml:2): {place.path}/line4 does not exist. 0 images listed" in failure
+    place.monkeypatch.setenv("LINE4_ROOT", "other")
+    [failure] = place.run().failures.values()
+    assert f"line4 (LINE4_ROOT): {place.path}/other does not exist. 0 images" in failure
+
+
 def test_a_new_name_with_a_new_root_is_a_new_dataset(place: Place) -> None:
     place.declare(LINE4)
     place.images("line4/ok/1.png", "line5/ok/1.png")
