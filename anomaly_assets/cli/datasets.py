@@ -210,7 +210,16 @@ def _name_of(root: str) -> str:
 
 
 def _known(files: tuple[str, ...]) -> Known:
-    """Return the source datasets of some files, or those of the environment."""
+    """Return the source datasets of some files, or those of the environment.
+
+    Raises:
+        UsageError: One of the files is a folder.
+    """
+    if folders := [file for file in files if Path(file).is_dir()]:
+        raise UsageError(
+            f"{shown(folders[0])} is a folder: name a TOML file. `anomaly-assets datasets suggest "
+            f"{shown(folders[0])}` writes one."
+        )
     return read_known({VARIABLE: os.pathsep.join(files)}) if files else DECLARATIONS
 
 

@@ -233,6 +233,10 @@ class TestCheck:
                 "--root is the root of one dataset: add --name, one of line4",
             ),
             (["a.toml", "--root", ""], "--root"),
+            (
+                ["."],
+                ". is a folder: name a TOML file. `anomaly-assets datasets suggest .` writes one.",
+            ),
         ],
     )
     def test_what_cannot_be_checked_exits_with_2(

@@ -128,6 +128,15 @@ def test_a_broken_table_is_one_failing_asset_and_the_others_are_published(place:
     assert place.published(COUNTS) == [("line4", 2), ("line6", 1)]
 
 
+def test_the_variables_of_a_broken_table_are_no_misspelled_ones(place: Place) -> None:
+    place.declare(LINE4 + LINE5.replace("{label}", "{lable}"))
+    place.monkeypatch.setenv("LINE5_ROOT", "line5")
+    assert settings.unknown_variables() == []
+    place.declare(LINE4)
+    [sentence] = settings.unknown_variables()
+    assert "Did you mean LINE4_ROOT?" in sentence
+
+
 def test_a_declaration_that_was_loaded_and_breaks_keeps_its_rows(place: Place) -> None:
     place.declare(LINE4 + LINE5)
     place.images("line4/ok/1.png", "line5/ok/1.png")
