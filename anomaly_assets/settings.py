@@ -190,7 +190,9 @@ def unknown_variables(environment: Mapping[str, str] | None = None) -> list[str]
         if dataset.default_root is not None or not dataset.declaration.is_built_in
         for name in names
     }
-    known = of_datasets.union(VARIABLES)
+    # A declaration with an error has variables too, which are used once it is corrected.
+    broken = {f"{name.upper()}_{ending}" for name in DECLARATIONS.broken for ending in _ENDINGS}
+    known = of_datasets.union(VARIABLES, broken)
     sentences = []
     for name in sorted(set(values) - known):
         upper = name.upper()

@@ -18,6 +18,7 @@ SLOW = (
         "assets/test_purge",
     ),
     *("assets/test_real_excerpts", "assets/test_tensor_shape", "dask/test_cluster"),
+    *("declared/test_life", "declared/test_processes"),
     *("dask/test_example", "dask/test_taking_part", "documents/test_ci", "documents/test_commands"),
     *("examples/", "export/test_main", "notebooks/", "previews/test_many", "reader/test_connect"),
     *("reader/test_fetch", "reader/test_other_systems", "reader/test_swaps", "reader/test_torch"),

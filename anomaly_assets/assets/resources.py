@@ -19,7 +19,7 @@ from anomaly_assets.settings import Settings, unknown_variables
 from anomaly_assets.signals import import_what_duckdb_imports
 from anomaly_assets.tables.ddl import ensure_tables
 from anomaly_assets.tables.row_changes import RowChanges
-from anomaly_assets.tables.source_datasets import dataset_lines
+from anomaly_assets.tables.source_datasets import dataset_lines, why_kept
 from anomaly_assets.tables.tensor_shape import spec_for
 from anomaly_assets.tensor_spec import TensorSpec
 from anomaly_assets.version import code_version
@@ -90,7 +90,7 @@ class WarehouseResource(dg.ConfigurableResource):
                     lines = dataset_lines(
                         connection,
                         refreshed=self._refreshed,
-                        kept=self._kept,
+                        kept={**_switched_off(self._settings), **self._kept},
                         removed=self._removed,
                     )
                 for line in lines:
@@ -192,3 +192,12 @@ def _bad_roots(context: dg.InitResourceContext, settings: Settings) -> Iterator[
                 refuse_bad_root(SOURCE_DATASETS[name], location)
             except RootError as error:
                 yield error
+
+
+def _switched_off(settings: Settings) -> dict[str, str]:
+    """Return why source datasets without a root, which are not in the graph, are kept as they are."""
+    return {
+        name: why_kept(SOURCE_DATASETS[name], settings, {}) or ""
+        for name, root in settings.roots.items()
+        if root is None
+    }

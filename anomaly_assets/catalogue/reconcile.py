@@ -31,7 +31,7 @@ from anomaly_assets.datasets import SourceDataset
 from anomaly_assets.datasets.names import normalized, normalized_forms_of, shown
 from anomaly_assets.errors import AnomalyAssetsError, rerun_with
 from anomaly_assets.roots.base import Root, RootError
-from anomaly_assets.roots.open import open_root, root_error
+from anomaly_assets.roots.open import open_root, root_error, same_place
 from anomaly_assets.tables.ddl import allow_nulls, discard_staged, ensure_tables
 from anomaly_assets.tables.identity import take_over
 from anomaly_assets.tables.source_datasets import (
@@ -208,9 +208,12 @@ def reconcile(
         _refuse_other_dataset(dataset, root.uri, catalog)
         _refuse_unknown_categories(dataset, catalog, loaded, categories)
         folders: Sequence[str] = ()
+        moved: Sequence[str] = ()
         if categories:
             folders = _folders_of_strays(connection, dataset, root, catalog, categories)
-            categories = _spellings(catalog, loaded, categories)
+            asked = _spellings(catalog, loaded, categories)
+            categories = _with_moved(connection, dataset, catalog.images, asked)
+            moved = sorted({*categories}.difference(asked))
         size = _Size.of(catalog, loaded, categories, stored)
         if stored and stored.from_samples and not from_samples:
             _refuse_part_of_samples(dataset, categories)
@@ -245,7 +248,11 @@ def reconcile(
             digest,
             seconds,
             renamed,
-            (*_what_is_declared_anew(dataset, stored), *catalog.notes),
+            (
+                *_what_is_declared_anew(dataset, stored),
+                *_what_moved(dataset, moved),
+                *catalog.notes,
+            ),
         )
         noted = stored and (stored.from_samples, stored.definition_digest)
         if found.any_change or noted != (from_samples, dataset.definition_digest):
@@ -406,6 +413,37 @@ def _spellings(catalog: Catalog, loaded: Mapping[str, int], categories: Sequence
     return sorted(name for name in known if normalized_forms_of(name) & asked)
 
 
+def _with_moved(
+    connection: duckdb.DuckDBPyConnection,
+    dataset: SourceDataset,
+    listed: pa.Table,
+    categories: Sequence[str],
+) -> list[str]:
+    """Return categories with all others from or to which an image has moved since the last load.
+
+    A load replaces whole categories. Without the other one, an image that left a category would be lost.
+    """
+    if not table_exists(connection, dataset.name, "images"):
+        return [*categories]
+    connection.register("listed", listed.select(["relative_path", "category"]))
+    pairs = connection.execute(_MOVED, {"table": f"{dataset.name}.images"}).fetchall()
+    connection.unregister("listed")
+    found = {*categories}
+    while more := {name for pair in pairs if not found.isdisjoint(pair) for name in pair} - found:
+        found |= more
+    return sorted(found)
+
+
+def _what_moved(dataset: SourceDataset, categories: Sequence[str]) -> list[str]:
+    """Return a sentence about categories that are reloaded although nobody asked for them."""
+    if not categories:
+        return []
+    named = ", ".join(map(shown, categories[:_MOST_NAMED]))
+    return [
+        f"{dataset.title}: images moved between categories, so these are reloaded too: {named}."
+    ]
+
+
 def _folders_of_strays(
     connection: duckdb.DuckDBPyConnection,
     dataset: SourceDataset,
@@ -487,13 +525,18 @@ def _refuse_taken_images(
     for name, other in stored_datasets(connection).items():
         if name == dataset.name or other.from_samples or other.root_uri is None:
             continue
+        is_alias = same_place(other.root_uri, root_uri)
         roots = f"{root_uri}/", f"{other.root_uri}/"
         is_within = roots[0].startswith(roots[1]) or roots[1].startswith(roots[0])
-        if not is_within or not table_exists(connection, name, "images"):
+        if not (is_within or is_alias) or not table_exists(connection, name, "images"):
             continue
         connection.register("listed", images.select(["source_uri"]))
-        query = "SELECT count(*) FROM listed SEMI JOIN query_table($table) USING (source_uri)"
-        [(count,)] = connection.execute(query, {"table": f"{name}.images"}).fetchall()
+        values = {
+            "table": f"{name}.images",
+            "root": root_uri,
+            "theirs": other.root_uri if is_alias else root_uri,
+        }
+        [(count,)] = connection.execute(_LOADED_AS_ANOTHER, values).fetchall()
         connection.unregister("listed")
         if count:
             raise RootTakenError(
@@ -601,6 +644,18 @@ _NEW = "SELECT relative_path FROM listed ANTI JOIN query_table($table) USING (re
 _GONE = """
 SELECT relative_path FROM query_table($table) ANTI JOIN listed USING (relative_path)
 WHERE regexp_matches(relative_path, '[^\\x00-\\x7F]')
+"""
+
+_LOADED_AS_ANOTHER = """
+SELECT count(*)
+FROM (SELECT $theirs || substr(source_uri, length($root) + 1) AS source_uri FROM listed)
+SEMI JOIN query_table($table) USING (source_uri)
+"""
+
+_MOVED = """
+SELECT DISTINCT listed.category, loaded.category
+FROM listed JOIN query_table($table) AS loaded USING (relative_path)
+WHERE listed.category <> loaded.category
 """
 
 _PART_OF = {"images": "category", "stray_files": "split_part(relative_path, '/', 1)"}

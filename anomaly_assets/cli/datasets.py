@@ -1,14 +1,19 @@
-"""List the source datasets that this installation can load."""
+"""List source datasets, check what a declaration makes of a root, and suggest a declaration."""
 
 from __future__ import annotations
 
 import os
+import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import click
 
 from anomaly_assets.cli.running import (
+    FAILED,
+    USAGE,
     CommandError,
     UsageError,
     begin_work,
@@ -18,39 +23,73 @@ from anomaly_assets.cli.running import (
 )
 from anomaly_assets.datasets import DECLARATIONS, SOURCE_DATASETS, Known, SourceDataset
 from anomaly_assets.datasets.known import VARIABLE, read_known
+from anomaly_assets.datasets.names import shown
 from anomaly_assets.locations import is_file
+from anomaly_assets.roots.base import RootError
 from anomaly_assets.roots.open import open_root, shown_root
 from anomaly_assets.settings import Settings, depth_of, follows_links, root_of
 
 
 @click.group()
 def command() -> None:
-    """Show the source datasets."""
+    """List, check and suggest source datasets."""
 
 
 @command.command("list", epilog=examples("anomaly-assets datasets list"))
 def list_datasets() -> None:
-    """List source datasets: name, title, licence, and what a run would do with its root."""
+    """List the source datasets with their roots.
+
+    Each line has the name, title, licence and root, or why a run does not refresh the dataset. Built-in
+    datasets without a root come last, each with the variable that names one. Errors in TOML files are
+    printed with their lines, and the exit code is 2.
+    """
     from anomaly_assets.tables.source_datasets import why_kept
 
     settings = Settings.from_environment()
     warn_of_unknown_variables()
     named = _from_named_roots(settings) if settings.sample_roots else {}
+    off = []
     for name, dataset in SOURCE_DATASETS.items():
-        root = shown_root(settings.roots.get(name) or "")
         reason = why_kept(dataset, settings, named or {})
-        if reason is not None:
-            place = f"not refreshed ({reason})"
-        elif not settings.sample_roots:
-            place = f"{root} ({dataset.root_variable})"
-        elif named is None:
-            place = (
-                f"{root} (samples of the repository), unless the warehouse, which cannot be read now, "
-                f"holds data from named roots; set {dataset.root_variable}"
-            )
-        else:
-            place = f"{root} (samples of the repository; set {dataset.root_variable})"
-        print(f"{name}: {dataset.title}, {dataset.licence}, {place}")
+        is_used = not dataset.declaration.is_built_in or name in settings.empty_roots
+        if settings.roots[name] is None and not is_used:
+            off.append(dataset)
+            continue
+        place = _place(dataset, settings, named) if reason is None else f"not refreshed ({reason})"
+        print(f"{name}: {_described(dataset)}, {place}")
+    if off:
+        print("\nBuilt in, and off until their variable names a root:")
+        width = max(len(dataset.root_variable) for dataset in off)
+        for dataset in off:
+            print(f"  {dataset.root_variable.ljust(width)}  {_described(dataset)}")
+    if DECLARATIONS.problems:
+        sys.stdout.flush()
+        for problem in DECLARATIONS.problems:
+            print(problem, file=sys.stderr)
+        raise click.exceptions.Exit(USAGE)
+
+
+def _described(dataset: SourceDataset) -> str:
+    """Return the title and the licence of a dataset."""
+    licence = "licence unknown" if dataset.licence == "unknown" else shown(dataset.licence)
+    return f"{shown(dataset.title)}, {licence}"
+
+
+def _place(
+    dataset: SourceDataset, settings: Settings, named: Mapping[str, str | None] | None
+) -> str:
+    """Return the root that a run lists, and what names it."""
+    root, variable = shown_root(settings.roots[dataset.name] or ""), dataset.root_variable
+    if not settings.sample_roots:
+        return (
+            f"{root} ({variable if variable in os.environ else shown(dataset.declaration.place)})"
+        )
+    if named is None:
+        return (
+            f"{root} (samples of the repository), unless the warehouse, which cannot be read now, "
+            f"holds data from named roots; set {variable}"
+        )
+    return f"{root} (samples of the repository; set {variable})"
 
 
 @command.command(
@@ -64,36 +103,53 @@ def list_datasets() -> None:
 @click.option("--name", "names", multiple=True, help="Only this source dataset; may be repeated.")
 @click.option("--root", callback=not_empty, help="Root to use instead of the declared one.")
 def check(files: tuple[str, ...], names: tuple[str, ...], root: str | None) -> None:
-    """List what every file of a root becomes, without loading it.
+    """Report what every file of a root becomes, without loading it.
 
-    Reads the TOML files FILE, or those that ANOMALY_DATASETS names. Masks decide about labels, so up to 200
-    of them are read.
+    Reads the TOML files FILE, or those that ANOMALY_DATASETS names. Built-in datasets need --name. The
+    content of masks decides about some labels, so up to 200 masks are read.
+
+    The exit code is 1 if a root cannot be listed or has no image, and 2 for an error in a TOML file.
     """
-    from anomaly_assets.inspection.check import inspect
-    from anomaly_assets.inspection.report import report
-
     begin_work()
     known = _known(files)
     wanted = _chosen(known, files, names)
+    if root is not None and len(wanted) > 1:
+        declared = ", ".join(dataset.name for dataset in wanted)
+        raise UsageError(f"--root is the root of one dataset: add --name, one of {declared}.")
     for problem in known.problems:
         print(problem, file=sys.stderr)
-    failed = bool(known.problems)
+    failed = False
     for number, dataset in enumerate(wanted):
-        location = root or root_of(dataset)
-        if not location:
-            raise UsageError(
-                f"{dataset.name} has no root: name one with --root, or set {dataset.root_variable}."
-            )
         print("\n" * bool(number), end="")
-        found = inspect(
-            dataset,
-            open_root(location, follow_links=follows_links(dataset)),
-            depth=depth_of(dataset),
+        failed |= not _checked(dataset, root or root_of(dataset), is_only=len(wanted) == 1)
+    if known.problems or failed:
+        raise click.exceptions.Exit(USAGE if known.problems else FAILED)
+
+
+def _checked(dataset: SourceDataset, location: str | None, *, is_only: bool) -> bool:
+    """Print what a declaration makes of a root; returns whether a run would load it."""
+    from anomaly_assets.inspection.check import inspect
+    from anomaly_assets.inspection.report import report
+
+    if not location:
+        sentence = (
+            f"{dataset.name} has no root: name one with --root, or set {dataset.root_variable}."
         )
-        print(report(found))
-        failed |= not found.images or found.catalog.other is not None
-    if failed:
-        raise click.exceptions.Exit(2 if known.problems else 1)
+        if is_only:
+            raise UsageError(sentence)
+        print(sentence)
+        return True
+    try:
+        opened = open_root(location, follow_links=follows_links(dataset))
+        found = inspect(dataset, opened, depth=depth_of(dataset))
+    except RootError as error:
+        if is_only:
+            raise
+        sys.stdout.flush()
+        print(f"error: {dataset.name}: {error}", file=sys.stderr)
+        return False
+    print(report(found))
+    return bool(found.images) and found.catalog.other is None
 
 
 @command.command(
@@ -104,7 +160,11 @@ def check(files: tuple[str, ...], names: tuple[str, ...], root: str | None) -> N
     "--name", callback=not_empty, help="Name of the dataset; by default that of the folder."
 )
 def suggest_declaration(root: str, name: str | None) -> None:
-    """Write a declaration for ROOT: a folder, a zip archive or an address. Guesses are comments."""
+    """Write a declaration for a folder that has none.
+
+    ROOT is a folder, a zip archive or an address such as s3://bucket/line4. The declaration goes to
+    standard output, with a comment wherever something was guessed. Read these, then run `datasets check`.
+    """
     from anomaly_assets.datasets.declaration_table import holds_password
     from anomaly_assets.roots.base import FileUnreadableError
     from anomaly_assets.suggesting.suggest import suggest
@@ -127,8 +187,10 @@ def suggest_declaration(root: str, name: str | None) -> None:
         raise CommandError(found.cannot)
     print(found.toml, end="")
     if address is None:
+        named = re.search(r"^\[(\w+)\]", found.toml, re.MULTILINE)
+        variable = f"{named[1].upper()}_ROOT" if named else "its variable"
         print(
-            "The root is left out, because it holds a password: set its variable.", file=sys.stderr
+            f"The root is left out, because it holds a password: set {variable}.", file=sys.stderr
         )
 
 
@@ -138,15 +200,26 @@ def _whole(root: str) -> str:
 
 
 def _name_of(root: str) -> str:
-    """Return the name of a folder or an archive."""
-    name = (
-        root.rstrip("/").rpartition("/")[2] if "://" in root else Path(_whole(root)).resolve().name
-    )
+    """Return the name of a folder or an archive; nothing of an address that may be a secret."""
+    if "://" in root:
+        address = urlsplit(root)
+        name = unquote(address.path.rstrip("/").rpartition("/")[2]) or address.hostname or ""
+    else:
+        name = Path(_whole(root)).resolve().name
     return name.removesuffix(".zip")
 
 
 def _known(files: tuple[str, ...]) -> Known:
-    """Return the source datasets of some files, or those of the environment."""
+    """Return the source datasets of some files, or those of the environment.
+
+    Raises:
+        UsageError: One of the files is a folder.
+    """
+    if folders := [file for file in files if Path(file).is_dir()]:
+        raise UsageError(
+            f"{shown(folders[0])} is a folder: name a TOML file. `anomaly-assets datasets suggest "
+            f"{shown(folders[0])}` writes one."
+        )
     return read_known({VARIABLE: os.pathsep.join(files)}) if files else DECLARATIONS
 
 

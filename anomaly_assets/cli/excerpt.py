@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import os
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -23,7 +24,14 @@ from anomaly_assets.atomic import only_writer, replaced_folder, resolved
 from anomaly_assets.catalogue.image_rows import mask_files
 from anomaly_assets.catalogue.layouts import fit_of
 from anomaly_assets.catalogue.listing import list_catalog
-from anomaly_assets.cli.running import AtLeast, begin_work, examples, not_empty, old_name
+from anomaly_assets.cli.running import (
+    AtLeast,
+    UsageError,
+    begin_work,
+    examples,
+    not_empty,
+    old_name,
+)
 from anomaly_assets.datasets import SOURCE_DATASETS, SourceDataset
 from anomaly_assets.datasets.names import normalized, shown
 from anomaly_assets.datasets.record import TableFile
@@ -32,6 +40,7 @@ from anomaly_assets.datasets.text import decode_text
 from anomaly_assets.errors import AnomalyAssetsError
 from anomaly_assets.roots.base import FileTooLargeError, Root
 from anomaly_assets.roots.open import open_root
+from anomaly_assets.settings import root_of
 
 
 class ExcerptError(AnomalyAssetsError, RuntimeError):
@@ -49,7 +58,9 @@ class Excerpt:
     file_bytes: int
 
 
-def make_excerpt(root: Root, out: Path, per_kind: int, seed: int) -> Excerpt:
+def make_excerpt(
+    root: Root, out: Path, per_kind: int, seed: int, name: str | None = None
+) -> Excerpt:
     """Copy up to `per_kind` images of every kind.
 
     The folder is written beside `out` and renamed, so a failed or interrupted excerpt leaves nothing.
@@ -59,6 +70,7 @@ def make_excerpt(root: Root, out: Path, per_kind: int, seed: int) -> Excerpt:
         out: A folder that does not exist or is empty.
         per_kind: Images per category, split and defect type.
         seed: Another seed takes other images.
+        name: The source dataset; None for the one whose layout uses most files.
 
     Raises:
         ExcerptError: `out` is not empty or cannot be written, or the root has no known layout.
@@ -66,7 +78,7 @@ def make_excerpt(root: Root, out: Path, per_kind: int, seed: int) -> Excerpt:
         FileUnreadableError: A chosen file cannot be read.
     """
     _refuse_content(out)
-    dataset, rows = _recognised(root)
+    dataset, rows = _recognised(root, name)
     chosen = _chosen(rows, per_kind, seed)
     try:
         target = resolved(out)
@@ -119,25 +131,37 @@ def _write(dataset: SourceDataset, root: Root, out: Path, chosen: list[dict[str,
     return Excerpt(dataset.name, images, masks, labels_files, file_bytes)
 
 
-def _recognised(root: Root) -> tuple[SourceDataset, list[dict[str, Any]]]:
-    """Return the source dataset whose layout fits the root best, and its catalogue."""
-    paths = [entry.canonical_path for entry in root.files()]
+def _recognised(root: Root, name: str | None) -> tuple[SourceDataset, list[dict[str, Any]]]:
+    """Return the named source dataset, or the one whose layout fits the root best, and its images."""
+    datasets = list(SOURCE_DATASETS.values()) if name is None else [SOURCE_DATASETS[name]]
+    paths = [entry.canonical_path for entry in root.files()] if name is None else []
     fits = [
         fit
-        for dataset in SOURCE_DATASETS.values()
+        for dataset in datasets
         for exact in (True, False)
         if (fit := fit_of(dataset, paths, exact=exact)).pairs or fit.is_labelled
     ]
-    for fit in sorted(fits, key=lambda fit: (fit.pairs, len(fit.images), fit.exact), reverse=True):
-        catalog = list_catalog(fit.dataset, root)
+    fits.sort(key=lambda fit: (fit.pairs, len(fit.images), fit.exact), reverse=True)
+    for dataset in datasets if name is not None else [fit.dataset for fit in fits]:
+        catalog = list_catalog(dataset, root)
         if catalog.images.num_rows:
-            return fit.dataset, catalog.images.to_pylist()
-    found = (list_catalog(dataset, root) for dataset in SOURCE_DATASETS.values())
+            return dataset, catalog.images.to_pylist()
+    found = (list_catalog(dataset, root) for dataset in datasets)
     likely = next((catalog.likely_root for catalog in found if catalog.likely_root), None)
     hint = f" Name the folder of the category folders: --root {shown(likely)}" if likely else ""
-    raise ExcerptError(
-        f"{root.uri} contains no images in the layout of a built-in or declared source dataset.{hint}"
-    )
+    layout = "a built-in or declared source dataset" if name is None else datasets[0].title
+    raise ExcerptError(f"{root.uri} contains no images in the layout of {layout}.{hint}")
+
+
+def _owner_of(location: str) -> str | None:
+    """Return the only source dataset with this root; None if there is none or more than one."""
+
+    def place(root: str) -> str:
+        return root if "://" in root else os.path.realpath(Path(root).expanduser())
+
+    roots = {name: root_of(dataset) for name, dataset in SOURCE_DATASETS.items()}
+    found = [name for name, root in roots.items() if root and place(root) == place(location)]
+    return found[0] if len(found) == 1 else None
 
 
 def _chosen(rows: Iterable[dict[str, Any]], per_kind: int, seed: int) -> list[dict[str, Any]]:
@@ -217,15 +241,20 @@ def _image(line: tuple[bytes, str]) -> str:
     "--out", required=True, callback=not_empty, metavar="DIR", help="New folder for the excerpt."
 )
 @click.option(
+    "--name", help="The source dataset; by default the one of this root, or that uses most files."
+)
+@click.option(
     "--per-kind", type=AtLeast(1), default=10, show_default=True, help="Images of each kind."
 )
 @click.option(
     "--seed", type=int, default=0, show_default=True, help="Another seed takes other images."
 )
-def command(root: str, out: str, per_kind: int, seed: int) -> None:
+def command(root: str, out: str, name: str | None, per_kind: int, seed: int) -> None:
     """Copy a small, reproducible subset of a dataset, in its own layout."""
     begin_work()
-    made = make_excerpt(open_root(root), Path(out), per_kind, seed)
+    if name is not None and name not in SOURCE_DATASETS:
+        raise UsageError(f"{name} is not declared. There are {', '.join(SOURCE_DATASETS)}.")
+    made = make_excerpt(open_root(root), Path(out), per_kind, seed, name or _owner_of(root))
     print(
         f"{made.source_dataset}: {made.images} images, {made.masks} masks, {made.labels_files} labels "
         f"files, {made.file_bytes / 1e6:.1f} MB in {out}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 
 from anomaly_assets.cli.running import (
@@ -12,6 +14,7 @@ from anomaly_assets.cli.running import (
     warn_of_unknown_variables,
 )
 from anomaly_assets.datasets import SOURCE_DATASETS
+from anomaly_assets.datasets.names import shown
 from anomaly_assets.settings import Settings
 
 
@@ -43,13 +46,18 @@ def _what_next(settings: Settings, name: str) -> str:
     root = settings.roots.get(name)
     if root is None:
         return published
-    variable = SOURCE_DATASETS[name].root_variable
-    why = (
-        f"no root is named, which means {root}" if settings.sample_roots else f"{variable} names it"
-    )
+    dataset = SOURCE_DATASETS[name]
+    variable, remove = dataset.root_variable, ""
+    if settings.sample_roots:
+        why = f"no root is named, which means {root}"
+    elif variable in os.environ:
+        why = f"{variable} names it"
+    else:
+        why = f"{shown(dataset.declaration.place)} declares it"
+        remove = f"remove [{name}] from the file, or "
     return (
-        f"{published} Its root would bring it back ({why}): set {variable} to the empty string in every "
-        "environment that refreshes this warehouse."
+        f"{published} Its root would bring it back ({why}): {remove}set {variable} to the empty string in "
+        "every environment that refreshes this warehouse."
     )
 
 

@@ -176,6 +176,11 @@ class Declaration:
     counts: Counts | None
     is_built_in: bool = False
 
+    @property
+    def place(self) -> str:
+        """Return the file and the line of the header, for messages."""
+        return self.file if self.line is None else f"{self.file}:{self.line}"
+
     @cached_property
     def digest(self) -> str:
         """Return the SHA-256 of every declared key except `root`."""

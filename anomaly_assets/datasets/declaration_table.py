@@ -30,6 +30,8 @@ COUNTS = ("total", "category", "images")
 
 _PASSWORD = re.compile(
     r"://[^/?#]*:[^/?#]*@"  # user:password@host
+    r"|://[^/?#@]*:[^/@]*/[^/@]+@"  # the same with a slash in the password
+    r"|^(?:[^/\\:@\s]{2,}:(?!//)|[^/\\:@\s]:(?![/\\]))[^@]*@"  # the same without ://, not C:\a@b
     r"|[?&;](?:[\w.-]*(?:pass|pwd|secret|token|signature|credential)[\w.-]*|sig|\w*[_-]?key)=",
     re.IGNORECASE,
 )

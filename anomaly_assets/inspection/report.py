@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from anomaly_assets.datasets.known import official_counts
 from anomaly_assets.datasets.names import shown
-from anomaly_assets.datasets.words import UNKNOWN
+from anomaly_assets.datasets.words import UNKNOWN, UNSPECIFIED
 from anomaly_assets.inspection.check import BY_MASK, Found, Inspection
 
 EXAMPLES = 3
@@ -140,6 +140,7 @@ def _odd_labels(found: Inspection) -> Iterator[str]:
     by_label = Counter(image.label for image in found.images)
     if found.images and not by_label["good"] and not by_label[BY_MASK]:
         types = Counter(image.defect_type for image in found.images if image.defect_type)
+        del types[UNSPECIFIED]  # of no folder
         if types:
             (name, count), *_ = types.most_common(1)
             yield (

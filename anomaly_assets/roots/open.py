@@ -56,6 +56,14 @@ def open_root(location: str, *, follow_links: bool = False) -> Root:
     raise RootError(f"{shown(path)} is neither a folder nor a .zip archive.")
 
 
+def same_place(one: str, other: str) -> bool:
+    """Return whether two URIs of roots name one place, also through symbolic links."""
+    if one == other:
+        return True
+    paths = [_local_path(uri) for uri in (one, other) if uri.startswith("file://")]
+    return len(paths) == 2 and os.path.realpath(paths[0]) == os.path.realpath(paths[1])
+
+
 def shown_root(location: str) -> str:
     """Return the location of a root for a message, without user, password and signature."""
     if _is_remote(location):
@@ -111,8 +119,10 @@ def root_error(
         if location == dataset.default_root
         else ""
     )
+    is_declared = location == dataset.declaration.root
+    named = shown(dataset.declaration.place) if is_declared else dataset.root_variable
     return RootError(
-        f"{dataset.title} ({dataset.root_variable}): {error} {consequence}{samples}To leave this dataset "
+        f"{dataset.title} ({named}): {error} {consequence}{samples}To leave this dataset "
         f"out, set {dataset.root_variable} to the empty string."
     )
 

@@ -55,9 +55,7 @@ def suggest(
     found = files_of(files)
     pictures = [file for file in found if file.suffix in PICTURES]
     if not pictures:
-        return Suggestion(
-            "", (), f"{len(found)} files, and none of them is a picture that can be read."
-        )
+        return Suggestion("", (), f"No picture that can be read is among the files ({len(found)}).")
     reader = Reader(read)
     like = known.best(found)
     if like is not None and not _has_more_tables(like, found, pictures, reader):

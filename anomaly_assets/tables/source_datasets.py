@@ -16,7 +16,8 @@ from datetime import datetime, timezone
 
 import duckdb
 
-from anomaly_assets.datasets import SOURCE_DATASETS, SourceDataset
+from anomaly_assets.datasets import DECLARATIONS, SOURCE_DATASETS, SourceDataset
+from anomaly_assets.datasets.names import shown
 from anomaly_assets.settings import Settings
 from anomaly_assets.tables.row_changes import RowChanges
 from anomaly_assets.tables.sql_text import column_names
@@ -299,7 +300,7 @@ def dataset_lines(
         if name in refreshed:
             state = f"refreshed: {_counted(refreshed[name])}, {rejected.get(name, 0):,} rejected"
         elif name not in SOURCE_DATASETS:
-            state = "kept: this project does not define it; `anomaly-assets forget` removes it"
+            state = f"kept: {_why_unknown(name)}"
         else:
             state = f"kept: {(kept or {}).get(name, 'its root was not loaded in this run')}"
         strays = _mostly_strays(connection, name, images)
@@ -308,6 +309,17 @@ def dataset_lines(
         if name not in refreshed:
             lines.append(f"{name}: removed; its {images:,} images were samples of the repository")
     return lines
+
+
+def _why_unknown(name: str) -> str:
+    """Return why this process does not define a source dataset that the warehouse holds."""
+    if name in DECLARATIONS.broken:
+        return "its declaration has an error"
+    if files := {problem.file for problem in DECLARATIONS.problems if problem.name is None}:
+        return (
+            f"no file that can be read declares it ({', '.join(map(shown, sorted(files)))} cannot)"
+        )
+    return "this project does not define it; `anomaly-assets forget` removes it"
 
 
 def _counted(changes: RowChanges) -> str:

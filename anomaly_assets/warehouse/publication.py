@@ -373,4 +373,9 @@ def content_id(connection: duckdb.DuckDBPyConnection) -> str:
         if table_exists(connection, "main", name):
             found = connection.execute("FROM query_table($name) ORDER BY ALL", {"name": name})
             digest.update(repr((name, found.fetchall())).encode())
+    # A declaration can change, such as a licence, without a change of any row.
+    for held in stored_datasets(connection).values():
+        if held.declaration is not None:  # a release before 0.2 stored none
+            declared = (held.source_dataset, held.title, held.licence, held.definition_digest)
+            digest.update(repr(declared).encode())
     return digest.hexdigest()

@@ -122,6 +122,11 @@ def test_a_name_declared_in_two_files_is_an_error_of_the_second() -> None:
         "https://host/data?sig=geheim",
         "az://store/data?AccountKey=geheim",
         "s3://bucket/data?X-Amz-Signature=geheim",
+        "https://user:ge/heim@host/data",
+        "s3://key:geheim@bucket/data",
+        "https:/user:geheim@host/data",
+        "user:geheim@host/data",
+        "u:geheim@host/data",
     ],
 )
 def test_a_password_in_the_root_is_refused_and_not_shown(root: str) -> None:
@@ -132,10 +137,19 @@ def test_a_password_in_the_root_is_refused_and_not_shown(root: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "root", ["s3://bucket/data", "https://user@host:8080/data", "/data/a@b:c", "memory://a?b=c"]
+    "root",
+    [
+        *("s3://bucket/data", "https://user@host:8080/data", "/data/a@b:c", "memory://a?b=c"),
+        *(
+            "C:/data/a@b",
+            "C:\\\\data\\\\a@b",
+            "https://host:8080/@scope/x",
+            "https://host:8080/a/b@c",
+        ),
+    ],
 )
 def test_a_root_without_a_password_is_none(root: str) -> None:
-    assert line4(f'{IMAGES}root = "{root}"').root == root
+    assert line4(f'{IMAGES}root = "{root}"').root == root.replace("\\\\", "\\")
 
 
 def test_two_placeholders_without_text_between_are_an_error() -> None:

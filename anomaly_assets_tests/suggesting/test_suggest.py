@@ -211,10 +211,7 @@ def test_the_root_is_written_as_it_was_given() -> None:
 
 
 def test_a_folder_without_pictures_cannot_be_declared() -> None:
-    assert (
-        suggested({"a.txt": b""}).cannot
-        == "1 files, and none of them is a picture that can be read."
-    )
+    assert suggested({"a.txt": b""}).cannot == "No picture that can be read is among the files (1)."
 
 
 def test_words_for_labels_may_be_a_part_of_the_folder() -> None:

@@ -9,6 +9,7 @@ import duckdb
 import pytest
 
 from anomaly_assets.datasets import SOURCE_DATASETS
+from anomaly_assets.datasets.declaration_files import declared
 from anomaly_assets.datasets.known import official_counts
 from anomaly_assets.datasets.words import GOOD_WORDS
 from anomaly_assets.tables import checks
@@ -143,6 +144,51 @@ def test_an_anomalous_image_without_a_mask_is_named_with_its_defect(
         (f"{CLASS1}/Train/0002.PNG", "unspecified"),
         (CRACK, "crack"),
         (HOLE, "hole"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("keys", "promises_masks"),
+    [
+        ("", False),
+        ("masks = []", False),
+        ('tables = [{ path = "a.csv", columns = { image = "x", label = "mask" } }]', False),
+        ('strays = [{ path = "read/coco/mask", reason = "coco" }]', False),
+        ('masks = ["{category}/{name}_mask"]', True),
+        ('masks = [{ path = "{category}/{name}.json", read = "labelme" }]', True),
+        ('tables = [{ path = "a.csv", columns = { image = "x", mask = "y" } }]', True),
+        (
+            'tables = [{ path = "a.csv", columns = { image = "x" } }, { path = "b.csv", '
+            'columns = { image = "x", mask = "y" } }]',
+            True,
+        ),
+        ('tables = [{ path = "{split}.json", read = "coco" }]', True),
+        ('like = "visa"', True),
+    ],
+)
+def test_masks_are_missed_only_where_the_declaration_has_some(
+    connection: duckdb.DuckDBPyConnection, keys: str, promises_masks: bool
+) -> None:
+    connection.execute("UPDATE mvtec_ad.images SET mask_relative_path = NULL")
+    text = f'[line4]\nimages = ["{{category}}/{{name}}"]\n{keys}\n'
+    found = declared({"line4.toml": text.encode()})
+    assert found.problems == ()
+    connection.execute(
+        "UPDATE source_datasets SET declaration = ? WHERE source_dataset = 'mvtec_ad'",
+        [found.declarations[0].canonical_json],
+    )
+    missed = [(CRACK, "crack"), (HOLE, "hole")] if promises_masks else []
+    assert find(connection, "anomalous_images_have_masks").shown == missed
+
+
+def test_masks_are_missed_in_rows_of_a_release_without_declarations(
+    connection: duckdb.DuckDBPyConnection,
+) -> None:
+    connection.execute("UPDATE mvtec_ad.images SET mask_relative_path = NULL")
+    connection.execute("UPDATE source_datasets SET declaration = NULL")
+    assert [name for name, _ in offenders(connection, "anomalous_images_have_masks")] == [
+        CRACK,
+        HOLE,
     ]
 
 
@@ -378,14 +424,35 @@ def test_a_table_that_disagrees_with_a_path_a_labels_file_or_a_mask_is_named(
     assert offenders(connection, "labels_agree") == [
         (
             f"{CLASS1}/Train/0002.PNG",
-            "good in a table, but label 1 in Labels.txt, but a mask with defective pixels; "
+            "good in a table, but label 1 in Labels.txt and a mask with defective pixels; "
             "used: good by table",
         ),
         (
             HOLE,
-            "good in a table, but anomalous by its path, but a mask with defective pixels; "
+            "good in a table, but anomalous by its path and a mask with defective pixels; "
             "used: good by table",
         ),
+    ]
+
+
+def test_a_missing_mask_is_a_side_only_against_a_table_or_labels_file_that_names_a_defect(
+    connection: duckdb.DuckDBPyConnection,
+) -> None:
+    good, sound = "mvtec_ad/bottle/train/good/000.png", "mvtec_ad/carpet/train/good/000.png"
+    connection.execute(
+        "UPDATE mvtec_ad.images SET table_label_index = 1 WHERE image_id = ?", [good]
+    )
+    connection.execute(
+        "UPDATE mvtec_ad.images SET table_label_index = 0, mask_relative_path = NULL "
+        "WHERE image_id = ?",
+        [HOLE],
+    )
+    connection.execute(
+        "UPDATE mvtec_ad.images SET table_label_index = 0 WHERE image_id = ?", [sound]
+    )
+    assert offenders(connection, "labels_agree") == [
+        (good, "anomalous in a table, but good by its path and no mask; used: anomalous by table"),
+        (HOLE, "good in a table, but anomalous by its path; used: good by table"),
     ]
 
 

@@ -19,5 +19,14 @@ SELECT
         ELSE defect_type
     END AS detail
 FROM images
-WHERE label = 'anomalous' AND mask_relative_path IS NULL
+WHERE label = 'anomalous'
+AND mask_relative_path IS NULL
+-- A declaration without any masks promises none. Rows of a release before 0.2 have no declaration.
+AND source_dataset NOT IN (
+    SELECT source_dataset
+    FROM source_datasets
+    WHERE coalesce(json_array_length(declaration, '$.masks'), 0) = 0
+    AND len(json_extract_string(declaration, '$.tables[*].columns.mask')) = 0
+    AND NOT list_contains(json_extract_string(declaration, '$.tables[*].read'), 'coco')
+)
 ORDER BY offender;

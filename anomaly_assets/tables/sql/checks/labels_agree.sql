@@ -1,41 +1,55 @@
--- Images with evidence for two labels, and declared defects without a mask.
+-- Images with evidence for two labels, and defects of a labels file without a mask. The detail has the first
+-- evidence with all that agrees, and then all that does not.
 WITH sides AS (
     SELECT
-        images.*,
-        CASE path_label_index
-            WHEN 0 THEN 'good by its path'
-            WHEN 1 THEN 'anomalous by its path'
-        END AS by_path,
-        CASE table_label_index
-            WHEN 0 THEN 'good in a table'
-            WHEN 1 THEN 'anomalous in a table'
-        END AS by_table,
-        format('label {} in Labels.txt', declared_label_index) AS by_labels_file,
-        CASE
-            WHEN decoded.area > 0 THEN 'a mask with defective pixels'
-            WHEN decoded.area = 0 THEN 'a mask without any defective pixel'
-            WHEN mask_relative_path IS NULL THEN 'no mask'
-        END AS by_mask,
-        CASE WHEN mask_relative_path IS NOT NULL THEN (decoded.area > 0)::BIGINT END AS mask_label_index
+        image_id,
+        label,
+        label_source,
+        [
+            {
+                'label': table_label_index,
+                'text': CASE table_label_index WHEN 0 THEN 'good in a table' ELSE 'anomalous in a table' END
+            },
+            {
+                'label': path_label_index,
+                'text': CASE path_label_index WHEN 0 THEN 'good by its path' ELSE 'anomalous by its path' END
+            },
+            {'label': declared_label_index, 'text': format('label {} in Labels.txt', declared_label_index)},
+            {
+                'label': CASE
+                    WHEN mask_relative_path IS NOT NULL THEN (area > 0)::BIGINT
+                    -- A missing mask is evidence only against what names a defect without drawing it.
+                    WHEN declared_label_index = 1 OR table_label_index = 1 THEN 0
+                END,
+                'text': CASE
+                    WHEN area > 0 THEN 'a mask with defective pixels'
+                    WHEN area = 0 THEN 'a mask without any defective pixel'
+                    ELSE 'no mask'
+                END
+            }
+        ] AS evidence
     FROM images
     LEFT JOIN (
         SELECT image_id AS decoded_id, mask_area_fraction AS area FROM facts WHERE mask_area_fraction IS NOT NULL
     ) AS decoded ON decoded.decoded_id = images.image_id
-)
+    WHERE table_label_index <> path_label_index
+    OR table_label_index <> declared_label_index
+    OR path_label_index <> declared_label_index
+    OR (
+        mask_relative_path IS NOT NULL
+        AND (area > 0)::BIGINT <> coalesce(table_label_index, path_label_index, declared_label_index)
+    )
+    OR (mask_relative_path IS NULL AND declared_label_index = 1)
+),
+known AS (SELECT * REPLACE ([each FOR each IN evidence IF each.label IS NOT NULL] AS evidence) FROM sides)
 SELECT
     image_id AS offender,
     format(
-        '{}; used: {} by {}',
-        concat_ws(', but ', by_table, by_path, by_labels_file, by_mask),
+        '{}, but {}; used: {} by {}',
+        array_to_string([each.text FOR each IN evidence IF each.label = evidence[1].label], ' and '),
+        array_to_string([each.text FOR each IN evidence IF each.label <> evidence[1].label], ' and '),
         label,
         coalesce(replace(label_source, '_', ' '), 'an earlier release')
     ) AS detail
-FROM sides
-WHERE table_label_index <> path_label_index
-OR table_label_index <> declared_label_index
-OR table_label_index <> mask_label_index
-OR path_label_index <> declared_label_index
-OR path_label_index <> mask_label_index
-OR declared_label_index <> mask_label_index
-OR (declared_label_index = 1 AND mask_relative_path IS NULL)
+FROM known
 ORDER BY offender;
