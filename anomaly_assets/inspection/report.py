@@ -208,12 +208,19 @@ def _odd_counts(found: Inspection) -> Iterator[str]:
     expected: dict[tuple[str | None, str], int] = defaultdict(int)
     for count in official_counts([found.dataset]):
         expected[count.category, count.split] += count.images
-    whole = any(category is None for category, _ in expected)
-    listed = Counter((None if whole else image.category, image.split) for image in found.images)
+    listed = Counter((image.category, image.split) for image in found.images)
+
+    def there(category: str | None, split: str) -> int:
+        return sum(
+            images
+            for place, images in listed.items()
+            if category in (None, place[0]) and split in ("all", place[1])
+        )
+
     differing = [
-        f"{shown(category or 'all')} {split}: {listed[category, split]:,} of {images:,}"
+        f"{shown(category or 'all categories')}, {split}: {there(category, split):,} of {images:,}"
         for (category, split), images in sorted(expected.items(), key=str)
-        if listed[category, split] != images
+        if there(category, split) != images
     ]
     if differing:
         yield f"The declared counts differ: {'; '.join(differing[:5])}{' …' if len(differing) > 5 else ''}."

@@ -1,0 +1,1 @@
+"""Looking at a root before it is loaded."""
