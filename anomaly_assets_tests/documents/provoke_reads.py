@@ -14,7 +14,7 @@ import pytest
 
 from anomaly_assets.catalogue.dlt_source import load
 from anomaly_assets.catalogue.reconcile import reconcile
-from anomaly_assets.datasets import SOURCE_DATASETS
+from anomaly_assets.datasets import SOURCE_DATASETS, SourceDataset
 from anomaly_assets.datasets.declaration_files import declared
 from anomaly_assets.decoding import dask as cluster
 from anomaly_assets.reader import open_samples
@@ -182,6 +182,16 @@ def _(scene: Scene) -> object:
 @saying("MVTec AD has no category")
 def _(scene: Scene) -> object:
     return scene.reconcile(scene.project.roots_folder / "mvtec_ad", categories=["Bottle"])
+
+
+@saying("… images below … are loaded as … already")
+def _(scene: Scene) -> object:
+    renamed = b'[line4]\nlike = "mvtec_ad"\n'
+    [declaration] = declared({"line4.toml": renamed}).declarations
+    root = str(scene.project.roots_folder / "mvtec_ad")
+    warehouse = FileWarehouse(scene.folder / "renamed.duckdb", 5.0)
+    load(SOURCE_DATASETS["mvtec_ad"], root, warehouse)
+    return reconcile(SourceDataset(declaration), root, warehouse)
 
 
 @saying("… does not exist: run `make materialize`")
