@@ -278,7 +278,7 @@ class TestCheck:
         )
         write(folder / "line4", "ok/1.png", "ng/1.png")
         assert report_of(capsys, "line4.toml")[-1] == (
-            "  - The declared counts differ: all train: 2 of 4."
+            "  - The declared counts differ: all categories, train: 2 of 4."
         )
 
 
