@@ -143,15 +143,13 @@ def test_a_catalogue_takes_a_new_column_and_one_that_may_be_null_now(copied: Pat
     assert content.count(required) == 1
     optional = required.replace(", nullable=False", "")
     registry.write_text(content.replace(required, f"{optional}\n{CAMERA}"), "utf-8")
-    listing = package / "catalogue" / "listing.py"
-    content = listing.read_text("utf-8")
-    value = "                    as_text(filename),\n"
+    rows = package / "catalogue" / "image_rows.py"
+    content = rows.read_text("utf-8")
+    name = 'relative_path.rpartition("/")[2]'
+    value = f"                {name},\n"
     assert content.count(value) == 1
-    both = (
-        "                    as_text(filename) if image.split == 'test' else None,\n"
-        "                    'left',\n"
-    )
-    listing.write_text(content.replace(value, both), "utf-8")
+    both = f"                {name} if split == 'test' else None,\n                'left',\n"
+    rows.write_text(content.replace(value, both), "utf-8")
 
     materialize(copied)
 
