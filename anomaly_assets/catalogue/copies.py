@@ -15,11 +15,15 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import NamedTuple
 
-from anomaly_assets.datasets.record import Placed
+from anomaly_assets.datasets.record import ImageFile, Placed
 from anomaly_assets.roots.base import FileEntry, FileUnreadableError, Root
 
 Tree = tuple[str, str | None]
 """Folder around a category, with `/` at its end or empty, and the category, if the path names one."""
+
+
+TREE = "/"
+"""Field of the folder around a file, where the folders around the dataset are not copies of each other."""
 
 
 class Copy(NamedTuple):
@@ -40,6 +44,14 @@ def in_own_category(record: Placed, around: str) -> Placed:
     """Return a record with the whole path and a category of its own, such as `siteB/bolt`."""
     path, category = f"{around}{record.relative_path}", f"{around}{record.category or ''}"
     return record._replace(relative_path=path, category=category.rstrip("/"))
+
+
+def in_tree(record: Placed, around: str) -> Placed:
+    """Return a record with its tree, which it shares with its own masks and tables only."""
+    texts = {**record.texts, TREE: around or "."}
+    if isinstance(record, ImageFile):
+        return record._replace(texts=texts)
+    return record._replace(texts=texts, fields=(*record.fields, TREE))
 
 
 def trees_that_differ(root: Root, copies: Iterable[Copy]) -> set[Tree]:

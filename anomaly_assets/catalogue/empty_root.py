@@ -76,6 +76,13 @@ def explain(
         return EmptyRoot(f"{nothing}. {found.message}", found.likely_root)
     if reason := _backslashes(dataset, files):
         return EmptyRoot(f"{nothing}. {reason}")
+    declaration = dataset.declaration
+    if not (declaration.is_built_in or declaration.like):
+        return EmptyRoot(
+            f"{nothing} ({counted}): no file matches the key `images` of {shown(declaration.place)}, for "
+            f"example '{shown(files[0][1].meant_path)}'. Correct its patterns, or the root; "
+            "`anomaly-assets datasets suggest ROOT` writes a declaration for it."
+        )
     return EmptyRoot(
         f"{nothing} ({counted}). Set {dataset.root_variable} to the folder that contains the category "
         f"folders, for example above '{shown(files[0][1].meant_path)}'."

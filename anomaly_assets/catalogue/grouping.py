@@ -10,6 +10,7 @@ from anomaly_assets.catalogue.copies import (
     Tree,
     folder_around,
     in_own_category,
+    in_tree,
     trees_that_differ,
 )
 from anomaly_assets.catalogue.empty_root import LINKS
@@ -85,8 +86,11 @@ class Files:
         if isinstance(record, Ignored):
             self.ignored += 1
             return
-        if self.apart and (tree := (folder_around(path, record), record.category)) in self.apart:
-            record = in_own_category(record, tree[0])
+        if self.apart:
+            around = folder_around(path, record)
+            is_apart = (around, record.category) in self.apart
+            record = in_own_category(record, around) if is_apart else record
+            record = in_tree(record, around if is_apart else "")
         if entry.problem:
             if not isinstance(record, ImageFile):
                 self.unusable.append(record)
@@ -129,6 +133,8 @@ class Files:
         ):
             reason = "other_case"
         self.stray_entries[path] = entry
+        if reason == "unsupported_suffix":  # its image has a mask, which cannot be read
+            self.unusable += self.classifier.masks(named.relative_path, any_suffix=True)
         self.stray(own, reason, named.detail)
 
     def _remedy(self, entry: FileEntry, *, is_used: bool) -> str | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -17,12 +17,12 @@ from typing import Any
 from anomaly_assets.catalogue.grouping import Files
 from anomaly_assets.catalogue.labels_files import Declared
 from anomaly_assets.catalogue.pairing import Fields, Pairs
-from anomaly_assets.catalogue.table_labels import Described, Tables
-from anomaly_assets.datasets.declaration import MaskEntry
+from anomaly_assets.catalogue.table_labels import Described, NamedMask, Tables
+from anomaly_assets.datasets.declaration import Declaration, MaskEntry
 from anomaly_assets.datasets.names import as_text
 from anomaly_assets.datasets.record import ImageFile
 from anomaly_assets.datasets.words import UNKNOWN, UNSPECIFIED
-from anomaly_assets.roots.base import FileEntry, Root
+from anomaly_assets.roots.base import Root
 
 INDEX_OF: Mapping[str | None, int | None] = {"good": 0, "anomalous": 1, None: None}
 """Label to its index; null for none."""
@@ -47,6 +47,14 @@ class Evidence:
     def unmatched(self) -> int:
         """Return the number of rows of all tables that match no image."""
         return self.tables.unmatched + self.labels.unmatched
+
+    def is_unclear(self, position: int) -> bool:
+        """Return whether something about an image was not understood: nothing weaker gives its label."""
+        return (
+            position in self.pairs.unclear
+            or position in self.labels.unclear
+            or position in self.tables.unclear
+        )
 
     @cached_property
     def pairs_something(self) -> bool:
@@ -77,16 +85,11 @@ def image_rows(files: Files, root: Root, evidence: Evidence) -> list[tuple[objec
             label_index, source = path_index, "path"
         elif declared_index is not None:
             label_index, source = declared_index, "labels_file"
-        elif (
-            declaration.unmasked == "good"
-            and mask is _NO_MASK
-            and position not in evidence.pairs.unclear
-            and position not in evidence.labels.unclear
-            and position not in evidence.tables.unclear
-            and annotated.covers(category, image)
-        ):
+        elif mask is not _NO_MASK or evidence.is_unclear(position):
+            label_index, source = None, "none"
+        elif declaration.unmasked == "good" and annotated.covers(category, split, image):
             label_index, source = 0, "unmasked"
-        elif declaration.label is not None and mask is _NO_MASK:
+        elif declaration.label is not None:
             label_index, source = INDEX_OF[declaration.label], "default"
         else:
             label_index, source = None, "none"
@@ -128,49 +131,66 @@ def mask_files(row: Mapping[str, Any]) -> list[tuple[str, str, str]]:
         return []
     version: str = row["mask_file_version"]
     own = version.rpartition("#")[0] if reading else version
-    others = [(name, uri, its) for name, uri, its in reading.get("others", [])]
+    others = [(name, uri, its) for name, uri, its, _ in reading.get("others", [])]
     return [(row["mask_relative_path"], row["mask_source_uri"], own), *others]
 
 
+Part = tuple[str, str]
+"""Category and split; the split is empty where the whole category counts."""
+
+
 class _Annotated:
-    """Categories whose images were searched for defects."""
+    """Categories and splits whose images were searched for defects.
 
-    def __init__(self) -> None:
-        self.labelled: set[str] = set()
-        self.masked: dict[str, set[Fields]] = defaultdict(set)
+    In the layouts of built-in datasets a whole category counts, because small copies of them have splits
+    without any mask.
+    """
 
-    def covers(self, category: str, image: ImageFile) -> bool:
-        """Return whether an image without other evidence is in such a category.
+    def __init__(self, declaration: Declaration) -> None:
+        self._by_split = not (declaration.is_built_in or declaration.like)
+        self.labelled: set[Part] = set()
+        self.masked: dict[Part, set[Fields]] = defaultdict(set)
+
+    def part(self, category: str, split: str) -> Part:
+        """Return the part of a dataset that an image or a mask belongs to."""
+        return category, split if self._by_split else ""
+
+    def covers(self, category: str, split: str, image: ImageFile) -> bool:
+        """Return whether an image without other evidence is in such a part.
 
         Masks in folders of defects are no evidence that images outside of such folders were looked at.
         """
+        part = self.part(category, split)
         known = {"category", "split", *image.texts}
-        return category in self.labelled or any(
-            known.issuperset(fields) for fields in self.masked.get(category, ())
+        return part in self.labelled or any(
+            known.issuperset(fields) for fields in self.masked.get(part, ())
         )
 
 
 def _annotated(files: Files, evidence: Evidence) -> _Annotated:
-    found = _Annotated()
-    default = files.dataset.declaration.category
-    if files.dataset.declaration.unmasked != "good":
+    declaration = files.dataset.declaration
+    found = _Annotated(declaration)
+    if declaration.unmasked != "good":
         return found
 
-    def category_of(position: int) -> str:
+    def part_of(position: int) -> Part:
         described = evidence.tables.rows.get(position)
-        named = described.row.category if described else None
-        return named or files.images[position][0].category or default
+        row, image = described.row if described else None, files.images[position][0]
+        return found.part(
+            (row and row.category) or image.category or declaration.category,
+            (row and row.split) or image.split or declaration.split,
+        )
 
     for mask, _ in files.masks:
-        if mask.category is not None:
-            found.masked[mask.category].add(mask.fields)
+        if mask.category is not None and not (mask.split is None and found.part("", "x")[1]):
+            found.masked[found.part(mask.category, mask.split or "")].add(mask.fields)
     for position, masks in evidence.pairs.masks_of.items():
-        found.masked[category_of(position)].add(masks[0][0].fields)
-    found.labelled.update(map(category_of, evidence.labels.label_index_of))
-    found.labelled.update(map(category_of, evidence.tables.masks))
+        found.masked[part_of(position)].add(masks[0][0].fields)
+    found.labelled.update(map(part_of, evidence.labels.label_index_of))
+    found.labelled.update(map(part_of, evidence.tables.masks))
     for position, (row, _) in evidence.tables.rows.items():
         if row.label is not None or row.shapes is not None:
-            found.labelled.add(category_of(position))
+            found.labelled.add(part_of(position))
     return found
 
 
@@ -178,40 +198,38 @@ def _mask_of(position: int, root: Root, evidence: Evidence, described: Described
     """Return the mask of an image: that of a table, or those that its name pairs."""
     if described is not None and described.row.shapes is not None:
         row, table = described
-        reading = {"read": "coco", "shapes": row.shapes, "width": row.width, "height": row.height}
-        text = _json(reading)
+        drawn = {"read": "coco", "shapes": row.shapes, "width": row.width, "height": row.height}
+        text = _json(drawn)
         # The version is that of the shapes: others in the same table change nothing here.
         version = f"coco#{_digest(text)}"
         return as_text(table.canonical_path), root.uri_of(table.path), version, text
     named = evidence.tables.masks.get(position)
     if not named and position not in evidence.pairs.masks_of:
         return _NO_MASK
-    if named:
-        masks: list[tuple[str, FileEntry, MaskEntry | None]] = [
-            (path, entry, None) for path, entry in named
-        ]
-    else:
-        paired = evidence.pairs.masks_of[position]
-        masks = [(mask.relative_path, entry, mask.entry) for mask, entry in paired]
+    masks = named or [
+        NamedMask(mask.relative_path, entry, mask.entry)
+        for mask, entry in evidence.pairs.masks_of[position]
+    ]
     (path, first, options), *others = masks
-    further = [(as_text(name), root.uri_of(each.path), each.version) for name, each, _ in others]
-    text = _json(_reading(options, further))
+    reading = _options(options)
+    if others:
+        reading["others"] = [
+            (as_text(name), root.uri_of(each.path), each.version, _options(its))
+            for name, each, its in others
+        ]
+    text = _json(reading)
     version = f"{first.version}#{_digest(text)}" if text else first.version
     return as_text(path), root.uri_of(first.path), version, text
 
 
-def _reading(
-    options: MaskEntry | None, others: Sequence[tuple[str, str, str]]
-) -> Mapping[str, Any]:
+def _options(entry: MaskEntry | None) -> dict[str, Any]:
     """Return how a mask is read, if it is more than a picture whose non-zero pixels are defective."""
-    reading: dict[str, Any] = {}
-    if options is not None and options.defect != "nonzero":
-        reading["defect"] = options.defect
-    if options is not None and options.read != "picture":
-        reading |= {"read": options.read, "only": options.shapes}
-    if others:
-        reading["others"] = others
-    return reading
+    options: dict[str, Any] = {}
+    if entry is not None and entry.defect != "nonzero":
+        options["defect"] = entry.defect
+    if entry is not None and entry.read != "picture":
+        options |= {"read": entry.read, "only": entry.shapes}
+    return options
 
 
 def _json(reading: Mapping[str, Any]) -> str | None:

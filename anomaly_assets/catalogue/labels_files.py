@@ -163,15 +163,18 @@ def _note_rows(
 def note_missing(files: Files, entry: FileEntry, paths: Sequence[str]) -> None:
     """Add paths that a table names and that do not exist as strays, up to `MOST_MISSING` of them."""
     for path in paths[:MOST_MISSING]:
-        files.stray(path, DECLARED_BUT_MISSING, f"named in {shown(entry.meant_path)}")
+        if as_text(path) not in files.strays:  # a file that is there has its own reason
+            files.stray(path, DECLARED_BUT_MISSING, f"named in {shown(entry.meant_path)}")
     if (more := len(paths) - MOST_MISSING) > 0:
         add_detail(files, entry, f"names {more:,} more that are missing")
 
 
-def add_detail(files: Files, entry: FileEntry, detail: str) -> None:
+def add_detail(
+    files: Files, entry: FileEntry, detail: str, reason: str = DECLARED_BUT_MISSING
+) -> None:
     """Add a sentence about the rows of a table to its stray."""
     path = as_text(entry.meant_path)
-    reason, before = files.strays.get(path, (DECLARED_BUT_MISSING, None))
+    reason, before = files.strays.get(path, (reason, None))
     files.stray(entry.meant_path, reason, f"{before}; {detail}" if before else detail)
 
 

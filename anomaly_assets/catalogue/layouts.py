@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from anomaly_assets.datasets import SOURCE_DATASETS, SourceDataset
 from anomaly_assets.datasets.known import BUILT_IN
-from anomaly_assets.datasets.record import ImageFile, Key, Placed, key_of
+from anomaly_assets.datasets.record import ImageFile, Key, MaskFile, Placed, key_of
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,7 @@ class Fit:
         exact: Whether the names of folders have the case of the layout.
         images: Paths of images.
         pairs: Whether an image has a mask or a labels file.
+        masks: Paths of masks.
         is_labelled: Whether the path of an image gives its label.
     """
 
@@ -33,6 +34,7 @@ class Fit:
     images: frozenset[str]
     pairs: bool
     is_labelled: bool = False
+    masks: frozenset[str] = frozenset()
 
     @property
     def rank(self) -> tuple[bool, bool, bool]:
@@ -44,12 +46,15 @@ def fit_of(dataset: SourceDataset, paths: Sequence[str], *, exact: bool = True) 
     """Classify canonical paths by the layout of a source dataset, exactly or ignoring case."""
     classify = (dataset.classifier if exact else dataset.loose_classifier).classify
     images: dict[str, ImageFile] = {}
+    masks: set[str] = set()
     described: dict[tuple[str, ...], set[Key | None]] = defaultdict(set)
     for path in paths:
         record = classify(path)
         if isinstance(record, ImageFile):
             images[path] = record
         elif isinstance(record, Placed):
+            if isinstance(record, MaskFile):
+                masks.add(path)
             described[record.fields].add(key_of(record, record.fields))
     pairs = any(
         key_of(image, fields) in keys
@@ -57,7 +62,7 @@ def fit_of(dataset: SourceDataset, paths: Sequence[str], *, exact: bool = True) 
         for image in images.values()
     )
     is_labelled = any(image.label is not None for image in images.values())
-    return Fit(dataset, exact, frozenset(images), pairs, is_labelled)
+    return Fit(dataset, exact, frozenset(images), pairs, is_labelled, frozenset(masks))
 
 
 def fits_better(ours: Fit, paths: Sequence[str]) -> bool:
@@ -67,8 +72,8 @@ def fits_better(ours: Fit, paths: Sequence[str]) -> bool:
 
 def strong_match(
     dataset: SourceDataset, paths: Sequence[str], images: Collection[str]
-) -> SourceDataset | None:
-    """Return another source dataset whose layout pairs images of this root with masks or a labels file.
+) -> Fit | None:
+    """Return the fit of another source dataset that pairs images of this root with masks or a labels file.
 
     Args:
         dataset: The source dataset that the root should hold; its layout pairs nothing.
@@ -80,7 +85,7 @@ def strong_match(
         return None
     for fit in _others(dataset, paths):
         if fit.pairs and (not images or not fit.images.isdisjoint(images)):
-            return fit.dataset
+            return fit
     return None
 
 

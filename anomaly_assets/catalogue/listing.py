@@ -32,8 +32,8 @@ from anomaly_assets.catalogue.layouts import fit_of, fits_better, strong_match
 from anomaly_assets.catalogue.pairing import Index, pair, place_of
 from anomaly_assets.catalogue.table_labels import Tables, read_tables
 from anomaly_assets.datasets import SourceDataset
-from anomaly_assets.datasets.names import shown
-from anomaly_assets.datasets.record import Ignored, ImageFile, MaskFile
+from anomaly_assets.datasets.names import as_text, shown
+from anomaly_assets.datasets.record import Ignored, ImageFile, MaskFile, Placed
 from anomaly_assets.roots.base import FileEntry, Root
 from anomaly_assets.tables.arrow import arrow_schema
 from anomaly_assets.tables.registry import CATALOGUE_TABLES
@@ -92,8 +92,8 @@ def list_catalog(dataset: SourceDataset, root: Root, progress: Progress | None =
         files, note = _grouped(dataset, root, entries)
         evidence = _evidence(files, root)
         rows = image_rows(files, root, evidence)
+    other, likeness = _other(dataset, files, evidence, entries)
     strays = [(path, *why) for path, why in files.strays.items()]
-    other = _other(dataset, files, evidence, entries)
     empty = None
     if not files.images and not other:
         empty = _empty(dataset, root, files, entries, evidence.unmatched)
@@ -104,7 +104,7 @@ def list_catalog(dataset: SourceDataset, root: Root, progress: Progress | None =
         empty_because=empty.message if empty else None,
         likely_root=empty.likely_root if empty else None,
         other=other,
-        notes=(*([note] if note else []), *evidence.tables.notes),
+        notes=(*filter(None, (note, likeness)), *evidence.tables.notes),
     )
 
 
@@ -144,18 +144,20 @@ def _grouped(
 def _evidence(files: Files, root: Root) -> Evidence:
     """Read the tables, pair the masks, and note as strays what belongs to no image."""
     tables = read_tables(files, root, Index([image for image, _ in files.images]))
-    named = {id(entry) for masks in tables.masks.values() for _, entry in masks}
-    if any(id(entry) in named for _, entry in files.images):  # by a table it is a mask
+    named = _named_masks(tables)
+    if any(entry.path in named for _, entry in files.images):  # by a table it is a mask
         for image, entry in files.images:
-            if id(entry) in named:
+            if entry.path in named:
                 files.stray_entries[image.relative_path] = entry
-        files.images = [each for each in files.images if id(each[1]) not in named]
+        files.images = [each for each in files.images if each[1].path not in named]
         tables = read_tables(files, root, Index([image for image, _ in files.images]))
-    for path in [path for path, entry in files.stray_entries.items() if id(entry) in named]:
-        files.strays.pop(files.stray_entries[path].meant_path, None)
+        named = _named_masks(tables)
+    for entry in files.stray_entries.values():
+        if entry.path in named:
+            files.strays.pop(as_text(entry.meant_path), None)
     index = Index(_with_tables(files, tables))
     labels = read_labels_files(files, root, index)
-    masks = [each for each in files.masks if id(each[1]) not in named]
+    masks = [each for each in files.masks if each[1].path not in named]
     pairs = pair(files.images, masks, files.classifier.masks, index)
     for entry, reason, detail in pairs.strays:
         files.stray(entry.meant_path, reason, detail)
@@ -163,6 +165,11 @@ def _evidence(files: Files, root: Root) -> Evidence:
         if isinstance(record, MaskFile):
             pairs.unclear.update(index.at(place_of(record)))
     return Evidence(tables, labels, pairs)
+
+
+def _named_masks(tables: Tables) -> set[str]:
+    """Return the paths of the files that tables name as masks."""
+    return {mask.entry.path for masks in tables.masks.values() for mask in masks}
 
 
 def _with_tables(files: Files, tables: Tables) -> list[ImageFile]:
@@ -216,12 +223,30 @@ def _other(
     files: Files,
     evidence: Evidence,
     entries: Sequence[tuple[str, FileEntry]],
-) -> SourceDataset | None:
-    """Return another source dataset if its layout pairs files of this root, and this one pairs none."""
+) -> tuple[SourceDataset | None, str | None]:
+    """Return another source dataset if this one misreads its files, or else a sentence about its layout.
+
+    The layout of the other one pairs files of this root, and that of this one pairs none. It misreads them
+    if it finds no image, or takes masks of the other one for images. Else only some files are strays.
+    """
     if evidence.pairs_something:
-        return None
-    images = [entry.canonical_path for _, entry in files.images]
-    return strong_match(dataset, [path for path, _ in entries], images)
+        return None, None
+    images = {entry.canonical_path for _, entry in files.images}
+    fit = strong_match(dataset, [path for path, _ in entries], images)
+    if fit is None:
+        return None, None
+    if not images or not images.isdisjoint(fit.masks):
+        return fit.dataset, None
+    classify = (fit.dataset.classifier if fit.exact else fit.dataset.loose_classifier).classify
+    for path, entry in entries:
+        stray = as_text(entry.meant_path)
+        if stray in files.strays and isinstance(classify(path), Placed):
+            detail = f"a file of the layout of {fit.dataset.title}"
+            files.stray(entry.meant_path, files.strays[stray][0], detail)
+    return None, (
+        f"{dataset.title}: the root looks like {fit.dataset.title}, whose layout finds masks or labels of "
+        f"its images; this one finds none. If it is, set {fit.dataset.root_variable} to this root instead."
+    )
 
 
 def _empty(

@@ -135,10 +135,13 @@ def _choose(
     pairs: Pairs,
 ) -> None:
     """Distribute the masks of one place: one to each image, the others are strays."""
+    owners: Mapping[str, int] = {}
     if len(positions) > 1:
         pairs.unclear.update(positions)
+        owners = _owners(images, positions)
     for mask, entry in sorted(masks, key=lambda each: _has_other_ending(each[0])):
-        owner = _owner_of(mask, images, positions)
+        suffix = _name(mask).rpartition(".")[2]
+        owner = positions[0] if len(positions) == 1 else owners.get(suffix)
         if owner is None:
             near = ", ".join(shown(images[each][1].meant_path) for each in positions[:3])
             pairs.strays.append((entry, AMBIGUOUS, f"several images have this name: {near}"))
@@ -151,15 +154,14 @@ def _choose(
             taken.append((mask, entry))
 
 
-def _owner_of(
-    mask: MaskFile, images: Sequence[tuple[ImageFile, FileEntry]], positions: Sequence[int]
-) -> int | None:
-    """Return the image of a mask among those of its place; of several, the one with exactly its suffix."""
-    if len(positions) == 1:
-        return positions[0]
-    suffix = _name(mask).rpartition(".")[2]
-    same = [each for each in positions if _name(images[each][0]).rpartition(".")[2] == suffix]
-    return same[0] if len(same) == 1 else None
+def _owners(
+    images: Sequence[tuple[ImageFile, FileEntry]], positions: Sequence[int]
+) -> Mapping[str, int]:
+    """Return the image of each suffix, if the images of a place differ in nothing else; else none."""
+    names = [images[each][0].relative_path.rpartition(".") for each in positions]
+    if len({stem for stem, _, _ in names}) > 1:
+        return {}
+    return {suffix: position for (_, _, suffix), position in zip(names, positions, strict=True)}
 
 
 def _has_other_ending(mask: MaskFile) -> bool:

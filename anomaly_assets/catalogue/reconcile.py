@@ -56,6 +56,9 @@ LOAD_CHANGES_SCHEMA = pa.schema(
 )
 """Schema of `load_changes`: one row per load and table, in the same dlt load as the counted rows."""
 
+NOT_NEEDED = "not_needed"
+"""Reason of files that the key `strays` names, if it gives no other one."""
+
 _MOST_NAMED = 20
 """Maximum number of categories below a root that a message names."""
 
@@ -217,6 +220,11 @@ def reconcile(
         size = _Size.of(catalog, loaded, categories, stored)
         if stored and stored.from_samples and not from_samples:
             _refuse_part_of_samples(dataset, categories)
+        elif stored and categories and _is_declared_anew(dataset, stored):
+            raise UnknownCategoryError(
+                f"The declaration of {dataset.title} has changed since its last load: load all categories "
+                "once (leave `categories` empty), because rows of two declarations do not fit together."
+            )
         elif stored and categories and stored.root_uri not in (None, root.uri):
             raise UnknownCategoryError(
                 f"{dataset.title} is loaded from {stored.root_uri}, but {dataset.root_variable} names "
@@ -503,6 +511,10 @@ def _refuse_shrinking(dataset: SourceDataset, root_uri: str, catalog: Catalog, s
     )
 
 
+def _is_declared_anew(dataset: SourceDataset, stored: StoredDataset) -> bool:
+    return stored.declaration not in (None, dataset.declaration.canonical_json)
+
+
 def _what_is_declared_anew(dataset: SourceDataset, stored: StoredDataset | None) -> list[str]:
     """Return a sentence if the declaration has changed since the last load, which explains changes."""
     if stored is None or stored.declaration in (None, dataset.declaration.canonical_json):
@@ -562,6 +574,7 @@ def _refuse_mostly_strays(dataset: SourceDataset, root_uri: str, catalog: Catalo
     """Refuse a root in which more than half of the files belong to no image."""
     reasons = Counter(catalog.stray_files["reason"].to_pylist())
     del reasons[DECLARED_BUT_MISSING]  # these are not files
+    del reasons[NOT_NEEDED]  # the declaration names them
     masks = catalog.images.num_rows - catalog.images["mask_relative_path"].null_count
     strays, used = reasons.total(), catalog.images.num_rows + masks
     if strays <= used:

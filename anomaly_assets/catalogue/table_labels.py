@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from itertools import chain
+from typing import Any, NamedTuple
 
+from anomaly_assets.catalogue.copies import TREE
 from anomaly_assets.catalogue.grouping import Files
 from anomaly_assets.catalogue.labels_files import (
     DECLARED_BUT_MISSING,
@@ -15,9 +19,10 @@ from anomaly_assets.catalogue.labels_files import (
     counted,
     note_missing,
 )
-from anomaly_assets.catalogue.pairing import Index, place_of
+from anomaly_assets.catalogue.pairing import Index
+from anomaly_assets.datasets.declaration import MaskEntry
 from anomaly_assets.datasets.names import as_text, shown
-from anomaly_assets.datasets.record import TableFile
+from anomaly_assets.datasets.record import ImageFile, TableFile, split_name, value_of
 from anomaly_assets.datasets.table_rows import MAX_BYTES, Row, TableContent, read_table
 from anomaly_assets.datasets.words import UNSPECIFIED
 from anomaly_assets.roots.base import FileEntry, Root
@@ -32,20 +37,28 @@ class Described(NamedTuple):
     table: FileEntry
 
 
+class NamedMask(NamedTuple):
+    """A mask that a row names: its path, the file, and its options if a pattern of masks matches it."""
+
+    path: str
+    entry: FileEntry
+    options: MaskEntry | None
+
+
 @dataclass
 class Tables:
     """Evidence of tables, by the position of an image.
 
     Attributes:
-        rows: The row about an image, if there is one.
-        masks: Masks that rows name, each with its path.
-        unclear: Images whose table cannot be used.
+        rows: The row about an image, if there is one; several rows are united.
+        masks: Masks that rows name.
+        unclear: Images about which a row or a table was not understood.
         notes: Sentences for the log of a run.
         unmatched: Number of rows that match no image.
     """
 
     rows: dict[int, Described] = field(default_factory=dict)
-    masks: dict[int, list[tuple[str, FileEntry]]] = field(default_factory=dict)
+    masks: dict[int, list[NamedMask]] = field(default_factory=dict)
     unclear: set[int] = field(default_factory=set)
     notes: list[str] = field(default_factory=list)
     unmatched: int = 0
@@ -58,26 +71,40 @@ def read_tables(files: Files, root: Root, index: Index) -> Tables:
     for record, entry in files.tables:
         if record.entry.read == "dagm_labels":
             continue
-        positions = index.at(place_of(record))
+        place = _Place(record, entry, _compatible(record, index.images))
         content = content_of(files, root, entry, MAX_BYTES[record.entry.read])
         if content is None:
-            tables.unclear.update(positions)
+            tables.unclear |= place.positions
             continue
         table = read_table(content, record.entry, files.dataset.declaration.words)
         _note_faults(files, entry, table)
         if table.fault:
-            tables.unclear.update(positions)
+            tables.unclear |= place.positions
             continue
         tables.notes += [f"{shown(entry.meant_path)}: {note}" for note in table.notes]
         paths = paths or _Paths(files)
-        _add(files, _Place(record, entry, positions), table, tables, paths)
+        _add(files, place, table, tables, paths)
+    if paths is not None:
+        _refuse_shared_masks(files, tables, paths)
     return tables
 
 
 class _Place(NamedTuple):
+    """A table and the images that its rows can be about."""
+
     record: TableFile
     entry: FileEntry
-    positions: Sequence[int]
+    positions: frozenset[int]
+
+
+def _compatible(record: TableFile, images: Sequence[ImageFile]) -> frozenset[int]:
+    """Return the images that have the values of the fields of a table, or none."""
+    wanted = [(field, value_of(record, field)) for field in record.fields if field != TREE]
+    return frozenset(
+        position
+        for position, image in enumerate(images)
+        if all(value_of(image, field) in (None, value) for field, value in wanted)
+    )
 
 
 class _Paths:
@@ -85,18 +112,20 @@ class _Paths:
 
     def __init__(self, files: Files) -> None:
         self.images: dict[str, int] = {}
-        self.others: dict[str, FileEntry] = dict(files.stray_entries)
+        self.others: dict[str, NamedMask] = {
+            path: NamedMask(path, entry, None) for path, entry in files.stray_entries.items()
+        }
         for position, (image, entry) in enumerate(files.images):
             self.images[entry.canonical_path] = position
             self.images[image.relative_path] = position
         for mask, entry in files.masks:
-            self.others[entry.canonical_path] = entry
-            self.others[mask.relative_path] = entry
+            found = NamedMask(mask.relative_path, entry, mask.entry)
+            self.others[entry.canonical_path] = self.others[mask.relative_path] = found
         self._folded: Mapping[str, list[str]] | None = None
 
     def meant(self, path: str, folders: Sequence[str]) -> str | None:
-        """Return the path of the file that a table names, below the root or one of some folders."""
-        tried = [f"{folder}/{path}" if folder else path for folder in ("", *folders)]
+        """Return the path of the file that a table names, below the first of some folders that has it."""
+        tried = [f"{folder}/{path}" if folder else path for folder in folders]
         for each in tried:
             if each in self.images or each in self.others:
                 return each
@@ -110,50 +139,99 @@ class _Paths:
         return None
 
 
+class _Names:
+    """Images of a table by the names of their files, or without suffix if a row has none."""
+
+    def __init__(self, files: Files, positions: Iterable[int]) -> None:
+        self._positions: dict[str, list[int]] = defaultdict(list)
+        for position in positions:
+            name = files.images[position][0].relative_path.rpartition("/")[2]
+            self._positions[name].append(position)
+            self._positions[f"{split_name(name)[0]}/"].append(position)
+
+    def at(self, text: str) -> Sequence[int]:
+        """Return the positions of the images with the name in a row, whatever folders are before it."""
+        name = re.split(r"[\\/]", text)[-1]
+        return self._positions.get(name) or self._positions.get(f"{name}/") or ()
+
+
+def _folders(place: _Place) -> list[str]:
+    """Return where the paths of a table may start: its own tree, the root, its folder, its category."""
+    record, entry = place.record, place.entry
+    around = entry.canonical_path[: -len(record.relative_path)].rstrip("/")
+    own = record.relative_path.rpartition("/")[0]
+    below = entry.canonical_path.rpartition("/")[0]
+    return [*dict.fromkeys((around, "", below, own, record.category or ""))]
+
+
 def _add(files: Files, place: _Place, table: TableContent, tables: Tables, paths: _Paths) -> None:
-    allowed = frozenset(place.positions)
-    by_name = _by_name(files, place.positions) if place.record.entry.match == "name" else {}
-    table_folder = place.record.relative_path.rpartition("/")[0]
-    own = [table_folder, place.entry.canonical_path.rpartition("/")[0], place.record.category or ""]
-    folders = [folder for folder in dict.fromkeys(own) if folder]
+    by_name = _Names(files, place.positions) if place.record.entry.match == "name" else None
+    folders = _folders(place)
     missing: list[str] = []
+    elsewhere: list[str] = []
     twice: list[str] = []
     for row in table.rows:
-        if place.record.entry.match == "name":
-            found = by_name.get(row.image.rpartition("/")[2], ())
-            position = found[0] if len(found) == 1 else None
-            tables.unclear.update(found if len(found) > 1 else ())
+        if by_name is not None:
+            found = by_name.at(row.image)
+            if len(found) > 1:
+                tables.unclear.update(found)
+                twice.append(row.image)
+                continue
+            position = found[0] if found else None
         else:
             path = paths.meant(row.image, folders)
             position = None if path is None else paths.images.get(path)
+            if position is not None and position not in place.positions:
+                elsewhere.append(row.image)
+                continue
         if position is None:
             missing.append(row.image)
-        elif position in allowed:
-            before = tables.rows.get(position)
-            both = row if before is None else _united(before.row, row)
-            if both is None:
+            continue
+        row = row._replace(
+            category=row.category or place.record.category, split=row.split or place.record.split
+        )
+        before = tables.rows.get(position)
+        if before is not None:
+            row, is_same = _united(before.row, row)
+            if not is_same:
                 twice.append(row.image)
-                tables.unclear.add(position)
-                continue
-            tables.rows[position] = Described(both, place.entry)
-            if row.mask is not None:
-                _add_mask(files, position, paths.meant(row.mask, folders), row, tables, paths)
+        tables.rows[position] = Described(row, place.entry)
+        if row.is_unclear:
+            tables.unclear.add(position)
+        if row.mask is not None:
+            _add_mask(files, position, paths.meant(row.mask, folders), row, tables, paths)
     tables.unmatched += len(missing)
     note_missing(files, place.entry, sorted(set(missing)))
-    if twice:
-        named = ", ".join(map(shown, twice[:_MOST_NAMED]))
-        rows = counted(len(twice), "row")
-        detail = f"{rows} left out, because another one of the same image differs: {named}"
-        add_detail(files, place.entry, detail)
+    for rows, what in (
+        (twice, "contradict another row of the same image, or name several images"),
+        (elsewhere, "are about images of another split or category than the path of the table"),
+    ):
+        if rows:
+            named = ", ".join(map(shown, rows[:_MOST_NAMED]))
+            add_detail(files, place.entry, f"{len(rows):,} rows {what}: {named}", "malformed_table")
 
 
-def _united(one: Row, other: Row) -> Row | None:
-    """Return two rows of one image as one, such as two defects; None if they contradict each other."""
-    if one[1:4] != other[1:4] or one.shapes != other.shapes:
-        return None
-    if one.defect_type == other.defect_type:
-        return one
-    return one._replace(defect_type=UNSPECIFIED)
+def _united(one: Row, other: Row) -> tuple[Row, bool]:
+    """Return two rows of one image as one, and whether they agree; what they contradict in is left out."""
+    same = True
+    values: dict[str, Any] = {}
+    for name in ("category", "split", "label"):
+        first, second = getattr(one, name), getattr(other, name)
+        if first is not None and second is not None and first != second:
+            same = False
+            values[name] = None
+        else:
+            values[name] = first if first is not None else second
+    types = {each for each in (one.defect_type, other.defect_type) if each is not None}
+    values["defect_type"] = types.pop() if len(types) == 1 else UNSPECIFIED if types else None
+    shapes = [json.loads(each) for each in (one.shapes, other.shapes) if each is not None]
+    values["shapes"] = json.dumps([*chain(*shapes)], ensure_ascii=False) if shapes else None
+    values["mask"] = other.mask
+    values["width"], values["height"] = (
+        (one.width, one.height) if one.shapes is not None else (other.width, other.height)
+    )
+    is_unclear = one.is_unclear or other.is_unclear or not same
+    return one._replace(**values, is_unclear=is_unclear), same
 
 
 def _add_mask(
@@ -166,16 +244,30 @@ def _add_mask(
         tables.unclear.add(position)
         return
     taken = paths.images.get(path)
-    entry = paths.others[path] if taken is None else files.images[taken][1]
-    if taken != position and (path, entry) not in masks:
-        masks.append((path, entry))
+    if taken == position:
+        tables.unclear.add(position)
+        return
+    named = paths.others[path] if taken is None else NamedMask(path, files.images[taken][1], None)
+    if named not in masks:
+        masks.append(named)
 
 
-def _by_name(files: Files, positions: Sequence[int]) -> Mapping[str, list[int]]:
-    found: dict[str, list[int]] = defaultdict(list)
-    for position in positions:
-        found[files.images[position][0].relative_path.rpartition("/")[2]].append(position)
-    return found
+def _refuse_shared_masks(files: Files, tables: Tables, paths: _Paths) -> None:
+    """Take masks back that rows give to several images, or that are images with a row of their own."""
+    owners: dict[str, list[int]] = defaultdict(list)
+    for position, masks in tables.masks.items():
+        for mask in masks:
+            owners[mask.entry.path].append(position)
+    described = {files.images[position][1].path for position in tables.rows}
+    refused = {path for path, found in owners.items() if len(found) > 1 or path in described}
+    for position, masks in tables.masks.items():
+        if any(mask.entry.path in refused for mask in masks):
+            tables.unclear.add(position)
+            tables.masks[position] = [each for each in masks if each.entry.path not in refused]
+    for path in sorted(refused):
+        images = ", ".join(shown(files.images[each][1].meant_path) for each in owners[path][:3])
+        why = "is an image with a row of its own" if path in described else "belongs to one image"
+        files.stray(path, "ambiguous_mask", f"named as the mask of {images}, but {why}")
 
 
 def _note_faults(files: Files, entry: FileEntry, table: TableContent) -> None:

@@ -118,15 +118,21 @@ class Classifier:
             return Stray(unsupported, "unsupported_suffix")
         return Stray(path, "unrecognised_path")
 
-    def masks(self, relative_path: str) -> Iterator[MaskFile]:
-        """Yield what a canonical path means by each pattern of masks that it matches, in their order."""
+    def masks(self, relative_path: str, *, any_suffix: bool = False) -> Iterator[MaskFile]:
+        """Yield what a canonical path means by each pattern of masks that it matches, in their order.
+
+        Args:
+            relative_path: The path, without folders around the dataset.
+            any_suffix: Whether the suffix does not matter.
+        """
         *folders, name = relative_path.split("/")
         stem, suffix = split_name(name)
         parts = [*folders, stem]
         for compiled in self._by_count[min(len(parts), self._most)].of(parts):
             if not isinstance(compiled.entry, MaskEntry):
                 continue
-            if compiled.suffixes is not None and suffix not in compiled.suffixes:
+            suffixes = None if any_suffix else compiled.suffixes
+            if suffixes is not None and suffix not in suffixes:
                 continue
             texts = compiled.matcher.match(parts)
             if texts is not None:
@@ -208,6 +214,8 @@ class _Compiled:
             *fields,
             *(["category"] if entry.category and not self._has_category else []),
             *(["split"] if entry.split and not self._has_split else []),
+            *(["=label"] if entry.label else []),
+            *(["=defect_type"] if entry.defect_type else []),
         )
 
     def record(self, relative_path: str, texts: Texts) -> Record:
@@ -222,9 +230,13 @@ class _Compiled:
         if self._has_split:
             word = texts["split"]
             split = self._split_of[folded(word) if self._ignore_case else word]
-        if isinstance(entry, MaskEntry):
-            return MaskFile(relative_path, category, split, texts, self._fields, entry)
-        if isinstance(entry, TableEntry):
+        if isinstance(entry, (MaskEntry, TableEntry)):
+            if entry.label is not None:
+                texts["=label"] = entry.label
+            if entry.defect_type is not None:
+                texts["=defect_type"] = entry.defect_type.filled(texts)
+            if isinstance(entry, MaskEntry):
+                return MaskFile(relative_path, category, split, texts, self._fields, entry)
             return TableFile(relative_path, category, split, texts, self._fields, entry)
         label, defect_type = self._label(texts)
         return ImageFile(relative_path, category, split, label, defect_type, texts)

@@ -120,9 +120,9 @@ def _add_image(
         collected.refuse(number, 'in "images": file_name is missing')
     else:
         cells = (name.strip(), *(None,) * (len(COLUMNS) - 1))
-        row = collected.row(cells, number)
-        if isinstance(row, str):
-            collected.refuse(number, f'in "images": {row}')
+        row, reason = collected.row(cells, number)
+        if row is None:
+            collected.refuse(number, f'in "images": {reason}')
         else:
             size = (_side(image.get("width")), _side(image.get("height")))
             images[key] = row._replace(width=size[0], height=size[1])

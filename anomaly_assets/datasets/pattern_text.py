@@ -70,8 +70,12 @@ class Pattern:
 
     @cached_property
     def has_star(self) -> bool:
-        """Return whether the pattern matches text that no placeholder names."""
-        return ANY in self.text
+        """Return whether a part matches text that no placeholder names."""
+        return any(
+            isinstance(token, Wild) and not token.name
+            for part in self.parts
+            for token in part or ()
+        )
 
 
 def parsed(text: str) -> tuple[Pattern | None, list[str]]:

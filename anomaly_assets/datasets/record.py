@@ -76,21 +76,32 @@ class TableFile(NamedTuple):
     entry: TableEntry
 
 
-def key_of(record: ImageFile | MaskFile | TableFile, fields: tuple[str, ...]) -> Key | None:
-    """Return the values of some fields of a record; None if it lacks one of them.
+_BY_VALUE = ("=label", "=defect_type")
+"""Fields that an entry of masks or tables gives by a value, which the image has by its meaning."""
 
-    Categories and splits are compared by their meaning, all other fields as they are spelled.
+
+def value_of(record: ImageFile | MaskFile | TableFile, field: str) -> str | None:
+    """Return the value of a field of a record; None if it has none.
+
+    Categories and splits have their meaning, all other fields are as they are spelled.
     """
+    if field == "category":
+        return record.category
+    if field == "split":
+        return record.split
+    if field in _BY_VALUE and isinstance(record, ImageFile):
+        return record.label if field == "=label" else record.defect_type
+    value = record.texts.get(field)
+    if value is None and field == "defect_type" and isinstance(record, ImageFile):
+        return record.defect_type
+    return value
+
+
+def key_of(record: ImageFile | MaskFile | TableFile, fields: tuple[str, ...]) -> Key | None:
+    """Return the values of some fields of a record; None if it lacks one of them."""
     values = []
     for field in fields:
-        if field == "category":
-            value: str | None = record.category
-        elif field == "split":
-            value = record.split
-        else:
-            value = record.texts.get(field)
-            if value is None and field == "defect_type" and isinstance(record, ImageFile):
-                value = record.defect_type
+        value = value_of(record, field)
         if value is None:
             return None
         values.append(value)

@@ -41,6 +41,7 @@ class Row(NamedTuple):
         shapes: JSON text of the shapes of this image in a COCO file, for `decoding.shapes`. `[]` if the
             file has the image without annotations. None in other tables.
         width: Width of the picture that the shapes were drawn on. So is `height`.
+        is_unclear: Whether a cell was not understood, so that nothing weaker may give the label.
     """
 
     image: str
@@ -53,14 +54,15 @@ class Row(NamedTuple):
     shapes: str | None = None
     width: int | None = None
     height: int | None = None
+    is_unclear: bool = False
 
 
 class TableContent(NamedTuple):
     """Content of a table.
 
     Attributes:
-        rows: Rows that can be used.
-        malformed: Number and reason of rows that cannot be used, at most `MOST_MALFORMED` of them.
+        rows: Rows that can be used, also those of which a cell was not understood.
+        malformed: Number and reason of rows that cannot be used, or not in full, at most `MOST_MALFORMED`.
         notes: Sentences about what was left out.
         fault: Sentence with the remedy if the whole file cannot be used; then there are no rows.
         malformed_count: Number of all rows that cannot be used.
@@ -76,6 +78,9 @@ class TableContent(NamedTuple):
 class TableFaultError(Exception):
     """A table cannot be used; the message has the remedy."""
 
+
+_NO_TYPES = frozenset({"-", "--", "none", "n/a", "na", "nan", "null"})
+"""Texts in a column of defect types that mean none, beside a column of labels."""
 
 Cells = Sequence["str | None"]
 """Text of each column of `COLUMNS`; None for an empty cell or a column that is not declared."""
@@ -121,10 +126,10 @@ class Collected:
             place: Start of the reason, if the file has several lists.
             split: Split of a row that does not give it.
         """
-        found = self.row(cells, number, split)
-        if isinstance(found, str):
-            self.refuse(number, f"{place}{found}")
-        else:
+        found, reason = self.row(cells, number, split)
+        if reason:
+            self.refuse(number, f"{place}{reason}")
+        if found:
             self.append(found)
 
     def append(self, row: Row) -> None:
@@ -159,32 +164,45 @@ class Collected:
         """Return the one object for equal texts in NFC, so that a million rows share it."""
         return self._same.setdefault(text, normalized(text))
 
-    def row(self, cells: Cells, number: int, split: Split | None = None) -> Row | str:
-        """Return the row of some cells, or the reason why they cannot be used."""
+    def row(
+        self, cells: Cells, number: int, split: Split | None = None
+    ) -> tuple[Row | None, str | None]:
+        """Return the row of some cells, and the reason why they cannot be used, or not in full."""
         if _NO_TEXT.search("".join(filter(None, cells))):
             for column, cell in zip(COLUMNS, cells, strict=True):
                 if cell is not None and (reason := why_no_text(column, cell)):
-                    return reason
+                    return None, reason
         image, category, split_word, label_word, defect_type, mask = cells
         path = path_below_root(image) if image else ""
         if not path:
-            return "image is empty"
+            return None, "image is empty"
+        reasons = []
         if split_word:
             split = self.split_of(split_word)
             if split is None:
-                return f"{quoted(split_word)} is no word for a split; add it to words"
+                reasons.append(f"{quoted(split_word)} is no word for a split; add it to words")
         label: Label | None = None
         if label_word:
             label = self.label_of(label_word)
             if label is None:
-                return f"{quoted(label_word)} is no word for a label; add it to words"
-        if defect_type:
+                reasons.append(
+                    f"{quoted(label_word)} is no word for a label; add it to words, or empty the cell"
+                )
+        if defect_type and label is not None and folded(defect_type) in _NO_TYPES:
+            defect_type = None
+        if defect_type and not reasons:
             meant = self.label_of(defect_type)
-            label = label or meant or "anomalous"
+            if label is not None and label != (meant or "anomalous"):
+                reasons.append(
+                    f"{quoted(label_word or '')} and {quoted(defect_type)} contradict each other"
+                )
+                label = None
+            else:
+                label = meant or "anomalous"
             defect_type = UNSPECIFIED if meant else self.once(defect_type)
-            if label == "good":
-                defect_type = None
-        return Row(
+        if label != "anomalous":
+            defect_type = None
+        row = Row(
             path,
             self.once(category) if category else None,
             split,
@@ -192,7 +210,9 @@ class Collected:
             defect_type or None,
             (path_below_root(mask) or None) if mask else None,
             number,
+            is_unclear=bool(reasons),
         )
+        return row, "; ".join(reasons) or None
 
 
 def why_no_text(name: str, text: str) -> str | None:

@@ -64,10 +64,21 @@ def read_csv(text: TextIO, columns: Mapping[str, str], collected: Collected) -> 
                 f"{len(cells)} cells, and the header has {len(names)}; quote cells with a separator",
             )
             continue
+        if any("\n" in cell and _has_rows(cell, separator, len(names)) for cell in cells):
+            raise TableFaultError(
+                f"Row {number} has a quotation mark that is not closed: a cell contains the rows after it. "
+                "Close it, or double the marks within the cell."
+            )
         cells += [""] * (len(names) - len(cells))
         collected.add(
             [None if place is None else cells[place].strip() or None for place in places], number
         )
+
+
+def _has_rows(cell: str, separator: str, columns: int) -> bool:
+    """Return whether a line within a cell has as many cells as a row: it was meant to be one."""
+    lines = cell.splitlines()[1:]
+    return columns > 1 and any(line.count(separator) == columns - 1 for line in lines)
 
 
 def _columns_found(line: str, separator: str, columns: Mapping[str, str]) -> tuple[int, int]:

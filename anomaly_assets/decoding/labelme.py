@@ -55,7 +55,7 @@ def labelme_shapes(content: bytes, only: Sequence[str] = ()) -> LabelMe:
 
     Args:
         content: The bytes of the file.
-        only: Wanted labels, compared in NFC; empty for all.
+        only: Wanted labels, compared in NFC and in any case; empty for all.
 
     Raises:
         UnusableImageError: The bytes are no LabelMe file, or one of the shapes cannot be read.
@@ -67,7 +67,7 @@ def labelme_shapes(content: bytes, only: Sequence[str] = ()) -> LabelMe:
     listed = found.get("shapes") if isinstance(found, dict) else None
     if not isinstance(listed, list):
         raise unreadable("The file has no list `shapes`, as LabelMe writes it.")
-    wanted = {normalized(label) for label in only}
+    wanted = {normalized(label).casefold() for label in only}
     shapes: list[Shape] = []
     without_area: Counter[str] = Counter()
     unwanted: Counter[str] = Counter()
@@ -75,7 +75,7 @@ def labelme_shapes(content: bytes, only: Sequence[str] = ()) -> LabelMe:
         values = each if isinstance(each, dict) else {}
         label = checked_label(values.get("label"))
         kind = checked_label(values.get("shape_type")) or "polygon"
-        if wanted and label not in wanted:
+        if wanted and label.casefold() not in wanted:
             unwanted[label] += 1
         elif kind in _WITHOUT_AREA:
             without_area[kind] += 1

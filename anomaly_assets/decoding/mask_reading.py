@@ -6,7 +6,7 @@ The column `mask_reading` of the catalogue has JSON with these keys; all are opt
 - `read`: `labelme` for a file of shapes, or `coco` for shapes in the column itself.
 - `only`: labels of the shapes that are defects; empty for all.
 - `shapes`, `width`, `height`: shapes of COCO, and the size of the picture that they were drawn on.
-- `others`: path, URI and version of further masks, which are united with the first one.
+- `others`: path, URI, version and options of further masks, which are united with the first one.
 """
 
 from __future__ import annotations
@@ -75,14 +75,14 @@ def decode_read_mask(
         pixels = _drawn(shapes, (options.get("width"), options.get("height")), picture)
         return masked(pixels, spec, "COCO")
     own = None if version is None else version.rpartition(SEPARATOR)[0]
-    files = [(uri, own), *((each, its) for _, each, its in options.get("others", []))]
-    if kind == "labelme":
-        found = [_labelme(read(*file), options, picture) for file in files]
-        return masked(_united(found), spec, "LABELME")
+    files = [(uri, own, options), *(each[1:] for each in options.get("others", []))]
     found, formats = [], []
-    for file in files:
-        defect = options.get("defect", "nonzero")
-        pixels, file_format = decode_defect(read(*file), defect)
+    for address, its_version, its_options in files:
+        content = read(address, its_version)
+        if its_options.get("read") == "labelme":
+            pixels, file_format = _labelme(content, its_options, picture), "LABELME"
+        else:
+            pixels, file_format = decode_defect(content, its_options.get("defect", "nonzero"))
         found.append(pixels)
         formats.append(file_format)
     return masked(_united(found), spec, formats[0])

@@ -340,7 +340,7 @@ def _mostly_strays(connection: duckdb.DuckDBPyConnection, name: str, images: int
         return ""
     query = f"""
         SELECT count(*), (SELECT count(mask_relative_path) FROM "{name}".images)
-        FROM "{name}".stray_files WHERE reason <> 'declared_but_missing'
+        FROM "{name}".stray_files WHERE reason NOT IN ('declared_but_missing', 'not_needed')
     """  # noqa: S608
     ((strays, masks),) = connection.execute(query).fetchall()
     return f"; {strays:,} of its files are strays" if strays > images + masks else ""

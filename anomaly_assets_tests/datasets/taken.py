@@ -26,6 +26,13 @@ from anomaly_assets.tables.ddl import ALIAS_SCHEMA
 from anomaly_assets.tables.registry import CATALOGUE_TABLES, TABLES
 
 PACKAGE = Path(anomaly_assets.__file__).parent
+DEVICES = {
+    "con",
+    "prn",
+    "aux",
+    "nul",
+    *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10)),
+}
 FILE = PACKAGE / "datasets" / TAKEN_NAMES_FILE
 
 
@@ -37,6 +44,7 @@ def taken_text() -> str:
         "a word of SQL": words_of_sql(),
         "a schema or a database of DuckDB": names_in_duckdb(),
         "a word that Python or Dagster keeps for itself": DISALLOWED_NAMES,
+        "a device of Windows, which dlt refuses": DEVICES,
         "a table of this project": tables,
         "a name of this project": ours - tables,
     }
