@@ -158,7 +158,8 @@ class _Names:
 def _folders(place: _Place) -> list[str]:
     """Return where the paths of a table may start: its own tree, the root, its folder, its category."""
     record, entry = place.record, place.entry
-    around = entry.canonical_path[: -len(record.relative_path)].rstrip("/")
+    around = entry.canonical_path[: -len(record.relative_path)]
+    around = record.texts.get(TREE, around).rstrip("/").removeprefix(".")
     own = record.relative_path.rpartition("/")[0]
     below = entry.canonical_path.rpartition("/")[0]
     return [*dict.fromkeys((around, "", below, own, record.category or ""))]

@@ -94,6 +94,7 @@ def _add_list(
             collected.refuse(number, f"{place}the row is {_kind(element)} and no object")
             continue
         cells: list[str | None] = []
+        refused = False
         for column, value in objects.values(element):
             cell = _cell(column, value, collected)
             if cell is None and value is not None and value is not _MISSING:
@@ -104,10 +105,14 @@ def _add_list(
                 else:
                     reason = f"{column} is {_kind(value)}; text is needed"
                 collected.refuse(number, f"{place}{reason}")
-                break
+                refused = True
             cells.append(cell or None)
-        else:
+        if not refused:
             collected.add(cells, number, place, split)
+        elif row := collected.row(cells, number, split)[
+            0
+        ]:  # its image is known, and nothing is guessed
+            collected.append(row._replace(is_unclear=True))
 
 
 class _Objects:

@@ -40,7 +40,7 @@ def written(rows: list[list[str]], separator: str, newline: str = "\r\n") -> str
 def refused(content: str | bytes, **keys: Any) -> tuple[tuple[int, str], ...]:
     found = table(content, **keys)
     assert found.fault is None
-    assert list(found.rows) == []
+    assert all(row.is_unclear and row.label is None for row in found.rows)
     assert found.malformed_count == len(found.malformed)
     return found.malformed
 
@@ -125,7 +125,7 @@ def test_every_property() -> None:
         row("4.png", 5, label="anomalous", defect_type="unspecified"),
         row("5.png", 6, label="good"),
         row("6.png", 7, label="good"),
-        row("7.png", 8, label="anomalous", defect_type="unspecified"),
+        row("7.png", 8, is_unclear=True),  # a label against the type of its defect
         row("8.png", 10),
     ]
 
@@ -177,17 +177,25 @@ def test_rows_that_mean_nothing_are_malformed() -> None:
         ",a,,,,": "image is empty",
         "./,a,,,,": "image is empty",
         "a.png,,tset,,,": '"tset" is no word for a split; add it to words',
-        "a.png,,,fine,,": '"fine" is no word for a label; add it to words',
+        "a.png,,,fine,,": '"fine" is no word for a label; add it to words, or empty the cell',
         "a.png,,,,,,b": "7 cells, and the header has 6; quote cells with a separator",
         "a\x00.png,,,,,": None,
+        "a.png,,,good,dent,": '"good" and "dent" contradict each other',
         'a.png,"b\nc",,,,': 'category "b\\x0ac" has a line break; a quotation mark may not be closed',
-        '"a.png,,,,,\nb.png,,,,,': None,
     }.items():
         ((number, found),) = refused(header + line + "\n", columns=COLUMNS)
         assert number == 2
         assert reason in (None, found)
     ((_, found),) = refused(b"image\na\xff.png\n")
     assert found == 'image "a�.png" has bytes that are not text; save the file as UTF-8'
+
+
+@pytest.mark.parametrize("place", ['a.png,"x,good\n', '"a.png,x,good\n'])
+def test_a_quotation_mark_that_is_not_closed_swallows_no_rows(place: str) -> None:
+    columns = {"image": "image", "label": "label"}
+    found = table(f"image,note,label\n{place}b.png,y,bad\nc.png,z,bad\n", columns=columns)
+    assert "not closed" in str(found.fault)
+    assert table('image,note,label\na.png,"two\nlines",bad\n', columns=columns).fault is None
 
 
 def test_words_of_the_declaration_have_a_meaning() -> None:

@@ -116,11 +116,15 @@ def test_values_that_are_no_text() -> None:
         ("4.png", None),
         ("5.png", None),
         ("17", "good"),
+        ("7.png", None),
+        ("8.png", None),
+        ("9.png", None),
     ]
+    assert [row.image for row in found.rows if row.is_unclear] == ["7.png", "8.png", "9.png"]
     assert found.malformed == (
         (7, "label is true; give it a meaning in words, or use text"),
         (8, "label is a list; text is needed"),
-        (9, '"2" is no word for a label; add it to words'),
+        (9, '"2" is no word for a label; add it to words, or empty the cell'),
         (10, 'image "\\ud800.png" has bytes that are not text; save the file as UTF-8'),
         (11, 'image "a\\x00.png" has a control character'),
     )
