@@ -16,8 +16,13 @@ from pathlib import Path
 
 import duckdb
 
+from anomaly_assets.datasets import SOURCE_DATASETS
+
 _LEFT_OUT = ("ANOMALY_", "AWS_", "AZURE_", "DAGSTER_", "GOOGLE_", "MAKE", "MFLAGS", "PG")
-_NAMES_LEFT_OUT = ("ARGS", "CI", "DAGM_2007_ROOT", "MVTEC_AD_ROOT", "PORT", "PYTHON", "PYTHONPATH")
+_NAMES_LEFT_OUT = (
+    *("ARGS", "CI", "PORT", "PYTHON", "PYTHONPATH"),
+    *(dataset.root_variable for dataset in SOURCE_DATASETS.values()),
+)
 _SECONDS = 300
 _START_SECONDS = 120.0
 

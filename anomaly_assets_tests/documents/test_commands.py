@@ -5,6 +5,7 @@ Only machine-specific parts are replaced:
   | on the page | here |
   | --- | --- |
   | `/data/mvtec_anomaly_detection`, `/data/DAGM_KaggleUpload` | copies of the sample roots |
+  | `/data/VisA.zip`, `/data/line4` | a tree of the official shape in an archive, a generated folder |
   | `/share/anomaly.duckdb` | the database that the first command has published |
   | `/tmp/excerpt` | a new folder |
   | the category `bottle` | a category of the samples |
@@ -28,6 +29,8 @@ import pytest
 
 from anomaly_assets_tests.documents.checkout import Checkout, substituted
 from anomaly_assets_tests.documents.markdown import PAGES, PROJECT, Block, blocks
+from anomaly_assets_tests.documents.test_your_own_data import ON_THE_PAGE, write_line4
+from anomaly_assets_tests.official_trees import write_tree
 from anomaly_assets_tests.stores.servers import free_ports
 from anomaly_assets_tests.test_install import READER_ONLY
 from anomaly_assets_tests.warehouse.lake.postgres import PASSWORD, Postgres
@@ -121,17 +124,29 @@ def _(checkout: Checkout, block: Block, _: pytest.FixtureRequest) -> None:
     assert len([*exported.glob("hf/*/images/mvtec_ad/*/*/*.png")]) == 34
 
 
+@of("README.md", ".venv/bin/anomaly-assets datasets suggest /data/line4 > line4.toml")
+def _(checkout: Checkout, block: Block, request: pytest.FixtureRequest) -> None:
+    root = request.getfixturevalue("tmp_path") / "line4"
+    write_line4(root)
+    own = _own_database(request)
+    printed = checkout.run(block.text.replace(ON_THE_PAGE, str(root)), **own)
+    assert f"[line4] line4, file://{root}\n  24 images in 1 category, 6 masks, 1 stray\n" in printed
+    assert _published(checkout, own) == {"line4": 24}
+
+
 @of(
     "README.md",
-    "MVTEC_AD_ROOT=/data/mvtec_anomaly_detection DAGM_2007_ROOT=/data/DAGM_KaggleUpload make materialize",
+    "MVTEC_AD_ROOT=/data/mvtec_anomaly_detection VISA_ROOT=/data/VisA.zip make materialize",
 )
 def _(checkout: Checkout, block: Block, request: pytest.FixtureRequest) -> None:
-    theirs = _copied_roots(checkout, request)
-    checkout.run(substituted(block.text, theirs))
-    roots = checkout.query(
-        "FROM anomaly.load_history SELECT max_by(root_uri, load_id) GROUP BY source_dataset"
-    )
-    assert {uri for (uri,) in roots.fetchall()} == {f"file://{path}" for path in theirs.values()}
+    own, theirs = _own_database(request), _copied_roots(checkout, request)
+    visa = request.getfixturevalue("tmp_path") / "VisA"
+    truth = write_tree("visa", visa)
+    archive = shutil.make_archive(str(visa), "zip", visa)
+    checkout.run("make materialize", **own)
+    assert _published(checkout, own) == {"dagm_2007": 28, "mvtec_ad": 34}
+    checkout.run(substituted(block.text, {**theirs, "/data/VisA.zip": archive}), **own)
+    assert _published(checkout, own) == {"mvtec_ad": 34, "visa": len(truth.images)}
 
 
 @of(
@@ -182,9 +197,10 @@ def _(checkout: Checkout, block: Block, _: pytest.FixtureRequest) -> None:
     "from anomaly_assets.reader import diff_snapshots, list_snapshots, open_samples",
 )
 def _(checkout: Checkout, block: Block, request: pytest.FixtureRequest) -> None:
-    theirs = request.getfixturevalue("tmp_path") / "anomaly.duckdb"
-    for path in (checkout.folder / "data").glob("anomaly*.duckdb"):
-        shutil.copy(path, theirs.with_name(path.name))
+    own = _own_database(request)
+    checkout.run("make materialize", **own)
+    checkout.run("make materialize", **own, **_roots(_copied_roots(checkout, request)))
+    theirs = Path(own["ANOMALY_DATABASE"])
     script = theirs.with_name("script.py")
     script.write_text(block.text, "utf-8")
     command = f".venv/bin/python {script}"
@@ -393,6 +409,12 @@ def _without_ids(text: str) -> str:
 def _images_of(checkout: Checkout) -> dict[str, int]:
     counted = "SELECT category, count(*) FROM mvtec_ad.images GROUP BY ALL"
     return dict(checkout.query(counted).fetchall())
+
+
+def _published(checkout: Checkout, own: dict[str, Any]) -> dict[str, int]:
+    """Return the number of samples of each source dataset in a database of `_own_database`."""
+    counted = "SELECT source_dataset, count(*) FROM anomaly.samples GROUP BY ALL"
+    return dict(checkout.query(counted, own["ANOMALY_DATABASE"]).fetchall())
 
 
 def _copied_roots(checkout: Checkout, request: pytest.FixtureRequest) -> dict[str, str]:

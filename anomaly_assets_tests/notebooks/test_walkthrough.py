@@ -19,6 +19,8 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from PIL import Image
 
+from anomaly_assets.datasets import SOURCE_DATASETS
+
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 WALKTHROUGH = NOTEBOOKS / "walkthrough.ipynb"
 PICTURES = [
@@ -76,9 +78,10 @@ def walked(tmp_path_factory: pytest.TempPathFactory, project_root: Path) -> Walk
     folder = tmp_path_factory.mktemp("walkthrough")
     (folder / "tmp").mkdir()
     shutil.copytree(project_root / "data/samples/mvtec_ad", folder / "theirs/mvtec_ad")
+    roots = {dataset.root_variable for dataset in SOURCE_DATASETS.values()}
     with pytest.MonkeyPatch.context() as monkeypatch:
         for name in [*os.environ]:
-            if name.startswith("ANOMALY_") or name in ("DAGSTER_HOME", "DAGM_2007_ROOT"):
+            if name.startswith("ANOMALY_") or name == "DAGSTER_HOME" or name in roots:
                 monkeypatch.delenv(name)
         monkeypatch.setenv("PYTHONPATH", str(project_root))
         monkeypatch.setenv("TMPDIR", str(folder / "tmp"))

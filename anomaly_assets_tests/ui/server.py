@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from anomaly_assets.datasets import SOURCE_DATASETS
+
 PROJECT_ROOT = Path(__file__).parents[2]
 _START_SECONDS = 90.0
 _STOP_SECONDS = 20.0
@@ -72,13 +74,17 @@ def running(folder: Path, settings: Mapping[str, str] | None = None) -> Iterator
     home = folder / "home"
     home.mkdir()
     shutil.copyfile(PROJECT_ROOT / "dagster.yaml", home / "dagster.yaml")
+    roots = {dataset.root_variable for dataset in SOURCE_DATASETS.values()}
     variables = {
-        name: value for name, value in os.environ.items() if not name.startswith("ANOMALY_")
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("ANOMALY_") and name not in roots
     }
     variables |= {
         "DAGSTER_HOME": str(home),
         "MVTEC_AD_ROOT": str(server.mvtec_ad),
         "DAGM_2007_ROOT": str(server.dagm_2007),
+        "ANOMALY_DATASETS": "",  # no `datasets.toml` of the checkout
         "ANOMALY_WAREHOUSE": str(folder / "data" / "warehouse.duckdb"),
         "ANOMALY_DATABASE": str(folder / "data" / "anomaly.duckdb"),
         "ANOMALY_SENSOR_SECONDS": "5",
