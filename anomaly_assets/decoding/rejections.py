@@ -95,10 +95,11 @@ def _explained(losses: Sequence[Loss], rejections: Sequence[Rejection]) -> str:
     reasons = Counter(each.reason for each in affected).most_common(3)
     counted = ", ".join(f"{count} {reason}" for reason, count in reasons)
     shown = "; ".join(f"{each.image_id}: {each.detail}" for each in affected[:_MOST_SHOWN])
+    roots = " and ".join(f"{name.upper()}_ROOT" for name in sorted(names))
     return (
         f"Samples would be lost: {'; '.join(map(str, losses))}, because files can no longer be decoded "
         f"({counted}; first: {shown}). Their tensors and the published database stay unchanged. Repair "
-        "the files, then run again: unchanged files are not decoded again. If you removed them on purpose, "
+        f"the files (root: {roots}), then run again: unchanged files are not decoded again. If you removed them on purpose, "
         f"{rerun_with('published_database', 'allow_shrink')}"
     )
 
