@@ -106,9 +106,10 @@ def check(files: tuple[str, ...], names: tuple[str, ...], root: str | None) -> N
     """Report what every file of a root becomes, without loading it.
 
     Reads the TOML files FILE, or those that ANOMALY_DATASETS names. Built-in datasets need --name. The
-    content of masks decides about some labels, so up to 200 masks are read.
+    content of masks decides about some labels, so up to 200 masks are read, and some images of each suffix.
 
-    The exit code is 1 if a root cannot be listed or has no image, and 2 for an error in a TOML file.
+    The exit code is 1 if a root cannot be listed, or the first run would refuse it or find no usable image,
+    and 2 for an error in a TOML file.
     """
     begin_work()
     known = _known(files)
@@ -149,7 +150,7 @@ def _checked(dataset: SourceDataset, location: str | None, *, is_only: bool) -> 
         print(f"error: {dataset.name}: {error}", file=sys.stderr)
         return False
     print(report(found))
-    return bool(found.images) and found.catalog.other is None
+    return found.would_load
 
 
 @command.command(
@@ -196,7 +197,7 @@ def suggest_declaration(root: str, name: str | None) -> None:
 
 def _whole(root: str) -> str:
     """Return a root as it can be written into a TOML file anywhere: a path becomes absolute."""
-    return root if "://" in root else str(Path(root).expanduser().absolute())
+    return root if "://" in root else os.path.abspath(Path(root).expanduser())
 
 
 def _name_of(root: str) -> str:
