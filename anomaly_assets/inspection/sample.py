@@ -42,7 +42,7 @@ class Unusable:
 
 @dataclass(frozen=True)
 class Sample:
-    """What was read.
+    """Hold what was read.
 
     Attributes:
         images: Number of images that were read.

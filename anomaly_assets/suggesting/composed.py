@@ -13,6 +13,7 @@ from anomaly_assets.suggesting.layout import Group, fixed
 from anomaly_assets.suggesting.mask_content import Defect, contents_of, defect_of
 from anomaly_assets.suggesting.mask_patterns import pattern_of
 from anomaly_assets.suggesting.masks import FoundMasks, MaskGroup
+from anomaly_assets.suggesting.shape_names import names_of
 from anomaly_assets.suggesting.tables import Table
 from anomaly_assets.suggesting.tree import File, Reader
 from anomaly_assets.suggesting.words import is_split, kind_of, unknown_words
@@ -165,6 +166,11 @@ def _add_masks(
     entry_options: Entry = {}
     if group.place.read == "labelme":
         entry_options["read"] = "labelme"
+        found_names = names_of(group.masks, reader)
+        if found_names.defects:
+            entry_options["shapes"] = list(found_names.defects)
+        for sentence in found_names.sentences:
+            found.note("masks", sentence)
     else:
         defect = _defect(group, good, reader)
         if defect.option:
@@ -260,13 +266,15 @@ def _add_unmasked(
     coco = {image for table in described if table.read == "coco" for image in table.listed}
     images = {image for group in groups if not group.is_labelled for image in group.images}
     left = images - paired - rows
-    if coco and left and left <= coco:
-        found.end += comment("guessed: an image that COCO lists without annotations has no defect")
-        found.sentences.append(found.end[-1][2:])
-        found.end.append('unmasked = "good"')
-    elif left and (found.masks or coco):
-        sentence = f"{len(left)} images have no mask: uncomment this if they are good"
+    if coco & left:
+        found.note("tables", "images that COCO lists without annotations count as good")
+    if left <= coco:
+        return
+    bare = left - coco
+    if found.masks or coco:
+        missing = "are in no COCO file" if coco else "have no mask"
+        sentence = f"{len(bare)} images {missing}: uncomment this if they are good"
         found.end.append(f'# unmasked = "good"   # {sentence}')
         found.sentences.append(sentence)
-    elif left:
-        found.note("images", f"{len(left)} images have no label: nothing gives one")
+    else:
+        found.note("images", f"{len(bare)} images have no label: nothing gives one")
