@@ -81,7 +81,7 @@ def _shapes(content: bytes) -> Iterator[tuple[str, float]]:
         return
     if not isinstance(value, dict) or not isinstance(value.get("shapes"), list):
         return
-    sides = [value.get("imageWidth"), value.get("imageHeight")]
+    sides: list[Any] = [value.get("imageWidth"), value.get("imageHeight")]
     is_known = all(isinstance(side, int) and 0 < side < 1_000_000 for side in sides)
     area = sides[0] * sides[1] if is_known else math.inf
     for shape in value["shapes"]:
