@@ -22,6 +22,7 @@ from anomaly_assets.cli.running import (
     warn_of_unknown_variables,
 )
 from anomaly_assets.datasets import DECLARATIONS, SOURCE_DATASETS, Known, SourceDataset
+from anomaly_assets.datasets.declaration_files import tomllib
 from anomaly_assets.datasets.known import VARIABLE, read_known
 from anomaly_assets.datasets.names import shown
 from anomaly_assets.locations import is_file
@@ -196,8 +197,15 @@ def suggest_declaration(root: str, name: str | None) -> None:
 
 
 def _whole(root: str) -> str:
-    """Return a root as it can be written into a TOML file anywhere: a path becomes absolute."""
-    return root if "://" in root else os.path.abspath(Path(root).expanduser())
+    """Return a root as it can be written into a TOML file anywhere: a path becomes absolute.
+
+    `..` is removed, unless that names another folder, because the one before it is a symbolic link.
+    """
+    if "://" in root:
+        return root
+    path = Path(root).expanduser().absolute()
+    short = Path(os.path.normpath(path))
+    return str(short if path.resolve() == short.resolve() else path)
 
 
 def _name_of(root: str) -> str:
@@ -214,14 +222,27 @@ def _known(files: tuple[str, ...]) -> Known:
     """Return the source datasets of some files, or those of the environment.
 
     Raises:
-        UsageError: One of the files is a folder.
+        UsageError: One of the files is a folder, or declares nothing.
     """
     if folders := [file for file in files if Path(file).is_dir()]:
         raise UsageError(
             f"{shown(folders[0])} is a folder: name a TOML file. `anomaly-assets datasets suggest "
             f"{shown(folders[0])}` writes one."
         )
+    if without := [file for file in files if _has_no_table(Path(file))]:
+        raise UsageError(
+            f"{shown(without[0])} has no table, which begins with a line such as [line4]. If "
+            "`anomaly-assets datasets suggest` failed, it wrote nothing: run it again and read its message."
+        )
     return read_known({VARIABLE: os.pathsep.join(files)}) if files else DECLARATIONS
+
+
+def _has_no_table(file: Path) -> bool:
+    """Return whether a file can be read and declares nothing; `read_known` reports other faults."""
+    try:
+        return not tomllib.loads(file.read_text("utf-8-sig"))
+    except (OSError, ValueError):
+        return False
 
 
 def _chosen(known: Known, files: tuple[str, ...], names: tuple[str, ...]) -> list[SourceDataset]:

@@ -16,7 +16,7 @@ from anomaly_assets.suggesting.masks import FoundMasks, MaskGroup
 from anomaly_assets.suggesting.shape_names import names_of
 from anomaly_assets.suggesting.tables import Table
 from anomaly_assets.suggesting.tree import File, Reader
-from anomaly_assets.suggesting.words import is_split, kind_of, unknown_words
+from anomaly_assets.suggesting.words import is_split, kind_of, squeezed, unknown_words
 from anomaly_assets.suggesting.written import Raw, comment, entries, listed, value
 
 _MOST_MASKS = 100
@@ -67,6 +67,9 @@ class Composed:
             lines += [line for sentence in self.notes.get(kind, ()) for line in comment(sentence)]
             lines += entries(kind, getattr(self, kind))
         if self.words:
+            lines += [
+                line for sentence in self.notes.get("words", ()) for line in comment(sentence)
+            ]
             lines.append(f"words = {value(self.words)}")
         return "\n".join([*lines, *self.end]) + "\n"
 
@@ -109,6 +112,14 @@ def composed(
             if new or others:
                 words[kind] = sorted({*words.get(kind, ()), *new, *others})
     found.words = words
+    for kind, used in words.items():
+        found.note(
+            "words", f"guessed: {listed(used)} {'mean' if len(used) > 1 else 'means'} {kind}"
+        )
+    if {"negative", "positive"} & {squeezed(word) for used in words.values() for word in used}:
+        found.note(
+            "words", 'as in data of cracks, "negative" is without a defect: swap them if not'
+        )
     _without_single_placeholders(found)
     _add_unmasked(found, groups, drawn, described)
     if _training_is_good(groups, good):

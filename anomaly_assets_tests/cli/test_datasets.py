@@ -256,6 +256,16 @@ class TestCheck:
         assert said in printed.err
         assert printed.out == ""
 
+    @pytest.mark.parametrize("text", ["", "# nothing\n"])
+    def test_a_file_that_a_failed_suggestion_left(
+        self, text: str, folder: Path, capsys: Screen
+    ) -> None:
+        (folder / "line4.toml").write_text(text)
+        assert main(["datasets", "check", "line4.toml"]) == 2
+        printed = capsys.readouterr()
+        assert printed.out == ""
+        assert "line4.toml has no table, which begins with a line such as [line4]." in printed.err
+
     def test_a_built_in_dataset_by_its_name_and_a_root_of_another_one(
         self, folder: Path, capsys: Screen, project_root: Path
     ) -> None:
@@ -316,6 +326,11 @@ class TestSuggest:
             ["test", "good", "path", "1"],
             ["train", "good", "path", "4"],
         ]
+
+    def test_a_root_is_written_without_steps_up(self, folder: Path, capsys: Screen) -> None:
+        write(folder / "line4", *self.FILES)
+        (folder / "here").mkdir()
+        assert f'root = "{folder}/line4"' in self.suggested(capsys, "here/../line4/./")
 
     @pytest.mark.parametrize(
         ("name", "arguments", "table"),

@@ -11,8 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from anomaly_assets.datasets.classify import Classifier
 from anomaly_assets.datasets.declaration import Declaration
 from anomaly_assets.datasets.declaration_files import declared
+from anomaly_assets.datasets.record import ImageFile
 from anomaly_assets.datasets.source_dataset import name_fault, taken_names
 from anomaly_assets.suggesting.names import valid_name
 from anomaly_assets.suggesting.suggest import Suggestion, suggest
@@ -314,3 +316,23 @@ def test_images_that_no_coco_file_lists_are_not_called_good() -> None:
     assert '# unmasked = "good"   # 2 images are in no COCO file' in suggestion.toml
     suggestion = suggested(many("images", 4) | {"instances.json": content})
     assert "unmasked" not in suggestion.toml
+
+
+@pytest.mark.parametrize(
+    ("good", "bad"),
+    [
+        *(("Negative", "Positive"), ("NoDefects", "Defects"), ("no_defect", "defect")),
+        *(("no_defects", "crack"), ("defect-free", "defective"), ("pass", "fail")),
+        *(("OK_cam1", "NG_cam2"), ("OK_2024", "scratch")),
+    ],
+)
+@pytest.mark.parametrize("above", ["", "train/"])
+def test_words_that_a_declaration_does_not_know(good: str, bad: str, above: str) -> None:
+    suggestion = suggested(many(f"{above}{good}") | many(f"{above}{bad}"))
+    declaration = declaration_of(suggestion)
+    classify = Classifier(declaration).classify
+    records = [classify(f"{above}{folder}/000.png") for folder in (good, bad)]
+    labels = [record.label for record in records if isinstance(record, ImageFile)]
+    assert labels == ["good", "anomalous"]
+    assert f'# guessed: "{good}" means good' in suggestion.toml
+    assert ("data of cracks" in suggestion.toml) == (good == "Negative")

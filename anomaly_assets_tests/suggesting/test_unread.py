@@ -26,7 +26,7 @@ def test_a_table_whose_columns_are_not_understood() -> None:
     assert (
         'labels.csv: the column "file" names your images, and no other column has known words for a label '
         'or a split: "prob" ("0.0", "0.5"), "note" ("x0", "x1", "x2", "x3" …). If one of them gives the '
-        'label, write tables = [{ path = "labels.csv", columns = { image = "file", label = "prob" } }] and its '
+        'label, write tables = [{ path = "labels.csv", columns = { image = "file", label = "prob" } }] and '
     ) in said
 
 
@@ -71,8 +71,8 @@ def test_names_without_their_suffix() -> None:
 def test_columns_separated_by_spaces() -> None:
     said = reason({"t.csv": table("", *["  1.0  mono"] * 6, separator=" ")})
     assert (
-        't.csv names your images, and its columns are separated by spaces ("images/005.png", "1.0", "mono"), which '
-        "is not read. Save it with commas"
+        "t.csv names your images, and its columns are separated by spaces "
+        '("images/005.png", "1.0", "mono"), which is not read. Save it with commas'
     ) in said
 
 
