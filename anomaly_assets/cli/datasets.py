@@ -22,6 +22,7 @@ from anomaly_assets.cli.running import (
     warn_of_unknown_variables,
 )
 from anomaly_assets.datasets import DECLARATIONS, SOURCE_DATASETS, Known, SourceDataset
+from anomaly_assets.datasets.declaration_files import tomllib
 from anomaly_assets.datasets.known import VARIABLE, read_known
 from anomaly_assets.datasets.names import shown
 from anomaly_assets.locations import is_file
@@ -106,9 +107,10 @@ def check(files: tuple[str, ...], names: tuple[str, ...], root: str | None) -> N
     """Report what every file of a root becomes, without loading it.
 
     Reads the TOML files FILE, or those that ANOMALY_DATASETS names. Built-in datasets need --name. The
-    content of masks decides about some labels, so up to 200 masks are read.
+    content of masks decides about some labels, so up to 200 masks are read, and some images of each suffix.
 
-    The exit code is 1 if a root cannot be listed or has no image, and 2 for an error in a TOML file.
+    The exit code is 1 if a root cannot be listed, or the first run would refuse it or find no usable image,
+    and 2 for an error in a TOML file.
     """
     begin_work()
     known = _known(files)
@@ -149,7 +151,7 @@ def _checked(dataset: SourceDataset, location: str | None, *, is_only: bool) -> 
         print(f"error: {dataset.name}: {error}", file=sys.stderr)
         return False
     print(report(found))
-    return bool(found.images) and found.catalog.other is None
+    return found.would_load
 
 
 @command.command(
@@ -195,8 +197,15 @@ def suggest_declaration(root: str, name: str | None) -> None:
 
 
 def _whole(root: str) -> str:
-    """Return a root as it can be written into a TOML file anywhere: a path becomes absolute."""
-    return root if "://" in root else str(Path(root).expanduser().absolute())
+    """Return a root as it can be written into a TOML file anywhere: a path becomes absolute.
+
+    `..` is removed, unless that names another folder, because the one before it is a symbolic link.
+    """
+    if "://" in root:
+        return root
+    path = Path(root).expanduser().absolute()
+    short = Path(os.path.normpath(path))
+    return str(short if path.resolve() == short.resolve() else path)
 
 
 def _name_of(root: str) -> str:
@@ -213,14 +222,27 @@ def _known(files: tuple[str, ...]) -> Known:
     """Return the source datasets of some files, or those of the environment.
 
     Raises:
-        UsageError: One of the files is a folder.
+        UsageError: One of the files is a folder, or declares nothing.
     """
     if folders := [file for file in files if Path(file).is_dir()]:
         raise UsageError(
             f"{shown(folders[0])} is a folder: name a TOML file. `anomaly-assets datasets suggest "
             f"{shown(folders[0])}` writes one."
         )
+    if without := [file for file in files if _has_no_table(Path(file))]:
+        raise UsageError(
+            f"{shown(without[0])} has no table, which begins with a line such as [line4]. If "
+            "`anomaly-assets datasets suggest` failed, it wrote nothing: run it again and read its message."
+        )
     return read_known({VARIABLE: os.pathsep.join(files)}) if files else DECLARATIONS
+
+
+def _has_no_table(file: Path) -> bool:
+    """Return whether a file can be read and declares nothing; `read_known` reports other faults."""
+    try:
+        return not tomllib.loads(file.read_text("utf-8-sig"))
+    except (OSError, ValueError):
+        return False
 
 
 def _chosen(known: Known, files: tuple[str, ...], names: tuple[str, ...]) -> list[SourceDataset]:

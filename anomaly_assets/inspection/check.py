@@ -1,12 +1,11 @@
 """Find out what a declaration makes of a root, without loading anything.
 
-The root is listed as for a load, and up to 200 masks are decoded at a small size, because their content may
-decide about labels.
+The root is listed as for a load. Up to 200 masks are decoded at a small size, because their content may
+decide about labels, and some images of each suffix, because some may be unusable.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,16 +15,14 @@ from anomaly_assets.catalogue.image_rows import mask_files
 from anomaly_assets.catalogue.listing import Catalog, list_catalog
 from anomaly_assets.datasets import SourceDataset
 from anomaly_assets.datasets.words import UNKNOWN
-from anomaly_assets.decoding.batch import IMAGE_COLUMNS, StaleImage, decode_batch
+from anomaly_assets.inspection import foretold
+from anomaly_assets.inspection.sample import Sample, read_sample
 from anomaly_assets.roots.base import Root
-from anomaly_assets.tensor_spec import TensorSpec
 
 MOST_MASKS = 200
 """Masks whose content is read."""
 
-_SMALL = TensorSpec(8, 8, 1)
 _LABELS = ("good", "anomalous")
-_BATCH = 20
 
 
 class Found(NamedTuple):
@@ -67,16 +64,26 @@ class Inspection:
         root_uri: URI of the root.
         catalog: The listing.
         images: Images as a run would load them.
-        masks_read: Number of masks whose content was read.
-        unusable: Files among those read that cannot be used, each with the reason.
+        sample: Images and masks whose content was read.
+        refusal: Why the first load would be refused although there are images; None if it would not.
     """
 
     dataset: SourceDataset
     root_uri: str
     catalog: Catalog
     images: Sequence[Found]
-    masks_read: int
-    unusable: Mapping[str, str] = field(default_factory=dict)
+    sample: Sample = field(default_factory=Sample)
+    refusal: str | None = None
+
+    @property
+    def would_load(self) -> bool:
+        """Return whether a first run would load images, and could use any of them."""
+        return (
+            bool(self.images)
+            and self.catalog.other is None
+            and self.refusal is None
+            and not foretold.is_nothing_usable(self.sample)
+        )
 
     @property
     def masks(self) -> int:
@@ -106,7 +113,7 @@ class Inspection:
 def inspect(
     dataset: SourceDataset, root: Root, most_masks: int = MOST_MASKS, depth: int | None = None
 ) -> Inspection:
-    """List a root, and read the content of some masks.
+    """List a root, and read the content of some masks and images.
 
     Args:
         dataset: The source dataset.
@@ -119,33 +126,10 @@ def inspect(
     """
     catalog = list_catalog(dataset, root)
     rows = catalog.images.to_pylist()
-    chosen = _sample(rows, most_masks)
-    areas: dict[str, float] = {}
-    unusable: dict[str, str] = {}
-    for start in range(0, len(chosen), _BATCH):
-        images = [
-            StaleImage(
-                **{name: row[name] for name in IMAGE_COLUMNS}, formats=dataset.formats, depth=depth
-            )
-            for row in chosen[start : start + _BATCH]
-        ]
-        batch = decode_batch(images, {dataset.name: root}, _SMALL)
-        for fact in batch.facts.to_pylist():
-            if fact["mask_area_fraction"] is not None:
-                areas[fact["image_id"]] = fact["mask_area_fraction"]
-        unusable |= {each.relative_path: each.detail for each in batch.rejections}
-    images_found = [_found(row, root, areas.get(row["image_id"])) for row in rows]
-    return Inspection(dataset, root.uri, catalog, images_found, len(areas), unusable)
-
-
-def _sample(rows: Sequence[dict[str, Any]], most: int) -> list[dict[str, Any]]:
-    """Return rows with a mask: those that it decides about first, else by a digest of the path."""
-
-    def order(row: dict[str, Any]) -> tuple[bool, str]:
-        decides = row["label_source"] in ("none", "default")
-        return not decides, hashlib.sha256(row["image_id"].encode()).hexdigest()
-
-    return sorted((row for row in rows if row["mask_source_uri"] is not None), key=order)[:most]
+    sample = read_sample(dataset, root, rows, most_masks, depth)
+    images = [_found(row, root, sample.areas.get(row["image_id"])) for row in rows]
+    refusal = foretold.refusal(dataset, root.uri, catalog)
+    return Inspection(dataset, root.uri, catalog, images, sample, refusal)
 
 
 def _found(row: Mapping[str, Any], root: Root, area: float | None) -> Found:

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 
 from anomaly_assets.datasets.known import official_counts
 from anomaly_assets.datasets.names import shown
+from anomaly_assets.datasets.record import split_name
 from anomaly_assets.datasets.words import UNKNOWN, UNSPECIFIED
+from anomaly_assets.inspection import foretold
 from anomaly_assets.inspection.check import BY_MASK, Found, Inspection
 
 EXAMPLES = 3
@@ -119,19 +121,20 @@ def odd(found: Inspection) -> Iterator[str]:
             f'none. A run refuses it. Write like = "{other.name}", or declare the masks.'
         )
     yield from _odd_labels(found)
+    yield from found.sample.about_masks
     yield from _odd_masks(found)
     yield from _odd_counts(found)
-    if unusable := found.unusable:
-        path, detail = next(iter(unusable.items()))
-        yield (
-            f"{counted(len(unusable), 'file')} of those that were read cannot be used, such as "
-            f"{shown(path)}: {shown(detail)}."
-        )
+    if found.refusal:
+        yield found.refusal
+    yield from foretold.unusable(found.dataset, found.sample)
+    yield from foretold.declared_strays(found.dataset, found.catalog)
+    yield from foretold.thumbnails(found.sample)
     unsupported = found.strays.get("unsupported_suffix", ())
     if len(unsupported) >= _LEAST_IMAGES:
-        suffixes = Counter(path.rpartition(".")[2].lower() for path in unsupported)
+        suffixes = Counter(split_name(path.rpartition("/")[2])[1] for path in unsupported)
         named = ", ".join(
-            f"{count:,} .{shown(suffix)}" for suffix, count in suffixes.most_common(3)
+            f"{count:,} with {shown(suffix) or 'no suffix'}"
+            for suffix, count in suffixes.most_common(3)
         )
         yield f"Files in the place of images have another suffix: {named}. See the key `formats`."
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 
@@ -17,6 +18,14 @@ NAMES = {
 }
 """Names of columns by their role; a column whose cells are 0 and 1 needs such a name to have labels."""
 
+_OF_DEFECTS = (
+    "defecttype defect defects defectclass defectname fehlerart fehlertyp fehler failuretype failure fault "
+    "faulttype anomalytype damage damagetype type class label"
+)
+"""Names of columns whose cells are types of defects, so that `none` means good."""
+
+_NONE = ("none", "keine", "keiner", "kein")
+_ROUND = re.compile(r"([01])[.,]0+")
 _YES = {"1": "anomalous", "0": "good", "true": "anomalous", "false": "good"}
 _GOOD_IF_YES = ("ok", "isok", "good", "isgood", "quality", "passed", "pass", "io")
 
@@ -36,7 +45,8 @@ def role_of(column: str, cells: Sequence[str]) -> str | None:
         return "split"
     if all(label_of(column, cell) for cell in counted):
         return "label"
-    if "good" in kinds and not any(is_split(kind) for kind in kinds):
+    has_none = name in _OF_DEFECTS.split() and any(cell.lower() in _NONE for cell in counted)
+    if ("good" in kinds or has_none) and not any(is_split(kind) for kind in kinds):
         return "defect_type"
     return "category" if name in NAMES["category"].split() else None
 
@@ -47,6 +57,10 @@ def label_of(column: str, cell: str) -> str | None:
     if is_label(kind):
         return kind
     name = squeezed(column)
+    if cell.lower() in _NONE and name in _OF_DEFECTS.split():
+        return "good"
+    if whole := _ROUND.fullmatch(cell):
+        cell = whole[1]
     if cell.lower() in _YES and name in NAMES["label"].split() and name not in _GOOD_IF_YES:
         return _YES[cell.lower()]
     return None

@@ -13,9 +13,10 @@ from anomaly_assets.suggesting.layout import Group, fixed
 from anomaly_assets.suggesting.mask_content import Defect, contents_of, defect_of
 from anomaly_assets.suggesting.mask_patterns import pattern_of
 from anomaly_assets.suggesting.masks import FoundMasks, MaskGroup
+from anomaly_assets.suggesting.shape_names import names_of
 from anomaly_assets.suggesting.tables import Table
 from anomaly_assets.suggesting.tree import File, Reader
-from anomaly_assets.suggesting.words import is_split, kind_of, unknown_words
+from anomaly_assets.suggesting.words import is_split, kind_of, squeezed, unknown_words
 from anomaly_assets.suggesting.written import Raw, comment, entries, listed, value
 
 _MOST_MASKS = 100
@@ -66,6 +67,9 @@ class Composed:
             lines += [line for sentence in self.notes.get(kind, ()) for line in comment(sentence)]
             lines += entries(kind, getattr(self, kind))
         if self.words:
+            lines += [
+                line for sentence in self.notes.get("words", ()) for line in comment(sentence)
+            ]
             lines.append(f"words = {value(self.words)}")
         return "\n".join([*lines, *self.end]) + "\n"
 
@@ -108,6 +112,14 @@ def composed(
             if new or others:
                 words[kind] = sorted({*words.get(kind, ()), *new, *others})
     found.words = words
+    for kind, used in words.items():
+        found.note(
+            "words", f"guessed: {listed(used)} {'mean' if len(used) > 1 else 'means'} {kind}"
+        )
+    if {"negative", "positive"} & {squeezed(word) for used in words.values() for word in used}:
+        found.note(
+            "words", 'as in data of cracks, "negative" is without a defect: swap them if not'
+        )
     _without_single_placeholders(found)
     _add_unmasked(found, groups, drawn, described)
     if _training_is_good(groups, good):
@@ -165,6 +177,11 @@ def _add_masks(
     entry_options: Entry = {}
     if group.place.read == "labelme":
         entry_options["read"] = "labelme"
+        found_names = names_of(group.masks, reader)
+        if found_names.defects:
+            entry_options["shapes"] = list(found_names.defects)
+        for sentence in found_names.sentences:
+            found.note("masks", sentence)
     else:
         defect = _defect(group, good, reader)
         if defect.option:
@@ -260,13 +277,15 @@ def _add_unmasked(
     coco = {image for table in described if table.read == "coco" for image in table.listed}
     images = {image for group in groups if not group.is_labelled for image in group.images}
     left = images - paired - rows
-    if coco and left and left <= coco:
-        found.end += comment("guessed: an image that COCO lists without annotations has no defect")
-        found.sentences.append(found.end[-1][2:])
-        found.end.append('unmasked = "good"')
-    elif left and (found.masks or coco):
-        sentence = f"{len(left)} images have no mask: uncomment this if they are good"
+    if coco & left:
+        found.note("tables", "images that COCO lists without annotations count as good")
+    if left <= coco:
+        return
+    bare = left - coco
+    if found.masks or coco:
+        missing = "are in no COCO file" if coco else "have no mask"
+        sentence = f"{len(bare)} images {missing}: uncomment this if they are good"
         found.end.append(f'# unmasked = "good"   # {sentence}')
         found.sentences.append(sentence)
-    elif left:
-        found.note("images", f"{len(left)} images have no label: nothing gives one")
+    else:
+        found.note("images", f"{len(bare)} images have no label: nothing gives one")

@@ -15,7 +15,7 @@ from os.path import commonprefix
 from anomaly_assets.datasets.pattern_text import parsed
 from anomaly_assets.datasets.patterns import Matcher, Texts, Vocabulary
 from anomaly_assets.suggesting.tree import File
-from anomaly_assets.suggesting.words import is_label, is_split, kind_of
+from anomaly_assets.suggesting.words import begins_with_ok, is_label, is_split, kind_of
 
 _FEWEST_PER_CATEGORY = 3
 _MOST_SERIAL = 6
@@ -120,7 +120,8 @@ def _level(above: tuple[str, ...], values: Collection[str]) -> dict[str, str]:
     """Return what each of the folders below the same kinds of folders is."""
     kinds = {value: kind_of(value) for value in values}
     has_label = _meaning(above) == 2
-    if "good" not in kinds.values() and not has_label:
+    good = [value for value, kind in kinds.items() if kind == "good"]
+    if all(map(begins_with_ok, good)) and not has_label:
         before, after = _common(values)
         inner = {value: value[len(before) : len(value) - len(after)] for value in values}
         if (before or after) and "good" in map(kind_of, inner.values()):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from anomaly_assets.datasets.declaration_files import declared
 from anomaly_assets.datasets.names import shown
-from anomaly_assets.suggesting import known, layout, masks, name_parts, tables
+from anomaly_assets.suggesting import known, layout, masks, name_parts, tables, unread
 from anomaly_assets.suggesting.composed import Composed, composed
 from anomaly_assets.suggesting.names import valid_name
 from anomaly_assets.suggesting.tree import PICTURES, File, Reader, files_of
@@ -100,8 +100,12 @@ def _parts(found: Sequence[File], pictures: Sequence[File], reader: Reader) -> C
     jsons = [file for file in found if file.suffix == ".json"]
     drawn = masks.find(pictures, jsons, reader)
     shapes = {mask for group in drawn.groups for mask in group.masks}
-    possible = [file for file in tables.candidates(found) if file not in shapes]
+    labels = {file for file in found if file.stem.lower() == "labels"}  # of DAGM
+    boxes = unread.boxes_in(found, pictures, reader, frozenset(shapes | labels))
+    boxed = {file for each in boxes for file in each.files}
+    possible = [file for file in tables.candidates(found) if file not in shapes | boxed]
     described, sentences = tables.find(possible, pictures, reader)
+    sentences += [each.sentence for each in boxes]
     second = {mask for table in described for mask in table.masks}
     images = [image for image in drawn.images if image not in second]
     paired = {image for group in drawn.groups for _, image in group.pairs}
@@ -127,7 +131,14 @@ def _parts(found: Sequence[File], pictures: Sequence[File], reader: Reader) -> C
     if left_out:
         paths = listed(image.path for image in left_out)
         sentences.append(f"left out, because their folders are unlike the others: {paths}")
-    return composed(kept, drawn, described, reader, sentences)
+    parts = composed(kept, drawn, described, reader, sentences)
+    suffixes = {file.suffix for table in described for file in table.files}
+    parts.strays += [
+        {"path": each.pattern}
+        for each in boxes
+        if suffixes.isdisjoint({file.suffix for file in each.files})
+    ]
+    return parts
 
 
 def _is_labelled(group: layout.Group, labelled: set[File]) -> bool:

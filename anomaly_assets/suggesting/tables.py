@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from anomaly_assets.datasets.names import canonical_path, shown
 from anomaly_assets.datasets.text import decode_text
+from anomaly_assets.suggesting import unread
 from anomaly_assets.suggesting.columns import NAMES, label_of, role_of
 from anomaly_assets.suggesting.tree import File, Reader
 from anomaly_assets.suggesting.words import is_split, kind_of, squeezed
@@ -66,6 +67,7 @@ class Images:
             self.by_path[path.lower()] = picture
             names[path.rpartition("/")[2].lower()].append(picture)
         self.by_name = {name: found[0] for name, found in names.items() if len(found) == 1}
+        self.by_stem = {found.stem.lower(): found for found in self.by_path.values()}
 
     def of(self, cell: str, match: str) -> File | None:
         """Return the picture that a cell names."""
@@ -119,6 +121,9 @@ def _text(file: File, content: bytes, images: Images) -> Table | str | None:
         if len(parsed) > 1 and len(parsed[0]) > max(1, len(rows[0]) if rows else 1):
             rows = parsed
     if not rows:
+        cells = lines[-1].split() if lines else []
+        if len(cells) > 1 and any(images.of(cell, "name") for cell in cells):
+            return unread.separated_by_spaces(file.path, cells)
         return None
     header, *body = rows
     if any(images.of(cell, "name") for cell in header):
@@ -144,7 +149,7 @@ def _json(file: File, content: bytes, images: Images) -> Table | str | None:
         if isinstance(each, list) and is_split(kind_of(key))
     }
     if not lists:
-        return None
+        return _other_json(file, value, images)
     records = [record for each in lists.values() for record in _records(each)]
     if not records:
         names = (name for each in lists.values() for name in each if isinstance(name, str))
@@ -155,11 +160,21 @@ def _json(file: File, content: bytes, images: Images) -> Table | str | None:
             )
         return None
     table = _table(file, "json", records, images, has_split=True)
-    if table is not None:
+    if isinstance(table, Table):
         table.rows = "split"
         for key in lists:
             table.words[kind_of(key)].add(key)
     return table
+
+
+def _other_json(file: File, value: Mapping[str, Any], images: Images) -> str | None:
+    """Return the sentence for an object whose rows cannot be read, if it is about images."""
+    if 2 * len(_matched(list(value), images)[1]) > len(value):
+        return unread.names_as_keys(file.path)
+    for key, rows in value.items():
+        if isinstance(rows, list) and _table(file, "json", _records(rows), images):
+            return unread.list_in_an_object(file.path, key)
+    return None
 
 
 def _records(values: Iterable[Any]) -> list[dict[str, str]]:
@@ -195,8 +210,8 @@ def _table(
     images: Images,
     *,
     has_split: bool = False,
-) -> Table | None:
-    """Return the table of some rows; None if they name no images or give nothing about them."""
+) -> Table | str | None:
+    """Return the table of some rows, a sentence if no column is understood; None if no image is named."""
     cells: dict[str, list[str]] = defaultdict(list)
     for record in records:
         for column, cell in record.items():
@@ -213,7 +228,7 @@ def _table(
     )
     paths = [column for column in paths if named[column][1]]
     if not paths:
-        return None
+        return _without_suffix(file, cells, images)
     image = paths[0]
     match, listed = named[image]
     table = Table([file], read, {"image": image}, match, listed=listed)
@@ -229,7 +244,7 @@ def _table(
         if found:
             table.columns[role] = min(found, key=lambda column: squeezed(column) not in usual)
     if len(table.columns) == 1 and not has_split:
-        return None
+        return unread.no_known_column(file.path, image, cells)
     for role, column in table.columns.items():
         for cell in set(filter(None, cells[column])):
             if role == "split":
@@ -237,6 +252,17 @@ def _table(
             elif role in ("label", "defect_type") and (meant := label_of(column, cell)):
                 table.words[meant].add(cell)
     return table
+
+
+def _without_suffix(file: File, cells: Mapping[str, Sequence[str]], images: Images) -> str | None:
+    """Return the sentence for a column with names of images without suffix; None if there is none."""
+    for column, texts in cells.items():
+        stems = {text.rpartition("/")[2]: text for text in texts if text}
+        found = [stem for stem in stems if stem.lower() in images.by_stem]
+        if found and 2 * len(found) >= len(stems):
+            picture = images.by_stem[found[0].lower()]
+            return unread.without_suffix(file.path, column, stems[found[0]], picture)
+    return None
 
 
 def _merged(tables: Sequence[Table]) -> list[Table]:

@@ -24,10 +24,12 @@ _SPLITS = {
 }
 _WORDS: Mapping[Kind, str] = {
     "good": "good ok normal io gut gutteil gutteile pass passed intact clean defectfree nodefect "
-    "nondefective fine healthy flawless bon bueno buono conforme fehlerfrei 正常 良品 合格 양품",
+    "nodefects nondefective nondefect undamaged nocrack uncracked negative fine "
+    "healthy flawless bon bueno buono conforme fehlerfrei 正常 良品 合格 양품",
     "anomalous": "anomalous anomaly anomalies abnormal bad ko ng nok nio notok notgood defect defects "
     "defective def fail failed faulty reject rejected rejects scrap schlecht schlechtteil schlechtteile "
-    "ausschuss fehler fehlerhaft defekt mauvais malo difettoso 不良 不良品 不合格 异常 異常 缺陷 불량",
+    "ausschuss fehler fehlerhaft defekt positive "
+    "mauvais malo difettoso 不良 不良品 不合格 异常 異常 缺陷 불량",
     "unlabelled": "unlabeled unlabelled unknown unsorted unsortiert unbekannt todo misc pending review "
     "inconnu",
     "images": "images image imgs img jpegimages pictures pics bilder bild photos fotos rgb input inputs "
@@ -66,10 +68,18 @@ def kind_of(text: str) -> Kind:
     more = _SPLIT_WITH_MORE.fullmatch(word)
     if more and more[1] in _SPLIT_OF:
         return _SPLIT_OF[more[1]]
+    if begins_with_ok(text):
+        return "good"
     tokens = [folded(token) for token in _TOKENS.split(text)]
     if "groundtruth" in word or any(_KIND_OF.get(token) == "masks" for token in tokens):
         return "masks"
     return ""
+
+
+def begins_with_ok(text: str) -> bool:
+    """Return whether a text is `OK` and something else, such as `OK_cam1`."""
+    first, *others = _SEPARATORS.split(text)
+    return folded(first) == "ok" and any(others)
 
 
 def is_split(kind: Kind) -> bool:

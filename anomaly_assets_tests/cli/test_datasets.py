@@ -122,7 +122,7 @@ class TestCheck:
         write(folder / "line4", *(f"masks/dent/{n}_mask.png" for n in range(5, 10)))
         for n in range(4):
             (folder / "line4" / f"notes {n}.xlsx").write_text("x")
-        lines = report_of(capsys, "line4.toml")
+        lines = report_of(capsys, "line4.toml", code=1)
         assert lines[1] == "  2 images in 1 category, 1 mask, 9 strays"
         start = lines.index("  Stray files, which belong to no image:")
         assert lines[start + 1 : start + 9] == [
@@ -131,10 +131,13 @@ class TestCheck:
             "  unrecognised_path: 4",
             *(f"    notes {n}.xlsx" for n in range(3)),
         ]
-        assert lines[-1] == (
+        assert lines[-2] == (
             "  - 5 masks without an image of their own, such as masks/dent/5_mask.png: a mask needs the "
             "same text as its image in every field of its pattern."
         )
+        assert lines[-1].startswith("  - The first run would refuse this root. ")
+        assert "9 of 12 files belong to no image of line4" in lines[-1]
+        assert 'strays = ["a pattern"]' in lines[-1]
 
     def test_no_folder_that_means_good_gives_the_line_to_write(
         self, folder: Path, capsys: Screen
@@ -253,6 +256,16 @@ class TestCheck:
         assert said in printed.err
         assert printed.out == ""
 
+    @pytest.mark.parametrize("text", ["", "# nothing\n"])
+    def test_a_file_that_a_failed_suggestion_left(
+        self, text: str, folder: Path, capsys: Screen
+    ) -> None:
+        (folder / "line4.toml").write_text(text)
+        assert main(["datasets", "check", "line4.toml"]) == 2
+        printed = capsys.readouterr()
+        assert printed.out == ""
+        assert "line4.toml has no table, which begins with a line such as [line4]." in printed.err
+
     def test_a_built_in_dataset_by_its_name_and_a_root_of_another_one(
         self, folder: Path, capsys: Screen, project_root: Path
     ) -> None:
@@ -313,6 +326,11 @@ class TestSuggest:
             ["test", "good", "path", "1"],
             ["train", "good", "path", "4"],
         ]
+
+    def test_a_root_is_written_without_steps_up(self, folder: Path, capsys: Screen) -> None:
+        write(folder / "line4", *self.FILES)
+        (folder / "here").mkdir()
+        assert f'root = "{folder}/line4"' in self.suggested(capsys, "here/../line4/./")
 
     @pytest.mark.parametrize(
         ("name", "arguments", "table"),

@@ -11,8 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from anomaly_assets.datasets.classify import Classifier
 from anomaly_assets.datasets.declaration import Declaration
 from anomaly_assets.datasets.declaration_files import declared
+from anomaly_assets.datasets.record import ImageFile
 from anomaly_assets.datasets.source_dataset import name_fault, taken_names
 from anomaly_assets.suggesting.names import valid_name
 from anomaly_assets.suggesting.suggest import Suggestion, suggest
@@ -272,3 +274,65 @@ def test_an_ending_after_a_dot_is_no_suffix() -> None:
 def test_signs_of_patterns_in_folders_become_stars() -> None:
     files = many("C:/a{b}/images\\/good") | many("C:/a{b}/images\\/scratch")
     declaration_of(suggested(files))
+
+
+def labelme(*shapes: tuple[str, int]) -> bytes:
+    """Return a LabelMe file for a picture of 16 x 16, with squares of some names and sides."""
+    found = [
+        {"label": name, "points": [[0, 0], [side, 0], [side, side]], "shape_type": "polygon"}
+        for name, side in shapes
+    ]
+    about = {"imagePath": "x.png", "imageHeight": 16, "imageWidth": 16}
+    return json.dumps({"shapes": found, **about}).encode()
+
+
+@pytest.mark.parametrize(
+    ("drawn", "shapes"),
+    [
+        ([[("pore", 3)], [("crack", 3)], []], ()),  # all are defects
+        ([[("part", 4), ("pore", 3)], [("part", 4)], [("part", 4)]], ("pore",)),
+        ([[("part", 15), ("pore", 3)], [("crack", 3)], []], ("crack", "pore")),
+        ([[("defect", 4), ("pore", 3)], [("defect", 4)], [("defect", 4)]], ()),
+        ([[("pore", 3)], [("pore", 3)], [("pore", 3)]], ()),
+    ],
+)
+def test_a_shape_around_the_part_is_no_defect(
+    drawn: list[list[tuple[str, int]]], shapes: tuple[str, ...]
+) -> None:
+    files = many("images", len(drawn))
+    files |= {f"images/{n:03}.json": labelme(*each) for n, each in enumerate(drawn)}
+    suggestion = suggested(files)
+    [mask] = declaration_of(suggestion).masks
+    assert mask.shapes == shapes
+    assert '"pore" in ' in suggestion.toml
+    assert ("is the part" in suggestion.toml) == bool(shapes)
+
+
+def test_images_that_no_coco_file_lists_are_not_called_good() -> None:
+    names = [{"id": n, "file_name": f"images/{n:03}.png"} for n in range(4)]
+    content = json.dumps({"images": names, "annotations": [], "categories": []}).encode()
+    suggestion = suggested(many("images", 6) | {"instances.json": content})
+    assert declaration_of(suggestion).unmasked == "unknown"
+    assert '# unmasked = "good"   # 2 images are in no COCO file' in suggestion.toml
+    suggestion = suggested(many("images", 4) | {"instances.json": content})
+    assert "unmasked" not in suggestion.toml
+
+
+@pytest.mark.parametrize(
+    ("good", "bad"),
+    [
+        *(("Negative", "Positive"), ("NoDefects", "Defects"), ("no_defect", "defect")),
+        *(("no_defects", "crack"), ("defect-free", "defective"), ("pass", "fail")),
+        *(("OK_cam1", "NG_cam2"), ("OK_2024", "scratch")),
+    ],
+)
+@pytest.mark.parametrize("above", ["", "train/"])
+def test_words_that_a_declaration_does_not_know(good: str, bad: str, above: str) -> None:
+    suggestion = suggested(many(f"{above}{good}") | many(f"{above}{bad}"))
+    declaration = declaration_of(suggestion)
+    classify = Classifier(declaration).classify
+    records = [classify(f"{above}{folder}/000.png") for folder in (good, bad)]
+    labels = [record.label for record in records if isinstance(record, ImageFile)]
+    assert labels == ["good", "anomalous"]
+    assert f'# guessed: "{good}" means good' in suggestion.toml
+    assert ("data of cracks" in suggestion.toml) == (good == "Negative")
