@@ -99,7 +99,8 @@ def _explained(losses: Sequence[Loss], rejections: Sequence[Rejection]) -> str:
     return (
         f"Samples would be lost: {'; '.join(map(str, losses))}, because files can no longer be decoded "
         f"({counted}; first: {shown}). Their tensors and the published database stay unchanged. Repair "
-        f"the files (root: {roots}), then run again: unchanged files are not decoded again. If you removed them on purpose, "
+        f"the files (root: {roots}), then run again: unchanged files are not decoded again. "
+        "If you removed them on purpose, "
         f"{rerun_with('published_database', 'allow_shrink')}"
     )
 
