@@ -112,14 +112,11 @@ def composed(
             if new or others:
                 words[kind] = sorted({*words.get(kind, ()), *new, *others})
     found.words = words
-    for kind, used in words.items():
-        found.note(
-            "words", f"guessed: {listed(used)} {'mean' if len(used) > 1 else 'means'} {kind}"
-        )
-    if {"negative", "positive"} & {squeezed(word) for used in words.values() for word in used}:
-        found.note(
-            "words", 'as in data of cracks, "negative" is without a defect: swap them if not'
-        )
+    for kind, meant in words.items():
+        mean = "mean" if len(meant) > 1 else "means"
+        found.note("words", f"guessed: {listed(meant)} {mean} {kind}")
+    if {"negative", "positive"} & {squeezed(word) for meant in words.values() for word in meant}:
+        found.note("words", 'as in data of cracks, "negative" has no defect: swap them if not')
     _without_single_placeholders(found)
     _add_unmasked(found, groups, drawn, described)
     if _training_is_good(groups, good):

@@ -121,9 +121,9 @@ def _text(file: File, content: bytes, images: Images) -> Table | str | None:
         if len(parsed) > 1 and len(parsed[0]) > max(1, len(rows[0]) if rows else 1):
             rows = parsed
     if not rows:
-        cells = lines[-1].split() if lines else []
-        if len(cells) > 1 and any(images.of(cell, "name") for cell in cells):
-            return unread.separated_by_spaces(file.path, cells)
+        for cells in (line.split() for line in lines):
+            if len(cells) > 1 and any(images.of(cell, "name") for cell in cells):
+                return unread.separated_by_spaces(file.path, cells)
         return None
     header, *body = rows
     if any(images.of(cell, "name") for cell in header):

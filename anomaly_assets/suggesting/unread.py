@@ -96,7 +96,7 @@ def no_known_column(path: str, image: str, cells: Mapping[str, Sequence[str]]) -
         f"{_quoted(each)} ({_values(cells[each])})" for each in others[:_MOST_COLUMNS]
     )
     more = " …" if len(others) > _MOST_COLUMNS else ""
-    fewest = min(others, key=lambda column: len(set(cells[column])))
+    fewest = min(others, key=lambda column: len(set(filter(None, cells[column]))))
     return (
         f"{start}, and no other column has known words for a label or a split: {columns}{more}. If one of "
         f"them gives the label, write {_in_a_table(path, image, fewest)} and its words, such as "

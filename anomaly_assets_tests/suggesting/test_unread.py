@@ -69,10 +69,13 @@ def test_names_without_their_suffix() -> None:
 
 
 def test_columns_separated_by_spaces() -> None:
-    said = reason({"t.csv": table("", *["  1.0  mono"] * 6, separator=" ")})
+    content = table("", *["  1.0  mono"] * 6, separator=" ")
+    said = reason(
+        {"t.csv": b"images/none.png 0.0 mono\n" + content + b"\nimages/none2.png 0.0 poly"}
+    )
     assert (
         "t.csv names your images, and its columns are separated by spaces "
-        '("images/005.png", "1.0", "mono"), which is not read. Save it with commas'
+        '("images/000.png", "1.0", "mono"), which is not read. Save it with commas'
     ) in said
 
 
