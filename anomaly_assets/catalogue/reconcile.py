@@ -235,7 +235,7 @@ def reconcile(
         if not allow_shrink:
             _refuse_shrinking(dataset, root.uri, catalog, size)
         if not size.before and not allow_strays:
-            _refuse_mostly_strays(dataset, root.uri, catalog)
+            refuse_mostly_strays(dataset, root.uri, catalog)
         tables = {
             "images": _changes(connection, dataset, "images", catalog.images, categories),
             "stray_files": _changes(
@@ -570,8 +570,12 @@ def _refuse_other_dataset(dataset: SourceDataset, root_uri: str, catalog: Catalo
     )
 
 
-def _refuse_mostly_strays(dataset: SourceDataset, root_uri: str, catalog: Catalog) -> None:
-    """Refuse a root in which more than half of the files belong to no image."""
+def refuse_mostly_strays(dataset: SourceDataset, root_uri: str, catalog: Catalog) -> None:
+    """Refuse a root in which more than half of the files belong to no image.
+
+    Raises:
+        UnrecognisedRootError: It has such files.
+    """
     reasons = Counter(catalog.stray_files["reason"].to_pylist())
     del reasons[DECLARED_BUT_MISSING]  # these are not files
     del reasons[NOT_NEEDED]  # the declaration names them

@@ -30,7 +30,7 @@ def refusal(dataset: SourceDataset, root_uri: str, catalog: Catalog) -> str | No
     if catalog.empty_because:
         return None
     try:
-        reconcile._refuse_mostly_strays(dataset, root_uri, catalog)
+        reconcile.refuse_mostly_strays(dataset, root_uri, catalog)
     except reconcile.UnrecognisedRootError as error:
         return (
             f"The first run would refuse this root. {error} Or declare the files that are not needed: "
