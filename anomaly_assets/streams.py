@@ -20,7 +20,7 @@ class Forgiving(io.RawIOBase):
     """Write to a descriptor, and drop what cannot be written.
 
     Attributes:
-        error: The first error; None while there was none.
+        error: First write error; None if there was none.
     """
 
     def __init__(self, descriptor: int) -> None:

@@ -49,7 +49,7 @@ class Evidence:
         return self.tables.unmatched + self.labels.unmatched
 
     def is_unclear(self, position: int) -> bool:
-        """Return whether something about an image was not understood: nothing weaker gives its label."""
+        """Return whether evidence about an image was not understood; then no default gives its label."""
         return (
             position in self.pairs.unclear
             or position in self.labels.unclear

@@ -135,7 +135,7 @@ def _note_rows(
     listed: Collection[str],
     has_images: bool,
 ) -> None:
-    """Add declared images without a file as strays, and a labels file that names no image."""
+    """Add strays for declared images that do not exist, and for a file none of whose images exists."""
     if not (matches.ambiguous or matches.unmatched):
         return
     folder = as_text(read.record.relative_path.rsplit("/", 2)[0])

@@ -213,7 +213,7 @@ def _add(files: Files, place: _Place, table: TableContent, tables: Tables, paths
 
 
 def _united(one: Row, other: Row) -> tuple[Row, bool]:
-    """Return two rows of one image as one, and whether they agree; what they contradict in is left out."""
+    """Unite two rows of one image, and return whether they agree; conflicting values are dropped."""
     same = True
     values: dict[str, Any] = {}
     for name in ("category", "split", "label"):
@@ -254,7 +254,7 @@ def _add_mask(
 
 
 def _refuse_shared_masks(files: Files, tables: Tables, paths: _Paths) -> None:
-    """Take masks back that rows give to several images, or that are images with a row of their own."""
+    """Remove masks that rows assign to several images, or that have a row of their own as an image."""
     owners: dict[str, list[int]] = defaultdict(list)
     for position, masks in tables.masks.items():
         for mask in masks:

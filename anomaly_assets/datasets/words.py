@@ -1,4 +1,4 @@
-"""Words for splits and labels; those that people use for labels mean the same in any case."""
+"""Define words for splits and labels; words for labels match in upper and lower case."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ _GOES_ON = "What was written stays, and the next run goes on from there."
 def on_cluster(
     location: str, roots: Mapping[str, Root], spec: TensorSpec, patience_seconds: float
 ) -> Iterator[Compute]:
-    """Decode on the workers of a cluster; see `open_compute`."""
+    """Connect to a Dask cluster and decode images on its workers; see `open_compute`."""
     try:
         from distributed import Client, KilledWorker
         from distributed import TimeoutError as NoAnswer

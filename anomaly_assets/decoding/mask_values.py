@@ -114,7 +114,7 @@ def _having_colours(image: Image.Image, content: bytes, colours: list[str]) -> B
 
 
 def _deep_values(image: Image.Image, content: bytes) -> npt.NDArray[np.uint16]:
-    """Return the values of a file with more than 8 bits.
+    """Return the pixel values of an image with more than 8 bits per value.
 
     Raises:
         UnusableImageError: They cannot be read.

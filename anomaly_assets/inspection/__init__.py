@@ -1,1 +1,1 @@
-"""Look at a folder before it is loaded: what a declaration makes of it, and which declaration fits."""
+"""Inspect a folder before it is loaded, with a declaration."""

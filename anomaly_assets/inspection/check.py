@@ -1,4 +1,4 @@
-"""Find out what a declaration makes of a root, without loading anything.
+"""Apply a declaration to a root without loading anything.
 
 The root is listed as for a load. Up to 200 masks are decoded at a small size, because their content may
 decide about labels, and some images of each suffix, because some may be unusable.
@@ -33,7 +33,7 @@ class Found(NamedTuple):
         file: Path of the file as it is below the root.
         category: Category.
         split: Split.
-        label: Label; `by mask` if the content of a mask decides that was not read.
+        label: Label; `by mask` if it depends on a mask that was not read.
         source: Evidence of the label, as in the column `label_source`.
         defect_type: Type of the defect.
         masks: Path, URI and version of each mask file; empty for shapes of a table.

@@ -1,4 +1,4 @@
-"""Foretell what a run would refuse or reject, and what it would leave out."""
+"""Predict what a run would refuse or reject, and what it would leave out."""
 
 from __future__ import annotations
 

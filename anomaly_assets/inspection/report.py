@@ -1,4 +1,4 @@
-"""Say in words what a declaration makes of a root."""
+"""Format the result of an inspection as plain text."""
 
 from __future__ import annotations
 

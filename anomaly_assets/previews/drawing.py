@@ -74,7 +74,7 @@ def _picture(image: UInt8Array) -> Image.Image:
 
 
 def _defect(mask: UInt8Array, size: tuple[int, int]) -> Image.Image:
-    """Return the mask in another size, 0 or 255, without losing the smallest defect."""
+    """Resize a mask; its values are 0 and 255, and even the smallest defect stays visible."""
     resized = Image.fromarray(mask * np.uint8(255)).resize(size, Image.Resampling.BOX)
     return resized.point(lambda value: 255 if value else 0)
 
@@ -119,7 +119,7 @@ def fitted(text: str, width: int, size: int) -> str:
 
 
 def wrapped(text: str, width: int, size: int, most_lines: int) -> list[str]:
-    """Return the text in lines of at most `width` pixels, broken between words; the last is shortened."""
+    """Break a text between words into lines of at most `width` pixels, and shorten a longer line."""
     lines = [""]
     for word in text[: _MOST_CHARACTERS * most_lines].split():
         longer = f"{lines[-1]} {word}".strip()

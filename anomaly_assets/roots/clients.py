@@ -1,4 +1,4 @@
-"""Open fsspec clients of all kinds of stores, configured to make one request and to time out.
+"""Open fsspec clients for all kinds of stores, without their own retries, and with timeouts.
 
 Each client repeats requests by itself, with its own pauses: up to half a minute per request in gcsfs, a
 minute in Azure's client, five silent timeouts in s3fs. `retries.py` repeats them instead, in the same

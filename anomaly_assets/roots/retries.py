@@ -159,7 +159,7 @@ _HOW_TO_WRITE_A_PASSWORD = (
 
 
 def safe_text(error: BaseException) -> str:
-    """Return an error's message without credentials from addresses or the environment."""
+    """Return an error's message after removing credentials that are in addresses or in variables."""
     text = " ".join(str(error).split()) or type(error).__name__
     text = re.sub(r"://[^/\s'\"@]+@", "://", text)
     text = re.sub(r"(://[^\s'\"?#]*)[?#][^\s'\"]*", r"\1", text)

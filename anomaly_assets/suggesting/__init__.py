@@ -1,1 +1,1 @@
-"""Suggest a declaration for a folder that nobody has described."""
+"""Suggest a declaration for a folder that has none."""

@@ -251,7 +251,7 @@ def _add_table(found: Composed, table: Table, groups: Sequence[Group]) -> None:
 
 
 def _without_single_placeholders(found: Composed) -> None:
-    """Replace free placeholders that are used once by a star: they say nothing."""
+    """Replace each free placeholder that occurs only once with `*`: it matches the same paths."""
     all_entries = [*found.images, *found.masks, *found.tables]
     texts = [
         text for each in all_entries for text in (each["path"], each.get("category", "")) if text

@@ -135,7 +135,7 @@ def _places(picture: File) -> Iterator[Place]:
 def _by_suffix(
     images: list[File], reader: Reader
 ) -> tuple[list[File], list[tuple[File, list[Place]]]]:
-    """Take pictures with the name of another one and a suffix of their own for masks, if they are."""
+    """Find masks that differ from their images in the suffix only; a few are checked by content."""
     suffixes: dict[tuple[object, ...], dict[str, File]] = defaultdict(dict)
     for image in images:
         suffixes[image.folders, image.stem][image.suffix] = image
@@ -220,7 +220,7 @@ def _is_labelme(content: bytes) -> bool:
 
 
 def _best(groups: list[MaskGroup]) -> tuple[list[MaskGroup], list[MaskGroup]]:
-    """Divide groups into those to use, and those whose images have other masks at another place."""
+    """Divide groups into those to use, and those whose images already have masks of a better group."""
     kept: list[MaskGroup] = []
     others: list[MaskGroup] = []
 

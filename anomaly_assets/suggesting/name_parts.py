@@ -20,7 +20,7 @@ Parts = list[str]
 
 
 def divided(group: Group) -> list[Group]:
-    """Return groups whose patterns have the fields of the names, the rest of the images in the last.
+    """Divide a group by splits and labels in file names; the last one has the images that match no pattern.
 
     The group itself is returned if names are not about splits or labels.
     """

@@ -1,4 +1,4 @@
-"""Suggest a declaration for a folder that nobody has described: `suggest`.
+"""Suggest a declaration for a folder that has none: `suggest`.
 
 A built-in declaration that explains nearly all pictures is enough. Otherwise masks are found first, then
 tables, then what the folders of the images mean. Nothing is claimed without evidence: an image of which

@@ -168,7 +168,7 @@ def _json(file: File, content: bytes, images: Images) -> Table | str | None:
 
 
 def _other_json(file: File, value: Mapping[str, Any], images: Images) -> str | None:
-    """Return the sentence for an object whose rows cannot be read, if it is about images."""
+    """Return a message if an object describes images in a form that cannot be read; else None."""
     if 2 * len(_matched(list(value), images)[1]) > len(value):
         return unread.names_as_keys(file.path)
     for key, rows in value.items():

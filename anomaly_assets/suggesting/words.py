@@ -1,4 +1,4 @@
-"""Words by which people name splits, labels, masks and images, in folders, file names and tables.
+"""List words by which people name splits, labels, masks and images, in folders, file names and tables.
 
 More words than a declaration has by default: a suggestion writes those that it met into `words`.
 """
@@ -77,7 +77,7 @@ def kind_of(text: str) -> Kind:
 
 
 def begins_with_ok(text: str) -> bool:
-    """Return whether a text is `OK` and something else, such as `OK_cam1`."""
+    """Return whether a text is the word `OK` followed by more text, such as `OK_cam1`."""
     first, *others = _SEPARATORS.split(text)
     return folded(first) == "ok" and any(others)
 

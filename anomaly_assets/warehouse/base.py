@@ -89,7 +89,7 @@ class Warehouse(ABC):
     def connect(
         self, *, wide_rows: bool = False
     ) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
-        """Open the warehouse for writing, with its database current, and close it afterwards.
+        """Open the warehouse for writing, make it the default database (`USE`), and close it afterwards.
 
         Args:
             wide_rows: Prepare the connection for writing tensors.

@@ -76,7 +76,7 @@ class HeldFile:
         return held if same else self._path
 
     def has_address(self) -> bool:
-        """Return whether `address` leads to this file even after its name was given to another one."""
+        """Return whether `address` is the path of a descriptor, which outlives a replaced file."""
         return self.address() != self._path
 
     def close(self) -> None:
