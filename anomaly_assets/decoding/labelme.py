@@ -69,6 +69,7 @@ def labelme_shapes(content: bytes, only: Sequence[str] = ()) -> LabelMe:
         raise unreadable("The file has no list `shapes`, as LabelMe writes it.")
     wanted = {normalized(label).casefold() for label in only}
     shapes: list[Shape] = []
+    mask_bytes = 0
     without_area: Counter[str] = Counter()
     unwanted: Counter[str] = Counter()
     for number, each in enumerate(listed, start=1):
@@ -80,7 +81,13 @@ def labelme_shapes(content: bytes, only: Sequence[str] = ()) -> LabelMe:
         elif kind in _WITHOUT_AREA:
             without_area[kind] += 1
         else:
-            shapes.append(_shape(values, kind, label, f"Shape {number} ({_quoted(label)})"))
+            shape = _shape(values, kind, label, f"Shape {number} ({_quoted(label)})")
+            mask_bytes += 0 if shape.pixels is None else shape.pixels.size
+            if mask_bytes > MAX_MASK_BYTES:
+                raise unreadable(
+                    f"The masks of its shapes have more than {MAX_MASK_BYTES:,} pixels."
+                )
+            shapes.append(shape)
     notes = []
     if without_area:
         what = ", ".join(f"{count} of type {kind}" for kind, count in without_area.items())

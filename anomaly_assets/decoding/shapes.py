@@ -136,7 +136,9 @@ def _draw(canvas: Image.Image, shape: Shape) -> None:
     _refuse_outside(canvas.size, shape, (left, top, right, bottom))
     if shape.kind in ("polygon", "circle"):
         points = shape.points if shape.kind == "polygon" else _around(shape)
-        draw.polygon(_pixels(points, canvas.size), fill=1, outline=1)
+        near = _clipped(points, canvas.size)
+        if near:
+            draw.polygon(_pixels(near, canvas.size), fill=1, outline=1)
     elif shape.kind == "rectangle":
         (x, y), (far_x, far_y) = _pixels(((left, top), (right, bottom)), canvas.size)
         # A side on the border of two pixels belongs to the pixel within.
@@ -165,6 +167,31 @@ def _around(circle: Shape) -> list[Point]:
     radius = dist(circle.points[0], circle.points[1])
     turns = np.exp(np.linspace(0, 2j * np.pi, 720)) * radius + complex(*circle.points[0])
     return list(zip(turns.real.tolist(), turns.imag.tolist(), strict=True))
+
+
+def _clipped(points: Sequence[Point], size: tuple[int, int]) -> Sequence[Point]:
+    """Return a polygon without what is far outside the picture, because drawing that takes long.
+
+    Each side cuts the edges where they cross it (Sutherland and Hodgman), so that edges in the picture keep
+    their direction.
+    """
+    for axis, side in ((0, size[0]), (1, size[1])):
+        for limit, sign in ((-float(side), 1.0), (2.0 * side, -1.0)):
+            if all(sign * (point[axis] - limit) >= 0 for point in points):
+                continue
+            kept: list[Point] = []
+            for one, other in zip(points, [*points[1:], points[0]], strict=True):
+                inside, next_inside = (sign * (each[axis] - limit) >= 0 for each in (one, other))
+                if inside:
+                    kept.append(one)
+                if inside != next_inside:
+                    part = (limit - one[axis]) / (other[axis] - one[axis])
+                    x, y = (a + part * (b - a) for a, b in zip(one, other, strict=True))
+                    kept.append((x, y))
+            points = kept
+            if not points:
+                return points
+    return points
 
 
 def _pixels(points: Sequence[Point], size: tuple[int, int]) -> list[tuple[int, int]]:

@@ -342,3 +342,11 @@ def test_the_size_that_the_tool_wrote_down_decides() -> None:
     assert shown_orientation((13, 9), (13, 9), 6) == 1
     with pytest.raises(UnusableImageError, match="picture of 26x18 pixels, and the image has 9x13"):
         shown_orientation((26, 18), (13, 9), 6)
+
+
+def test_a_vertex_far_outside_bends_no_edge() -> None:
+    """The edge from (0, 0) to (9000, 3000) has the slope of one third, also within the picture."""
+    triangle = [Shape("polygon", ((0.0, 0.0), (9000.0, 3000.0), (0.0, 3000.0)))]
+    mask = rasterise(triangle, 90, 30)
+    edge = mask[:, :84].argmax(axis=0)
+    assert abs(edge - np.arange(84) / 3).max() <= 1
