@@ -127,12 +127,16 @@ def inspect(
     catalog = list_catalog(dataset, root)
     rows = catalog.images.to_pylist()
     sample = read_sample(dataset, root, rows, most_masks, depth)
-    images = [_found(row, root, sample.areas.get(row["image_id"])) for row in rows]
+    bad = {each.path for each in sample.unusable if each.is_mask}
+    images = [
+        _found(row, root, sample.areas.get(row["image_id"]), row["mask_relative_path"] in bad)
+        for row in rows
+    ]
     refusal = foretold.refusal(dataset, root.uri, catalog)
     return Inspection(dataset, root.uri, catalog, images, sample, refusal)
 
 
-def _found(row: Mapping[str, Any], root: Root, area: float | None) -> Found:
+def _found(row: Mapping[str, Any], root: Root, area: float | None, has_bad_mask: bool) -> Found:
     """Return a row with the label that the view `images` would give it."""
     sides = dict(_sides(row, area))
     label, source = row["label"], row["label_source"]
@@ -142,7 +146,7 @@ def _found(row: Mapping[str, Any], root: Root, area: float | None) -> Found:
             break
     if source == "labels_file" and label == "good" and sides.get("mask") == "anomalous":
         label, source = "anomalous", "mask"
-    if source in ("none", "default") and row["mask_source_uri"] is not None:
+    if source in ("none", "default") and row["mask_source_uri"] is not None and not has_bad_mask:
         label, source = BY_MASK, "mask"
     defect_type = row["defect_type"]
     if label == "good":

@@ -174,3 +174,12 @@ def test_files_without_a_suffix_in_the_place_of_images(tmp_path: Path) -> None:
         "Files in the place of images have another suffix: 2 with no suffix, 1 with .gif. See the key "
         "`formats`."
     )
+
+
+def test_an_image_whose_mask_cannot_be_read_is_unknown_as_in_a_run(tmp_path: Path) -> None:
+    images(tmp_path, 2)
+    for number, text in enumerate(("{", json.dumps({"shapes": []}))):
+        (tmp_path / f"images/{number}.json").write_text(text)
+    toml = 'images = ["images/{name}"]\nmasks = [{ path = "images/{name}.json", read = "labelme" }]'
+    found = inspected(tmp_path, toml)
+    assert [image.label for image in found.images] == ["unknown", "good"]
