@@ -42,8 +42,10 @@ def folder_around(path: str, record: Placed) -> str:
 
 def in_own_category(record: Placed, around: str) -> Placed:
     """Return a record with the whole path and a category of its own, such as `siteB/bolt`."""
-    path, category = f"{around}{record.relative_path}", f"{around}{record.category or ''}"
-    return record._replace(relative_path=path, category=category.rstrip("/"))
+    record = record._replace(relative_path=f"{around}{record.relative_path}")
+    if record.category is None and not isinstance(record, ImageFile):
+        return record
+    return record._replace(category=f"{around}{record.category or ''}".rstrip("/"))
 
 
 def in_tree(record: Placed, around: str) -> Placed:
