@@ -206,7 +206,8 @@ def _shapes(
     for (depth, is_beside), group in groups.items():
         sample = [reader.content(file) for file in spread(group.masks, 3)]
         if any(content is not None and _is_labelme(content) for content in sample):
-            folder = None if is_beside else (depth - 1, group.masks[0].folders[-1])
+            has_folder = depth > 0 and not is_beside
+            folder = (depth - 1, group.masks[0].folders[-1]) if has_folder else None
             group.place = Place(depth, folder, suffix=".json", read="labelme")
             yield group.place, group
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -100,7 +100,11 @@ contents = st.sampled_from(
 )
 
 
+LABELME = b'{"shapes": [], "imagePath": "x"}'
+
+
 @given(st.dictionaries(paths, contents, max_size=25), st.text(max_size=50))
+@example({"good.png": PHOTOGRAPH, "OK.json": LABELME, "good/OK.png": PHOTOGRAPH}, "")
 def test_any_listing_gives_a_valid_declaration_or_a_reason(
     files: dict[str, bytes], name: str
 ) -> None:
