@@ -33,7 +33,7 @@ from anomaly_assets.datasets.record import (
 )
 from anomaly_assets.datasets.words import UNSPECIFIED, Label, Split
 
-FOLDERS_DIFFER_FROM_EACH_OTHER = 2
+_DOUBLED = 2
 """A second folder around the dataset is cut off only if it has the name of the one below it."""
 
 
@@ -144,7 +144,7 @@ class Classifier:
         """Cut the first folder off, if there is one that may be around the dataset."""
         if len(parts) < 2:
             return False
-        if folders == FOLDERS_DIFFER_FROM_EACH_OTHER:
+        if folders == _DOUBLED:
             first, second = parts[:2]
             if first != second and not (self._ignore_case and folded(first) == folded(second)):
                 return False

@@ -34,23 +34,13 @@ from anomaly_assets.decoding.shape import (
     checked_points,
     unreadable,
 )
-from anomaly_assets.decoding.transform import UInt8Array, UnusableImageError
+from anomaly_assets.decoding.transform import UInt8Array, UnusableImageError, as_stored
 
 __all__ = ["LabelMe", "Shape", "labelme_shapes", "rasterise", "shapes_from_json"]
 
 _NEAR = 1.0
 """Pixels that a shape may be outside of the picture, as by rounding."""
 
-# Inverse of what each orientation requires when a picture is shown.
-_TO_STORED = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_90,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_270,
-}
 _FIRST_TURNED = 5
 """First of the orientations that exchange width and height."""
 
@@ -122,8 +112,7 @@ def rasterise(shapes: Sequence[Shape], width: int, height: int, orientation: int
     canvas = Image.new("L", size)
     for shape in shapes:
         _draw(canvas, shape)
-    turned_back = _TO_STORED.get(orientation)
-    return np.asarray(canvas if turned_back is None else canvas.transpose(turned_back))
+    return np.asarray(as_stored(canvas, orientation))
 
 
 def _draw(canvas: Image.Image, shape: Shape) -> None:

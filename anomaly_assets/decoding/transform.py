@@ -287,7 +287,7 @@ def loaded_orientation(image: Image.Image) -> int:
 
 
 def as_stored(image: Image.Image, orientation: int) -> Image.Image:
-    """Return a loaded image in the orientation in which the file stores it."""
+    """Return an image, as it is shown in an orientation, in the one in which the file stores it."""
     turned_back = _TURNED_BACK.get(orientation)
     return image if turned_back is None else image.transpose(turned_back)
 

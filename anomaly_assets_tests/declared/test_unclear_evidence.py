@@ -1,4 +1,4 @@
-"""What was not understood gives no label: nothing weaker may decide, and no mask changes hands."""
+"""Rows and masks that cannot be understood: no default gives a label, no other image gets the mask."""
 
 from __future__ import annotations
 
