@@ -14,7 +14,7 @@ from anomaly_assets.datasets import DECLARATIONS, SOURCE_DATASETS, SourceDataset
 from anomaly_assets.datasets.names import shown
 from anomaly_assets.errors import AnomalyAssetsError
 from anomaly_assets.locations import LAKE_PREFIX, MOTHERDUCK_PREFIXES, is_file, shown_scheme
-from anomaly_assets.tensor_spec import MOST_TENSOR_BYTES, TensorSpec
+from anomaly_assets.recipes import MOST_TENSOR_BYTES, PILLOW, SIMD, Recipe, parse_recipes
 
 VARIABLES = (
     "ANOMALY_DATASETS",
@@ -24,6 +24,8 @@ VARIABLES = (
     "ANOMALY_KEEP_SNAPSHOTS",
     "ANOMALY_IMAGE_SIZE",
     "ANOMALY_CHANNELS",
+    "ANOMALY_SIZES",
+    "ANOMALY_RESIZE",
     "ANOMALY_COMPUTE",
     "ANOMALY_WORKERS",
     "ANOMALY_TASK_TIMEOUT_SECONDS",
@@ -67,9 +69,13 @@ class Settings:
         database: Published database, which people open read-only; a lake and MotherDuck publish
             where they are.
         keep_snapshots: Number of older published databases that stay beside it.
-        tensor_spec: Height, width and channels of the tensors of a new warehouse.
-        named_size: Height and width, if set in the environment.
-        named_channels: Number of channels, if set in the environment.
+        recipe: Common recipe of a new warehouse.
+        named_size: Height and width of the common recipe, if set in the environment.
+        named_channels: Number of channels of the common recipe, if set in the environment.
+        sizes: Further recipes of every source dataset, if set in the environment.
+        sizes_as_declared: Whether the further recipes are those of the declarations on request, and not
+            those that the warehouse recorded.
+        resize: `simd` or `pillow`, if set in the environment.
         compute: Executor of decoding: `threads`, or `dask://HOST:PORT` of a Dask scheduler.
         workers: Number of decoding threads.
         task_timeout_seconds: Timeout of one decoding task of a cluster.
@@ -82,7 +88,7 @@ class Settings:
     warehouse: str = field(repr=False)  # a password may be in it
     database: Path
     keep_snapshots: int
-    tensor_spec: TensorSpec
+    recipe: Recipe
     compute: str
     workers: int
     task_timeout_seconds: float
@@ -96,11 +102,15 @@ class Settings:
     sample_roots: bool = False
     named_size: tuple[int, int] | None = None
     named_channels: int | None = None
+    sizes: tuple[Recipe, ...] | None = None
+    sizes_as_declared: bool = False
+    resize: str | None = None
 
-    def tensor_spec_over(self, recorded: TensorSpec) -> TensorSpec:
-        """Return the recorded shape of a warehouse's tensors, overridden by the environment's values."""
+    def recipe_over(self, recorded: Recipe) -> Recipe:
+        """Return the recorded common recipe of a warehouse, overridden by the environment's values."""
         height, width = self.named_size or (recorded.height, recorded.width)
-        return TensorSpec(height, width, self.named_channels or recorded.channels)
+        channels = self.named_channels or recorded.channels
+        return Recipe(height, width, channels, self.resize or recorded.resize)
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
@@ -125,6 +135,7 @@ class Settings:
         size = values.get("ANOMALY_IMAGE_SIZE")
         height, width = _image_size(size or "256")
         channels = values.get("ANOMALY_CHANNELS") or "3"
+        sizes, sizes_as_declared = _sizes(values)
         if channels not in ("1", "3"):
             raise SettingsError(f"ANOMALY_CHANNELS={channels!r}: use 3 (RGB) or 1 (grey).")
         if height * width * int(channels) > MOST_TENSOR_BYTES:
@@ -133,6 +144,10 @@ class Settings:
                 f"{MOST_TENSOR_BYTES:,} values, as 1024x1024 has with 3 channels, so that a run fits into "
                 "memory. Use a smaller size."
             )
+        common = Recipe(height, width, int(channels))
+        if sizes:
+            _refuse_two_common(sizes[0], values, common)
+            common = sizes[0]
         warehouse = _warehouse(values.get("ANOMALY_WAREHOUSE") or "data/warehouse.duckdb")
         database = _database(values, "ANOMALY_DATABASE", "data/anomaly.duckdb")
         if is_file(warehouse) and os.path.realpath(warehouse) == os.path.realpath(database):
@@ -154,7 +169,7 @@ class Settings:
             warehouse=warehouse,
             database=database,
             keep_snapshots=_whole_number(values, "ANOMALY_KEEP_SNAPSHOTS", 1, least=0),
-            tensor_spec=TensorSpec(height, width, int(channels)),
+            recipe=common,
             compute=_compute(values.get("ANOMALY_COMPUTE") or "threads"),
             workers=_whole_number(values, "ANOMALY_WORKERS", os.cpu_count() or 1),
             task_timeout_seconds=float(_whole_number(values, "ANOMALY_TASK_TIMEOUT_SECONDS", 600)),
@@ -167,8 +182,11 @@ class Settings:
                 if (depth := depth_of(dataset, values)) is not None
             },
             lake_data=_lake_data(values.get("ANOMALY_LAKE_DATA") or None),
-            named_size=(height, width) if size else None,
-            named_channels=int(channels) if values.get("ANOMALY_CHANNELS") else None,
+            named_size=(common.height, common.width) if size or sizes else None,
+            named_channels=common.channels if values.get("ANOMALY_CHANNELS") or sizes else None,
+            sizes=sizes[1:] if sizes else None,
+            sizes_as_declared=sizes_as_declared,
+            resize=_resize(values.get("ANOMALY_RESIZE") or None),
         )
 
 
@@ -375,6 +393,42 @@ def _image_size(text: str) -> tuple[int, int]:
             "such as 256x320; at most 4096."
         )
     return int(sides[0]), int(sides[-1])
+
+
+def _sizes(values: Mapping[str, str]) -> tuple[tuple[Recipe, ...], bool]:
+    """Return the recipes of ANOMALY_SIZES, the common one first, and whether it asks for declared ones."""
+    text = values.get("ANOMALY_SIZES", "").strip()
+    if not text or text == "declared":
+        return (), text == "declared"
+    try:
+        recipes = parse_recipes(text.split(","))
+    except ValueError as error:
+        raise SettingsError(f"ANOMALY_SIZES: {error}") from None
+    if not recipes[0].is_common:
+        raise SettingsError(
+            f"ANOMALY_SIZES={text!r}: the first recipe is the common one of all datasets, which has one "
+            "size and 1 or 3 channels: begin with 256, for example."
+        )
+    return recipes, False
+
+
+def _refuse_two_common(first: Recipe, values: Mapping[str, str], named: Recipe) -> None:
+    """Refuse ANOMALY_IMAGE_SIZE and ANOMALY_CHANNELS that differ from the first recipe of ANOMALY_SIZES."""
+    for name, ours, theirs in (
+        ("ANOMALY_IMAGE_SIZE", (first.height, first.width), (named.height, named.width)),
+        ("ANOMALY_CHANNELS", first.channels, named.channels),
+    ):
+        if values.get(name) and ours != theirs:
+            raise SettingsError(
+                f"{name}={values[name]!r} and ANOMALY_SIZES, which begins with {first.name}, name two "
+                f"common recipes: unset {name}."
+            )
+
+
+def _resize(text: str | None) -> str | None:
+    if text not in (None, PILLOW, SIMD):
+        raise SettingsError(f"ANOMALY_RESIZE={text!r}: use {SIMD} or {PILLOW}.")
+    return text
 
 
 def _is_side(text: str) -> bool:

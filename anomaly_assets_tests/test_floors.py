@@ -19,7 +19,7 @@ PROJECT = Path(__file__).parents[1]
 FLOORS = (
     {"errors"},
     {"full_disk", "linux", "lock_file", "signals", "streams", "version", "arguments"},
-    {"atomic", "locations", "tensor_spec"},
+    {"atomic", "locations", "recipes"},
     {"datasets"},
     {"settings"},
     {"roots", "suggesting"},

@@ -11,6 +11,7 @@ from dagster._utils.schedules import is_valid_cron_schedule
 
 from anomaly_assets import settings as module
 from anomaly_assets.datasets import SOURCE_DATASETS
+from anomaly_assets.recipes import MOST_TENSOR_BYTES, Recipe
 from anomaly_assets.settings import (
     VARIABLES,
     Settings,
@@ -18,7 +19,6 @@ from anomaly_assets.settings import (
     published_database,
     unknown_variables,
 )
-from anomaly_assets.tensor_spec import MOST_TENSOR_BYTES, TensorSpec
 
 
 def roots(**named: str | None) -> dict[str, str | None]:
@@ -31,7 +31,7 @@ def test_nothing_set_makes_the_samples_run() -> None:
         warehouse="data/warehouse.duckdb",
         database=Path("data/anomaly.duckdb"),
         keep_snapshots=1,
-        tensor_spec=TensorSpec(256, 256, 3),
+        recipe=Recipe(256, 256, 3),
         compute="threads",
         workers=os.cpu_count() or 1,
         task_timeout_seconds=600.0,
@@ -63,7 +63,7 @@ def test_everything_set_is_taken() -> None:
         warehouse="/var/lib/team/work.duckdb",
         database=Path("/srv/team.duckdb"),
         keep_snapshots=0,
-        tensor_spec=TensorSpec(height=256, width=320, channels=1),
+        recipe=Recipe(height=256, width=320, channels=1),
         compute="dask://scheduler.example:8786",
         workers=7,
         task_timeout_seconds=45.0,
@@ -165,7 +165,7 @@ def test_any_other_variable_that_is_empty_has_its_default(name: str) -> None:
     [("256", 256, 256), ("1", 1, 1), ("256x320", 256, 320), ("4096X1", 4096, 1)],
 )
 def test_image_sizes_are_one_side_or_height_by_width(text: str, height: int, width: int) -> None:
-    spec = Settings.from_environment({"ANOMALY_IMAGE_SIZE": text}).tensor_spec
+    spec = Settings.from_environment({"ANOMALY_IMAGE_SIZE": text}).recipe
     assert (spec.height, spec.width) == (height, width)
 
 
@@ -184,7 +184,7 @@ def test_tensors_that_a_run_could_not_hold_are_refused(
 ) -> None:
     values = {"ANOMALY_IMAGE_SIZE": size, "ANOMALY_CHANNELS": channels}
     if accepted:
-        assert Settings.from_environment(values).tensor_spec.tensor_bytes <= MOST_TENSOR_BYTES
+        assert Settings.from_environment(values).recipe.tensor_bytes <= MOST_TENSOR_BYTES
         return
     with pytest.raises(SettingsError, match=r"at most 3,145,728 values, as 1024x1024 has"):
         Settings.from_environment(values)

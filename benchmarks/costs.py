@@ -13,8 +13,8 @@ from anomaly_assets.catalogue.listing import list_catalog
 from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.decoding.dask import decode_on_worker
 from anomaly_assets.decoding.versions import what_decides_pixels
+from anomaly_assets.recipes import Recipe
 from anomaly_assets.roots.open import open_root
-from anomaly_assets.tensor_spec import TensorSpec
 from anomaly_assets_tests.dask.cluster import Cluster
 from benchmarks.bench import Bench, seconds
 from benchmarks.dask import cluster_of, decode_only, load_on, to_decode
@@ -74,7 +74,7 @@ def measure_costs(bench: Bench) -> Costs:
             driver.append(more / (images - few.images))
     files = [*tree.image_files(), *tree.mask_files()]
     masks = len(tree.mask_files()) / images
-    spec = TensorSpec()
+    spec = Recipe()
     return Costs(
         fixed_seconds=statistics.median(fixed),
         listing_seconds=_listing_seconds(bench.tree(bench.many)),
@@ -125,9 +125,7 @@ def _run_empty(executor: Executor, tasks: int) -> None:
     for _ in range(tasks):
         if len(pending) >= _WINDOW:
             pending.popleft().result()
-        pending.append(
-            executor.submit(decode_on_worker, what_decides_pixels(), [], {}, TensorSpec())
-        )
+        pending.append(executor.submit(decode_on_worker, what_decides_pixels(), [], {}, Recipe()))
     while pending:
         pending.popleft().result()
 

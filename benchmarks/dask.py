@@ -24,8 +24,8 @@ from anomaly_assets.arguments import at_least
 from anomaly_assets.decoding.batch import decode_batch
 from anomaly_assets.decoding.batches import stale_images
 from anomaly_assets.decoding.build import find_stale
+from anomaly_assets.recipes import Recipe, Recipes
 from anomaly_assets.roots.base import Root
-from anomaly_assets.tensor_spec import TensorSpec
 from anomaly_assets_tests.dask.cluster import Cluster, running_cluster
 from anomaly_assets_tests.warehouse.project import Project, mask, noise
 from benchmarks.bench import Bench, PhasesReport, Ratios, run_phases
@@ -67,14 +67,14 @@ def to_decode(bench: Bench, tree: Tree) -> tuple[pa.Table, dict[str, Root]]:
     project.refresh_all()
     roots = project.roots()
     with project.warehouse.connect() as connection:
-        return find_stale(connection, list(roots), TensorSpec()), roots
+        return find_stale(connection, list(roots), Recipes()), roots
 
 
 def decode_only(bench: Bench, tree: Tree, threads: int = 2) -> tuple[float, int]:
     """Decode a whole tree on threads and discard it; return CPU seconds and the number of images."""
     found, roots = to_decode(bench, tree)
     images = stale_images(found)
-    spec = TensorSpec()
+    spec = Recipe()
     batches = [images[start : start + 8] for start in range(0, len(images), 8)]
     started = time.process_time()
     with ThreadPoolExecutor(threads) as pool:

@@ -19,8 +19,8 @@ import pyarrow.parquet as pq
 
 from anomaly_assets.decoding.batch import DecodedBatch, decode_batch
 from anomaly_assets.decoding.batches import stale_images
-from anomaly_assets.decoding.build import _write
-from anomaly_assets.tensor_spec import TensorSpec
+from anomaly_assets.decoding.build import _write, one_batch
+from anomaly_assets.recipes import Recipe
 from anomaly_assets.warehouse.base import CATALOG, Warehouse
 from anomaly_assets.warehouse.open import open_warehouse
 from anomaly_assets_tests.warehouse.lake.postgres import PASSWORD, Postgres, postgresql
@@ -58,11 +58,11 @@ class DifferentError(RuntimeError):
 @dataclass(frozen=True)
 class _File:
     images: pa.Table
-    batches: list[DecodedBatch]
+    decoded: tuple[pa.Table, DecodedBatch]
 
     @property
     def table(self) -> pa.Table:
-        return pa.Table.from_batches([batch.tensors for batch in self.batches])
+        return self.decoded[1].tensors
 
 
 def measure_lake(bench: Bench) -> LakeCosts:
@@ -99,8 +99,11 @@ def _decoded(bench: Bench) -> list[_File]:
     files = []
     for start in range(0, images.num_rows - FILE_IMAGES + 1, FILE_IMAGES) or (0,):
         some = images.slice(start, FILE_IMAGES)
-        parts = [stale_images(some.slice(at, _BATCH)) for at in range(0, some.num_rows, _BATCH)]
-        files.append(_File(some, [decode_batch(part, roots, TensorSpec()) for part in parts]))
+        parts = [some.slice(at, _BATCH) for at in range(0, some.num_rows, _BATCH)]
+        decoded = [
+            (part, decode_batch(stale_images(part.to_pylist()), roots, Recipe())) for part in parts
+        ]
+        files.append(_File(some, one_batch(decoded)))
     return files
 
 
@@ -118,7 +121,7 @@ def _insert(lake: Warehouse, files: list[_File]) -> tuple[float, float]:
     cpu, started = time.process_time(), time.perf_counter()
     for file in files:
         with lake.writing(), lake.connect(wide_rows=True) as connection:
-            _write(connection, file.images, iter(file.batches), None, [])
+            _write(connection, file.images, iter([file.decoded]), None, [])
     return time.process_time() - cpu, time.perf_counter() - started
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from anomaly_assets.tensor_spec import TensorSpec
+from anomaly_assets.recipes import Recipe
 from anomaly_assets.warehouse.file.warehouse import FileWarehouse
 from benchmarks import straightforward
 from benchmarks.bench import (
@@ -161,7 +161,7 @@ def publishing(bench: Bench) -> Ratios:
     warehouse, target = FileWarehouse(folder / "warehouse.duckdb"), folder / "again.duckdb"
     for _ in range(bench.pairs):
         target.unlink(missing_ok=True)
-        ours = seconds(lambda: warehouse.publish(target, TensorSpec()))
+        ours = seconds(lambda: warehouse.publish(target, Recipe()))
         copy = folder / "copy"
         copy.unlink(missing_ok=True)
         command = ["cp", str(target), str(copy)]

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from anomaly_assets.decoding.dask import _batches
-from anomaly_assets.tensor_spec import TensorSpec
+from anomaly_assets.recipes import Recipe
 from anomaly_assets.warehouse.base import ROW_GROUP_SIZE
 from benchmarks.costs import Costs
 from benchmarks.lake import FILE_IMAGES, LakeCosts
@@ -38,7 +38,7 @@ class Surroundings:
 def rates(costs: Costs, workers: int, around: Surroundings | None = None) -> dict[str, float]:
     """Return the images per second of each part alone; the smallest value limits the load."""
     around = around or Surroundings()
-    batch_images, window = _batches(workers, TensorSpec())
+    batch_images, window = _batches(workers, Recipe())
     busy = min(workers, window)
     driver = costs.driver_image_seconds + costs.driver_task_seconds / batch_images
     return {
@@ -66,7 +66,7 @@ def lake_rates(
     If workers write, a task is a file, so tasks cost almost nothing.
     """
     around = around or Surroundings()
-    batch_images, _ = _batches(workers, TensorSpec())
+    batch_images, _ = _batches(workers, Recipe())
     worker = costs.decoding_seconds + costs.worker_seconds
     store = around.store_bytes / costs.file_bytes
     inserting = lake.insert_seconds + costs.driver_task_seconds / batch_images
@@ -95,7 +95,7 @@ def simulate(costs: Costs, workers: int, images: int, sleep: float = 0.0) -> flo
     Workers take tasks in order. The driver has one thread. It submits a task whenever one has been
     written, writes in order, and needs its time for every task and image.
     """
-    batch_images, window = _batches(workers, TensorSpec())
+    batch_images, window = _batches(workers, Recipe())
     free = [0.0] * workers
     heapq.heapify(free)
     in_flight: list[tuple[float, int]] = []

@@ -24,11 +24,11 @@ from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.decoding import png as decoder
 from anomaly_assets.decoding.build import build_tensors
 from anomaly_assets.decoding.open import open_compute
+from anomaly_assets.recipes import Recipe, Recipes
 from anomaly_assets.roots.open import open_root
 from anomaly_assets.tables import checks
 from anomaly_assets.tables.ddl import comment_on_catalogue, ensure_tables, refresh
 from anomaly_assets.tables.registry import TABLES
-from anomaly_assets.tensor_spec import TensorSpec
 from anomaly_assets.warehouse.file.warehouse import FileWarehouse
 from benchmarks.trees import Tree
 
@@ -55,11 +55,11 @@ def refresh_everything(
     tree: Tree,
     database: Path,
     published: Path | None = None,
-    spec: TensorSpec | None = None,
+    spec: Recipe | None = None,
     computing: str = "threads",
 ) -> Spent:
     """Run every asset body and every check once; publish if a target is given."""
-    spec = spec or TensorSpec()
+    spec = spec or Recipe()
     spent = Spent()
 
     @contextmanager
@@ -82,7 +82,7 @@ def refresh_everything(
         with phase("tensors"):
             opened = {name: open_root(root) for name, root in roots.items()}
             compute = partial(open_compute, computing, opened, spec, workers=WORKERS)
-            report = build_tensors(warehouse, opened, spec, compute=compute)
+            report = build_tensors(warehouse, opened, Recipes(spec), compute=compute)
             spent.decode_seconds = report.decode_seconds
         with phase("summaries"):
             for name in ("samples", *SUMMARIES):
@@ -96,7 +96,7 @@ def refresh_everything(
     return spent
 
 
-def _check(warehouse: FileWarehouse, spec: TensorSpec) -> None:
+def _check(warehouse: FileWarehouse, spec: Recipe) -> None:
     groups: tuple[tuple[checks.Check, ...], ...] = (
         checks.IMAGES_CHECKS,
         checks.TENSOR_CHECKS,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from anomaly_assets.decoding.dask import BATCH_IMAGES, _batches
-from anomaly_assets.tensor_spec import TensorSpec
+from anomaly_assets.recipes import Recipe
 from benchmarks.costs import Costs
 from benchmarks.dask import SLOWDOWN
 from benchmarks.lake import LakeCosts
@@ -112,7 +112,7 @@ def registering(costs: Costs, lake: LakeCosts) -> Lines:
 
 def turns(costs: Costs, lake: LakeCosts) -> Lines:
     """Return the numbers of workers at which the bottleneck changes, and the driver's largest needs."""
-    spec = TensorSpec()
+    spec = Recipe()
     worker = costs.decoding_seconds + costs.worker_seconds
 
     def driver_ends(workers: int) -> bool:

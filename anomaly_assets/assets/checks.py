@@ -46,7 +46,7 @@ def asset_checks(
         # Another run may be decoding: its new images have no tensor yet, and would fail the checks.
         alone = warehouse.warehouse.finishing if of_tensors else warehouse.warehouse.locked
         folder = warehouse.pictures_folder / "checks"
-        spec = warehouse.tensor_spec if of_tensors else None
+        spec = warehouse.recipes.common if of_tensors else None
         with alone(), warehouse.warehouse.connect() as connection:
             ensure_tables(connection)
             chosen = [check for check in checks if check.name in selected]

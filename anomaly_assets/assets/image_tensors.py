@@ -22,10 +22,10 @@ from anomaly_assets.decoding.report import BuildReport
 from anomaly_assets.roots.base import Root, RootError
 from anomaly_assets.roots.open import open_root
 from anomaly_assets.settings import Settings
-from anomaly_assets.tables.ddl import refresh, row_count
+from anomaly_assets.tables.ddl import SAMPLE_VIEWS, refresh, row_count, row_counts
 from anomaly_assets.tables.preview_rows import chosen_rows
+from anomaly_assets.tables.recipes import record_recipes
 from anomaly_assets.tables.row_changes import RowChanges, compare, keyed_rows
-from anomaly_assets.tables.tensor_shape import record_spec
 from anomaly_assets.warehouse.base import Warehouse
 
 _ROWS_SHOWN = 20
@@ -60,7 +60,7 @@ class TensorsConfig(dg.Config):
             kinds={"python", "duckdb"},
             files=_DECODING_FILES,
         )
-        for name in ("image_tensors", "rejected_images")
+        for name in ("image_tensors", "recipe_tensors", "rejected_images")
     ],
     name="image_tensors",
     can_subset=True,
@@ -70,26 +70,26 @@ def image_tensors(
 ) -> Iterator[dg.MaterializeResult]:
     """Decode images that are new or changed since the last run, and record those that are rejected.
 
-    Decoding writes both tables in the same transactions. So either asset can be selected alone, and both
+    Decoding writes all three tables in the same transactions. So each asset can be selected alone, and all
     are materialized.
     """
     from anomaly_assets.decoding.build import build_tensors, waiting_images
     from anomaly_assets.decoding.open import open_compute
 
-    settings, spec = warehouse.settings, warehouse.tensor_spec
+    settings, recipes = warehouse.settings, warehouse.recipes
     roots = _opened_roots(settings, warehouse.warehouse, context.log.warning)
     with warehouse.warehouse.writing(), warehouse.warehouse.connect() as connection:
-        record_spec(connection, spec)
+        record_recipes(connection, recipes, settings, roots)
         rejected_before = keyed_rows(connection, "rejected_images")
     report = build_tensors(
         warehouse.warehouse,
         roots,
-        spec,
+        recipes,
         compute=partial(
             open_compute,
             settings.compute,
             roots,
-            spec,
+            recipes.common,
             workers=settings.workers,
             patience_seconds=settings.task_timeout_seconds,
         ),
@@ -101,9 +101,9 @@ def image_tensors(
     )
     with warehouse.warehouse.connect() as connection:
         waiting = waiting_images(
-            connection, set(settings.roots) - set(roots), spec, settings.depths
+            connection, set(settings.roots) - set(roots), recipes, settings.depths
         )
-        tensors = row_count(connection, "image_tensors")
+        counts = row_counts(connection, ["image_tensors", "recipe_tensors"])
         shown = chosen_rows(connection, "image_tensors", _ROWS_SHOWN)
         rejected = keyed_rows(connection, "rejected_images")
         rejected_shown = chosen_rows(connection, "rejected_images", _REJECTED_SHOWN)
@@ -116,10 +116,19 @@ def image_tensors(
         )
     made: dict[str, dict[str, Any]] = {
         "image_tensors": {
-            **row_metadata(tensors, _tensor_changes(report)),
+            **row_metadata(counts["image_tensors"], _tensor_changes(report)),
             **_speed(report),
-            "transform": spec.transform,
+            "transform": recipes.common.transform,
             "rows": rows_shown(shown, _tensor_changes(report)),
+        },
+        "recipe_tensors": {
+            "dagster/row_count": counts["recipe_tensors"],
+            "rows_made": report.recipe_rows,
+            "rows_removed": report.recipe_rows_removed,
+            "recipes": {
+                name: [recipe.name for recipe in further]
+                for name, further in sorted(recipes.further.items())
+            },
         },
         "rejected_images": {
             **row_metadata(len(rejected), compare(rejected_before, rejected)),
@@ -166,7 +175,7 @@ def samples(
 ) -> dg.MaterializeResult:
     """Join labels and tensors in the view to train from."""
     with warehouse.warehouse.writing(), warehouse.warehouse.connect() as connection:
-        refresh(connection, "samples")
+        refresh(connection, *SAMPLE_VIEWS)
         rows = row_count(connection, "samples")
         shown = chosen_rows(connection, "samples", _ROWS_SHOWN)
     changes = changes_of_view(context, rows, [dg.AssetKey("image_tensors")])

@@ -68,7 +68,7 @@ def published_asset(source_datasets: Iterable[str]) -> dg.AssetsDefinition:
         with watched(progress, *copied) if copied else nullcontext():
             published = warehouse.warehouse.publish(
                 settings.database,
-                warehouse.tensor_spec,
+                warehouse.recipes.common,
                 run_id=context.run.run_id,
                 keep_snapshots=settings.keep_snapshots,
                 adopt=config.adopt,

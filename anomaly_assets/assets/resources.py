@@ -13,15 +13,15 @@ from anomaly_assets.assets.failures import causes_in
 from anomaly_assets.assets.interrupts import Interrupts, hearing_interrupts
 from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.errors import WarehouseBusyError
+from anomaly_assets.recipes import Recipes
 from anomaly_assets.roots.base import RootError
 from anomaly_assets.roots.open import refuse_bad_root
 from anomaly_assets.settings import Settings, unknown_variables
 from anomaly_assets.signals import import_what_duckdb_imports
 from anomaly_assets.tables.ddl import ensure_tables
+from anomaly_assets.tables.recipes import recipes_for
 from anomaly_assets.tables.row_changes import RowChanges
 from anomaly_assets.tables.source_datasets import dataset_lines, why_kept
-from anomaly_assets.tables.tensor_shape import spec_for
-from anomaly_assets.tensor_spec import TensorSpec
 from anomaly_assets.version import code_version
 from anomaly_assets.warehouse.base import Warehouse
 from anomaly_assets.warehouse.open import open_warehouse
@@ -43,7 +43,7 @@ class WarehouseResource(dg.ConfigurableResource):
     _pictures_folder: Path | None = PrivateAttr(default=None)
     _used: bool = PrivateAttr(default=False)
     _run_config: Mapping[str, Any] = PrivateAttr(default_factory=dict)
-    _tensor_spec: TensorSpec | None = PrivateAttr(default=None)
+    _recipes: Recipes | None = PrivateAttr(default=None)
     _refreshed: dict[str, RowChanges] = PrivateAttr(default_factory=dict)
     _kept: dict[str, str] = PrivateAttr(default_factory=dict)
     _removed: dict[str, int] = PrivateAttr(default_factory=dict)
@@ -102,21 +102,25 @@ class WarehouseResource(dg.ConfigurableResource):
         return self._settings
 
     @property
-    def tensor_spec(self) -> TensorSpec:
-        """Return the shape of the tensors in this run; it is read from the warehouse once.
+    def recipes(self) -> Recipes:
+        """Return the recipes of this run; they are read from the warehouse once.
 
         Raises:
-            WarehouseError: The warehouse has another shape than the settings of this machine.
+            WarehouseError: The warehouse has another common recipe than the settings of this machine, or
+                one that this machine cannot make.
         """
-        if self._tensor_spec is None:
+        if self._recipes is None:
+            from anomaly_assets.decoding.resize import why_not_simd
+
             with self.warehouse.connect() as connection:
                 ensure_tables(connection)
-                self._tensor_spec = spec_for(
+                self._recipes = recipes_for(
                     connection,
                     self._settings,
+                    why_not_simd=why_not_simd,
                     change=configured(self._run_config, "image_tensors", "change_shape"),
                 )
-        return self._tensor_spec
+        return self._recipes
 
     @property
     def warehouse(self) -> Warehouse:

@@ -13,6 +13,7 @@ from typing import Literal, TypeAlias
 
 from anomaly_assets.datasets.pattern_text import Pattern, Template
 from anomaly_assets.datasets.words import ANOMALOUS_WORDS, GOOD_WORDS, Label, Split
+from anomaly_assets.recipes import Recipe
 
 SUFFIXES: Mapping[str, tuple[str, ...]] = {
     "png": (".png",),
@@ -148,6 +149,7 @@ class Declaration:
         label: Label of an image of which nothing else gives one.
         is_built_in: Whether `file` is a file of this package.
         depth: Bits that a 16-bit file uses; None for those that the file names.
+        sizes: Recipes of its tensors besides the common one.
     """
 
     name: str
@@ -170,6 +172,7 @@ class Declaration:
     unmasked: Literal["good", "unknown"]
     words: Words
     depth: int | None
+    sizes: tuple[Recipe, ...]
     links: Literal["inside", "follow"]
     folders_around: Literal[0, 1, 2]
     training_is_good: bool

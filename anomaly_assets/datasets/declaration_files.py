@@ -37,11 +37,11 @@ BUILT_IN = (
 
 KEYS = (
     *("title", "licence", "citation", "root", "like", "category", "split", "label"),
-    *("images", "masks", "tables", "strays", "formats", "unmasked", "words", "depth", "links"),
-    *("folders_around", "training_is_good", "counts"),
+    *("images", "masks", "tables", "strays", "formats", "unmasked", "words", "depth", "sizes"),
+    *("links", "folders_around", "training_is_good", "counts"),
 )
 
-LATER_KEYS: Mapping[str, str] = {"size": "0.3"}
+LATER_KEYS: Mapping[str, str] = {"attributes": "0.3"}
 """Keys of later versions, each with the first version that has it."""
 
 _OF_THE_DATA = frozenset({"title", "licence", "citation", "root", "counts"})
@@ -226,6 +226,7 @@ def _built(table: Table) -> Declaration:
         unmasked=table.choice("unmasked", ("good", "unknown"), "unknown"),
         words=words,
         depth=table.depth(),
+        sizes=table.sizes(),
         links=table.choice("links", ("inside", "follow"), "inside"),
         folders_around=table.choice("folders_around", (0, 1, 2), 0),
         training_is_good=table.choice("training_is_good", (True, False), False),

@@ -22,6 +22,7 @@ from anomaly_assets.datasets.declaration_lines import Lines
 from anomaly_assets.datasets.names import normalized, shown
 from anomaly_assets.datasets.patterns import folded
 from anomaly_assets.datasets.words import Label, Split
+from anomaly_assets.recipes import Recipe, parse_recipe
 
 _LABELS: tuple[Label, ...] = ("good", "anomalous")
 
@@ -154,6 +155,20 @@ class Table:
         if value != "file" and (type(value) is not int or not 9 <= value <= 16):
             self._expected("depth", 'a number from 9 to 16, or "file"')
         return value if type(value) is int else None
+
+    def sizes(self) -> tuple[Recipe, ...]:
+        """Return the further recipes of the tensors."""
+        value = self.keys.get("sizes", [])
+        if not _are_texts(value):
+            self._expected("sizes", 'a list of recipes, such as ["512x512x1"]')
+            return ()
+        found = []
+        for text in value:
+            try:
+                found.append(parse_recipe(text))
+            except ValueError as error:
+                self.problem(f"sizes: {error}", "sizes", needle=text)
+        return tuple(dict.fromkeys(found))
 
     def words(self) -> Words:
         """Return the default words with those of the table; a word in two lists is a problem."""

@@ -110,6 +110,10 @@ def _keys() -> Mapping[str, Schema]:
             {"anyOf": [{"const": "file"}, {"type": "integer", "minimum": 9, "maximum": 16}]},
             "Bits that a 16-bit file uses.",
         ),
+        "sizes": _described(
+            {"type": "array", "items": _TEXT},
+            "Recipes of its tensors besides the common one, such as 512x512x1.",
+        ),
         "links": _described(
             {"enum": _choices(Declaration, "links")}, "Whether symbolic links may leave the root."
         ),

@@ -6,7 +6,6 @@ A task depends only on its arguments, so any `concurrent.futures.Executor` can r
 from __future__ import annotations
 
 import errno
-import math
 import mmap
 import time
 from collections.abc import Mapping, Sequence
@@ -18,17 +17,18 @@ import pyarrow as pa
 
 from anomaly_assets.datasets.names import shown
 from anomaly_assets.decoding.mask_reading import Picture, decode_read_mask
+from anomaly_assets.decoding.tensors import Tensor, UInt8Array
 from anomaly_assets.decoding.transform import (
     NEEDS_BIT_DEPTH,
     DecodedImage,
     DecodedMask,
-    UInt8Array,
     UnusableImageError,
     decode_image,
     decode_mask,
 )
 from anomaly_assets.errors import AnomalyAssetsError
 from anomaly_assets.linux import keep_freed_memory
+from anomaly_assets.recipes import Recipe
 from anomaly_assets.roots.base import (
     MAX_FILE_BYTES,
     FileChangedError,
@@ -39,10 +39,16 @@ from anomaly_assets.roots.base import (
 from anomaly_assets.settings import depth_variable
 from anomaly_assets.tables.arrow import arrow_schema
 from anomaly_assets.tables.registry import TABLES
-from anomaly_assets.tensor_spec import TensorSpec
 
 TENSORS_SCHEMA = arrow_schema(TABLES["image_tensors"])
 """Columns of `image_tensors`."""
+
+_RECIPES_SCHEMA = arrow_schema(TABLES["recipe_tensors"])
+RECIPES_SCHEMA = _RECIPES_SCHEMA.set(
+    _RECIPES_SCHEMA.get_field_index("image_tensor"),
+    pa.field("image_tensor", pa.large_binary(), nullable=False),
+)
+"""Columns of `recipe_tensors`; the tiles of some images may have more than 2 GiB."""
 
 FACTS_SCHEMA = arrow_schema(TABLES["facts"])
 """Columns of `facts`."""
@@ -65,8 +71,9 @@ class StaleImage:
     """An image to decode: the columns of the catalogue that decoding needs.
 
     `formats` are the formats that its source dataset allows, in Pillow's names. They are sent with the
-    image, because a worker of a cluster may not have the module that defines the source dataset. So does
-    `depth`, the set number of bits of its 16-bit files; None to take what each file states.
+    image, because a worker of a cluster may not have the module that defines the source dataset. So are
+    `depth`, the set number of bits of its 16-bit files (None to take what each file states), `common`,
+    whether the tensor of the common recipe is to be made, and `further`, the further recipes to make.
     """
 
     image_id: str
@@ -81,10 +88,14 @@ class StaleImage:
     mask_reading: str | None
     formats: tuple[str, ...]
     depth: int | None = None
+    common: bool = True
+    further: tuple[Recipe, ...] = ()
 
 
 IMAGE_COLUMNS = [
-    column.name for column in fields(StaleImage) if column.name not in ("formats", "depth")
+    column.name
+    for column in fields(StaleImage)
+    if column.name not in ("formats", "depth", "common", "further")
 ]
 """Columns of the catalogue that decoding needs."""
 
@@ -120,13 +131,15 @@ class DecodedBatch:
 
     Attributes:
         tensors: Rows of `TENSORS_SCHEMA` without `run_id`, which the writer adds.
-        facts: Rows of `FACTS_SCHEMA` about the same images, in the same order.
+        recipe_tensors: Rows of `RECIPES_SCHEMA`, in the same way; one for each tile.
+        facts: Rows of `FACTS_SCHEMA` about the images of `tensors`, in the same order.
         rejections: Files of this batch that could not be used.
         images: Number of images that the task tried.
         seconds: Duration, reading included.
     """
 
     tensors: pa.RecordBatch
+    recipe_tensors: pa.RecordBatch
     facts: pa.RecordBatch
     rejections: list[Rejection]
     images: int
@@ -134,12 +147,9 @@ class DecodedBatch:
 
 
 def decode_batch(
-    images: Sequence[StaleImage], roots: Mapping[str, Root], spec: TensorSpec
+    images: Sequence[StaleImage], roots: Mapping[str, Root], spec: Recipe
 ) -> DecodedBatch:
     """Read and decode some images one after the other; the task that an executor runs.
-
-    Pixels are written into one buffer, which Arrow takes over without a copy. The buffer is a separate
-    memory map, because allocators that keep such large blocks used 200 MB more in measurements.
 
     Raises:
         DecodingError: This machine or its packages are the cause, not a file.
@@ -154,15 +164,14 @@ def decode_batch(
 
 
 def _decode_batch(
-    images: Sequence[StaleImage], roots: Mapping[str, Root], spec: TensorSpec
+    images: Sequence[StaleImage], roots: Mapping[str, Root], spec: Recipe
 ) -> DecodedBatch:
     keep_freed_memory()
     started = time.monotonic()
-    shape = (len(images), spec.height, spec.width, spec.channels)
-    buffer = mmap.mmap(-1, max(1, math.prod(shape)))
-    pixels = np.frombuffer(buffer, np.uint8, math.prod(shape)).reshape(shape)
-    masks: list[bytes | None] = []
-    rows: list[dict[str, object]] = []
+    common = _Rows(TENSORS_SCHEMA, sum(image.common for image in images) * spec.tensor_bytes)
+    planned = sum(recipe.tensor_bytes for image in images for recipe in image.further)
+    further = _Rows(RECIPES_SCHEMA, planned)
+    facts: list[dict[str, object]] = []
     rejections: list[Rejection] = []
     for image in images:
         try:
@@ -174,35 +183,47 @@ def _decode_batch(
             raise
         except Exception as error:
             raise DecodingError(_what_to_do(shown(image.image_id), error)) from error
-        pixels[len(rows)] = decoded.pixels
-        masks.append(mask.pixels.tobytes() if mask else None)
-        rows.append(_row(image, decoded, mask, spec))
-    tensors = _tensor_rows(rows, pixels, masks)
-    facts = pa.record_batch(_columns(rows, FACTS_SCHEMA), schema=FACTS_SCHEMA)
-    return DecodedBatch(tensors, facts, rejections, len(images), time.monotonic() - started)
+        measured = _measured(image, decoded, mask)
+        if image.common:
+            facts.append(measured)
+        masks = mask.masks if mask else [None] * len(decoded.tensors)
+        for number, (tensor, pixels) in enumerate(zip(decoded.tensors, masks, strict=True)):
+            rows = common if image.common and not number else further
+            rows.add(measured | _of_tensor(image, decoded, tensor), tensor.pixels, pixels)
+    return DecodedBatch(
+        common.record_batch(),
+        further.record_batch(),
+        pa.record_batch(_columns(facts, FACTS_SCHEMA), schema=FACTS_SCHEMA),
+        rejections,
+        len(images),
+        time.monotonic() - started,
+    )
 
 
 def _decoded(
     image: StaleImage,
     roots: Mapping[str, Root],
-    spec: TensorSpec,
+    spec: Recipe,
     rejections: list[Rejection],
 ) -> tuple[DecodedImage, DecodedMask | None]:
     """Read and decode an image and its mask; an unusable mask is added to the rejections."""
     content = _read(
         roots, image, image.source_uri, image.file_version, image.file_size_bytes or MAX_FILE_BYTES
     )
+    first, *further = (spec, *image.further) if image.common else image.further
     decoded = decode_image(
         content,
-        spec,
+        first,
         image.formats,
+        further=further,
         depth=image.depth,
         depth_variable=depth_variable(image.source_dataset),
     )
     if image.mask_source_uri is None:
         return decoded, None
     try:
-        return decoded, _mask(image, image.mask_source_uri, content, decoded, roots, spec)
+        recipes = [first, *further]
+        return decoded, _mask(image, image.mask_source_uri, content, decoded, roots, recipes)
     except (UnusableImageError, FileUnreadableError) as error:
         rejections.append(_rejection(image, error, spec, of_mask=True))
         return decoded, None
@@ -214,20 +235,22 @@ def _mask(
     content: bytes,
     decoded: DecodedImage,
     roots: Mapping[str, Root],
-    spec: TensorSpec,
+    recipes: Sequence[Recipe],
 ) -> DecodedMask:
     def read(uri: str, version: str | None) -> bytes:
         return _read(roots, image, uri, version, MAX_FILE_BYTES)
 
+    size = decoded.original_width, decoded.original_height
     if image.mask_reading is None:
-        return decode_mask(read(uri, image.mask_file_version), spec)
+        mask = read(uri, image.mask_file_version)
+        return decode_mask(mask, recipes[0], further=recipes[1:], picture_size=size)
     return decode_read_mask(
         image.mask_reading,
         uri,
         image.mask_file_version,
         read,
-        Picture(content, decoded.original_width, decoded.original_height),
-        spec,
+        Picture(content, *size),
+        recipes,
     )
 
 
@@ -259,7 +282,7 @@ def _what_to_do(what: str, error: Exception) -> str:
 
 
 def _rejection(
-    image: StaleImage, error: Exception, spec: TensorSpec, *, of_mask: bool = False
+    image: StaleImage, error: Exception, spec: Recipe, *, of_mask: bool = False
 ) -> Rejection:
     reason = _reason(error)
     needs_depth = reason == NEEDS_BIT_DEPTH
@@ -274,7 +297,7 @@ def _rejection(
     )
 
 
-def deep_transform(spec: TensorSpec, depth: int | None) -> str:
+def deep_transform(spec: Recipe, depth: int | None) -> str:
     """Return the transform of a file with more than 8 bits; another depth makes its tensor stale."""
     return f"{spec.transform}-depth-{depth or 'file'}"
 
@@ -285,22 +308,18 @@ def _reason(error: Exception) -> str:
     return CHANGED if isinstance(error, FileChangedError) else UNREADABLE
 
 
-def _row(
-    image: StaleImage, decoded: DecodedImage, mask: DecodedMask | None, spec: TensorSpec
+def _measured(
+    image: StaleImage, decoded: DecodedImage, mask: DecodedMask | None
 ) -> dict[str, object]:
-    """Return the values of both schemas by column, except tensors, load time and run id."""
+    """Return the values of an image and its files by column."""
     return {
         "image_id": image.image_id,
         "file_version": image.file_version,
         "mask_file_version": image.mask_file_version,
-        "transform": deep_transform(spec, image.depth) if decoded.is_deep else spec.transform,
         "content_sha256": decoded.content_sha256,
         "original_width": decoded.original_width,
         "original_height": decoded.original_height,
         "original_mode": decoded.original_mode,
-        "height": spec.height,
-        "width": spec.width,
-        "channels": spec.channels,
         "mask_area_fraction": mask.area_fraction if mask else None,
         "mask_width": mask.width if mask else None,
         "mask_height": mask.height if mask else None,
@@ -309,24 +328,69 @@ def _row(
         "mask_file_format": mask.file_format if mask else None,
         "mask_values": mask.values if mask else None,
         "mask_box": mask.box if mask else None,
-        "channel_sums": decoded.channel_sums,
-        "channel_square_sums": decoded.channel_square_sums,
     }
 
 
-def _tensor_rows(
-    rows: list[dict[str, object]], pixels: UInt8Array, masks: list[bytes | None]
-) -> pa.RecordBatch:
-    columns = _columns(rows, TENSORS_SCHEMA)
-    size = math.prod(pixels.shape[1:])
-    offsets = pa.py_buffer(np.arange(0, (len(rows) + 1) * size, size, dtype=np.int32))
-    columns["image_tensor"] = pa.Array.from_buffers(
-        pa.binary(), len(rows), [None, offsets, pa.py_buffer(pixels)]
-    )
-    columns["mask_tensor"] = pa.array(masks, pa.binary())
-    columns["loaded_at"] = pa.array([datetime.now(timezone.utc)] * len(rows), _TIMESTAMP)
-    columns["run_id"] = pa.nulls(len(rows), pa.string())
-    return pa.record_batch([columns[name] for name in TENSORS_SCHEMA.names], schema=TENSORS_SCHEMA)
+def _of_tensor(image: StaleImage, decoded: DecodedImage, tensor: Tensor) -> dict[str, object]:
+    """Return the values of a tensor by column."""
+    recipe, (height, width, channels) = tensor.recipe, tensor.pixels.shape
+    return {
+        "recipe": recipe.name,
+        "tile": tensor.tile,
+        "box": tensor.box,
+        "transform": deep_transform(recipe, image.depth) if decoded.is_deep else recipe.transform,
+        "height": height,
+        "width": width,
+        "channels": channels,
+        "channel_sums": tensor.channel_sums,
+        "channel_square_sums": tensor.channel_square_sums,
+    }
+
+
+class _Rows:
+    """Rows of tensors; their pixels are copied into one buffer, which Arrow takes over without a copy.
+
+    The buffer is a separate memory map, because allocators that keep such large blocks used 200 MB more in
+    measurements. Tiles may need more than was planned.
+
+    Args:
+        schema: Columns of the rows.
+        planned: Expected number of bytes of all pixels.
+    """
+
+    def __init__(self, schema: pa.Schema, planned: int) -> None:
+        self._schema = schema
+        self._pixels = np.frombuffer(mmap.mmap(-1, max(1, planned)), np.uint8)
+        self._ends = [0]
+        self._masks: list[bytes | None] = []
+        self._rows: list[dict[str, object]] = []
+
+    def add(self, row: dict[str, object], pixels: UInt8Array, mask: UInt8Array | None) -> None:
+        """Append a row with its tensor and mask."""
+        start = self._ends[-1]
+        end = start + pixels.size
+        if end > len(self._pixels):
+            larger = np.frombuffer(mmap.mmap(-1, max(end, 2 * len(self._pixels))), np.uint8)
+            larger[:start] = self._pixels[:start]
+            self._pixels = larger
+        self._pixels[start:end].reshape(pixels.shape)[:] = pixels
+        self._ends.append(end)
+        self._masks.append(None if mask is None else mask.tobytes())
+        self._rows.append(row)
+
+    def record_batch(self) -> pa.RecordBatch:
+        """Return the rows; `loaded_at` is now, and `run_id` null."""
+        count = len(self._rows)
+        columns = _columns(self._rows, self._schema)
+        kind = self._schema.field("image_tensor").type
+        offsets = np.array(self._ends, np.int32 if kind == pa.binary() else np.int64)
+        columns["image_tensor"] = pa.Array.from_buffers(
+            kind, count, [None, pa.py_buffer(offsets), pa.py_buffer(self._pixels)]
+        )
+        columns["mask_tensor"] = pa.array(self._masks, pa.binary())
+        columns["loaded_at"] = pa.array([datetime.now(timezone.utc)] * count, _TIMESTAMP)
+        columns["run_id"] = pa.nulls(count, pa.string())
+        return pa.record_batch([columns[name] for name in self._schema.names], schema=self._schema)
 
 
 def _columns(rows: list[dict[str, object]], schema: pa.Schema) -> dict[str, pa.Array]:

@@ -9,8 +9,9 @@ from typing import Any
 import pyarrow as pa
 
 from anomaly_assets.datasets import SOURCE_DATASETS
-from anomaly_assets.decoding.batch import StaleImage
+from anomaly_assets.decoding.batch import IMAGE_COLUMNS, StaleImage
 from anomaly_assets.decoding.workers import Compute
+from anomaly_assets.recipes import Recipes
 
 
 def transactions_of(images: int, rows: int) -> list[int]:
@@ -41,14 +42,29 @@ def cut(stale: pa.Table, sizes: Iterable[int]) -> Iterator[pa.Table]:
 
 
 def stale_images(
-    rows: Iterable[Mapping[str, Any]], depths: Mapping[str, int] = MappingProxyType({})
+    rows: Iterable[Mapping[str, Any]],
+    depths: Mapping[str, int] = MappingProxyType({}),
+    recipes: Recipes = Recipes(),  # noqa: B008 (frozen)
 ) -> list[StaleImage]:
-    """Create objects from rows with `IMAGE_COLUMNS`, and add formats and depth of their source datasets."""
+    """Create objects from rows of images; formats, depth and recipes are those of their source datasets.
+
+    Args:
+        rows: Rows with `IMAGE_COLUMNS`. `common` may say whether the tensor of the common recipe is to be
+            made, and `further` the names of further recipes.
+        depths: Bits that the 16-bit files of a source dataset use, where set.
+        recipes: Recipes of the run.
+    """
     return [
         StaleImage(
-            **row,
+            **{name: row[name] for name in IMAGE_COLUMNS},
             formats=SOURCE_DATASETS[row["source_dataset"]].formats,
             depth=depths.get(row["source_dataset"]),
+            common=row.get("common", True),
+            further=tuple(
+                recipe
+                for recipe in recipes.of(row["source_dataset"])[1:]
+                if recipe.name in (row.get("further") or ())
+            ),
         )
         for row in rows
     ]

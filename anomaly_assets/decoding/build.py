@@ -1,14 +1,16 @@
 """Update the tensors to match the catalogue: decode stale images in parallel, each once.
 
 A tensor is stale if the version of its file or mask, or the transform, has changed since the tensor was
-decoded. Stale images are decoded in batches, by threads or by a cluster (`open.py`), while DuckDB reads
-the finished batches as Arrow. A transaction has 2,048 rows, which is one row group of the table; for
-tensors above 256 x 256 x 3 it has fewer. An interrupted run continues after its last committed
-transaction.
+decoded. An image is decoded once for all recipes whose tensors are missing or stale: that of
+`image_tensors`, and further ones of `recipe_tensors`. Images are decoded in batches, by threads or by a
+cluster (`open.py`), while the finished batches are inserted. A transaction has 2,048 images, which fill a
+row group of each table; above 512 kB a tensor it has fewer. An interrupted run continues after its last
+committed transaction.
 
 Each transaction has its own connection, because DuckDB frees its memory only when it is closed. The
 incomplete transaction goes first: DuckDB stores the rows of a transaction without a copy only if they
-fill a row group or if the table is empty.
+fill a row group or if the table is empty. Each batch is inserted by itself: one INSERT that reads all
+batches of a transaction holds 250 MB more, and only one can run at a time.
 
 A file that cannot be used becomes a row in `rejected_images`, and the run continues. The file is tried
 again when its version or the transform changes; a file that could not be *read* is tried at every run.
@@ -18,10 +20,12 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, suppress
-from itertools import chain, islice
+from dataclasses import dataclass, replace
+from itertools import chain
 from types import MappingProxyType
+from typing import TypeAlias
 
 import duckdb
 import pyarrow as pa
@@ -29,7 +33,6 @@ import pyarrow as pa
 from anomaly_assets.decoding.batch import (
     FACTS_SCHEMA,
     IMAGE_COLUMNS,
-    TENSORS_SCHEMA,
     TRANSIENT,
     DecodedBatch,
     Rejection,
@@ -40,13 +43,13 @@ from anomaly_assets.decoding.rejections import insert_rejections, replace_by_rej
 from anomaly_assets.decoding.report import BuildReport
 from anomaly_assets.decoding.workers import Compute, decode_in_order
 from anomaly_assets.errors import AnomalyAssetsError
+from anomaly_assets.recipes import Recipes
 from anomaly_assets.roots.base import Root
 from anomaly_assets.tables.ddl import ensure_tables, row_count, sql_text, upstream_needed
 from anomaly_assets.tables.identity import take_over
 from anomaly_assets.tables.source_datasets import stored_datasets
-from anomaly_assets.tensor_spec import TensorSpec
 from anomaly_assets.warehouse.base import Warehouse
-from anomaly_assets.warehouse.file.duckdb_settings import rows_at_once
+from anomaly_assets.warehouse.file.duckdb_settings import COPIED_BYTES, rows_at_once
 
 MOST_UNREADABLE = 0.2
 """Maximum share of unreadable files; above it, the root is the cause, not the files."""
@@ -63,6 +66,8 @@ SELECT
 FROM image_tensors AS known JOIN stale USING (image_id)
 """
 
+_Rows: TypeAlias = "pa.Table | pa.RecordBatch"
+
 Progress = Callable[[int, int], None]
 """Function that is called with the number of images done and the number to do."""
 
@@ -74,7 +79,7 @@ class TooManyUnreadableError(AnomalyAssetsError, RuntimeError):
 def build_tensors(
     warehouse: Warehouse,
     roots: Mapping[str, Root],
-    spec: TensorSpec,
+    recipes: Recipes,
     *,
     compute: Callable[[], AbstractContextManager[Compute]],
     run_id: str | None = None,
@@ -82,12 +87,12 @@ def build_tensors(
     allow_shrink: bool = False,
     depths: Mapping[str, int] = MappingProxyType({}),
 ) -> BuildReport:
-    """Update `image_tensors`, `facts` and `rejected_images` to match the catalogue and the files.
+    """Update the tensors, `facts` and `rejected_images` to match the catalogue and the files.
 
     Args:
         warehouse: Warehouse with the view `images`; the tensors are written to it.
         roots: Opened root by source dataset; images of other source datasets are unchanged.
-        spec: Shape of the tensors.
+        recipes: Recipes of the tensors; rows of other recipes are deleted.
         compute: Opens the executor of the decoding tasks; not called if nothing is stale.
         run_id: Recorded in every row.
         progress: Called as batches arrive.
@@ -112,7 +117,7 @@ def build_tensors(
         for names in turns:
             part = {name: roots[name] for name in names}
             _build_part(
-                warehouse, part, spec, compute, run_id, progress, report, allow_shrink, depths
+                warehouse, part, recipes, compute, run_id, progress, report, allow_shrink, depths
             )
     report.seconds = time.monotonic() - started
     return report
@@ -121,7 +126,7 @@ def build_tensors(
 def _build_part(
     warehouse: Warehouse,
     roots: Mapping[str, Root],
-    spec: TensorSpec,
+    recipes: Recipes,
     compute: Callable[[], AbstractContextManager[Compute]],
     run_id: str | None,
     progress: Progress | None,
@@ -136,32 +141,88 @@ def _build_part(
         take_over(connection)
         with upstream_needed():
             report.removed += _remove_gone(connection)
-            stale = find_stale(connection, list(roots), spec, depths)
+            report.recipe_rows_removed += _remove_recipes(connection, list(roots), recipes)
+            stale = find_stale(connection, list(roots), recipes, depths)
         report.unchanged = row_count(connection, "image_tensors") - report.decoded
     if not stale.num_rows:
         return
-    rows = min(rows_at_once(spec.tensor_bytes), warehouse.transaction_rows)
+    rows, most_bytes = _size_of_transactions(recipes, roots, warehouse.transaction_rows)
     transactions = transactions_of(stale.num_rows, rows)
     with compute() as opened:
-        tasks = tasks_of(transactions, opened)
-        images = (stale_images(rows.to_pylist(), depths) for rows in cut(stale, chain(*tasks)))
-        decoded = decode_in_order(opened, images, roots, spec)
-        noted = _noted(decoded, stale.num_rows, report, progress)
+        tasks = list(chain(*tasks_of(transactions, opened)))
+        parts = list(cut(stale, tasks))
+        objects = (stale_images(part.to_pylist(), depths, recipes) for part in parts)
+        decoded = decode_in_order(opened, objects, roots, recipes.common)
+        noted = zip(parts, _noted(decoded, stale.num_rows, report, progress), strict=True)
         started, waited = time.monotonic(), report.wait_seconds
-        for transaction, batches in zip(cut(stale, transactions), tasks, strict=True):
-            ready: Iterator[DecodedBatch] = islice(noted, len(batches))
-            if warehouse.decodes_first:
-                ready = iter(list(ready))
-            with warehouse.writing(), warehouse.connect(wide_rows=True) as connection:
-                replaced, given_up = _write(connection, transaction, ready, run_id, held_back)
-                report.changed += replaced
-                report.decoded -= given_up
-                report.unchanged = row_count(connection, "image_tensors") - report.decoded
+        done = 0
+        for images in transactions:
+            end = done + images
+            while done < end:
+                ready = _up_to(noted, end - done, most_bytes)
+                if warehouse.decodes_first:
+                    ready = iter([one_batch(list(ready))])
+                with warehouse.writing(), warehouse.connect(wide_rows=True) as connection:
+                    planned = stale.slice(done, end - done)
+                    written = _write(connection, planned, ready, run_id, held_back)
+                    done += written.images
+                    report.changed += written.replaced
+                    report.decoded -= written.given_up
+                    report.unchanged = row_count(connection, "image_tensors") - report.decoded
         report.write_seconds += time.monotonic() - started - (report.wait_seconds - waited)
     if held_back:
         with warehouse.writing(), warehouse.connect(wide_rows=True) as connection:
             report.removed += replace_by_rejections(connection, held_back, allow_shrink)
             report.unchanged = row_count(connection, "image_tensors") - report.decoded
+
+
+def _size_of_transactions(
+    recipes: Recipes, source_datasets: Iterable[str], most_rows: int
+) -> tuple[int, int]:
+    """Return the number of images of a transaction, and of bytes after which it ends before that.
+
+    Images of several source datasets are in one transaction, so the largest set of recipes counts. The
+    number of tiles depends on the picture, so tiles count only in bytes.
+    """
+    most_bytes = 0
+    rows = most_rows
+    for name in source_datasets:
+        used = recipes.of(name)
+        sizes = [recipe.tensor_bytes for recipe in used if recipe.overlap is None]
+        rows = min(rows, *map(rows_at_once, sizes))
+        limit = sum(sizes) * rows + (len(sizes) < len(used)) * COPIED_BYTES
+        most_bytes = max(most_bytes, limit)
+    return rows, most_bytes
+
+
+_Decoded = tuple[pa.Table, DecodedBatch]
+
+
+def _up_to(batches: Iterator[_Decoded], images: int, most_bytes: int) -> Iterator[_Decoded]:
+    """Yield batches until they have this number of images, or more bytes of pixels than the limit."""
+    size = 0
+    for part, batch in batches:
+        yield part, batch
+        images -= part.num_rows
+        size += batch.tensors.nbytes + batch.recipe_tensors.nbytes
+        if images <= 0 or size > most_bytes:
+            return
+
+
+def one_batch(decoded: list[_Decoded]) -> _Decoded:
+    """Return several batches as one: on a lake, each INSERT writes a file."""
+    parts, batches = zip(*decoded, strict=True)
+
+    def joined(name: str) -> pa.Table:
+        return pa.Table.from_batches([getattr(batch, name) for batch in batches])
+
+    return pa.concat_tables(parts), replace(
+        batches[0],
+        tensors=joined("tensors"),
+        recipe_tensors=joined("recipe_tensors"),
+        facts=joined("facts"),
+        rejections=[each for batch in batches for each in batch.rejections],
+    )
 
 
 def _noted(
@@ -177,6 +238,7 @@ def _noted(
         tried += batch.images
         report.decode_seconds += batch.seconds
         report.decoded += batch.tensors.num_rows
+        report.recipe_rows += batch.recipe_tensors.num_rows
         reasons = Counter(rejection.reason for rejection in batch.rejections)
         report.rejections.update(reasons)
         unreadable += sum(reasons[reason] for reason in TRANSIENT)
@@ -197,88 +259,135 @@ def _refuse_unreadable(count: int, total: int, batch: DecodedBatch) -> None:
         )
 
 
+@dataclass(frozen=True)
+class _Written:
+    """Result of one transaction.
+
+    Attributes:
+        images: Images that it was about.
+        replaced: Tensors of the common recipe that replaced another one.
+        given_up: Tensors that were decoded without their mask and dropped in favour of the existing one.
+    """
+
+    images: int
+    replaced: int
+    given_up: int
+
+
 def _write(
     connection: duckdb.DuckDBPyConnection,
-    images: pa.Table,
-    batches: Iterator[DecodedBatch],
+    planned: pa.Table,
+    batches: Iterator[_Decoded],
     run_id: str | None,
     held_back: list[Rejection],
-) -> tuple[int, int]:
+) -> _Written:
     """Replace the stored rows of some images by the decoded ones, in one transaction.
 
-    If a file or its mask could not be read as it was listed, an existing tensor is kept. Other
-    rejections of images that have a tensor are added to `held_back` and not written: whether so many
-    samples may be lost is decided after all files were tried.
+    If a file or its mask could not be read as it was listed, existing tensors are kept. Other rejections
+    of images that have a tensor are added to `held_back` and not written: whether so many samples may be
+    lost is decided after all files were tried.
 
-    Returns:
-        Number of replaced tensors, and number of tensors that were decoded without their mask and
-        dropped in favour of the existing one.
+    Args:
+        connection: The warehouse.
+        planned: The images, and maybe some more after them.
+        batches: The decoded images.
+        run_id: Recorded in every row.
+        held_back: Gets the rejections of images that have a tensor.
     """
     rejections: list[Rejection] = []
     facts: list[pa.RecordBatch] = []
-    failures: list[Exception] = []
-    known: dict[str, str | None] = {}
+    remade: list[pa.RecordBatch] = []
+    done = 0
     kept: set[str] = set()
     given_up = 0
-
-    def tensors() -> Iterator[pa.RecordBatch]:
-        nonlocal given_up
-        try:
-            for batch in batches:
-                rejections.extend(batch.rejections)
-                kept.update(_with_good_tensors(batch.rejections, known))
-                usable = _without(batch.tensors, kept)
-                given_up += batch.tensors.num_rows - usable.num_rows
-                facts.append(_without(batch.facts, kept))
-                yield usable
-        except Exception as error:
-            failures.append(error)
-            raise
-
-    connection.register("stale", images.select(["image_id", "mask_file_version"]))
-    connection.register("decoded", pa.RecordBatchReader.from_batches(TENSORS_SCHEMA, tensors()))
+    connection.register("stale", planned.select(["image_id", "mask_file_version", "common"]))
     connection.begin()
     try:
-        # New rows get larger row ids than all committed rows, so `rowid <= last_row` selects the old
-        # ones.
-        [(last_row,)] = connection.execute("SELECT max(rowid) FROM image_tensors").fetchall()
-        known.update(connection.execute(_KNOWN).fetchall())
-        connection.execute(
-            "INSERT INTO image_tensors BY NAME SELECT * REPLACE ($run_id AS run_id) FROM decoded",
-            {"run_id": run_id},
-        )
+        known: dict[str, str | None] = dict(connection.execute(_KNOWN).fetchall())
+        # New rows get larger row ids than all committed rows, so `rowid <= last` selects the old ones.
+        last = dict(connection.execute(_LAST_ROWS).fetchall())
+        for part, batch in batches:
+            done += part.num_rows
+            rejections.extend(batch.rejections)
+            kept.update(_with_good_tensors(batch.rejections, known))
+            usable = _without(batch.tensors, kept)
+            given_up += batch.tensors.num_rows - usable.num_rows
+            further = _without(batch.recipe_tensors, kept)
+            facts.append(_without(batch.facts, kept))
+            remade.append(further.select(["image_id", "recipe"]))
+            for table, rows in (("image_tensors", usable), ("recipe_tensors", further)):
+                _insert(connection, table, rows, run_id)
+        images = planned.slice(0, done)
+        connection.register("stale", images.select(["image_id", "mask_file_version", "common"]))
         unusable = {each.image_id for each in rejections if not each.of_mask}
         held = (unusable & known.keys()) - kept
         held_back.extend(each for each in rejections if each.image_id in held)
         for name, image_ids in (("held", held), ("staying", held | kept)):
             ids = pa.array(sorted(image_ids), pa.string())
             connection.register(name, pa.table({"image_id": ids}))
-        connection.register("decoded_facts", pa.Table.from_batches(facts, FACTS_SCHEMA))
-        of_these = "image_id IN (SELECT image_id FROM stale)"
-        replaced = f"{of_these} AND image_id NOT IN (FROM staying)"
+        connection.register("decoded_facts", _table(facts, FACTS_SCHEMA))
+        connection.register("remade", _table(remade, remade[0].schema))
         if known:
             connection.execute(
-                f"DELETE FROM image_tensors WHERE rowid <= ? AND {replaced}",  # noqa: S608
-                [last_row],
+                f"DELETE FROM image_tensors WHERE rowid <= ? AND {_REPLACED}",  # noqa: S608
+                [last["image_tensors"]],
             )
-        connection.execute(f"DELETE FROM facts WHERE {replaced}")  # noqa: S608
+        if last["recipe_tensors"] is not None:
+            connection.execute(
+                "DELETE FROM recipe_tensors WHERE rowid <= ? AND (image_id, recipe) IN (FROM remade)",
+                [last["recipe_tensors"]],
+            )
+        connection.execute(f"DELETE FROM facts WHERE {_REPLACED}")  # noqa: S608
         connection.execute("INSERT INTO facts BY NAME FROM decoded_facts")
         connection.execute(
-            f"DELETE FROM rejected_images WHERE {of_these} AND image_id NOT IN (FROM held)"  # noqa: S608
+            "DELETE FROM rejected_images WHERE image_id IN (SELECT image_id FROM stale) "
+            "AND image_id NOT IN (FROM held)"
         )
         insert_rejections(connection, [each for each in rejections if each.image_id not in held])
         connection.commit()
-        return len(known.keys() - held - kept), given_up
+        remade_common = images.filter(images["common"])["image_id"].to_pylist()
+        replaced = known.keys() & set(remade_common) - held - kept
+        return _Written(done, len(replaced), given_up)
     except BaseException:
         # A signal that aborted the commit has ended the transaction already.
         with suppress(duckdb.TransactionException):
             connection.rollback()
-        if failures:  # raise the cause without DuckDB's wrapper and its second traceback
-            raise failures[0] from None
         raise
     finally:
-        for name in ("stale", "decoded", "decoded_facts", "held", "staying"):
+        for name in ("stale", "decoded_facts", "held", "staying", "remade"):
             connection.unregister(name)
+
+
+_LAST_ROWS = """
+SELECT 'image_tensors', max(rowid) FROM image_tensors
+UNION ALL SELECT 'recipe_tensors', max(rowid) FROM recipe_tensors
+"""
+
+_REPLACED = (
+    "image_id IN (SELECT image_id FROM stale WHERE common) AND image_id NOT IN (FROM staying)"
+)
+
+
+def _insert(
+    connection: duckdb.DuckDBPyConnection, table: str, rows: _Rows, run_id: str | None
+) -> None:
+    if rows.num_rows:
+        connection.register("decoded", rows)
+        try:
+            connection.execute(
+                f"INSERT INTO {table} BY NAME SELECT * REPLACE ($run_id AS run_id) FROM decoded",  # noqa: S608
+                {"run_id": run_id},
+            )
+        finally:
+            connection.unregister("decoded")
+
+
+def _table(parts: list[_Rows], schema: pa.Schema) -> pa.Table:
+    """Return several batches or tables as one table."""
+    tables = [
+        part if isinstance(part, pa.Table) else pa.Table.from_batches([part]) for part in parts
+    ]
+    return pa.concat_tables(tables) if tables else schema.empty_table()
 
 
 def _with_good_tensors(
@@ -297,8 +406,8 @@ def _with_good_tensors(
     }
 
 
-def _without(tensors: pa.RecordBatch, image_ids: set[str]) -> pa.RecordBatch:
-    if image_ids.isdisjoint(ids := tensors["image_id"].to_pylist()):
+def _without(tensors: _Rows, image_ids: set[str]) -> _Rows:
+    if not image_ids or image_ids.isdisjoint(ids := tensors["image_id"].to_pylist()):
         return tensors
     return tensors.filter(pa.array([image_id not in image_ids for image_id in ids]))
 
@@ -308,7 +417,7 @@ def _remove_gone(connection: duckdb.DuckDBPyConnection) -> int:
     if not connection.execute(_ANY_GONE).fetchall():
         return 0
     gone = "image_id NOT IN (SELECT image_id FROM images)"
-    for table in ("rejected_images", "facts"):
+    for table in ("rejected_images", "facts", "recipe_tensors"):
         connection.execute(f"DELETE FROM {table} WHERE {gone}")  # noqa: S608
     removed = connection.execute(f"DELETE FROM image_tensors WHERE {gone}").fetchone()  # noqa: S608
     return int(removed[0]) if removed else 0
@@ -320,6 +429,7 @@ FROM (
     SELECT image_id FROM rejected_images
     UNION ALL SELECT image_id FROM facts
     UNION ALL SELECT image_id FROM image_tensors
+    UNION ALL SELECT image_id FROM recipe_tensors
 )
 ANTI JOIN images USING (image_id)
 LIMIT 1
@@ -327,10 +437,27 @@ LIMIT 1
 """Returns a row if something is to be deleted; in most runs nothing is, and one query replaces three."""
 
 
+def _remove_recipes(
+    connection: duckdb.DuckDBPyConnection, source_datasets: Collection[str], recipes: Recipes
+) -> int:
+    """Delete the rows of recipes that these source datasets no longer have; return their number."""
+    removed = 0
+    for name, recipe in connection.execute(
+        "SELECT DISTINCT split_part(image_id, '/', 1), recipe FROM recipe_tensors"
+    ).fetchall():
+        if name in source_datasets and recipe not in {each.name for each in recipes.of(name)[1:]}:
+            found = connection.execute(
+                "DELETE FROM recipe_tensors WHERE recipe = ? AND starts_with(image_id, ?)",
+                [recipe, f"{name}/"],
+            ).fetchone()
+            removed += int(found[0]) if found else 0
+    return removed
+
+
 def waiting_images(
     connection: duckdb.DuckDBPyConnection,
     source_datasets: Collection[str],
-    spec: TensorSpec,
+    recipes: Recipes,
     depths: Mapping[str, int] = MappingProxyType({}),
 ) -> dict[str, tuple[int, str | None]]:
     """Count images without a tensor, of source datasets whose roots a run does not have.
@@ -341,7 +468,7 @@ def waiting_images(
     found = {}
     for name, held in stored_datasets(connection).items():
         if name in source_datasets:
-            stale = find_stale(connection, [name], spec, depths)
+            stale = find_stale(connection, [name], recipes, depths)
             if stale.num_rows:
                 found[name] = stale.num_rows, held.root_uri
     return found
@@ -350,10 +477,12 @@ def waiting_images(
 def find_stale(
     connection: duckdb.DuckDBPyConnection,
     source_datasets: Sequence[str],
-    spec: TensorSpec,
+    recipes: Recipes,
     depths: Mapping[str, int] = MappingProxyType({}),
 ) -> pa.Table:
-    """Return the images to decode, with the columns of `StaleImage`, ordered by id.
+    """Return the images to decode, ordered by id.
+
+    The columns are those of `StaleImage`, but formats and depth; `further` has the names of recipes.
 
     The images stay an Arrow table until a batch is decoded. Python objects take two and a half times the
     memory, too much for the driver of a load of millions.
@@ -361,8 +490,26 @@ def find_stale(
     parameters = {
         "columns": IMAGE_COLUMNS,
         "source_datasets": list(source_datasets),
-        "transform": spec.transform,
-        "deep_transforms": [deep_transform(spec, depths.get(name)) for name in source_datasets],
+        "transform": recipes.common.transform,
+        "deep_transforms": [
+            deep_transform(recipes.common, depths.get(name)) for name in source_datasets
+        ],
         "transient": list(TRANSIENT),
     }
-    return connection.execute(sql_text("stale_images"), parameters).to_arrow_table()
+    wanted = [
+        (name, recipe.name, recipe.transform, deep_transform(recipe, depths.get(name)))
+        for name in source_datasets
+        for recipe in recipes.of(name)[1:]
+    ]
+    columns = zip(*wanted, strict=True) if wanted else [()] * len(_WANTED.names)
+    arrays = [pa.array(column, pa.string()) for column in columns]
+    connection.register("wanted_recipes", pa.table(arrays, schema=_WANTED))
+    try:
+        return connection.execute(sql_text("stale_images"), parameters).to_arrow_table()
+    finally:
+        connection.unregister("wanted_recipes")
+
+
+_WANTED = pa.schema(
+    [(name, pa.string()) for name in ("source_dataset", "recipe", "transform", "deep_transform")]
+)

@@ -21,8 +21,8 @@ from anomaly_assets.decoding.batch import CHANGED, DecodedBatch, StaleImage, dec
 from anomaly_assets.decoding.versions import how_it_differs, what_decides_pixels
 from anomaly_assets.decoding.workers import BATCHES_PER_WORKER, Compute, ComputeError
 from anomaly_assets.errors import install_extra
+from anomaly_assets.recipes import Recipe
 from anomaly_assets.roots.base import Root, RootError
-from anomaly_assets.tensor_spec import TensorSpec
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -56,7 +56,7 @@ _GOES_ON = "What was written stays, and the next run goes on from there."
 
 @contextmanager
 def on_cluster(
-    location: str, roots: Mapping[str, Root], spec: TensorSpec, patience_seconds: float
+    location: str, roots: Mapping[str, Root], spec: Recipe, patience_seconds: float
 ) -> Iterator[Compute]:
     """Connect to a Dask cluster and decode images on its workers; see `open_compute`."""
     try:
@@ -172,7 +172,7 @@ class _Patience:
                 raise state.exception
 
 
-def _batches(threads: int, spec: TensorSpec) -> tuple[int, int]:
+def _batches(threads: int, spec: Recipe) -> tuple[int, int]:
     """Return images per task and tasks in flight, so that the driver's memory is limited.
 
     Two tasks per thread keep it busy. If that needs too much memory, tasks become smaller, down to the
@@ -244,7 +244,7 @@ def decode_on_worker(
     wanted: dict[str, str],
     images: Sequence[StaleImage],
     roots: Mapping[str, Root],
-    spec: TensorSpec,
+    spec: Recipe,
 ) -> DecodedBatch:
     """Run `decode_batch`, after checking a worker that joined later than the others.
 

@@ -22,12 +22,9 @@ from PIL import Image
 from anomaly_assets.decoding.mask_values import decode_defect
 from anomaly_assets.decoding.orientation import orientation_of, shown_orientation
 from anomaly_assets.decoding.shapes import Shape, labelme_shapes, rasterise, shapes_from_json
-from anomaly_assets.decoding.transform import (
-    DecodedMask,
-    UInt8Array,
-    UnusableImageError,
-)
-from anomaly_assets.tensor_spec import TensorSpec
+from anomaly_assets.decoding.tensors import UInt8Array, masks_of
+from anomaly_assets.decoding.transform import DecodedMask, UnusableImageError
+from anomaly_assets.recipes import Recipe
 
 SEPARATOR = "#"
 """Text between the version of a mask file and the digest of how it is read."""
@@ -53,7 +50,7 @@ def decode_read_mask(
     version: str | None,
     read: Callable[[str, str | None], bytes],
     picture: Picture,
-    spec: TensorSpec,
+    recipes: Sequence[Recipe],
 ) -> DecodedMask:
     """Decode a mask with options.
 
@@ -63,7 +60,7 @@ def decode_read_mask(
         version: Version of the file, with the digest of the reading.
         read: Function that reads a file of some version.
         picture: The image.
-        spec: Height and width of the result.
+        recipes: Recipes of the result; channels are not used.
 
     Raises:
         UnusableImageError: A file cannot be used, or the sizes differ.
@@ -73,7 +70,7 @@ def decode_read_mask(
     if kind == "coco":
         shapes = shapes_from_json(options["shapes"])
         pixels = _drawn(shapes, (options.get("width"), options.get("height")), picture)
-        return masked(pixels, spec, "COCO")
+        return masked(pixels, recipes, "COCO")
     own = None if version is None else version.rpartition(SEPARATOR)[0]
     files = [(uri, own, options), *(each[1:] for each in options.get("others", []))]
     found, formats = [], []
@@ -85,17 +82,21 @@ def decode_read_mask(
             pixels, file_format = decode_defect(content, its_options.get("defect", "nonzero"))
         found.append(pixels)
         formats.append(file_format)
-    return masked(_united(found), spec, formats[0])
+    return masked(_united(found), recipes, formats[0], (picture.width, picture.height))
 
 
-def masked(pixels: UInt8Array, spec: TensorSpec, file_format: str) -> DecodedMask:
-    """Return a mask of 0 and 1, resized with NEAREST, with its measurements."""
+def masked(
+    pixels: UInt8Array,
+    recipes: Sequence[Recipe],
+    file_format: str,
+    picture_size: tuple[int, int] | None = None,
+) -> DecodedMask:
+    """Return the masks of 0 and 1, resized with NEAREST, with their measurements."""
     height, width = pixels.shape
     whole = Image.fromarray(pixels * np.uint8(255))
-    small = whole.resize((spec.width, spec.height), Image.Resampling.NEAREST)
     defective = int(np.count_nonzero(pixels))
     return DecodedMask(
-        pixels=(np.asarray(small) > 0).astype(np.uint8),
+        masks=list(masks_of(whole, recipes, picture_size)),
         width=width,
         height=height,
         area_fraction=defective / (width * height),

@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 
 from anomaly_assets.decoding.workers import BATCHES_PER_WORKER, Compute
+from anomaly_assets.recipes import Recipe
 from anomaly_assets.roots.base import Root
-from anomaly_assets.tensor_spec import TensorSpec
 
 THREADS = "threads"
 
@@ -19,7 +19,7 @@ BATCH_IMAGES = 8
 def open_compute(
     location: str,
     roots: Mapping[str, Root],
-    spec: TensorSpec,
+    spec: Recipe,
     *,
     workers: int,
     patience_seconds: float = 600.0,

@@ -76,7 +76,7 @@ def replace_by_rejections(
         connection.register("unusable", pa.table({"image_id": image_ids}))
         try:
             connection.begin()
-            for table in ("image_tensors", "facts", "rejected_images"):
+            for table in ("image_tensors", "recipe_tensors", "facts", "rejected_images"):
                 connection.execute(
                     f"DELETE FROM {table} WHERE image_id IN (FROM unusable)"  # noqa: S608
                 )

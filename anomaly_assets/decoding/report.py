@@ -16,6 +16,8 @@ class BuildReport:
         removed: Tensors removed because their image is gone or can no longer be used.
         unchanged: Tensors that were already current.
         rejections: Number of unusable files by reason, of those tried in this build.
+        recipe_rows: Tensors of further recipes that were made.
+        recipe_rows_removed: Tensors removed because their source dataset no longer has their recipe.
         seconds: Duration of the build.
         decode_seconds: Time for reading and decoding, summed over all workers.
         wait_seconds: Time that the writer waited for decoded images.
@@ -27,6 +29,8 @@ class BuildReport:
     removed: int = 0
     unchanged: int = 0
     rejections: Counter[str] = field(default_factory=Counter)
+    recipe_rows: int = 0
+    recipe_rows_removed: int = 0
     seconds: float = 0.0
     decode_seconds: float = 0.0
     wait_seconds: float = 0.0

@@ -1,4 +1,4 @@
-"""Convert the bytes of a file to a uint8 tensor or a 0/1 mask, with pure functions.
+"""Convert the bytes of a file to uint8 tensors or 0/1 masks, with pure functions.
 
 The recipe, which tests compare with Pillow byte for byte:
 
@@ -21,20 +21,20 @@ import hashlib
 import io
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import reduce
-from typing import NoReturn, TypeAlias, TypeVar
+from typing import NoReturn, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, ImageChops
 
 from anomaly_assets.decoding import content as recognised
 from anomaly_assets.decoding import depth as deep
 from anomaly_assets.decoding import png as decoder
+from anomaly_assets.decoding.tensors import Tensor, UInt8Array, masks_of, tensors_of
 from anomaly_assets.errors import AnomalyAssetsError
-from anomaly_assets.tensor_spec import TensorSpec
+from anomaly_assets.recipes import Recipe
 
 ALL_FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
 MAX_SIDE = 256 * 1024
@@ -52,8 +52,6 @@ _EIGHT_BITS = 8
 _ALPHA_MODES = frozenset({"LA", "PA", "RGBA", "La", "RGBa"})
 _RGB_MODES = frozenset({"P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "LAB", "HSV"})
 
-UInt8Array: TypeAlias = npt.NDArray[np.uint8]
-
 
 class UnusableImageError(AnomalyAssetsError, ValueError):
     """The content cannot be used; `reason` is a stable keyword, the message has the detail."""
@@ -65,10 +63,10 @@ class UnusableImageError(AnomalyAssetsError, ValueError):
 
 @dataclass(frozen=True, slots=True)
 class DecodedImage:
-    """An image, resized and with the configured channels.
+    """The tensors of an image, and what its file is.
 
     Attributes:
-        pixels: uint8, height x width x channels.
+        tensors: Tensors in the order of the recipes, tiles row by row; at least one.
         original_width: Width of the file, in pixels.
         original_height: Height of the file, in pixels.
         original_mode: Pillow's mode of the file, such as `L` or `RGB`.
@@ -76,11 +74,9 @@ class DecodedImage:
         is_deep: True if the file has more than 8 bits per value.
         bit_depth: Bits per value that the file uses: 8 if it is not deep.
         content_sha256: Hex digest of the file's bytes.
-        channel_sums: Sum of the pixels per channel, in 0..255.
-        channel_square_sums: Sum of their squares per channel; integers, so that sums stay exact.
     """
 
-    pixels: UInt8Array
+    tensors: list[Tensor]
     original_width: int
     original_height: int
     original_mode: str
@@ -88,16 +84,19 @@ class DecodedImage:
     is_deep: bool
     bit_depth: int
     content_sha256: str
-    channel_sums: list[int]
-    channel_square_sums: list[int]
+
+    @property
+    def pixels(self) -> UInt8Array:
+        """Return the pixels of the first recipe: uint8, height x width x channels."""
+        return self.tensors[0].pixels
 
 
 @dataclass(frozen=True, slots=True)
 class DecodedMask:
-    """A mask, resized, with measurements at its original size.
+    """The masks of an image, with measurements at its original size.
 
     Attributes:
-        pixels: uint8 0/1, H x W.
+        masks: uint8 0/1, height x width, in the order of the recipes, tiles row by row.
         width: Width of the file, in pixels.
         height: Height of the file, in pixels.
         area_fraction: Fraction of defective pixels in the file, 0 to 1.
@@ -107,7 +106,7 @@ class DecodedMask:
         file_format: Format of the file, in Pillow's names.
     """
 
-    pixels: UInt8Array
+    masks: list[UInt8Array]
     width: int
     height: int
     area_fraction: float
@@ -115,21 +114,28 @@ class DecodedMask:
     values: int
     file_format: str
 
+    @property
+    def pixels(self) -> UInt8Array:
+        """Return the mask of the first recipe: uint8 0/1, height x width."""
+        return self.masks[0]
+
 
 def decode_image(
     content: bytes,
-    spec: TensorSpec,
+    spec: Recipe,
     formats: tuple[str, ...] = ALL_FORMATS,
     *,
+    further: Sequence[Recipe] = (),
     depth: int | None = None,
     depth_variable: str = "<NAME>_DEPTH",
 ) -> DecodedImage:
-    """Decode and resize one image.
+    """Decode one image, once for all recipes.
 
     Args:
         content: The bytes of the file.
-        spec: The configured shape.
+        spec: The first recipe.
         formats: Allowed file formats, in Pillow's names.
+        further: Further recipes.
         depth: Bits that a file with more than 8 bits per value uses; None to take what the file states.
         depth_variable: Variable to set, for the message if nothing states the depth.
 
@@ -138,73 +144,83 @@ def decode_image(
     """
     sha256 = hashlib.sha256(content).hexdigest()
     return despite_metadata(
-        lambda part: _image(part, sha256, spec, formats, depth, depth_variable), content
+        lambda part: _image(part, sha256, (spec, *further), formats, depth, depth_variable), content
     )
 
 
 def _image(
     content: bytes,
     sha256: str,
-    spec: TensorSpec,
+    recipes: Sequence[Recipe],
     formats: tuple[str, ...],
     depth: int | None,
     depth_variable: str,
 ) -> DecodedImage:
     with opened(content, formats) as image:
         mode, is_deep, turned = image.mode, deep.is_deep(image), loaded_orientation(image)
-        target = "RGB" if spec.channels == 3 and mode in _RGB_MODES else "L"
         bits = 8
         if is_deep:
             full, bits = _scaled(image, content, depth, depth_variable)
-            full = full.convert(target)
         else:
-            full = _converted(image, content, target)
-        full = as_stored(full, turned)
-        width, height = full.size
-        small = _resized(full, spec, Image.Resampling.LANCZOS)
-    counts = np.array(small.histogram(), np.int64).reshape(-1, 256)
-    repeat = spec.channels // len(counts)
-    pixels = np.asarray(small if repeat == 1 else small.convert("RGB"))
+            full = decoder.load(image, content)
+        tensors: list[Tensor] = []
+        pictures: dict[str, Image.Image] = {}
+        for recipe in recipes:
+            target = "RGB" if recipe.channels != 1 and mode in _RGB_MODES else "L"
+            if target not in pictures:
+                converted = full if full.mode == target else full.convert(target)
+                pictures[target] = as_stored(converted, turned)
+            tensors += tensors_of(pictures[target], recipe)
+        size = next(iter(pictures.values())).size
     return DecodedImage(
-        pixels=pixels.reshape(spec.height, spec.width, spec.channels),
-        original_width=width,
-        original_height=height,
+        tensors=tensors,
+        original_width=size[0],
+        original_height=size[1],
         original_mode=mode,
         file_format=format_of(image),
         is_deep=is_deep,
         bit_depth=bits,
         content_sha256=sha256,
-        channel_sums=(counts @ _VALUES).tolist() * repeat,
-        channel_square_sums=(counts @ _SQUARES).tolist() * repeat,
     )
 
 
 def decode_mask(
-    content: bytes, spec: TensorSpec, formats: tuple[str, ...] = ALL_FORMATS
+    content: bytes,
+    spec: Recipe,
+    formats: tuple[str, ...] = ALL_FORMATS,
+    *,
+    further: Sequence[Recipe] = (),
+    picture_size: tuple[int, int] | None = None,
 ) -> DecodedMask:
     """Decode one mask: every value above zero is defective.
 
     Args:
         content: The bytes of the file.
-        spec: The configured height and width; channels are not used.
+        spec: The first recipe; channels are not used.
         formats: Allowed file formats, in Pillow's names.
+        further: Further recipes.
+        picture_size: Width and height of the image, if the mask may have another size.
 
     Raises:
         UnusableImageError: The bytes are not an image that can be used.
     """
-    return despite_metadata(lambda part: _mask(part, spec, formats), content)
+    recipes = (spec, *further)
+    return despite_metadata(lambda part: _mask(part, recipes, formats, picture_size), content)
 
 
-def _mask(content: bytes, spec: TensorSpec, formats: tuple[str, ...]) -> DecodedMask:
+def _mask(
+    content: bytes,
+    recipes: Sequence[Recipe],
+    formats: tuple[str, ...],
+    picture_size: tuple[int, int] | None,
+) -> DecodedMask:
     with opened(content, formats) as image:
         turned = loaded_orientation(image)
         grey = as_stored(grey_mask(image, content), turned)
         histogram = grey.histogram()
         width, height = grey.size
-        # NEAREST copies values and mixes none, so `> 0` can be applied afterwards, to fewer pixels.
-        small = _resized(grey, spec, Image.Resampling.NEAREST)
         return DecodedMask(
-            pixels=np.asarray(small.point(_TO_BINARY)),
+            masks=list(masks_of(grey, recipes, picture_size)),
             width=width,
             height=height,
             area_fraction=(width * height - histogram[0]) / (width * height),
@@ -225,11 +241,6 @@ def despite_metadata(decode: Callable[[bytes], _Decoded], content: bytes) -> _De
         if error.reason != _METADATA_TOO_LARGE:
             raise
     return decode(decoder.without_metadata(content))
-
-
-_TO_BINARY = [0] + [1] * 255
-_VALUES = np.arange(256, dtype=np.int64)
-_SQUARES = _VALUES * _VALUES
 
 
 class opened:
@@ -398,10 +409,6 @@ def _is_constant(image: Image.Image) -> bool:
     """Return True if all pixels have the same colour; alpha is ignored."""
     colours = image if image.mode in ("L", "1") else image.convert("RGB")
     return all(channel.getextrema()[0] == channel.getextrema()[1] for channel in colours.split())
-
-
-def _resized(image: Image.Image, spec: TensorSpec, resample: Image.Resampling) -> Image.Image:
-    return image.resize((spec.width, spec.height), resample)
 
 
 _OF_THE_BYTES = (

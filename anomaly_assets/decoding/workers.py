@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 from anomaly_assets.decoding.batch import DecodedBatch, DecodingError, StaleImage, decode_batch
 from anomaly_assets.errors import AnomalyAssetsError
+from anomaly_assets.recipes import Recipe
 from anomaly_assets.roots.base import Root
-from anomaly_assets.tensor_spec import TensorSpec
 
-Task = Callable[[Sequence[StaleImage], Mapping[str, Root], TensorSpec], DecodedBatch]
+Task = Callable[[Sequence[StaleImage], Mapping[str, Root], Recipe], DecodedBatch]
 
 
 BATCHES_PER_WORKER = 4
@@ -52,7 +52,7 @@ def decode_in_order(
     compute: Compute,
     batches: Iterable[Sequence[StaleImage]],
     roots: Mapping[str, Root],
-    spec: TensorSpec,
+    spec: Recipe,
 ) -> Iterator[DecodedBatch]:
     """Decode batches concurrently, and yield the results in order.
 
@@ -74,7 +74,7 @@ def _first_result(
     compute: Compute,
     pending: deque[tuple[Sequence[StaleImage], Future[DecodedBatch]]],
     roots: Mapping[str, Root],
-    spec: TensorSpec,
+    spec: Recipe,
 ) -> DecodedBatch:
     images, task = pending.popleft()
     try:

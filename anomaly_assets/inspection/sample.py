@@ -11,13 +11,13 @@ from typing import Any
 from anomaly_assets.datasets import SourceDataset
 from anomaly_assets.decoding.batch import IMAGE_COLUMNS, StaleImage, decode_batch
 from anomaly_assets.inspection.mask_values import about_masks
+from anomaly_assets.recipes import Recipe
 from anomaly_assets.roots.base import Root
-from anomaly_assets.tensor_spec import TensorSpec
 
 IMAGES_OF_A_SUFFIX = 20
 """Images of each suffix whose content is read, with a mask or without."""
 
-_SMALL = TensorSpec(8, 8, 1)
+_SMALL = Recipe(8, 8, 1)
 _BATCH = 20
 
 Row = Mapping[str, Any]

@@ -30,12 +30,12 @@ from anomaly_assets.previews.drawing import (
     wrapped,
     write,
 )
+from anomaly_assets.recipes import Recipe
 from anomaly_assets.roots.base import Root, RootError
 from anomaly_assets.roots.open import open_root
 from anomaly_assets.settings import Settings
 from anomaly_assets.tables.checks import Finding
 from anomaly_assets.tables.ddl import statement
-from anomaly_assets.tensor_spec import TensorSpec
 
 MOST_IMAGES = 8
 
@@ -138,7 +138,7 @@ def _pixels(
 
 
 def _decoded(images: Iterable[StaleImage], settings: Settings) -> dict[str, Pixels]:
-    spec, roots = settings.tensor_spec, _opened(settings)
+    spec, roots = settings.recipe, _opened(settings)
     readable = [image for image in images if image.source_dataset in roots]
     if not readable:
         return {}
@@ -149,7 +149,7 @@ def _decoded(images: Iterable[StaleImage], settings: Settings) -> dict[str, Pixe
     return {row["image_id"]: _from_row(row, spec) for row in rows}
 
 
-def _from_row(row: Mapping[str, bytes], spec: TensorSpec) -> Pixels:
+def _from_row(row: Mapping[str, bytes], spec: Recipe) -> Pixels:
     shape = (spec.height, spec.width, spec.channels)
     return Pixels.from_bytes(shape, row["image_tensor"], row["mask_tensor"])
 

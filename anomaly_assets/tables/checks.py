@@ -15,8 +15,8 @@ import duckdb
 
 from anomaly_assets.datasets import SOURCE_DATASETS, SourceDataset
 from anomaly_assets.datasets.known import official_counts
+from anomaly_assets.recipes import Recipe
 from anomaly_assets.tables.ddl import statement, upstream_needed
-from anomaly_assets.tensor_spec import TensorSpec
 
 MOST_SHOWN = 20
 """Limit for affected images or files that a finding names; all of them are counted."""
@@ -280,9 +280,7 @@ PUBLISHED_CHECK = Check(
 )
 
 
-def blocking_findings(
-    connection: duckdb.DuckDBPyConnection, spec: TensorSpec
-) -> dict[str, Finding]:
+def blocking_findings(connection: duckdb.DuckDBPyConnection, spec: Recipe) -> dict[str, Finding]:
     """Return the blocking checks on the warehouse that fail, by name."""
     values = _values(None, spec)
     findings = {
@@ -297,7 +295,7 @@ def evaluate(
     connection: duckdb.DuckDBPyConnection,
     *checks: Check,
     source_dataset: str | None = None,
-    spec: TensorSpec | None = None,
+    spec: Recipe | None = None,
 ) -> Iterator[tuple[Check, Finding]]:
     """Run the queries of checks, one after the other.
 
@@ -324,7 +322,7 @@ def evaluate(
         yield check, replace(finding, empty=empty)
 
 
-def _values(source_dataset: str | None, spec: TensorSpec | None) -> dict[str, Any]:
+def _values(source_dataset: str | None, spec: Recipe | None) -> dict[str, Any]:
     of_spec = {**asdict(spec), "transform": spec.transform} if spec else {}
     return {"source_dataset": source_dataset, **of_spec}
 

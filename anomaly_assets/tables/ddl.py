@@ -12,6 +12,7 @@ import duckdb
 
 from anomaly_assets.errors import WarehouseError
 from anomaly_assets.tables.identity import ensure_identity
+from anomaly_assets.tables.recipes import record_loaded
 from anomaly_assets.tables.registry import (
     CATALOGUE_TABLES,
     STORED,
@@ -22,7 +23,6 @@ from anomaly_assets.tables.registry import (
 )
 from anomaly_assets.tables.source_datasets import register_loaded, stored_names
 from anomaly_assets.tables.sql_text import column_names, sql_literal, table_exists
-from anomaly_assets.tables.tensor_shape import record_loaded
 
 ALIAS_SCHEMA = "anomaly"
 """Schema of views that give every harmonised table its contract name, `anomaly.<table>`."""
@@ -31,6 +31,9 @@ _CREATE = "CREATE OR REPLACE TABLE {} AS"
 _SUMMARIES_FOLDER = "summaries"
 LABEL_VIEWS = ("images", "effective_images")
 """Views over the catalogues of all source datasets; the second is made from the first."""
+
+SAMPLE_VIEWS = ("samples", "recipe_statistics")
+"""Views over the tensors; the macro `samples_at` is made with the first."""
 
 _UNION = re.compile(r"(FROM|JOIN) <(\w+)>")
 _DLT_LOADS = (Column("load_id", "VARCHAR", ""),)
@@ -99,7 +102,26 @@ def refresh(connection: duckdb.DuckDBPyConnection, *names: str) -> None:
             f"CREATE OR REPLACE VIEW {ALIAS_SCHEMA}.{name} AS SELECT * FROM main.{name}"  # noqa: S608
         )
         _comment(connection, f"{ALIAS_SCHEMA}.{name}", TABLES[name], is_view=True)
+    if "samples" in names:
+        _refresh_macro(connection)
     connection.commit()
+
+
+def _refresh_macro(connection: duckdb.DuckDBPyConnection) -> None:
+    """Create the table macro `samples_at` in both schemas, unless both have its present definition."""
+    text = sql_text("samples_at")
+    connection.execute(text.replace("REPLACE MACRO", "REPLACE TEMP MACRO"))
+    found = connection.execute(
+        """
+        SELECT macro_definition FROM duckdb_functions()
+        WHERE function_name = 'samples_at' AND database_name IN (current_database(), 'temp')
+        """
+    ).fetchall()
+    connection.execute("DROP MACRO TABLE temp.main.samples_at")
+    if len(found) == 3 and len(set(found)) == 1:
+        return
+    for schema in ("main", ALIAS_SCHEMA):
+        connection.execute(text.replace("MACRO samples_at", f"MACRO {schema}.samples_at"))
 
 
 def _documented(connection: duckdb.DuckDBPyConnection, *names: str) -> dict[str, bool]:
@@ -200,7 +222,7 @@ def ensure_tables(connection: duckdb.DuckDBPyConnection) -> None:
         WHERE database_name = current_database() AND schema_name = 'main'
         AND list_contains($names, table_name)
         """,
-        {"names": [*STORED, *LABEL_VIEWS, "samples"]},
+        {"names": [*STORED, *LABEL_VIEWS, *SAMPLE_VIEWS]},
     ).fetchall():
         found.setdefault(table, {})[column] = nullable
     missing = [name for name in STORED if name not in found]
@@ -213,7 +235,9 @@ def ensure_tables(connection: duckdb.DuckDBPyConnection) -> None:
         record_loaded(connection)
     _add_facts(connection)
     if "images" in found and "effective_images" not in found:  # of a release before 0.2
-        refresh(connection, *LABEL_VIEWS, *({"samples"} & found.keys()))
+        refresh(connection, *LABEL_VIEWS)
+    if "samples" in found and "recipe_statistics" not in found:
+        refresh(connection, *SAMPLE_VIEWS)
 
 
 def _migrate(

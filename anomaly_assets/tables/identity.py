@@ -14,7 +14,7 @@ from datetime import datetime, timezone
 import duckdb
 
 from anomaly_assets.errors import WarehouseError
-from anomaly_assets.tables.tensor_shape import TENSOR_SHAPE
+from anomaly_assets.tables.recipes import TENSOR_SHAPE
 
 IDENTITY = "identity"
 OWNERS = "owners"

@@ -240,6 +240,29 @@ _FACTS = (
     Column("mask_file_format", "VARCHAR", "format of the mask file; null without mask"),
 )
 
+_RECIPE = Column(
+    "recipe",
+    "VARCHAR",
+    "name of the recipe: height, width, channels, such as 512x512x1",
+    nullable=False,
+)
+_OF_TENSOR = {column.name: column for column in _TENSORS}
+_RECIPE_TENSORS = (
+    _OF_TENSOR["image_id"],
+    _RECIPE,
+    Column("tile", "INTEGER", "number of the tile, row by row; 0 without tiles", nullable=False),
+    *(_OF_TENSOR[name] for name in ("file_version", "mask_file_version", "transform")),
+    *(_OF_TENSOR[name] for name in ("content_sha256", "height", "width", "channels")),
+    Column(
+        "box",
+        "INTEGER[]",
+        "left, top, right, bottom: of the tile in the image, or of the image in a tensor of /fit; null for "
+        "others",
+    ),
+    *(_OF_TENSOR[name] for name in ("image_tensor", "mask_tensor", "channel_sums")),
+    *(_OF_TENSOR[name] for name in ("channel_square_sums", "loaded_at", "run_id")),
+)
+
 _SAMPLES = (
     *_picked(_IMAGES, "image_id", "filename", "label", "label_index"),
     *_picked(_IMAGES, "source_dataset", "category", "split", "defect_type"),
@@ -306,6 +329,54 @@ TABLES: Mapping[str, Table] = _by_name(
             "image_tensors",
             "One row per decoded image: the tensor, and measurements of the image and its mask.",
             _TENSORS,
+        ),
+        Table(
+            "recipe_tensors",
+            "One row per image, further recipe and tile: the tensor. `samples_at(recipe)` adds the labels.",
+            _RECIPE_TENSORS,
+        ),
+        Table(
+            "recipes",
+            "One row per source dataset and recipe of its tensors.",
+            (
+                _RECIPE,
+                replace(_SOURCE_DATASET, nullable=False),
+                Column(
+                    "transform", "VARCHAR", "name of the transform of its tensors", nullable=False
+                ),
+                Column(
+                    "is_common",
+                    "BOOLEAN",
+                    "true for the recipe of image_tensors and samples, which all datasets have",
+                    nullable=False,
+                ),
+                Column(
+                    "named_by",
+                    "VARCHAR",
+                    "what named the recipes of this dataset: ANOMALY_SIZES, declaration, or upgrade if an "
+                    "earlier release made its tensors",
+                    nullable=False,
+                ),
+            ),
+        ),
+        Table(
+            "recipe_statistics",
+            "Mean and standard deviation per recipe, category and channel, as in pixel_statistics.",
+            (
+                replace(_RECIPE, nullable=True),
+                _SOURCE_DATASET,
+                _CATEGORY,
+                Column(
+                    "images", "BIGINT", "good images measured, of the splits train and unassigned"
+                ),
+                Column("channel_means", "DOUBLE[]", "mean per channel, 0 to 1"),
+                Column(
+                    "channel_standard_deviations",
+                    "DOUBLE[]",
+                    "population standard deviation per channel",
+                ),
+            ),
+            is_view=True,
         ),
         Table(
             "facts",
@@ -584,3 +655,8 @@ SUMMARIES: Mapping[str, Table] = _by_name(table for table in TABLES.values() if 
 
 STORED: Mapping[str, Table] = _by_name(table for table in TABLES.values() if table.is_stored)
 """Tables whose rows cannot be computed from other tables."""
+
+WIDE = tuple(
+    name for name, table in STORED.items() if any(column.type == "BLOB" for column in table.columns)
+)
+"""Stored tables with tensors, which are copied in parts."""

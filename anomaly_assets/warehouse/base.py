@@ -16,9 +16,9 @@ from pathlib import Path
 import duckdb
 
 from anomaly_assets.errors import WarehouseError
+from anomaly_assets.recipes import Recipe
 from anomaly_assets.tables.ddl import upstream_needed
 from anomaly_assets.tables.row_changes import RowChanges, Rows, compare
-from anomaly_assets.tensor_spec import TensorSpec
 from anomaly_assets.warehouse.publication import Differences, Publication, Request
 
 CATALOG = "warehouse"
@@ -157,7 +157,7 @@ class Warehouse(ABC):
     def publish(
         self,
         target: Path,
-        spec: TensorSpec,
+        spec: Recipe,
         *,
         run_id: str | None = None,
         keep_snapshots: int = 0,
@@ -185,7 +185,7 @@ class Warehouse(ABC):
         return self._publish(target, spec, Request(run_id, keep_snapshots, adopt, allow_shrink))
 
     @abstractmethod
-    def _publish(self, target: Path, spec: TensorSpec, request: Request) -> Publication:
+    def _publish(self, target: Path, spec: Recipe, request: Request) -> Publication:
         """Publish the content of the warehouse; see `publish`."""
 
     @abstractmethod

@@ -15,6 +15,7 @@ import duckdb
 
 from anomaly_assets.datasets.names import shown
 from anomaly_assets.errors import AnomalyAssetsError, rerun_with
+from anomaly_assets.recipes import Recipe
 from anomaly_assets.tables.checks import blocking_findings
 from anomaly_assets.tables.ddl import (
     refresh_outdated,
@@ -36,7 +37,6 @@ from anomaly_assets.tables.source_datasets import (
     stored_datasets,
 )
 from anomaly_assets.tables.sql_text import table_exists
-from anomaly_assets.tensor_spec import TensorSpec
 from anomaly_assets.warehouse.provenance import SnapshotRow, time_of_publication, was_published
 
 Differences = list[tuple[str, str | None]]
@@ -162,7 +162,7 @@ class Content:
 @upstream_needed()
 def checked_content(
     connection: duckdb.DuckDBPyConnection,
-    spec: TensorSpec,
+    spec: Recipe,
     published: Published,
     request: Request,
 ) -> Content:
@@ -346,7 +346,7 @@ def _differing(counts: Mapping[str, int], published: Published) -> Differences:
     ]
 
 
-def _refuse_what_is_wrong(connection: duckdb.DuckDBPyConnection, spec: TensorSpec) -> None:
+def _refuse_what_is_wrong(connection: duckdb.DuckDBPyConnection, spec: Recipe) -> None:
     failing = blocking_findings(connection, spec)
     if failing:
         named = "; ".join(

@@ -63,13 +63,14 @@ def _remove(connection: duckdb.DuckDBPyConnection, name: str) -> int:
     if table_exists(connection, name, "images"):
         images = connection.execute(f'SELECT count(*) FROM "{name}".images').fetchall()[0][0]  # noqa: S608
     connection.execute("DELETE FROM source_datasets WHERE source_dataset = ?", [name])
+    connection.execute("DELETE FROM recipes WHERE source_dataset = ?", [name])
     views = connection.execute(
         "SELECT view_name FROM duckdb_views() WHERE database_name = current_database()"
     ).fetchall()
     connection.begin()
     for schema in (name, f"{name}_staging"):
         connection.execute(f'DROP SCHEMA IF EXISTS "{schema}" CASCADE')
-    for table in ("image_tensors", "facts", "rejected_images"):
+    for table in ("image_tensors", "recipe_tensors", "facts", "rejected_images"):
         connection.execute(
             f"DELETE FROM {table} WHERE starts_with(image_id, ?)",  # noqa: S608
             [f"{name}/"],

@@ -13,7 +13,7 @@ from anomaly_assets import forget
 from anomaly_assets.catalogue.dlt_source import load
 from anomaly_assets.datasets import SOURCE_DATASETS, SourceDataset
 from anomaly_assets.decoding.build import waiting_images
-from anomaly_assets.tensor_spec import TensorSpec
+from anomaly_assets.recipes import Recipe, Recipes
 from anomaly_assets.warehouse.file.warehouse import FileWarehouse
 from anomaly_assets_tests.assets.environment import Environment, set_up
 from anomaly_assets_tests.assets.runs import run_job, run_selection
@@ -295,7 +295,7 @@ def test_images_of_a_root_that_is_no_longer_named_are_not_decoded_from_the_sampl
     assert "images_have_a_tensor_or_a_rejection" in run.failures["image_tensors_checks"]
     assert run.materialized["image_tensors"]["rows_added"] == 0
     with FileWarehouse(shipped.warehouse, 5.0).connect() as connection:
-        waiting = waiting_images(connection, {"mvtec_ad", "dagm_2007"}, TensorSpec(32, 32, 3))
+        waiting = waiting_images(connection, {"mvtec_ad", "dagm_2007"}, Recipes(Recipe(32, 32, 3)))
     assert waiting == {"mvtec_ad": (6, shipped.mvtec_ad.as_uri())}
 
 

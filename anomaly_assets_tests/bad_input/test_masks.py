@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from anomaly_assets.decoding.transform import UInt8Array, decode_mask
-from anomaly_assets.tensor_spec import TensorSpec
+from anomaly_assets.recipes import Recipe
 from anomaly_assets_tests.bad_input.files import mask_png
 from anomaly_assets_tests.bad_input.loading import (
     DECODERS,
@@ -188,6 +188,6 @@ def test_nothing_else_is_said_about_them(loaded: tuple[Project, Outcome]) -> Non
 )  # fmt: skip
 def test_the_area_counts_every_value_above_zero(name: str, area: float, decode_with: str) -> None:
     with decoding_with(decode_with):
-        decoded = decode_mask(MASKS[name][0], TensorSpec(8, 6, 3))
+        decoded = decode_mask(MASKS[name][0], Recipe(8, 6, 3))
     assert decoded.area_fraction == area
     assert decoded.box == ((0, 0, round(area * WIDTH), HEIGHT) if area else None)

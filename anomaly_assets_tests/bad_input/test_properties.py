@@ -22,7 +22,7 @@ from anomaly_assets.decoding.transform import (
     decode_image,
     decode_mask,
 )
-from anomaly_assets.tensor_spec import TensorSpec
+from anomaly_assets.recipes import Recipe
 from anomaly_assets_tests.bad_input.files import animated, encoded
 from anomaly_assets_tests.bad_input.loading import decoding_with
 from anomaly_assets_tests.bad_input.test_roots_as_a_whole import Listed
@@ -71,7 +71,7 @@ near_the_layout = st.lists(
 def verdict(decode: Callable[..., DecodedImage | DecodedMask], content: bytes) -> object:
     """Return the result of decoding: all attributes as text, or the reason."""
     try:
-        made = decode(content, TensorSpec(16, 24, 3))
+        made = decode(content, Recipe(16, 24, 3))
     except UnusableImageError as error:
         return error.reason
     pixels = made.pixels
@@ -150,12 +150,12 @@ def test_any_labels_give_short_names_and_numbers_of_lines(content: bytes) -> Non
 @given(
     mode=st.sampled_from(MODES),
     size=st.tuples(st.integers(1, 100), st.integers(1, 100)),
-    spec=st.builds(TensorSpec, st.integers(1, 64), st.integers(1, 64), st.sampled_from([1, 3])),
+    spec=st.builds(Recipe, st.integers(1, 64), st.integers(1, 64), st.sampled_from([1, 3])),
     colour=st.integers(0, 255),
 )
 @BOUNDED
 def test_any_mode_and_size_give_the_promised_shape(
-    mode: str, size: tuple[int, int], spec: TensorSpec, colour: int
+    mode: str, size: tuple[int, int], spec: Recipe, colour: int
 ) -> None:
     content = png(Image.new("L", size, colour).convert(mode, dither=Image.Dither.NONE))
     image, mask = decode_image(content, spec, depth=16), decode_mask(content, spec)

@@ -17,7 +17,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from anomaly_assets.decoding.transform import UInt8Array, decode_image
-from anomaly_assets.tensor_spec import TensorSpec
+from anomaly_assets.recipes import Recipe
 from anomaly_assets_tests.bad_input.files import (
     ANIMATION,
     END,
@@ -176,14 +176,14 @@ def test_every_unusual_file_is_loaded_or_rejected_as_documented(
 def test_both_decoders_give_the_stored_pixels(name: str, decode_with: str) -> None:
     content, _, values = LOADED[name]
     with decoding_with(decode_with):
-        decoded = decode_image(content, TensorSpec(HEIGHT, WIDTH, 3))
+        decoded = decode_image(content, Recipe(HEIGHT, WIDTH, 3))
     assert np.array_equal(decoded.pixels, np.asarray(Image.fromarray(values).convert("RGB")))
 
 
 _MEASURE = """
 import json, pathlib, resource, sys, time
 from anomaly_assets.decoding import png as decoder
-from anomaly_assets.tensor_spec import TensorSpec
+from anomaly_assets.recipes import Recipe
 from anomaly_assets.decoding.transform import UnusableImageError, decode_image, decode_mask
 if sys.argv[2] == "pillow":
     decoder.wuffs = lambda: None
@@ -194,7 +194,7 @@ before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monot
 for file in files:
     for decode in (decode_image, decode_mask):
         try:
-            decode(file.read_bytes(), TensorSpec(8, 6, 3))
+            decode(file.read_bytes(), Recipe(8, 6, 3))
         except UnusableImageError:
             pass
 grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before

@@ -168,7 +168,7 @@ def test_a_path_that_leaves_the_root_is_an_error() -> None:
     ("line", "message"),
     [
         ("sise = 256", "unknown key `sise`. Did you mean `size`?"),
-        ("size = 256", "`size` needs anomaly_assets >= 0.3."),
+        ("attributes = 256", "`attributes` needs anomaly_assets >= 0.3."),
         ('liecnce = "own"', "unknown key `liecnce`. Did you mean `licence`?"),
         ("zzz = 1", "unknown key `zzz`."),
         (
@@ -527,7 +527,7 @@ def test_a_built_in_declaration_has_no_error(name: str) -> None:
 
 @settings(suppress_health_check=[HealthCheck.too_slow])
 @given(
-    keys=st.dictionaries(st.sampled_from([*KEYS, "size", "x"]), any_value, max_size=4),
+    keys=st.dictionaries(st.sampled_from([*KEYS, "attributes", "x"]), any_value, max_size=4),
     images=st.booleans(),
 )
 def test_any_values_are_a_declaration_or_errors_of_its_file(

@@ -14,15 +14,15 @@ from PIL import Image
 from anomaly_assets.decoding import open as compute
 from anomaly_assets.decoding.build import BuildReport, TooManyUnreadableError
 from anomaly_assets.decoding.transform import decode_image, decode_mask
+from anomaly_assets.recipes import Recipe
 from anomaly_assets.roots.open import open_root
-from anomaly_assets.tensor_spec import TensorSpec
 from anomaly_assets_tests.warehouse.project import SPEC, Project, mask, noise
 
 GOOD = [f"mvtec_ad/bottle/train/good/{number:03}.png" for number in range(3)]
 CRACK = [f"mvtec_ad/bottle/test/crack/{number:03}.png" for number in range(2)]
 MASKS = [f"mvtec_ad/bottle/ground_truth/crack/{number:03}_mask.png" for number in range(2)]
 ALL = sorted([*GOOD, *CRACK])
-WIDER = TensorSpec(6, 8, 3)
+WIDER = Recipe(6, 8, 3)
 
 
 def made_in(project: Project, run_id: str) -> list[str]:

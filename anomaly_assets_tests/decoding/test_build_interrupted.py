@@ -15,12 +15,12 @@ from anomaly_assets.decoding import build
 from anomaly_assets.decoding import open as compute
 from anomaly_assets.decoding.batch import StaleImage, decode_batch
 from anomaly_assets.decoding.build import Progress
+from anomaly_assets.recipes import Recipe
 from anomaly_assets.roots.open import open_root
-from anomaly_assets.tensor_spec import TensorSpec
 from anomaly_assets.warehouse.file import duckdb_settings as instance
 from anomaly_assets_tests.warehouse.project import SPEC, Project
 
-WIDER = TensorSpec(6, 8, 3)
+WIDER = Recipe(6, 8, 3)
 COUNT_BY_TRANSFORM = "SELECT transform, count(*) FROM image_tensors GROUP BY ALL ORDER BY ALL"
 
 

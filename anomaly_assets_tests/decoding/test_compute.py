@@ -12,7 +12,7 @@ from anomaly_assets.decoding.open import open_compute
 from anomaly_assets.decoding.versions import how_it_differs, what_decides_pixels
 from anomaly_assets.decoding.workers import ComputeError
 from anomaly_assets.errors import install_extra
-from anomaly_assets.tensor_spec import TensorSpec
+from anomaly_assets.recipes import Recipe
 
 
 @pytest.mark.parametrize("threads", [1, 2, 8, 64, 256, 1000])
@@ -20,7 +20,7 @@ from anomaly_assets.tensor_spec import TensorSpec
 def test_the_tensors_in_flight_are_bounded_and_tasks_are_worth_their_overhead(
     threads: int, side: int
 ) -> None:
-    spec = TensorSpec(side, side, 3)
+    spec = Recipe(side, side, 3)
     batch_images, window = _batches(threads, spec)
     assert 1 <= batch_images <= 32
     image_bytes = side * side * 4
@@ -36,16 +36,16 @@ def test_a_cluster_without_dask_names_the_extra(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setitem(sys.modules, "distributed", None)
     with (
         pytest.raises(ComputeError, match=re.escape(install_extra("dask"))),
-        open_compute("dask://127.0.0.1:8786", {}, TensorSpec(), workers=1),
+        open_compute("dask://127.0.0.1:8786", {}, Recipe(), workers=1),
     ):
         pass
 
 
 def test_a_worker_that_came_later_with_another_version_refuses_the_task() -> None:
     wanted = what_decides_pixels()
-    assert decode_on_worker(wanted, [], {}, TensorSpec()).images == 0
+    assert decode_on_worker(wanted, [], {}, Recipe()).images == 0
     with pytest.raises(ComputeError, match="install the same"):
-        decode_on_worker({**wanted, "Pillow": "9.5.0"}, [], {}, TensorSpec())
+        decode_on_worker({**wanted, "Pillow": "9.5.0"}, [], {}, Recipe())
 
 
 @pytest.mark.parametrize("name", ["anomaly_assets", "Pillow", "jpg in Pillow", "isal", "pywuffs"])

@@ -17,7 +17,7 @@ from PIL import Image, PngImagePlugin
 
 from anomaly_assets.decoding import png as decoder
 from anomaly_assets.decoding.transform import UnusableImageError, decode_image
-from anomaly_assets.tensor_spec import TensorSpec
+from anomaly_assets.recipes import Recipe
 from anomaly_assets_tests.decoding.pictures import (
     MODES,
     SIGNATURE,
@@ -54,7 +54,7 @@ def without_wuffs() -> Iterator[None]:
 def outcome(content: bytes) -> object:
     """Return the complete result for a file; 16 by 24 pixels, so that none is averaged."""
     try:
-        decoded = decode_image(content, TensorSpec(16, 24, 3))
+        decoded = decode_image(content, Recipe(16, 24, 3))
     except UnusableImageError as error:
         return error.reason
     return decoded.original_mode, decoded.original_width, decoded.pixels.tobytes()
@@ -86,7 +86,7 @@ def test_plain_files_are_decoded_by_wuffs(
         return decoder_of(mode)
 
     monkeypatch.setattr(decoder, "_decoder", noted)
-    decode_image(content, TensorSpec(8, 6, 3))
+    decode_image(content, Recipe(8, 6, 3))
     assert used == [mode]
 
 
@@ -212,7 +212,7 @@ def test_a_wrong_checksum_or_something_behind_it_is_left_to_pillow() -> None:
 
 def test_without_the_package_everything_is_decoded_by_pillow() -> None:
     with pillow_alone():
-        decoded = decode_image(RGB, TensorSpec(16, 24, 3))
+        decoded = decode_image(RGB, Recipe(16, 24, 3))
     assert np.array_equal(decoded.pixels, np.asarray(picture("RGB", (24, 16))))
 
 

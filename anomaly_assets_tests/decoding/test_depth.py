@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from anomaly_assets.decoding.transform import UnusableImageError, decode_image, decode_mask
+from anomaly_assets.recipes import Recipe
 from anomaly_assets.settings import Settings, SettingsError
-from anomaly_assets.tensor_spec import TensorSpec
 from anomaly_assets_tests.bad_input.loading import DECODERS, decoding_with
 from anomaly_assets_tests.decoding.pictures import (
     SIGNATURE,
@@ -24,7 +24,7 @@ from anomaly_assets_tests.decoding.pictures import (
     sixteen_bits,
 )
 
-LINE = TensorSpec(1, 16, 1)
+LINE = Recipe(1, 16, 1)
 
 
 def grey(values: Any) -> Image.Image:
@@ -203,15 +203,13 @@ def test_a_value_above_the_set_depth_is_rejected_and_not_clipped() -> None:
 @pytest.mark.parametrize("bits", [10, 12, 16])
 def test_colours_keep_all_their_bits(bits: int) -> None:
     values = np.array(ramp(bits)).reshape(1, 16, 1).repeat(3, axis=2)
-    found = decode_image(sixteen_bit_colour(values), TensorSpec(1, 16, 3), depth=bits)
+    found = decode_image(sixteen_bit_colour(values), Recipe(1, 16, 3), depth=bits)
     assert np.abs(found.pixels[0].astype(int) - np.array(EXPECTED)[:, None]).max() <= 1
 
 
 def test_a_mask_of_sixteen_bit_colours_is_a_defect_above_zero() -> None:
     values = np.array([[[0, 0, 0], [0, 1, 0], [0, 0, 256]]])
-    assert decode_mask(sixteen_bit_colour(values), TensorSpec(1, 3, 3)).pixels.tolist() == [
-        [0, 1, 1]
-    ]
+    assert decode_mask(sixteen_bit_colour(values), Recipe(1, 3, 3)).pixels.tolist() == [[0, 1, 1]]
 
 
 def deep_mask(channels: int, colour: int, alpha: list[int]) -> np.ndarray:
@@ -232,7 +230,7 @@ ALPHA_MASKS = {
 @pytest.mark.parametrize("kind", ALPHA_MASKS)
 @pytest.mark.parametrize("colour", [0, 65535], ids=["black", "white"])
 def test_alpha_is_the_mask_of_16_bits_if_all_colours_are_equal(kind: str, colour: int) -> None:
-    found = decode_mask(ALPHA_MASKS[kind](colour, [0, 0, 65535, 1]), TensorSpec(1, 4, 3))
+    found = decode_mask(ALPHA_MASKS[kind](colour, [0, 0, 65535, 1]), Recipe(1, 4, 3))
     assert found.pixels.tolist() == [[0, 0, 1, 1]]
     assert found.area_fraction == 0.5
 
@@ -244,35 +242,35 @@ def test_alpha_is_the_mask_of_16_bits_if_all_colours_are_equal(kind: str, colour
 def test_constant_alpha_of_16_bits_hides_a_constant_colour(
     kind: str, colour: int, alpha: int, expected: int
 ) -> None:
-    found = decode_mask(ALPHA_MASKS[kind](colour, [alpha] * 2), TensorSpec(1, 2, 3))
+    found = decode_mask(ALPHA_MASKS[kind](colour, [alpha] * 2), Recipe(1, 2, 3))
     assert found.pixels.tolist() == [[expected] * 2]
 
 
 def test_alpha_of_16_bits_is_ignored_where_colours_differ() -> None:
     values = np.zeros((1, 3, 4), int)
     values[0, 2, 0], values[..., 3] = 1, [65535, 0, 0]
-    found = decode_mask(sixteen_bits(values, colour=6), TensorSpec(1, 3, 3))
+    found = decode_mask(sixteen_bits(values, colour=6), Recipe(1, 3, 3))
     assert found.pixels.tolist() == [[0, 0, 1]]
 
 
 @pytest.mark.parametrize("key", [0, 999])
 def test_a_transparent_colour_hides_a_mask_of_16_bits_as_one_of_8(key: int) -> None:
-    found = decode_mask(png(grey([999] * 3), transparency=key), TensorSpec(1, 3, 3))
+    found = decode_mask(png(grey([999] * 3), transparency=key), Recipe(1, 3, 3))
     assert found.pixels.tolist() == [[key == 0] * 3]
 
 
 def test_a_mask_with_white_at_zero_is_inverted() -> None:
     values = np.array([65535, 65535, 0, 65534], "<u2")
     content = raw_tiff((4, 1), 16, values.tobytes(), photometric=0)
-    assert decode_mask(content, TensorSpec(1, 4, 3)).pixels.tolist() == [[0, 0, 1, 1]]
+    assert decode_mask(content, Recipe(1, 4, 3)).pixels.tolist() == [[0, 0, 1, 1]]
     eight = raw_tiff((4, 1), 8, (values >> 8).astype(np.uint8).tobytes(), photometric=0)
-    assert decode_mask(eight, TensorSpec(1, 4, 3)).pixels.tolist() == [[0, 0, 1, 0]]
+    assert decode_mask(eight, Recipe(1, 4, 3)).pixels.tolist() == [[0, 0, 1, 0]]
 
 
 def test_a_mask_of_inks_is_black_where_an_ink_is_full() -> None:
     values = np.array([[65535, 65535, 65535, 0], [0, 0, 0, 65535], [0, 0, 0, 0]], "<u2")
     content = raw_tiff((3, 1), 16, values.tobytes(), samples=4, photometric=5)
-    assert decode_mask(content, TensorSpec(1, 3, 3)).pixels.tolist() == [[0, 0, 1]]
+    assert decode_mask(content, Recipe(1, 3, 3)).pixels.tolist() == [[0, 0, 1]]
 
 
 @pytest.mark.parametrize("mode", ["I", "F"])

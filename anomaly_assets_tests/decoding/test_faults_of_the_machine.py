@@ -29,14 +29,14 @@ from anomaly_assets.decoding.transform import (
     decode_image,
     decode_mask,
 )
+from anomaly_assets.recipes import Recipe
 from anomaly_assets.roots import folder as folders
 from anomaly_assets.roots.open import open_root
-from anomaly_assets.tensor_spec import TensorSpec
 from anomaly_assets_tests.bad_input.test_properties import WHOLE
 from anomaly_assets_tests.decoding.pictures import picture, png
 from anomaly_assets_tests.warehouse.project import Project
 
-SPEC = TensorSpec(8, 6, 3)
+SPEC = Recipe(8, 6, 3)
 SOUND = png(picture("RGB", (24, 16)))
 FAULTS = [
     MemoryError(),
@@ -270,14 +270,14 @@ def test_with_little_memory_a_large_picture_is_not_rejected(tmp_path: Path) -> N
     Image.new("RGB", (8000, 8000)).save(tmp_path / "large.png")
     script = """
 import resource, sys
-from anomaly_assets.tensor_spec import TensorSpec
+from anomaly_assets.recipes import Recipe
 from anomaly_assets.decoding.transform import UnusableImageError, decode_image
 content = open(sys.argv[1], "rb").read()
-decode_image(content, TensorSpec(8, 6, 3)) if sys.argv[2] == "all" else None
+decode_image(content, Recipe(8, 6, 3)) if sys.argv[2] == "all" else None
 taken = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (taken + 150_000_000,) * 2)
 try:
-    decode_image(content, TensorSpec(8, 6, 3))
+    decode_image(content, Recipe(8, 6, 3))
 except UnusableImageError as error:
     print("rejected", error)
 except MemoryError:

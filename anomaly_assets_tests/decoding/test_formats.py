@@ -17,12 +17,12 @@ from anomaly_assets.decoding.transform import (
     decode_image,
     decode_mask,
 )
-from anomaly_assets.tensor_spec import TensorSpec
+from anomaly_assets.recipes import Recipe
 from anomaly_assets_tests.bad_input.loading import DECODERS, decoding_with, offenders
 from anomaly_assets_tests.decoding.pictures import picture, png
 from anomaly_assets_tests.warehouse.project import Project, mask, noise
 
-SPEC = TensorSpec(16, 24, 3)
+SPEC = Recipe(16, 24, 3)
 IMAGE = picture("RGB", (24, 16))
 PIXELS = np.asarray(IMAGE)
 

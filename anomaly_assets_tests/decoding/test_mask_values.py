@@ -9,7 +9,7 @@ from PIL import Image
 
 from anomaly_assets.decoding.mask_values import Defect, defective_pixels
 from anomaly_assets.decoding.transform import UnusableImageError, decode_mask
-from anomaly_assets.tensor_spec import TensorSpec
+from anomaly_assets.recipes import Recipe
 from anomaly_assets_tests.decoding.pictures import MODES, picture, png
 
 SIZE = (7, 5)
@@ -29,7 +29,7 @@ def saved(image: Image.Image, format: str, **options: Any) -> bytes:
 @pytest.mark.parametrize("mode", MODES)
 def test_nonzero_is_what_masks_mean_without_the_option_and_zero_is_the_rest(mode: str) -> None:
     content = png(picture(mode, SIZE))
-    spec = TensorSpec(width=SIZE[0], height=SIZE[1], channels=1)
+    spec = Recipe(width=SIZE[0], height=SIZE[1], channels=1)
     expected = decode_mask(content, spec).pixels.astype(bool)
     np.testing.assert_array_equal(found(content, "nonzero"), expected)
     np.testing.assert_array_equal(found(content, "zero"), ~expected)

@@ -14,7 +14,7 @@ from PIL import Image, ImageCms, PngImagePlugin
 
 from anomaly_assets.decoding import transform
 from anomaly_assets.decoding.transform import UInt8Array, decode_mask
-from anomaly_assets.tensor_spec import TensorSpec
+from anomaly_assets.recipes import Recipe
 from anomaly_assets_tests.decoding.pictures import (
     MODES,
     interlaced,
@@ -25,15 +25,15 @@ from anomaly_assets_tests.decoding.pictures import (
 decode_image = partial(transform.decode_image, depth=16)
 
 SIZES = [(1, 1), (1, 9), (13, 1), (6, 8), (24, 16), (7, 31)]
-SPEC = TensorSpec(8, 6, 3)
+SPEC = Recipe(8, 6, 3)
 ORIENTATION, TURN_RIGHT = 0x0112, 6
 
 
-def tensor(content: bytes, spec: TensorSpec = SPEC) -> UInt8Array:
+def tensor(content: bytes, spec: Recipe = SPEC) -> UInt8Array:
     return decode_image(content, spec).pixels
 
 
-def pillows_tensor(content: bytes, spec: TensorSpec = SPEC) -> UInt8Array:
+def pillows_tensor(content: bytes, spec: Recipe = SPEC) -> UInt8Array:
     with Image.open(io.BytesIO(content)) as image:
         if image.mode == "I;16":
             scaled = (np.asarray(image).astype(np.int64) * 255 + 32767) // 65535
@@ -43,7 +43,7 @@ def pillows_tensor(content: bytes, spec: TensorSpec = SPEC) -> UInt8Array:
         return np.asarray(resized).reshape(spec.height, spec.width, spec.channels)
 
 
-def nearest(values: UInt8Array, spec: TensorSpec) -> UInt8Array:
+def nearest(values: UInt8Array, spec: Recipe) -> UInt8Array:
     binary = Image.fromarray((values > 0).astype(np.uint8))
     return np.asarray(binary.resize((spec.width, spec.height), Image.Resampling.NEAREST))
 
@@ -54,7 +54,7 @@ def nearest(values: UInt8Array, spec: TensorSpec) -> UInt8Array:
 def test_the_tensor_is_what_pillow_makes_of_the_file(
     mode: str, size: tuple[int, int], channels: int
 ) -> None:
-    content, spec = png(picture(mode, size)), TensorSpec(8, 6, channels)
+    content, spec = png(picture(mode, size)), Recipe(8, 6, channels)
 
     decoded = decode_image(content, spec)
 
@@ -91,7 +91,7 @@ def test_an_image_that_already_has_the_wanted_size_is_not_changed() -> None:
 
 
 def test_height_comes_before_width_in_the_spec_and_in_the_tensor() -> None:
-    spec = TensorSpec(height=3, width=5, channels=1)
+    spec = Recipe(height=3, width=5, channels=1)
     assert tensor(png(picture("L", (24, 16))), spec).shape == (3, 5, 1)
     assert decode_mask(png(picture("L", (24, 16))), spec).pixels.shape == (3, 5)
     assert spec.transform == "lanczos-3x5x1"
@@ -108,7 +108,7 @@ def test_every_mask_value_above_zero_is_a_defect(value: int) -> None:
 
 def test_sixteen_bit_mask_values_above_255_are_a_defect_too() -> None:
     mask = Image.frombytes("I;16", (2, 1), np.array([0, 256], "<u2").tobytes())
-    assert decode_mask(png(mask), TensorSpec(1, 2, 3)).pixels.tolist() == [[0, 1]]
+    assert decode_mask(png(mask), Recipe(1, 2, 3)).pixels.tolist() == [[0, 1]]
 
 
 def _alpha_mask(mode: str, colour: int, alpha: int) -> Image.Image:
@@ -174,7 +174,7 @@ def test_a_defect_of_two_pixels_that_the_resize_erases_keeps_its_area_and_box() 
     mask.putpixel((5, 7), 255)
     mask.putpixel((6, 7), 255)
 
-    decoded = decode_mask(png(mask), TensorSpec(4, 3, 3))
+    decoded = decode_mask(png(mask), Recipe(4, 3, 3))
 
     assert not decoded.pixels.any()
     assert decoded.area_fraction == pytest.approx(2 / 384, rel=1e-12)
@@ -192,23 +192,23 @@ def test_grey_values_of_a_smoothed_mask_are_counted_before_the_resize() -> None:
     mask = Image.new("L", (24, 16))
     for x, value in enumerate([3, 3, 128, 255]):
         mask.putpixel((x, 0), value)
-    assert decode_mask(png(mask), TensorSpec(1, 1, 3)).values == 4
+    assert decode_mask(png(mask), Recipe(1, 1, 3)).values == 4
 
 
 @pytest.mark.parametrize("channels", [3, 1])
 @pytest.mark.parametrize("mode", MODES)
 def test_channel_sums_are_exactly_those_of_the_tensor(mode: str, channels: int) -> None:
-    spec = TensorSpec(9, 5, channels)
+    spec = Recipe(9, 5, channels)
     decoded = decode_image(png(picture(mode, (24, 16))), spec)
     values = decoded.pixels.astype(np.int64).reshape(-1, channels)
-    assert decoded.channel_sums == values.sum(axis=0).tolist()
-    assert decoded.channel_square_sums == (values**2).sum(axis=0).tolist()
+    assert decoded.tensors[0].channel_sums == values.sum(axis=0).tolist()
+    assert decoded.tensors[0].channel_square_sums == (values**2).sum(axis=0).tolist()
 
 
 def test_channel_sums_do_not_overflow() -> None:
-    decoded = decode_image(png(Image.new("L", (1, 1), 255)), TensorSpec(4096, 4096, 1))
-    assert decoded.channel_sums == [255 * 2**24]
-    assert decoded.channel_square_sums == [255 * 255 * 2**24]
+    decoded = decode_image(png(Image.new("L", (1, 1), 255)), Recipe(4096, 4096, 1))
+    assert decoded.tensors[0].channel_sums == [255 * 2**24]
+    assert decoded.tensors[0].channel_square_sums == [255 * 255 * 2**24]
 
 
 @pytest.mark.filterwarnings("ignore:Palette images with Transparency")
@@ -253,7 +253,7 @@ def test_gamma_is_not_applied() -> None:
     chunks.add(b"gAMA", (10_000).to_bytes(4, "big"))
     content = png(image, pnginfo=chunks)
     assert b"gAMA" in content
-    assert np.array_equal(tensor(content, TensorSpec(8, 6, 1))[:, :, 0], np.asarray(image))
+    assert np.array_equal(tensor(content, Recipe(8, 6, 1))[:, :, 0], np.asarray(image))
 
 
 def test_a_colour_profile_is_not_applied() -> None:
@@ -266,18 +266,18 @@ def test_a_colour_profile_is_not_applied() -> None:
 
 def test_an_interlaced_file_has_the_pixels_of_a_plain_one() -> None:
     grey = np.asarray(picture("L", (24, 16)))
-    decoded = tensor(interlaced(grey), TensorSpec(16, 24, 1))
+    decoded = tensor(interlaced(grey), Recipe(16, 24, 1))
     assert np.array_equal(decoded[:, :, 0], grey)
 
 
 @given(
     mode=st.sampled_from(MODES),
     size=st.tuples(st.integers(1, 40), st.integers(1, 40)),
-    spec=st.builds(TensorSpec, st.integers(1, 40), st.integers(1, 40), st.sampled_from([1, 3])),
+    spec=st.builds(Recipe, st.integers(1, 40), st.integers(1, 40), st.sampled_from([1, 3])),
     seed=st.integers(0, 999),
 )
 def test_any_picture_and_spec_give_what_is_promised(
-    mode: str, size: tuple[int, int], spec: TensorSpec, seed: int
+    mode: str, size: tuple[int, int], spec: Recipe, seed: int
 ) -> None:
     content = png(picture(mode, size, seed))
 

@@ -20,10 +20,10 @@ from anomaly_assets.decoding.transform import (
     decode_image,
     decode_mask,
 )
-from anomaly_assets.tensor_spec import TensorSpec
+from anomaly_assets.recipes import Recipe
 from anomaly_assets_tests.decoding.pictures import SIGNATURE, chunk, header, picture, png
 
-SPEC = TensorSpec(8, 6, 3)
+SPEC = Recipe(8, 6, 3)
 WHOLE = png(picture("RGB", (24, 16)))
 PIXELS_START = WHOLE.index(b"IDAT") + 4
 PIXELS_END = WHOLE.index(b"IEND") - 4

@@ -23,9 +23,9 @@ from anomaly_assets.assets.selection import RunConfigError, refuse_unknown_steps
 from anomaly_assets.cli.materialize import command as materialize
 from anomaly_assets.cli.running import UsageError
 from anomaly_assets.definitions import defs
+from anomaly_assets.recipes import Recipe
 from anomaly_assets.settings import unknown_variables
 from anomaly_assets.tables.ddl import refresh
-from anomaly_assets.tensor_spec import TensorSpec
 from anomaly_assets.warehouse.file.warehouse import FileWarehouse
 from anomaly_assets_tests.documents.scene import PROJECT, Ended, Scene, saying
 from anomaly_assets_tests.warehouse.project import SPEC
@@ -214,7 +214,7 @@ def _(scene: Scene) -> object:
 
 @saying("Nothing was published, because blocking")
 def _(scene: Scene) -> object:
-    return scene.project.warehouse.publish(scene.folder / "new.duckdb", TensorSpec(16, 16, 3))
+    return scene.project.warehouse.publish(scene.folder / "new.duckdb", Recipe(16, 16, 3))
 
 
 @saying("Nothing was published: …")

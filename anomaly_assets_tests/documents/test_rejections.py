@@ -13,13 +13,13 @@ from PIL import Image
 
 from anomaly_assets.decoding import batch, content, transform
 from anomaly_assets.decoding.transform import MAX_PIXELS, MAX_SIDE, UnusableImageError, decode_image
+from anomaly_assets.recipes import Recipe
 from anomaly_assets.roots.base import MAX_FILE_BYTES
-from anomaly_assets.tensor_spec import TensorSpec
 from anomaly_assets_tests.bad_input.files import encoded
 from anomaly_assets_tests.decoding.pictures import chunk, header, picture, png
 from anomaly_assets_tests.documents.markdown import PROJECT
 
-SPEC = TensorSpec(8, 6, 3)
+SPEC = Recipe(8, 6, 3)
 WHOLE = png(picture("RGB", (24, 16)))
 NO_PIXELS = chunk(b"IDAT", b"") + chunk(b"IEND", b"")
 

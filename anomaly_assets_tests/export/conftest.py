@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from anomaly_assets.tensor_spec import TensorSpec
+from anomaly_assets.recipes import Recipe
 from anomaly_assets_tests.export.published import PICTURES, publish_pictures
 
 
@@ -19,4 +19,4 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def grey_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Publish the same images with one channel."""
-    return publish_pictures(tmp_path_factory.mktemp("grey"), PICTURES, TensorSpec(8, 6, 1))
+    return publish_pictures(tmp_path_factory.mktemp("grey"), PICTURES, Recipe(8, 6, 1))

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from anomaly_assets.tensor_spec import TensorSpec
+from anomaly_assets.recipes import Recipe
 from anomaly_assets_tests.warehouse.project import SPEC, Project, mask, noise
 
 WITHOUT_MASK = "mvtec_ad/bottle/test/crack/001.png"
@@ -51,7 +51,7 @@ class Stored:
 
 
 def publish_pictures(
-    folder: Path, pictures: Mapping[str, Image.Image], spec: TensorSpec = SPEC
+    folder: Path, pictures: Mapping[str, Image.Image], spec: Recipe = SPEC
 ) -> Path:
     """Load pictures and publish them, without dlt."""
     project = Project.at(folder)
@@ -59,7 +59,7 @@ def publish_pictures(
     return publish_project(project, spec)
 
 
-def publish_project(project: Project, spec: TensorSpec = SPEC) -> Path:
+def publish_project(project: Project, spec: Recipe = SPEC) -> Path:
     project.list_files()
     project.build(spec)
     project.refresh_all()

@@ -20,7 +20,7 @@ import pytest
 from anomaly_assets.cli.export import main
 from anomaly_assets.export import FORMATS
 from anomaly_assets.export.destination import MARKER, described
-from anomaly_assets.tensor_spec import TensorSpec
+from anomaly_assets.recipes import Recipe
 from anomaly_assets_tests.export.published import (
     files_below,
     publish_pictures,
@@ -252,7 +252,7 @@ def large_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pictures = {
         f"mvtec_ad/bottle/train/good/{n:03}.png": noise(n, "RGB", (256, 256)) for n in range(14)
     }
-    return publish_pictures(tmp_path_factory.mktemp("large"), pictures, TensorSpec(256, 256, 3))
+    return publish_pictures(tmp_path_factory.mktemp("large"), pictures, Recipe(256, 256, 3))
 
 
 def test_the_folder_of_a_disk_is_refused_with_advice(database: Path, tmp_path: Path) -> None:

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from anomaly_assets.tensor_spec import TensorSpec
+from anomaly_assets.recipes import Recipe
 from anomaly_assets_tests.warehouse.project import Project, mask
 
 SIDE = 92
 """Size of a thumbnail on the sheet of a source dataset, in pixels."""
 
-SPEC = TensorSpec(SIDE, SIDE, 3)
+SPEC = Recipe(SIDE, SIDE, 3)
 RED = (230, 30, 60)
 DEFECT = (40, 30, 70, 60)
 """Left, top, right, bottom of the defect."""
@@ -30,7 +30,7 @@ def square() -> Image.Image:
 def built(
     folder: Path,
     pictures: dict[str, Image.Image],
-    spec: TensorSpec = SPEC,
+    spec: Recipe = SPEC,
     source_dataset: str = "mvtec_ad",
 ) -> Project:
     """Build a project whose tensors are made of these pictures."""

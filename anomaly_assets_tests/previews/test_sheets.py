@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from anomaly_assets.previews import sheets
-from anomaly_assets.tensor_spec import TensorSpec
+from anomaly_assets.recipes import Recipe
 from anomaly_assets_tests.previews.overview import contact_sheet
 from anomaly_assets_tests.previews.scene import (
     DEFECT,
@@ -34,7 +34,7 @@ ANOMALOUS = [308, 404, 500]
 def draw(
     folder: Path,
     pictures: dict[str, Image.Image],
-    spec: TensorSpec = SPEC,
+    spec: Recipe = SPEC,
     source_dataset: str = "mvtec_ad",
 ) -> Image.Image | None:
     with built(folder, pictures, spec, source_dataset).warehouse.connect() as connection:
@@ -44,7 +44,7 @@ def draw(
 def drawn(
     folder: Path,
     pictures: dict[str, Image.Image],
-    spec: TensorSpec = SPEC,
+    spec: Recipe = SPEC,
     source_dataset: str = "mvtec_ad",
 ) -> Image.Image:
     sheet = draw(folder, pictures, spec, source_dataset)
@@ -144,7 +144,7 @@ def test_the_outline_is_as_thick_whatever_the_size_of_the_tensors(
                 (quarter, quarter, 3 * quarter, 3 * quarter), size=(side, side)
             ),
         },
-        TensorSpec(side, side, 3),
+        Recipe(side, side, 3),
     )
     middle = is_red(cell(sheet, 0, ANOMALOUS[0]))[SIDE // 2]
     assert middle[: SIDE // 2].sum() == middle[SIDE // 2 :].sum() == 2
@@ -169,14 +169,14 @@ def test_grey_tensors_are_drawn_too(tmp_path: Path) -> None:
         "Class1/Train/0002.PNG": even(70).convert("L"),
         "Class1/Train/Label/0002_label.PNG": square(),
     }
-    sheet = drawn(tmp_path, pictures, TensorSpec(SIDE, SIDE, 1), "dagm_2007")
+    sheet = drawn(tmp_path, pictures, Recipe(SIDE, SIDE, 1), "dagm_2007")
     assert np.all(cell(sheet, 0, GOOD[0]) == 60)
     assert is_red(cell(sheet, 0, ANOMALOUS[0])).any()
     assert np.all(cell(sheet, 0, ANOMALOUS[0])[0] == 70)
 
 
 def test_tensors_that_are_not_square_fill_their_thumbnail(tmp_path: Path) -> None:
-    sheet = drawn(tmp_path, {"bottle/train/good/000.png": even(100)}, TensorSpec(8, 300, 3))
+    sheet = drawn(tmp_path, {"bottle/train/good/000.png": even(100)}, Recipe(8, 300, 3))
     assert np.all(cell(sheet, 0, GOOD[0]) == 100)
 
 

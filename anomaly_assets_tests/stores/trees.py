@@ -13,13 +13,13 @@ from anomaly_assets.catalogue.reconcile import Reconciliation
 from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.decoding.build import BuildReport, build_tensors
 from anomaly_assets.decoding.open import open_compute
+from anomaly_assets.recipes import Recipe, Recipes
 from anomaly_assets.roots.open import open_root
 from anomaly_assets.tables.ddl import ensure_tables, refresh
-from anomaly_assets.tensor_spec import TensorSpec
 from anomaly_assets.warehouse.file.warehouse import FileWarehouse
 from anomaly_assets_tests.decoding.pictures import picture, png
 
-SPEC = TensorSpec(32, 32, 3)
+SPEC = Recipe(32, 32, 3)
 
 BY_KIND = ("source_uri", "mask_source_uri", "modified_at", "file_version", "mask_file_version")
 """Columns that say where and when, which differ between kinds of roots."""
@@ -85,7 +85,7 @@ def build(warehouse: FileWarehouse, dataset: str, location: str) -> BuildReport:
     """Decode what is stale, with threads."""
     roots = {dataset: open_root(location)}
     compute = partial(open_compute, "threads", roots, SPEC, workers=2)
-    return build_tensors(warehouse, roots, SPEC, compute=compute)
+    return build_tensors(warehouse, roots, Recipes(SPEC), compute=compute)
 
 
 def loaded(folder: Path, dataset: str, location: str) -> FileWarehouse:

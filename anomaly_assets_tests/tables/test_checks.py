@@ -12,10 +12,10 @@ from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.datasets.declaration_files import declared
 from anomaly_assets.datasets.known import official_counts
 from anomaly_assets.datasets.words import GOOD_WORDS
+from anomaly_assets.recipes import Recipe
 from anomaly_assets.tables import checks
 from anomaly_assets.tables.checks import Check, Finding, blocking_findings, evaluate
 from anomaly_assets.tables.ddl import refresh
-from anomaly_assets.tensor_spec import TensorSpec
 from anomaly_assets_tests.datasets.declared import source_dataset
 from anomaly_assets_tests.sampled import SAMPLED
 from anomaly_assets_tests.warehouse.project import SPEC, Project
@@ -54,7 +54,7 @@ def connection(project: Project) -> Iterator[duckdb.DuckDBPyConnection]:
 def find(
     connection: duckdb.DuckDBPyConnection,
     name: str,
-    spec: TensorSpec = SPEC,
+    spec: Recipe = SPEC,
     source_dataset: str | None = None,
 ) -> Finding:
     source_dataset = source_dataset or SOURCE_DATASET_OF.get(name, "mvtec_ad")
@@ -247,9 +247,9 @@ def test_a_tensor_of_another_shape_is_named(
     assert offenders(connection, "tensors_have_the_configured_shape") == [(HOLE, transform)]
 
 
-@pytest.mark.parametrize("spec", [TensorSpec(6, 8, 3), TensorSpec(8, 6, 1), TensorSpec(8, 7, 3)])
+@pytest.mark.parametrize("spec", [Recipe(6, 8, 3), Recipe(8, 6, 1), Recipe(8, 7, 3)])
 def test_every_tensor_is_named_where_another_shape_is_configured(
-    connection: duckdb.DuckDBPyConnection, spec: TensorSpec
+    connection: duckdb.DuckDBPyConnection, spec: Recipe
 ) -> None:
     found = find(connection, "tensors_have_the_configured_shape", spec)
     assert found.count == 9

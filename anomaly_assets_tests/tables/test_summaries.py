@@ -9,8 +9,8 @@ from datetime import datetime, timezone
 import numpy as np
 import pytest
 
+from anomaly_assets.recipes import Recipe
 from anomaly_assets.tables.ddl import sql_text
-from anomaly_assets.tensor_spec import TensorSpec
 from anomaly_assets_tests.warehouse.project import Project, mask, noise
 
 GREY = (20, 10)
@@ -33,7 +33,7 @@ PICTURES = {
     "dagm_2007/Class1/Test/0003.PNG": noise(9, "L", GREY),
 }
 DAMAGED = "mvtec_ad/bottle/train/good/002.png"
-TURNED = TensorSpec(5, 7, 1)
+TURNED = Recipe(5, 7, 1)
 
 
 @pytest.fixture(scope="module")

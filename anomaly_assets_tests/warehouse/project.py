@@ -18,14 +18,14 @@ from anomaly_assets.decoding import open as compute
 from anomaly_assets.decoding.build import BuildReport, build_tensors
 from anomaly_assets.decoding.transform import UInt8Array
 from anomaly_assets.decoding.workers import Compute
+from anomaly_assets.recipes import Recipe, Recipes
 from anomaly_assets.roots.base import Root
 from anomaly_assets.roots.open import open_root
 from anomaly_assets.tables.ddl import ensure_tables, refresh
 from anomaly_assets.tables.registry import TABLES
-from anomaly_assets.tensor_spec import TensorSpec
 from anomaly_assets.warehouse.file.warehouse import FileWarehouse
 
-SPEC = TensorSpec(8, 6, 3)
+SPEC = Recipe(8, 6, 3)
 SIZE = (24, 16)
 """Width and height of the tiny images, in pixels."""
 
@@ -107,7 +107,7 @@ class Project:
 
     def build(
         self,
-        spec: TensorSpec = SPEC,
+        spec: Recipe = SPEC,
         *,
         workers: int = 1,
         executor: Executor | None = None,
@@ -123,7 +123,7 @@ class Project:
             return nullcontext(Compute(executor, compute.BATCH_IMAGES, window))
 
         options.setdefault("compute", opened)
-        report = build_tensors(self.warehouse, roots, spec, **options)
+        report = build_tensors(self.warehouse, roots, Recipes(spec), **options)
         if roots:
             assert self.rows(_FACTS_WITHOUT_THEIR_TENSOR) == []
         return report
@@ -140,7 +140,7 @@ class Project:
     def column(self, query: str, parameters: object = None) -> list[Any]:
         return [row[0] for row in self.rows(query, parameters)]
 
-    def tensor(self, image_id: str, spec: TensorSpec = SPEC) -> UInt8Array:
+    def tensor(self, image_id: str, spec: Recipe = SPEC) -> UInt8Array:
         (content,) = self.column(
             "SELECT image_tensor FROM image_tensors WHERE image_id = ?", [image_id]
         )

@@ -7,7 +7,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from anomaly_assets.tensor_spec import MOST_TENSOR_BYTES, TensorSpec
+from anomaly_assets.recipes import MOST_TENSOR_BYTES, Recipe
 from anomaly_assets.warehouse.base import ROW_GROUP_SIZE
 from anomaly_assets.warehouse.file import duckdb_settings as instance
 from anomaly_assets.warehouse.file.duckdb_settings import drop_cached, rows_at_once, start_duckdb
@@ -15,9 +15,9 @@ from anomaly_assets.warehouse.file.duckdb_settings import drop_cached, rows_at_o
 LIMIT = "SELECT current_setting('memory_limit')"
 
 
-@pytest.mark.parametrize(("side", "rows"), [(64, 2048), (256, 2048), (257, 677), (512, 170)])
+@pytest.mark.parametrize(("side", "rows"), [(64, 2048), (256, 2048), (418, 256), (512, 170)])
 def test_a_transaction_is_a_row_group_or_128_mb(side: int, rows: int) -> None:
-    assert rows_at_once(TensorSpec(side, side).tensor_bytes) == rows
+    assert rows_at_once(Recipe(side, side).tensor_bytes) == rows
 
 
 @pytest.mark.parametrize("tensor_bytes", [1, 200_000, MOST_TENSOR_BYTES, 10**10])

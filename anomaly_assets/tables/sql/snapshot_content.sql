@@ -7,5 +7,11 @@ ORDER BY image_id;
 SELECT encode(row::VARCHAR)
 FROM (SELECT * EXCLUDE (image_tensor, mask_tensor) FROM image_tensors) AS row
 ORDER BY image_id;
+SELECT encode(row::VARCHAR)
+FROM (SELECT * EXCLUDE (image_tensor, mask_tensor) FROM recipe_tensors) AS row
+ORDER BY image_id, recipe, tile;
+SELECT encode(row::VARCHAR)
+FROM (SELECT recipe, source_dataset, transform FROM recipes WHERE NOT is_common) AS row
+ORDER BY source_dataset, recipe;
 SELECT encode(row::VARCHAR) FROM rejected_images AS row ORDER BY relative_path, image_id;
 SELECT encode(row::VARCHAR) FROM <stray_files> AS row ORDER BY source_dataset, relative_path;

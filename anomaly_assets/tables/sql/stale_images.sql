@@ -1,8 +1,9 @@
--- The $columns of images of $source_datasets whose tensor is missing, or was decoded from another version
--- of the file or its mask, or with another transform. Files rejected for a $transient reason are retried at
--- every run. So are files that an earlier release rejected for a fault of the machine, such as low memory,
--- for their format, or for large metadata. A file with more than 8 bits has one of $deep_transforms, which
--- are in the order of $source_datasets; earlier releases clipped its values and named no depth.
+-- The $columns of images of $source_datasets, whether their tensor of the common recipe is missing or stale, and
+-- which of `wanted_recipes` are. A tensor is stale if it was decoded from another version of the file or its mask, or
+-- with another transform. Files rejected for a $transient reason are retried at every run. So are files that an
+-- earlier release rejected for a fault of the machine, such as low memory, for their format, or for large metadata. A
+-- file with more than 8 bits has one of $deep_transforms, which are in the order of $source_datasets; earlier
+-- releases clipped its values and named no depth.
 WITH rejected AS (
     SELECT
         *,
@@ -13,39 +14,68 @@ WITH rejected AS (
             detail, '^(MemoryError|AttributeError|ImportError|KeyError|TypeError|OSError: \[Errno )'
         ) AS again
     FROM rejected_images
+),
+catalogued AS MATERIALIZED (
+    SELECT COLUMNS($columns) FROM images WHERE list_contains($source_datasets, source_dataset)
+),
+missing AS (
+    SELECT images.image_id, list(wanted.recipe ORDER BY wanted.recipe) AS recipes
+    FROM catalogued AS images
+    JOIN wanted_recipes AS wanted ON wanted.source_dataset = images.source_dataset
+    LEFT JOIN recipe_tensors AS made
+        ON made.image_id = images.image_id AND made.recipe = wanted.recipe AND made.tile = 0
+    WHERE (made.file_version, made.mask_file_version, made.transform) IS DISTINCT FROM (
+        images.file_version,
+        images.mask_file_version,
+        CASE WHEN contains(made.transform, '-depth-') THEN wanted.deep_transform ELSE wanted.transform END
+    )
+    GROUP BY images.image_id
+),
+wanted_by_dataset AS (
+    SELECT source_dataset, list(recipe ORDER BY recipe) AS recipes FROM wanted_recipes GROUP BY source_dataset
+),
+compared AS (
+    SELECT
+        images.*,
+        coalesce(rejected.again, false) OR coalesce(mask_rejected.again, false) AS tried_again,
+        CASE
+            WHEN tried_again THEN true
+            WHEN tensors.image_id IS NOT NULL THEN
+                (tensors.file_version, tensors.mask_file_version, tensors.transform)
+                    IS DISTINCT FROM (
+                        images.file_version,
+                        images.mask_file_version,
+                        CASE
+                            WHEN starts_with(tensors.original_mode, 'I') OR contains(tensors.transform, '-depth-')
+                            THEN $deep_transforms[list_position($source_datasets, images.source_dataset)]
+                            ELSE $transform
+                        END
+                    )
+            WHEN rejected.image_id IS NOT NULL THEN
+                (rejected.file_version, rejected.transform)
+                    IS DISTINCT FROM (
+                        images.file_version,
+                        CASE
+                            WHEN contains(rejected.transform, '-depth-')
+                            THEN $deep_transforms[list_position($source_datasets, images.source_dataset)]
+                            ELSE $transform
+                        END
+                    )
+            ELSE true
+        END AS common,
+        CASE WHEN tried_again THEN wanted.recipes ELSE missing.recipes END AS further,
+        tensors.image_id IS NOT NULL AS is_decoded
+    FROM catalogued AS images
+    LEFT JOIN image_tensors AS tensors ON tensors.image_id = images.image_id
+    LEFT JOIN missing ON missing.image_id = images.image_id
+    LEFT JOIN wanted_by_dataset AS wanted ON wanted.source_dataset = images.source_dataset
+    LEFT JOIN rejected
+        ON rejected.image_id = images.image_id AND rejected.relative_path = images.relative_path
+    LEFT JOIN rejected AS mask_rejected
+        ON mask_rejected.image_id = images.image_id
+        AND mask_rejected.relative_path = images.mask_relative_path
 )
-SELECT images.*
-FROM (SELECT COLUMNS($columns) FROM images) AS images
-LEFT JOIN image_tensors AS tensors ON tensors.image_id = images.image_id
-LEFT JOIN rejected
-    ON rejected.image_id = images.image_id AND rejected.relative_path = images.relative_path
-LEFT JOIN rejected AS mask_rejected
-    ON mask_rejected.image_id = images.image_id
-    AND mask_rejected.relative_path = images.mask_relative_path
-WHERE list_contains($source_datasets, images.source_dataset)
-AND CASE
-    WHEN coalesce(rejected.again, false) OR coalesce(mask_rejected.again, false) THEN true
-    WHEN tensors.image_id IS NOT NULL THEN
-        (tensors.file_version, tensors.mask_file_version, tensors.transform)
-            IS DISTINCT FROM (
-                images.file_version,
-                images.mask_file_version,
-                CASE
-                    WHEN starts_with(tensors.original_mode, 'I') OR contains(tensors.transform, '-depth-')
-                    THEN $deep_transforms[list_position($source_datasets, images.source_dataset)]
-                    ELSE $transform
-                END
-            )
-    WHEN rejected.image_id IS NOT NULL THEN
-        (rejected.file_version, rejected.transform)
-            IS DISTINCT FROM (
-                images.file_version,
-                CASE
-                    WHEN contains(rejected.transform, '-depth-')
-                    THEN $deep_transforms[list_position($source_datasets, images.source_dataset)]
-                    ELSE $transform
-                END
-            )
-    ELSE true
-END
-ORDER BY images.image_id;
+SELECT * EXCLUDE (tried_again, is_decoded)
+FROM compared
+WHERE common OR (is_decoded AND further IS NOT NULL)
+ORDER BY image_id;

@@ -22,9 +22,9 @@ from anomaly_assets.errors import WarehouseError
 from anomaly_assets.locations import LakeLocation, MotherDuckLocation, is_file, parse_location
 from anomaly_assets.tables.ddl import comment_on_catalogue, ensure_tables, refresh
 from anomaly_assets.tables.identity import IDENTITY
-from anomaly_assets.tables.registry import TABLES
+from anomaly_assets.tables.registry import TABLES, WIDE
 from anomaly_assets.tables.source_datasets import stored_names
-from anomaly_assets.tables.sql_text import table_exists
+from anomaly_assets.tables.sql_text import column_names, table_exists
 from anomaly_assets.warehouse.base import Log, Warehouse
 from anomaly_assets.warehouse.copying.destination import (
     CopyError,
@@ -173,12 +173,12 @@ def _copy_all(source: str, warehouse: Warehouse, log: Log) -> int:
         for name in stored_names(connection, SOURCE):
             _copy_catalogue(connection, name)
         ensure_tables(connection)
-        chunks = _chunks(connection, warehouse)
+        chunks = [chunk for table in WIDE for chunk in _chunks(connection, warehouse, table)]
     written = done = 0
     started = time.monotonic()
-    for first, last, rows in chunks:
+    for table, first, last, rows in chunks:
         with _both(source, warehouse) as connection:
-            if _copy_chunk(connection, first, last):
+            if _copy_chunk(connection, table, first, last):
                 written += rows
         done += rows
         rate = done / max(time.monotonic() - started, 1e-6)
@@ -186,7 +186,7 @@ def _copy_all(source: str, warehouse: Warehouse, log: Log) -> int:
     with _both(source, warehouse) as connection:
         made = {name for schema, name in copied_tables(connection, SOURCE) if schema == "main"}
         refresh(connection, *(name for name in TABLES if TABLES[name].is_view or name in made))
-        for name in sorted(made - {"image_tensors"}):
+        for name in sorted(made - {*WIDE}):
             _copy_table(connection, "main", name)
     return written
 
@@ -229,38 +229,47 @@ def _copy_table(connection: duckdb.DuckDBPyConnection, schema: str, name: str) -
 
 
 def _chunks(
-    connection: duckdb.DuckDBPyConnection, warehouse: Warehouse
-) -> list[tuple[str, str, int]]:
-    """Return first id, last id and number of the tensors of each transaction, ordered by id."""
-    query = f"SELECT coalesce(max(height * width * channels), 1) FROM {SOURCE}.main.image_tensors"  # noqa: S608
-    [(tensor_bytes,)] = connection.execute(query).fetchall()
+    connection: duckdb.DuckDBPyConnection, warehouse: Warehouse, table: str
+) -> list[tuple[str, str, str, int]]:
+    """Return table, first id, last id and number of the tensors of each transaction, ordered by id."""
+    if column_names(connection, f"{SOURCE}.main.{table}") is None:
+        return []
+    [(tensor_bytes, per_image)] = connection.execute(
+        f"""
+        SELECT coalesce(max(bytes), 1), coalesce(max(tensors), 1) FROM (
+            SELECT max(height * width * channels) AS bytes, count(*) AS tensors
+            FROM {SOURCE}.main.{table} GROUP BY image_id
+        )
+        """  # noqa: S608
+    ).fetchall()
     rows = min(rows_at_once(tensor_bytes), warehouse.transaction_rows)
     found = connection.execute(
         f"""
-        SELECT min(image_id), max(image_id), count(*) FROM (
-            SELECT image_id, (row_number() OVER (ORDER BY image_id) - 1) // $rows AS chunk
-            FROM {SOURCE}.main.image_tensors
+        SELECT '{table}', min(image_id), max(image_id), sum(tensors)::BIGINT FROM (
+            SELECT image_id, count(*) AS tensors,
+                (row_number() OVER (ORDER BY image_id) - 1) // $images AS chunk
+            FROM {SOURCE}.main.{table} GROUP BY image_id
         )
         GROUP BY chunk ORDER BY chunk
         """,  # noqa: S608
-        {"rows": rows},
+        {"images": max(1, rows // per_image)},
     ).fetchall()
     # The incomplete chunk goes first: DuckDB stores its rows without a copy only while the table is
     # empty. Full row groups are never copied.
     return found[-1:] + found[:-1]
 
 
-def _copy_chunk(connection: duckdb.DuckDBPyConnection, first: str, last: str) -> bool:
+def _copy_chunk(connection: duckdb.DuckDBPyConnection, table: str, first: str, last: str) -> bool:
     """Copy the tensors of a range of ids; return False if they already equal those of the source."""
-    if same(connection, "main", "image_tensors", (first, last)):
+    if same(connection, "main", table, (first, last)):
         return False
     bounds = {"first": first, "last": last}
     connection.begin()
-    connection.execute("DELETE FROM image_tensors WHERE image_id BETWEEN $first AND $last", bounds)
+    connection.execute(f"DELETE FROM {table} WHERE image_id BETWEEN $first AND $last", bounds)  # noqa: S608
     connection.execute(
         f"""
-        INSERT INTO image_tensors BY NAME
-        FROM {SOURCE}.main.image_tensors WHERE image_id BETWEEN $first AND $last ORDER BY image_id
+        INSERT INTO {table} BY NAME
+        FROM {SOURCE}.main.{table} WHERE image_id BETWEEN $first AND $last ORDER BY image_id
         """,
         bounds,
     )

@@ -23,8 +23,8 @@ from anomaly_assets.tables.identity import (
     UNFINISHED_COPY,
     take_over,
 )
+from anomaly_assets.tables.recipes import TENSOR_SHAPE
 from anomaly_assets.tables.source_datasets import sample_counts, stored_names
-from anomaly_assets.tables.tensor_shape import TENSOR_SHAPE
 from anomaly_assets.warehouse.base import Warehouse
 from anomaly_assets.warehouse.copying.digests import TableDigest, digest, same
 from anomaly_assets.warehouse.copying.source import SOURCE

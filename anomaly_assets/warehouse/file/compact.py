@@ -11,6 +11,7 @@ from pathlib import Path
 
 import duckdb
 
+from anomaly_assets.tables.registry import WIDE
 from anomaly_assets.tables.sql_text import sql_literal
 from anomaly_assets.warehouse.base import ROW_GROUP_SIZE
 from anomaly_assets.warehouse.file.duckdb_settings import (
@@ -20,19 +21,14 @@ from anomaly_assets.warehouse.file.duckdb_settings import (
     set_for_wide_rows,
 )
 
-_WIDE = "image_tensors"
 
-
-def write_compact(
-    connection: duckdb.DuckDBPyConnection, source: Path, copy: Path, tensor_bytes: int
-) -> None:
+def write_compact(connection: duckdb.DuckDBPyConnection, source: Path, copy: Path) -> None:
     """Copy all tables and views of a warehouse into a new file.
 
     Args:
         connection: A DuckDB in which neither file is attached.
         source: The warehouse; no process writes to it.
         copy: Path of the new file.
-        tensor_bytes: Bytes of one tensor.
 
     Raises:
         duckdb.Error: The copy cannot be written, for instance because the disk is full.
@@ -48,7 +44,7 @@ def write_compact(
     ).fetchall()
     for schema, table in found:
         name = f'"{schema}"."{table}"'
-        for rows in _parts(connection, tensor_bytes) if table == _WIDE else [""]:
+        for rows in _parts(connection, table) if table in WIDE else [""]:
             connection.execute(f"INSERT INTO compact.{name} FROM source.{name} {rows}")
             drop_cached(connection)
     reset_from_wide_rows(connection)
@@ -56,10 +52,13 @@ def write_compact(
     connection.execute("DETACH compact")
 
 
-def _parts(connection: duckdb.DuckDBPyConnection, tensor_bytes: int) -> Iterator[str]:
+def _parts(connection: duckdb.DuckDBPyConnection, table: str) -> Iterator[str]:
     """Yield conditions for the rows of one part each, in the order in which they are stored."""
-    query = f"SELECT rowid FROM source.{_WIDE} ORDER BY ALL"  # noqa: S608
-    found = connection.execute(query).fetchnumpy()["rowid"]
+    query = f"SELECT coalesce(max(height * width * channels), 1) FROM source.{table}"  # noqa: S608
+    [(tensor_bytes,)] = connection.execute(query).fetchall()
+    found = connection.execute(f"SELECT rowid FROM source.{table} ORDER BY ALL").fetchnumpy()[
+        "rowid"
+    ]
     at_once = rows_at_once(tensor_bytes)
     for start in range(0, len(found), at_once):
         rows = found[start : start + at_once]

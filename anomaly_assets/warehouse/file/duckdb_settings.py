@@ -18,10 +18,10 @@ _SETTINGS = (
     # when that saves enough space.
     "SET max_vacuum_tasks = 0",
 )
-_ROW_GROUP_BYTES = 2048 * 256 * 256 * 3
+_ROW_GROUP_BYTES = 2048 * 512 * 1024
 """Up to this size, one transaction is a full row group, which DuckDB stores without copying it."""
 
-_COPIED_BYTES = 128 * 1024 * 1024
+COPIED_BYTES = 128 * 1024 * 1024
 """Limit for smaller transactions: DuckDB copies them at the commit, so they are in memory twice."""
 
 _KEPT_BYTES = 64 * 1024 * 1024
@@ -41,7 +41,7 @@ def rows_at_once(tensor_bytes: int) -> int:
     """Return the number of tensors of this size per transaction; they stay in memory until it ends."""
     if tensor_bytes * ROW_GROUP_SIZE <= _ROW_GROUP_BYTES:
         return ROW_GROUP_SIZE
-    return max(1, _COPIED_BYTES // tensor_bytes)
+    return max(1, COPIED_BYTES // tensor_bytes)
 
 
 def drop_cached(connection: duckdb.DuckDBPyConnection) -> None:

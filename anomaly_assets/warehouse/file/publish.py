@@ -18,11 +18,11 @@ from typing import Any
 import duckdb
 
 from anomaly_assets.atomic import newest_unfinished, replaced_file, resolved
+from anomaly_assets.recipes import Recipe
 from anomaly_assets.tables.ddl import ALIAS_SCHEMA, ensure_tables
 from anomaly_assets.tables.identity import ensure_identity, make_publication
 from anomaly_assets.tables.source_datasets import read_consents, stored_names
 from anomaly_assets.tables.sql_text import sql_literal
-from anomaly_assets.tensor_spec import TensorSpec
 from anomaly_assets.warehouse.base import CATALOG, ROW_GROUP_SIZE, Warehouse
 from anomaly_assets.warehouse.file.compact import write_compact
 from anomaly_assets.warehouse.file.copy_file import copied_bytes, copy_file
@@ -72,7 +72,7 @@ def publish_file(
     warehouse: Warehouse,
     source: Path,
     target: Path,
-    spec: TensorSpec,
+    spec: Recipe,
     request: Request,
 ) -> Publication:
     """Write a snapshot of the warehouse to `target` if their contents differ; see `Warehouse.publish`."""
@@ -89,7 +89,7 @@ def publish_file(
             if content.written:
                 note_intention(connection, content.snapshot_id)
                 owned_by = {ensure_identity(connection), *(published.owners or ())}
-                with _copied(connection, source, target, content.row, owned_by, spec.tensor_bytes):
+                with _copied(connection, source, target, content.row, owned_by):
                     replaced_id = published.snapshot_id()
                     if replaced_id != content.snapshot_id and request.keep_snapshots:
                         keep(target, replaced_id)
@@ -172,7 +172,6 @@ def _copied(
     target: Path,
     row: SnapshotRow,
     owned_by: Collection[str],
-    tensor_bytes: int,
 ) -> Iterator[None]:
     """Copy the warehouse to a temporary file, and rename it to `target` when the block ends.
 
@@ -188,7 +187,7 @@ def _copied(
             copy_file(source, unfinished)
         else:
             _let_go(connection)
-            write_compact(connection, source, unfinished, tensor_bytes)
+            write_compact(connection, source, unfinished)
             if size > REWRITE_RATIO * live_bytes + _SMALL_BYTES:
                 with _beside(source) as compact:
                     copy_file(unfinished, compact)
@@ -200,8 +199,13 @@ def _live_bytes(connection: duckdb.DuckDBPyConnection) -> int:
     """Return the bytes of all tensors and masks, computed from their shapes without reading them."""
     found = connection.execute(
         """
-        SELECT coalesce(sum(height * width * (channels + (mask_area_fraction IS NOT NULL)::INTEGER)), 0)
-        FROM image_tensors
+        SELECT coalesce(sum(bytes), 0) FROM (
+            SELECT height * width * (channels + (mask_area_fraction IS NOT NULL)::INTEGER) AS bytes
+            FROM image_tensors
+            UNION ALL
+            SELECT height * width * (channels + (mask_file_version IS NOT NULL)::INTEGER)
+            FROM recipe_tensors
+        )
         """
     ).fetchone()
     return int(found[0]) if found else 0

@@ -29,8 +29,8 @@ from filelock import FileLock, Timeout
 
 from anomaly_assets.atomic import TargetError, remove_leftovers, resolved
 from anomaly_assets.errors import WarehouseBusyError, WarehouseError
+from anomaly_assets.recipes import Recipe
 from anomaly_assets.tables.sql_text import sql_literal
-from anomaly_assets.tensor_spec import TensorSpec
 from anomaly_assets.warehouse.base import (
     CATALOG,
     ROW_GROUP_SIZE,
@@ -262,7 +262,7 @@ class FileWarehouse(Warehouse):
                     remind_at = time.monotonic() + _REMIND_SECONDS
                 time.sleep(_RETRY_SECONDS)
 
-    def _publish(self, target: Path, spec: TensorSpec, request: Request) -> Publication:
+    def _publish(self, target: Path, spec: Recipe, request: Request) -> Publication:
         return publish_file(self, self.path, target, spec, request)
 
     def differences(self, target: Path) -> Differences:

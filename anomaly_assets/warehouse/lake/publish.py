@@ -16,9 +16,9 @@ from datetime import datetime, timezone
 import duckdb
 
 from anomaly_assets.locations import LakeLocation
+from anomaly_assets.recipes import Recipe
 from anomaly_assets.tables.ddl import ensure_tables, sql_text
 from anomaly_assets.tables.source_datasets import are_samples, read_consents
-from anomaly_assets.tensor_spec import TensorSpec
 from anomaly_assets.warehouse.base import CATALOG, Warehouse
 from anomaly_assets.warehouse.lake.connect import (
     PUBLISHED_VERSIONS,
@@ -38,7 +38,7 @@ from anomaly_assets.warehouse.publication import (
 )
 
 
-def publish_version(warehouse: Warehouse, spec: TensorSpec, request: Request) -> Publication:
+def publish_version(warehouse: Warehouse, spec: Recipe, request: Request) -> Publication:
     """Publish the newest version of a lake; see `Warehouse.publish`."""
     with warehouse.finishing(), warehouse.connect() as connection:
         ensure_tables(connection)

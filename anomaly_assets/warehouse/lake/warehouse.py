@@ -23,8 +23,8 @@ from pathlib import Path
 import duckdb
 
 from anomaly_assets.locations import LakeLocation
+from anomaly_assets.recipes import Recipe
 from anomaly_assets.tables.ddl import ensure_tables
-from anomaly_assets.tensor_spec import TensorSpec
 from anomaly_assets.warehouse.base import CATALOG, Expired, Log, RemoteWarehouse
 from anomaly_assets.warehouse.lake.connect import attach_lake, start_for_lakes
 from anomaly_assets.warehouse.lake.expire import expire_versions
@@ -148,7 +148,7 @@ class LakeWarehouse(RemoteWarehouse):
             with self.writing():
                 yield
 
-    def _publish(self, target: Path, spec: TensorSpec, request: Request) -> Publication:
+    def _publish(self, target: Path, spec: Recipe, request: Request) -> Publication:
         return publish_version(self, spec, request)
 
     def differences(self, target: Path) -> Differences:

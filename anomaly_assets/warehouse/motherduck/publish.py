@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import duckdb
 
 from anomaly_assets.locations import MotherDuckLocation
+from anomaly_assets.recipes import Recipe
 from anomaly_assets.tables.ddl import ensure_tables, row_counts
 from anomaly_assets.tables.source_datasets import published_marks, read_consents
-from anomaly_assets.tensor_spec import TensorSpec
 from anomaly_assets.warehouse.base import Warehouse
 from anomaly_assets.warehouse.provenance import note_snapshot, provenance
 from anomaly_assets.warehouse.publication import (
@@ -25,7 +25,7 @@ from anomaly_assets.warehouse.publication import (
 def publish_clone(
     warehouse: Warehouse,
     clone: MotherDuckLocation,
-    spec: TensorSpec,
+    spec: Recipe,
     request: Request,
 ) -> Publication:
     """Publish the content of a MotherDuck database; see `Warehouse.publish`."""

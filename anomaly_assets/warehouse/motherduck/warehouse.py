@@ -21,8 +21,8 @@ from filelock import FileLock, Timeout
 
 from anomaly_assets.errors import WarehouseBusyError, WarehouseError
 from anomaly_assets.locations import MotherDuckLocation
+from anomaly_assets.recipes import Recipe
 from anomaly_assets.settings import motherduck_token
-from anomaly_assets.tensor_spec import TensorSpec
 from anomaly_assets.warehouse.base import Log, RemoteWarehouse
 from anomaly_assets.warehouse.extensions import load_extensions
 from anomaly_assets.warehouse.motherduck.publish import (
@@ -139,7 +139,7 @@ class MotherDuckWarehouse(RemoteWarehouse):
                 self._stop()
             self._lock.release()
 
-    def _publish(self, target: Path, spec: TensorSpec, request: Request) -> Publication:
+    def _publish(self, target: Path, spec: Recipe, request: Request) -> Publication:
         return publish_clone(self, self.published, spec, request)
 
     def differences(self, target: Path) -> Differences:

@@ -13,7 +13,7 @@ import pytest
 from anomaly_assets.catalogue.dlt_source import load
 from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.errors import WarehouseError
-from anomaly_assets.tables.tensor_shape import record_spec
+from anomaly_assets.tables.recipes import record_spec
 from anomaly_assets.warehouse.copying import copy as copying
 from anomaly_assets.warehouse.copying.copy import CopyError, copy_database
 from anomaly_assets.warehouse.file.warehouse import FileWarehouse

@@ -8,8 +8,8 @@ from datetime import datetime, timezone
 import pytest
 
 from anomaly_assets.errors import rerun_with
+from anomaly_assets.recipes import Recipe
 from anomaly_assets.tables.ddl import refresh
-from anomaly_assets.tensor_spec import TensorSpec
 from anomaly_assets.warehouse.publication import PublishRefusedError
 from anomaly_assets.warehouse.removal import forget, remove_samples
 from anomaly_assets_tests.warehouse.kinds.published import Published
@@ -151,7 +151,7 @@ def test_tensors_of_another_shape_than_the_configured_one_are_not_published(
     published: Published,
 ) -> None:
     with pytest.raises(PublishRefusedError, match=r"tensors_have_the_configured_shape \(9, "):
-        published.warehouse.publish(published.target, TensorSpec(8, 6, 1))
+        published.warehouse.publish(published.target, Recipe(8, 6, 1))
 
 
 def test_every_publication_is_recorded_in_the_warehouse_and_for_readers(

@@ -118,7 +118,7 @@ def test_tensors_that_do_not_fit_into_memory_are_rewritten_in_parts(
     """Rewrite in parts, because a row group is 6 GB at 1024 x 1024 x 3."""
     tensors = bloated.rows("FROM image_tensors ORDER BY image_id")
     monkeypatch.setattr(instance, "_ROW_GROUP_BYTES", 0)
-    monkeypatch.setattr(instance, "_COPIED_BYTES", 3 * SPEC.tensor_bytes)
+    monkeypatch.setattr(instance, "COPIED_BYTES", 3 * SPEC.tensor_bytes)
     parts: list[str] = []
     real = compact._parts
 
