@@ -122,9 +122,9 @@ def image_tensors(
             "rows": rows_shown(shown, _tensor_changes(report)),
         },
         "recipe_tensors": {
-            "dagster/row_count": counts["recipe_tensors"],
-            "rows_made": report.recipe_rows,
-            "rows_removed": report.recipe_rows_removed,
+            **row_metadata(
+                counts["recipe_tensors"], _recipe_changes(report, counts["recipe_tensors"])
+            ),
             "recipes": {
                 name: [recipe.name for recipe in further]
                 for name, further in sorted(recipes.further.items())
@@ -145,6 +145,13 @@ def image_tensors(
 
 def _tensor_changes(report: BuildReport) -> RowChanges:
     return RowChanges(report.added, report.changed, report.removed, report.unchanged)
+
+
+def _recipe_changes(report: BuildReport, rows: int) -> RowChanges:
+    changed = min(report.recipe_rows, report.recipe_rows_replaced)
+    removed = report.recipe_rows_removed + report.recipe_rows_replaced - changed
+    added = report.recipe_rows - changed
+    return RowChanges(added, changed, removed, rows - report.recipe_rows)
 
 
 def _speed(report: BuildReport) -> dict[str, Any]:

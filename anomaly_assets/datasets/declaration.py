@@ -149,7 +149,7 @@ class Declaration:
         label: Label of an image of which nothing else gives one.
         is_built_in: Whether `file` is a file of this package.
         depth: Bits that a 16-bit file uses; None for those that the file names.
-        sizes: Recipes of its tensors besides the common one.
+        size: Recipes of its tensors besides the common one.
     """
 
     name: str
@@ -172,7 +172,7 @@ class Declaration:
     unmasked: Literal["good", "unknown"]
     words: Words
     depth: int | None
-    sizes: tuple[Recipe, ...]
+    size: tuple[Recipe, ...]
     links: Literal["inside", "follow"]
     folders_around: Literal[0, 1, 2]
     training_is_good: bool

@@ -37,7 +37,7 @@ BUILT_IN = (
 
 KEYS = (
     *("title", "licence", "citation", "root", "like", "category", "split", "label"),
-    *("images", "masks", "tables", "strays", "formats", "unmasked", "words", "depth", "sizes"),
+    *("images", "masks", "tables", "strays", "formats", "unmasked", "words", "depth", "size"),
     *("links", "folders_around", "training_is_good", "counts"),
 )
 
@@ -226,7 +226,7 @@ def _built(table: Table) -> Declaration:
         unmasked=table.choice("unmasked", ("good", "unknown"), "unknown"),
         words=words,
         depth=table.depth(),
-        sizes=table.sizes(),
+        size=table.size(),
         links=table.choice("links", ("inside", "follow"), "inside"),
         folders_around=table.choice("folders_around", (0, 1, 2), 0),
         training_is_good=table.choice("training_is_good", (True, False), False),

@@ -156,18 +156,19 @@ class Table:
             self._expected("depth", 'a number from 9 to 16, or "file"')
         return value if type(value) is int else None
 
-    def sizes(self) -> tuple[Recipe, ...]:
+    def size(self) -> tuple[Recipe, ...]:
         """Return the further recipes of the tensors."""
-        value = self.keys.get("sizes", [])
-        if not _are_texts(value):
-            self._expected("sizes", 'a list of recipes, such as ["512x512x1"]')
+        value = self.keys.get("size", [])
+        texts = [str(each) for each in (value if isinstance(value, list) else [value])]
+        if isinstance(value, (bool, dict, float)) or not _are_texts(texts):
+            self._expected("size", 'a recipe, such as "512x512x1", or a list of them')
             return ()
         found = []
-        for text in value:
+        for text in texts:
             try:
                 found.append(parse_recipe(text))
             except ValueError as error:
-                self.problem(f"sizes: {error}", "sizes", needle=text)
+                self.problem(f"size: {error}", "size", needle=text)
         return tuple(dict.fromkeys(found))
 
     def words(self) -> Words:

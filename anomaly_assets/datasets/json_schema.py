@@ -47,6 +47,7 @@ ENTRIES: Mapping[str, type[Entry]] = {
 """Class of the entries of each list of patterns."""
 
 _TEXT: Schema = {"type": "string", "pattern": r"\S"}
+_RECIPE: Schema = {"type": ["string", "integer"], "pattern": r"\S", "minimum": 1}
 _COUNT: Schema = {"type": "integer", "minimum": 0}
 
 
@@ -110,8 +111,8 @@ def _keys() -> Mapping[str, Schema]:
             {"anyOf": [{"const": "file"}, {"type": "integer", "minimum": 9, "maximum": 16}]},
             "Bits that a 16-bit file uses.",
         ),
-        "sizes": _described(
-            {"type": "array", "items": _TEXT},
+        "size": _described(
+            {"anyOf": [_RECIPE, {"type": "array", "items": _RECIPE}]},
             "Recipes of its tensors besides the common one, such as 512x512x1.",
         ),
         "links": _described(

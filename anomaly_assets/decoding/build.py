@@ -18,6 +18,7 @@ again when its version or the transform changes; a file that could not be *read*
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -168,6 +169,8 @@ def _build_part(
                     done += written.images
                     report.changed += written.replaced
                     report.decoded -= written.given_up
+                    report.recipe_rows += written.recipe_rows
+                    report.recipe_rows_replaced += written.recipe_rows_replaced
                     report.unchanged = row_count(connection, "image_tensors") - report.decoded
         report.write_seconds += time.monotonic() - started - (report.wait_seconds - waited)
     if held_back:
@@ -178,27 +181,22 @@ def _build_part(
 
 def _size_of_transactions(
     recipes: Recipes, source_datasets: Iterable[str], most_rows: int
-) -> tuple[int, int]:
+) -> tuple[int, float]:
     """Return the number of images of a transaction, and of bytes after which it ends before that.
 
-    Images of several source datasets are in one transaction, so the largest set of recipes counts. The
-    number of tiles depends on the picture, so tiles count only in bytes.
+    Images of several source datasets are in one transaction, so the largest recipe counts. The number of
+    tiles depends on the picture, so tiles limit the bytes.
     """
-    most_bytes = 0
-    rows = most_rows
-    for name in source_datasets:
-        used = recipes.of(name)
-        sizes = [recipe.tensor_bytes for recipe in used if recipe.overlap is None]
-        rows = min(rows, *map(rows_at_once, sizes))
-        limit = sum(sizes) * rows + (len(sizes) < len(used)) * COPIED_BYTES
-        most_bytes = max(most_bytes, limit)
-    return rows, most_bytes
+    used = {recipe for name in source_datasets for recipe in recipes.of(name)}
+    whole = [recipe.tensor_bytes for recipe in used if recipe.overlap is None]
+    rows = min(most_rows, *map(rows_at_once, whole))
+    return rows, math.inf if len(whole) == len(used) else COPIED_BYTES + rows * sum(whole)
 
 
 _Decoded = tuple[pa.Table, DecodedBatch]
 
 
-def _up_to(batches: Iterator[_Decoded], images: int, most_bytes: int) -> Iterator[_Decoded]:
+def _up_to(batches: Iterator[_Decoded], images: int, most_bytes: float) -> Iterator[_Decoded]:
     """Yield batches until they have this number of images, or more bytes of pixels than the limit."""
     size = 0
     for part, batch in batches:
@@ -238,7 +236,6 @@ def _noted(
         tried += batch.images
         report.decode_seconds += batch.seconds
         report.decoded += batch.tensors.num_rows
-        report.recipe_rows += batch.recipe_tensors.num_rows
         reasons = Counter(rejection.reason for rejection in batch.rejections)
         report.rejections.update(reasons)
         unreadable += sum(reasons[reason] for reason in TRANSIENT)
@@ -267,11 +264,15 @@ class _Written:
         images: Images that it was about.
         replaced: Tensors of the common recipe that replaced another one.
         given_up: Tensors that were decoded without their mask and dropped in favour of the existing one.
+        recipe_rows: Tensors of further recipes that were inserted.
+        recipe_rows_replaced: Tensors of further recipes that were deleted for them.
     """
 
     images: int
     replaced: int
     given_up: int
+    recipe_rows: int
+    recipe_rows_replaced: int
 
 
 def _write(
@@ -297,7 +298,7 @@ def _write(
     rejections: list[Rejection] = []
     facts: list[pa.RecordBatch] = []
     remade: list[pa.RecordBatch] = []
-    done = 0
+    done = recipe_rows = recipe_rows_replaced = 0
     kept: set[str] = set()
     given_up = 0
     connection.register("stale", planned.select(["image_id", "mask_file_version", "common"]))
@@ -314,6 +315,7 @@ def _write(
             given_up += batch.tensors.num_rows - usable.num_rows
             further = _without(batch.recipe_tensors, kept)
             facts.append(_without(batch.facts, kept))
+            recipe_rows += further.num_rows
             remade.append(further.select(["image_id", "recipe"]))
             for table, rows in (("image_tensors", usable), ("recipe_tensors", further)):
                 _insert(connection, table, rows, run_id)
@@ -333,10 +335,11 @@ def _write(
                 [last["image_tensors"]],
             )
         if last["recipe_tensors"] is not None:
-            connection.execute(
+            deleted = connection.execute(
                 "DELETE FROM recipe_tensors WHERE rowid <= ? AND (image_id, recipe) IN (FROM remade)",
                 [last["recipe_tensors"]],
-            )
+            ).fetchone()
+            recipe_rows_replaced = int(deleted[0]) if deleted else 0
         connection.execute(f"DELETE FROM facts WHERE {_REPLACED}")  # noqa: S608
         connection.execute("INSERT INTO facts BY NAME FROM decoded_facts")
         connection.execute(
@@ -347,7 +350,7 @@ def _write(
         connection.commit()
         remade_common = images.filter(images["common"])["image_id"].to_pylist()
         replaced = known.keys() & set(remade_common) - held - kept
-        return _Written(done, len(replaced), given_up)
+        return _Written(done, len(replaced), given_up, recipe_rows, recipe_rows_replaced)
     except BaseException:
         # A signal that aborted the commit has ended the transaction already.
         with suppress(duckdb.TransactionException):

@@ -17,6 +17,7 @@ class BuildReport:
         unchanged: Tensors that were already current.
         rejections: Number of unusable files by reason, of those tried in this build.
         recipe_rows: Tensors of further recipes that were made.
+        recipe_rows_replaced: Tensors of further recipes that were deleted for them.
         recipe_rows_removed: Tensors removed because their source dataset no longer has their recipe.
         seconds: Duration of the build.
         decode_seconds: Time for reading and decoding, summed over all workers.
@@ -30,6 +31,7 @@ class BuildReport:
     unchanged: int = 0
     rejections: Counter[str] = field(default_factory=Counter)
     recipe_rows: int = 0
+    recipe_rows_replaced: int = 0
     recipe_rows_removed: int = 0
     seconds: float = 0.0
     decode_seconds: float = 0.0

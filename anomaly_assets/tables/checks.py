@@ -120,6 +120,25 @@ TENSOR_CHECKS = (
         of_decoded=True,
     ),
     Check(
+        "recipe_tensors_are_unique",
+        "No image has two tensors of one recipe and tile.",
+        "image has several tensors of one recipe",
+        "images have several tensors of one recipe",
+        "Report this as a bug: a run replaces the tensors of an image in one transaction.",
+        blocking=True,
+        of_decoded=True,
+    ),
+    Check(
+        "recipe_tensors_are_of_their_image",
+        "All tensors of an image were made from the same bytes.",
+        "image has tensors that were made from different versions of its file",
+        "images have tensors that were made from different versions of their file",
+        "Materialize image_tensors with the roots of their source datasets set, which makes the stale ones "
+        "again.",
+        blocking=True,
+        of_decoded=True,
+    ),
+    Check(
         "masks_have_the_size_of_their_image",
         "Every mask has the width and height of its image.",
         "mask has another size than its image",

@@ -118,7 +118,7 @@ def _further(
         elif is_kept and not settings.sizes_as_declared:
             chosen[name] = tuple(before), named_by
         else:
-            chosen[name] = dataset.declaration.sizes if dataset else (), DECLARATION
+            chosen[name] = dataset.declaration.size if dataset else (), DECLARATION
     return chosen
 
 

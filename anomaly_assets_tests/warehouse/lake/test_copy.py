@@ -100,9 +100,7 @@ def test_a_pixel_that_came_out_different_is_found(
 ) -> None:
     whole = copying._copy_chunk
 
-    def damaged(
-        connection: duckdb.DuckDBPyConnection, table: str, first: str, last: str
-    ) -> bool:
+    def damaged(connection: duckdb.DuckDBPyConnection, table: str, first: str, last: str) -> bool:
         done = whole(connection, table, first, last)
         connection.execute(
             "UPDATE image_tensors SET image_tensor = image_tensor || '\\x00'::BLOB WHERE image_id = ?",
