@@ -22,7 +22,7 @@ def what_decides_pixels() -> dict[str, str]:
         "anomaly_assets": code_version(),
         "Pillow": PIL.__version__,
         **{f"{name} in Pillow": features.version(name) or "none" for name in _LOSSY},
-        **{package: _installed(package) for package in ("isal", "pywuffs")},
+        **{package: _installed(package) for package in ("cykooz-resizer", "isal", "pywuffs")},
     }
 
 

@@ -48,7 +48,9 @@ def test_a_worker_that_came_later_with_another_version_refuses_the_task() -> Non
         decode_on_worker({**wanted, "Pillow": "9.5.0"}, [], {}, Recipe())
 
 
-@pytest.mark.parametrize("name", ["anomaly_assets", "Pillow", "jpg in Pillow", "isal", "pywuffs"])
+@pytest.mark.parametrize(
+    "name", ["anomaly_assets", "Pillow", "jpg in Pillow", "cykooz-resizer", "isal", "pywuffs"]
+)
 def test_whatever_decides_pixels_is_named_with_both_versions_where_it_differs(name: str) -> None:
     wanted = what_decides_pixels()
     assert how_it_differs(wanted, "host") is None
