@@ -113,8 +113,9 @@ def parse_recipe(text: str) -> Recipe:
     found = _TEXT.fullmatch(text.strip().lower())
     if found is None:
         raise ValueError(
-            f"{text!r} is no recipe: use HEIGHTxWIDTHxCHANNELS, such as 512x512x1 (channels 1, 3 or native), "
-            "a side such as 512, 512x512x1/fit to keep the ratio of the sides, or full/tile=512+64 for tiles."
+            f"{text!r} is no recipe: use HEIGHTxWIDTHxCHANNELS, such as 512x512x1 (channels 1, 3 or "
+            "native), a side such as 512, 512x512x1/fit to keep the ratio of the sides, or "
+            "full/tile=512+64 for tiles."
         )
     channels = _CHANNELS[found["channels"]]
     if found["full"]:

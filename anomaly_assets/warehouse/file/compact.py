@@ -56,9 +56,8 @@ def _parts(connection: duckdb.DuckDBPyConnection, table: str) -> Iterator[str]:
     """Yield conditions for the rows of one part each, in the order in which they are stored."""
     query = f"SELECT coalesce(max(height * width * channels), 1) FROM source.{table}"  # noqa: S608
     [(tensor_bytes,)] = connection.execute(query).fetchall()
-    found = connection.execute(f"SELECT rowid FROM source.{table} ORDER BY ALL").fetchnumpy()[
-        "rowid"
-    ]
+    query = f"SELECT rowid FROM source.{table} ORDER BY ALL"  # noqa: S608
+    found = connection.execute(query).fetchnumpy()["rowid"]
     at_once = rows_at_once(tensor_bytes)
     for start in range(0, len(found), at_once):
         rows = found[start : start + at_once]
