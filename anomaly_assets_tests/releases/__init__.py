@@ -1,12 +1,13 @@
-"""Databases that the first release wrote, kept as test inputs.
+"""Databases that earlier releases wrote, kept as test inputs.
 
-Both were made with `ANOMALY_IMAGE_SIZE=8` from copies of `data/samples`, whose files all have the
+All were made with `ANOMALY_IMAGE_SIZE=8` from copies of `data/samples`, whose files all have the
 modification time `SAMPLES_MODIFIED_AT`; a copy of the samples with the same times needs no decoding.
 
 - `first_named_roots.zip`: the roots were named (`/data/mvtec_ad` and `/data/dagm_2007`). Two publications:
   61 samples (without `bolt/test/good/002.png`), which are kept beside the published file, then 62.
 - `first_sample_roots.zip`: no root was named, so the samples of the repository were loaded. One
   publication.
+- `second_named_roots.zip`: as `first_named_roots.zip`, by the last version before recipes.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ def unpack_release(name: str, folder: Path) -> Path:
     """Unpack `warehouse.duckdb` and `anomaly.duckdb` (and kept snapshots) into a folder.
 
     Args:
-        name: `first_named_roots` or `first_sample_roots`.
+        name: Name of the zip, such as `first_named_roots`.
         folder: Created if it does not exist.
     """
     with zipfile.ZipFile(_FOLDER / f"{name}.zip") as archive:

@@ -1,4 +1,4 @@
-"""Databases of the first release are opened, read, refreshed and replaced without decoding again."""
+"""Databases of earlier releases are opened, read, refreshed and replaced without decoding again."""
 
 from __future__ import annotations
 
@@ -38,8 +38,9 @@ def unpack(environment: Environment, name: str) -> None:
         path.rename(environment.database.parent / path.name)
 
 
-def test_published_files_of_the_first_release_are_read(upgraded: Environment) -> None:
-    unpack(upgraded, "first_named_roots")
+@pytest.mark.parametrize("release", ["first", "second"])
+def test_published_files_of_earlier_releases_are_read(upgraded: Environment, release: str) -> None:
+    unpack(upgraded, f"{release}_named_roots")
     newest, older = list_snapshots(upgraded.database)
     with open_samples(upgraded.database) as samples:
         assert (len(samples), samples.snapshot_id) == (62, newest.snapshot_id)
@@ -48,10 +49,11 @@ def test_published_files_of_the_first_release_are_read(upgraded: Environment) ->
         assert len(samples) == 61
 
 
+@pytest.mark.parametrize(("release", "formats"), [("first", 0), ("second", 62)])
 def test_a_refresh_after_the_upgrade_decodes_nothing_and_replaces_its_own_file(
-    upgraded: Environment,
+    upgraded: Environment, monkeypatch: pytest.MonkeyPatch, release: str, formats: int
 ) -> None:
-    unpack(upgraded, "first_named_roots")
+    unpack(upgraded, f"{release}_named_roots")
     copy_samples(upgraded.mvtec_ad.parent)
     before = rows(upgraded.database, _ROWS)
     ids = rows(upgraded.database, "SELECT snapshot_id FROM snapshots ORDER BY published_at")
@@ -61,7 +63,7 @@ def test_a_refresh_after_the_upgrade_decodes_nothing_and_replaces_its_own_file(
     assert (tensors["rows_added"], tensors["rows_changed"], tensors["rows_unchanged"]) == (0, 0, 62)
     assert rows(upgraded.database, _ROWS) == before
     facts = "SELECT count(*), count(content_sha256), count(file_format) FROM anomaly.facts"
-    assert rows(upgraded.database, facts) == [(62, 62, 0)]
+    assert rows(upgraded.database, facts) == [(62, 62, formats)]
     after = rows(upgraded.database, "SELECT snapshot_id FROM snapshots ORDER BY published_at")
     assert after[:2] == ids
     assert len(after) == 3  # the roots have another address
@@ -70,9 +72,19 @@ def test_a_refresh_after_the_upgrade_decodes_nothing_and_replaces_its_own_file(
         ("dagm_2007", False, upgraded.dagm_2007.as_uri()),
         ("mvtec_ad", False, upgraded.mvtec_ad.as_uri()),
     ]
+    held = "SELECT DISTINCT recipe, transform, named_by FROM anomaly.recipes"
+    assert rows(upgraded.database, held) == [("8x8x3", "lanczos-8x8x3", "upgrade")]
     run = run_job()
     assert run.success
     assert not run.materialized["published_database"]["written"]
+
+    monkeypatch.setenv("ANOMALY_SIZES", "declared")
+    run = run_job()
+    assert run.success
+    assert run.materialized["image_tensors"]["rows_changed"] == 0
+    assert run.materialized["recipe_tensors"]["rows_added"] == 28
+    held = "SELECT DISTINCT recipe, transform FROM anomaly.recipe_tensors"
+    assert rows(upgraded.database, held) == [("512x512x1", "lanczos-512x512x1")]
 
 
 def test_a_refresh_of_a_part_keeps_the_rest(
