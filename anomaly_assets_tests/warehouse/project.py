@@ -108,13 +108,14 @@ class Project:
     def build(
         self,
         spec: Recipe = SPEC,
-        *,
+        *further: Recipe,
         workers: int = 1,
         executor: Executor | None = None,
         **options: Any,
     ) -> BuildReport:
-        """Build the tensors, with threads or on an executor of the test."""
+        """Build the tensors of a common and of further recipes, with threads or on an executor."""
         roots = options.pop("roots", self.roots())
+        recipes = Recipes(spec, dict.fromkeys(SOURCE_DATASETS, further))
 
         def opened() -> AbstractContextManager[Compute]:
             if executor is None:
@@ -123,7 +124,7 @@ class Project:
             return nullcontext(Compute(executor, compute.BATCH_IMAGES, window))
 
         options.setdefault("compute", opened)
-        report = build_tensors(self.warehouse, roots, Recipes(spec), **options)
+        report = build_tensors(self.warehouse, roots, recipes, **options)
         if roots:
             assert self.rows(_FACTS_WITHOUT_THEIR_TENSOR) == []
         return report
