@@ -54,7 +54,7 @@ class Recipe:
 
     @property
     def name(self) -> str:
-        """Return the text of the recipe in its long form; it does not say how pixels are resized."""
+        """Return the text of the recipe in its long form; without the implementation of the resize."""
         channels = self.channels or "native"
         if self.overlap is not None:
             return f"fullx{channels}/tile={self.height}+{self.overlap}"
@@ -108,7 +108,7 @@ def parse_recipe(text: str) -> Recipe:
     """Return the recipe that a text names; see the top of this module.
 
     Raises:
-        ValueError: The text names none; the message says what to write.
+        ValueError: The text names none; the message gives what to write.
     """
     found = _TEXT.fullmatch(text.strip().lower())
     if found is None:

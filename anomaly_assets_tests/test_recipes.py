@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -99,7 +101,7 @@ def test_tiles_cover_every_pixel_and_have_their_full_side_where_the_picture_has(
         covered[top:bottom, left:right] += 1
     assert covered.min() >= 1
     assert len(set(boxes)) == len(boxes)
-    for one, other in zip(boxes, boxes[1:], strict=False):
+    for one, other in pairwise(boxes):
         if one[1] == other[1]:  # neighbours of a row
             assert one[2] - other[0] >= min(overlap, width)
 

@@ -169,6 +169,44 @@ def test_image_sizes_are_one_side_or_height_by_width(text: str, height: int, wid
     assert (spec.height, spec.width) == (height, width)
 
 
+def test_sizes_are_the_common_recipe_and_further_ones() -> None:
+    settings = Settings.from_environment({"ANOMALY_SIZES": "64x32x1, 512x512x1,full/tile=512+64"})
+    assert settings.recipe == Recipe(64, 32, 1)
+    assert (settings.named_size, settings.named_channels) == ((64, 32), 1)
+    assert settings.sizes == (Recipe(512, 512, 1), Recipe(512, 512, 3, overlap=64))
+    assert Settings.from_environment({"ANOMALY_SIZES": "64"}).sizes == ()
+    for text in ("", " ", "declared"):
+        found = Settings.from_environment({"ANOMALY_SIZES": text})
+        assert (found.sizes, found.named_size) == (None, None)
+        assert found.sizes_as_declared == (text == "declared")
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"ANOMALY_SIZES": "256,512x512x2"}, "ANOMALY_SIZES: '512x512x2' is no recipe"),
+        ({"ANOMALY_SIZES": "256,"}, "ANOMALY_SIZES: '' is no recipe"),
+        ({"ANOMALY_SIZES": "256/fit"}, "the first recipe is the common one of all datasets"),
+        ({"ANOMALY_SIZES": "256x256xnative"}, "the first recipe is the common one"),
+        (
+            {"ANOMALY_SIZES": "512,256", "ANOMALY_IMAGE_SIZE": "256"},
+            "ANOMALY_IMAGE_SIZE='256' and ANOMALY_SIZES, which begins with 512x512x3, name two common "
+            "recipes: unset ANOMALY_IMAGE_SIZE.",
+        ),
+        ({"ANOMALY_SIZES": "256", "ANOMALY_CHANNELS": "1"}, "unset ANOMALY_CHANNELS."),
+        ({"ANOMALY_RESIZE": "lanczos"}, "ANOMALY_RESIZE='lanczos': use simd or pillow."),
+    ],
+)
+def test_sizes_that_cannot_be_used_are_refused(values: dict[str, str], message: str) -> None:
+    with pytest.raises(SettingsError, match=re.escape(message)):
+        Settings.from_environment(values)
+
+
+def test_sizes_may_repeat_what_the_other_variables_name() -> None:
+    values = {"ANOMALY_SIZES": "64,512", "ANOMALY_IMAGE_SIZE": "64", "ANOMALY_CHANNELS": "3"}
+    assert Settings.from_environment(values).recipe == Recipe(64, 64, 3)
+
+
 @pytest.mark.parametrize(
     ("size", "channels", "accepted"),
     [

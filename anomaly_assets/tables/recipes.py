@@ -5,8 +5,8 @@ all tensors in turns, at every publication. A machine without a setting uses the
 another setting is refused until the user changes the shape of the warehouse on purpose.
 
 Further recipes are rows of `recipes`. Those of ANOMALY_SIZES stay until the variable names others. Those
-of a declaration follow the declaration. A warehouse of an earlier release keeps its tensors as they are: the
-further recipes of built-in declarations, which came later, are added on request only.
+of a declaration follow the declaration. A warehouse of an earlier release keeps its tensors as they are:
+the further recipes of built-in declarations, which came later, are added on request only.
 """
 
 from __future__ import annotations

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -104,7 +103,7 @@ def test_a_mask_of_another_size_has_the_tiles_of_its_image() -> None:
 
 
 @pytest.fixture
-def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Count the recipes of each decoded image."""
     calls: list[int] = []
 
@@ -113,7 +112,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
         return transform.decode_image(*arguments, further=further, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(batch, "decode_image", decode)
-    yield calls
+    return calls
 
 
 def test_a_first_build_decodes_each_image_once_for_all_recipes(
