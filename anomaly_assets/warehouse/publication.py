@@ -25,7 +25,7 @@ from anomaly_assets.tables.ddl import (
     upstream_needed,
 )
 from anomaly_assets.tables.identity import ensure_identity, take_over
-from anomaly_assets.tables.registry import SUMMARIES, TABLES
+from anomaly_assets.tables.registry import COUNTED, SUMMARIES
 from anomaly_assets.tables.source_datasets import (
     Loss,
     StoredDataset,
@@ -191,7 +191,7 @@ def checked_content(
             snapshot_id = content_id(connection)
     _refuse_what_is_wrong(connection, spec)
     marks = _accepted_marks(connection, published, request)
-    counts = row_counts(connection, TABLES)
+    counts = row_counts(connection, COUNTED)
     written = (
         published.adopted
         or published.snapshot_id() != snapshot_id
@@ -334,7 +334,7 @@ def differences(connection: duckdb.DuckDBPyConnection, published: Published) -> 
         return [(published.location, "nothing is published")]
     if published.warehouse_id() not in (None, ensure_identity(connection)):
         return []
-    return _differing(row_counts(connection, TABLES), published)
+    return _differing(row_counts(connection, COUNTED), published)
 
 
 def _differing(counts: Mapping[str, int], published: Published) -> Differences:

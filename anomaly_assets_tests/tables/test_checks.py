@@ -640,6 +640,8 @@ def test_exactly_the_agreed_checks_are_blocking() -> None:
         "images_have_a_tensor_or_a_rejection",
         "tensors_have_the_configured_shape",
         "published_counts_equal_the_warehouse",
+        "recipe_tensors_are_unique",
+        "recipe_tensors_are_of_their_image",
     }
 
 

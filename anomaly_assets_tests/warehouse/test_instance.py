@@ -15,7 +15,7 @@ from anomaly_assets.warehouse.file.duckdb_settings import drop_cached, rows_at_o
 LIMIT = "SELECT current_setting('memory_limit')"
 
 
-@pytest.mark.parametrize(("side", "rows"), [(64, 2048), (256, 2048), (418, 256), (512, 170)])
+@pytest.mark.parametrize(("side", "rows"), [(64, 2048), (256, 2048), (419, 254), (512, 170)])
 def test_a_transaction_is_a_row_group_or_128_mb(side: int, rows: int) -> None:
     assert rows_at_once(Recipe(side, side).tensor_bytes) == rows
 
