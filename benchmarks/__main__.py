@@ -53,7 +53,13 @@ FIGURES = (
     ),
     Figure("command (shipped recipes) / bare loop", whole.shipped, "<=", 0.85, False, 2),
     Figure(
-        "command (shipped recipes): peak memory", whole.shipped_peak, "<=", 1400, False, 2, unit="MB"
+        "command (shipped recipes): peak memory",
+        whole.shipped_peak,
+        "<=",
+        1400,
+        False,
+        2,
+        unit="MB",
     ),
     Figure("straightforward / first load", loading.against_straightforward, ">=", 6, False, 3),
     *WRITING,

@@ -24,6 +24,7 @@ from benchmarks.writers import bare_loop as bare_loop
 COMMON: Mapping[str, str] = {"ANOMALY_SIZES": "256"}
 """Variables for the common recipe alone, in place of the recipes of the declarations."""
 
+_KEPT_FOLDERS = ("pictures-", "tree-", "declared-", "loaded-")
 _OURS = re.compile("ANOMALY_.*|.*_(ROOT|DEPTH|LINKS)|DAGSTER_HOME")
 _OURS_IN_TESTS = "ANOMALY_TEST_"
 
@@ -73,6 +74,12 @@ class Bench:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         return folder
+
+    def tidy(self) -> None:
+        """Delete everything but pictures, trees and loaded databases, which later figures use."""
+        for folder in self.work.iterdir():
+            if not folder.name.startswith(_KEPT_FOLDERS):
+                shutil.rmtree(folder, ignore_errors=True)
 
     def loaded(self, images: int | None) -> tuple[Tree, Path]:
         """Return a tree, and the folder of its loaded warehouse and published database; built once."""

@@ -97,7 +97,7 @@ def draw(results: Sequence[dict[str, Any]], target: Path) -> None:
     """
     # Ids from a salt, and no date: the same figures give the same file.
     with mpl.rc_context({"svg.hashsalt": "anomaly_assets", "font.size": 9}):
-        figure = Figure(figsize=(9, 0.42 * len(results) + 1.2), layout="constrained")
+        figure = Figure(figsize=(9, 0.3 * len(results) + 1.2), layout="constrained")
         axes = figure.subplots()
         for position, result in enumerate(results):
             sign, goal, *_ = result["goal"].split()

@@ -91,6 +91,8 @@ def measured(figures: Sequence[Figure], bench: Bench) -> Iterator[dict[str, Any]
             print(f"{figure.name:48} FAILED: {error}", flush=True)
             bench.failed.append(figure.name)
             continue
+        finally:
+            bench.tidy()
         ratio = statistics.median(ratios)
         result = {
             "figure": figure.name,

@@ -48,7 +48,6 @@ def common(bench: Bench) -> Ratios:
 
 def shipped(bench: Bench) -> Ratios:
     yield from _against_bare_loop(bench, "shipped", SHIPPED, _SHIPPED_BYTES)
-    bench.fresh("command-shipped")
 
 
 def common_peak(bench: Bench) -> Ratios:
@@ -80,7 +79,6 @@ def _peaks(bench: Bench, name: str, variables: Mapping[str, str], most_bytes: fl
     runs = bench.kept.get(name)
     if not runs:
         runs = [_first_run(bench, bench.tree(bench.many), name, variables, most_bytes)]
-        bench.fresh(f"command-{name}")
     yield from (run.peak_megabytes for run in runs)
 
 
@@ -171,4 +169,3 @@ def adding_a_recipe(bench: Bench) -> Ratios:
         alone = run_phases(tree, warehouse, variables=ONLY_512)
         expect(warehouse, ONLY_512)
         yield added.total / alone.total
-    shutil.rmtree(bench.work / "added")

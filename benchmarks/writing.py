@@ -5,7 +5,6 @@ Their side has no masks, no catalogue, no digests, no checks, and does not wait 
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Callable
 from importlib import metadata, util
@@ -39,7 +38,6 @@ def against(tool: str, decoder: str) -> Callable[[Bench], Ratios]:
             theirs = written_seconds(tool, decoder, images, bench.fresh("written"), interpreter)
             print(f"    {tool} {theirs:.2f} s, first load {ours:.2f} s", flush=True)
             yield theirs / ours
-        shutil.rmtree(bench.work / "written")
 
     return measure
 
