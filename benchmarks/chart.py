@@ -122,7 +122,7 @@ def draw(results: Sequence[dict[str, Any]], target: Path) -> None:
             )
         axes.axvline(1, color=_GOAL, linewidth=1)
         axes.set_yticks(range(len(results)), [result["figure"] for result in results])
-        axes.invert_yaxis()
+        axes.set_ylim(len(results) - 0.4, -0.6)
         axes.set_xscale("log", base=2)
         axes.xaxis.set_major_formatter("{x:g}×")
         axes.set_xlabel("← missed     times better than the goal     met →")

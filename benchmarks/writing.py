@@ -54,7 +54,7 @@ def interpreter_of(tool: str) -> Path:
     """Return the interpreter that can import a tool.
 
     Raises:
-        NotMeasuredError: None can; the message says how to install it.
+        NotMeasuredError: None can; the message has the command that installs it.
     """
     if util.find_spec(tool):
         return Path(sys.executable)
