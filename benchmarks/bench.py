@@ -94,7 +94,7 @@ Ratios = Iterator[float]
 
 
 class NotMeasuredError(Exception):
-    """A figure cannot be measured here and is left out; the message has the command or setting that helps."""
+    """A figure cannot be measured here and is left out; the message names what helps."""
 
 
 def installed(module: str, package: str | None = None) -> ModuleType:
