@@ -16,6 +16,7 @@ from anomaly_assets.errors import install_extra
 from anomaly_assets.reader import cache
 from anomaly_assets.reader.arrays import FetchedArray, chosen_positions, ordered, whole_number
 from anomaly_assets.reader.batch import Batch, ImageArray, IntArray, Sample, UInt8Array
+from anomaly_assets.reader.buffers import Buffers
 from anomaly_assets.reader.normalise import Normalisation
 from anomaly_assets.reader.pixels.query import Pixels, read_ahead
 from anomaly_assets.reader.selection import Selection
@@ -45,6 +46,7 @@ class Samples:
         self._pixels = pixels
         self._positions = np.arange(selection.table.num_rows) if positions is None else positions
         self._normalisation = normalisation
+        self._memory = Buffers(), Buffers()
 
     def __len__(self) -> int:
         return len(self._positions)
@@ -252,7 +254,9 @@ class Samples:
         self.close()
 
     def _in_order(self, order: IntArray, size: int) -> Iterator[Batch]:
-        for chosen, images, masks in read_ahead(self._pixels, self._positions[order], size):
+        for chosen, images, masks in read_ahead(
+            self._pixels, self._positions[order], size, self.shape, self._memory
+        ):
             yield self._described(chosen, images, masks)
 
     def _described(self, chosen: IntArray, images: UInt8Array, masks: UInt8Array) -> Batch:
