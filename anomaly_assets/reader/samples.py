@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
@@ -24,6 +25,7 @@ from anomaly_assets.reader.selection import Selection
 if TYPE_CHECKING:
     import pandas as pd
 
+    from anomaly_assets.reader.loader import SamplesLoader
     from anomaly_assets.reader.torch import SamplesDataset
 
 
@@ -46,7 +48,7 @@ class Samples:
         self._pixels = pixels
         self._positions = np.arange(selection.table.num_rows) if positions is None else positions
         self._normalisation = normalisation
-        self._memory = Buffers(), Buffers()
+        self._memory = Buffers(), Buffers(), Buffers()  # images as stored, masks, finished images
 
     def __len__(self) -> int:
         return len(self._positions)
@@ -185,7 +187,7 @@ class Samples:
         order = ordered(len(self), shuffle)
         if drop_last:
             order = order[: len(order) - len(order) % size]
-        return self._in_order(order, size)
+        return (self._described(*read) for read in self._in_order(order, size))
 
     def normalised(self) -> Samples:
         """Return the same samples with float32 images: (pixel / 255 - mean) / standard deviation.
@@ -216,6 +218,45 @@ class Samples:
         except ImportError as error:
             raise ImportError(f"to_torch() needs PyTorch: {install_extra('torch')}.") from error
         return SamplesDataset(self, transform)
+
+    def to_loader(
+        self,
+        batch_size: int,
+        *,
+        shuffle: int | None = None,
+        drop_last: bool = False,
+        num_workers: int = 0,
+        channels_last: bool = True,
+        pin_memory: bool = False,
+        persistent_workers: bool = False,
+        prefetch_factor: int | None = None,
+        multiprocessing_context: Any = None,
+    ) -> SamplesLoader:
+        """Return an iterable of collated PyTorch batches, each copied once; `SamplesLoader` describes them.
+
+        Use `to_torch` with a `DataLoader` if each item needs a transform of its own in the workers.
+
+        Raises:
+            ImportError: PyTorch is not installed.
+            TypeError: The batch size, the seed or the number of workers is not a whole number.
+            ValueError: One of them is too small, or an option of workers is given without workers.
+        """
+        try:
+            from anomaly_assets.reader.loader import SamplesLoader
+        except ImportError as error:
+            raise ImportError(f"to_loader() needs PyTorch: {install_extra('torch')}.") from error
+        return SamplesLoader(
+            self,
+            batch_size,
+            shuffle=shuffle,
+            drop_last=drop_last,
+            num_workers=num_workers,
+            channels_last=channels_last,
+            pin_memory=pin_memory,
+            persistent_workers=persistent_workers,
+            prefetch_factor=prefetch_factor,
+            multiprocessing_context=multiprocessing_context,
+        )
 
     def cache(self, directory: str | Path) -> Samples:
         """Write these samples to a cache once, and return samples that are read from it at memory speed.
@@ -253,19 +294,23 @@ class Samples:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _in_order(self, order: IntArray, size: int) -> Iterator[Batch]:
-        for chosen, images, masks in read_ahead(
-            self._pixels, self._positions[order], size, self.shape, self._memory
-        ):
-            yield self._described(chosen, images, masks)
+    def _in_order(
+        self, order: IntArray, size: int
+    ) -> Iterator[tuple[IntArray, UInt8Array, UInt8Array]]:
+        """Yield rows of the selection's table, images as stored, and masks of each batch."""
+        return read_ahead(self._pixels, self._positions[order], size, self.shape, self._memory[:2])
 
     def _described(self, chosen: IntArray, images: UInt8Array, masks: UInt8Array) -> Batch:
+        return replace(self._known(chosen), images=self._finished(images, chosen), masks=masks)
+
+    def _known(self, chosen: IntArray) -> Batch:
+        """Return a batch without pixels."""
         labels = self._selection.label_indices[chosen]
         from_file = self._selection.mask_from_file[chosen]
         return Batch(
             image_ids=self._selection.table["image_id"].take(chosen).to_pylist(),
-            images=self._finished(images, chosen),
-            masks=masks,
+            images=_NO_PIXELS,
+            masks=_NO_PIXELS,
             has_mask=from_file | (labels == 0),
             mask_from_file=from_file,
             label_indices=labels,
@@ -275,10 +320,25 @@ class Samples:
         at = self._positions[chosen]
         return self._finished(self._pixels.images(at), at)
 
-    def _finished(self, images: UInt8Array, chosen: IntArray) -> ImageArray:
-        if self._normalisation is None:
+    def _read_into(self, chosen: IntArray, images: ImageArray, masks: UInt8Array) -> None:
+        """Read into arrays of shape N x height x width x channels, and N x height x width."""
+        if self._normalisation is None and images.flags.c_contiguous:
+            self._pixels.images(chosen, images)
+        else:
+            stored = self._memory[0].array((len(chosen), *self.shape))
+            self._finished(self._pixels.images(chosen, stored), chosen, images)
+        self._pixels.masks(chosen, masks)
+
+    def _finished(
+        self, images: UInt8Array, chosen: IntArray, into: ImageArray | None = None
+    ) -> ImageArray:
+        """Return the images of a batch as they were asked for, or write them into an array."""
+        if self._normalisation is not None:
+            return self._normalisation.apply(images, chosen, into)
+        if into is None:
             return images
-        return self._normalisation.apply(images, chosen)
+        np.copyto(into, images)
+        return into
 
     def _samples(self, batch: Batch, first: int) -> Iterator[Sample]:
         rows = self.table.slice(first, len(batch)).to_pylist()
@@ -308,3 +368,4 @@ class Samples:
 
 
 _ITERATED_AT_ONCE = 64
+_NO_PIXELS = np.empty(0, np.uint8)
