@@ -1,9 +1,9 @@
 """Load collated batches of tensors; only `Samples.to_loader` imports this module.
 
-Workers fill slots, which are parts of one block of shared memory. The main process allocates the block once,
-chooses a free slot for each batch, and returns tensors in the slot itself. So nothing is copied, pickled or
-mapped for a batch. A slot is used again when no tensor refers to it; if none is free, because the caller keeps
-batches, PyTorch transfers the batch by its own means.
+Workers fill slots, which are parts of one block of shared memory. The main process allocates the block
+once, chooses a free slot for each batch, and returns tensors in the slot itself. So nothing is copied,
+pickled or mapped for a batch. A slot is used again when no tensor refers to it. If none is free, because
+the caller keeps batches, PyTorch transfers the batch by its own means.
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ class SamplesLoader:
     contiguous, which takes longer. Tensors may be written to. Their memory is used for another batch only
     after all tensors, views and arrays that refer to it were deleted.
 
-    Epoch n has the order of `samples.batches(batch_size, shuffle=shuffle + n)`, on every machine and with any
-    number of workers. Each iteration is the next epoch, unless `set_epoch` was called.
+    Epoch n has the order of `samples.batches(batch_size, shuffle=shuffle + n)`, on every machine and with
+    any number of workers. Each iteration is the next epoch, unless `set_epoch` was called.
 
     Args:
         samples: The samples to read.
@@ -205,7 +205,7 @@ class _Shape:
         """Return whether images are returned exactly as they are stored."""
         return self.channels_last and not self.is_float
 
-    def of(self, count: int) -> tuple[tuple[int, ...], type]:
+    def of(self, count: int) -> tuple[tuple[int, ...], npt.DTypeLike]:
         """Return shape and type of `count` images."""
         height, width, channels = self.sample
         one = self.sample if self.channels_last else (channels, height, width)
@@ -257,7 +257,10 @@ class _Slots:
 
     def _owner(self, slot: int) -> npt.NDArray[np.uint8]:
         # The base of this array is not an array, so it is the base of all views; see `Buffers`.
-        return np.ndarray((self._size,), np.uint8, buffer=self._block, offset=slot * self._size)
+        owner: npt.NDArray[np.uint8] = np.ndarray(
+            (self._size,), np.uint8, buffer=self._block, offset=slot * self._size
+        )
+        return owner
 
     def _arrays(
         self, owner: npt.NDArray[np.uint8], count: int
@@ -303,7 +306,8 @@ class _Batches(torch.utils.data.Dataset[Any]):
         if task.slot is not None:
             images, masks = self._slots.arrays(task.slot, len(chosen))
         else:
-            images = np.empty(*shape.of(len(chosen)))
+            form, dtype = shape.of(len(chosen))
+            images = np.empty(form, np.dtype(dtype))
             masks = np.empty((len(chosen), *shape.sample[:2]), np.uint8)
         self._samples._read_into(chosen, shape.stored_view(images), masks)
         if task.slot is not None:

@@ -64,6 +64,15 @@ class Normalisation:
             summands=(-means / deviations).astype(np.float32),
         )
 
+    @classmethod
+    def to_unit(cls, samples: int, channels: int) -> Normalisation:
+        """Return pixel / 255 for all samples of a selection."""
+        return cls(
+            of_sample=np.zeros(samples, np.int64),
+            factors=np.full((1, channels), 1 / 255, np.float32),
+            summands=np.zeros((1, channels), np.float32),
+        )
+
     def apply(
         self, images: UInt8Array, positions: IntArray, into: FloatArray | None = None
     ) -> FloatArray:

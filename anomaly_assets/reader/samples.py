@@ -204,6 +204,14 @@ class Samples:
         )
         return Samples(self._selection, self._pixels, self._positions, normalisation)
 
+    normalized = normalised
+    """American spelling of `normalised`."""
+
+    def as_float(self) -> Samples:
+        """Return the same samples with float32 images: pixel / 255, from 0 to 1."""
+        unit = Normalisation.to_unit(self._selection.table.num_rows, self.shape[2])
+        return Samples(self._selection, self._pixels, self._positions, unit)
+
     def to_torch(self, transform: Callable[[dict[str, Any]], Any] | None = None) -> SamplesDataset:
         """Return a map-style `torch.utils.data.Dataset`; `SamplesDataset` describes its items.
 
@@ -282,7 +290,12 @@ class Samples:
         selection = self._selection.narrowed(self.table, self._positions)
         folder = cache.keep(Path(directory), selection, raw.batches(_ITERATED_AT_ONCE))
         cached = Samples(*cache.read(folder))
-        return cached if self._normalisation is None else cached.normalised()
+        if self._normalisation is None:
+            return cached
+        kept = replace(
+            self._normalisation, of_sample=self._normalisation.of_sample[self._positions]
+        )
+        return Samples(cached._selection, cached._pixels, normalisation=kept)
 
     def close(self) -> None:
         """Close the database, also for all samples selected from these."""

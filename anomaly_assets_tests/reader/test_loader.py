@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import os
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ WORKERS = [
     pytest.param({"num_workers": 1, "multiprocessing_context": "spawn"}, id="spawn"),
     pytest.param({"num_workers": 1, "multiprocessing_context": "forkserver"}, id="forkserver"),
 ]
-FORKED = {"num_workers": 2, "multiprocessing_context": "fork"}
+FORKED: dict[str, Any] = {"num_workers": 2, "multiprocessing_context": "fork"}
 
 
 @pytest.fixture(scope="module")
@@ -123,11 +124,9 @@ def test_an_epoch_that_is_left_early_spoils_no_later_one(
     loader = samples.to_loader(SIZE, persistent_workers=persistent, **FORKED)
     first = next(iter(loader))
     for _ in range(4):
-        for number, batch in enumerate(loader):
-            if number == 2:
-                break
+        third = next(itertools.islice(loader, 2, None))
     assert_is(first, samples.batch(range(SIZE)))
-    assert_is(batch, samples.batch(range(2 * SIZE, 3 * SIZE)))
+    assert_is(third, samples.batch(range(2 * SIZE, 3 * SIZE)))
     for batch, expected in zip(loader, samples.batches(SIZE), strict=True):
         assert_is(batch, expected)
 
@@ -174,15 +173,17 @@ def test_errors_of_workers_are_raised_here(tmp_path: Path) -> None:
 def test_impossible_options_are_refused_at_once(
     samples: Samples, options: dict[str, Any], kind: type[Exception]
 ) -> None:
+    given: dict[str, Any] = {"batch_size": 4, **options}
     with pytest.raises(kind):
-        samples.to_loader(**{"batch_size": 4, **options})
+        samples.to_loader(**given)
 
 
 def test_a_buffer_is_used_again_only_when_no_view_is_left() -> None:
     buffers = Buffers()
-    view = buffers.array((4, 5))[1:, 2]
+    whole = buffers.array((4, 5))
+    place, view = whole.ctypes.data, whole[1:, 2]
+    del whole
     other = buffers.array((4, 5))
     assert not np.shares_memory(view, other)
-    place = view.base.ctypes.data
     del view
     assert buffers.array((4, 5)).ctypes.data == place
