@@ -82,6 +82,22 @@ FIGURES = (
         tool="datasets",
     ),
     Figure("Lance / cached epoch", reading.cached_against_lance, ">=", 1, True, tool="lance"),
+    Figure(
+        "Hugging Face / loader, no worker",
+        reading.loader_here,
+        ">=",
+        1.5,
+        False,
+        tool="datasets",
+    ),
+    Figure(
+        "Hugging Face / loader, 2 workers",
+        reading.loader_with_workers,
+        ">=",
+        1.5,
+        False,
+        tool="datasets",
+    ),
     Figure("64 files / 64 ids", reading.random_samples, ">=", 10, True),
     Figure("code location / import dagster, dlt", loading.code_location, "<=", 1.3, False),
 )
