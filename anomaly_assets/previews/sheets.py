@@ -32,7 +32,7 @@ from anomaly_assets.previews.drawing import (
     webp_of_this_size,
     write,
 )
-from anomaly_assets.warehouse.file.duckdb_settings import drop_cached
+from anomaly_assets.warehouse.buffers import drop_cached
 
 PER_KIND = 3
 """Limit for good images, and for anomalous ones, of each category on the sheet of a source dataset."""
