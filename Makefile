@@ -22,7 +22,7 @@ debian = apt-get update -qq && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive \
   apt-get install -qq --yes --no-install-recommends $(1) >/dev/null
 
 .DEFAULT_GOAL := help
-.PHONY: help materialize ui test test-all test-slow test-lake test-ui screenshots chromium lint types bench bench-quick bench-writers bench-dask faults faults-quick stores postgresql torch notebooks slides docs docs-serve lock tables purge clean dagster-home
+.PHONY: help materialize ui test test-all test-slow test-lake test-ui screenshots chromium lint types bench bench-quick bench-writers bench-dask bench-growth faults faults-quick stores postgresql torch notebooks slides docs docs-serve lock tables purge clean dagster-home
 
 help: ## List the targets
 	@echo "make TARGET [ARGS='further arguments'] [PYTHON=python3.12] [PORT=3000]"
@@ -88,6 +88,9 @@ $(DAFT): | $(COMMAND)
 bench-dask: $(COMMAND) ## Measure decoding on a local Dask cluster, and the cost model of docs/scale.md
 	unset DAGSTER_HOME; $(RUN) benchmarks.dask $(ARGS)
 	unset DAGSTER_HOME; $(RUN) benchmarks.scale --measure $(ARGS)
+
+bench-growth: $(COMMAND) ## Measure growth with the number of images, half an hour, 3 GB below TMPDIR; ARGS=--quick: 2 minutes
+	unset DAGSTER_HOME; $(RUN) benchmarks.growth $(ARGS)
 
 faults: $(COMMAND) ## Kill, crowd, starve and cancel the command; half an hour, writes a report
 	unset DAGSTER_HOME; $(RUN) anomaly_assets_tests.faults $(ARGS)
