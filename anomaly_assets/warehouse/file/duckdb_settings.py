@@ -24,7 +24,8 @@ _ROW_GROUP_BYTES = 2048 * 256 * 256 * 3
 _COPIED_BYTES = 128 * 1024 * 1024
 """Limit for smaller transactions: DuckDB copies them at the commit, so they are in memory twice."""
 
-_KEPT_BYTES = 64 * 1024 * 1024
+KEPT_BYTES = 64 * 1024 * 1024
+"""Limit of what DuckDB may keep in memory from one step to the next."""
 
 _WIDE_ROWS = {"threads": 1, "wal_autocheckpoint": "1KB", "auto_checkpoint_skip_wal_threshold": 0}
 
@@ -44,12 +45,18 @@ def rows_at_once(tensor_bytes: int) -> int:
     return max(1, _COPIED_BYTES // tensor_bytes)
 
 
+def cached_bytes(connection: duckdb.DuckDBPyConnection) -> int:
+    """Return the bytes that DuckDB holds in memory, blocks of files included."""
+    found = connection.execute("SELECT sum(memory_usage_bytes) FROM duckdb_memory()").fetchone()
+    return int(found[0] or 0) if found else 0
+
+
 def drop_cached(connection: duckdb.DuckDBPyConnection) -> None:
     """Empty DuckDB's cache of file blocks, which otherwise grows to 80 % of the memory."""
     [(limit,)] = connection.execute("SELECT current_setting('memory_limit')").fetchall()
     number, unit = limit.split()
     with suppress(duckdb.OutOfMemoryException):  # more than this is in use
-        connection.execute(f"SET memory_limit = '{_KEPT_BYTES} bytes'")
+        connection.execute(f"SET memory_limit = '{KEPT_BYTES} bytes'")
     # RESET shows the old limit and does not apply it (DuckDB 1.5.5). The shown value is truncated after
     # one decimal: without adding half a step, the limit would shrink with every call.
     connection.execute(f"SET memory_limit = '{float(number) + 0.05} {unit}'")
