@@ -226,8 +226,8 @@ def test_the_file_stays_attached_from_one_step_to_the_next(path: Path) -> None:
     with warehouse.locked():
         with warehouse.connect() as connection:
             connection.execute("CREATE TABLE remarks AS SELECT 1 AS one")
-            other = connection.cursor()
-        assert other.execute(attached).fetchall() == [(1,)]
+        assert warehouse._instance is not None
+        assert warehouse._instance.execute(attached).fetchall() == [(1,)]
         with warehouse.connect() as connection:
             assert connection.execute("FROM remarks").fetchall() == [(1,)]
     with FileWarehouse(path, 0.0).connect() as connection:
@@ -243,8 +243,8 @@ def test_a_file_with_many_cached_blocks_is_detached_between_steps(
     with warehouse.locked():
         with warehouse.connect() as connection:
             connection.execute("CREATE TABLE remarks AS SELECT 1 AS one")
-            other = connection.cursor()
-        assert other.execute(attached).fetchall() == [(0,)]
+        assert warehouse._instance is not None
+        assert warehouse._instance.execute(attached).fetchall() == [(0,)]
         with warehouse.connect() as connection:
             assert connection.execute("FROM remarks").fetchall() == [(1,)]
 
