@@ -25,13 +25,13 @@ _MUCH_SMALLER = 16
 
 def refusal(dataset: SourceDataset, root_uri: str, catalog: Catalog) -> str | None:
     """Return why the first load of images of a root would be refused; None if it would not."""
-    from anomaly_assets.catalogue import reconcile
+    from anomaly_assets.catalogue.refusals import UnrecognisedRootError, refuse_mostly_strays
 
     if catalog.empty_because:
         return None
     try:
-        reconcile.refuse_mostly_strays(dataset, root_uri, catalog)
-    except reconcile.UnrecognisedRootError as error:
+        refuse_mostly_strays(dataset, root_uri, catalog)
+    except UnrecognisedRootError as error:
         return (
             f"The first run would refuse this root. {error} Or declare the files that are not needed: "
             'strays = ["a pattern"].'

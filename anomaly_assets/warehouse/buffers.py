@@ -6,7 +6,8 @@ from contextlib import suppress
 
 import duckdb
 
-_KEPT_BYTES = 64 * 1024 * 1024
+KEPT_BYTES = 64 * 1024 * 1024
+"""Limit of what DuckDB may keep in memory from one step to the next."""
 
 
 def drop_cached(connection: duckdb.DuckDBPyConnection) -> None:
@@ -14,7 +15,13 @@ def drop_cached(connection: duckdb.DuckDBPyConnection) -> None:
     [(limit,)] = connection.execute("SELECT current_setting('memory_limit')").fetchall()
     number, unit = limit.split()
     with suppress(duckdb.OutOfMemoryException):  # more than this is in use
-        connection.execute(f"SET memory_limit = '{_KEPT_BYTES} bytes'")
+        connection.execute(f"SET memory_limit = '{KEPT_BYTES} bytes'")
     # RESET shows the old limit and does not apply it (DuckDB 1.5.5). The shown value is truncated after
     # one decimal: without adding half a step, the limit would shrink with every call.
     connection.execute(f"SET memory_limit = '{float(number) + 0.05} {unit}'")
+
+
+def cached_bytes(connection: duckdb.DuckDBPyConnection) -> int:
+    """Return the bytes that DuckDB holds in memory, blocks of files included."""
+    found = connection.execute("SELECT sum(memory_usage_bytes) FROM duckdb_memory()").fetchone()
+    return int(found[0] or 0) if found else 0

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from anomaly_assets.catalogue.reconcile import ShrunkRootError
+from anomaly_assets.catalogue.refusals import ShrunkRootError
 from anomaly_assets.roots.base import FileUnreadableError
 from anomaly_assets.roots.open import open_root
 from anomaly_assets_tests.bad_input.loading import load_all, offenders

@@ -10,7 +10,7 @@ import dagster as dg
 import pytest
 
 from anomaly_assets.catalogue.dlt_source import load
-from anomaly_assets.catalogue.reconcile import ShrunkRootError, UnknownCategoryError
+from anomaly_assets.catalogue.refusals import ShrunkRootError, UnknownCategoryError
 from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.decoding import batch as decode
 from anomaly_assets.decoding.build import TooManyUnreadableError

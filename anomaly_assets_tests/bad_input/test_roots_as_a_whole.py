@@ -11,7 +11,7 @@ import pytest
 from anomaly_assets.catalogue import dlt_source as source
 from anomaly_assets.catalogue import reconcile
 from anomaly_assets.catalogue.dlt_source import load
-from anomaly_assets.catalogue.reconcile import (
+from anomaly_assets.catalogue.refusals import (
     ShrunkRootError,
     UnknownCategoryError,
     UnrecognisedRootError,

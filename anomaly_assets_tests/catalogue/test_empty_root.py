@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from anomaly_assets.catalogue.dlt_source import load
-from anomaly_assets.catalogue.reconcile import ShrunkRootError, UnrecognisedRootError
+from anomaly_assets.catalogue.refusals import ShrunkRootError, UnrecognisedRootError
 from anomaly_assets.errors import rerun_with
 from anomaly_assets.tables.checks import STRAY_CHECKS, evaluate
 from anomaly_assets.tables.ddl import refresh

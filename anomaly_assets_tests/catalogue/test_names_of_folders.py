@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from anomaly_assets.catalogue.dlt_source import load
-from anomaly_assets.catalogue.reconcile import UnrecognisedRootError
+from anomaly_assets.catalogue.refusals import UnrecognisedRootError
 from anomaly_assets.warehouse.file.warehouse import FileWarehouse
 from anomaly_assets_tests.catalogue.loaded import rows_of
 from anomaly_assets_tests.catalogue.trees import (

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from anomaly_assets.catalogue.comparison import scope_of
 from anomaly_assets.catalogue.dlt_source import load
-from anomaly_assets.catalogue.reconcile import (
+from anomaly_assets.catalogue.reconcile import reconcile
+from anomaly_assets.catalogue.refusals import (
     ShrunkRootError,
     UnknownCategoryError,
     UnrecognisedRootError,
-    reconcile,
-    scope_of,
 )
 from anomaly_assets.errors import rerun_with
 from anomaly_assets.roots.base import RootError

@@ -8,8 +8,9 @@ from pathlib import Path
 import dlt
 import pytest
 
+from anomaly_assets.catalogue.comparison import scope_of
 from anomaly_assets.catalogue.dlt_source import catalog_source, load, merge_disposition
-from anomaly_assets.catalogue.reconcile import reconcile, scope_of
+from anomaly_assets.catalogue.reconcile import reconcile
 from anomaly_assets.warehouse.file.warehouse import FileWarehouse, WarehouseError
 from anomaly_assets_tests.catalogue.loaded import (
     TABLES,

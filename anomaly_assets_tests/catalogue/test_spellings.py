@@ -13,7 +13,7 @@ import pytest
 
 from anomaly_assets.catalogue.dlt_source import load
 from anomaly_assets.catalogue.listing import IMAGES_SCHEMA, Catalog, list_catalog
-from anomaly_assets.catalogue.reconcile import UnknownCategoryError
+from anomaly_assets.catalogue.refusals import UnknownCategoryError
 from anomaly_assets.cli.excerpt import make_excerpt
 from anomaly_assets.roots import retries as requests
 from anomaly_assets.roots.base import Root, RootError

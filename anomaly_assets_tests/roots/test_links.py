@@ -7,7 +7,7 @@ import pytest
 
 from anomaly_assets.catalogue.dlt_source import load
 from anomaly_assets.catalogue.listing import list_catalog
-from anomaly_assets.catalogue.reconcile import ShrunkRootError, UnrecognisedRootError
+from anomaly_assets.catalogue.refusals import ShrunkRootError, UnrecognisedRootError
 from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.roots.base import FileUnreadableError
 from anomaly_assets.roots.open import open_root

@@ -29,7 +29,7 @@ def test_a_transaction_has_a_row_and_no_more_than_a_row_group(tensor_bytes: int)
 def test_what_was_read_is_dropped_and_the_limit_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(buffers, "_KEPT_BYTES", 1_000_000)
+    monkeypatch.setattr(buffers, "KEPT_BYTES", 1_000_000)
     path = tmp_path / "large.duckdb"
     with duckdb.connect(str(path)) as connection:
         connection.execute(

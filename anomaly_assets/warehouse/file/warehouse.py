@@ -19,7 +19,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -39,7 +39,11 @@ from anomaly_assets.warehouse.base import (
     Warehouse,
     interrupted_queries,
 )
-from anomaly_assets.warehouse.file.duckdb_settings import set_for_wide_rows, start_duckdb
+from anomaly_assets.warehouse.buffers import KEPT_BYTES, cached_bytes
+from anomaly_assets.warehouse.file.duckdb_settings import (
+    set_for_wide_rows,
+    start_duckdb,
+)
 from anomaly_assets.warehouse.file.names import refuse_ambiguous_name, refuse_question_mark
 from anomaly_assets.warehouse.file.publish import (
     copy_progress,
@@ -73,6 +77,7 @@ class FileWarehouse(Warehouse):
     log: Log = print
     _lock: FileLock = field(init=False, repr=False)
     _instance: duckdb.DuckDBPyConnection | None = field(init=False, repr=False, default=None)
+    _in_use: bool = field(init=False, repr=False, default=False)
     _waited: bool = field(
         init=False, repr=False, default=False
     )  # in vain: never wait twice in a run
@@ -176,7 +181,8 @@ class FileWarehouse(Warehouse):
         """Open the warehouse for writing, with its database current, and close it afterwards.
 
         DuckDB is started once while the lock is held, because a start takes five times as long as
-        opening the file.
+        opening the file. The file stays attached too, because opening it reads the whole catalogue, unless
+        its cached blocks would take memory from the next step.
 
         Args:
             wide_rows: Prepare for writing tensors. A separate DuckDB is started, because it keeps memory
@@ -197,8 +203,11 @@ class FileWarehouse(Warehouse):
                     self._attach(instance)
                     yield instance
                 return
+            if self._in_use:
+                raise WarehouseError(_already_open(self.path))
             instance = self._instance = self._instance or start_duckdb()
             connection = instance.cursor()
+            self._in_use = True
             try:
                 with interrupted_queries(connection):
                     self._attach(connection)
@@ -207,8 +216,11 @@ class FileWarehouse(Warehouse):
                 connection.close()
                 self._stop()  # discard open transactions, settings and attached files
                 raise
+            finally:
+                self._in_use = False
             connection.close()
-            self._detach(instance)
+            if cached_bytes(instance) > KEPT_BYTES:
+                self._detach(instance)
 
     @contextmanager
     def loading(self) -> Iterator[LoadTarget]:
@@ -238,6 +250,9 @@ class FileWarehouse(Warehouse):
         )
         deadline = self._deadline()
         remind_at = time.monotonic()
+        with suppress(duckdb.CatalogException):
+            connection.execute(f"USE {CATALOG}.main")  # an earlier connection has attached it
+            return
         while True:
             try:
                 connection.execute(statement)
@@ -293,11 +308,15 @@ def _why_not_opened(path: Path, error: duckdb.Error) -> str:
         words in str(error)
         for words in ("file handle conflict", "already attached", "already exists")
     ):
-        return f"{path} is already open in this process. Close that connection, then run again."
+        return _already_open(path)
     return (
         f"{path} cannot be opened: {_said(error)}. If it is damaged, delete it: all its content can be "
         "rebuilt from the roots."
     )
+
+
+def _already_open(path: Path) -> str:
+    return f"{path} is already open in this process. Close that connection, then run again."
 
 
 def _said(error: duckdb.Error) -> str:
