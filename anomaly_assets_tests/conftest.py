@@ -1,7 +1,7 @@
 """Fixtures of all tests: the project's folder, and a separate environment."""
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -40,11 +40,11 @@ LONGEST = (
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_collection() -> Iterator[None]:
+def pytest_collection() -> Generator[None, object, object]:
     """Take the collected tests and all imported modules out of garbage collection.
 
-    Half a million objects stay until the end. Looking through them took a quarter of the time of collecting,
-    and a part of the time of each test that makes many objects.
+    Half a million objects stay until the end. Looking through them took a quarter of the time of
+    collecting, and a part of the time of each test that makes many objects.
     """
     gc.disable()
     try:

@@ -184,6 +184,7 @@ def test_hostile_names_in_labels_are_only_names(project: Project) -> None:
     assert labels(project) == BY_MASKS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("line", "check_detail"),
     [
@@ -281,6 +282,7 @@ def test_the_limit_of_labels_is_that_of_reading_them(
 PART_BYTES = MOST_BYTES // 8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "content",
     [

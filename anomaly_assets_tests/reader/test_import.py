@@ -20,6 +20,7 @@ def test_importing_loads_nothing_heavy() -> None:
     assert loaded_by("import anomaly_assets.reader") & HEAVY == set()
 
 
+@pytest.mark.slow
 def test_reading_loads_nothing_heavy(database: Path) -> None:
     code = f"""
 from anomaly_assets.reader import open_samples

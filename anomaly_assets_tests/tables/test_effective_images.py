@@ -129,6 +129,7 @@ def test_labels_agree_names_exactly_the_images_with_two_sides(
     assert finding.count == len(two_sided | {*declared_alone})
 
 
+@pytest.mark.slow
 def test_rows_of_an_earlier_release_keep_their_label(
     connection: duckdb.DuckDBPyConnection,
 ) -> None:
