@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 HEAVY = {"dagster", "dagster_dlt", "dlt", "torch", "pandas", "PIL", "fsspec", "datasets", "sqlglot"}
 LOADED = "print(*sorted({module.partition('.')[0] for module in sys.modules}))"
 

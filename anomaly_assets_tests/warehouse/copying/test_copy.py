@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -27,9 +28,20 @@ def quiet(_: str) -> None:
     """Discard a log message."""
 
 
+@pytest.fixture(scope="module")
+def source_once(loaded_once: Project, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("source")
+    shutil.copyfile(loaded_once.warehouse.path, folder / "warehouse.duckdb")
+    project = Project.at(folder, loaded_once.roots_folder)
+    project.warehouse.publish(folder / "anomaly.duckdb", SPEC)
+    return folder
+
+
 @pytest.fixture
-def source(project: Project) -> str:
-    project.warehouse.publish(project.folder / "anomaly.duckdb", SPEC)
+def source(source_once: Path, project: Project) -> str:
+    """Return a copy of the published file, as if `project` had published it."""
+    for name in ("warehouse.duckdb", "anomaly.duckdb"):
+        shutil.copyfile(source_once / name, project.folder / name)
     return str(project.folder / "anomaly.duckdb")
 
 
