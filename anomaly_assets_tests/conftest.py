@@ -34,7 +34,7 @@ SERVERS = {"checkout", "postgres", "s3", "servers"}
 
 LONGEST = (
     *("warehouse/lake/", "dask/", "documents/", "notebooks/", "stores/"),
-    *("test_command_line", "reader/", "assets/"),
+    *("test_command_line", "warehouse/", "reader/", "assets/", "bad_input/", "cli/", "catalogue/"),
 )
 """Tests that begin first, so that of several processes none is left alone with a long module."""
 
