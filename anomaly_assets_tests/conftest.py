@@ -20,6 +20,8 @@ SLOW = (
         "assets/test_purge",
     ),
     *("assets/test_real_excerpts", "assets/test_tensor_shape", "dask/test_cluster"),
+    *("bad_input/test_archives", "bad_input/test_files", "bad_input/test_names"),
+    *("decoding/test_build_interrupted",),
     *("declared/test_life", "declared/test_processes"),
     *("dask/test_example", "dask/test_taking_part", "documents/test_ci", "documents/test_commands"),
     *("examples/", "export/test_main", "notebooks/", "previews/test_many", "reader/test_connect"),
@@ -27,7 +29,8 @@ SLOW = (
     *("reader/test_training", "releases/", "site/", "tables/test_registry_grows"),
     *("test_automation_repeats", "test_command_line", "test_install", "warehouse/test_interrupted"),
 )
-"""Modules of the second tier, because they run many graphs, or need a cluster or a copy of the project."""
+"""Modules of the second tier: they load many roots, run many graphs, or need a cluster or a copy of the
+project."""
 
 SERVERS = {"checkout", "postgres", "s3", "servers"}
 """Fixtures that start servers or install the project. Tests that use one are in the second tier."""
