@@ -3,7 +3,6 @@
 
 PYTHON ?= python3
 PORT ?= 3000
-PROCESSES ?= 2
 ARGS ?=
 
 # One Dagster home inside the project, so that the UI shows what `make materialize` ran.
@@ -37,8 +36,11 @@ ui: $(COMMAND) dagster-home ## Open the Dagster UI, with schedules and sensors, 
 	$(RUN) dagster dev -w workspace.yaml -h 127.0.0.1 -p $(PORT) $(ARGS)
 
 # Tests make a Dagster home of their own where they need one. All tests of a module run in one process, in
-# order, because they share what is dear to make; each process has servers of its own.
-PYTEST := unset DAGSTER_HOME; $(RUN) pytest --numprocesses $(PROCESSES) --dist loadscope --no-loadscope-reorder
+# order, because they share what is expensive to make; each process has servers of its own. The second tier
+# waits half of its time for other processes, so a third one uses the two cores.
+PYTEST = unset DAGSTER_HOME; $(RUN) pytest --numprocesses $(PROCESSES) --dist loadscope --no-loadscope-reorder
+test: PROCESSES ?= 2
+test-slow: PROCESSES ?= 3
 
 test: $(COMMAND) ## Run the first tier of tests in two processes, 3 minutes; ARGS goes to pytest
 	$(PYTEST) -m "not slow and not browser" $(ARGS)

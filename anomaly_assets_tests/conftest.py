@@ -1,6 +1,7 @@
 """Fixtures of all tests: the project's folder, and a separate environment."""
 
-from collections.abc import Iterator
+import gc
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from anomaly_assets_tests.assets.environment import Environment, set_up
 from anomaly_assets_tests.assets.trees import write_tiny_roots
 
 PROJECT_ROOT = Path(__file__).parents[1]
+_FOLDER = f"{Path(__file__).parent}/"
 
 SLOW = (
     *(
@@ -18,6 +20,8 @@ SLOW = (
         "assets/test_purge",
     ),
     *("assets/test_real_excerpts", "assets/test_tensor_shape", "dask/test_cluster"),
+    *("bad_input/test_archives", "bad_input/test_files", "bad_input/test_names"),
+    *("decoding/test_build_interrupted",),
     *("declared/test_life", "declared/test_processes"),
     *("dask/test_example", "dask/test_taking_part", "documents/test_ci", "documents/test_commands"),
     *("examples/", "export/test_main", "notebooks/", "previews/test_many", "reader/test_connect"),
@@ -25,26 +29,49 @@ SLOW = (
     *("reader/test_training", "releases/", "site/", "tables/test_registry_grows"),
     *("test_automation_repeats", "test_command_line", "test_install", "warehouse/test_interrupted"),
 )
-"""Modules of the second tier, because they run many graphs, or need a cluster or a copy of the project."""
+"""Modules of the second tier: they load many roots, run many graphs, or need a cluster or a copy of the
+project."""
 
 SERVERS = {"checkout", "postgres", "s3", "servers"}
 """Fixtures that start servers or install the project. Tests that use one are in the second tier."""
 
 LONGEST = (
     *("warehouse/lake/", "dask/", "documents/", "notebooks/", "stores/"),
-    *("test_command_line", "reader/", "assets/"),
+    *("test_command_line", "warehouse/", "reader/", "assets/", "bad_input/", "cli/", "catalogue/"),
 )
 """Tests that begin first, so that of several processes none is left alone with a long module."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Take the collected tests and all imported modules out of garbage collection.
+
+    Half a million objects stay until the end. Looking through them took a quarter of the time of
+    collecting, and a part of the time of each test that makes many objects.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Do not import modules of the second tier, PyTorch and Dask among others, where `-m` excludes it."""
+    if "not slow" not in config.getoption("-m"):
+        return None
+    path = str(collection_path).removeprefix(_FOLDER)
+    return path.startswith(SLOW) or None
 
 
 @pytest.hookimpl(tryfirst=True)  # before the expression of `-m` is evaluated
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the second tier, and sort the longest tests first; those of a module stay in order."""
-    folder = f"{Path(__file__).parent}/"
     places = [*LONGEST, ""]
 
     def path_of(item: pytest.Item) -> str:
-        return str(item.path).removeprefix(folder)
+        return str(item.path).removeprefix(_FOLDER)
 
     for item in items:
         uses_server = not SERVERS.isdisjoint(getattr(item, "fixturenames", ()))

@@ -19,6 +19,9 @@ WatchOf = Callable[[str], Watch]
 
 FIRST_IMAGE = {"mvtec_ad": "bolt/train/good/000.png", "dagm_2007": "Class1/Test/0001.PNG"}
 SOURCE_DATASETS = sorted(FIRST_IMAGE)
+EACH = pytest.mark.parametrize(
+    "name", ["mvtec_ad", pytest.param("dagm_2007", marks=pytest.mark.slow)]
+)
 
 
 @pytest.fixture
@@ -33,6 +36,7 @@ def watch_of(instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> W
     return lambda name: Watch(name, instance, monkeypatch)
 
 
+@pytest.mark.slow
 def test_the_schedule_refreshes_everything_at_the_time_that_is_set(
     tiny: Environment, instance: dg.DagsterInstance
 ) -> None:
@@ -53,7 +57,7 @@ def test_the_schedule_refreshes_everything_at_the_time_that_is_set(
     assert tiny.query("SELECT count(*) FROM samples") == [(13,)]
 
 
-@pytest.mark.parametrize("name", SOURCE_DATASETS)
+@EACH
 def test_a_sensor_asks_for_what_was_never_loaded_and_its_run_loads_it(
     tiny: Environment, watch_of: WatchOf, name: str
 ) -> None:
@@ -65,7 +69,7 @@ def test_a_sensor_asks_for_what_was_never_loaded_and_its_run_loads_it(
     assert watch.tick() == NO_CHANGE
 
 
-@pytest.mark.parametrize("name", SOURCE_DATASETS)
+@EACH
 def test_every_kind_of_change_is_asked_for_and_what_was_loaded_by_hand_is_not(
     tiny: Environment, instance: dg.DagsterInstance, watch_of: WatchOf, name: str
 ) -> None:
@@ -122,6 +126,7 @@ def test_labels_that_say_something_else_are_a_change(
     watch.asks_when_two_looks_agree()
 
 
+@pytest.mark.slow
 def test_a_listing_that_changes_back_is_asked_for_with_another_key(
     tiny: Environment, instance: dg.DagsterInstance, watch_of: WatchOf
 ) -> None:

@@ -190,6 +190,7 @@ print(len(defs.resolve_asset_graph().get_all_asset_keys()))
 """
 
 
+@pytest.mark.slow
 def test_building_the_definitions_writes_nothing_and_reads_only_the_environment(
     project_root: Path, tmp_path: Path
 ) -> None:
@@ -217,6 +218,7 @@ def test_building_the_definitions_writes_nothing_and_reads_only_the_environment(
     assert "embedded" not in done.stderr
 
 
+@pytest.mark.slow
 def test_definitions_are_read_without_what_only_runs_need() -> None:
     """Check imports, because the server, the daemon and every command read the definitions."""
     code = (

@@ -38,10 +38,12 @@ def regenerated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.mark.slow
 def test_a_new_run_writes_the_same_paths_as_are_committed(regenerated: Path) -> None:
     assert relative_files(regenerated) == relative_files(DEFAULT_OUT)
 
 
+@pytest.mark.slow
 def test_a_new_run_draws_the_same_pixels_and_texts_as_are_committed(regenerated: Path) -> None:
     for name in sorted(relative_files(regenerated)):
         new, committed = regenerated / name, DEFAULT_OUT / name

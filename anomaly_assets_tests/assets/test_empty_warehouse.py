@@ -49,7 +49,7 @@ KEYS = {
 }
 
 
-@pytest.fixture(params=["no file", "no tables"])
+@pytest.fixture(params=["no file", pytest.param("no tables", marks=pytest.mark.slow)])
 def empty(request: pytest.FixtureRequest, environment: Environment) -> Environment:
     if request.param == "no tables":
         environment.warehouse.parent.mkdir()

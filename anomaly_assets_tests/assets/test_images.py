@@ -37,6 +37,7 @@ def images(environment: Environment) -> set[str]:
     return {image_id for (image_id,) in rows}
 
 
+@pytest.mark.slow
 def test_a_refresh_with_nothing_changed_loads_decodes_and_publishes_nothing(
     samples: Environment,
 ) -> None:
@@ -170,6 +171,7 @@ def test_a_missing_root_fails_its_asset_and_touches_nothing(
     assert tiny.database.read_bytes() == published
 
 
+@pytest.mark.slow
 def test_a_source_dataset_can_be_left_out_before_and_after_it_was_loaded(
     tiny: Environment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -199,6 +201,7 @@ def test_a_source_dataset_can_be_left_out_before_and_after_it_was_loaded(
     assert run.materialized["samples"]["dagster/row_count"] == 13
 
 
+@pytest.mark.slow
 def test_both_source_datasets_can_be_left_out(
     environment: Environment, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -88,6 +88,7 @@ def test_a_published_database_that_somebody_wrote_to_is_noticed_and_replaced_as_
     assert tiny.query("SELECT count(*) FROM samples") == [(13,)]
 
 
+@pytest.mark.slow
 def test_the_code_version_of_a_publication_is_that_of_the_code_that_ran(
     tiny: Environment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -106,6 +106,7 @@ def test_rows_are_shown_without_their_pixels(tiny: Environment) -> None:
         assert len(shown) < 10_000
 
 
+@pytest.mark.slow
 def test_a_root_that_goes_away_before_its_changes_are_decoded_publishes_nothing(
     tiny: Environment,
 ) -> None:

@@ -65,17 +65,19 @@ def decoding_with(name: str) -> AbstractContextManager[None]:
 def load_all(project: Project, dataset: str = "mvtec_ad", location: str | None = None) -> Outcome:
     """Load a root through dlt and decode it, without publishing, like a run of the asset graph."""
     location = location or str(project.folder / dataset)
-    load(SOURCE_DATASETS[dataset], location, project.warehouse, allow_strays=True)
-    project.refresh_all()
-    project.build(roots={dataset: open_root(location)})
-    return outcome_of(project, dataset)
+    with project.warehouse.locked():
+        load(SOURCE_DATASETS[dataset], location, project.warehouse, allow_strays=True)
+        project.refresh_all()
+        project.build(roots={dataset: open_root(location)})
+        return outcome_of(project, dataset)
 
 
 def decode_all(project: Project, dataset: str = "mvtec_ad", **options: Any) -> Outcome:
     """List and decode without dlt, for tests about contents."""
-    project.list_files()
-    project.build(**options)
-    return outcome_of(project, dataset)
+    with project.warehouse.locked():
+        project.list_files()
+        project.build(**options)
+        return outcome_of(project, dataset)
 
 
 def outcome_of(project: Project, dataset: str = "mvtec_ad") -> Outcome:

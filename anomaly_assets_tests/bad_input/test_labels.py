@@ -7,6 +7,7 @@ import tracemalloc
 import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,6 +34,11 @@ GOOD, DEFECT = "Class1/Train/0001.PNG", "Class1/Train/0002.PNG"
 DECLARED = b"1\n1\t0\t0001.PNG\t0\t0\t\n2\t1\t0002.PNG\t0\t0002_label.PNG\n"
 DISAGREE = "labels_agree"
 MOST_BYTES = 4 * 1024 * 1024
+
+
+def also_slow(*contents: bytes) -> Iterator[Any]:
+    """Yield further contents of the same kind, for the second tier."""
+    return (pytest.param(content, marks=pytest.mark.slow) for content in contents)
 
 
 @pytest.fixture
@@ -80,7 +86,10 @@ def test_labels_that_agree_with_the_masks_are_nobodys_problem(project: Project) 
     assert finding(project, "files_are_recognised", "dagm_2007").passed
 
 
-@pytest.mark.parametrize("content", [None, b"", b"1\n", b"\xef\xbb\xbf", b"\n\n\t\t\n"])
+@pytest.mark.parametrize(
+    "content",
+    [None, b"", *also_slow(b"1\n", b"\xef\xbb\xbf", b"\n\n\t\t\n")],
+)
 def test_without_labels_the_masks_say_what_is_anomalous(
     project: Project, content: bytes | None
 ) -> None:
@@ -91,9 +100,7 @@ def test_without_labels_the_masks_say_what_is_anomalous(
 @pytest.mark.parametrize(
     "content",
     [
-        np.random.default_rng(0).bytes(50_000),
-        png(noise(1)),
-        bytes(10_000),
+        *also_slow(np.random.default_rng(0).bytes(50_000), png(noise(1)), bytes(10_000)),
         b"<!DOCTYPE html>\n<title>404</title>\n",
     ],
     ids=["random", "picture", "zeros", "web page"],
@@ -184,6 +191,7 @@ def test_hostile_names_in_labels_are_only_names(project: Project) -> None:
     assert labels(project) == BY_MASKS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("line", "check_detail"),
     [
@@ -281,6 +289,7 @@ def test_the_limit_of_labels_is_that_of_reading_them(
 PART_BYTES = MOST_BYTES // 8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "content",
     [

@@ -58,6 +58,7 @@ def refusal(error: type[Exception], call: Callable[[], object]) -> str:
     return message
 
 
+@pytest.mark.slow
 def test_a_whole_run_writes_them_to_no_log_and_no_check(
     environment: Environment, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -355,6 +355,7 @@ class Someone:
             shutil.rmtree(self.root / self.random.choice(["bottle", "cable"]), ignore_errors=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_after_any_mix_of_changes_the_tables_equal_the_root(
     loaded_root: Path, warehouse: FileWarehouse, seed: int

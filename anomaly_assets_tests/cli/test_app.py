@@ -108,6 +108,7 @@ def without(missing: list[str], *argv: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("argv", [["anomaly_assets", "info"], ["anomaly_assets.reader"]])
 def test_info_needs_no_click(
     argv: list[str], database_free_environment: None, monkeypatch: pytest.MonkeyPatch
@@ -347,6 +348,7 @@ def test_output_that_cannot_be_written_is_an_error_in_one_sentence(arguments: li
     assert done.stderr == "error: The output could not be written: No space left on device.\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [["--help"], ["datasets", "list"]])
 def test_a_reader_that_ended_and_a_closed_output_are_no_error(arguments: list[str]) -> None:
     reading, writing = os.pipe()
@@ -392,6 +394,7 @@ def test_an_older_name_that_needs_a_checkout_says_so_where_there_is_none(
     assert len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_the_page_of_tables_is_not_written_in_another_folder(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "anomaly_assets.reference"],

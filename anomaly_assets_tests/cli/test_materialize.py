@@ -9,14 +9,18 @@ import shutil
 import signal
 import subprocess
 import sys
+import warnings
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import duckdb
 import pytest
 
 from anomaly_assets.assets.selection import RunConfigError, refuse_unknown_steps, selected_keys
+from anomaly_assets.cli.app import main
 from anomaly_assets.definitions import defs
 from anomaly_assets.errors import rerun_with
 
@@ -41,9 +45,16 @@ class Done:
 
 @dataclass
 class Folder:
-    """A working folder with a Dagster home, a warehouse and a published database of its own."""
+    """A working folder with a Dagster home, a warehouse and a published database of its own.
+
+    Attributes:
+        path: The folder.
+        here: Whether `run` calls the command in this process. It takes a tenth of the time, because
+            Dagster is imported already.
+    """
 
     path: Path
+    here: bool = False
 
     def environment(self, **variables: str) -> dict[str, str]:
         inherited = {
@@ -64,9 +75,32 @@ class Folder:
         )
 
     def run(self, *arguments: str, **variables: str) -> Done:
+        if self.here:
+            return self._run_here(*arguments, **variables)
         process = self.start(*arguments, **variables)
         out, err = process.communicate(timeout=240)
         return Done(process.returncode, out, err)
+
+    def _run_here(self, *arguments: str, **variables: str) -> Done:
+        # Files, because the command and Dagster duplicate and redirect the descriptors of both streams.
+        out, err = (self.path.with_name(f"{self.path.name}.{name}") for name in ("out", "err"))
+        before = os.getcwd()
+        os.chdir(self.path)
+        try:
+            with (
+                mock.patch.dict(os.environ, self.environment(**variables), clear=True),
+                warnings.catch_warnings(),
+                out.open("w", encoding="utf-8") as stdout,
+                err.open("w", encoding="utf-8") as stderr,
+                redirect_stdout(stdout),
+                redirect_stderr(stderr),
+            ):
+                code = main(["materialize", *arguments])
+        except SystemExit as ended:  # how click ends where arguments cannot be used
+            code = int(ended.code or 0)
+        finally:
+            os.chdir(before)
+        return Done(code, out.read_text("utf-8"), err.read_text("utf-8"))
 
     def runs(self) -> list[tuple[str, str]]:
         """Status and code location of the runs in the Dagster home, oldest first."""
@@ -94,7 +128,37 @@ def good(folder: Folder) -> Done:
     return folder.run()
 
 
-def test_a_good_run_on_the_samples_fits_on_a_screen(good: Done) -> None:
+@pytest.fixture(scope="module")
+def called_folder(tmp_path_factory: pytest.TempPathFactory) -> Folder:
+    path = tmp_path_factory.mktemp("called_folder")
+    shutil.copytree(SAMPLES, path / "data" / "samples")
+    return Folder(path, here=True)
+
+
+@pytest.fixture(scope="module")
+def called(called_folder: Folder) -> Done:
+    """The same run in this process."""
+    return called_folder.run()
+
+
+@pytest.fixture(params=["called", pytest.param("started", marks=pytest.mark.slow)])
+def done_in(request: pytest.FixtureRequest) -> tuple[Done, Folder]:
+    """Return a first run on the samples, and its folder: in this process, and in one of its own."""
+    names = {"called": ("called", "called_folder"), "started": ("good", "folder")}[request.param]
+    done, folder = (request.getfixturevalue(name) for name in names)
+    return done, folder
+
+
+@pytest.fixture
+def empty(tmp_path: Path) -> Folder:
+    """Return a folder without anything, for runs in this process."""
+    path = tmp_path / "folder"
+    path.mkdir()
+    return Folder(path, here=True)
+
+
+def test_a_good_run_on_the_samples_fits_on_a_screen(done_in: tuple[Done, Folder]) -> None:
+    good, _ = done_in
     assert (good.code, good.err) == (0, "")
     assert len(good.screen) <= 25
     assert re.match(r"dagm_2007: images 28 rows \(28 new\) \[[\d.]+ s\]$", good.screen[0])
@@ -106,7 +170,10 @@ def test_a_good_run_on_the_samples_fits_on_a_screen(good: Done) -> None:
     )
 
 
-def test_it_ends_with_datasets_failed_checks_and_the_database(good: Done, folder: Folder) -> None:
+def test_it_ends_with_datasets_failed_checks_and_the_database(
+    done_in: tuple[Done, Folder],
+) -> None:
+    good, folder = done_in
     at = good.screen.index("")
     dagm, mvtec, title, check, *rest = good.screen[at + 1 :]
     uri = (folder.path / "data/samples").as_uri()
@@ -135,7 +202,8 @@ def test_the_run_is_stored_with_the_code_location_that_the_ui_shows(
     assert folder.runs()[0] == ("SUCCESS", location[1])
 
 
-def test_a_mistyped_root_is_the_last_thing_on_the_screen(good: Done, folder: Folder) -> None:
+def test_a_mistyped_root_is_the_last_thing_on_the_screen(done_in: tuple[Done, Folder]) -> None:
+    good, folder = done_in
     assert good.code == 0
     done = folder.run(MVTEC_AD_ROOT="/nope")
     assert done.code == 1
@@ -150,16 +218,14 @@ def test_a_mistyped_root_is_the_last_thing_on_the_screen(good: Done, folder: Fol
 
 
 @pytest.mark.slow
-def test_three_failed_checks_are_listed_with_the_first_five_files(
-    tmp_path: Path,
-) -> None:
-    root = tmp_path / "mvtec_ad"
+def test_three_failed_checks_are_listed_with_the_first_five_files(empty: Folder) -> None:
+    root = empty.path / "mvtec_ad"
     shutil.copytree(SAMPLES / "mvtec_ad", root)
     masks = sorted(root.glob("bolt/ground_truth/*/*.png"))
     for number in range(7):
         shutil.copy(masks[0], masks[0].with_name(f"9{number:02}_mask.png"))
     (root / "bolt/train/good/000.png").write_bytes(b"")
-    done = Folder(tmp_path).run(MVTEC_AD_ROOT=str(root), DAGM_2007_ROOT="", ANOMALY_IMAGE_SIZE="32")
+    done = empty.run(MVTEC_AD_ROOT=str(root), DAGM_2007_ROOT="", ANOMALY_IMAGE_SIZE="32")
     assert (done.code, done.err) == (0, "")
     at = done.screen.index("3 checks failed:")
     listed = "\n".join(done.screen[at:])
@@ -172,8 +238,8 @@ def test_three_failed_checks_are_listed_with_the_first_five_files(
 
 
 @pytest.mark.slow
-def test_a_blocking_check_is_the_cause_and_nothing_is_published(tmp_path: Path) -> None:
-    folder, roots = Folder(tmp_path), {}
+def test_a_blocking_check_is_the_cause_and_nothing_is_published(empty: Folder) -> None:
+    folder, tmp_path, roots = empty, empty.path, {}
     for variable, name in (
         ("MVTEC_AD_ROOT", "mvtec_ad/bolt"),
         ("DAGM_2007_ROOT", "dagm_2007/Class1"),
@@ -194,7 +260,6 @@ def test_a_blocking_check_is_the_cause_and_nothing_is_published(tmp_path: Path) 
     assert database.read_bytes() == before
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -209,12 +274,24 @@ def test_a_blocking_check_is_the_cause_and_nothing_is_published(tmp_path: Path) 
     ],
 )
 def test_what_cannot_be_run_exits_with_2_and_leaves_no_run(
-    arguments: list[str], said: str, tmp_path: Path
+    arguments: list[str], said: str, empty: Folder
 ) -> None:
-    done = Folder(tmp_path).run(*arguments)
+    done = empty.run(*arguments)
     assert done.code == 2
     assert said in done.err.splitlines()[-1]
     assert done.out == ""
+    assert not (empty.path / "data/warehouse.duckdb").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("arguments", "code"), [(["--select", "nothing"], 2), (["--config", "none.yaml"], 2)]
+)
+def test_a_process_ends_with_the_code_of_the_command(
+    arguments: list[str], code: int, tmp_path: Path
+) -> None:
+    done = Folder(tmp_path).run(*arguments)
+    assert (done.code, done.out) == (code, "")
     assert not (tmp_path / "data/warehouse.duckdb").exists()
 
 
@@ -293,7 +370,8 @@ def test_run_config_of_an_unknown_step_is_refused(run_config: dict[str, Any], sa
     assert str(raised.value).startswith(said)
 
 
-def test_a_misspelled_variable_is_the_first_line_of_a_run(good: Done, folder: Folder) -> None:
+def test_a_misspelled_variable_is_the_first_line_of_a_run(done_in: tuple[Done, Folder]) -> None:
+    good, folder = done_in
     assert good.code == 0
     done = folder.run("--select", "load_history", MVTEC_ROOT="hidden")
     assert done.code == 0
@@ -304,7 +382,8 @@ def test_a_misspelled_variable_is_the_first_line_of_a_run(good: Done, folder: Fo
     assert "hidden" not in done.out + done.err
 
 
-def test_a_part_of_the_graph_says_that_it_did_not_publish(good: Done, folder: Folder) -> None:
+def test_a_part_of_the_graph_says_that_it_did_not_publish(done_in: tuple[Done, Folder]) -> None:
+    good, folder = done_in
     assert good.code == 0
     done = folder.run("--select", "dataset_summary")
     assert (done.code, done.err) == (0, "")
@@ -320,9 +399,7 @@ def test_a_part_of_the_graph_says_that_it_did_not_publish(good: Done, folder: Fo
 
 
 @pytest.mark.slow
-def test_a_part_of_the_graph_with_a_config_file_and_the_log_of_dagster(
-    tmp_path: Path,
-) -> None:
+def test_a_part_of_the_graph_with_a_config_file_and_the_log_of_dagster(tmp_path: Path) -> None:
     shutil.copytree(SAMPLES / "mvtec_ad", tmp_path / "root")
     (tmp_path / "run.yaml").write_text("ops: {mvtec_ad: {config: {categories: [bolt]}}}\n")
     done = Folder(tmp_path).run(
@@ -427,11 +504,11 @@ def test_files_that_may_not_grow_are_the_cause_in_one_sentence(
     assert "Traceback" not in done.stderr
 
 
-def test_a_home_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    done = Folder(tmp_path).run(DAGSTER_HOME=str(tmp_path / "file" / "home"))
+def test_a_home_that_cannot_be_written_to_is_named(empty: Folder) -> None:
+    (empty.path / "file").touch()
+    done = empty.run(DAGSTER_HOME=str(empty.path / "file" / "home"))
     assert done.code == 1
-    assert done.err.startswith(f"error: {tmp_path}/file/home cannot be written to, and Dagster ")
+    assert done.err.startswith(f"error: {empty.path}/file/home cannot be written to, and Dagster ")
 
 
 def test_the_command_of_a_message_can_be_pasted() -> None:

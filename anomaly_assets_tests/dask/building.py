@@ -54,10 +54,8 @@ def once(after: int, deed: Callable[[], object]) -> Callable[[int, int], None]:
 
 @contextmanager
 def slow_cluster(folder: Path, workers: int = 2) -> Iterator[Cluster]:
-    with running_cluster(folder / "cluster", workers=0) as cluster:
-        for _ in range(workers):
-            cluster.add_worker(environment=SLOWLY, options=PRELOAD)
-        cluster.wait_for_workers(workers)
+    place = folder / "cluster"
+    with running_cluster(place, workers, environment=SLOWLY, options=PRELOAD) as cluster:
         yield cluster
 
 

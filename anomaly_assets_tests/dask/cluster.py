@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from anomaly_assets_tests.stores.servers import free_ports
+
 _PATIENCE_SECONDS = 90
 _IMPATIENT = {
     "DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "5s",
@@ -74,18 +76,26 @@ class Cluster:
 
 
 @contextmanager
-def running_cluster(folder: Path, workers: int = 2, threads: int = 1) -> Iterator[Cluster]:
-    """Run a cluster until the block ends."""
+def running_cluster(
+    folder: Path,
+    workers: int = 2,
+    threads: int = 1,
+    environment: Mapping[str, str] | None = None,
+    options: tuple[str, ...] = (),
+) -> Iterator[Cluster]:
+    """Run a cluster until the block ends; environment and options are those of its workers."""
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "scheduler.json"
-    arguments = ["distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0"]
+    [port] = free_ports(1)
+    arguments = ["distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", str(port)]
     arguments += ["--no-dashboard", "--no-jupyter", "--scheduler-file", str(file)]
     scheduler = _start(arguments, folder, _IMPATIENT)
-    cluster = Cluster(folder, "", scheduler)
+    cluster = Cluster(folder, f"127.0.0.1:{port}", scheduler)
     try:
-        cluster.address = _address(file)
+        # Workers try until the scheduler listens: all processes import Dask at the same time.
         for _ in range(workers):
-            cluster.add_worker(threads)
+            cluster.add_worker(threads, environment, options)
+        assert _address(file) == cluster.address
         if workers:
             cluster.wait_for_workers(workers)
         yield cluster

@@ -154,12 +154,12 @@ def test_files_that_end_every_worker_end_the_run_with_a_word(
     project: Project, tmp_path: Path, expected: Content
 ) -> None:
     deadly = {"ANOMALY_TEST_DIES_AT": "005.png"}
-    with running_cluster(tmp_path / "cluster", workers=0) as cluster:
-        for _ in range(4):
-            cluster.add_worker(environment=deadly, options=PRELOAD)
-        cluster.wait_for_workers(4)
-        with pytest.raises(ComputeError, match="ended the workers that ran it"):
-            build_on(cluster, project)
+    place = tmp_path / "cluster"
+    with (
+        running_cluster(place, 4, environment=deadly, options=PRELOAD) as cluster,
+        pytest.raises(ComputeError, match="ended the workers that ran it"),
+    ):
+        build_on(cluster, project)
     heals(project, expected)
 
 

@@ -165,7 +165,13 @@ def test_no_other_declaration_pairs_masks_of_a_converted_visa(own: str) -> None:
     assert any(paired(records).values()) == (own == "visa")
 
 
-@pytest.mark.parametrize("name", BUILT_IN)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow) if name == "real_iad" else name  # 150,000 images
+        for name in BUILT_IN
+    ],
+)
 def test_trees_with_official_numbers_have_the_published_counts(name: str) -> None:
     counts = built_in_declaration(name).counts
     images = planned(name, None).images

@@ -230,6 +230,7 @@ def test_no_bytes_make_it_fail(content: bytes, rows: str) -> None:
         each.image.encode()
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_objects() -> None:
     padding = {f"key{number}": number for number in range(40)}
     one = json.dumps({"image": "a.png", **padding})

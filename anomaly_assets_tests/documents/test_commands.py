@@ -335,6 +335,7 @@ def _(checkout: Checkout, block: Block, request: pytest.FixtureRequest) -> None:
         "MVTEC_AD_ROOT": str(theirs),
         "ANOMALY_WAREHOUSE": str(theirs.parent / "warehouse.duckdb"),
         "ANOMALY_DATABASE": str(theirs.parent / "anomaly.duckdb"),
+        "ANOMALY_IMAGE_SIZE": "32",
     }
     for file in theirs.rglob("bolt/*/*/*.png"):
         file.rename(file.with_suffix(".jpg"))
@@ -368,6 +369,7 @@ def _(checkout: Checkout, block: Block, request: pytest.FixtureRequest) -> None:
         "DAGM_2007_ROOT": "",
         "ANOMALY_WAREHOUSE": str(folder / "warehouse.duckdb"),
         "ANOMALY_DATABASE": str(published),
+        "ANOMALY_IMAGE_SIZE": "32",
     }
     code, _ = checkout.attempt("make materialize", **variables)
     assert code != 0
@@ -438,6 +440,7 @@ def _own_database(request: pytest.FixtureRequest) -> dict[str, Any]:
     return {
         "ANOMALY_WAREHOUSE": str(folder / "warehouse.duckdb"),
         "ANOMALY_DATABASE": str(folder / "anomaly.duckdb"),
+        "ANOMALY_IMAGE_SIZE": "32",  # a fraction of the time
     }
 
 

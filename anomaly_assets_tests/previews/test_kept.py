@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -20,9 +21,15 @@ PICTURES = {
 }
 
 
+@pytest.fixture(scope="module")
+def built_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return built(tmp_path_factory.mktemp("built"), PICTURES).folder
+
+
 @pytest.fixture
-def project(tmp_path: Path) -> Project:
-    return built(tmp_path, PICTURES)
+def project(built_once: Path, tmp_path: Path) -> Project:
+    shutil.copytree(built_once, tmp_path, dirs_exist_ok=True)
+    return Project.at(tmp_path)
 
 
 def sheets_of(project: Project, folder: Path) -> ContactSheets:

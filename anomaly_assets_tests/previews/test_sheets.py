@@ -211,6 +211,7 @@ def samples_of(categories: int, seed: int = 0) -> list[sheets.Sample]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("mvtec", "dagm"), [(1, 1), (2, 0), (15, 10)])
 def test_small_sheets_share_what_they_may_take(mvtec: int, dagm: int) -> None:
     picked = {"mvtec_ad": samples_of(mvtec), "dagm_2007": samples_of(dagm)}

@@ -218,6 +218,7 @@ def test_a_cache_behind_a_link_to_a_disk_that_is_not_mounted_is_refused(
     assert os.listdir(tmp_path) == ["link"]
 
 
+@pytest.mark.slow
 def test_several_processes_may_write_the_same_at_once(database: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-c", WRITES, str(database), str(tmp_path / "cache")]
     writers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 HEAVY = {"dagster", "dagster_dlt", "dlt", "torch", "pandas", "PIL", "fsspec", "datasets", "sqlglot"}
 LOADED = "print(*sorted({module.partition('.')[0] for module in sys.modules}))"
 
@@ -20,6 +22,7 @@ def test_importing_loads_nothing_heavy() -> None:
     assert loaded_by("import anomaly_assets.reader") & HEAVY == set()
 
 
+@pytest.mark.slow
 def test_reading_loads_nothing_heavy(database: Path) -> None:
     code = f"""
 from anomaly_assets.reader import open_samples

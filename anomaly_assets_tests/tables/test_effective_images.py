@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
@@ -39,10 +40,10 @@ EVIDENCE = {
 }
 
 
-@pytest.fixture
-def connection(tmp_path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+@pytest.fixture(scope="module")
+def warehouse_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Create a warehouse whose images have every combination of evidence."""
-    project = Project.at(tmp_path)
+    project = Project.at(tmp_path_factory.mktemp("evidence"))
     project.save({"mvtec_ad/bottle/train/good/000.png": noise(1)})
     project.list_files()
     project.build()
@@ -61,6 +62,14 @@ def connection(tmp_path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
             area = {"black": 0.0, "defective": 0.1}.get(mask_file)
             for table in ("image_tensors", "facts"):
                 connection.execute(_ADD_DECODED.format(table), {"image_id": image_id, "area": area})
+    return project.warehouse.path
+
+
+@pytest.fixture
+def connection(warehouse_once: Path, tmp_path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open a copy of this warehouse."""
+    shutil.copyfile(warehouse_once, tmp_path / "warehouse.duckdb")
+    with Project.at(tmp_path).warehouse.connect() as connection:
         yield connection
 
 
@@ -129,6 +138,7 @@ def test_labels_agree_names_exactly_the_images_with_two_sides(
     assert finding.count == len(two_sided | {*declared_alone})
 
 
+@pytest.mark.slow
 def test_rows_of_an_earlier_release_keep_their_label(
     connection: duckdb.DuckDBPyConnection,
 ) -> None:

@@ -124,9 +124,10 @@ class Project:
             return nullcontext(Compute(executor, compute.BATCH_IMAGES, window))
 
         options.setdefault("compute", opened)
-        report = build_tensors(self.warehouse, roots, recipes, **options)
-        if roots:
-            assert self.rows(_FACTS_WITHOUT_THEIR_TENSOR) == []
+        with self.warehouse.locked():  # like a run, and so DuckDB is started once
+            report = build_tensors(self.warehouse, roots, recipes, **options)
+            if roots:
+                assert self.rows(_FACTS_WITHOUT_THEIR_TENSOR) == []
         return report
 
     def refresh_all(self) -> None:

@@ -26,6 +26,7 @@ def test_a_transaction_has_a_row_and_no_more_than_a_row_group(tensor_bytes: int)
     assert 1 <= rows_at_once(tensor_bytes) <= ROW_GROUP_SIZE
 
 
+@pytest.mark.slow
 def test_what_was_read_is_dropped_and_the_limit_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -207,6 +207,7 @@ def test_what_a_killed_writer_left_behind_does_not_get_into_a_new_snapshot(
     assert ask(target, "SELECT count(*) FROM anomaly.samples") == [(9,)]
 
 
+@pytest.mark.slow
 def test_readers_during_many_swaps_get_one_snapshot_or_another(
     published: Project, target: Path
 ) -> None:
@@ -354,6 +355,7 @@ def test_a_file_that_is_missing_differs(project: Project, target: Path) -> None:
     assert project.warehouse.differences(target) == [(str(target), "nothing is published")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("failing", "there_is_an_old_one"),
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -27,9 +28,20 @@ def quiet(_: str) -> None:
     """Discard a log message."""
 
 
+@pytest.fixture(scope="module")
+def source_once(loaded_once: Project, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("source")
+    shutil.copyfile(loaded_once.warehouse.path, folder / "warehouse.duckdb")
+    project = Project.at(folder, loaded_once.roots_folder)
+    project.warehouse.publish(folder / "anomaly.duckdb", SPEC)
+    return folder
+
+
 @pytest.fixture
-def source(project: Project) -> str:
-    project.warehouse.publish(project.folder / "anomaly.duckdb", SPEC)
+def source(source_once: Path, project: Project) -> str:
+    """Return a copy of the published file, as if `project` had published it."""
+    for name in ("warehouse.duckdb", "anomaly.duckdb"):
+        shutil.copyfile(source_once / name, project.folder / name)
     return str(project.folder / "anomaly.duckdb")
 
 
@@ -111,6 +123,7 @@ WITHOUT_A_DATASET = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", [EMPTIED, WITHOUT_THE_FIRST_AND_LAST, WITHOUT_A_DATASET])
 def test_a_copy_goes_on_with_a_source_that_has_lost_images_since(
     source: str, tmp_path: Path, changes: list[str]
@@ -128,6 +141,7 @@ def test_a_copy_goes_on_with_a_source_that_has_lost_images_since(
         assert ("mvtec_ad",) in there.fetchall() or changes is WITHOUT_A_DATASET
 
 
+@pytest.mark.slow
 def test_a_copy_that_was_killed_before_it_had_its_name_gets_it(source: str, tmp_path: Path) -> None:
     target = tmp_path / "copy.duckdb"
     interrupted_copy(source, target, "put_in_place")
@@ -135,6 +149,7 @@ def test_a_copy_that_was_killed_before_it_had_its_name_gets_it(source: str, tmp_
     assert read_content(target).differences(read_content(Path(source))) == []
 
 
+@pytest.mark.slow
 def test_what_a_complete_copy_without_its_name_holds_is_not_replaced(
     source: str, tmp_path: Path
 ) -> None:
@@ -146,6 +161,7 @@ def test_what_a_complete_copy_without_its_name_holds_is_not_replaced(
         copy_database(source, str(target), log=quiet)
 
 
+@pytest.mark.slow
 def test_a_file_that_is_made_during_the_copy_is_left_as_it_is(source: str, tmp_path: Path) -> None:
     target = tmp_path / "copy.duckdb"
 

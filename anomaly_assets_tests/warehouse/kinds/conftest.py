@@ -15,11 +15,12 @@ from anomaly_assets_tests.warehouse.lake.conftest import (
     environment,
     postgres,
     source,
+    source_once,
 )
 from anomaly_assets_tests.warehouse.lake.lakes import NOWHERE, Lake
 from anomaly_assets_tests.warehouse.project import Project
 
-__all__ = ["copied", "copied_once", "environment", "postgres", "source"]
+__all__ = ["copied", "copied_once", "environment", "postgres", "source", "source_once"]
 
 
 @pytest.fixture(params=["file", pytest.param("lake", marks=pytest.mark.slow)])

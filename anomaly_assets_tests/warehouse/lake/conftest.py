@@ -7,10 +7,13 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import duckdb
 import pytest
 
 from anomaly_assets.warehouse.copying.copy import copy_database
+from anomaly_assets.warehouse.lake.connect import start_for_lakes
 from anomaly_assets_tests.assets.environment import Environment
 from anomaly_assets_tests.stores.s3 import S3, seaweedfs
 from anomaly_assets_tests.stores.servers import NotInstalledError
@@ -35,12 +38,32 @@ def skipped_where_missing() -> Iterator[None]:
         pytest.skip(str(error))
 
 
+@contextmanager
+def extensions_verified_once() -> Iterator[None]:
+    """Let DuckDB verify the signatures of its extensions once in this process.
+
+    It reads 100 MB at each start to verify them, which took a third of the time of these tests. Other
+    processes that a test starts verify them as always.
+    """
+    start_for_lakes().close()
+    connect = duckdb.connect
+
+    def connect_without_verifying(database: Any = ":memory:", **options: Any) -> Any:
+        if database == ":memory:" and not options:
+            options = {"config": {"allow_unsigned_extensions": "true"}}
+        return connect(database, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(duckdb, "connect", connect_without_verifying)
+        yield
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     """Run PostgreSQL."""
     with skipped_where_missing():
         server = postgresql()
-        with server as started:
+        with server as started, extensions_verified_once():
             yield started
 
 
@@ -63,12 +86,21 @@ def environment(
     return environment
 
 
+@pytest.fixture(scope="session")
+def source_once(loaded_once: Project, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Publish nine images to a file; returns the folder of the warehouse and of `published/`."""
+    folder = tmp_path_factory.mktemp("source_once")
+    shutil.copyfile(loaded_once.warehouse.path, folder / "warehouse.duckdb")
+    project = Project.at(folder, loaded_once.roots_folder)
+    project.warehouse.publish(folder / "published" / "anomaly.duckdb", SPEC)
+    return folder
+
+
 @pytest.fixture
-def source(project: Project, tmp_path: Path) -> Path:
-    """Publish nine images to a file."""
-    path = tmp_path / "published" / "anomaly.duckdb"
-    project.warehouse.publish(path, SPEC)
-    return path
+def source(source_once: Path, project: Project) -> Path:
+    """Return a copy of this file, as if `project` had published it."""
+    shutil.copytree(source_once, project.folder, dirs_exist_ok=True)
+    return project.folder / "published" / "anomaly.duckdb"
 
 
 @pytest.fixture(scope="session")

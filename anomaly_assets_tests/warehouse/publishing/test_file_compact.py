@@ -98,6 +98,7 @@ def test_a_rewrite_leaves_no_trace_in_the_duckdb_that_others_go_on_with(
         assert bloated.rows(SETTINGS) == before
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_allowance")
 def test_a_rewritten_warehouse_goes_on_working(bloated: Project, target: Path) -> None:
     bloated.warehouse.publish(target, SPEC)
@@ -111,6 +112,7 @@ def test_a_rewritten_warehouse_goes_on_working(bloated: Project, target: Path) -
     assert not [path for path in bloated.folder.iterdir() if "unfinished" in path.name]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_allowance")
 def test_tensors_that_do_not_fit_into_memory_are_rewritten_in_parts(
     bloated: Project, target: Path, monkeypatch: pytest.MonkeyPatch
@@ -159,6 +161,7 @@ def test_a_slightly_bloated_warehouse_is_rewritten_for_people_and_stays_as_it_is
     assert bloated.warehouse.path.stat().st_size > 20_000_000
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_allowance")
 def test_a_bloated_warehouse_behind_a_link_is_replaced_where_it_lies(
     bloated: Project, target: Path, tmp_path: Path

@@ -36,13 +36,26 @@ def give(project: Project, keep_snapshots: int = 5) -> Publication:
     )
 
 
-@pytest.fixture
-def published(project: Project) -> tuple[Path, list[str]]:
-    """Publish a database three times; return it with its snapshot ids, oldest first."""
+@pytest.fixture(scope="module")
+def published_once(
+    loaded_once: Project, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, list[str]]:
+    """Publish a database three times; return its folder, and its snapshot ids, oldest first."""
+    folder = tmp_path_factory.mktemp("published")
+    shutil.copyfile(loaded_once.warehouse.path, folder / "warehouse.duckdb")
+    project = Project.at(folder, loaded_once.roots_folder)
     ids = []
     for run_id in ("first", "second", "third"):
         project.rows(CHANGE.format(run_id))
         ids.append(give(project).snapshot_id)
+    return folder, ids
+
+
+@pytest.fixture
+def published(published_once: tuple[Path, list[str]], project: Project) -> tuple[Path, list[str]]:
+    """Return a copy of this database, which `project` has published, and its snapshot ids."""
+    folder, ids = published_once
+    shutil.copytree(folder, project.folder, dirs_exist_ok=True)
     return project.folder / "shared/anomaly.duckdb", ids
 
 

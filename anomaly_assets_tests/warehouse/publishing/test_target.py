@@ -154,6 +154,7 @@ def test_a_file_of_another_warehouse_is_named_and_left_as_it_is_with_its_kept_sn
     assert state(target.parent) == before
 
 
+@pytest.mark.slow
 def test_both_owners_publish_after_an_adoption_and_the_history_is_that_of_the_file(
     project: Project, other: Project, target: Path
 ) -> None:
@@ -213,6 +214,7 @@ def test_a_kill_between_the_swap_and_its_note_is_made_good_by_the_next_run(
     )
 
 
+@pytest.mark.slow
 def test_publications_that_fail_on_the_way_are_not_listed(
     project: Project, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -232,6 +234,7 @@ def test_publications_that_fail_on_the_way_are_not_listed(
     assert len(project.rows("FROM snapshots")) == len(ask(target, "FROM snapshots")) == 2
 
 
+@pytest.mark.slow
 def test_a_backup_whose_name_looks_like_that_of_a_kept_snapshot_stays(
     project: Project, target: Path
 ) -> None:
@@ -310,6 +313,7 @@ def test_a_copy_of_a_warehouse_by_cp_and_a_restored_backup_replace_nothing(
         give(project, target)
 
 
+@pytest.mark.slow
 def test_the_newest_snapshot_is_the_last_that_was_published_whatever_the_clock_says(
     project: Project, target: Path
 ) -> None:
@@ -324,6 +328,7 @@ def test_the_newest_snapshot_is_the_last_that_was_published_whatever_the_clock_s
             assert samples.snapshot_id == published.snapshot_id
 
 
+@pytest.mark.slow
 def test_a_consent_of_one_owner_lifts_the_mark_of_another_no_second_time(
     project: Project, other: Project, target: Path
 ) -> None:
@@ -371,6 +376,7 @@ def test_a_copy_is_a_warehouse_too(project: Project, target: Path, tmp_path: Pat
         give(project, copy, adopt=True)
 
 
+@pytest.mark.slow
 def test_a_restored_backup_is_refused_although_another_owner_published_last(
     project: Project, other: Project, target: Path, tmp_path: Path
 ) -> None:
@@ -386,6 +392,7 @@ def test_a_restored_backup_is_refused_although_another_owner_published_last(
     assert target.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_kept_snapshots_of_a_warehouse_that_published_here_before_stay(
     project: Project, other: Project, target: Path
 ) -> None:
@@ -401,6 +408,7 @@ def test_kept_snapshots_of_a_warehouse_that_published_here_before_stay(
     assert len(list_snapshots(target)) == 3
 
 
+@pytest.mark.slow
 def test_the_oldest_publication_leaves_whatever_the_times_of_files_say(
     project: Project, target: Path
 ) -> None:
