@@ -57,6 +57,7 @@ def write(source: Source, folder: Path, advance: Advance) -> int:
 
 def _rows(table: pa.Table, images: list[str], masks: list[str | None]) -> pa.Table:
     splits, labels = table["split"].to_pylist(), table["label_index"].to_pylist()
+    tiles = {name: table[name] for name in ("tile", "box") if name in table.column_names}
     return pa.table(
         {
             "image_path": images,
@@ -77,6 +78,7 @@ def _rows(table: pa.Table, images: list[str], masks: list[str | None]) -> pa.Tab
             "source_dataset": table["source_dataset"],
             "category": table["category"],
             "defect_type": pc.coalesce(table["defect_type"], table["label"]),
+            **tiles,
         }
     )
 

@@ -47,6 +47,11 @@ def picture_paths(table: pa.Table, folders: Sequence[str]) -> list[str]:
     rows = table.select(["image_id", "filename"]).to_pylist()
     parents = _parents(table, folders)
     stems = [_SUFFIX.sub("", row["filename"]) for row in rows]
+    if "recipe" in table.column_names and "/tile=" in table["recipe"][0].as_py():
+        tiles = table["tile"].to_pylist()
+        stems = [f"{stem}_tile{tile:04}" for stem, tile in zip(stems, tiles, strict=True)]
+        for row, tile in zip(rows, tiles, strict=True):
+            row["image_id"] += f" {tile}"
     plain = [f"{parent}/{_safe(stem)}.png" for parent, stem in zip(parents, stems, strict=True)]
     uses = Counter(path.casefold() for path in plain)
     paths = [

@@ -121,15 +121,15 @@ def stitched(table: pa.Table, recipe: str, maps: npt.ArrayLike) -> dict[str, npt
     parsed = parse_recipe(recipe)
     if parsed.overlap is None:
         raise ValueError(
-            f"Samples of the recipe {recipe} are whole images. Only tiles are stitched: open the samples with "
-            "a recipe such as full/tile=512+64."
+            f"Samples of the recipe {recipe} are whole images. Only tiles are stitched: open the "
+            "samples with a recipe such as full/tile=512+64."
         )
     maps = np.asarray(maps)
     expected = table.num_rows, parsed.height, parsed.width
     if maps.ndim not in (3, 4) or maps.shape[:3] != expected:
         raise ValueError(
-            f"The maps have the shape {maps.shape}: give one map per sample, {expected}, or with channels as a "
-            "fourth dimension."
+            f"The maps have the shape {maps.shape}: give one map per sample, {expected}, or with "
+            "channels as a fourth dimension."
         )
     if not (np.issubdtype(maps.dtype, np.floating) or maps.dtype == np.uint8):
         raise TypeError(f"The maps are {maps.dtype}: give floating-point numbers or uint8.")

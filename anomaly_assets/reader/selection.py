@@ -47,7 +47,7 @@ class Selection:
         statistics: Channel statistics of each category.
         asked_for: The filters, as a sentence.
         unknown_left_out: Number of samples that match, and are left out because their label is unknown.
-        further_recipe: Recipe of the tensors; None for the common one, whose tensors are in `image_tensors`.
+        further_recipe: Recipe of the tensors; None for the common one.
         recipes: Recipes of the database by source dataset.
     """
 
@@ -342,7 +342,7 @@ JOIN (SELECT image_id AS stored_id, rowid AS row FROM image_tensors) AS stored
     ON stored_id = samples.image_id
 {_CONDITIONS}
 ORDER BY samples.image_id
-"""
+"""  # noqa: S608
 _FURTHER = f"""
 SELECT * FROM (
     SELECT
@@ -366,7 +366,7 @@ SELECT * FROM (
 ) AS samples
 {_CONDITIONS}
 ORDER BY samples.image_id, samples.tile
-"""
+"""  # noqa: S608
 _ANY = f"""
 SELECT * FROM (
     SELECT

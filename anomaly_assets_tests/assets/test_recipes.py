@@ -141,9 +141,8 @@ def test_a_machine_without_simd_begins_with_pillow_and_is_refused_by_a_simd_ware
     monkeypatch.setattr(resize, "why_not_simd", lambda: "Install cykooz-resizer.")
     run = run_job()
     assert not run.success
-    assert (
-        "resized with SIMD, which this machine cannot do: Install cykooz-resizer."
-        in (run.failures["image_tensors"])
+    assert "resized with SIMD, which this machine cannot do: Install cykooz-resizer." in (
+        run.failures["image_tensors"]
     )
     monkeypatch.setenv("ANOMALY_RESIZE", "pillow")
     assert run_job().success
