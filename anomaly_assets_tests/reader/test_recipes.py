@@ -157,10 +157,8 @@ def test_a_published_file_without_recipes_has_its_common_one(tmp_path: Path) -> 
     old = publish_recipes(tmp_path)
     with duckdb.connect(str(old)) as connection:
         connection.execute(
-            "DROP VIEW IF EXISTS anomaly.recipe_statistics; DROP VIEW recipe_statistics"
+            "DROP VIEW recipe_statistics; DROP TABLE recipes; DROP TABLE recipe_tensors"
         )
-        for name in ("recipes", "recipe_tensors"):
-            connection.execute(f"DROP VIEW IF EXISTS anomaly.{name}; DROP TABLE {name}")
     samples = open_samples(old, size=(8, 6))
     assert samples.recipes == {"dagm_2007": ("8x6x3",), "mvtec_ad": ("8x6x3",)}
     assert pickle.loads(pickle.dumps(samples)).images[:].any()

@@ -291,7 +291,7 @@ def _chunks(
     connection: duckdb.DuckDBPyConnection,
     warehouse: Warehouse,
     table: str,
-    recipes: Collection[str] | None,
+    recipes: Collection[str] | None = None,
 ) -> list[tuple[str, str, str, int]]:
     """Return table, first id, last id and number of the tensors of each transaction, ordered by id."""
     if column_names(connection, f"{SOURCE}.main.{table}") is None:
