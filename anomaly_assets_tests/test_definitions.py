@@ -33,6 +33,7 @@ ROWS = {
     "mvtec_ad/images": 9,
     "mvtec_ad/stray_files": 0,
     "pixel_statistics": 3,
+    "recipe_tensors": 4,
     "rejected_images": 0,
     "samples": 13,
 }
@@ -210,7 +211,7 @@ def test_building_the_definitions_writes_nothing_and_reads_only_the_environment(
         text=True,
         check=False,
     )
-    assert (done.returncode, done.stdout) == (0, "15 4 * * 1\n17\n"), done.stderr
+    assert (done.returncode, done.stdout) == (0, "15 4 * * 1\n18\n"), done.stderr
     assert list(folder.rglob("*")) == []
     # Upstream announces its retirement at import; nobody here can do anything about it.
     assert "embedded" not in done.stderr

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
+
+_Value = TypeVar("_Value", int, str)
 
 _MET, _MISSED, _GOAL = "#2a7f62", "#c2571a", "#444444"
 
@@ -16,19 +18,60 @@ _TABLE_START, _TABLE_END = "<!-- written by make bench -->", "<!-- end -->"
 
 
 def write_table(results: Sequence[dict[str, Any]], page: Path) -> None:
-    """Replace the table of a Markdown page.
+    """Replace the table of a Markdown page, and the sentence before it.
+
+    The sentence has the date, the commit and the number of pairs of most figures; a row has its own if they
+    differ.
 
     Args:
         results: Content of `results.json`.
         page: Page with the two comments around the table.
     """
+    usual_pairs = _most_frequent([len(result["pairs"]) for result in results])
+    usual_time = _most_frequent([_when(result) for result in results])
     rows = ["| figure | ratio | spread | goal | |", "| --- | --- | --- | --- | --- |"]
     for result in results:
-        spread = f"{min(result['pairs']):.3g} to {max(result['pairs']):.3g}"
-        met = "met" if result["met"] else "**missed**"
+        pairs = result["pairs"]
+        spread = f"{_shown(min(pairs))} to {_shown(max(pairs))}"
+        if len(pairs) != usual_pairs:
+            spread = spread + f" ({len(pairs)} pairs)" if len(pairs) > 1 else "1 pair"
+        outcome = "met" if result["met"] else "**missed**"
+        if _when(result) != usual_time:
+            outcome += f", {_when(result)}"
         goal = _readable(result["goal"])
-        rows.append(f"| {result['figure']} | {result['ratio']:.3g} | {spread} | {goal} | {met} |")
-    write_between(page, _TABLE_START, rows)
+        cells = [result["figure"], _value(result), spread, goal, outcome]
+        rows.append(f"| {' | '.join(cells)} |")
+    tools = sorted({result["version"] for result in results if result.get("version")})
+    sentences = []
+    if usual_time:
+        sentences.append(
+            f"Measured {usual_time}, {usual_pairs} pairs each, unless a row has something else."
+        )
+    if tools:
+        sentences.append(f"Compared with {', '.join(tools)}.")
+    write_between(page, _TABLE_START, [*sentences, *([""] if sentences else []), *rows])
+
+
+def _when(result: dict[str, Any]) -> str:
+    """Return date and commit of a result as text; empty if they are not stored."""
+    measured = result.get("measured")
+    if not measured:
+        return ""
+    return measured["date"] + (f" at {measured['commit']}" if measured["commit"] else "")
+
+
+def _most_frequent(values: Sequence[_Value]) -> _Value:
+    """Return the most frequent value; the last of several."""
+    return max(reversed(values), key=values.count)
+
+
+def _value(result: dict[str, Any]) -> str:
+    unit = result.get("unit")
+    return _shown(result["ratio"]) + (f" {unit}" if unit else "")
+
+
+def _shown(value: float) -> str:
+    return f"{value:.3g}" if value < 1000 else f"{value:.0f}"
 
 
 def write_between(page: Path, start: str, lines: Sequence[str]) -> None:
@@ -54,10 +97,10 @@ def draw(results: Sequence[dict[str, Any]], target: Path) -> None:
     """
     # Ids from a salt, and no date: the same figures give the same file.
     with mpl.rc_context({"svg.hashsalt": "anomaly_assets", "font.size": 9}):
-        figure = Figure(figsize=(9, 0.42 * len(results) + 1.2), layout="constrained")
+        figure = Figure(figsize=(9, 0.3 * len(results) + 1.2), layout="constrained")
         axes = figure.subplots()
         for position, result in enumerate(results):
-            sign, goal = result["goal"].split()
+            sign, goal, *_ = result["goal"].split()
             better = (
                 (lambda ratio, g=float(goal): g / ratio)
                 if sign == "<="
@@ -72,14 +115,14 @@ def draw(results: Sequence[dict[str, Any]], target: Path) -> None:
             axes.text(
                 1.01,
                 position,
-                f"{result['ratio']:.3g}  ({_readable(result['goal'])})",
+                f"{_value(result)}  ({_readable(result['goal'])})",
                 transform=axes.get_yaxis_transform(),
                 verticalalignment="center",
                 color=colour,
             )
         axes.axvline(1, color=_GOAL, linewidth=1)
         axes.set_yticks(range(len(results)), [result["figure"] for result in results])
-        axes.invert_yaxis()
+        axes.set_ylim(len(results) - 0.4, -0.6)
         axes.set_xscale("log", base=2)
         axes.xaxis.set_major_formatter("{x:g}×")
         axes.set_xlabel("← missed     times better than the goal     met →")

@@ -180,7 +180,7 @@ def main() -> None:
             bench = Bench(Path(folder), linked, 200, None, (200, 400), pairs)
         else:
             bench = Bench(Path(folder), linked, 1600, None, (2000, 20000), pairs)
-        results = measured(chosen(FIGURES, options.only, quick=options.quick), bench)
+        results = list(measured(chosen(FIGURES, options.only, quick=options.quick), bench))
         if not options.quick:
             write_table(keep(FIGURES, results, RESULTS), PAGE)
 

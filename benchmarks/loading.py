@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import subprocess
 from functools import partial
@@ -12,47 +11,51 @@ from PIL import Image
 
 from anomaly_assets.recipes import Recipe
 from anomaly_assets.warehouse.file.warehouse import FileWarehouse
-from benchmarks import straightforward
 from benchmarks.bench import (
     Bench,
     PhasesReport,
     Ratios,
-    bare_loop,
+    bare_seconds,
     python,
     run_phases,
     seconds,
+    written_seconds,
 )
-from benchmarks.trees import Tree, build_tree, listed
+from benchmarks.trees import Tree, build_tree
+from benchmarks.trees import listed as scanned
+from benchmarks.whole import materialize
+from benchmarks.writing import listed
 
 
 def first_load(bench: Bench) -> Ratios:
-    yield from _against_bare_loop(bench, pillow_only=True)
+    yield from _against_bare_loop(bench, bench.tree(bench.mixed))
 
 
-def first_load_fast(bench: Bench) -> Ratios:
-    yield from _against_bare_loop(bench, pillow_only=False)
+def first_load_jpeg(bench: Bench) -> Ratios:
+    yield from _against_bare_loop(bench, bench.declared("jpg"))
 
 
-def _against_bare_loop(bench: Bench, *, pillow_only: bool) -> Ratios:
-    tree = bench.tree(bench.mixed)
-    files = tree.image_files() + tree.mask_files()
-    bare_loop(files)
+def first_load_tiff(bench: Bench) -> Ratios:
+    yield from _against_bare_loop(bench, bench.declared("tif"))
+
+
+def _against_bare_loop(bench: Bench, tree: Tree) -> Ratios:
     for _ in range(bench.pairs):
-        ours = _first_load(bench, tree, pillow_only=pillow_only)
-        yield ours / seconds(lambda: bare_loop(files))
+        ours = _first_load(bench, tree)
+        yield ours / bare_seconds(tree)
 
 
-def _first_load(bench: Bench, tree: Tree, *, pillow_only: bool) -> float:
-    warehouse = bench.fresh("first-load") / "warehouse.duckdb"
-    return run_phases(tree, warehouse, pillow_only=pillow_only).total
+def _first_load(bench: Bench, tree: Tree) -> float:
+    return run_phases(tree, bench.fresh("first-load") / "warehouse.duckdb").total
 
 
 def against_straightforward(bench: Bench) -> Ratios:
     tree = bench.tree(bench.mixed)
     for _ in range(bench.pairs):
-        ours = _first_load(bench, tree, pillow_only=True)
-        folder = bench.fresh("straightforward")
-        yield seconds(partial(straightforward.load, tree, folder)) / ours
+        ours = _first_load(bench, tree)
+        yield (
+            written_seconds("straightforward", "pillow", listed(tree), bench.fresh("plain")) / ours
+        )
 
 
 def refresh_unchanged(bench: Bench) -> Ratios:
@@ -60,7 +63,7 @@ def refresh_unchanged(bench: Bench) -> Ratios:
     for _ in range(bench.pairs):
         ours = _refresh(tree, folder).total
         print(f"    refresh {ours:.2f} s", flush=True)
-        listing = seconds(lambda: [list(listed(root)) for root in (tree.mvtec_ad, tree.dagm_2007)])
+        listing = seconds(lambda: [list(scanned(root)) for root in (tree.mvtec_ad, tree.dagm_2007)])
         yield ours / listing
 
 
@@ -93,17 +96,8 @@ def _replace(path: Path, turn: int) -> None:
 
 def refresh_by_command(bench: Bench) -> Ratios:
     tree, folder = bench.loaded(bench.many)
-    environment = {
-        **os.environ,
-        **tree.environment,
-        "ANOMALY_WAREHOUSE": str(folder / "warehouse.duckdb"),
-        "ANOMALY_DATABASE": str(folder / "anomaly.duckdb"),
-        "DAGSTER_HOME": str(bench.fresh("dagster-home")),
-    }
-    command = ["-m", "dagster", "asset", "materialize", "--select", "*"]
-    command += ["-m", "anomaly_assets.definitions"]
     for _ in range(bench.pairs):
-        ours = seconds(lambda: python(command, environment))
+        ours = materialize(bench, tree, folder).seconds
         yield ours / seconds(lambda: python(["-c", "import dagster, dlt, duckdb, pyarrow"]))
 
 

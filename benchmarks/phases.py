@@ -8,32 +8,31 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
-import os
 import re
 import resource
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
-from unittest import mock
 
 from anomaly_assets.catalogue.dlt_source import load
 from anomaly_assets.datasets import SOURCE_DATASETS
-from anomaly_assets.decoding import png as decoder
 from anomaly_assets.decoding.build import build_tensors
 from anomaly_assets.decoding.open import open_compute
-from anomaly_assets.recipes import Recipe, Recipes
+from anomaly_assets.decoding.resize import why_not_simd
+from anomaly_assets.recipes import Recipe
 from anomaly_assets.roots.open import open_root
+from anomaly_assets.settings import Settings
 from anomaly_assets.tables import checks
 from anomaly_assets.tables.ddl import comment_on_catalogue, ensure_tables, refresh
+from anomaly_assets.tables.recipes import recipes_for, record_recipes
 from anomaly_assets.tables.registry import TABLES
 from anomaly_assets.warehouse.file.warehouse import FileWarehouse
-from benchmarks.trees import Tree
+from benchmarks.writers import WORKERS
 
 SUMMARIES = [table.name for table in TABLES.values() if table.made_from]
-WORKERS = os.cpu_count() or 1
 
 
 @dataclass
@@ -52,14 +51,13 @@ class Spent:
 
 
 def refresh_everything(
-    tree: Tree,
+    roots: Mapping[str, str],
     database: Path,
     published: Path | None = None,
-    spec: Recipe | None = None,
     computing: str = "threads",
 ) -> Spent:
     """Run every asset body and every check once; publish if a target is given."""
-    spec = spec or Recipe()
+    settings = Settings.from_environment()
     spent = Spent()
 
     @contextmanager
@@ -70,7 +68,6 @@ def refresh_everything(
         spent.cpu_seconds[name] = time.process_time() - cpu_started
 
     warehouse = FileWarehouse(database)
-    roots = {"mvtec_ad": str(tree.mvtec_ad), "dagm_2007": str(tree.dagm_2007)}
     with warehouse.locked():
         with phase("catalogue"):
             for name, root in roots.items():
@@ -81,22 +78,26 @@ def refresh_everything(
                 refresh(connection, "images")
         with phase("tensors"):
             opened = {name: open_root(root) for name, root in roots.items()}
-            compute = partial(open_compute, computing, opened, spec, workers=WORKERS)
-            report = build_tensors(warehouse, opened, Recipes(spec), compute=compute)
+            with warehouse.writing(), warehouse.connect() as connection:
+                ensure_tables(connection)
+                recipes = recipes_for(connection, settings, why_not_simd=why_not_simd)
+                record_recipes(connection, recipes, settings, opened)
+            compute = partial(open_compute, computing, opened, recipes.common, workers=WORKERS)
+            report = build_tensors(warehouse, opened, recipes, compute=compute)
             spent.decode_seconds = report.decode_seconds
         with phase("summaries"):
             for name in ("samples", *SUMMARIES):
                 with warehouse.connect() as connection:
                     refresh(connection, name)
         with phase("checks"):
-            _check(warehouse, spec)
+            _check(warehouse, roots, recipes.common)
         if published is not None:
             with phase("publishing"):
-                warehouse.publish(published, spec)
+                warehouse.publish(published, recipes.common)
     return spent
 
 
-def _check(warehouse: FileWarehouse, spec: Recipe) -> None:
+def _check(warehouse: FileWarehouse, roots: Mapping[str, str], spec: Recipe) -> None:
     groups: tuple[tuple[checks.Check, ...], ...] = (
         checks.IMAGES_CHECKS,
         checks.TENSOR_CHECKS,
@@ -108,9 +109,9 @@ def _check(warehouse: FileWarehouse, spec: Recipe) -> None:
         with warehouse.connect() as connection:
             ensure_tables(connection)
             list(checks.evaluate(connection, *group, spec=spec))
-    sampled = {name: each for name, each in SOURCE_DATASETS.items() if each.default_root}
-    for name, dataset in sampled.items():
-        for group in (checks.STRAY_CHECKS, tuple(checks.catalogue_checks(dataset))):
+    for name in roots:
+        of_dataset = tuple(checks.catalogue_checks(SOURCE_DATASETS[name]))
+        for group in (checks.STRAY_CHECKS, of_dataset):
             with warehouse.connect() as connection:
                 list(checks.evaluate(connection, *group, source_dataset=name))
 
@@ -118,20 +119,17 @@ def _check(warehouse: FileWarehouse, spec: Recipe) -> None:
 def main() -> None:
     """Run the command: print seconds per phase, and the peak memory of the process in MB."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.phases", description=__doc__)
-    for name in ("mvtec_ad", "dagm_2007", "warehouse"):
-        parser.add_argument(name, type=Path)
+    parser.add_argument("warehouse", type=Path)
+    parser.add_argument("roots", nargs="+", metavar="NAME=ROOT", help="source datasets")
     parser.add_argument("--publish", type=Path)
     parser.add_argument("--compute", default="threads", help="as ANOMALY_COMPUTE")
-    parser.add_argument("--pillow-only", action="store_true", help="without the `fast` extra")
     options = parser.parse_args()
     # Import what every real run has in memory: Dagster's event log imports SQLAlchemy, which dlt would
     # import during a load; and modules that dlt imports late.
     for name in ("anomaly_assets.definitions", "sqlalchemy", "dlt.destinations.impl.duckdb.duck"):
         importlib.import_module(name)
-    if options.pillow_only:
-        mock.patch.object(decoder, "wuffs", return_value=None).start()
-    tree = Tree(options.mvtec_ad, options.dagm_2007, 0)
-    spent = refresh_everything(tree, options.warehouse, options.publish, computing=options.compute)
+    roots = dict(each.split("=", 1) for each in options.roots)
+    spent = refresh_everything(roots, options.warehouse, options.publish, computing=options.compute)
     print(json.dumps({**asdict(spent), "peak_megabytes": _peak_megabytes()}))
 
 

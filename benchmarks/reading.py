@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import resource
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import partial
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from anomaly_assets.reader import Samples, open_samples
 from benchmarks.bench import Bench, Ratios, bare_loop, installed, seconds
@@ -77,6 +79,81 @@ def cached_against_hugging_face(bench: Bench) -> Ratios:
             assert batch[0].dtype == np.uint8
 
     yield from _against(bench, cached, read)
+
+
+def loader_here(bench: Bench) -> Ratios:
+    yield from _loader_against_hugging_face(bench, 0)
+
+
+def loader_with_workers(bench: Bench) -> Ratios:
+    yield from _loader_against_hugging_face(bench, 2)
+
+
+def _loader_against_hugging_face(bench: Bench, workers: int) -> Ratios:
+    """Compare processor time of shuffled epochs in uint8 batches of 64 tensors, workers included.
+
+    The other side is Parquet with lists of fixed size, as `with_format("arrow")`, fetched a batch at a
+    time. PyTorch copies its columns into shared memory if there are workers. The formats "torch" and
+    "numpy" took five times as long without workers, and about as long or longer with them.
+    """
+    torch, datasets = installed("torch"), installed("datasets")
+    _, folder = bench.loaded(bench.mixed)
+    with closing(open_samples(folder / "anomaly.duckdb")) as samples:
+        sizes, path = _sizes(samples), folder / "epoch.parquet"
+        _write_parquet(samples, path)
+        rows = datasets.load_dataset(
+            "parquet", data_files=str(path), split="train", cache_dir=str(folder / "hugging-face")
+        ).with_format("arrow")
+
+        class Rows(torch.utils.data.Dataset):  # type: ignore[name-defined]
+            def __len__(self) -> int:
+                return len(rows)
+
+            def __getitems__(self, positions: list[int]) -> dict[str, Any]:
+                found = rows[positions]
+                tensors = {name: torch.from_numpy(_values(found[name])) for name in sizes}
+                label = torch.from_numpy(found["label"].to_numpy())
+                return {**tensors, "label": label, "image_id": found["image_id"].to_pylist()}
+
+        theirs = torch.utils.data.DataLoader(
+            Rows(), 64, shuffle=True, num_workers=workers, collate_fn=_unchanged
+        )
+        ours = samples.to_loader(64, shuffle=0, num_workers=workers)
+        for loader in (theirs, ours):
+            _ended_cpu_seconds(loader)
+        for _ in range(bench.pairs):
+            spent = _ended_cpu_seconds(ours)
+            yield _ended_cpu_seconds(theirs) / spent
+
+
+def _unchanged(batch: Any) -> Any:
+    return batch
+
+
+def _ended_cpu_seconds(loader: Any) -> float:
+    """Return the processor time of an epoch in this process and in its workers, which end with it."""
+
+    def spent() -> float:
+        used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+        return sum(each.ru_utime + each.ru_stime for each in used)
+
+    before = spent()
+    assert sum(len(batch["label"]) for batch in loader)
+    return spent() - before
+
+
+def _write_parquet(samples: Samples, path: Path) -> None:
+    fields = [pa.field(name, pa.list_(pa.uint8(), size)) for name, size in _sizes(samples).items()]
+    further = [pa.field("label", pa.int64()), pa.field("image_id", pa.string())]
+    schema = pa.schema([*fields, *further])
+    with pq.ParquetWriter(path, schema, compression="none") as writer:
+        for batch in samples.batches(64):
+            columns = [
+                pa.FixedSizeListArray.from_arrays(values.reshape(-1), type=field.type)
+                for values, field in zip((batch.images, batch.masks), fields, strict=True)
+            ]
+            rest = [pa.array(batch.label_indices), pa.array(batch.image_ids)]
+            writer.write_batch(pa.record_batch([*columns, *rest], schema=schema))
 
 
 def cached_against_lance(bench: Bench) -> Ratios:

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import dlt
 from dlt.destinations import duckdb as duckdb_destination
 from PIL import Image
 
-from benchmarks.trees import Tree
 
-
-def load(tree: Tree, folder: Path) -> None:
-    """Load every image of a tree."""
+def load(files: Sequence[Path], folder: Path) -> None:
+    """Load images into a database in a folder."""
 
     @dlt.resource(name="images", primary_key="path", write_disposition="merge")
     def images() -> Iterator[dict[str, object]]:
-        for path in tree.image_files():
+        for path in files:
             small = Image.open(path).resize((256, 256), Image.Resampling.LANCZOS)
             content = io.BytesIO()
             small.save(content, "PNG")

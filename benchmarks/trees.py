@@ -5,14 +5,21 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
 
+from PIL import Image
+
+_MASK_FOLDERS = {"ground_truth", "Label"}
+
 PROJECT = Path(__file__).parents[1]
 REAL = PROJECT.parent / "shared" / "real"
 SAMPLES = PROJECT / "data" / "samples"
+_CONVERTED = 24
+"""Pictures of a declared dataset; a TIFF file has 3 MB."""
+
 OFFICIAL_COUNTS = PROJECT / "anomaly_assets_tests" / "official" / "official_counts.json"
 
 
@@ -32,29 +39,45 @@ class Tree:
     """Folders of generated source datasets on disk.
 
     Attributes:
-        mvtec_ad: Root of the MVTec AD part.
-        dagm_2007: Root of the DAGM 2007 part.
-        images: Number of images in both.
+        roots: Root of each source dataset, by its name.
+        images: Number of images in all.
+        declaration: TOML file that declares the source dataset; None for built-in ones.
     """
 
-    mvtec_ad: Path
-    dagm_2007: Path
+    roots: Mapping[str, Path]
     images: int
+    declaration: Path | None = None
+
+    @property
+    def mvtec_ad(self) -> Path:
+        """Root of the MVTec AD part."""
+        return self.roots["mvtec_ad"]
+
+    @property
+    def dagm_2007(self) -> Path:
+        """Root of the DAGM 2007 part."""
+        return self.roots["dagm_2007"]
 
     @property
     def environment(self) -> dict[str, str]:
         """Environment variables with the roots of this tree."""
-        return {"MVTEC_AD_ROOT": str(self.mvtec_ad), "DAGM_2007_ROOT": str(self.dagm_2007)}
+        found = {f"{name.upper()}_ROOT": str(root) for name, root in self.roots.items()}
+        if self.declaration is not None:
+            found["ANOMALY_DATASETS"] = str(self.declaration)
+        return found
 
     def image_files(self) -> list[Path]:
         """Return every image, without masks."""
-        mvtec = (path for path in self.mvtec_ad.rglob("*.png") if "ground_truth" not in path.parts)
-        return sorted([*mvtec, *self.dagm_2007.glob("*/T*/*.PNG")])
+        return [path for path in self._files() if not _MASK_FOLDERS & set(path.parts)]
 
     def mask_files(self) -> list[Path]:
         """Return every mask."""
-        mvtec = self.mvtec_ad.glob("*/ground_truth/*/*.png")
-        return sorted([*mvtec, *self.dagm_2007.glob("*/T*/Label/*.PNG")])
+        return [path for path in self._files() if _MASK_FOLDERS & set(path.parts)]
+
+    def _files(self) -> list[Path]:
+        """Return images and masks, sorted."""
+        found = (path for root in self.roots.values() for path in root.rglob("*.*"))
+        return sorted(path for path in found if path.suffix != ".txt")
 
 
 def pictures(work: Path) -> Pictures:
@@ -91,7 +114,40 @@ def build_tree(work: Path, name: str, pictures: Pictures, images: int | None = N
     mvtec, dagm = work / name / "mvtec_ad", work / name / "dagm_2007"
     made = _mvtec(mvtec, counts["mvtec_ad"], pictures, share)
     made += _dagm(dagm, counts["dagm_2007"], pictures, share)
-    return Tree(mvtec, dagm, made)
+    return Tree({"mvtec_ad": mvtec, "dagm_2007": dagm}, made)
+
+
+def build_declared(work: Path, suffix: str, pictures: Pictures, images: int) -> Tree:
+    """Build a tree of a declared dataset, with files of another format.
+
+    The colour pictures are resized to 1024x1024 RGB. JPEG files have quality 95. Every other TIFF file is
+    compressed with LZW.
+
+    Args:
+        work: Folder to build in.
+        suffix: `jpg` or `tif`.
+        pictures: Pictures to convert.
+        images: Number of images.
+    """
+    folder, name = work / f"declared-{suffix}", f"bench_{suffix}"
+    folder.mkdir()
+    files = []
+    for number, path in enumerate(pictures.colour[:_CONVERTED]):
+        picture = Image.open(path).convert("RGB")
+        picture = picture.resize((1024, 1024), Image.Resampling.LANCZOS)
+        files.append(folder / f"{number}.{suffix}")
+        if suffix == "jpg":
+            picture.save(files[-1], quality=95)
+        else:
+            picture.save(files[-1], compression="tiff_lzw" if number % 2 else None)
+    source = cycle(files)
+    for number in range(images):
+        kind = "train/good" if number % 4 else "test/scratch"
+        _link(next(source), folder / "root" / "line" / kind / f"{number:05}.{suffix}")
+    declaration = folder / "datasets.toml"
+    patterns = 'images = ["{category}/{split}/{defect_type}/{name}"]'
+    declaration.write_text(f'[{name}]\nroot = "root"\n{patterns}\n', "utf-8")
+    return Tree({name: folder / "root"}, images, declaration)
 
 
 def _mvtec(root: Path, counts: dict, pictures: Pictures, share: float) -> int:

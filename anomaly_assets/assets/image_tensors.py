@@ -105,7 +105,8 @@ def image_tensors(
         )
         counts = row_counts(connection, ["image_tensors", "recipe_tensors"])
         shown = chosen_rows(connection, "image_tensors", _ROWS_SHOWN)
-        rejected = keyed_rows(connection, "rejected_images")
+        rejected_files = row_count(connection, "rejected_images")
+        rejected_changes = compare(rejected_before, keyed_rows(connection, "rejected_images"))
         rejected_shown = chosen_rows(connection, "rejected_images", _REJECTED_SHOWN)
     for name, (images, root_uri) in waiting.items():
         variable = SOURCE_DATASETS[name].root_variable
@@ -131,7 +132,7 @@ def image_tensors(
             },
         },
         "rejected_images": {
-            **row_metadata(len(rejected), compare(rejected_before, rejected)),
+            **row_metadata(rejected_files, rejected_changes),
             "reasons_in_this_run": dict(report.rejections),
             "rejected_files": table(rejected_shown.columns, rejected_shown.rows),
         },

@@ -21,7 +21,7 @@ from anomaly_assets.assets.specs import table_spec
 from anomaly_assets.tables.ddl import refresh, row_count
 from anomaly_assets.tables.preview_rows import first_rows
 from anomaly_assets.tables.registry import CATALOGUE_TABLES, TABLES, Table
-from anomaly_assets.tables.row_changes import RowChanges, compare, keyed_rows
+from anomaly_assets.tables.row_changes import RowChanges, Rows, compare, keyed_rows
 from anomaly_assets.warehouse.base import interrupted_queries
 
 _CHARTS: Mapping[str, str] = {
@@ -48,7 +48,7 @@ def summary_asset(name: str, source_datasets: Sequence[str]) -> dg.AssetsDefinit
         # A view stores no rows: the write lock is enough, and tensors may still be missing.
         alone = warehouse.warehouse.writing if entry.is_view else warehouse.warehouse.finishing
         with alone(), warehouse.warehouse.connect() as connection:
-            before = keyed_rows(connection, name) if entry.key else {}
+            before = keyed_rows(connection, name) if entry.key else Rows()
             refresh(connection, name)
             rows = row_count(connection, name)
             if entry.key:

@@ -3,7 +3,7 @@
 A third of Pillow's time for a PNG is inflating. Plain files, as in these datasets (8-bit grey or RGB),
 are inflated by ISA-L and passed on *stored*: the same PNG with the same filtered rows, but not
 compressed. Pillow decodes that, or Wuffs (extra `fast`, package `pywuffs`), which undoes the filters
-faster.
+faster; pip needs a C++ compiler to install it.
 
 Pillow decodes all other files, and all unusual ones, from the original bytes. So the choice of decoder
 never decides what is loaded or rejected.

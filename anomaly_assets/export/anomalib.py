@@ -55,25 +55,19 @@ def write(source: Source, folder: Path, advance: Advance) -> int:
     return int(left_out.num_rows)
 
 
-def _rows(table: pa.Table, images: list[str], masks: list[str | None]) -> pa.Table:
-    splits, labels = table["split"].to_pylist(), table["label_index"].to_pylist()
+def _rows(table: pa.Table, images: pa.ChunkedArray, masks: pa.ChunkedArray) -> pa.Table:
+    labels = table["label_index"].cast(pa.int64()).fill_null(-1)
+    in_training = pc.equal(table["split"], "train")
+    normal = pc.if_else(in_training, "normal", "normal_test")
+    named = pc.if_else(pc.equal(labels, 0), normal, "abnormal")
     tiles = {name: table[name] for name in ("tile", "box") if name in table.column_names}
     return pa.table(
         {
             "image_path": images,
-            "label": [
-                "unknown"
-                if label is None
-                else "abnormal"
-                if label
-                else "normal"
-                if split == "train"
-                else "normal_test"
-                for split, label in zip(splits, labels, strict=True)
-            ],
-            "label_index": pa.array(labels, pa.int64()).fill_null(-1),
-            "mask_path": pa.array([mask or "" for mask in masks], pa.string()),
-            "split": splits,
+            "label": pc.if_else(pc.less(labels, 0), "unknown", named),
+            "label_index": labels,
+            "mask_path": pc.coalesce(masks, ""),
+            "split": table["split"],
             "image_id": table["image_id"],
             "source_dataset": table["source_dataset"],
             "category": table["category"],

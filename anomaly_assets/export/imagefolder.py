@@ -42,18 +42,18 @@ def write(source: Source, folder: Path, advance: Advance) -> int:
         Number of samples that no table lists: always 0.
     """
     paths = picture_paths(source.table, ("split", "source_dataset", "category", "kind"))
-    splits = source.table["split"].to_pylist()
-    inner = [path.removeprefix(f"{split}/") for split, path in zip(splits, paths, strict=True)]
+    splits = source.table["split"]
+    inner = pc.replace_substring_regex(paths, "^[^/]*/", "")  # without the folder of the split
     images, masks = in_folders(inner, source.mask_from_file)
     write_pictures(
         source,
         folder,
-        [f"{split}/{path}" for split, path in zip(splits, images, strict=True)],
-        [path and f"{split}/{path}" for split, path in zip(splits, masks, strict=True)],
+        pc.binary_join_element_wise(splits, images, "/"),
+        pc.binary_join_element_wise(splits, masks, "/"),
         advance,
     )
     rows = _rows(source, images, masks)
-    for split in sorted(set(splits)):
+    for split in sorted(splits.unique().to_pylist()):
         empty_mask = folder / split / EMPTY_MASK
         empty_mask.parent.mkdir(parents=True, exist_ok=True)
         write_png(empty_mask, np.zeros(source.shape[:2], np.uint8))
@@ -62,11 +62,11 @@ def write(source: Source, folder: Path, advance: Advance) -> int:
     return 0
 
 
-def _rows(source: Source, images: list[str], masks: list[str | None]) -> pa.Table:
+def _rows(source: Source, images: pa.ChunkedArray, masks: pa.ChunkedArray) -> pa.Table:
     good = np.asarray(source.table["label"]) == "good"
     files = {
-        "file_name": pa.array(images, pa.string()),
-        "mask_file_name": pa.array([path or EMPTY_MASK for path in masks], pa.string()),
+        "file_name": images,
+        "mask_file_name": pc.coalesce(masks, EMPTY_MASK),
         "has_mask": pa.array(source.mask_from_file | good),
         "mask_from_file": pa.array(source.mask_from_file),
     }

@@ -13,14 +13,16 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 _LONGEST = 64
+_ROWS_AT_ONCE = 10_000
 _DIGEST_DIGITS = 16
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
@@ -36,49 +38,90 @@ _SPLIT_WORD = re.compile(
 """Words that `datasets` takes for the name of a split in any folder of a path."""
 
 
-def picture_paths(table: pa.Table, folders: Sequence[str]) -> list[str]:
+def picture_paths(table: pa.Table, folders: Sequence[str]) -> pa.ChunkedArray:
     """Return a path for the picture of every sample, with `/`; unique also if case is ignored.
+
+    A part of the samples at a time becomes Python objects.
 
     Args:
         table: Columns of the view `samples`.
         folders: Columns that name the folders, outermost first; `kind` stands for the defect type, or
             the label where there is none.
     """
-    rows = table.select(["image_id", "filename"]).to_pylist()
-    parents = _parents(table, folders)
-    stems = [_SUFFIX.sub("", row["filename"]) for row in rows]
-    if "recipe" in table.column_names and "/tile=" in table["recipe"][0].as_py():
-        tiles = table["tile"].to_pylist()
-        stems = [f"{stem}_tile{tile:04}" for stem, tile in zip(stems, tiles, strict=True)]
-        for row, tile in zip(rows, tiles, strict=True):
-            row["image_id"] += f" {tile}"
-    plain = [f"{parent}/{_safe(stem)}.png" for parent, stem in zip(parents, stems, strict=True)]
-    uses = Counter(path.casefold() for path in plain)
-    paths = [
-        path
-        if uses[path.casefold()] == 1 and _safe(stem) == stem
-        else _marked(path, row["image_id"])
-        for path, stem, row in zip(plain, stems, rows, strict=True)
+    table = _named_by_tile(table)
+    kinds = pc.if_else(pc.equal(table["defect_type"], ""), None, table["defect_type"])
+    table = table.append_column("kind", pc.coalesce(kinds, table["label"]))
+    names = [
+        {text: text if name == "split" else _safe_folder(text) for text in _distinct(table[name])}
+        for name in folders
     ]
-    if len({path.casefold() for path in paths}) != len(paths):
+    plain = pa.chunked_array(
+        [_plain_paths(part, folders, names) for part in parts_of(table)], pa.string()
+    )
+    uses = pc.value_counts(pc.ascii_lower(plain))
+    repeated = uses.field("values").filter(pc.greater(uses.field("counts"), 1))
+    unique = pc.invert(pc.is_in(pc.ascii_lower(plain), value_set=repeated))
+    with_paths = table.select(["image_id", "filename"])
+    with_paths = with_paths.append_column("path", plain).append_column("unique", unique)
+    paths = pa.chunked_array([_final_paths(part) for part in parts_of(with_paths)], pa.string())
+    if pc.count_distinct(pc.ascii_lower(paths)).as_py() != len(paths):
         raise AssertionError("two digests are equal")
     return paths
 
 
-def _parents(table: pa.Table, folders: Sequence[str]) -> list[str]:
-    kinds = [
-        row["defect_type"] or row["label"]
-        for row in table.select(["defect_type", "label"]).to_pylist()
+def parts_of(table: pa.Table) -> Iterator[pa.Table]:
+    """Yield slices of a table, each small enough for Python objects."""
+    for start in range(0, table.num_rows, _ROWS_AT_ONCE):
+        yield table.slice(start, _ROWS_AT_ONCE)
+
+
+def _distinct(column: pa.ChunkedArray) -> list[str]:
+    return cast("list[str]", column.unique().to_pylist())
+
+
+def _named_by_tile(table: pa.Table) -> pa.Table:
+    """Return a table of tiles with the number of the tile in filename and id; any other table as it is."""
+    if "recipe" not in table.column_names or "/tile=" not in table["recipe"][0].as_py():
+        return table
+    tile = table["tile"].cast(pa.string())
+    stem = pc.replace_substring_regex(table["filename"], _SUFFIX.pattern, "")
+    number = pc.utf8_lpad(tile, 4, "0")
+    named = {
+        "filename": pc.binary_join_element_wise(stem, "_tile", number, ".png", ""),
+        "image_id": pc.binary_join_element_wise(table["image_id"], tile, " "),
+    }
+    for name, values in named.items():
+        table = table.set_column(table.column_names.index(name), name, values)
+    return table
+
+
+def _plain_paths(
+    table: pa.Table, folders: Sequence[str], names: Sequence[Mapping[str, str]]
+) -> pa.Array:
+    """Return a path for each row, which can be that of several; `names` are the folders of each column."""
+    columns = [
+        [known[text] for text in table[name].to_pylist()]
+        for name, known in zip(folders, names, strict=True)
     ]
-    columns = [kinds if name == "kind" else table[name].to_pylist() for name in folders]
-    cleaned = [
-        {text: text if name == "split" else _safe_folder(text) for text in set(column)}
-        for name, column in zip(folders, columns, strict=True)
-    ]
-    return [
-        "/".join(names[text] for names, text in zip(cleaned, row, strict=True))
-        for row in zip(*columns, strict=True)
-    ]
+    stems = [_safe(_stem(filename)) for filename in table["filename"].to_pylist()]
+    rows = zip(*columns, stems, strict=True)
+    return pa.array([f"{'/'.join(row)}.png" for row in rows], pa.string())
+
+
+def _final_paths(table: pa.Table) -> pa.Array:
+    """Return the paths, with a digest where a path is not unique or the name of the file was changed."""
+    columns = (table[name].to_pylist() for name in ("path", "unique", "filename", "image_id"))
+    return pa.array(
+        [
+            path if unique and _safe(stem := _stem(filename)) == stem else _marked(path, image_id)
+            for path, unique, filename, image_id in zip(*columns, strict=True)
+        ],
+        pa.string(),
+    )
+
+
+def _stem(filename: str) -> str:
+    return _SUFFIX.sub("", filename)
 
 
 def _safe_folder(text: str) -> str:
@@ -104,12 +147,9 @@ def digest(text: str) -> str:
 
 
 def in_folders(
-    paths: Sequence[str], mask_from_file: npt.NDArray[np.bool_]
-) -> tuple[list[str], list[str | None]]:
-    """Return the path of every sample below `images` and below `masks`; None without a mask."""
-    images = [f"images/{path}" for path in paths]
-    masks = [
-        f"masks/{path}" if has_mask else None
-        for path, has_mask in zip(paths, mask_from_file, strict=True)
-    ]
-    return images, masks
+    paths: pa.ChunkedArray, mask_from_file: npt.NDArray[np.bool_]
+) -> tuple[pa.ChunkedArray, pa.ChunkedArray]:
+    """Return the path of every sample below `images` and below `masks`; null without a mask."""
+    images = pc.binary_join_element_wise("images", paths, "/")
+    masks = pc.binary_join_element_wise("masks", paths, "/")
+    return images, pc.if_else(pa.array(mask_from_file), masks, None)

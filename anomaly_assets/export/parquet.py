@@ -52,23 +52,28 @@ def write(source: Source, folder: Path, advance: Advance) -> int:
     Returns:
         Number of samples that no table lists: always 0.
     """
-    partitions = _partitions(source.table)
+    names = _names(source.table)
     schema = _schema(source)
     parts: Counter[str] = Counter()
     writer: pq.ParquetWriter | None = None
     group: list[pa.Table] = []
+    group_bytes = 0
     current = ""
     try:
         for part in source.parts():
-            for partition, first, last in _runs(partitions[part.start : part.start + len(part)]):
+            partitions = _partitions(source.table.slice(part.start, len(part)), names)
+            for partition, first, last in _runs(partitions):
                 if partition != current or writer is None:
                     _end(writer, group)
+                    group_bytes = 0
                     current = partition
                     writer = _begin(folder / TABLE / partition, parts[partition], schema)
                     parts[partition] += 1
                 group.append(_rows(source, part, first, last, schema))
-                if sum(rows.nbytes for rows in group) >= ROW_GROUP_BYTES:
+                group_bytes += group[-1].nbytes
+                if group_bytes >= ROW_GROUP_BYTES:
                     _write_group(writer, group)
+                    group_bytes = 0
             advance(len(part))
         _end(writer, group)
         writer = None
@@ -147,17 +152,21 @@ def _tensor(name: str, sides: dict[str, int], nullable: bool) -> pa.Field:
     return pa.field(name, pa.binary(), nullable=nullable, metadata=described)
 
 
-def _partitions(table: pa.Table) -> npt.NDArray[np.object_]:
-    """Return the folder of every sample."""
-    columns = [table[name].to_pylist() for name in PARTITIONED_BY]
-    values = [_values(set(column)) for column in columns]
+def _names(table: pa.Table) -> list[dict[str, str]]:
+    """Return, for each partition column, every value as it is written in a path."""
+    return [_values(table[name].unique().to_pylist()) for name in PARTITIONED_BY]
+
+
+def _partitions(table: pa.Table, names: list[dict[str, str]]) -> npt.NDArray[np.object_]:
+    """Return the folder of every row."""
+    rows = zip(*(table[name].to_pylist() for name in PARTITIONED_BY), strict=True)
     return np.array(
         [
             "/".join(
                 f"{name}={known[text]}"
-                for name, known, text in zip(PARTITIONED_BY, values, row, strict=True)
+                for name, known, text in zip(PARTITIONED_BY, names, row, strict=True)
             )
-            for row in zip(*columns, strict=True)
+            for row in rows
         ],
         object,
     )

@@ -9,12 +9,13 @@ from __future__ import annotations
 import io
 import os
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 from PIL import Image
 
 from anomaly_assets.export.selection import Source
@@ -29,8 +30,8 @@ Advance = Callable[[int], object]
 def write_pictures(
     source: Source,
     folder: Path,
-    image_paths: Sequence[str],
-    mask_paths: Sequence[str | None],
+    image_paths: pa.ChunkedArray,
+    mask_paths: pa.ChunkedArray,
     advance: Advance,
 ) -> None:
     """Write every image, and every mask that has a path.
@@ -41,14 +42,13 @@ def write_pictures(
         source: The samples.
         folder: The paths are relative to it.
         image_paths: A path for every sample.
-        mask_paths: A path for every sample, or None.
+        mask_paths: A path for every sample, or null.
         advance: Called with the number of samples written since the last call.
 
     Raises:
         OSError: A file cannot be written, for instance because the disk is full.
     """
-    for parent in {os.path.dirname(path) for path in (*image_paths, *mask_paths) if path}:
-        (folder / parent).mkdir(parents=True, exist_ok=True)
+    made: set[str] = set()
     pending: deque[Future[None]] = deque()
     pool = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="encode")
 
@@ -59,9 +59,16 @@ def write_pictures(
 
     try:
         for part in source.parts():
+            images, masks = (
+                paths.slice(part.start, len(part)).to_pylist()
+                for paths in (image_paths, mask_paths)
+            )
+            parents = {os.path.dirname(path) for path in (*images, *masks) if path} - made
+            for parent in parents:
+                (folder / parent).mkdir(parents=True, exist_ok=True)
+            made |= parents
             for place in range(len(part)):
-                image_path = folder / image_paths[part.start + place]
-                mask_path = mask_paths[part.start + place]
+                image_path, mask_path = folder / images[place], masks[place]
                 pending.append(
                     pool.submit(
                         _write_sample,

@@ -1,22 +1,24 @@
 """Keep contact sheets on disk, and redraw them only when their inputs change.
 
-Once all sheets are written, a digest of the inputs is stored beside them, in `drawn.json`.
+Once all sheets are written, the digests of their inputs are stored beside them, in `drawn.json`: the
+labels, the versions and hashes of the files, and the transform, from which the pixels follow.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
 from anomaly_assets.atomic import sync_tree, write_file
 from anomaly_assets.previews import sheets
 
-_DRAWING = 2
+_DRAWING = 3
 """Version of the drawing code. Raise it when sheets look different: those on disk are then redrawn."""
 
 
@@ -28,7 +30,7 @@ class ContactSheets:
         small: Source dataset to its overview as WebP, for the UI; none for one without samples.
         files: The full sheets.
         images: Number of pictures on the sheets of the categories.
-        drawn: False if the files on disk were up to date.
+        drawn: False if all files on disk were up to date.
     """
 
     small: dict[str, bytes]
@@ -43,7 +45,7 @@ def current_sheets(
     source_datasets: Iterable[str],
     most_bytes: int,
 ) -> ContactSheets:
-    """Redraw the sheets in a folder if the tables have changed, and return them.
+    """Redraw the sheets in a folder whose pictures or labels have changed, and return all.
 
     Args:
         connection: A database with `images` and `image_tensors`.
@@ -51,63 +53,124 @@ def current_sheets(
         source_datasets: Names of the source datasets to draw.
         most_bytes: Limit for all small sheets together.
     """
-    names = list(source_datasets)
-    keys = {name: sheets.picked_keys(connection, name, *_PICKED) for name in names}
-    images = sum(map(len, keys.values()))
-    digest = hashlib.sha256(json.dumps([_DRAWING, most_bytes, keys]).encode()).hexdigest()
-    kept = _kept(folder, digest)
-    if kept is not None:
-        small, files = kept
-        return ContactSheets(small, files, images, drawn=False)
-    note, older = folder / "drawn.json", _noted_files(folder)
-    if older:
-        # Keep the list, to delete stale files; drop the digest, so that the run after a kill redraws.
-        write_file(note, json.dumps({"files": older}).encode())
-    drawn = {
-        name: sheets.write_full_sheets(sheets.picked_samples(connection, found), folder, name)
-        for name, found in keys.items()
+    plans = {
+        name: sheets.planned(sheets.picked_keys(connection, name, *_PICKED), name)
+        for name in source_datasets
     }
-    files = [path for sheet in drawn.values() for path in sheet.files]
-    small = sheets.small_sheets({name: sheet.overview for name, sheet in drawn.items()}, most_bytes)
-    for name in names:
-        (folder / f"{name}.webp").unlink(missing_ok=True)
-    for name, content in small.items():
-        write_file(folder / f"{name}.webp", content)
-    present = [path.relative_to(folder).as_posix() for path in files]
-    for path in {*older} - {*present}:  # and no other file: users may store pictures there
-        (folder / path).unlink(missing_ok=True)
-    if not files:
-        note.unlink(missing_ok=True)
-    else:
-        noted = json.dumps({"digest": digest, "files": present, "small": [*small]})
-        # Without this, a power cut could leave the note beside empty sheets, which are never redrawn.
-        sync_tree(folder)
-        write_file(note, noted.encode())
-    return ContactSheets(small, files, images, drawn=True)
+    rows = {name: len({key[0] for key in plan.overview}) for name, plan in plans.items()}
+    small_bytes = sheets.budgets(rows, most_bytes)
+    wanted = {
+        path: _digest(inputs)
+        for name in small_bytes
+        for path, inputs in _inputs(plans[name], name, small_bytes[name])
+    }
+    note, noted = folder / "drawn.json", _noted(folder)
+    kept = {
+        path: digest
+        for path, digest in wanted.items()
+        if noted.get(path) == digest and (folder / path).exists()
+    }
+    if kept != noted or kept != wanted:
+        if noted:
+            # Keep the names, to delete stale files, and drop the digests of the sheets that are written
+            # now, so that the run after a kill redraws them.
+            _write_note(note, {path: kept.get(path, "") for path in noted})
+        for name in small_bytes:
+            _draw(
+                connection,
+                folder,
+                name,
+                plans[name],
+                wanted.keys() - kept.keys(),
+                small_bytes[name],
+            )
+        for path in (
+            noted.keys() - wanted.keys()
+        ):  # and no other file: users may store pictures there
+            (folder / path).unlink(missing_ok=True)
+        if wanted:
+            # Without this, a power cut could leave the note beside empty sheets, which are never redrawn.
+            sync_tree(folder)
+            _write_note(note, wanted)
+        else:
+            note.unlink(missing_ok=True)
+    return ContactSheets(
+        {name: (folder / _small(name)).read_bytes() for name in small_bytes},
+        [folder / path for path in wanted if path.endswith(".jpg")],
+        sum(len(keys) for plan in plans.values() for keys in plan.categories.values()),
+        drawn=kept != wanted,
+    )
 
 
 _PICKED = (sheets.MOST_PER_KIND, sheets.PER_DEFECT_TYPE)
 
 
-def _noted_files(folder: Path) -> list[str]:
-    """Return the sheets that were drawn here before, as listed in `drawn.json`."""
-    try:
-        files = json.loads((folder / "drawn.json").read_text("utf-8"))["files"]
-        return [
-            path for path in files if not Path(path).is_absolute() and ".." not in Path(path).parts
-        ]
-    except (OSError, ValueError, KeyError, TypeError):
-        return []
+def _small(source_dataset: str) -> str:
+    return f"{source_dataset}.webp"
 
 
-def _kept(folder: Path, digest: str) -> tuple[dict[str, bytes], list[Path]] | None:
-    """Return the sheets if they were drawn from the same inputs and all of them still exist."""
+def _inputs(plan: sheets.Plan, name: str, small_bytes: int) -> Iterator[tuple[str, Any]]:
+    """Yield the path of each sheet of a source dataset, and everything that it shows."""
+    yield from plan.categories.items()
+    overview = [plan.overview, plan.left_out]
+    yield f"{name}.jpg", overview
+    yield _small(name), [*overview, small_bytes]
+
+
+def _draw(
+    connection: duckdb.DuckDBPyConnection,
+    folder: Path,
+    name: str,
+    plan: sheets.Plan,
+    stale: Collection[str],
+    small_bytes: int,
+) -> None:
+    """Draw the stale sheets of a source dataset.
+
+    In memory are one category at a time, and a few images of the first categories.
+    """
+    shown: dict[str, sheets.Sample] = {}
+    on_overview = {key[3] for key in plan.overview}
+    for path, keys in plan.categories.items():
+        if path in stale:
+            samples = [*sheets.picked_samples(connection, keys)]
+            sheets.write_category(samples, folder / path)
+            shown |= {
+                key[3]: sample
+                for key, sample in zip(keys, samples, strict=True)
+                if key[3] in on_overview
+            }
+    if {f"{name}.jpg", _small(name)}.isdisjoint(stale):
+        return
+    missing = [key for key in plan.overview if key[3] not in shown]
+    read = sheets.picked_samples(connection, missing)
+    shown |= {key[3]: sample for key, sample in zip(missing, read, strict=True)}
+    overview = sheets.Overview([shown[key[3]] for key in plan.overview], plan.left_out)
+    sheets.write_overview(overview, folder / f"{name}.jpg")
+    write_file(folder / _small(name), sheets.small_sheet(overview, small_bytes))
+
+
+def _digest(inputs: Any) -> str:
+    return hashlib.sha256(json.dumps([_DRAWING, inputs]).encode()).hexdigest()
+
+
+def _write_note(note: Path, digests: Mapping[str, str]) -> None:
+    write_file(note, json.dumps({"sheets": digests}).encode())
+
+
+def _noted(folder: Path) -> dict[str, str]:
+    """Return the sheets that were drawn here before and the digests of their inputs, as in `drawn.json`."""
     try:
         note = json.loads((folder / "drawn.json").read_text("utf-8"))
-        if note["digest"] != digest:
-            return None
-        files = [folder / path for path in note["files"]]
-        small = {name: (folder / f"{name}.webp").read_bytes() for name in note["small"]}
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return (small, files) if all(path.exists() for path in files) else None
+        if "files" in note:  # of release 0.1, with one digest for all
+            small = [_small(name) for name in note.get("small", ())]
+            digests = dict.fromkeys([*note["files"], *small], "")
+        else:
+            digests = {str(path): str(digest) for path, digest in note["sheets"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
+    return {
+        path: digest
+        for path, digest in digests.items()
+        if not Path(path).is_absolute() and ".." not in Path(path).parts
+    }

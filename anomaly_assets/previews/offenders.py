@@ -165,7 +165,7 @@ def _opened(settings: Settings) -> dict[str, Root]:
 
 _COPIES = """
 WITH copies AS (
-    -- All images can be copies of one content. The join below compares every pair, so limit the copies.
+    -- All images can be copies of one content, so limit the copies.
     SELECT image_ids[1:$most_copies] AS image_ids
     FROM duplicate_images
     WHERE list_contains($first_copies, image_ids[1])
@@ -174,8 +174,8 @@ SELECT
     copies.image_ids,
     list(images.category ORDER BY images.image_id),
     list(images.split ORDER BY images.image_id)
-FROM copies
-JOIN images ON list_contains(copies.image_ids, images.image_id)
+FROM (SELECT image_ids, unnest(image_ids) AS image_id FROM copies) AS copies
+JOIN images ON images.image_id = copies.image_id
 GROUP BY ALL
 ORDER BY copies.image_ids
 """

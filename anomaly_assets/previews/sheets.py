@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import duckdb
@@ -32,7 +32,7 @@ from anomaly_assets.previews.drawing import (
     webp_of_this_size,
     write,
 )
-from anomaly_assets.warehouse.file.duckdb_settings import drop_cached
+from anomaly_assets.warehouse.buffers import drop_cached
 
 PER_KIND = 3
 """Limit for good images, and for anomalous ones, of each category on the sheet of a source dataset."""
@@ -85,21 +85,25 @@ class Overview(NamedTuple):
     left_out: int = 0
 
 
-class FullSheets(NamedTuple):
-    """Contact sheets that were written for a source dataset.
+Key = tuple[Any, ...]
+"""Picture on a sheet, before its pixels are read; see `picked_keys`."""
+
+
+class Plan(NamedTuple):
+    """Pictures on the sheets of a source dataset.
 
     Attributes:
-        files: Paths of the sheet of every category and of the sheet of the source dataset.
-        overview: Content of the sheet of the source dataset.
+        categories: Path of the sheet of each category, below the folder of all sheets, to its pictures.
+        overview: Pictures on the sheet of the source dataset.
+        left_out: Number of further categories.
     """
 
-    files: list[Path]
-    overview: Overview
+    categories: dict[str, list[Key]]
+    overview: list[Key]
+    left_out: int
 
 
-def picked_samples(
-    connection: duckdb.DuckDBPyConnection, keys: Sequence[tuple[str, ...]]
-) -> Iterator[Sample]:
+def picked_samples(connection: duckdb.DuckDBPyConnection, keys: Sequence[Key]) -> Iterator[Sample]:
     """Yield the samples of some keys, in their order; a few are read at a time and scaled down at once.
 
     Args:
@@ -119,17 +123,32 @@ def picked_samples(
             yield Sample(category, label, caption, pixels[image_id])
 
 
-def _first_categories(keys: Iterable[tuple[str, ...]]) -> Iterator[tuple[str, ...]]:
-    """Yield one key of each of the first categories."""
-    for _, (_, members) in zip(
-        range(MOST_CATEGORIES), groupby(keys, key=lambda key: key[0]), strict=False
-    ):
-        yield next(members)
+def planned(keys: Iterable[Key], source_dataset: str) -> Plan:
+    """Assign pictures to the sheets of a source dataset.
+
+    Args:
+        keys: Results of `picked_keys`.
+        source_dataset: Name of the source dataset.
+    """
+    by_category = [list(members) for _, members in groupby(keys, key=lambda key: key[0])]
+    overview = [
+        key
+        for members in by_category[:MOST_CATEGORIES]
+        for label in ("good", "anomalous")
+        for key in [key for key in members if key[1] == label][:PER_KIND]
+    ]
+    paths = [
+        f"{source_dataset}/{quote(members[0][0], safe=' ')[:_LONGEST_NAME]}.jpg"
+        for members in by_category
+    ]
+    return Plan(
+        dict(zip(paths, by_category, strict=True)), overview, max(0, len(paths) - MOST_CATEGORIES)
+    )
 
 
 def picked_keys(
     connection: duckdb.DuckDBPyConnection, source_dataset: str, per_kind: int, per_defect_type: int
-) -> list[tuple[str, ...]]:
+) -> list[Key]:
     """Pick images of every category, deterministically: one of each defect type first.
 
     Args:
@@ -140,7 +159,7 @@ def picked_keys(
 
     Returns:
         One tuple per image, ordered by category: category, label, caption, image id, hash of the content,
-        version of the mask, transform. Pixels are not read.
+        version and area of the mask, transform. Pixels are not read: they follow from the last four.
     """
     parameters = {
         "source_dataset": source_dataset,
@@ -209,28 +228,18 @@ def _paste(
             write(sheet, (x, y + side + 2), fitted(sample.caption, side, 11), ink=FAINT_INK)
 
 
-def small_sheets(overviews: Mapping[str, Overview], most_bytes: int) -> dict[str, bytes]:
-    """Draw the overviews as WebP within a byte budget, divided by number of categories.
+def budgets(categories: Mapping[str, int], most_bytes: int) -> dict[str, int]:
+    """Divide a number of bytes among the small sheets of source datasets, by number of categories.
 
     Args:
-        overviews: Source dataset to the content of its sheet.
+        categories: Source dataset to the number of categories on its sheet; none has a sheet without any.
         most_bytes: Limit for all sheets together.
-
-    Returns:
-        Source dataset to its sheet; none for one without samples.
     """
-    rows = {
-        name: len({sample.category for sample in overview.samples})
-        for name, overview in overviews.items()
-        if overview.samples
-    }
-    return {
-        name: _small_sheet(overviews[name], most_bytes * count // sum(rows.values()))
-        for name, count in rows.items()
-    }
+    total = sum(categories.values())
+    return {name: most_bytes * count // total for name, count in categories.items() if count}
 
 
-def _small_sheet(overview: Overview, most_bytes: int) -> bytes:
+def small_sheet(overview: Overview, most_bytes: int) -> bytes:
     """Draw an overview within a byte budget: with fewer images, then fewer categories."""
     per_kind, samples, left_out = PER_KIND, *overview
     while True:
@@ -248,37 +257,19 @@ def _small_sheet(overview: Overview, most_bytes: int) -> bytes:
             return as_webp(sheet, most_bytes)
 
 
-def write_full_sheets(samples: Iterable[Sample], folder: Path, source_dataset: str) -> FullSheets:
-    """Write `<source_dataset>.jpg` and `<source_dataset>/<category>.jpg`.
+def write_category(samples: Sequence[Sample], path: Path) -> None:
+    """Write the full sheet of one category."""
+    _keep(path, _category_sheet(samples))
 
-    In memory are one category at a time, and a few images of the first categories.
 
-    Args:
-        samples: Samples of this source dataset, ordered by category.
-        folder: Folder of the sheets of all source datasets.
-        source_dataset: Name of this one.
-    """
-    below = folder / source_dataset
-    shown: list[Sample] = []
-    categories = 0
-    files: list[Path] = []
+def write_overview(overview: Overview, path: Path) -> None:
+    """Write the sheet of a source dataset."""
+    _keep(path, _overview(overview, PER_KIND))
 
-    def keep(path: Path, sheet: Image.Image) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_file(path, as_jpeg(sheet))
-        files.append(path)
 
-    for category, members in groupby(samples, key=lambda sample: sample.category):
-        chosen = list(members)
-        keep(below / f"{quote(category, safe=' ')[:_LONGEST_NAME]}.jpg", _category_sheet(chosen))
-        if categories < MOST_CATEGORIES:
-            for label in ("good", "anomalous"):
-                shown += [sample for sample in chosen if sample.label == label][:PER_KIND]
-        categories += 1
-    overview = Overview(shown, max(0, categories - MOST_CATEGORIES))
-    if shown:
-        keep(folder / f"{source_dataset}.jpg", _overview(overview, PER_KIND))
-    return FullSheets(files, overview)
+def _keep(path: Path, sheet: Image.Image) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_file(path, as_jpeg(sheet))
 
 
 _KEYS = """
@@ -315,6 +306,7 @@ SELECT
     picked.image_id,
     tensors.content_sha256,
     coalesce(tensors.mask_file_version, ''),
+    tensors.mask_area_fraction,
     tensors.transform
 FROM picked
 JOIN image_tensors AS tensors ON tensors.image_id = picked.image_id

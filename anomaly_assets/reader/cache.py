@@ -33,6 +33,7 @@ import pyarrow as pa
 from anomaly_assets.atomic import replaced_folder, resolved, sync
 from anomaly_assets.errors import AnomalyAssetsError
 from anomaly_assets.reader.batch import Batch, BoolArray, IntArray, UInt8Array
+from anomaly_assets.reader.pixels.query import empty_masks, gathered
 from anomaly_assets.reader.selection import Selection
 
 _UNFINISHED = re.compile(r"\..+\.unfinished|\.unfinished-.+")
@@ -214,14 +215,20 @@ class CachedPixels:
         if (self._images.shape, self._masks.shape) != expected:
             raise ValueError(f"its arrays are {self._images.shape} and {self._masks.shape}")
 
-    def images(self, positions: IntArray) -> UInt8Array:
-        """Return a new array, N x height x width x channels."""
-        return _copied(self._images, positions)
+    def images(self, positions: IntArray, into: UInt8Array | None = None) -> UInt8Array:
+        """Return images; see `Pixels`."""
+        if into is None:
+            into = np.empty((len(positions), *self._images.shape[1:]), np.uint8)
+        if len(positions) and (np.diff(positions) == 1).all():
+            into[:] = self._images[positions[0] : positions[-1] + 1]
+            return into
+        return gathered(self._images, positions, into)
 
-    def masks(self, positions: IntArray) -> UInt8Array:
-        """Return a new array, N x height x width; zeros for samples without a mask."""
-        masks = np.zeros((len(positions), *self._masks.shape[1:]), np.uint8)
-        from_file = np.flatnonzero(self._mask_from_file[positions])
+    def masks(self, positions: IntArray, into: UInt8Array | None = None) -> UInt8Array:
+        """Return masks; see `Pixels`."""
+        marked = self._mask_from_file[positions]
+        masks = empty_masks(marked, self._masks.shape[1:], into)
+        from_file = np.flatnonzero(marked)
         for place, number in zip(from_file, self._mask_number[positions[from_file]], strict=True):
             masks[place] = self._masks[number]
         return masks
@@ -238,12 +245,6 @@ class CachedPixels:
             self._open()
         except (OSError, ValueError, EOFError) as error:
             raise _unreadable(self._folder, error) from error
-
-
-def _copied(mapped: UInt8Array, positions: IntArray) -> UInt8Array:
-    if len(positions) and (np.diff(positions) == 1).all():
-        return np.array(mapped[positions[0] : positions[-1] + 1])
-    return np.take(mapped, positions, axis=0)
 
 
 def _write(folder: Path, selection: Selection, batches: Iterable[Batch]) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import duckdb
 
 from anomaly_assets.tables.identity import is_warehouse
-from anomaly_assets.warehouse.file.pinned_file import OpenFile
+from anomaly_assets.warehouse.file.pinned_file import HeldFile, OpenFile
 from anomaly_assets.warehouse.file.snapshots import open_snapshot
 from anomaly_assets.warehouse.open_published import DatabaseError, Opened, explained, open_file
 
@@ -113,6 +113,35 @@ class Database:
         finally:
             self._refuse_written(file)
 
+    @contextmanager
+    def pinned(self) -> Iterator[OpenFile | None]:
+        """Yield the file, for reading without DuckDB; raise if it was written to, also during the block.
+
+        A worker that can reach the file of its parent opens no DuckDB. It is None if DuckDB has to read.
+
+        Raises:
+            DatabaseError: The file was written to, or see `opened`.
+        """
+        file = self._pinned_file()
+        self._refuse_written(file)
+        try:
+            yield file
+        finally:
+            self._refuse_written(file)
+
+    def _pinned_file(self) -> OpenFile | None:
+        process, _ = self._state
+        if process != os.getpid() and self._held is not None:
+            if self._held.opened is None:  # unpickled
+                with suppress(OSError, ValueError):
+                    held = HeldFile(self._published, self._held.address())
+                    if held.state == self._held.state and held.has_address():
+                        self._held = held
+            if self._held.opened is not None:
+                return self._held.opened
+        found = self.opened().file
+        return found.opened if found is not None else None
+
     def _refuse_written(self, file: OpenFile | None) -> None:
         """Raise if a file was written to: DuckDB caches metadata, so it would return wrong rows."""
         if file is not None and not file.is_as_opened():
@@ -131,12 +160,16 @@ class Database:
     def close(self) -> None:
         """Close the database in this process, once the last thread that reads from it has finished."""
         process, opened = self._state
-        if process == os.getpid() and opened is not None:
-            # Not connection.close(): queries of other threads would fail with an error of DuckDB. The
-            # connection closes when the last reference to it is gone.
-            self._state = process, None
-            if opened.file is not None:
-                opened.file.close()
+        if process != os.getpid():
+            if opened is not None:
+                _inherited.append(opened)
+            if self._held is not None:
+                self._held.close()
+        elif opened is not None and opened.file is not None:
+            opened.file.close()
+        # Not connection.close(): queries of other threads would fail with an error of DuckDB. The
+        # connection closes when the last reference to it is gone.
+        self._state = os.getpid(), None
 
     def _again(self) -> Opened:
         for opened in self._found_again():

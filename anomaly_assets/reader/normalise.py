@@ -64,15 +64,29 @@ class Normalisation:
             summands=(-means / deviations).astype(np.float32),
         )
 
-    def apply(self, images: UInt8Array, positions: IntArray) -> FloatArray:
+    @classmethod
+    def to_unit(cls, samples: int, channels: int) -> Normalisation:
+        """Return pixel / 255 for all samples of a selection."""
+        return cls(
+            of_sample=np.zeros(samples, np.int64),
+            factors=np.full((1, channels), 1 / 255, np.float32),
+            summands=np.zeros((1, channels), np.float32),
+        )
+
+    def apply(
+        self, images: UInt8Array, positions: IntArray, into: FloatArray | None = None
+    ) -> FloatArray:
         """Normalise N images.
 
         Args:
             images: uint8, N x height x width x channels.
             positions: Their positions in the selection.
+            into: Array of that shape to fill and return, with any strides; a new one by default.
         """
-        categories = self.of_sample[positions]
-        normalised = images.astype(np.float32)
-        normalised *= self.factors[categories][:, None, None, :]
-        normalised += self.summands[categories][:, None, None, :]
-        return normalised
+        if into is None:
+            into = np.empty(images.shape, np.float32)
+        # One image after the other: its floats are still in the processor's cache for the sum.
+        for image, category, target in zip(images, self.of_sample[positions], into, strict=True):
+            np.multiply(image, self.factors[category], out=target)
+            target += self.summands[category]
+        return into

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
@@ -16,6 +17,7 @@ from anomaly_assets.errors import install_extra
 from anomaly_assets.reader import cache
 from anomaly_assets.reader.arrays import FetchedArray, chosen_positions, ordered, whole_number
 from anomaly_assets.reader.batch import Batch, ImageArray, IntArray, Sample, UInt8Array
+from anomaly_assets.reader.buffers import Buffers
 from anomaly_assets.reader.normalise import Normalisation
 from anomaly_assets.reader.pixels.query import Pixels, read_ahead
 from anomaly_assets.reader.recipes import RecipeNames, stitched
@@ -24,6 +26,7 @@ from anomaly_assets.reader.selection import Selection
 if TYPE_CHECKING:
     import pandas as pd
 
+    from anomaly_assets.reader.loader import SamplesLoader
     from anomaly_assets.reader.torch import SamplesDataset
 
 
@@ -46,6 +49,7 @@ class Samples:
         self._pixels = pixels
         self._positions = np.arange(selection.table.num_rows) if positions is None else positions
         self._normalisation = normalisation
+        self._memory = Buffers(), Buffers(), Buffers()  # images as stored, masks, finished images
 
     def __len__(self) -> int:
         return len(self._positions)
@@ -194,7 +198,7 @@ class Samples:
         order = ordered(len(self), shuffle)
         if drop_last:
             order = order[: len(order) - len(order) % size]
-        return self._in_order(order, size)
+        return (self._described(*read) for read in self._in_order(order, size))
 
     def normalised(self) -> Samples:
         """Return the same samples with float32 images: (pixel / 255 - mean) / standard deviation.
@@ -211,6 +215,14 @@ class Samples:
         )
         return Samples(self._selection, self._pixels, self._positions, normalisation)
 
+    normalized = normalised
+    """American spelling of `normalised`."""
+
+    def as_float(self) -> Samples:
+        """Return the same samples with float32 images: pixel / 255, from 0 to 1."""
+        unit = Normalisation.to_unit(self._selection.table.num_rows, self.shape[2])
+        return Samples(self._selection, self._pixels, self._positions, unit)
+
     def to_torch(self, transform: Callable[[dict[str, Any]], Any] | None = None) -> SamplesDataset:
         """Return a map-style `torch.utils.data.Dataset`; `SamplesDataset` describes its items.
 
@@ -225,6 +237,45 @@ class Samples:
         except ImportError as error:
             raise ImportError(f"to_torch() needs PyTorch: {install_extra('torch')}.") from error
         return SamplesDataset(self, transform)
+
+    def to_loader(
+        self,
+        batch_size: int,
+        *,
+        shuffle: int | None = None,
+        drop_last: bool = False,
+        num_workers: int = 0,
+        channels_last: bool = True,
+        pin_memory: bool = False,
+        persistent_workers: bool = False,
+        prefetch_factor: int | None = None,
+        multiprocessing_context: Any = None,
+    ) -> SamplesLoader:
+        """Return an iterable of collated PyTorch batches, each copied once; `SamplesLoader` describes them.
+
+        Use `to_torch` with a `DataLoader` if each item needs a transform of its own in the workers.
+
+        Raises:
+            ImportError: PyTorch is not installed.
+            TypeError: The batch size, the seed or the number of workers is not a whole number.
+            ValueError: One of them is too small, or an option of workers is given without workers.
+        """
+        try:
+            from anomaly_assets.reader.loader import SamplesLoader
+        except ImportError as error:
+            raise ImportError(f"to_loader() needs PyTorch: {install_extra('torch')}.") from error
+        return SamplesLoader(
+            self,
+            batch_size,
+            shuffle=shuffle,
+            drop_last=drop_last,
+            num_workers=num_workers,
+            channels_last=channels_last,
+            pin_memory=pin_memory,
+            persistent_workers=persistent_workers,
+            prefetch_factor=prefetch_factor,
+            multiprocessing_context=multiprocessing_context,
+        )
 
     def cache(self, directory: str | Path) -> Samples:
         """Write these samples to a cache once, and return samples that are read from it at memory speed.
@@ -250,7 +301,12 @@ class Samples:
         selection = self._selection.narrowed(self.table, self._positions)
         folder = cache.keep(Path(directory), selection, raw.batches(_ITERATED_AT_ONCE))
         cached = Samples(*cache.read(folder))
-        return cached if self._normalisation is None else cached.normalised()
+        if self._normalisation is None:
+            return cached
+        kept = replace(
+            self._normalisation, of_sample=self._normalisation.of_sample[self._positions]
+        )
+        return Samples(cached._selection, cached._pixels, normalisation=kept)
 
     def stitch(self, maps: npt.ArrayLike) -> dict[str, npt.NDArray[Any]]:
         """Put maps of tiles together, into one array per image in the image's own size.
@@ -281,17 +337,23 @@ class Samples:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _in_order(self, order: IntArray, size: int) -> Iterator[Batch]:
-        for chosen, images, masks in read_ahead(self._pixels, self._positions[order], size):
-            yield self._described(chosen, images, masks)
+    def _in_order(
+        self, order: IntArray, size: int
+    ) -> Iterator[tuple[IntArray, UInt8Array, UInt8Array]]:
+        """Yield rows of the selection's table, images as stored, and masks of each batch."""
+        return read_ahead(self._pixels, self._positions[order], size, self.shape, self._memory[:2])
 
     def _described(self, chosen: IntArray, images: UInt8Array, masks: UInt8Array) -> Batch:
+        return replace(self._known(chosen), images=self._finished(images, chosen), masks=masks)
+
+    def _known(self, chosen: IntArray) -> Batch:
+        """Return a batch without pixels."""
         labels = self._selection.label_indices[chosen]
         from_file = self._selection.mask_from_file[chosen]
         return Batch(
             image_ids=self._selection.table["image_id"].take(chosen).to_pylist(),
-            images=self._finished(images, chosen),
-            masks=masks,
+            images=_NO_PIXELS,
+            masks=_NO_PIXELS,
             has_mask=from_file | (labels == 0),
             mask_from_file=from_file,
             label_indices=labels,
@@ -301,10 +363,25 @@ class Samples:
         at = self._positions[chosen]
         return self._finished(self._pixels.images(at), at)
 
-    def _finished(self, images: UInt8Array, chosen: IntArray) -> ImageArray:
-        if self._normalisation is None:
+    def _read_into(self, chosen: IntArray, images: ImageArray, masks: UInt8Array) -> None:
+        """Read into arrays of shape N x height x width x channels, and N x height x width."""
+        if self._normalisation is None and images.flags.c_contiguous:
+            self._pixels.images(chosen, images)
+        else:
+            stored = self._memory[0].array((len(chosen), *self.shape))
+            self._finished(self._pixels.images(chosen, stored), chosen, images)
+        self._pixels.masks(chosen, masks)
+
+    def _finished(
+        self, images: UInt8Array, chosen: IntArray, into: ImageArray | None = None
+    ) -> ImageArray:
+        """Return the images of a batch as they were asked for, or write them into an array."""
+        if self._normalisation is not None:
+            return self._normalisation.apply(images, chosen, into)
+        if into is None:
             return images
-        return self._normalisation.apply(images, chosen)
+        np.copyto(into, images)
+        return into
 
     def _samples(self, batch: Batch, first: int) -> Iterator[Sample]:
         rows = self.table.slice(first, len(batch)).to_pylist()
@@ -339,3 +416,4 @@ class Samples:
 
 
 _ITERATED_AT_ONCE = 64
+_NO_PIXELS = np.empty(0, np.uint8)

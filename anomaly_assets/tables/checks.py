@@ -347,16 +347,22 @@ def _values(source_dataset: str | None, spec: Recipe | None) -> dict[str, Any]:
 
 
 def _found(connection: duckdb.DuckDBPyConnection, check: Check, values: dict[str, Any]) -> Finding:
-    rows = _rows(connection, f"checks/{check.name}", values)
-    return Finding(len(rows), rows[:MOST_SHOWN])
+    """Count the affected rows in DuckDB, and fetch only those that are shown."""
+    name = f"checks/{check.name}"
+    [(count,)] = _rows(connection, name, values, "SELECT count(*) FROM ({})")
+    shown = _rows(connection, name, values, f"{{}} LIMIT {MOST_SHOWN}") if count else []
+    return Finding(count, shown)
 
 
-def _rows(connection: duckdb.DuckDBPyConnection, name: str, values: dict[str, Any]) -> list[Any]:
-    query = statement(connection, name)
+def _rows(
+    connection: duckdb.DuckDBPyConnection, name: str, values: dict[str, Any], form: str = "{}"
+) -> list[Any]:
+    """Return the rows of a query; `form` is a statement with the query in place of the braces."""
+    query = statement(connection, name).rstrip().removesuffix(";")
     if "$official" in query:
         values = {
             **values,
             "official": [asdict(count) for count in official_counts(SOURCE_DATASETS.values())],
         }
     parameters = {name: value for name, value in values.items() if f"${name}" in query}
-    return connection.execute(query, parameters).fetchall()
+    return connection.execute(form.format(query), parameters).fetchall()

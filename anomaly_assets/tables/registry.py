@@ -660,3 +660,6 @@ WIDE = tuple(
     name for name, table in STORED.items() if any(column.type == "BLOB" for column in table.columns)
 )
 """Stored tables with tensors, which are copied in parts."""
+
+COUNTED = tuple(name for name in TABLES if name != "recipe_statistics")
+"""Tables and views whose rows are counted at each publication; the others read all rows to count some."""

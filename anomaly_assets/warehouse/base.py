@@ -18,7 +18,7 @@ import duckdb
 from anomaly_assets.errors import WarehouseError
 from anomaly_assets.recipes import Recipe
 from anomaly_assets.tables.ddl import upstream_needed
-from anomaly_assets.tables.row_changes import RowChanges, Rows, compare
+from anomaly_assets.tables.row_changes import RowChanges, Rows, compare, hashed_rows
 from anomaly_assets.warehouse.publication import Differences, Publication, Request
 
 CATALOG = "warehouse"
@@ -203,10 +203,10 @@ class Warehouse(ABC):
 
         Pixels are not read: they follow from the hash of the file, its mask and the transform.
         """
-        before: Rows = {}
+        before = Rows()
         # A published database that cannot be read will be replaced.
         with suppress(duckdb.Error), self.open_published(target) as published:
-            before = _samples(published) if published else {}
+            before = _samples(published) if published else Rows()
         with self.connect() as connection, upstream_needed():
             return compare(before, _samples(connection))
 
@@ -310,7 +310,7 @@ def interrupted_queries(connection: duckdb.DuckDBPyConnection) -> Iterator[None]
 
 
 def _samples(connection: duckdb.DuckDBPyConnection) -> Rows:
-    return {image_id: rest for image_id, *rest in connection.execute(_SAMPLES).fetchall()}
+    return hashed_rows(connection, _SAMPLES, "image_id")
 
 
 _SAMPLES = """

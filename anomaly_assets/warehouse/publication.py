@@ -6,7 +6,6 @@ How the content gets to its readers depends on the kind: `file/publish.py`, `lak
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -21,11 +20,10 @@ from anomaly_assets.tables.ddl import (
     refresh_outdated,
     row_count,
     row_counts,
-    statement,
     upstream_needed,
 )
 from anomaly_assets.tables.identity import ensure_identity, take_over
-from anomaly_assets.tables.registry import SUMMARIES, TABLES
+from anomaly_assets.tables.registry import COUNTED, SUMMARIES
 from anomaly_assets.tables.source_datasets import (
     Loss,
     StoredDataset,
@@ -36,7 +34,7 @@ from anomaly_assets.tables.source_datasets import (
     set_sample_marks,
     stored_datasets,
 )
-from anomaly_assets.tables.sql_text import table_exists
+from anomaly_assets.warehouse.content import content_id
 from anomaly_assets.warehouse.provenance import SnapshotRow, time_of_publication, was_published
 
 Differences = list[tuple[str, str | None]]
@@ -191,7 +189,7 @@ def checked_content(
             snapshot_id = content_id(connection)
     _refuse_what_is_wrong(connection, spec)
     marks = _accepted_marks(connection, published, request)
-    counts = row_counts(connection, TABLES)
+    counts = row_counts(connection, COUNTED)
     written = (
         published.adopted
         or published.snapshot_id() != snapshot_id
@@ -334,7 +332,7 @@ def differences(connection: duckdb.DuckDBPyConnection, published: Published) -> 
         return [(published.location, "nothing is published")]
     if published.warehouse_id() not in (None, ensure_identity(connection)):
         return []
-    return _differing(row_counts(connection, TABLES), published)
+    return _differing(row_counts(connection, COUNTED), published)
 
 
 def _differing(counts: Mapping[str, int], published: Published) -> Differences:
@@ -357,25 +355,3 @@ def _refuse_what_is_wrong(connection: duckdb.DuckDBPyConnection, spec: Recipe) -
             f"Nothing was published, because blocking checks fail: {named}. Materialize the assets "
             "upstream of published_database, then publish again."
         )
-
-
-def content_id(connection: duckdb.DuckDBPyConnection) -> str:
-    """Return a digest of all published content, including summaries, which may be built at another time."""
-    digest = hashlib.sha256()
-    rows = [
-        row
-        for query in connection.extract_statements(statement(connection, "snapshot_content"))
-        for (row,) in connection.execute(query.query).fetchall()
-    ]
-    # Python's SHA-256 is several times faster than DuckDB's.
-    digest.update(repr((hashlib.sha256(b"\n".join(rows)).hexdigest(),)).encode())
-    for name in SUMMARIES:
-        if table_exists(connection, "main", name):
-            found = connection.execute("FROM query_table($name) ORDER BY ALL", {"name": name})
-            digest.update(repr((name, found.fetchall())).encode())
-    # A declaration can change, such as a licence, without a change of any row.
-    for held in stored_datasets(connection).values():
-        if held.declaration is not None:  # a release before 0.2 stored none
-            declared = (held.source_dataset, held.title, held.licence, held.definition_digest)
-            digest.update(repr(declared).encode())
-    return digest.hexdigest()

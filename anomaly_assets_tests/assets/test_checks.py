@@ -239,6 +239,7 @@ def test_a_blocking_check_that_fails_stops_publishing_and_fails_the_run(
         "images",
         "load_history",
         "image_tensors",
+        "recipe_tensors",
         "rejected_images",
     }
     assert not tiny.database.exists()

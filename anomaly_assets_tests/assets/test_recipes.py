@@ -29,7 +29,8 @@ def test_a_new_warehouse_has_the_declared_recipes_and_resizes_with_simd(tiny: En
     assert tiny.query(COMMON) == [("lanczos-simd-32x32x3",)]
     assert tiny.query(MADE) == [("512x512x1", "lanczos-simd-512x512x1")]
     agree = """
-        SELECT count(*), count(DISTINCT made.image_id), bool_and(made.content_sha256 = common.content_sha256)
+        SELECT count(*), count(DISTINCT made.image_id),
+            bool_and(made.content_sha256 = common.content_sha256)
         FROM anomaly.recipe_tensors AS made JOIN anomaly.image_tensors AS common USING (image_id)
     """
     [(rows, images, same)] = tiny.query(agree)
@@ -141,8 +142,9 @@ def test_a_machine_without_simd_begins_with_pillow_and_is_refused_by_a_simd_ware
     monkeypatch.setattr(resize, "why_not_simd", lambda: "Install cykooz-resizer.")
     run = run_job()
     assert not run.success
-    assert "resized with SIMD, which this machine cannot do: Install cykooz-resizer." in (
-        run.failures["image_tensors"]
+    assert (
+        "resized with SIMD, which this machine cannot do: Install cykooz-resizer."
+        in (run.failures["image_tensors"])
     )
     monkeypatch.setenv("ANOMALY_RESIZE", "pillow")
     assert run_job().success

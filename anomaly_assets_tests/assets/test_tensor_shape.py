@@ -48,7 +48,7 @@ def test_a_machine_that_names_no_size_takes_that_of_the_warehouse(
     monkeypatch.delenv("ANOMALY_IMAGE_SIZE")
     run = run_job()
     assert run.success
-    assert run.materialized["image_tensors"]["transform"] == "lanczos-32x32x3"
+    assert run.materialized["image_tensors"]["transform"] == "lanczos-simd-32x32x3"
     monkeypatch.setenv("ANOMALY_CHANNELS", "1")
     assert "ask for 32x32 with 1 channel." in run_job().failures["image_tensors"]
 

@@ -50,7 +50,7 @@ def test_only_what_changed_is_decoded_and_a_mended_file_is_no_longer_rejected(
     assert dict(rejected_files(run)).keys() == {damaged, mask}
     reasons = run.materialized["rejected_images"]["reasons_in_this_run"]
     assert sum(reasons.values()) == 2
-    assert run.materialized["image_tensors"]["transform"] == "lanczos-32x32x3"
+    assert run.materialized["image_tensors"]["transform"] == "lanczos-simd-32x32x3"
 
     write_image(tiny.mvtec_ad, damaged)
     (tiny.mvtec_ad / "bolt/train/good/000.png").unlink()
@@ -67,7 +67,7 @@ def test_only_what_changed_is_decoded_and_a_mended_file_is_no_longer_rejected(
     monkeypatch.setenv("ANOMALY_CHANNELS", "1")
     run = run_selection(PIXELS, run_config=CHANGE_SHAPE)
     assert rows_of(run, "image_tensors") == (8, 0, 8, 0, 0)
-    assert run.materialized["image_tensors"]["transform"] == "lanczos-8x12x1"
+    assert run.materialized["image_tensors"]["transform"] == "lanczos-simd-8x12x1"
     assert run.materialized["samples"]["dagster/row_count"] == 8
     assert tiny.query(
         "SELECT DISTINCT height, width, channels, octet_length(image_tensor) FROM main.samples",
@@ -82,8 +82,8 @@ def test_a_run_says_where_the_time_of_decoding_went(tiny: Environment) -> None:
     assert facts["images_per_second"] == pytest.approx(13 / facts["seconds"], rel=0.05)
 
 
-@pytest.mark.parametrize("selected", ["image_tensors", "rejected_images"])
-def test_either_table_of_decoding_can_be_selected_alone_and_both_are_made_and_told(
+@pytest.mark.parametrize("selected", ["image_tensors", "recipe_tensors", "rejected_images"])
+def test_each_table_of_decoding_can_be_selected_alone_and_all_are_made_and_told(
     tiny: Environment, selected: str
 ) -> None:
     damaged = "woven/train/good/001.png"
@@ -91,7 +91,7 @@ def test_either_table_of_decoding_can_be_selected_alone_and_both_are_made_and_to
     catalogues = catalogue("mvtec_ad", "dagm_2007") | dg.AssetSelection.assets("images")
     assert run_selection(catalogues.without_checks()).success
     run = run_selection(dg.AssetSelection.assets(selected).without_checks())
-    assert run.materialized.keys() == {"image_tensors", "rejected_images"}
+    assert run.materialized.keys() == {"image_tensors", "recipe_tensors", "rejected_images"}
     assert rows_of(run, "image_tensors") == (12, 12, 0, 0, 0)
     assert rows_of(run, "rejected_images") == (1, 1, 0, 0, 0)
     assert [path for path, _ in rejected_files(run)] == [damaged]

@@ -99,7 +99,11 @@ def test_a_good_run_on_the_samples_fits_on_a_screen(good: Done) -> None:
     assert len(good.screen) <= 25
     assert re.match(r"dagm_2007: images 28 rows \(28 new\) \[[\d.]+ s\]$", good.screen[0])
     [tensors] = [line for line in good.screen if line.startswith("image_tensors: ")]
-    assert re.fullmatch(r"image_tensors: 62 rows \(62 new\) \[[\d.]+ s, [\d,]+ images/s\]", tensors)
+    assert re.fullmatch(
+        r"image_tensors: 62 rows \(62 new\), recipe_tensors 28 rows \(28 new\) "
+        r"\[[\d.]+ s, [\d,]+ images/s\]",
+        tensors,
+    )
 
 
 def test_it_ends_with_datasets_failed_checks_and_the_database(good: Done, folder: Folder) -> None:
@@ -243,7 +247,7 @@ def test_a_selection_of_nothing_says_what_can_be_selected(select: str, said: str
 
 
 @pytest.mark.parametrize(
-    ("select", "count"), [("*", 15), ("group:mvtec_ad", 2), ("mvtec_ad/files+, samples", 3)]
+    ("select", "count"), [("*", 16), ("group:mvtec_ad", 2), ("mvtec_ad/files+, samples", 3)]
 )
 def test_a_selection_leaves_out_what_a_run_only_reads(select: str, count: int) -> None:
     assert len(selected_keys(select, defs.get_repository_def().asset_graph)) == count

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anomaly_assets.export.names import picture_paths
+from anomaly_assets.export import names
 
 FOLDERS = ("source_dataset", "category", "split", "kind")
 SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,90}(~[0-9a-f]{16})?")
@@ -31,6 +32,11 @@ def table(*rows: tuple[str, str, str | None], split: str = "test") -> pa.Table:
             "filename": [name for _, name, _ in rows],
         }
     )
+
+
+def picture_paths(rows: pa.Table, folders: Sequence[str]) -> list[str]:
+    """Return the paths of the pictures as strings."""
+    return [str(path) for path in names.picture_paths(rows, folders).to_pylist()]
 
 
 def path(category: str, name: str, defect: str | None = None) -> str:
@@ -116,3 +122,11 @@ def test_any_names_give_safe_and_different_paths_which_other_samples_do_not_chan
             assert SAFE.fullmatch(part), part
         assert len(found) < 400
     assert paths == picture_paths(table(*rows), FOLDERS)
+
+
+def test_paths_do_not_depend_on_how_many_are_built_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = table(*[(f"c{n % 2}", f"{n % 5}.png", "a b" if n % 3 else None) for n in range(30)])
+    expected = picture_paths(rows, FOLDERS)
+    monkeypatch.setattr(names, "_ROWS_AT_ONCE", 7)
+    assert picture_paths(rows, FOLDERS) == expected
+    assert len(set(expected)) == 30

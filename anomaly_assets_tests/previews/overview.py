@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import duckdb
 from PIL import Image
 
@@ -19,9 +21,17 @@ def contact_sheet(connection: duckdb.DuckDBPyConnection, source_dataset: str) ->
         An RGB picture; None where the source dataset has no sample.
     """
     keys = sheets.picked_keys(connection, source_dataset, sheets.PER_KIND, sheets.PER_KIND)
-    shown = {key[0] for key in sheets._first_categories(keys)}
-    samples = list(sheets.picked_samples(connection, [key for key in keys if key[0] in shown]))
-    left_out = len({key[0] for key in keys}) - len(shown)
-    return (
-        sheets._overview(sheets.Overview(samples, left_out), sheets.PER_KIND) if samples else None
-    )
+    plan = sheets.planned(keys, source_dataset)
+    samples = list(sheets.picked_samples(connection, plan.overview))
+    overview = sheets.Overview(samples, plan.left_out)
+    return sheets._overview(overview, sheets.PER_KIND) if samples else None
+
+
+def small_sheets(overviews: Mapping[str, sheets.Overview], most_bytes: int) -> dict[str, bytes]:
+    """Draw the small sheets of several source datasets within a byte budget for all."""
+    rows = {
+        name: len({sample.category for sample in overview.samples})
+        for name, overview in overviews.items()
+    }
+    shares = sheets.budgets(rows, most_bytes)
+    return {name: sheets.small_sheet(overviews[name], share) for name, share in shares.items()}

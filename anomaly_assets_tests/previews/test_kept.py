@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
+from anomaly_assets.previews import sheets
 from anomaly_assets.previews.kept import ContactSheets, current_sheets
 from anomaly_assets_tests.disk import record_calls
 from anomaly_assets_tests.previews.scene import SPEC, built, even, square
@@ -45,6 +47,100 @@ def test_another_picture_or_mask_is_drawn(project: Project, tmp_path: Path, chan
     second = sheets_of(project, tmp_path / "sheets")
     assert second.drawn
     assert second.small != first.small
+
+
+def drawn_files(monkeypatch: pytest.MonkeyPatch, project: Project, folder: Path) -> set[str]:
+    """Draw the sheets, and return those that were written."""
+    calls = record_calls(monkeypatch)
+    sheets_of(project, folder)
+    return {call[2] for call in calls if call[0] == "replace"} - {"drawn.json"}
+
+
+@pytest.fixture
+def two_categories(tmp_path: Path) -> Project:
+    nut = {path.replace("bolt", "nut"): picture for path, picture in PICTURES.items()}
+    project = built(tmp_path, {**PICTURES, **nut})
+    sheets_of(project, tmp_path / "sheets")
+    return project
+
+
+@pytest.mark.parametrize("changed", [*PICTURES])
+def test_only_the_category_that_has_changed_and_the_overviews_are_drawn(
+    two_categories: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changed: str
+) -> None:
+    nut = tmp_path / "sheets" / "mvtec_ad" / "nut.jpg"
+    before = nut.read_bytes()
+    two_categories.save({f"mvtec_ad/{changed}": even(200)})
+    two_categories.list_files()
+    two_categories.build(SPEC)
+    drawn = drawn_files(monkeypatch, two_categories, tmp_path / "sheets")
+    assert drawn == {"bolt.jpg", "mvtec_ad.jpg", "mvtec_ad.webp"}
+    assert nut.read_bytes() == before
+    from_nothing = sheets_of(two_categories, tmp_path / "all")
+    assert [path.read_bytes() for path in from_nothing.files] == [
+        (tmp_path / "sheets" / path.relative_to(tmp_path / "all")).read_bytes()
+        for path in from_nothing.files
+    ]
+    assert sheets_of(two_categories, tmp_path / "sheets").small == from_nothing.small
+
+
+@pytest.mark.parametrize(
+    "change", ["defect_type = 'dent'", "label = 'good', label_index = 0, split = 'train'"]
+)
+def test_another_label_is_drawn(
+    two_categories: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    two_categories.rows(
+        f"UPDATE mvtec_ad.images SET {change}, label_source = NULL "
+        "WHERE label = 'anomalous' AND category = 'bolt'"
+    )
+    drawn = drawn_files(monkeypatch, two_categories, tmp_path / "sheets")
+    assert drawn == {"bolt.jpg", "mvtec_ad.jpg", "mvtec_ad.webp"}
+
+
+def test_a_category_beyond_the_overview_changes_no_overview(
+    two_categories: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sheets, "MOST_CATEGORIES", 1)
+    folder = tmp_path / "sheets"
+    sheets_of(two_categories, folder)
+    two_categories.rows("UPDATE mvtec_ad.images SET defect_type = 'dent' WHERE category = 'nut'")
+    assert drawn_files(monkeypatch, two_categories, folder) == {"nut.jpg"}
+
+
+def test_a_run_that_failed_while_it_drew_leaves_no_sheet_that_looks_current(
+    two_categories: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sheet shows the change, and then the change is taken back."""
+    folder = tmp_path / "sheets"
+    path = folder / "mvtec_ad" / "bolt.jpg"
+    before = path.read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr(sheets, "write_overview", lambda *_: 1 / 0)
+        two_categories.rows("UPDATE mvtec_ad.images SET defect_type = 'dent'")
+        with pytest.raises(ZeroDivisionError):
+            sheets_of(two_categories, folder)
+    assert path.read_bytes() != before
+    two_categories.rows("UPDATE mvtec_ad.images SET defect_type = 'scratch' WHERE label_index = 1")
+    sheets_of(two_categories, folder)
+    assert path.read_bytes() == before
+
+
+def test_sheets_of_the_first_release_are_replaced(project: Project, tmp_path: Path) -> None:
+    folder = tmp_path / "sheets"
+    (folder / "mvtec_ad").mkdir(parents=True)
+    for name in ("mvtec_ad/bolt.jpg", "mvtec_ad/gone.jpg", "mvtec_ad.webp", "dagm_2007.webp"):
+        (folder / name).write_bytes(b"old")
+    note = {
+        "digest": "of all", "files": ["mvtec_ad/bolt.jpg", "mvtec_ad/gone.jpg"],
+        "small": ["mvtec_ad", "dagm_2007"],
+    }  # fmt: skip
+    (folder / "drawn.json").write_text(json.dumps(note))
+    assert sheets_of(project, folder).drawn
+    assert {path.name for path in folder.rglob("*") if path.is_file()} == {
+        *("bolt.jpg", "mvtec_ad.jpg", "mvtec_ad.webp", "drawn.json"),
+    }
+    assert b"old" not in {path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 @pytest.mark.parametrize("lost", ["mvtec_ad.jpg", "mvtec_ad/bolt.jpg", "mvtec_ad.webp"])

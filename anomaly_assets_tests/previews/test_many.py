@@ -20,7 +20,7 @@ from anomaly_assets.tables.checks import Finding
 from anomaly_assets.tables.ddl import refresh
 from anomaly_assets.warehouse.file.warehouse import FileWarehouse
 from anomaly_assets_tests.previews.many import write_categories, write_copies
-from anomaly_assets_tests.previews.overview import contact_sheet
+from anomaly_assets_tests.previews.overview import contact_sheet, small_sheets
 
 CATEGORIES = [120, 500]
 ROW = 140
@@ -110,7 +110,7 @@ def test_a_small_sheet_shows_fewer_categories_before_it_gets_smaller() -> None:
     from anomaly_assets_tests.previews.test_sheets import samples_of
 
     overview = sheets.Overview(samples_of(40), left_out=7)
-    [content] = sheets.small_sheets({"mvtec_ad": overview}, 100_000).values()
+    [content] = small_sheets({"mvtec_ad": overview}, 100_000).values()
     assert len(content) <= 100_000
     with Image.open(io.BytesIO(content)) as sheet:
         assert sheet.size == (600, 22 + 10 * ROW + 24 + 8)

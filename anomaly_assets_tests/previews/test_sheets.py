@@ -11,7 +11,7 @@ from PIL import Image
 
 from anomaly_assets.previews import sheets
 from anomaly_assets.recipes import Recipe
-from anomaly_assets_tests.previews.overview import contact_sheet
+from anomaly_assets_tests.previews.overview import contact_sheet, small_sheets
 from anomaly_assets_tests.previews.scene import (
     DEFECT,
     SIDE,
@@ -215,41 +215,36 @@ def samples_of(categories: int, seed: int = 0) -> list[sheets.Sample]:
 def test_small_sheets_share_what_they_may_take(mvtec: int, dagm: int) -> None:
     picked = {"mvtec_ad": samples_of(mvtec), "dagm_2007": samples_of(dagm)}
     overviews = {name: sheets.Overview(samples) for name, samples in picked.items()}
-    small = sheets.small_sheets(overviews, 70_000)
+    small = small_sheets(overviews, 70_000)
     assert small.keys() == {name for name, samples in picked.items() if samples}
     assert sum(map(len, small.values())) <= 70_000
 
 
 def test_a_small_sheet_has_fewer_pictures_sooner_than_smaller_ones() -> None:
-    [content] = sheets.small_sheets({"mvtec_ad": sheets.Overview(samples_of(4))}, 45_000).values()
+    [content] = small_sheets({"mvtec_ad": sheets.Overview(samples_of(4))}, 45_000).values()
     with Image.open(io.BytesIO(content)) as sheet:
         assert sheet.width == 600
         third = part(sheet.convert("RGB"), GOOD[2], HEADING + TITLE)
         assert third.mean() > 250
 
 
-def test_full_sheets_are_files(
-    tmp_path: Path,
-) -> None:
-    folder = tmp_path / "contact_sheets"
-    written = sheets.write_full_sheets(samples_of(2), folder, "mvtec_ad").files
-    assert {path.relative_to(folder).as_posix() for path in written} == {
-        "mvtec_ad.jpg",
-        "mvtec_ad/category 0.jpg",
-        "mvtec_ad/category 1.jpg",
-    }
-    for path in written:
+def test_full_sheets_are_files(tmp_path: Path) -> None:
+    paths = tmp_path / "mvtec_ad.jpg", tmp_path / "mvtec_ad" / "category 0.jpg"
+    samples = samples_of(1)
+    sheets.write_overview(sheets.Overview(samples), paths[0])
+    sheets.write_category(samples, paths[1])
+    for path in paths:
         with Image.open(path) as sheet:
             assert sheet.format == "JPEG"
-    assert sheets.write_full_sheets([], folder, "mvtec_ad").files == []
 
 
 def test_a_category_whose_name_is_no_file_name_has_a_sheet_inside_the_folder(
     tmp_path: Path,
 ) -> None:
-    [sample, *_] = samples_of(1)
-    for category in ("../../outside", "a/b", "ü" * 90, "..", "con: ?"):
-        named = sheets.Sample(category, sample.label, sample.caption, sample.pixels)
-        written = sheets.write_full_sheets([named], tmp_path / "sheets", "mvtec_ad").files
-        assert all(path.is_file() for path in written)
+    names = ("../../outside", "a/b", "ü" * 90, "..", "con: ?")
+    plan = sheets.planned([(name, "good", "good", name) for name in names], "mvtec_ad")
+    assert len(plan.categories) == len(names)
+    for path in plan.categories:
+        sheets.write_category(samples_of(1), tmp_path / "sheets" / path)
+        assert (tmp_path / "sheets" / path).is_file()
     assert [path.name for path in tmp_path.iterdir()] == ["sheets"]

@@ -58,3 +58,19 @@ def test_a_channel_that_never_varies_is_centred_only() -> None:
     found = Normalisation.of(table, np.array([0]), statistics)
     images = np.array([[[[51, 255]]]], np.uint8)
     assert np.allclose(found.apply(images, np.array([0])), [[[[0, 1]]]], atol=1e-6)
+
+
+def test_floats_go_from_0_to_1_also_in_a_cache_and_in_both_spellings(
+    database: Path, tmp_path: Path
+) -> None:
+    raw = open_samples(database)
+    floats = raw.as_float()
+    expected = raw.images[:].astype(np.float32) / 255
+    assert floats.images.dtype == floats.images[:].dtype == np.float32
+    assert np.allclose(floats.images[:], expected, atol=1e-7)
+    assert floats.images[:].max() <= 1
+    assert np.allclose(floats[3:].cache(tmp_path).images[:], expected[3:], atol=1e-7)
+    bottles = raw[raw.table["category"].to_numpy() == "bottle"]
+    expected = bottles.normalised().images[:]
+    assert np.array_equal(bottles.normalized().images[:], expected)
+    assert np.array_equal(bottles.normalised().cache(tmp_path).images[:], expected)

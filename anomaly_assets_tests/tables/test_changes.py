@@ -4,21 +4,44 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import duckdb
+import numpy as np
+
 from anomaly_assets.tables.registry import TABLES
 from anomaly_assets.tables.row_changes import (
     RowChanges,
     Rows,
     compare,
+    hashed_rows,
     keyed_rows,
 )
 from anomaly_assets_tests.warehouse.project import SPEC, Project
 
 
+def rows(query: str) -> Rows:
+    with duckdb.connect() as connection:
+        return hashed_rows(connection, query, "key, place")
+
+
 def test_rows_are_new_have_other_content_are_gone_or_are_as_they_were() -> None:
-    before: Rows = {"a": (1,), "b": (1,), "c": ([1, None],), "d": (0.5,)}
-    after: Rows = {"b": (2,), "c": ([1, None],), "d": (0.5,), "e": (1,), "f": (1,)}
+    columns = "t(key, place, content)"
+    before = rows(
+        "FROM (VALUES ('a', NULL, [1]), ('b', 1, [1]), ('c', 1, [1, NULL]), ('d', 1, NULL)) "
+        + columns
+    )
+    after = rows(
+        "FROM (VALUES ('f', 1, NULL), ('d', 1, NULL), ('c', 1, [1, NULL]), ('b', 1, [2]), "
+        "('b', NULL, [1])) " + columns
+    )
     assert compare(before, after) == RowChanges(added=2, changed=1, removed=1, unchanged=2)
-    assert compare({}, {}) == RowChanges()
+    assert compare(Rows(), after) == RowChanges(added=5)
+    assert compare(before, Rows()) == RowChanges(removed=4)
+    assert compare(Rows(), Rows()) == RowChanges()
+
+
+def test_a_row_takes_sixteen_bytes() -> None:
+    found = rows("SELECT range AS key, 1 AS place, repeat('x', 1000) AS c FROM range(10_000)")
+    assert sum(np.asarray(hashes).nbytes for hashes in (found.keys, found.contents)) == 160_000
 
 
 def test_keys_identify_the_rows_of_every_table_that_is_compared(project: Project) -> None:
@@ -28,12 +51,13 @@ def test_keys_identify_the_rows_of_every_table_that_is_compared(project: Project
             found = connection.execute(
                 "SELECT count(*) FROM query_table($name)", {"name": name}
             ).fetchall()
-            assert [(len(keyed_rows(connection, name)),)] == found, name
+            keys = np.unique(np.asarray(keyed_rows(connection, name).keys))
+            assert [(len(keys),)] == found, name
 
 
 def test_a_table_that_is_not_there_has_no_rows(tmp_path: Path) -> None:
     with Project.at(tmp_path).warehouse.connect() as connection:
-        assert keyed_rows(connection, "dataset_summary") == {}
+        assert keyed_rows(connection, "dataset_summary") == Rows()
 
 
 def test_what_publishing_will_do_is_known_before(project: Project, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import duckdb
 import pytest
@@ -550,6 +551,39 @@ def test_more_than_twenty_offenders_are_counted_and_twenty_shown(
     assert found.shown == [(f"{first}/{number:04}.png", None) for number in range(20)]
 
 
+@pytest.mark.parametrize(
+    "name",
+    sorted(
+        {*ALL}
+        - {"labels_are_known", "most_files_belong_to_images", "counts_equal_the_official_ones"}
+    ),
+)
+def test_no_check_compares_every_row_with_every_other(
+    connection: duckdb.DuckDBPyConnection, name: str
+) -> None:
+    """Three checks may, because they compare groups: folders, counts of a root, and categories."""
+    values = checks._values("mvtec_ad", SPEC)
+    ((_, plan),) = checks._rows(connection, f"checks/{name}", values, "EXPLAIN {}")
+    assert not re.search("NL_JOIN|NESTED_LOOP|CROSS_PRODUCT", plan)
+
+
+def test_only_the_rows_that_are_shown_are_fetched(
+    connection: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_images(connection, "zipper", "test", "anomalous", 25)
+    fetched: list[int] = []
+    rows_of = checks._rows
+
+    def counted(*arguments: Any) -> list[Any]:
+        rows = rows_of(*arguments)
+        fetched.append(len(rows))
+        return rows
+
+    monkeypatch.setattr(checks, "_rows", counted)
+    find(connection, "anomalous_images_have_masks")
+    assert fetched == [1, 20]
+
+
 def test_a_complete_official_category_is_not_listed(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute("DELETE FROM mvtec_ad.images")
     connection.execute("DELETE FROM dagm_2007.images")
@@ -640,6 +674,8 @@ def test_exactly_the_agreed_checks_are_blocking() -> None:
         "images_have_a_tensor_or_a_rejection",
         "tensors_have_the_configured_shape",
         "published_counts_equal_the_warehouse",
+        "recipe_tensors_are_unique",
+        "recipe_tensors_are_of_their_image",
     }
 
 

@@ -8,14 +8,15 @@ import duckdb
 import pytest
 
 from anomaly_assets.recipes import MOST_TENSOR_BYTES, Recipe
+from anomaly_assets.warehouse import buffers
 from anomaly_assets.warehouse.base import ROW_GROUP_SIZE
-from anomaly_assets.warehouse.file import duckdb_settings as instance
-from anomaly_assets.warehouse.file.duckdb_settings import drop_cached, rows_at_once, start_duckdb
+from anomaly_assets.warehouse.buffers import drop_cached
+from anomaly_assets.warehouse.file.duckdb_settings import rows_at_once, start_duckdb
 
 LIMIT = "SELECT current_setting('memory_limit')"
 
 
-@pytest.mark.parametrize(("side", "rows"), [(64, 2048), (256, 2048), (418, 256), (512, 170)])
+@pytest.mark.parametrize(("side", "rows"), [(64, 2048), (256, 2048), (419, 254), (512, 170)])
 def test_a_transaction_is_a_row_group_or_128_mb(side: int, rows: int) -> None:
     assert rows_at_once(Recipe(side, side).tensor_bytes) == rows
 
@@ -28,7 +29,7 @@ def test_a_transaction_has_a_row_and_no_more_than_a_row_group(tensor_bytes: int)
 def test_what_was_read_is_dropped_and_the_limit_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(instance, "_KEPT_BYTES", 1_000_000)
+    monkeypatch.setattr(buffers, "_KEPT_BYTES", 1_000_000)
     path = tmp_path / "large.duckdb"
     with duckdb.connect(str(path)) as connection:
         connection.execute(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Any
 
 import duckdb
 import numpy as np
@@ -16,9 +15,8 @@ from anomaly_assets.reader.pixels.duckdb_blocks import (
     UnexpectedLayoutError,
     find_blobs,
 )
-from anomaly_assets.reader.pixels.query import DatabasePixels
+from anomaly_assets.reader.pixels.query import DatabasePixels, empty_masks
 from anomaly_assets.warehouse.file.pinned_file import OpenFile
-from anomaly_assets.warehouse.open_published import Opened
 
 
 class StoredPixels:
@@ -56,7 +54,8 @@ class StoredPixels:
     @property
     def threads(self) -> int:
         """Return the number of threads; see `Pixels`."""
-        found = self._places(self._database.opened())
+        with self._database.pinned() as file:
+            found = self._places(file)
         known = (
             found is not None
             and found.images.have(self._rows)
@@ -64,29 +63,30 @@ class StoredPixels:
         )
         return 0 if known else self._asked.threads
 
-    def images(self, positions: IntArray) -> UInt8Array:
+    def images(self, positions: IntArray, into: UInt8Array | None = None) -> UInt8Array:
         """Return images; see `Pixels`.
 
         Raises:
             DatabaseError: The database was closed, was written to, or cannot be read.
         """
-        with self._database.unchanged() as opened:
-            found, rows = self._places(opened), self._rows[positions]
-            images = np.empty((len(rows), *self._shape), np.uint8)
-            if found and self._read(found.file, found.images, rows, images, np.arange(len(rows))):
-                return images
-            return self._asked.images(positions)
+        with self._database.pinned() as file:
+            found, rows = self._places(file), self._rows[positions]
+            if into is None:
+                into = np.empty((len(rows), *self._shape), np.uint8)
+            if file and found and self._read(file, found.images, rows, into, np.arange(len(rows))):
+                return into
+            return self._asked.images(positions, into)
 
-    def masks(self, positions: IntArray) -> UInt8Array:
+    def masks(self, positions: IntArray, into: UInt8Array | None = None) -> UInt8Array:
         """Return masks; see `Pixels`, and `images` for the errors."""
-        with self._database.unchanged() as opened:
-            found = self._places(opened)
-            from_file = np.flatnonzero(self._mask_from_file[positions])
-            rows = self._rows[positions[from_file]]
-            masks = np.zeros((len(positions), *self._shape[:2]), np.uint8)
-            if found and self._read(found.file, found.masks, rows, masks, from_file):
+        with self._database.pinned() as file:
+            found, from_file = self._places(file), self._mask_from_file[positions]
+            places = np.flatnonzero(from_file)
+            masks = empty_masks(from_file, self._shape[:2], into)
+            rows = self._rows[positions[places]]
+            if file and found and self._read(file, found.masks, rows, masks, places):
                 return masks
-            return self._asked.masks(positions)
+            return self._asked.masks(positions, masks)
 
     def close(self) -> None:
         """Close the database, and the file once no thread is reading from it."""
@@ -105,22 +105,27 @@ class StoredPixels:
             self._trusted = False
         return self._trusted
 
-    def _places(self, opened: Opened) -> _Found | None:
-        """Return the positions of the blobs; None if DuckDB has to read them."""
-        found = self._found  # local copy: another thread may close the samples meanwhile
-        if self._trusted and (found is None or found.opened is not opened):
-            found = self._found = self._find(opened)
-            self._trusted = found is not None
-        return found if self._trusted else None
+    def _places(self, file: OpenFile | None) -> _Found | None:
+        """Return the positions of the blobs in this file; None if DuckDB has to read them.
 
-    def _find(self, opened: Opened) -> _Found | None:
+        They are valid in each process that has the same file open, so workers do not search again.
+        """
+        found = self._found  # local copy: another thread may close the samples meanwhile
+        if file is None or not self._trusted:
+            return None
+        if found is None or found.state != file.state:
+            found = self._found = self._find(file)
+            self._trusted = found is not None
+        return found
+
+    def _find(self, file: OpenFile) -> _Found | None:
         height, width, channels = self._shape
+        opened = self._database.opened()
         held = opened.file
         # Without a path to the descriptor, this could be another file than the one DuckDB has open.
         if held is None or not held.has_address() or not hasattr(os, "preadv"):
             return None
-        file = held.opened
-        if file is None:  # closed by another thread
+        if held.state != file.state:
             return None
         try:
             with opened.cursor() as cursor:
@@ -130,15 +135,11 @@ class StoredPixels:
                 masks = find_blobs(*place, "mask_tensor", height * width, self._table)
         except (UnexpectedLayoutError, OSError, duckdb.Error):
             return None
-        return _Found(opened, file, images, masks)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_found": None}
+        return _Found(file.state, images, masks)
 
 
 @dataclass(frozen=True)
 class _Found:
-    opened: Opened
-    file: OpenFile
+    state: tuple[int, int, int, int]
     images: StoredBlobs
     masks: StoredBlobs

@@ -16,6 +16,7 @@ DuckDB reads the blobs.
 
 from __future__ import annotations
 
+import mmap
 import os
 from dataclasses import dataclass
 
@@ -152,7 +153,8 @@ def find_blobs(
     found, starts, large = np.concatenate(segments, axis=1)
     if ((found >= blocks) | (starts >= block_size)).any():
         raise UnexpectedLayoutError("A blob begins in a block that does not exist.")
-    intact = np.zeros(blocks, np.bool_)
+    # Shared with forks: a block that one worker has verified is not verified again by others.
+    intact = np.frombuffer(mmap.mmap(-1, max(1, blocks)), np.bool_, blocks)
     return StoredBlobs(size, block_size, found, starts, large == 1, next_block, intact)
 
 

@@ -18,7 +18,7 @@ from anomaly_assets.errors import WarehouseError
 from anomaly_assets.locations import LakeLocation, MotherDuckLocation, parse_location
 from anomaly_assets.reader.batch import BoolArray, IntArray, UInt8Array
 from anomaly_assets.reader.database import Database, DatabaseError, explained, newest_id
-from anomaly_assets.reader.pixels.query import pixels_of, refuse_missing
+from anomaly_assets.reader.pixels.query import empty_masks, pixels_of, refuse_missing
 from anomaly_assets.warehouse.lake.connect import open_published
 from anomaly_assets.warehouse.open_published import Opened
 
@@ -142,20 +142,21 @@ class RemotePixels:
         database.allow_memory(_PARQUET_BYTES)
         self.samples_at_once = max(1, _FETCHED_BYTES // (shape[0] * shape[1] * shape[2]))
 
-    def images(self, positions: IntArray) -> UInt8Array:
+    def images(self, positions: IntArray, into: UInt8Array | None = None) -> UInt8Array:
         """Return images; see `Pixels`.
 
         Raises:
             DatabaseError: The database was closed or cannot be read.
         """
-        images = np.empty((len(positions), *self._shape), np.uint8)
+        images = np.empty((len(positions), *self._shape), np.uint8) if into is None else into
         self._fetch(_IMAGES, positions, images, np.arange(len(positions)))
         return images
 
-    def masks(self, positions: IntArray) -> UInt8Array:
+    def masks(self, positions: IntArray, into: UInt8Array | None = None) -> UInt8Array:
         """Return masks; see `Pixels`, and `images` for the errors."""
-        masks = np.zeros((len(positions), *self._shape[:2]), np.uint8)
-        self._fetch(_MASKS, positions, masks, np.flatnonzero(self._mask_from_file[positions]))
+        from_file = self._mask_from_file[positions]
+        masks = empty_masks(from_file, self._shape[:2], into)
+        self._fetch(_MASKS, positions, masks, np.flatnonzero(from_file))
         return masks
 
     def close(self) -> None:

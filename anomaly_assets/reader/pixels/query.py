@@ -13,6 +13,7 @@ import duckdb
 import numpy as np
 
 from anomaly_assets.reader.batch import BoolArray, IntArray, UInt8Array
+from anomaly_assets.reader.buffers import Buffers
 from anomaly_assets.reader.database import Database, DatabaseError, explained
 
 _MOST_RUNS = 64
@@ -39,22 +40,27 @@ class Pixels(Protocol):
     def threads(self) -> int:
         """Return the number of threads that read ahead; 0 if reading is about as fast as copying memory."""
 
-    def images(self, positions: IntArray) -> UInt8Array:
-        """Return a new array, N x height x width x channels.
+    def images(self, positions: IntArray, into: UInt8Array | None = None) -> UInt8Array:
+        """Return images, N x height x width x channels.
 
         Args:
             positions: N positions, in any order; duplicates are allowed.
+            into: C-contiguous array to fill and return; a new one by default.
         """
 
-    def masks(self, positions: IntArray) -> UInt8Array:
-        """Return a new array, N x height x width; zeros for samples without a mask."""
+    def masks(self, positions: IntArray, into: UInt8Array | None = None) -> UInt8Array:
+        """Return masks, N x height x width; zeros for samples without a mask. See `images`."""
 
     def close(self) -> None:
         """Close files; nothing can be read afterwards."""
 
 
 def read_ahead(
-    pixels: Pixels, positions: IntArray, size: int
+    pixels: Pixels,
+    positions: IntArray,
+    size: int,
+    shape: tuple[int, int, int],
+    memory: tuple[Buffers, Buffers],
 ) -> Iterator[tuple[IntArray, UInt8Array, UInt8Array]]:
     """Yield positions, images and masks of each batch; threads read ahead of the caller.
 
@@ -64,12 +70,18 @@ def read_ahead(
         pixels: Source of the pixels.
         positions: Positions of the samples, in the order to yield.
         size: Number of samples in a batch.
+        shape: Height, width and channels.
+        memory: Memory of images and of masks, for batches that are read without threads.
     """
     at_once = max(1, pixels.samples_at_once // size) * size
     if not pixels.threads:
         for start in range(0, len(positions), size):
             some = positions[start : start + size]
-            yield some, pixels.images(some), pixels.masks(some)
+            yield (
+                some,
+                pixels.images(some, memory[0].array((len(some), *shape))),
+                pixels.masks(some, memory[1].array((len(some), *shape[:2]))),
+            )
         return
     pending: deque[tuple[int, Future[UInt8Array], Future[UInt8Array]]] = deque()
     pool = ThreadPoolExecutor(pixels.threads, thread_name_prefix="fetch")
@@ -130,24 +142,26 @@ class DatabasePixels:
         self._masks_at_once = max(1, 2 * _FETCHED_BYTES // (shape[0] * shape[1]))
         self.samples_at_once = max(1, _FETCHED_BYTES // (shape[0] * shape[1] * shape[2]))
 
-    def images(self, positions: IntArray) -> UInt8Array:
+    def images(self, positions: IntArray, into: UInt8Array | None = None) -> UInt8Array:
         """Return images; see `Pixels`.
 
         Raises:
             DatabaseError: The database was closed or cannot be read.
         """
         rows, place = _sorted(self._rows[positions])
-        images = np.empty((len(rows), *self._shape), np.uint8)
+        images = into if place is None else None
+        if images is None:
+            images = np.empty((len(rows), *self._shape), np.uint8)
         with self._cursor() as cursor:
             for start in range(0, len(rows), self.samples_at_once):
                 some = rows[start : start + self.samples_at_once]
                 self._fetch_images(cursor, some, images[start : start + len(some)])
-        return images if place is None else images[place]
+        return images if place is None else gathered(images, place, into)
 
-    def masks(self, positions: IntArray) -> UInt8Array:
+    def masks(self, positions: IntArray, into: UInt8Array | None = None) -> UInt8Array:
         """Return masks; see `Pixels`, and `images` for the errors."""
         height, width, _ = self._shape
-        masks = np.zeros((len(positions), height, width), np.uint8)
+        masks = empty_masks(self._mask_from_file[positions], (height, width), into)
         from_file = np.flatnonzero(self._mask_from_file[positions])
         with self._cursor() as cursor:
             for start in range(0, len(from_file), self._masks_at_once):
@@ -187,6 +201,30 @@ class DatabasePixels:
             bounds = [bound for run in runs for bound in run]
             filled += _fill(images[filled:], cursor.execute(statement, bounds))
         refuse_missing(len(rows) - filled, self._database.location)
+
+
+def gathered(arrays: UInt8Array, places: IntArray, into: UInt8Array | None = None) -> UInt8Array:
+    """Copy arrays, in any order, into a new one or into `into`."""
+    if into is None:
+        into = np.empty((len(places), *arrays.shape[1:]), np.uint8)
+    # With the default mode, NumPy would copy to a temporary array first. The places are known to be valid.
+    return np.take(arrays, places, axis=0, out=into, mode="clip")
+
+
+def empty_masks(
+    from_file: BoolArray, shape: tuple[int, int], into: UInt8Array | None
+) -> UInt8Array:
+    """Return masks with zeros for samples without a mask; the others must be filled.
+
+    Args:
+        from_file: bool, N; the sample has a mask.
+        shape: Height and width.
+        into: Array to use; a new one by default.
+    """
+    if into is None:
+        return np.zeros((len(from_file), *shape), np.uint8)
+    into[~from_file] = 0
+    return into
 
 
 def _sorted(rows: IntArray) -> tuple[IntArray, IntArray | None]:

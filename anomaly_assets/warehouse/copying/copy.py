@@ -28,6 +28,7 @@ from anomaly_assets.tables.registry import TABLES, WIDE
 from anomaly_assets.tables.source_datasets import stored_names
 from anomaly_assets.tables.sql_text import column_names, table_exists
 from anomaly_assets.warehouse.base import Log, Warehouse
+from anomaly_assets.warehouse.content import content_id
 from anomaly_assets.warehouse.copying.destination import (
     CopyError,
     begin,
@@ -48,7 +49,6 @@ from anomaly_assets.warehouse.copying.source import (
 from anomaly_assets.warehouse.file.duckdb_settings import rows_at_once
 from anomaly_assets.warehouse.file.names import refuse_ambiguous_name
 from anomaly_assets.warehouse.open import open_warehouse
-from anomaly_assets.warehouse.publication import content_id
 
 
 @dataclass(frozen=True)

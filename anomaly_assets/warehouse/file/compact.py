@@ -14,8 +14,8 @@ import duckdb
 from anomaly_assets.tables.registry import WIDE
 from anomaly_assets.tables.sql_text import sql_literal
 from anomaly_assets.warehouse.base import ROW_GROUP_SIZE
+from anomaly_assets.warehouse.buffers import drop_cached
 from anomaly_assets.warehouse.file.duckdb_settings import (
-    drop_cached,
     reset_from_wide_rows,
     rows_at_once,
     set_for_wide_rows,

@@ -1,8 +1,6 @@
-"""Apply the DuckDB settings of all writers of files: startup, wide rows and back, memory limits."""
+"""Apply the DuckDB settings of all writers of files: startup, wide rows and back."""
 
 from __future__ import annotations
-
-from contextlib import suppress
 
 import duckdb
 
@@ -24,8 +22,6 @@ _ROW_GROUP_BYTES = 2048 * 512 * 1024
 COPIED_BYTES = 128 * 1024 * 1024
 """Limit for smaller transactions: DuckDB copies them at the commit, so they are in memory twice."""
 
-_KEPT_BYTES = 64 * 1024 * 1024
-
 _WIDE_ROWS = {"threads": 1, "wal_autocheckpoint": "1KB", "auto_checkpoint_skip_wal_threshold": 0}
 
 
@@ -42,17 +38,6 @@ def rows_at_once(tensor_bytes: int) -> int:
     if tensor_bytes * ROW_GROUP_SIZE <= _ROW_GROUP_BYTES:
         return ROW_GROUP_SIZE
     return max(1, COPIED_BYTES // tensor_bytes)
-
-
-def drop_cached(connection: duckdb.DuckDBPyConnection) -> None:
-    """Empty DuckDB's cache of file blocks, which otherwise grows to 80 % of the memory."""
-    [(limit,)] = connection.execute("SELECT current_setting('memory_limit')").fetchall()
-    number, unit = limit.split()
-    with suppress(duckdb.OutOfMemoryException):  # more than this is in use
-        connection.execute(f"SET memory_limit = '{_KEPT_BYTES} bytes'")
-    # RESET shows the old limit and does not apply it (DuckDB 1.5.5). The shown value is truncated after
-    # one decimal: without adding half a step, the limit would shrink with every call.
-    connection.execute(f"SET memory_limit = '{float(number) + 0.05} {unit}'")
 
 
 def set_for_wide_rows(connection: duckdb.DuckDBPyConnection) -> None:

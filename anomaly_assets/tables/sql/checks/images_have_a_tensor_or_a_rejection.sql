@@ -8,16 +8,15 @@ SELECT
     END AS detail
 FROM <images> AS images
 LEFT JOIN image_tensors AS tensors ON tensors.image_id = images.image_id
+-- One join each for image and mask: DuckDB compares every pair of rows for a condition with OR.
 ANTI JOIN rejected_images AS rejected
     ON rejected.image_id = images.image_id
-    AND (
-        (rejected.relative_path, rejected.file_version) = (images.relative_path, images.file_version)
-        OR (
-            tensors.image_id IS NOT NULL
-            AND (rejected.relative_path, rejected.file_version)
-                = (images.mask_relative_path, images.mask_file_version)
-        )
-    )
+    AND rejected.relative_path = images.relative_path
+    AND rejected.file_version = images.file_version
+ANTI JOIN rejected_images AS rejected_masks
+    ON rejected_masks.image_id = tensors.image_id
+    AND rejected_masks.relative_path = images.mask_relative_path
+    AND rejected_masks.file_version = images.mask_file_version
 WHERE tensors.image_id IS NULL
 OR (tensors.file_version, tensors.mask_file_version)
     IS DISTINCT FROM (images.file_version, images.mask_file_version)

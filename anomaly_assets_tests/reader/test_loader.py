@@ -1,0 +1,189 @@
+"""Collated batches of tensors, read here and by workers of each kind."""
+
+from __future__ import annotations
+
+import gc
+import itertools
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from anomaly_assets.reader import Samples, open_samples
+from anomaly_assets.reader.buffers import Buffers
+from anomaly_assets_tests.reader.published import SHAPE, publish_rows
+
+torch = pytest.importorskip("torch")
+
+COUNT, SIDE, SIZE = 90, 16, 7
+WORKERS = [
+    pytest.param({}, id="no worker"),
+    pytest.param({"num_workers": 2, "multiprocessing_context": "fork"}, id="fork"),
+    pytest.param({"num_workers": 1, "multiprocessing_context": "spawn"}, id="spawn"),
+    pytest.param({"num_workers": 1, "multiprocessing_context": "forkserver"}, id="forkserver"),
+]
+FORKED: dict[str, Any] = {"num_workers": 2, "multiprocessing_context": "fork"}
+
+
+@pytest.fixture(scope="module")
+def samples(tmp_path_factory: pytest.TempPathFactory) -> Samples:
+    return open_samples(publish_rows(tmp_path_factory.mktemp("rows") / "rows.duckdb", COUNT, SIDE))
+
+
+def assert_is(batch: dict[str, Any], expected: Any) -> None:
+    assert batch["image_id"] == expected.image_ids
+    assert np.array_equal(batch["image"].numpy(), expected.images.transpose(0, 3, 1, 2))
+    assert np.array_equal(batch["mask"].numpy(), expected.masks)
+    assert batch["has_mask"].tolist() == expected.has_mask.tolist()
+    assert batch["label"].tolist() == expected.label_indices.tolist()
+
+
+@pytest.mark.parametrize("options", WORKERS)
+@pytest.mark.parametrize("drop_last", [False, True])
+def test_an_epoch_has_the_batches_of_its_seed(
+    samples: Samples, options: dict[str, Any], drop_last: bool
+) -> None:
+    loader = samples.to_loader(SIZE, shuffle=3, drop_last=drop_last, **options)
+    for epoch in (0, 1):
+        expected = list(samples.batches(SIZE, shuffle=3 + epoch, drop_last=drop_last))
+        found = list(loader)  # more batches than slots
+        assert len(found) == len(expected) == len(loader) == (12 if drop_last else 13)
+        for batch, wanted in zip(found, expected, strict=True):
+            assert_is(batch, wanted)
+
+
+def test_the_epoch_can_be_set_and_without_a_seed_the_order_is_kept(samples: Samples) -> None:
+    loader = samples.to_loader(COUNT, shuffle=0)
+    loader.set_epoch(5)
+    assert_is(next(iter(loader)), next(samples.batches(COUNT, shuffle=5)))
+    assert_is(next(iter(samples.to_loader(COUNT))), next(samples.batches(COUNT)))
+
+
+@pytest.mark.parametrize("options", [{}, FORKED], ids=["no worker", "fork"])
+@pytest.mark.parametrize("channels_last", [True, False])
+@pytest.mark.parametrize("normalised", [True, False])
+def test_types_and_memory_formats_are_the_documented_ones(
+    database: Path, options: dict[str, Any], channels_last: bool, normalised: bool
+) -> None:
+    bottles = open_samples(database, category="bottle")
+    bottles = bottles.normalised() if normalised else bottles
+    height, width, channels = SHAPE
+    start = 0
+    for batch in bottles.to_loader(4, channels_last=channels_last, **options):
+        image, count = batch["image"], len(batch["image_id"])
+        assert image.shape == (count, channels, height, width)
+        assert image.dtype == (torch.float32 if normalised else torch.uint8)
+        form = torch.channels_last if channels_last else torch.contiguous_format
+        assert image.is_contiguous(memory_format=form)
+        assert (batch["mask"].dtype, batch["mask"].shape) == (torch.uint8, (count, height, width))
+        assert (batch["label"].dtype, batch["has_mask"].dtype) == (torch.int64, torch.bool)
+        assert_is(batch, bottles.batch(range(start, start + count)))
+        start += count
+    assert start == len(bottles)
+
+
+@pytest.mark.parametrize("options", [{}, FORKED], ids=["no worker", "fork"])
+def test_what_refers_to_a_batch_keeps_its_memory(samples: Samples, options: dict[str, Any]) -> None:
+    """Also through views, arrays of views and memory views, when the tensors themselves are gone."""
+    kept = []
+    keep = (
+        lambda batch: batch["image"][2:, 1],
+        lambda batch: batch["image"].numpy()[2:, 1],
+        lambda batch: np.asarray(memoryview(batch["image"].numpy()))[2:, 1],
+        lambda batch: torch.from_numpy(batch["image"].numpy()[2:, 1]),
+        lambda batch: torch.from_dlpack(batch["image"])[2:, 1],
+    )
+    for number, batch in enumerate(samples.to_loader(SIZE, drop_last=True, **options)):
+        kept.append(keep[number % len(keep)](batch))
+        del batch
+        gc.collect()
+    images = samples.images[:]
+    for number, part in enumerate(kept):
+        expected = images[number * SIZE : (number + 1) * SIZE].transpose(0, 3, 1, 2)[2:, 1]
+        assert np.array_equal(np.asarray(part), expected)
+
+
+@pytest.mark.parametrize("options", [{}, FORKED], ids=["no worker", "fork"])
+def test_batches_that_are_dropped_leave_their_memory_to_later_ones(
+    samples: Samples, options: dict[str, Any]
+) -> None:
+    loader = samples.to_loader(SIZE, drop_last=True, **options)
+    places = set()
+    for _ in range(3):
+        for batch in loader:
+            places.add(batch["image"].data_ptr())
+    assert len(places) <= (3 if not options else 7)
+
+
+@pytest.mark.parametrize("persistent", [True, False])
+def test_an_epoch_that_is_left_early_spoils_no_later_one(
+    samples: Samples, persistent: bool
+) -> None:
+    loader = samples.to_loader(SIZE, persistent_workers=persistent, **FORKED)
+    first = next(iter(loader))
+    for _ in range(4):
+        third = next(itertools.islice(loader, 2, None))
+    assert_is(first, samples.batch(range(SIZE)))
+    assert_is(third, samples.batch(range(2 * SIZE, 3 * SIZE)))
+    for batch, expected in zip(loader, samples.batches(SIZE), strict=True):
+        assert_is(batch, expected)
+
+
+def test_workers_open_no_duckdb_and_verify_nothing_again(
+    samples: Samples, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    list(samples.to_loader(SIZE, **FORKED))
+    blobs = samples._pixels._found.images  # type: ignore[attr-defined]
+    assert blobs.intact[blobs.blocks].all()  # verified by workers, for all
+
+    def refused(*_: Any) -> None:
+        raise AssertionError
+
+    main = os.getpid()
+    again = type(samples._pixels._database)._again  # type: ignore[attr-defined]
+    monkeypatch.setattr(
+        type(samples._pixels._database),  # type: ignore[attr-defined]
+        "_again",
+        lambda database: again(database) if os.getpid() == main else refused(),
+    )
+    monkeypatch.setattr("anomaly_assets.reader.pixels.duckdb_blocks._content_of", refused)
+    assert len(list(samples.to_loader(SIZE, **FORKED))) == 13
+
+
+def test_errors_of_workers_are_raised_here(tmp_path: Path) -> None:
+    path = publish_rows(tmp_path / "rows.duckdb", COUNT, SIDE)
+    loader = open_samples(path).to_loader(SIZE, **FORKED)
+    os.utime(path, (1, 1))
+    with pytest.raises(RuntimeError, match="was written to since these samples were opened"):
+        list(loader)
+
+
+@pytest.mark.parametrize(
+    ("options", "kind"),
+    [
+        ({"batch_size": 0}, ValueError),
+        ({"batch_size": 2.0}, TypeError),
+        ({"shuffle": True}, TypeError),
+        ({"num_workers": -1}, ValueError),
+        ({"persistent_workers": True}, ValueError),
+    ],
+)
+def test_impossible_options_are_refused_at_once(
+    samples: Samples, options: dict[str, Any], kind: type[Exception]
+) -> None:
+    given: dict[str, Any] = {"batch_size": 4, **options}
+    with pytest.raises(kind):
+        samples.to_loader(**given)
+
+
+def test_a_buffer_is_used_again_only_when_no_view_is_left() -> None:
+    buffers = Buffers()
+    whole = buffers.array((4, 5))
+    place, view = whole.ctypes.data, whole[1:, 2]
+    del whole
+    other = buffers.array((4, 5))
+    assert not np.shares_memory(view, other)
+    del view
+    assert buffers.array((4, 5)).ctypes.data == place
