@@ -45,8 +45,15 @@ _PLACE = "a DuckDB file, ducklake:postgres:… or md:NAME"
     metavar="LOCATION",
     help=f"Create {_PLACE}.",
 )
+@click.option(
+    "--recipe",
+    "recipes",
+    callback=not_empty,
+    metavar="NAME[,NAME]",
+    help="Copy only these further recipes (all); the common one is always copied.",
+)
 @click.option("--lake-data", help="Folder or s3:// of a new lake (ANOMALY_LAKE_DATA).")
-def command(source: str, target: str, lake_data: str | None) -> int:
+def command(source: str, target: str, recipes: str | None, lake_data: str | None) -> int:
     """Copy what is published at one location to another, and compare every table.
 
     A copy that was stopped continues when the same command is run again.
@@ -58,13 +65,14 @@ def command(source: str, target: str, lake_data: str | None) -> int:
     begin_work()
     settings = Settings.from_environment()
     try:
-        with expected(LookupError):
+        with expected(LookupError, ValueError):
             copied = copy_database(
                 source,
                 target,
                 lake_data=lake_data or settings.lake_data,
                 wait_seconds=settings.lock_wait_seconds,
                 log=partial(print, flush=True),
+                recipes=None if recipes is None else recipes.split(","),
             )
     except AnomalyAssetsError:
         raise
@@ -78,6 +86,8 @@ def command(source: str, target: str, lake_data: str | None) -> int:
     print(
         f"every table equals its source; {copied.seconds:.1f} s, {copied.tensors_written} tensors written"
     )
+    if copied.snapshot_id is not None:
+        print(f"without some recipes, the copy is snapshot {copied.snapshot_id}")
     return 0
 
 

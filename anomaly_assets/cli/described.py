@@ -38,6 +38,7 @@ def described() -> str:
         OSError: It does not exist.
     """
     from anomaly_assets.reader import UnknownLabelWarning, open_samples
+    from anomaly_assets.reader.recipes import listed_recipes
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UnknownLabelWarning)  # a line below has the number
@@ -55,6 +56,7 @@ def described() -> str:
         return (
             f"{name} holds {len(samples)} samples of {' and '.join(datasets)}, snapshot "
             f"{(samples.snapshot_id or 'unknown')[:12]}.\n{unknown}"
+            f"Recipes of the tensors: {listed_recipes(samples.recipes)}.\n"
             "Read them with `from anomaly_assets.reader import open_samples`, or open the UI: make ui"
         )
 

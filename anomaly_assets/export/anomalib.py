@@ -60,6 +60,7 @@ def _rows(table: pa.Table, images: pa.ChunkedArray, masks: pa.ChunkedArray) -> p
     in_training = pc.equal(table["split"], "train")
     normal = pc.if_else(in_training, "normal", "normal_test")
     named = pc.if_else(pc.equal(labels, 0), normal, "abnormal")
+    tiles = {name: table[name] for name in ("tile", "box") if name in table.column_names}
     return pa.table(
         {
             "image_path": images,
@@ -71,6 +72,7 @@ def _rows(table: pa.Table, images: pa.ChunkedArray, masks: pa.ChunkedArray) -> p
             "source_dataset": table["source_dataset"],
             "category": table["category"],
             "defect_type": pc.coalesce(table["defect_type"], table["label"]),
+            **tiles,
         }
     )
 

@@ -48,6 +48,7 @@ def picture_paths(table: pa.Table, folders: Sequence[str]) -> pa.ChunkedArray:
         folders: Columns that name the folders, outermost first; `kind` stands for the defect type, or
             the label where there is none.
     """
+    table = _named_by_tile(table)
     kinds = pc.if_else(pc.equal(table["defect_type"], ""), None, table["defect_type"])
     table = table.append_column("kind", pc.coalesce(kinds, table["label"]))
     names = [
@@ -76,6 +77,22 @@ def parts_of(table: pa.Table) -> Iterator[pa.Table]:
 
 def _distinct(column: pa.ChunkedArray) -> list[str]:
     return cast("list[str]", column.unique().to_pylist())
+
+
+def _named_by_tile(table: pa.Table) -> pa.Table:
+    """Return a table of tiles with the number of the tile in filename and id; any other table as it is."""
+    if "recipe" not in table.column_names or "/tile=" not in table["recipe"][0].as_py():
+        return table
+    tile = table["tile"].cast(pa.string())
+    stem = pc.replace_substring_regex(table["filename"], _SUFFIX.pattern, "")
+    number = pc.utf8_lpad(tile, 4, "0")
+    named = {
+        "filename": pc.binary_join_element_wise(stem, "_tile", number, ".png", ""),
+        "image_id": pc.binary_join_element_wise(table["image_id"], tile, " "),
+    }
+    for name, values in named.items():
+        table = table.set_column(table.column_names.index(name), name, values)
+    return table
 
 
 def _plain_paths(

@@ -139,7 +139,7 @@ def _schema(source: Source) -> pa.Schema:
     ]
     fields = [field for field in source.table.schema if field.name not in PARTITIONED_BY]
     place = [field.name for field in fields].index("channels") + 1
-    facts = {"snapshot_id": source.snapshot_id or ""}
+    facts = {"snapshot_id": source.snapshot_id or "", "recipe": source.recipe}
     return pa.schema([*fields[:place], *tensors, *fields[place:]], metadata=facts)
 
 

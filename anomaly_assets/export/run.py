@@ -70,6 +70,8 @@ class Exporter:
         where: str | None = None,
         snapshot: str | None = None,
         include_unknown: bool = False,
+        size: int | tuple[int, int] | None = None,
+        recipe: str | None = None,
         overwrite: bool = False,
         progress: bool = False,
     ) -> Export:
@@ -86,17 +88,28 @@ class Exporter:
             where: A condition in SQL over the columns of `samples`.
             snapshot: Id of the snapshot to export instead of the newest.
             include_unknown: Export images without a label too.
+            size: Side of the exported tensors, or (height, width), as `open_samples` takes it.
+            recipe: Name of the recipe of the exported tensors; without it and `size`, the common one.
             overwrite: Replace an export at `out`; readers see all of the old one or all of the new one.
             progress: Show a progress bar if standard error is a terminal.
 
         Raises:
             ExportError: `out` cannot be written; it is unchanged.
             FileNotFoundError: There is no such database.
-            LookupError: No sample matches; the message lists the existing values.
+            LookupError: No sample matches, or no such recipe exists; the message lists the existing values.
             ValueError: `where` is not a condition, or the samples have different shapes.
         """
         selection = Selection(
-            database, source_dataset, category, split, label, where, snapshot, include_unknown
+            database,
+            source_dataset,
+            category,
+            split,
+            label,
+            where,
+            snapshot,
+            include_unknown,
+            size,
+            recipe,
         )
         return self._export(out, selection, overwrite, progress)
 
@@ -121,7 +134,13 @@ class Exporter:
                 "left_out": self.write(source, folder, bar.update),
             }
             unknown = {"unknown": source.unknown} if source.unknown else {}
-            facts = {**found, **unknown, "layout": LAYOUT, "filters": selection.filters()}
+            facts = {
+                **found,
+                **unknown,
+                "layout": LAYOUT,
+                "recipe": source.recipe,
+                "filters": selection.filters(),
+            }
             describe(folder, facts)
             file_bytes = _size(folder)
             return Export(folder=Path(out), file_bytes=file_bytes, unknown=source.unknown, **found)

@@ -35,6 +35,8 @@ class Selection:
     where: str | None = None
     snapshot: str | None = None
     include_unknown: bool = False
+    size: int | tuple[int, int] | None = None
+    recipe: str | None = None
 
     def filters(self) -> dict[str, list[str] | str]:
         """Return the filters in a form that can be stored as JSON."""
@@ -80,6 +82,7 @@ class Source:
         table: The columns of the view `samples` without tensors, a row per sample.
         mask_from_file: bool, a value per sample; True if there is a ground-truth mask.
         shape: Height, width and channels of every sample.
+        recipe: Name of the recipe of their tensors.
         snapshot_id: The snapshot they are read from; None if nothing was ever published.
         unknown: Number of matching samples that are left out because their label is unknown.
     """
@@ -87,6 +90,7 @@ class Source:
     table: pa.Table
     mask_from_file: npt.NDArray[np.bool_]
     shape: tuple[int, int, int]
+    recipe: str
     snapshot_id: str | None
     unknown: int
     _batches: Callable[[int], Iterator[Any]]
@@ -116,6 +120,7 @@ def opened(selection: Selection) -> Iterator[Source]:
             samples.table,
             np.asarray(samples.table["mask_area_fraction"].is_valid()),
             samples.shape,
+            samples.recipe,
             samples.snapshot_id,
             samples.unknown_left_out,
             samples.batches,

@@ -162,7 +162,14 @@ def read(folder: Path) -> tuple[Selection, CachedPixels]:
             (dataset, category): (means, deviations)
             for dataset, category, means, deviations in about["statistics"]
         }
-        selection = Selection.of(table, about["snapshot_id"], statistics, about["asked_for"])
+        selection = Selection.of(
+            table,
+            about["snapshot_id"],
+            statistics,
+            about["asked_for"],
+            further_recipe=about.get("further_recipe"),
+            recipes={name: tuple(of) for name, of in about.get("recipes", {}).items()},
+        )
         pixels = CachedPixels(folder, selection.mask_from_file)
         pixels.check(selection.shape)
     except (OSError, ValueError, KeyError, TypeError, EOFError, pa.ArrowInvalid) as error:
@@ -282,6 +289,8 @@ def _about(selection: Selection) -> dict[str, Any]:
         "asked_for": selection.asked_for,
         "samples": selection.table.num_rows,
         "statistics": [[*key, *map(list, found)] for key, found in selection.statistics.items()],
+        "further_recipe": selection.further_recipe,
+        "recipes": {name: list(of) for name, of in selection.recipes.items()},
     }
 
 
@@ -289,6 +298,9 @@ def _digest(selection: Selection) -> str:
     digest = hashlib.sha256(f"{_FORMAT} {selection.snapshot_id} {selection.shape}".encode())
     for column in ("image_id", "content_sha256"):
         digest.update("\n".join(selection.table[column].to_pylist()).encode())
+    if selection.further_recipe is not None:
+        tiles = " ".join(map(str, selection.table["tile"].to_pylist()))
+        digest.update(f"{selection.further_recipe} {tiles}".encode())
     return digest.hexdigest()[:16]
 
 

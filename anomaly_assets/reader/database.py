@@ -25,6 +25,9 @@ _NEWEST_SNAPSHOT = "SELECT snapshot_id FROM snapshots ORDER BY published_at DESC
 
 # Hash one concatenated text: DuckDB combines hashes of several values by XOR, which loses their order.
 _LAYOUT = "SELECT count(*), bit_xor(hash(image_id || ' ' || rowid)) FROM image_tensors"
+_RECIPES_LAYOUT = """
+SELECT count(*), bit_xor(hash(concat_ws(' ', image_id, tile, recipe, rowid))) FROM recipe_tensors
+"""
 
 _MEMORY_BYTES = 512 * 1024 * 1024
 """DuckDB's memory limit in each process, including its buffer cache; the default is 80 % of the
@@ -227,8 +230,13 @@ def _published_id(connection: duckdb.DuckDBPyConnection) -> str | None:
 
 
 def _layout(connection: duckdb.DuckDBPyConnection) -> tuple[Any, ...] | None:
-    """Return a digest of the row ids of all images."""
-    return connection.execute(_LAYOUT).fetchone()
+    """Return a digest of the row ids of all tensors."""
+    found = connection.execute(_LAYOUT).fetchone()
+    try:
+        further = connection.execute(_RECIPES_LAYOUT).fetchone()
+    except duckdb.CatalogException:  # published by a release without recipes
+        return found
+    return found, further
 
 
 def _limit_memory(connection: duckdb.DuckDBPyConnection, memory_bytes: int) -> None:

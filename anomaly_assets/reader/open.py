@@ -13,6 +13,7 @@ from anomaly_assets.locations import is_file
 from anomaly_assets.reader import cache
 from anomaly_assets.reader.database import Database
 from anomaly_assets.reader.pixels.blocks import StoredPixels
+from anomaly_assets.reader.recipes import wanted_name
 from anomaly_assets.reader.samples import Samples
 from anomaly_assets.reader.selection import FILTERED, HOW_TO_INCLUDE, select
 from anomaly_assets.settings import published_database
@@ -34,6 +35,8 @@ def open_samples(
     where: str | None = None,
     snapshot: str | None = None,
     include_unknown: bool = False,
+    size: int | tuple[int, int] | None = None,
+    recipe: str | None = None,
 ) -> Samples:
     """Open the samples of a published database; a sample must match all filters.
 
@@ -52,14 +55,18 @@ def open_samples(
         snapshot: Id of the snapshot to open instead of the newest.
         include_unknown: Include samples whose label is unknown, with the label index -1. Without it and
             without `label`, they are left out, and a warning gives their number.
+        size: Side of the tensors in pixels, or (height, width): the recipe of this size.
+        recipe: Name of the recipe of the tensors, such as `512x512x1`; `Samples.recipes` lists them.
+            Without it and `size`, the common recipe, which all source datasets have.
 
     Raises:
         FileNotFoundError: There is no such database.
-        LookupError: A value or the snapshot does not exist, or no sample matches all filters; the message
-            lists the existing values.
-        TypeError: An argument is not a string, or a filter is neither a string nor a list of strings.
-        ValueError: `where` is not such a condition, the list of a filter is empty, or the samples have
-            different shapes.
+        LookupError: A value, the recipe or the snapshot does not exist, or no sample matches all filters;
+            the message lists the existing values.
+        TypeError: An argument is not a string, a filter is neither a string nor a list of strings, or
+            `size` is no size.
+        ValueError: `where` is not such a condition, the list of a filter is empty, `recipe` is no name of a
+            recipe, or the samples have different shapes.
         DatabaseError: It is not a published database, or cannot be read.
     """
     asked = dict(zip(FILTERED, (source_dataset, category, split, label), strict=True))
@@ -70,6 +77,7 @@ def open_samples(
         ]
     _refuse_no_text("where", where, "a SQL condition, such as \"defect_type = 'scratch'\"")
     _refuse_no_text("snapshot", snapshot, "the id of a snapshot, or its first digits")
+    named, sides = wanted_name(size, recipe)
     location = published_database() if database is None else _location(database)
     if is_file(location):
         opened = Database(location, snapshot)
@@ -78,7 +86,9 @@ def open_samples(
 
         opened = RemoteDatabase(location, snapshot)
     try:
-        selection, rows = select(opened, wanted, where, include_unknown=include_unknown)
+        selection, rows = select(
+            opened, wanted, where, include_unknown=include_unknown, recipe=named, size=sides
+        )
         if left_out := selection.unknown_left_out:
             message = f"{left_out} samples with an unknown label are left out. {HOW_TO_INCLUDE}"
             warnings.warn(message, UnknownLabelWarning, stacklevel=2)
@@ -86,10 +96,19 @@ def open_samples(
         opened.close()
         raise
     if not is_file(location):
-        ids = selection.table["image_id"]
-        pixels = RemotePixels(opened, ids, selection.mask_from_file, selection.shape)
+        pixels = RemotePixels(
+            opened,
+            selection.table["image_id"],
+            selection.mask_from_file,
+            selection.shape,
+            selection.further_recipe,
+            selection.tiles,
+        )
         return Samples(selection, pixels)
-    return Samples(selection, StoredPixels(opened, rows, selection.mask_from_file, selection.shape))
+    stored = StoredPixels(
+        opened, rows, selection.mask_from_file, selection.shape, selection.tensors
+    )
+    return Samples(selection, stored)
 
 
 def open_cache(folder: str | os.PathLike[str]) -> Samples:

@@ -20,6 +20,7 @@ from anomaly_assets.reader.batch import Batch, ImageArray, IntArray, Sample, UIn
 from anomaly_assets.reader.buffers import Buffers
 from anomaly_assets.reader.normalise import Normalisation
 from anomaly_assets.reader.pixels.query import Pixels, read_ahead
+from anomaly_assets.reader.recipes import RecipeNames, stitched
 from anomaly_assets.reader.selection import Selection
 
 if TYPE_CHECKING:
@@ -66,6 +67,16 @@ class Samples:
     def shape(self) -> tuple[int, int, int]:
         """Return height, width and channels of every sample."""
         return self._selection.shape
+
+    @property
+    def recipe(self) -> str:
+        """Return the name of the recipe of these samples, such as `256x256x3`."""
+        return self._selection.recipe
+
+    @property
+    def recipes(self) -> RecipeNames:
+        """Return the names of all recipes of the database by source dataset, the common one first."""
+        return self._selection.recipes
 
     @property
     def snapshot_id(self) -> str | None:
@@ -297,6 +308,25 @@ class Samples:
         )
         return Samples(cached._selection, cached._pixels, normalisation=kept)
 
+    def stitch(self, maps: npt.ArrayLike) -> dict[str, npt.NDArray[Any]]:
+        """Put maps of tiles together, into one array per image in the image's own size.
+
+        Where tiles overlap, the result is the mean.
+
+        Args:
+            maps: A map per sample, in their order: N x tile height x tile width, with or without channels;
+                floating-point numbers or uint8.
+
+        Returns:
+            Map of each `image_id` to an array of the type of `maps`, height x width, with or without
+            channels.
+
+        Raises:
+            TypeError: The maps have another type.
+            ValueError: The samples are not tiles, an image lacks tiles, or the maps have another shape.
+        """
+        return stitched(self.table, self.recipe, maps)
+
     def close(self) -> None:
         """Close the database, also for all samples selected from these."""
         self._pixels.close()
@@ -372,12 +402,17 @@ class Samples:
 
     def _position_of(self, image_id: str) -> int:
         try:
-            return self._position_by_id[image_id]
+            position = self._position_by_id[image_id]
         except KeyError:
             first = f"; the first is {shown(next(iter(self._position_by_id)))}" if len(self) else ""
             among = f"not among these {len(self)} samples ({self._selection.asked_for})"
             form = f"An image_id is <source_dataset>/<relative_path>{first}."
             raise KeyError(f"{image_id!r} is {among}. {form}") from None
+        if "/tile=" in self.recipe:
+            raise KeyError(
+                f"{image_id!r} may have several tiles: select them by position, or with where=."
+            )
+        return position
 
 
 _ITERATED_AT_ONCE = 64

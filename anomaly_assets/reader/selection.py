@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import duckdb
@@ -17,6 +17,8 @@ from anomaly_assets.datasets.words import ACCEPTED_WORDS, UNKNOWN
 from anomaly_assets.reader.batch import BoolArray, IntArray
 from anomaly_assets.reader.database import Database, explained
 from anomaly_assets.reader.normalise import Statistics
+from anomaly_assets.reader.recipes import RecipeNames, chosen_recipe, existing_recipes
+from anomaly_assets.tables.sql_text import sql_literal
 
 FILTERED = ("source_dataset", "category", "split", "label")
 """Columns with their own argument of `open_samples`."""
@@ -37,7 +39,7 @@ class Selection:
 
     Attributes:
         table: The columns of the view `samples` without the two tensors; one row per sample, ordered
-            by `image_id`.
+            by `image_id`. With a further recipe also `recipe`, `tile` and `box`; one row per tile.
         label_indices: int64, one per sample; -1 for an unknown label.
         mask_from_file: bool, one per sample.
         shape: Height, width and channels of every sample.
@@ -45,6 +47,8 @@ class Selection:
         statistics: Channel statistics of each category.
         asked_for: The filters, as a sentence.
         unknown_left_out: Number of samples that match, and are left out because their label is unknown.
+        further_recipe: Recipe of the tensors; None for the common one.
+        recipes: Recipes of the database by source dataset.
     """
 
     table: pa.Table
@@ -55,6 +59,8 @@ class Selection:
     statistics: Statistics
     asked_for: str
     unknown_left_out: int = 0
+    further_recipe: str | None = None
+    recipes: RecipeNames = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -64,6 +70,8 @@ class Selection:
         statistics: Statistics,
         asked_for: str,
         unknown_left_out: int = 0,
+        further_recipe: str | None = None,
+        recipes: RecipeNames | None = None,
     ) -> Selection:
         """Build the metadata of the samples in a table.
 
@@ -88,7 +96,24 @@ class Selection:
             statistics=statistics,
             asked_for=asked_for,
             unknown_left_out=unknown_left_out,
+            further_recipe=further_recipe,
+            recipes=recipes or {},
         )
+
+    @property
+    def recipe(self) -> str:
+        """Return the name of the recipe of the tensors."""
+        return self.further_recipe or "x".join(map(str, self.shape))
+
+    @property
+    def tensors(self) -> str:
+        """Return the table that holds the tensors."""
+        return "recipe_tensors" if self.further_recipe else "image_tensors"
+
+    @property
+    def tiles(self) -> IntArray | None:
+        """Return the number of the tile of each sample; None for the common recipe."""
+        return self.table["tile"].to_numpy() if self.further_recipe else None
 
     def narrowed(self, table: pa.Table, positions: IntArray) -> Selection:
         """Return the selection of the samples at `positions`; `table` holds their rows."""
@@ -101,25 +126,47 @@ class Selection:
 
 
 def select(
-    database: Database, wanted: Wanted, where: str | None, *, include_unknown: bool = False
+    database: Database,
+    wanted: Wanted,
+    where: str | None,
+    *,
+    include_unknown: bool = False,
+    recipe: str | None = None,
+    size: tuple[int, int] | None = None,
 ) -> tuple[Selection, IntArray]:
     """Find the wanted samples.
 
     Samples whose label is unknown are left out, unless they are included or the label is a filter.
 
+    Args:
+        database: The database.
+        wanted: Values of the filtered columns.
+        where: A condition in SQL; None for all samples.
+        include_unknown: Include samples whose label is unknown.
+        recipe: Name of the recipe of the tensors; without it and `size`, the common one.
+        size: Height and width of the recipe.
+
     Returns:
-        Their metadata, and the row id of each in `image_tensors`.
+        Their metadata, and the row id of each in the table with their tensors.
 
     Raises:
-        LookupError: No sample matches; the message lists the existing values.
+        LookupError: No sample matches, or there is no such recipe; the message lists the existing values.
         ValueError: `where` is not a condition over the columns of `samples`.
     """
     with database.unchanged() as opened, opened.cursor() as cursor:
         with explained(database.location):
             existing = _existing(cursor)
             _refuse_unknown(wanted, existing, database.location)
-            statistics = _statistics(cursor)
-        found = _rows(cursor, wanted, where, database)
+            recipes = existing_recipes(cursor)
+        source = _COMMON
+        if recipe is not None or size is not None:
+            selected = _selected_datasets(cursor, wanted, where, database, existing)
+            if selected:
+                recipe = chosen_recipe(recipes, selected, recipe, size)
+            if recipe is not None and all(recipe != names[0] for names in recipes.values()):
+                source = _FURTHER.replace("<recipe>", sql_literal(recipe))
+        further = None if source == _COMMON else recipe
+        found = _rows(cursor, wanted, where, database, source)
         asked_for = _asked_for(wanted, where)
         matching = found.num_rows
         if not include_unknown and "label" not in wanted:
@@ -129,7 +176,7 @@ def select(
         if not found.num_rows and "label" in wanted:
             # If no sample has a label, the filter of the label alone finds nothing.
             others = {column: values for column, values in wanted.items() if column != "label"}
-            labels = _rows(cursor, others, where, database)["label"]
+            labels = _rows(cursor, others, where, database, source)["label"]
             if labels.unique().to_pylist() == [UNKNOWN]:
                 left_out, asked_for = len(labels), _asked_for(others, where)
                 remedy = (
@@ -149,14 +196,43 @@ def select(
             )
         rows = found["row"].to_numpy()
         table = found.drop_columns(["row"]).combine_chunks()
-        return Selection.of(table, database.snapshot_id, statistics, asked_for, left_out), rows
+        with explained(database.location):
+            statistics = _statistics(cursor, further, table["channels"][0].as_py())
+        selection = Selection.of(
+            table, database.snapshot_id, statistics, asked_for, left_out, further, recipes
+        )
+        return selection, rows
+
+
+def _selected_datasets(
+    cursor: duckdb.DuckDBPyConnection,
+    wanted: Wanted,
+    where: str | None,
+    database: Database,
+    existing: list[dict[str, str]],
+) -> set[str]:
+    """Return the source datasets of the samples that match."""
+    matching = {
+        row["source_dataset"]
+        for row in existing
+        if all(row[column] in values for column, values in wanted.items())
+    }
+    if where is None or len(matching) < 2:
+        return matching
+    # Whether an image matches may depend on its recipe. Then the condition does not narrow.
+    found = _rows(cursor, wanted, where, database, _ANY)["source_dataset"].unique().to_pylist()
+    return set(found) or matching
 
 
 def _rows(
-    cursor: duckdb.DuckDBPyConnection, wanted: Wanted, where: str | None, database: Database
+    cursor: duckdb.DuckDBPyConnection,
+    wanted: Wanted,
+    where: str | None,
+    database: Database,
+    source: str,
 ) -> pa.Table:
     values = {column: list(wanted.get(column, ())) for column in FILTERED}
-    statement = _SELECTED.replace("<where>", "true" if where is None else f"(\n{where}\n)")
+    statement = source.replace("<where>", "true" if where is None else f"(\n{where}\n)")
     try:
         if where is not None:
             # Parse it without parentheses too: `true) OR (true` would disable the other filters.
@@ -171,8 +247,9 @@ def _rows(
             if where is None or any(part in str(error) for part in _NOT_OF_CONDITIONS):
                 raise
             # Run without the condition: if this fails too, the condition is not the cause.
-            cursor.execute(_SELECTED.replace("<where>", "true"), values).fetchall()
+            cursor.execute(source.replace("<where>", "true"), values).fetchall()
             columns = [row[0] for row in cursor.execute("DESCRIBE samples").fetchall()]
+            columns += () if source == _COMMON else _OF_RECIPES
         raise ValueError(
             f"where={where!r} is not a SQL condition over the columns of samples: "
             f"{_said(error)} Columns: {', '.join(columns)}."
@@ -225,9 +302,12 @@ def _categories(existing: list[dict[str, str]]) -> str:
     return f"Categories: {'; '.join(named)}."
 
 
-def _statistics(cursor: duckdb.DuckDBPyConnection) -> Statistics:
+def _statistics(cursor: duckdb.DuckDBPyConnection, recipe: str | None, channels: int) -> Statistics:
     try:
-        rows = cursor.execute(_STATISTICS).fetchall()
+        if recipe is None:
+            rows = cursor.execute(_STATISTICS).fetchall()
+        else:
+            rows = cursor.execute(_STATISTICS_OF_RECIPE, [recipe, channels]).fetchall()
     except duckdb.CatalogException:  # published before the first summaries were computed
         return {}
     return {(row[0], row[1]): (row[2], row[3]) for row in rows}
@@ -246,20 +326,67 @@ _NOT_OF_CONDITIONS = ("checksum", "Out of Memory")
 
 _EXISTING = "SELECT DISTINCT source_dataset, category, split, label FROM samples"
 
-# Only the caller's condition is inserted into a statement as text.
-_SELECTED = """
-SELECT samples.* EXCLUDE (image_tensor, mask_tensor), stored.row
-FROM samples
-JOIN (SELECT image_id AS stored_id, rowid AS row FROM image_tensors) AS stored
-    ON stored_id = samples.image_id
+_CONDITIONS = """
 WHERE (len($source_dataset) = 0 OR list_contains($source_dataset, source_dataset))
     AND (len($category) = 0 OR list_contains($category, category))
     AND (len($split) = 0 OR list_contains($split, split))
     AND (len($label) = 0 OR list_contains($label, label))
     AND <where>
-ORDER BY samples.image_id
 """
+
+# Only the caller's condition, and the name of an existing recipe, are inserted into a statement as text.
+_COMMON = f"""
+SELECT samples.* EXCLUDE (image_tensor, mask_tensor), stored.row
+FROM samples
+JOIN (SELECT image_id AS stored_id, rowid AS row FROM image_tensors) AS stored
+    ON stored_id = samples.image_id
+{_CONDITIONS}
+ORDER BY samples.image_id
+"""  # noqa: S608
+_FURTHER = f"""
+SELECT * FROM (
+    SELECT
+        samples.* EXCLUDE (image_tensor, mask_tensor) REPLACE (
+            stored.height AS height,
+            stored.width AS width,
+            stored.channels AS channels,
+            stored.loaded_at AS loaded_at
+        ),
+        stored.recipe,
+        stored.tile,
+        stored.box,
+        stored.row
+    FROM samples
+    JOIN (
+        SELECT
+            image_id AS stored_id, recipe, tile, box, height, width, channels, loaded_at, rowid AS row
+        FROM recipe_tensors
+        WHERE recipe = <recipe>
+    ) AS stored ON stored_id = samples.image_id
+) AS samples
+{_CONDITIONS}
+ORDER BY samples.image_id, samples.tile
+"""  # noqa: S608
+_ANY = f"""
+SELECT * FROM (
+    SELECT
+        samples.* EXCLUDE (image_tensor, mask_tensor),
+        NULL::VARCHAR AS recipe,
+        0 AS tile,
+        NULL::INTEGER[] AS box
+    FROM samples
+) AS samples
+{_CONDITIONS}
+"""  # noqa: S608
+_OF_RECIPES = ("recipe", "tile", "box")
+"""Columns that only samples of a further recipe have."""
+
 _STATISTICS = """
 SELECT source_dataset, category, channel_means, channel_standard_deviations
 FROM pixel_statistics
+"""
+_STATISTICS_OF_RECIPE = """
+SELECT source_dataset, category, channel_means, channel_standard_deviations
+FROM recipe_statistics
+WHERE recipe = ? AND len(channel_means) = ?
 """

@@ -21,8 +21,10 @@ def test_it_says_where_the_database_is_and_what_is_in_it(
             f"{database} holds {len(samples)} samples of {datasets}, "
             f"snapshot {str(samples.snapshot_id)[:12]}."
         )
-    where, what_next = capsys.readouterr().out.splitlines()
+        recipes = "; ".join(f"{name}: 8x6x3" for name in sorted(samples.recipes))
+    where, which, what_next = capsys.readouterr().out.splitlines()
     assert where == expected
+    assert which == f"Recipes of the tensors: {recipes}."
     assert "open_samples" in what_next
 
 

@@ -27,9 +27,10 @@ class StoredPixels:
 
     Args:
         database: The database; each process that reads opens it.
-        rows: Row id in `image_tensors`, one per sample.
+        rows: Row id in the table, one per sample.
         mask_from_file: bool, one per sample; True if it has a mask to read.
         shape: Height, width and channels.
+        table: Table with the tensors.
     """
 
     def __init__(
@@ -38,12 +39,14 @@ class StoredPixels:
         rows: IntArray,
         mask_from_file: BoolArray,
         shape: tuple[int, int, int],
+        table: str = "image_tensors",
     ) -> None:
         self._database = database
         self._rows = rows
         self._mask_from_file = mask_from_file
         self._shape = shape
-        self._asked = DatabasePixels(database, rows, mask_from_file, shape)
+        self._table = table
+        self._asked = DatabasePixels(database, rows, mask_from_file, shape, table)
         self.samples_at_once = self._asked.samples_at_once
         self._found: _Found | None = None
         self._trusted = True
@@ -127,8 +130,9 @@ class StoredPixels:
         try:
             with opened.cursor() as cursor:
                 size = height * width * channels
-                images = find_blobs(cursor, file.descriptor, "image_tensor", size)
-                masks = find_blobs(cursor, file.descriptor, "mask_tensor", height * width)
+                place = cursor, file.descriptor
+                images = find_blobs(*place, "image_tensor", size, self._table)
+                masks = find_blobs(*place, "mask_tensor", height * width, self._table)
         except (UnexpectedLayoutError, OSError, duckdb.Error):
             return None
         return _Found(file.state, images, masks)

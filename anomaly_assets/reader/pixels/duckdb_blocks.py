@@ -120,15 +120,20 @@ class StoredBlobs:
 
 
 def find_blobs(
-    cursor: duckdb.DuckDBPyConnection, descriptor: int, column: str, size: int
+    cursor: duckdb.DuckDBPyConnection,
+    descriptor: int,
+    column: str,
+    size: int,
+    table: str = "image_tensors",
 ) -> StoredBlobs:
-    """Find the blobs of a column of `image_tensors`.
+    """Find the blobs of a column.
 
     Args:
         cursor: Connection to the database.
         descriptor: Descriptor of the same file.
         column: Name of the column.
         size: Size of each blob in bytes.
+        table: Table of the column, which may also hold blobs of other sizes.
 
     Raises:
         UnexpectedLayoutError: The file is damaged, or was written by another DuckDB.
@@ -136,7 +141,9 @@ def find_blobs(
     [(block_size, blocks)] = cursor.execute(_BLOCKS).fetchall()
     next_block = np.full(blocks, -1, np.int64)
     segments = [np.empty((3, 0), np.int64)]
-    for plain, count, block, start, further in cursor.execute(_SEGMENTS, [column]).fetchall():
+    for plain, count, block, start, further in cursor.execute(
+        _SEGMENTS, [table, column]
+    ).fetchall():
         if plain:
             content = _content_of(descriptor, block, block_size)
             segments.append(_places(content, block, start, count, size))
@@ -220,7 +227,7 @@ SELECT
     block_id,
     block_offset,
     additional_block_ids
-FROM pragma_storage_info('image_tensors')
+FROM pragma_storage_info(?)
 WHERE column_name = ? AND segment_type = 'BLOB'
 ORDER BY row_group_id, segment_id
 """

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import duckdb
 import numpy as np
 
 from anomaly_assets.errors import WarehouseError
@@ -116,6 +117,8 @@ class RemotePixels:
         image_ids: Id of each sample.
         mask_from_file: bool, one per sample; True if it has a mask to fetch.
         shape: Height, width and channels.
+        recipe: Name of a further recipe; None for the common one.
+        tiles: Number of the tile of each sample of a further recipe.
     """
 
     threads = 2
@@ -126,11 +129,15 @@ class RemotePixels:
         image_ids: Any,
         mask_from_file: BoolArray,
         shape: tuple[int, int, int],
+        recipe: str | None = None,
+        tiles: IntArray | None = None,
     ) -> None:
         self._database = database
         self._ids = image_ids
         self._mask_from_file = mask_from_file
         self._shape = shape
+        self._recipe = recipe
+        self._tiles = tiles
         # DuckDB reads whole row groups of Parquet: 100 MB, in two copies, in each of two threads.
         database.allow_memory(_PARQUET_BYTES)
         self.samples_at_once = max(1, _FETCHED_BYTES // (shape[0] * shape[1] * shape[2]))
@@ -166,24 +173,40 @@ class RemotePixels:
             opened.cursor() as cursor,
         ):
             for start in range(0, len(wanted), self.samples_at_once):
-                places: dict[str, list[int]] = {}
+                places: dict[tuple[str, int], list[int]] = {}
                 for place in wanted[start : start + self.samples_at_once].tolist():
-                    image_id = self._ids[int(positions[place])].as_py()
-                    places.setdefault(image_id, []).append(place)
-                marks = ", ".join("?" * len(places))
-                ids = [min(places), max(places), *places]
-                cursor.execute(statement.replace("<ids>", marks), ids)
+                    at = int(positions[place])
+                    tile = 0 if self._tiles is None else int(self._tiles[at])
+                    places.setdefault((self._ids[at].as_py(), tile), []).append(place)
+                self._ask(cursor, statement, [*places])
                 missing = len(places)
                 while (row := cursor.fetchone()) is not None:
                     missing -= 1
-                    pixels = pixels_of(row[1], arrays.shape[1:])
-                    for place in places[row[0]]:
+                    pixels = pixels_of(row[2], arrays.shape[1:])
+                    for place in places[row[0], row[1]]:
                         arrays[place] = pixels
                 refuse_missing(missing, self._database.location)
 
+    def _ask(
+        self, cursor: duckdb.DuckDBPyConnection, statement: str, wanted: list[tuple[str, int]]
+    ) -> None:
+        """Query the tensors of some images and tiles."""
+        ids = [*dict.fromkeys(image_id for image_id, _ in wanted)]
+        statement = statement.replace("<ids>", ", ".join("?" * len(ids)))
+        values: list[Any] = [min(ids), max(ids), *ids]
+        if self._recipe is not None:
+            # The ids limit the files that are opened, the tiles the rows whose pixels are fetched.
+            marks = ", ".join("?" * len(wanted))
+            statement = statement.replace("0 AS tile", "tile").replace(
+                "image_tensors", "recipe_tensors"
+            )
+            statement += f"AND recipe = ? AND concat(tile, ' ', image_id) IN ({marks})"
+            values += [self._recipe, *(f"{tile} {image_id}" for image_id, tile in wanted)]
+        cursor.execute(statement, values)
+
 
 _IMAGES = """
-SELECT image_id, image_tensor FROM image_tensors
+SELECT image_id, 0 AS tile, image_tensor FROM image_tensors
 WHERE image_id BETWEEN ? AND ? AND image_id IN (<ids>)
 """
 _MASKS = _IMAGES.replace("image_tensor FROM", "mask_tensor FROM")

@@ -114,9 +114,10 @@ class DatabasePixels:
 
     Args:
         database: The database; each process that reads opens it.
-        rows: Row id in `image_tensors`, one per sample.
+        rows: Row id in the table, one per sample.
         mask_from_file: bool, one per sample; True if it has a mask to fetch.
         shape: Height, width and channels.
+        table: Table with the tensors.
     """
 
     # Measured: a second thread needs a third more processor time, for page faults, and saves no time.
@@ -128,11 +129,13 @@ class DatabasePixels:
         rows: IntArray,
         mask_from_file: BoolArray,
         shape: tuple[int, int, int],
+        table: str = "image_tensors",
     ) -> None:
         self._database = database
         self._rows = rows
         self._mask_from_file = mask_from_file
         self._shape = shape
+        self._statements = _IMAGES.format(table=table), _MASKS.format(table=table)
         # DuckDB always reads the masks of 2,048 rows, even for one mask, and returns a copy.
         masks = min(int(mask_from_file.sum()), 2048)
         database.allow_memory(2 * masks * shape[0] * shape[1])
@@ -165,7 +168,7 @@ class DatabasePixels:
                 some = from_file[start : start + self._masks_at_once]
                 rows, place = _sorted(self._rows[positions[some]])
                 bounds = [int(rows[0]), int(rows[-1]), rows.tolist()]
-                cursor.execute(_MASKS, bounds)
+                cursor.execute(self._statements[1], bounds)
                 fetched = np.empty((len(rows), height, width), np.uint8)
                 count = 0
                 while (found := cursor.fetchone()) is not None:
@@ -194,7 +197,7 @@ class DatabasePixels:
         filled = 0
         for start in range(0, len(firsts), _MOST_RUNS):
             runs = [*zip(firsts, lasts, strict=True)][start : start + _MOST_RUNS]
-            statement = " UNION ALL ".join([_IMAGES] * len(runs))
+            statement = " UNION ALL ".join([self._statements[0]] * len(runs))
             bounds = [bound for run in runs for bound in run]
             filled += _fill(images[filled:], cursor.execute(statement, bounds))
         refuse_missing(len(rows) - filled, self._database.location)
@@ -276,10 +279,10 @@ def pixels_of(blob: bytes, shape: tuple[int, ...]) -> UInt8Array:
 
 
 # Ranges of adjacent rows: DuckDB skips blocks outside a range, but scans every row for a list.
-_IMAGES = "SELECT image_tensor FROM image_tensors WHERE rowid BETWEEN ? AND ?"
+_IMAGES = "SELECT image_tensor FROM {table} WHERE rowid BETWEEN ? AND ?"
 # DuckDB reads a column with nulls in vectors of 2,048 rows.
 _MASKS = """
 SELECT rowid, mask_tensor
-FROM image_tensors
+FROM {table}
 WHERE rowid BETWEEN ? AND ? AND rowid IN (SELECT unnest(?))
 """

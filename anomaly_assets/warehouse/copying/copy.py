@@ -10,7 +10,7 @@ nothing. A target that is complete, or that a run has written to since, is refus
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,9 @@ import duckdb
 from anomaly_assets.atomic import TargetError, resolved
 from anomaly_assets.errors import WarehouseError
 from anomaly_assets.locations import LakeLocation, MotherDuckLocation, is_file, parse_location
-from anomaly_assets.tables.ddl import comment_on_catalogue, ensure_tables, refresh
+from anomaly_assets.reader.recipes import existing_recipes, listed_recipes
+from anomaly_assets.recipes import parse_recipe
+from anomaly_assets.tables.ddl import comment_on_catalogue, ensure_tables, refresh, row_counts
 from anomaly_assets.tables.identity import IDENTITY
 from anomaly_assets.tables.registry import TABLES, WIDE
 from anomaly_assets.tables.source_datasets import stored_names
@@ -38,7 +40,12 @@ from anomaly_assets.warehouse.copying.destination import (
     verified,
 )
 from anomaly_assets.warehouse.copying.digests import TableDigest, same
-from anomaly_assets.warehouse.copying.source import SOURCE, attach_source, explained_source
+from anomaly_assets.warehouse.copying.source import (
+    SOURCE,
+    attach_source,
+    copied_rows,
+    explained_source,
+)
 from anomaly_assets.warehouse.file.duckdb_settings import rows_at_once
 from anomaly_assets.warehouse.file.names import refuse_ambiguous_name
 from anomaly_assets.warehouse.open import open_warehouse
@@ -52,11 +59,13 @@ class Copy:
         tables: Table, as `schema.name`, to the count and the digest of its rows.
         tensors_written: Tensors written by this call; those of an earlier attempt are not counted.
         seconds: Duration.
+        snapshot_id: Id of the content of the copy, if recipes were left out; else None: that of the source.
     """
 
     tables: dict[str, TableDigest]
     tensors_written: int
     seconds: float
+    snapshot_id: str | None = None
 
 
 def copy_database(
@@ -66,6 +75,7 @@ def copy_database(
     lake_data: str | None = None,
     wait_seconds: float = 60.0,
     log: Log = print,
+    recipes: Sequence[str] | None = None,
 ) -> Copy:
     """Copy the published data of one location to another one, and compare both.
 
@@ -75,16 +85,18 @@ def copy_database(
         lake_data: Folder or s3:// prefix for the files of a new lake.
         wait_seconds: Maximum time to wait for a run that holds the target.
         log: Called with progress messages.
+        recipes: Further recipes to copy, by name; None for all. The common one is always copied.
 
     Raises:
         CopyError: The target holds other data, or differs from the source after the copy.
-        LookupError: Nothing is published at the source.
+        LookupError: Nothing is published at the source, or a recipe does not exist there.
         LocationError: A location is malformed.
         WarehouseError: The source or the target cannot be opened.
     """
     started = time.monotonic()
     with closing(duckdb.connect(":memory:")) as connection:
         attach_source(connection, source)  # fail before anything is created
+        chosen = _chosen_recipes(connection, source, recipes)
         _refuse_unpublished_changes(connection, source)
     final = parse_location(target)
     if isinstance(final, Path):
@@ -102,13 +114,14 @@ def copy_database(
     with _target_named(final), warehouse.finishing():
         if isinstance(final, Path):
             refuse_existing_file(final)  # another copy may have finished while we waited
-        written = _copy_all(source, warehouse, log)
+        written = _copy_all(source, warehouse, log, chosen)
         with _both(source, warehouse) as connection:
-            tables = verified(connection)
+            tables = verified(connection, chosen)
+            snapshot_id = None if chosen is None else _identified(connection)
             release(connection, warehouse, final if isinstance(final, Path) else None)
     if isinstance(final, Path):
         put_in_place(unfinished, final)
-    return Copy(tables, written, time.monotonic() - started)
+    return Copy(tables, written, time.monotonic() - started, snapshot_id)
 
 
 @contextmanager
@@ -166,19 +179,57 @@ def _both(source: str, warehouse: Warehouse) -> Iterator[duckdb.DuckDBPyConnecti
         connection.execute(f"DETACH {SOURCE}")
 
 
-def _copy_all(source: str, warehouse: Warehouse, log: Log) -> int:
+def _chosen_recipes(
+    connection: duckdb.DuckDBPyConnection, source: str, wanted: Sequence[str] | None
+) -> list[str] | None:
+    """Return the names of the further recipes to copy; None if that is all of them.
+
+    Raises:
+        LookupError: The source has no such recipe.
+        ValueError: A text names no recipe.
+    """
+    if wanted is None:
+        return None
+    connection.execute(f"USE {SOURCE}.main")
+    existing = existing_recipes(connection)
+    names = {parse_recipe(text).name for text in wanted}
+    if missing := sorted(names - {name for of in existing.values() for name in of}):
+        raise LookupError(
+            f"{source} has no recipe {', '.join(missing)}. Existing recipes: {listed_recipes(existing)}."
+        )
+    further = {name for of in existing.values() for name in of[1:]}
+    return None if further <= names else sorted(further & names)
+
+
+def _identified(connection: duckdb.DuckDBPyConnection) -> str:
+    """Give the newest snapshot of a copy without some recipes the id of its content, and return it."""
+    snapshot_id = content_id(connection)
+    counts = row_counts(connection, [name for name in TABLES if name != "snapshots"])
+    connection.execute(
+        """
+        UPDATE snapshots SET snapshot_id = $snapshot_id, row_counts = map($tables, $rows)
+        WHERE published_at = (SELECT max(published_at) FROM snapshots)
+        """,
+        {"snapshot_id": snapshot_id, "tables": [*counts], "rows": [*counts.values()]},
+    )
+    return snapshot_id
+
+
+def _copy_all(source: str, warehouse: Warehouse, log: Log, recipes: Collection[str] | None) -> int:
     with _both(source, warehouse) as connection:
-        begin(connection, warehouse)
-        discard_surplus(connection)
+        begin(connection, warehouse, recipes)
+        discard_surplus(connection, recipes)
         for name in stored_names(connection, SOURCE):
             _copy_catalogue(connection, name)
         ensure_tables(connection)
-        chunks = [chunk for table in WIDE for chunk in _chunks(connection, warehouse, table)]
+        chunks = [
+            chunk for table in WIDE for chunk in _chunks(connection, warehouse, table, recipes)
+        ]
     written = done = 0
     started = time.monotonic()
     for table, first, last, rows in chunks:
         with _both(source, warehouse) as connection:
-            if _copy_chunk(connection, table, first, last):
+            if _copy_chunk(connection, table, first, last, recipes):
                 written += rows
         done += rows
         rate = done / max(time.monotonic() - started, 1e-6)
@@ -187,7 +238,7 @@ def _copy_all(source: str, warehouse: Warehouse, log: Log) -> int:
         made = {name for schema, name in copied_tables(connection, SOURCE) if schema == "main"}
         refresh(connection, *(name for name in TABLES if TABLES[name].is_view or name in made))
         for name in sorted(made - {*WIDE}):
-            _copy_table(connection, "main", name)
+            _copy_table(connection, "main", name, recipes)
     return written
 
 
@@ -218,18 +269,29 @@ def _make_like_source(connection: duckdb.DuckDBPyConnection, schema: str, name: 
     connection.execute(f'CREATE TABLE IF NOT EXISTS {schema}."{name}" ({described})')
 
 
-def _copy_table(connection: duckdb.DuckDBPyConnection, schema: str, name: str) -> None:
+def _copy_table(
+    connection: duckdb.DuckDBPyConnection,
+    schema: str,
+    name: str,
+    recipes: Collection[str] | None = None,
+) -> None:
     """Copy a small table in one transaction, unless it already equals that of the source."""
-    if same(connection, schema, name):
+    if same(connection, schema, name, recipes=recipes):
         return
     connection.begin()
     connection.execute(f'DELETE FROM {schema}."{name}"')  # noqa: S608
-    connection.execute(f'INSERT INTO {schema}."{name}" BY NAME FROM {SOURCE}.{schema}."{name}"')
+    connection.execute(
+        f'INSERT INTO {schema}."{name}" BY NAME FROM {SOURCE}.{schema}."{name}" '
+        f"WHERE {copied_rows(name, recipes)}"
+    )
     connection.commit()
 
 
 def _chunks(
-    connection: duckdb.DuckDBPyConnection, warehouse: Warehouse, table: str
+    connection: duckdb.DuckDBPyConnection,
+    warehouse: Warehouse,
+    table: str,
+    recipes: Collection[str] | None = None,
 ) -> list[tuple[str, str, str, int]]:
     """Return table, first id, last id and number of the tensors of each transaction, ordered by id."""
     if column_names(connection, f"{SOURCE}.main.{table}") is None:
@@ -238,7 +300,7 @@ def _chunks(
         f"""
         SELECT coalesce(max(bytes), 1), coalesce(max(tensors), 1) FROM (
             SELECT max(height * width * channels) AS bytes, count(*) AS tensors
-            FROM {SOURCE}.main.{table} GROUP BY image_id
+            FROM {SOURCE}.main.{table} WHERE {copied_rows(table, recipes)} GROUP BY image_id
         )
         """  # noqa: S608
     ).fetchall()
@@ -248,7 +310,7 @@ def _chunks(
         SELECT '{table}', min(image_id), max(image_id), sum(tensors)::BIGINT FROM (
             SELECT image_id, count(*) AS tensors,
                 (row_number() OVER (ORDER BY image_id) - 1) // $images AS chunk
-            FROM {SOURCE}.main.{table} GROUP BY image_id
+            FROM {SOURCE}.main.{table} WHERE {copied_rows(table, recipes)} GROUP BY image_id
         )
         GROUP BY chunk ORDER BY chunk
         """,  # noqa: S608
@@ -259,9 +321,15 @@ def _chunks(
     return found[-1:] + found[:-1]
 
 
-def _copy_chunk(connection: duckdb.DuckDBPyConnection, table: str, first: str, last: str) -> bool:
+def _copy_chunk(
+    connection: duckdb.DuckDBPyConnection,
+    table: str,
+    first: str,
+    last: str,
+    recipes: Collection[str] | None,
+) -> bool:
     """Copy the tensors of a range of ids; return False if they already equal those of the source."""
-    if same(connection, "main", table, (first, last)):
+    if same(connection, "main", table, (first, last), recipes):
         return False
     bounds = {"first": first, "last": last}
     connection.begin()
@@ -269,7 +337,8 @@ def _copy_chunk(connection: duckdb.DuckDBPyConnection, table: str, first: str, l
     connection.execute(
         f"""
         INSERT INTO {table} BY NAME
-        FROM {SOURCE}.main.{table} WHERE image_id BETWEEN $first AND $last ORDER BY image_id
+        FROM {SOURCE}.main.{table}
+        WHERE image_id BETWEEN $first AND $last AND {copied_rows(table, recipes)} ORDER BY image_id
         """,
         bounds,
     )

@@ -7,6 +7,7 @@ or publishes it drops the table as well, because the destination then has data t
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from pathlib import Path
 
@@ -27,7 +28,7 @@ from anomaly_assets.tables.recipes import TENSOR_SHAPE
 from anomaly_assets.tables.source_datasets import sample_counts, stored_names
 from anomaly_assets.warehouse.base import Warehouse
 from anomaly_assets.warehouse.copying.digests import TableDigest, digest, same
-from anomaly_assets.warehouse.copying.source import SOURCE
+from anomaly_assets.warehouse.copying.source import SOURCE, copied_rows
 from anomaly_assets.warehouse.file.names import catalog_name
 from anomaly_assets.warehouse.file.snapshots import newest_snapshot
 from anomaly_assets.warehouse.lake.connect import PUBLISHED_VERSIONS
@@ -63,7 +64,11 @@ def refuse_existing_file(final: Path) -> None:
     raise CopyError(f"{final} exists{published}: name a new file, or delete it first.")
 
 
-def begin(connection: duckdb.DuckDBPyConnection, warehouse: Warehouse) -> None:
+def begin(
+    connection: duckdb.DuckDBPyConnection,
+    warehouse: Warehouse,
+    recipes: Collection[str] | None = None,
+) -> None:
     """Mark the destination as being copied to, or continue a copy that an earlier attempt marked.
 
     A copy that was killed after completion and before its release is continued as well: it has no mark,
@@ -79,7 +84,7 @@ def begin(connection: duckdb.DuckDBPyConnection, warehouse: Warehouse) -> None:
                 f"CREATE TABLE IF NOT EXISTS {UNFINISHED_COPY} (since TIMESTAMP WITH TIME ZONE)"
             )
             return
-        if _is_complete(connection):
+        if _is_complete(connection, recipes):
             return
     samples = sum(sample_counts(connection).values())
     state = f"published {_shown(published_at)}" if published_at else "not published"
@@ -90,7 +95,9 @@ def begin(connection: duckdb.DuckDBPyConnection, warehouse: Warehouse) -> None:
     )
 
 
-def discard_surplus(connection: duckdb.DuckDBPyConnection) -> None:
+def discard_surplus(
+    connection: duckdb.DuckDBPyConnection, recipes: Collection[str] | None = None
+) -> None:
     """Remove rows and tables that an earlier attempt copied and that the source no longer has."""
     theirs = copied_tables(connection, SOURCE)
     schemas = {schema for schema, _ in theirs}
@@ -106,9 +113,18 @@ def discard_surplus(connection: duckdb.DuckDBPyConnection) -> None:
     # On a lake, even a DELETE of no rows would create a version.
     if connection.execute(f"SELECT 1 FROM image_tensors WHERE {gone} LIMIT 1").fetchall():  # noqa: S608
         connection.execute(f"DELETE FROM image_tensors WHERE {gone}")  # noqa: S608
+    theirs_of_recipes = ("main", "recipe_tensors")
+    if theirs_of_recipes not in _tables(connection) or theirs_of_recipes not in theirs:
+        return
+    kept = copied_rows("recipe_tensors", recipes)
+    gone = f"NOT ({kept}) OR image_id NOT IN (SELECT image_id FROM {SOURCE}.main.recipe_tensors)"  # noqa: S608
+    if connection.execute(f"SELECT 1 FROM recipe_tensors WHERE {gone} LIMIT 1").fetchall():  # noqa: S608
+        connection.execute(f"DELETE FROM recipe_tensors WHERE {gone}")  # noqa: S608
 
 
-def verified(connection: duckdb.DuckDBPyConnection) -> dict[str, TableDigest]:
+def verified(
+    connection: duckdb.DuckDBPyConnection, recipes: Collection[str] | None = None
+) -> dict[str, TableDigest]:
     """Return row count and digest of every source table, after comparing them with the destination.
 
     Raises:
@@ -116,7 +132,7 @@ def verified(connection: duckdb.DuckDBPyConnection) -> dict[str, TableDigest]:
     """
     tables: dict[str, TableDigest] = {}
     for schema, name in copied_tables(connection, SOURCE):
-        expected = digest(connection, SOURCE, schema, name)
+        expected = digest(connection, SOURCE, schema, name, recipes=recipes)
         found = digest(connection, None, schema, name)
         if found != expected:
             raise CopyError(
@@ -218,14 +234,16 @@ def _published_at(connection: duckdb.DuckDBPyConnection) -> datetime | None:
     return found
 
 
-def _is_complete(connection: duckdb.DuckDBPyConnection) -> bool:
+def _is_complete(connection: duckdb.DuckDBPyConnection, recipes: Collection[str] | None) -> bool:
     """Return whether the destination equals the source and has no rows in other tables."""
     theirs = copied_tables(connection, SOURCE)
     # A source of the first release has no `source_datasets`; the destination gets this table.
     known = {*theirs, ("main", "source_datasets")}
     further = [each for each in _tables(connection) if each not in known]
     return not _first_with_rows(connection, further) and all(
-        same(connection, *each) for each in theirs
+        same(connection, *each, recipes=recipes)
+        for each in theirs
+        if recipes is None or each != ("main", "snapshots")  # the copy has another id
     )
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import duckdb
 
-from anomaly_assets.warehouse.copying.source import SOURCE
+from anomaly_assets.warehouse.copying.source import SOURCE, copied_rows
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ def digest(
     schema: str,
     name: str,
     image_ids: tuple[str, str] | None = None,
+    recipes: Collection[str] | None = None,
 ) -> TableDigest:
     """Return row count and digest of a table, or of a range of its rows.
 
@@ -37,6 +39,7 @@ def digest(
         schema: Schema of the table.
         name: Name of the table; a missing table has no rows.
         image_ids: First and last id of the range.
+        recipes: Further recipes whose rows count; None for all.
     """
     columns = connection.execute(
         """
@@ -50,7 +53,8 @@ def digest(
         return TableDigest(0, "")
     texts = ", ".join(_text(column, kind) for column, kind in columns)
     source = "" if database is None else f"{database}."
-    where = "" if image_ids is None else "WHERE image_id BETWEEN ? AND ?"
+    where = f"WHERE {copied_rows(name, recipes)}"
+    where += "" if image_ids is None else " AND image_id BETWEEN ? AND ?"
     found = connection.execute(
         f"""
         SELECT count(*), coalesce(md5(string_agg(row_digest, '' ORDER BY row_digest)), '')
@@ -69,9 +73,10 @@ def same(
     schema: str,
     name: str,
     image_ids: tuple[str, str] | None = None,
+    recipes: Collection[str] | None = None,
 ) -> bool:
     """Return whether a table, or a range of its rows, equals that of the source."""
-    wanted = digest(connection, SOURCE, schema, name, image_ids)
+    wanted = digest(connection, SOURCE, schema, name, image_ids, recipes)
     return digest(connection, None, schema, name, image_ids) == wanted
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,6 +16,23 @@ from anomaly_assets.warehouse.lake.explained import explained_lake
 
 SOURCE = "source"
 """Name under which the source is attached."""
+
+
+def copied_rows(table: str, recipes: Collection[str] | None) -> str:
+    """Return a condition: the rows of a table of the source that are copied.
+
+    Args:
+        table: Name of the table.
+        recipes: Further recipes that are copied; None for all. The common one is always copied.
+    """
+    if recipes is None or table not in ("recipe_tensors", "recipes"):
+        return "true"
+    named = f"recipe IN (NULL, {', '.join(map(sql_literal, recipes))})" if recipes else "false"
+    return (
+        f"coalesce({named}, false)"
+        if table == "recipe_tensors"
+        else f"(is_common OR coalesce({named}, false))"
+    )
 
 
 def attach_source(connection: duckdb.DuckDBPyConnection, location: str) -> None:

@@ -100,8 +100,10 @@ def test_a_pixel_that_came_out_different_is_found(
 ) -> None:
     whole = copying._copy_chunk
 
-    def damaged(connection: duckdb.DuckDBPyConnection, table: str, first: str, last: str) -> bool:
-        done = whole(connection, table, first, last)
+    def damaged(
+        connection: duckdb.DuckDBPyConnection, table: str, first: str, last: str, recipes: None
+    ) -> bool:
+        done = whole(connection, table, first, last, recipes)
         connection.execute(
             "UPDATE image_tensors SET image_tensor = image_tensor || '\\x00'::BLOB WHERE image_id = ?",
             [first],
