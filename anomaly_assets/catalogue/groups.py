@@ -1,4 +1,4 @@
-"""Keep the images and masks of a root in compact columns; records are made again when they are needed."""
+"""Keep the images and masks of a root in compact columns; records are classified when they are needed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _Kind = TypeVar("_Kind", ImageFile, MaskFile)
 
 
 class Source(Protocol):
-    """What a group needs to make a record again."""
+    """Provide what a group needs to make its records."""
 
     entries: Entries
 

@@ -88,7 +88,7 @@ def image_rows(files: Files, root: Root, evidence: Evidence) -> pa.Table:
 
 
 class _Rows:
-    """What is needed to make the rows of images."""
+    """Make the rows of images."""
 
     def __init__(self, files: Files, root: Root, evidence: Evidence) -> None:
         self._files = files

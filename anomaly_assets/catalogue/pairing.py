@@ -47,7 +47,7 @@ AMBIGUOUS = "ambiguous_mask"
 class Index:
     """Positions of images by the values of any fields.
 
-    Keys are compared by their hash first, and then with the record, which is made again for this.
+    Keys are compared by their hash first, and then with the record, which is classified for this.
 
     Args:
         images: The images.

@@ -95,8 +95,11 @@ class Classifier:
             One record. Never raises.
         """
         path = normalized(path)
-        folder, _, name = path.rpartition("/")
         parts = path.split("/")
+        name = parts[-1]
+        folder = path[
+            : len(path) - len(name)
+        ]  # with its slash: "/a.png" is absolute, "a.png" is not
         known, fault = self._last_folder
         if folder != known:
             fault = "unsafe" if is_unsafe(parts) else "junk" if in_junk_folder(parts[:-1]) else ""
