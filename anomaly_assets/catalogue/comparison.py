@@ -98,7 +98,7 @@ class LoadedTables:
     def changes(self, table: str, listed: pa.Table, names: Sequence[str]) -> TableChanges:
         """Compare listed rows with loaded rows, and return those of the categories that differ.
 
-        Rows are compared by a hash of 64 bits, because a join of whole rows takes as much memory as they.
+        Paths and rows are compared by hashes of 64 bits: a join of whole rows takes as much memory as they.
 
         Args:
             table: `images` or `stray_files`.
@@ -232,20 +232,21 @@ WITH both_tables AS NOT MATERIALIZED (
     WHERE len($names) = 0 OR list_contains($names, <part>)
 ),
 hashed AS NOT MATERIALIZED (
-    SELECT is_listed, relative_path, <part> AS part, hash(*COLUMNS(* EXCLUDE (is_listed))) AS content
+    SELECT
+        is_listed,
+        hash(relative_path) AS path,
+        <part> AS part,
+        hash(*COLUMNS(* EXCLUDE (is_listed))) AS content
     FROM both_tables
 )
 SELECT
     listed.part AS listed_part,
     loaded.part AS loaded_part,
-    count(*) FILTER (loaded.relative_path IS NULL) AS inserted,
-    count(*) FILTER (
-        listed.relative_path = loaded.relative_path AND listed.content <> loaded.content
-    ) AS updated,
-    count(*) FILTER (listed.relative_path IS NULL) AS deleted,
-    count(*) FILTER (listed.relative_path = loaded.relative_path) - updated AS unchanged
+    count(*) FILTER (loaded.path IS NULL) AS inserted,
+    count(*) FILTER (listed.path = loaded.path AND listed.content <> loaded.content) AS updated,
+    count(*) FILTER (listed.path IS NULL) AS deleted,
+    count(*) FILTER (listed.path = loaded.path) - updated AS unchanged
 FROM (SELECT * FROM hashed WHERE is_listed) AS listed
-FULL JOIN (SELECT * FROM hashed WHERE NOT is_listed) AS loaded
-    ON listed.relative_path = loaded.relative_path
+FULL JOIN (SELECT * FROM hashed WHERE NOT is_listed) AS loaded ON listed.path = loaded.path
 GROUP BY ALL
 """

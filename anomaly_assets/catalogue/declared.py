@@ -8,7 +8,7 @@ no image is no evidence, because it can come from another copy of the dataset.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from anomaly_assets.datasets.names import normalized
@@ -48,7 +48,7 @@ def match(
     index_of: Mapping[str, int],
     images: Collection[str],
     folder: str,
-    taken: Collection[str],
+    taken: Container[str],
     elsewhere: Collection[str] = (),
 ) -> Matches:
     """Match rows with the images of one category and split.

@@ -18,7 +18,7 @@ from anomaly_assets.datasets.record import ImageFile, TableFile, split_name
 from anomaly_assets.roots.base import FileEntry, Root
 
 _FILE = "file://"
-_MOST_COMPARED = 20_000
+MOST_COMPARED = 20_000
 """Maximum number of files that are compared with the layout, so that a wrong root fails in seconds."""
 _MOST_LEVELS = 6
 _LEVELS_ABOVE = 3
@@ -62,7 +62,7 @@ def explain(
             f"{root.uri} is empty; it should hold {dataset.title}. If it is on a disk or a share, mount "
             f"it; else set {dataset.root_variable} to the folder that contains the category folders."
         )
-    files = entries[:_MOST_COMPARED]
+    files = entries[:MOST_COMPARED]
     counted = ", ".join(f"{count} {reason}" for reason, count in Counter(reasons).most_common(5))
     nothing = f"{root.uri} contains no {dataset.title} images"
     here = [(path, entry) for path, entry in files if _is_image(dataset, _as_image(dataset, path))]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from array import array
+from collections.abc import Collection, Iterator
+
+import numpy as np
 
 from anomaly_assets.catalogue.copies import (
+    TREE,
     Copy,
     Tree,
     folder_around,
@@ -14,45 +17,48 @@ from anomaly_assets.catalogue.copies import (
     trees_that_differ,
 )
 from anomaly_assets.catalogue.empty_root import LINKS
+from anomaly_assets.catalogue.entries import Entries
+from anomaly_assets.catalogue.groups import Group, Images
 from anomaly_assets.datasets import SourceDataset
 from anomaly_assets.datasets.classify import Classifier
 from anomaly_assets.datasets.names import as_text, shown, spelled
-from anomaly_assets.datasets.record import Ignored, ImageFile, MaskFile, Placed, Stray, TableFile
+from anomaly_assets.datasets.record import (
+    Ignored,
+    ImageFile,
+    MaskFile,
+    Placed,
+    Record,
+    Stray,
+    TableFile,
+)
 from anomaly_assets.roots.base import FileEntry, Root
 
 
-def grouped(
-    dataset: SourceDataset,
-    classifier: Classifier,
-    root: Root,
-    entries: Sequence[tuple[str, FileEntry]],
-) -> Files:
+def grouped(dataset: SourceDataset, classifier: Classifier, root: Root, entries: Entries) -> Files:
     """Group the files by kind; files with one canonical path and different content are kept apart.
 
     Args:
         dataset: The source dataset.
         classifier: Its patterns, exact or ignoring case.
         root: The root.
-        entries: Its files with their canonical paths, shallow ones first.
+        entries: Its files.
     """
     apart: set[Tree] = set()
     while True:
-        files = Files(dataset, classifier, root.follows_links, apart)
-        for path, entry in entries:
-            files.add(path, entry)
+        files = Files(dataset, classifier, entries, root.follows_links, apart)
         differing = trees_that_differ(root, files.copies)
         if differing <= apart:
             return files
         apart |= differing
 
 
-@dataclass
 class Files:
-    """Files of one root, grouped by kind; shallow paths must be added first.
+    """Files of one root, grouped by kind.
 
     Attributes:
         dataset: The source dataset.
         classifier: Its patterns.
+        entries: All files.
         follows_links: Whether symbolic links may leave the root.
         apart: Folders whose files are no copies of others, although they have canonical paths in common.
         images: Images in the order of their paths; so are masks and tables.
@@ -63,54 +69,98 @@ class Files:
         ignored: Number of junk files.
     """
 
-    dataset: SourceDataset
-    classifier: Classifier
-    follows_links: bool = False
-    apart: set[Tree] = field(default_factory=set)
-    images: list[tuple[ImageFile, FileEntry]] = field(default_factory=list)
-    masks: list[tuple[MaskFile, FileEntry]] = field(default_factory=list)
-    tables: list[tuple[TableFile, FileEntry]] = field(default_factory=list)
-    unusable: list[MaskFile | TableFile] = field(default_factory=list)
-    strays: dict[str, tuple[str, str | None]] = field(default_factory=dict)
-    stray_entries: dict[str, FileEntry] = field(default_factory=dict)
-    copies: list[Copy] = field(default_factory=list)
-    ignored: int = 0
-    _seen: dict[str, tuple[str, FileEntry]] = field(default_factory=dict)
+    def __init__(
+        self,
+        dataset: SourceDataset,
+        classifier: Classifier,
+        entries: Entries,
+        follows_links: bool = False,
+        apart: Collection[Tree] = (),
+    ) -> None:
+        self.dataset = dataset
+        self.classifier = classifier
+        self.entries = entries
+        self.follows_links = follows_links
+        self.apart = apart
+        fields = classifier.shared_fields
+        self.images = Images(self, [(*each, TREE) for each in fields] if apart else fields)
+        self.masks: Group[MaskFile] = Group(self)
+        self.tables: list[tuple[TableFile, FileEntry]] = []
+        self.unusable: list[MaskFile | TableFile] = []
+        self.strays: dict[str, tuple[str, str | None]] = {}
+        self.stray_entries: dict[str, FileEntry] = {}
+        self.copies: list[Copy] = []
+        self.ignored = 0
+        self._placed, hashes = array("q"), array("q")
+        tables, unused = array("q"), array("q")
+        records: list[Stray | Placed] = []
+        for position, (path, problem) in enumerate(entries.with_problems()):
+            record = self._record(path)
+            if isinstance(record, Ignored):
+                self.ignored += 1
+                continue
+            if isinstance(record, Stray) or problem:
+                unused.append(position)
+                records.append(record)
+                continue
+            self._placed.append(position)
+            hashes.append(hash(as_text(record.relative_path)))
+            if isinstance(record, ImageFile):
+                self.images.append(position, record)
+            elif isinstance(record, MaskFile):
+                self.masks.append(position, record)
+            else:
+                tables.append(position)
+        for (path, entry), record in zip(entries.at(unused), records, strict=True):
+            self._add_unused(path, entry, record)
+        again = self._named_again(hashes)
+        self.images = self.images.without(again)
+        self.masks = self.masks.without(again)
+        for position in tables:
+            if position not in again:
+                path, entry = entries[position]
+                record = self._record(path)
+                assert isinstance(record, TableFile)
+                self.tables.append((record, entry))
 
-    def add(self, path: str, entry: FileEntry) -> None:
-        """Add a file with its canonical path; if two files have the same one, the first one counts."""
+    def record(self, path: str) -> Placed:
+        """Return the record of a file that is an image, a mask or a table."""
+        record = self._record(path)
+        assert not isinstance(record, (Stray, Ignored))
+        return record
+
+    def _record(self, path: str) -> Record:
         record = self.classifier.classify(path)
-        if isinstance(record, Stray):
-            self._add_stray(path, entry, record)
-            return
-        if isinstance(record, Ignored):
-            self.ignored += 1
-            return
-        if self.apart:
-            around = folder_around(path, record)
-            is_apart = (around, record.category) in self.apart
-            record = in_own_category(record, around) if is_apart else record
-            record = in_tree(record, around if is_apart else "")
-        if entry.problem:
-            if not isinstance(record, ImageFile):
-                self.unusable.append(record)
-            self.stray(entry.meant_path, entry.problem, self._remedy(entry, is_used=True))
-            return
-        name = as_text(record.relative_path)
-        if name in self._seen:
-            self._add_again(path, entry, record, *self._seen[name])
-            return
-        self._seen[name] = path, entry
-        if isinstance(record, ImageFile):
-            self.images.append((record, entry))
-        elif isinstance(record, MaskFile):
-            self.masks.append((record, entry))
-        else:
-            self.tables.append((record, entry))
+        if not self.apart or isinstance(record, (Stray, Ignored)):
+            return record
+        around = folder_around(path, record)
+        is_apart = (around, record.category) in self.apart
+        record = in_own_category(record, around) if is_apart else record
+        return in_tree(record, around if is_apart else "")
 
-    def listed(self) -> dict[str, tuple[str, FileEntry]]:
-        """Return the files that are used by canonical path, each with its path below the root."""
-        return self._seen
+    def _named_again(self, hashes: array[int]) -> set[int]:
+        """Return the positions of files whose canonical path is taken by an earlier one."""
+        values = np.frombuffer(hashes, np.int64)
+        order = np.argsort(values, kind="stable")
+        same = np.flatnonzero(values[order[1:]] == values[order[:-1]])
+        suspects = sorted({*order[same].tolist(), *order[same + 1].tolist()})
+        first: dict[str, tuple[str, FileEntry]] = {}
+        again: set[int] = set()
+        for position in (self._placed[each] for each in suspects):
+            path, entry = self.entries[position]
+            record = self.record(path)
+            name = as_text(record.relative_path)
+            if name in first:
+                self._add_again(path, entry, record, *first[name])
+                again.add(position)
+            else:
+                first[name] = path, entry
+        return again
+
+    def listed(self) -> Iterator[str]:
+        """Yield the canonical paths of the files that are used."""
+        for path, _ in self.entries.at(self._placed):
+            yield as_text(self.record(path).relative_path)
 
     def stray(self, path: str, reason: str, detail: str | None = None) -> None:
         """Add a stray file."""
@@ -118,6 +168,14 @@ class Files:
         if path in self.strays and detail is None:
             detail = "listed more than once"
         self.strays[path] = (reason, detail)
+
+    def _add_unused(self, path: str, entry: FileEntry, record: Stray | Placed) -> None:
+        if isinstance(record, Stray):
+            self._add_stray(path, entry, record)
+            return
+        if not isinstance(record, ImageFile):
+            self.unusable.append(record)
+        self.stray(entry.meant_path, str(entry.problem), self._remedy(entry, is_used=True))
 
     def _add_stray(self, path: str, entry: FileEntry, record: Stray) -> None:
         # A stray has no id and no mask: a backslash stays part of its name.

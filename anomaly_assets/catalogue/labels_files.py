@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import NamedTuple
 
 from anomaly_assets.catalogue.declared import Matches, match, merged
@@ -12,7 +13,7 @@ from anomaly_assets.catalogue.grouping import Files
 from anomaly_assets.catalogue.pairing import Index, Place, place_of
 from anomaly_assets.datasets.dagm_labels import parse_labels
 from anomaly_assets.datasets.names import as_text, canonical_path, normalized, shown
-from anomaly_assets.datasets.record import DeclaredLabels, ImageFile, TableFile
+from anomaly_assets.datasets.record import DeclaredLabels, TableFile
 from anomaly_assets.roots.base import (
     TOO_LARGE,
     FileEntry,
@@ -95,20 +96,31 @@ def content_of(files: Files, root: Root, entry: FileEntry, most_bytes: int) -> b
         return None
 
 
-def folded_paths(files: Files) -> set[str]:
-    """Return the paths of all files of a root, folded."""
-    listed = {path.casefold() for path in files.listed()}
-    return listed | {canonical_path(path).casefold() for path in files.strays}
+class _Folded(Container[str]):
+    """The paths of all files of a root, folded; computed only if a row matches no image exactly."""
+
+    def __init__(self, files: Files) -> None:
+        self._files = files
+        self._strays = [*files.strays]
+
+    def __contains__(self, path: object) -> bool:
+        return path in self._paths
+
+    @cached_property
+    def _paths(self) -> frozenset[str]:
+        strays = map(canonical_path, self._strays)
+        return frozenset(path.casefold() for path in (*self._files.listed(), *strays))
 
 
 def _match(files: Files, index: Index, read: dict[Place, list[_Read]], declared: Declared) -> None:
-    listed = folded_paths(files)
-    names = {image.category for image, _ in files.images if image.category}
+    listed = _Folded(files)
+    names = {category for category, *_ in files.images.traits if category}
     others = {each.casefold() for each in (*files.dataset.folders, *names)}
     for place, of_place in read.items():
         positions: dict[str, list[int]] = defaultdict(list)
-        for position in index.at(place):
-            positions[_name(index.images[position])].append(position)
+        found = index.at(place)
+        for position, path in zip(found, files.images.names_at(found), strict=True):
+            positions[path.rpartition("/")[2]].append(position)
         own = [name for name, found in positions.items() if len(found) == 1]
         folder = as_text(of_place[0].record.relative_path.rsplit("/", 2)[0])
         matches = match(
@@ -132,7 +144,7 @@ def _note_rows(
     files: Files,
     read: _Read,
     matches: Matches,
-    listed: Collection[str],
+    listed: Container[str],
     has_images: bool,
 ) -> None:
     """Add strays for declared images that do not exist, and for a file none of whose images exists."""
@@ -192,7 +204,3 @@ def _malformed(labels: DeclaredLabels, content: bytes) -> str:
     if content.startswith(_LFS_POINTER):
         return f"{text}; the file is a pointer of Git LFS: run git lfs pull"
     return f"{text}; write lines of {_FORMAT}"
-
-
-def _name(image: ImageFile) -> str:
-    return image.relative_path.rpartition("/")[2]

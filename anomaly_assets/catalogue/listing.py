@@ -17,16 +17,18 @@ from __future__ import annotations
 import gc
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from operator import itemgetter
+from functools import cache
+from itertools import islice
 
 import pyarrow as pa
 
-from anomaly_assets.catalogue.empty_root import EmptyRoot, explain
+from anomaly_assets.catalogue.empty_root import MOST_COMPARED, EmptyRoot, explain
+from anomaly_assets.catalogue.entries import Entries
 from anomaly_assets.catalogue.grouping import Files, grouped
-from anomaly_assets.catalogue.image_rows import Evidence, image_rows
+from anomaly_assets.catalogue.image_rows import IMAGES_SCHEMA, Evidence, image_rows
 from anomaly_assets.catalogue.labels_files import DECLARED_BUT_MISSING, read_labels_files
 from anomaly_assets.catalogue.layouts import fit_of, fits_better, strong_match
 from anomaly_assets.catalogue.pairing import Index, pair, place_of
@@ -38,10 +40,14 @@ from anomaly_assets.roots.base import FileEntry, Root
 from anomaly_assets.tables.arrow import arrow_schema
 from anomaly_assets.tables.registry import CATALOGUE_TABLES
 
-__all__ = ["DECLARED_BUT_MISSING", "Catalog", "Progress", "list_catalog", "listing_digest"]
-
-IMAGES_SCHEMA = arrow_schema(CATALOGUE_TABLES["images"], without=["_dlt_load_id"])
-"""Columns of `<source_dataset>.images`, before dlt adds its load id."""
+__all__ = [
+    "DECLARED_BUT_MISSING",
+    "IMAGES_SCHEMA",
+    "Catalog",
+    "Progress",
+    "list_catalog",
+    "listing_digest",
+]
 
 STRAY_FILES_SCHEMA = arrow_schema(CATALOGUE_TABLES["stray_files"], without=["_dlt_load_id"])
 """Columns of `<source_dataset>.stray_files`, before dlt adds its load id."""
@@ -87,18 +93,18 @@ def list_catalog(dataset: SourceDataset, root: Root, progress: Progress | None =
         RootError: The root cannot be listed.
     """
     with _no_garbage_collection():
-        keyed = sorted(map(_shallow_first, _counted(root.files(), progress)), key=itemgetter(0))
-        entries = [(path, entry) for (_, path, *_), entry in keyed]
+        entries = Entries(_counted(root.files(), progress))
         files, note = _grouped(dataset, root, entries)
         evidence = _evidence(files, root)
-        rows = image_rows(files, root, evidence)
+        files.images.hashes.clear()  # of no use for the rows
+        images = image_rows(files, root, evidence)
     other, likeness = _other(dataset, files, evidence, entries)
     strays = [(path, *why) for path, why in files.strays.items()]
     empty = None
     if not files.images and not other:
         empty = _empty(dataset, root, files, entries, evidence.unmatched)
     return Catalog(
-        images=_table(IMAGES_SCHEMA, rows),
+        images=images,
         stray_files=_table(STRAY_FILES_SCHEMA, sorted(strays)),
         ignored=files.ignored,
         empty_because=empty.message if empty else None,
@@ -112,24 +118,18 @@ def listing_digest(catalog: Catalog) -> str:
     """Return a digest of a listing; equal listings have equal digests."""
     digest = hashlib.sha256()
     for table in (catalog.images, catalog.stray_files):
-        for batch in table.combine_chunks().to_batches():
-            sink = pa.BufferOutputStream()
-            with pa.ipc.new_stream(sink, batch.schema) as writer:
-                writer.write_batch(batch)
-            digest.update(sink.getvalue())
+        for batch in table.to_batches():
+            digest.update(batch.serialize())
     return digest.hexdigest()
 
 
-def _grouped(
-    dataset: SourceDataset, root: Root, entries: Sequence[tuple[str, FileEntry]]
-) -> tuple[Files, str | None]:
+def _grouped(dataset: SourceDataset, root: Root, entries: Entries) -> tuple[Files, str | None]:
     """Group the files by kind: with the exact names of folders, or ignoring case if that finds no image."""
     files = grouped(dataset, dataset.classifier, root, entries)
     if files.images:
         return files, None
-    paths = [path for path, _ in entries]
-    fit = fit_of(dataset, paths, exact=False)
-    if not fit.images or fits_better(fit, paths):
+    fit = fit_of(dataset, entries.paths, exact=False)
+    if not fit.image_count or fits_better(fit, entries.paths):
         return files, None
     ignoring_case = grouped(dataset, dataset.loose_classifier, root, entries)
     if not ignoring_case.images:
@@ -143,22 +143,27 @@ def _grouped(
 
 def _evidence(files: Files, root: Root) -> Evidence:
     """Read the tables, pair the masks, and note as strays what belongs to no image."""
-    tables = read_tables(files, root, Index([image for image, _ in files.images]))
+    tables = read_tables(files, root, Index(files.images))
     named = _named_masks(tables)
-    if any(entry.path in named for _, entry in files.images):  # by a table it is a mask
-        for image, entry in files.images:
-            if entry.path in named:
-                files.stray_entries[image.relative_path] = entry
-        files.images = [each for each in files.images if each[1].path not in named]
-        tables = read_tables(files, root, Index([image for image, _ in files.images]))
-        named = _named_masks(tables)
+    if named:
+        paths = {
+            each: entry
+            for each, (_, entry) in zip(files.images.positions, files.images, strict=True)
+            if entry.path in named
+        }
+        if paths:  # by a table they are masks
+            for entry in paths.values():
+                record = files.record(entry.canonical_path)
+                files.stray_entries[record.relative_path] = entry
+            files.images = files.images.without(paths)
+            tables = read_tables(files, root, Index(files.images))
+            named = _named_masks(tables)
     for entry in files.stray_entries.values():
         if entry.path in named:
             files.strays.pop(as_text(entry.meant_path), None)
-    index = Index(_with_tables(files, tables))
+    index = Index(files.images, _changed(files, tables))
     labels = read_labels_files(files, root, index)
-    masks = [each for each in files.masks if each[1].path not in named]
-    pairs = pair(files.images, masks, files.classifier.masks, index)
+    pairs = pair(files.masks, files.classifier.masks, index, named)
     for entry, reason, detail in pairs.strays:
         files.stray(entry.meant_path, reason, detail)
     for record in files.unusable:
@@ -172,15 +177,16 @@ def _named_masks(tables: Tables) -> set[str]:
     return {mask.entry.path for masks in tables.masks.values() for mask in masks}
 
 
-def _with_tables(files: Files, tables: Tables) -> list[ImageFile]:
-    """Return the images with category and split of their row where the path gives none."""
-    images = [image for image, _ in files.images]
+def _changed(files: Files, tables: Tables) -> dict[int, ImageFile]:
+    """Return the images whose row gives a category or split that their path does not give."""
+    images, found = files.images, dict[int, ImageFile]()
     for position, (row, _) in tables.rows.items():
-        image = images[position]
-        images[position] = image._replace(
-            category=image.category or row.category, split=image.split or row.split
-        )
-    return images
+        category, split = images.traits[images.codes[position]][:2]
+        if (row.category and not category) or (row.split and not split):
+            found[position] = images.record(position)._replace(
+                category=category or row.category, split=split or row.split
+            )
+    return found
 
 
 @contextmanager
@@ -193,14 +199,6 @@ def _no_garbage_collection() -> Iterator[None]:
     finally:
         if collected:
             gc.enable()
-
-
-def _shallow_first(entry: FileEntry) -> tuple[tuple[int, str] | tuple[int, str, str], FileEntry]:
-    """Return sort key and entry: by depth and path; among duplicates, the canonical spelling is first."""
-    path = entry.canonical_path
-    depth = path.count("/")
-    # The shorter of two tuples that begin alike comes first.
-    return ((depth, path) if entry.path == path else (depth, path, entry.path)), entry
 
 
 def _counted(files: Iterator[FileEntry], progress: Progress | None) -> Iterator[FileEntry]:
@@ -222,7 +220,7 @@ def _other(
     dataset: SourceDataset,
     files: Files,
     evidence: Evidence,
-    entries: Sequence[tuple[str, FileEntry]],
+    entries: Entries,
 ) -> tuple[SourceDataset | None, str | None]:
     """Return another source dataset if this one misreads its files, or else a sentence about its layout.
 
@@ -231,11 +229,15 @@ def _other(
     """
     if evidence.pairs_something:
         return None, None
-    images = {entry.canonical_path for _, entry in files.images}
-    fit = strong_match(dataset, [path for path, _ in entries], images)
+
+    @cache
+    def images() -> frozenset[str]:
+        return frozenset(entry.canonical_path for _, entry in files.images)
+
+    fit = strong_match(dataset, entries.paths, images)
     if fit is None:
         return None, None
-    if not images or not images.isdisjoint(fit.masks):
+    if not images() or not images().isdisjoint(fit.masks):
         return fit.dataset, None
     classify = (fit.dataset.classifier if fit.exact else fit.dataset.loose_classifier).classify
     for path, entry in entries:
@@ -253,9 +255,10 @@ def _empty(
     dataset: SourceDataset,
     root: Root,
     files: Files,
-    entries: Sequence[tuple[str, FileEntry]],
+    entries: Entries,
     unmatched: int,
 ) -> EmptyRoot:
-    found = [each for each in entries if not isinstance(dataset.classify(each[0]), Ignored)]
+    used = (each for each in entries if not isinstance(dataset.classify(each[0]), Ignored))
+    found = [*islice(used, MOST_COMPARED)]
     reasons = Counter(reason for reason, _ in files.strays.values())
     return explain(dataset, root, found, reasons, unmatched)

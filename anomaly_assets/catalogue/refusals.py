@@ -218,7 +218,7 @@ def refuse_mostly_strays(dataset: SourceDataset, root_uri: str, catalog: Catalog
     first = catalog.stray_files["relative_path"][0].as_py()
     links = reasons["link_out_of_the_root"] or reasons["linked_folder"]
     hint = f" Symbolic links are read with {dataset.links_variable}=follow." if links else ""
-    if fit := among_others(dataset, catalog.stray_files["relative_path"].to_pylist()):
+    if fit := among_others(dataset, catalog.stray_files["relative_path"].to_pylist):
         hint += (
             f" {len(fit.images)} of them are images of {fit.dataset.title}: give each dataset a folder of "
             f"its own, and set {dataset.root_variable} and {fit.dataset.root_variable} to these."

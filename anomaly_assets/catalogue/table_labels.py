@@ -22,7 +22,7 @@ from anomaly_assets.catalogue.labels_files import (
 from anomaly_assets.catalogue.pairing import Index
 from anomaly_assets.datasets.declaration import MaskEntry
 from anomaly_assets.datasets.names import as_text, shown
-from anomaly_assets.datasets.record import ImageFile, TableFile, split_name, value_of
+from anomaly_assets.datasets.record import TableFile, split_name, value_of
 from anomaly_assets.datasets.table_rows import MAX_BYTES, Row, TableContent, read_table
 from anomaly_assets.datasets.words import UNSPECIFIED
 from anomaly_assets.roots.base import FileEntry, Root
@@ -71,7 +71,7 @@ def read_tables(files: Files, root: Root, index: Index) -> Tables:
     for record, entry in files.tables:
         if record.entry.read == "dagm_labels":
             continue
-        place = _Place(record, entry, _compatible(record, index.images))
+        place = _Place(record, entry, _compatible(record, index))
         content = content_of(files, root, entry, MAX_BYTES[record.entry.read])
         if content is None:
             tables.unclear |= place.positions
@@ -97,13 +97,10 @@ class _Place(NamedTuple):
     positions: frozenset[int]
 
 
-def _compatible(record: TableFile, images: Sequence[ImageFile]) -> frozenset[int]:
+def _compatible(record: TableFile, index: Index) -> frozenset[int]:
     """Return the images that have the values of the fields of a table, or none."""
-    wanted = [(field, value_of(record, field)) for field in record.fields if field != TREE]
-    return frozenset(
-        position
-        for position, image in enumerate(images)
-        if all(value_of(image, field) in (None, value) for field, value in wanted)
+    return index.with_values(
+        {field: value_of(record, field) for field in record.fields if field != TREE}
     )
 
 

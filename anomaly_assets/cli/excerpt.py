@@ -139,9 +139,9 @@ def _recognised(root: Root, name: str | None) -> tuple[SourceDataset, list[dict[
         fit
         for dataset in datasets
         for exact in (True, False)
-        if (fit := fit_of(dataset, paths, exact=exact)).pairs or fit.is_labelled
+        if (fit := fit_of(dataset, lambda: paths, exact=exact)).pairs or fit.is_labelled
     ]
-    fits.sort(key=lambda fit: (fit.pairs, len(fit.images), fit.exact), reverse=True)
+    fits.sort(key=lambda fit: (fit.pairs, fit.image_count, fit.exact), reverse=True)
     for dataset in datasets if name is not None else [fit.dataset for fit in fits]:
         catalog = list_catalog(dataset, root)
         if catalog.images.num_rows:

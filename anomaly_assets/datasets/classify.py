@@ -27,7 +27,8 @@ from anomaly_assets.datasets.record import (
     Record,
     Stray,
     TableFile,
-    is_junk,
+    in_junk_folder,
+    is_junk_name,
     is_unsafe,
     split_name,
 )
@@ -39,6 +40,9 @@ _DOUBLED = 2
 
 class Classifier:
     """Compiled patterns of a declaration.
+
+    Attributes:
+        shared_fields: What masks and tables have in common with images, each once.
 
     Args:
         declaration: The declaration.
@@ -68,6 +72,8 @@ class Classifier:
             for group in groups
             for entry in group
         ]
+        described = (each for each in compiled if isinstance(each.entry, (MaskEntry, TableEntry)))
+        self.shared_fields = [*dict.fromkeys(each.fields for each in described)]
         self._most = max((each.matcher.fewest for each in compiled), default=0) + 1
         self._by_count = [
             _Choice([each for each in compiled if each.matcher.fits(count)], count, ignore_case)
@@ -76,6 +82,7 @@ class Classifier:
         longer = [each for each in compiled if each.matcher.fits(self._most)]
         self._by_count.append(_Choice(longer, None, ignore_case))
         self._folders_around = declaration.folders_around
+        self._last_folder = ("", "")  # nearly all files follow another one of their folder
         self._ignore_case = ignore_case
 
     def classify(self, path: str) -> Record:
@@ -89,11 +96,18 @@ class Classifier:
         """
         path = normalized(path)
         parts = path.split("/")
-        if is_unsafe(parts):
-            return Stray(path, "unsafe_path")
-        if is_junk(parts):
-            return Ignored()
         name = parts[-1]
+        folder = path[
+            : len(path) - len(name)
+        ]  # with its slash: "/a.png" is absolute, "a.png" is not
+        known, fault = self._last_folder
+        if folder != known:
+            fault = "unsafe" if is_unsafe(parts) else "junk" if in_junk_folder(parts[:-1]) else ""
+            self._last_folder = folder, fault
+        if fault == "unsafe":
+            return Stray(path, "unsafe_path")
+        if fault or is_junk_name(name):
+            return Ignored()
         parts[-1], suffix = split_name(name)
         unsupported: str | None = None
         relative_path = path
@@ -210,7 +224,7 @@ class _Compiled:
         fields = entry.pattern.fields
         self._has_category = "category" in fields
         self._has_split = "split" in fields
-        self._fields = (
+        self.fields = (
             *fields,
             *(["category"] if entry.category and not self._has_category else []),
             *(["split"] if entry.split and not self._has_split else []),
@@ -236,8 +250,8 @@ class _Compiled:
             if entry.defect_type is not None:
                 texts["=defect_type"] = entry.defect_type.filled(texts)
             if isinstance(entry, MaskEntry):
-                return MaskFile(relative_path, category, split, texts, self._fields, entry)
-            return TableFile(relative_path, category, split, texts, self._fields, entry)
+                return MaskFile(relative_path, category, split, texts, self.fields, entry)
+            return TableFile(relative_path, category, split, texts, self.fields, entry)
         label, defect_type = self._label(texts)
         return ImageFile(relative_path, category, split, label, defect_type, texts)
 

@@ -161,12 +161,23 @@ def is_junk(parts: list[str]) -> bool:
     Hidden files and folders (a leading dot, which covers `.DS_Store` and AppleDouble `._000.png`) are
     junk. An image is never junk because of its stem alone.
     """
-    for part in parts:  # a generator takes twice as long, and this runs for every file
-        if part[:1] == "." or part.casefold() in _JUNK_FOLDERS:
-            return True
-    name = parts[-1].casefold()
+    return in_junk_folder(parts[:-1]) or is_junk_name(parts[-1])
+
+
+def in_junk_folder(folders: list[str]) -> bool:
+    """Return whether one of these folders is hidden, or belongs to an operating system or an archive."""
+    return any(each[:1] == "." or each.casefold() in _JUNK_FOLDERS for each in folders)
+
+
+def is_junk_name(name: str) -> bool:
+    """Return whether a file is junk by its name."""
+    if name[:1] == ".":
+        return True
+    name = name.casefold()
     stem, _, suffix = name.partition(".")
-    return name in _JUNK_NAMES or (stem in _JUNK_STEMS and suffix in ("", "txt", "md", "pdf"))
+    if name in _JUNK_FOLDERS or name in _JUNK_NAMES:
+        return True
+    return stem in _JUNK_STEMS and suffix in ("", "txt", "md", "pdf")
 
 
 def is_unsafe(parts: list[str]) -> bool:
