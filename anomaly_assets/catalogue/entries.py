@@ -134,7 +134,7 @@ def binaries(values: Sequence[str | None]) -> pa.Array:
 
 
 def compacted(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Return the same rows in one piece of memory: many small ones leave a third of it unused."""
+    """Return the same rows in one piece of memory: many small ones leave gaps between them."""
     buffer = batch.serialize(memory_pool=pa.system_memory_pool())
     return pa.ipc.read_record_batch(buffer, batch.schema)
 
