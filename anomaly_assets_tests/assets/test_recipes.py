@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from anomaly_assets.decoding import resize
+from anomaly_assets.reader import diff_snapshots
 from anomaly_assets_tests.assets.environment import Environment
 from anomaly_assets_tests.assets.runs import run_job
 
@@ -76,6 +77,13 @@ def test_sizes_of_the_environment_hold_until_it_names_others(
     assert run.success
     tensors, made = run.materialized["image_tensors"], run.materialized["recipe_tensors"]
     assert (tensors["rows_unchanged"], made["rows_added"], made["rows_unchanged"]) == (13, 13, 13)
+
+    [(older,), (newer,)] = tiny.query(IDS)[-2:]
+    difference = diff_snapshots(older, newer, tiny.database)
+    assert difference.recipes_added == ["dagm_2007: 24x24x3", "mvtec_ad: 24x24x3"]
+    assert str(difference) == (
+        "0 added, 0 removed, 0 changed, 0 relabelled, dagm_2007: 24x24x3 added, mvtec_ad: 24x24x3 added"
+    )
 
     monkeypatch.setenv("ANOMALY_SIZES", "32,24")
     run = run_job()

@@ -15,6 +15,7 @@ import pytest
 from anomaly_assets.decoding import dask as cluster_module
 from anomaly_assets.decoding.open import open_compute
 from anomaly_assets.decoding.workers import ComputeError
+from anomaly_assets.recipes import Recipe
 from anomaly_assets_tests.dask.building import (
     IMAGES,
     PRELOAD,
@@ -40,6 +41,24 @@ def test_a_cluster_gives_what_threads_give_to_the_last_byte(
         assert (report.decoded, report.rejections) == (IMAGES - 2, {"text_file": 2})
         assert content(project) == expected
         assert build_on(cluster, project).decoded == 0
+
+
+def test_a_cluster_makes_several_recipes_like_threads(project: Project, tmp_path: Path) -> None:
+    further = Recipe(12, 12, 1, "simd"), Recipe(8, 8, 3, overlap=2)
+    every = (
+        "SELECT * EXCLUDE (loaded_at, run_id) FROM recipe_tensors ORDER BY image_id, recipe, tile"
+    )
+    project.build(SPEC, *further)
+    expected = project.rows(every)
+    assert len({row[1] for row in expected}) == 2
+    project.rows("DELETE FROM recipe_tensors")
+    with running_cluster(tmp_path / "cluster") as cluster:
+        opened = partial(
+            open_compute, cluster.location, project.roots(), SPEC, workers=1, patience_seconds=60
+        )
+        report = project.build(SPEC, *further, compute=opened)
+    assert (report.decoded, report.recipe_rows) == (0, len(expected))
+    assert project.rows(every) == expected
 
 
 def test_where_nothing_is_stale_no_cluster_is_asked(project: Project) -> None:

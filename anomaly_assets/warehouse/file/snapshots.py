@@ -13,7 +13,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -78,20 +78,26 @@ class SnapshotDifference:
         removed: Only in the first.
         changed: In both, with other pixels, another mask or another transform.
         relabelled: In both, with another label or defect type: id to the label before and after.
+        recipes_added: Further recipes only in the second, as `<source_dataset>: <recipe>`.
+        recipes_removed: Further recipes only in the first, in the same form.
     """
 
     added: list[str] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
     changed: list[str] = field(default_factory=list)
     relabelled: dict[str, tuple[str, str]] = field(default_factory=dict)
+    recipes_added: list[str] = field(default_factory=list)
+    recipes_removed: list[str] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        return bool(self.added or self.removed or self.changed or self.relabelled)
+        return any(getattr(self, each.name) for each in fields(self))
 
     def __str__(self) -> str:
         return (
             f"{len(self.added)} added, {len(self.removed)} removed, {len(self.changed)} changed, "
             f"{len(self.relabelled)} relabelled"
+            + "".join(f", {recipe} added" for recipe in self.recipes_added)
+            + "".join(f", {recipe} removed" for recipe in self.recipes_removed)
         )
 
 
@@ -322,8 +328,15 @@ def diff_snapshots(a: str, b: str, database: str | Path | None = None) -> Snapsh
         DatabaseError: One of them cannot be read.
     """
     path = _published_file(database)
-    contents = _content(path, a), _content(path, b)
-    found = SnapshotDifference()
+    (before_recipes, before_rows), (after_recipes, after_rows) = (
+        _content(path, a),
+        _content(path, b),
+    )
+    contents = before_rows, after_rows
+    found = SnapshotDifference(
+        recipes_added=sorted(after_recipes - before_recipes),
+        recipes_removed=sorted(before_recipes - after_recipes),
+    )
     for image_id in sorted(contents[0].keys() | contents[1].keys()):
         before, after = (content.get(image_id) for content in contents)
         if before is None:
@@ -338,16 +351,19 @@ def diff_snapshots(a: str, b: str, database: str | Path | None = None) -> Snapsh
     return found
 
 
-def _content(database: Path, snapshot: str) -> dict[str, tuple[str, ...]]:
-    """Return, for each image, digests of its pixels and mask, the transform, and its label last."""
+def _content(database: Path, snapshot: str) -> tuple[set[str], dict[str, tuple[str, ...]]]:
+    """Return the further recipes, and for each image digests of pixels and mask, transform, and label."""
     _, opened = open_snapshot(database, snapshot)
     try:
         with explained(str(database)):
             opened.connection.execute("RESET threads")
             rows = opened.connection.execute(_CONTENT).fetchall()
+            recipes: set[str] = set()
+            with suppress(duckdb.CatalogException):  # published before recipes existed
+                recipes = {name for (name,) in opened.connection.execute(_RECIPES).fetchall()}
     finally:
         opened.close()
-    return {image_id: tuple(rest) for image_id, *rest in rows}
+    return recipes, {image_id: tuple(rest) for image_id, *rest in rows}
 
 
 def newest_snapshot(path: Path) -> Snapshot | None:
@@ -391,6 +407,8 @@ FROM (
 ORDER BY published_at DESC
 LIMIT 1
 """
+
+_RECIPES = "SELECT source_dataset || ': ' || recipe FROM recipes WHERE NOT is_common"
 
 _CONTENT = """
 SELECT

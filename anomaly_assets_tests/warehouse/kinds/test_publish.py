@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from contextlib import closing
 from datetime import datetime, timezone
+from functools import partial
 
 import pytest
 
+from anomaly_assets.decoding.build import build_tensors
+from anomaly_assets.decoding.open import open_compute
 from anomaly_assets.errors import rerun_with
-from anomaly_assets.recipes import Recipe
-from anomaly_assets.tables.ddl import refresh
+from anomaly_assets.recipes import Recipe, Recipes
+from anomaly_assets.settings import Settings
+from anomaly_assets.tables.ddl import SAMPLE_VIEWS, refresh
+from anomaly_assets.tables.recipes import record_recipes
 from anomaly_assets.warehouse.publication import PublishRefusedError
 from anomaly_assets.warehouse.removal import forget, remove_samples
 from anomaly_assets_tests.warehouse.kinds.published import Published
-from anomaly_assets_tests.warehouse.project import MADE_BY_REFRESH
+from anomaly_assets_tests.warehouse.project import MADE_BY_REFRESH, SPEC, Project
 
 ONLY = "mvtec_ad/bottle/train/good/000.png"
 COUNTS = "SELECT source_dataset, count(*) FROM samples GROUP BY ALL ORDER BY ALL"
@@ -47,6 +52,32 @@ def test_a_changed_row_is_published(published: Published, change: str) -> None:
     for table in ("image_tensors", "samples", "mvtec_ad.images", "dagm_2007.stray_files"):
         everything = f"SELECT * FROM {table} AS row ORDER BY row::VARCHAR"
         assert published.read(everything) == published.rows(everything)
+
+
+def test_tensors_of_further_recipes_are_built_published_and_read(
+    published: Published, project: Project
+) -> None:
+    grey, tiles = Recipe(12, 12, 1), Recipe(8, 8, 3, overlap=2)
+    recipes = Recipes(SPEC, {"mvtec_ad": (grey, tiles)})
+    roots = project.roots()
+    compute = partial(open_compute, "threads", roots, SPEC, workers=1)
+    report = build_tensors(published.warehouse, roots, recipes, compute=compute)
+    assert report.decoded == 0
+    assert report.recipe_rows > 12
+    with published.warehouse.connect() as connection:
+        record_recipes(connection, recipes, Settings.from_environment({}), roots)
+        refresh(connection, *SAMPLE_VIEWS)
+    before = published.newest_id()
+    done = published.publish()
+    assert done.written
+    assert done.snapshot_id != before
+    every = "FROM recipe_tensors ORDER BY image_id, recipe, tile"
+    assert published.read(every) == published.rows(every)
+    shapes = "SELECT DISTINCT height, width, channels, recipe FROM samples_at('12x12x1')"
+    assert published.read(shapes) == [(12, 12, 1, grey.name)]
+    assert not published.publish().written
+    fewer = build_tensors(published.warehouse, roots, Recipes(SPEC), compute=compute)
+    assert fewer.recipe_rows_removed == report.recipe_rows
 
 
 def test_a_removed_image_leaves_the_published_samples(published: Published) -> None:
