@@ -38,7 +38,7 @@ def described() -> str:
         OSError: It does not exist.
     """
     from anomaly_assets.reader import UnknownLabelWarning, open_samples
-    from anomaly_assets.reader.recipes import listed_recipes
+    from anomaly_assets.tables.recipes import listed_recipes
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UnknownLabelWarning)  # a line below has the number

@@ -2,32 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
-import duckdb
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from anomaly_assets.recipes import parse_recipe, tile_boxes
-
-RecipeNames = Mapping[str, tuple[str, ...]]
-"""Map of a source dataset to the names of its recipes, the common one first."""
-
-
-def existing_recipes(cursor: duckdb.DuckDBPyConnection) -> RecipeNames:
-    """Return the recipes of a database; files of a release without recipes have the common one."""
-    try:
-        found = cursor.execute(_RECORDED).fetchall()
-    except duckdb.CatalogException:
-        found = []
-    if not found:
-        found = cursor.execute(_OF_TENSORS).fetchall()
-    names: dict[str, tuple[str, ...]] = {}
-    for source_dataset, recipe in found:
-        names[source_dataset] = (*names.get(source_dataset, ()), recipe)
-    return names
+from anomaly_assets.tables.recipes import RecipeNames, listed_recipes
 
 
 def wanted_name(size: Any, recipe: Any) -> tuple[str | None, tuple[int, int] | None]:
@@ -111,11 +94,6 @@ def _has(recipe: str, sides: tuple[int, int] | None) -> bool:
     return (parsed.height, parsed.width) == sides
 
 
-def listed_recipes(recipes: RecipeNames) -> str:
-    """Return the recipes of each source dataset in one line."""
-    return "; ".join(f"{dataset}: {', '.join(names)}" for dataset, names in sorted(recipes.items()))
-
-
 def stitched(table: pa.Table, recipe: str, maps: npt.ArrayLike) -> dict[str, npt.NDArray[Any]]:
     """Put maps of tiles together; see `Samples.stitch`."""
     parsed = parse_recipe(recipe)
@@ -165,13 +143,3 @@ def _average(
     else:
         total /= count
     return total.astype(maps.dtype)
-
-
-_RECORDED = """
-SELECT source_dataset, recipe FROM recipes
-ORDER BY source_dataset, is_common DESC, recipe
-"""
-_OF_TENSORS = """
-SELECT split_part(image_id, '/', 1), format('{}x{}x{}', height, width, channels)
-FROM image_tensors GROUP BY ALL ORDER BY ALL
-"""

@@ -20,8 +20,9 @@ from anomaly_assets.reader.batch import Batch, ImageArray, IntArray, Sample, UIn
 from anomaly_assets.reader.buffers import Buffers
 from anomaly_assets.reader.normalise import Normalisation
 from anomaly_assets.reader.pixels.query import Pixels, read_ahead
-from anomaly_assets.reader.recipes import RecipeNames, stitched
+from anomaly_assets.reader.recipes import stitched
 from anomaly_assets.reader.selection import Selection
+from anomaly_assets.tables.recipes import RecipeNames
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -17,7 +17,8 @@ from anomaly_assets.datasets.words import ACCEPTED_WORDS, UNKNOWN
 from anomaly_assets.reader.batch import BoolArray, IntArray
 from anomaly_assets.reader.database import Database, explained
 from anomaly_assets.reader.normalise import Statistics
-from anomaly_assets.reader.recipes import RecipeNames, chosen_recipe, existing_recipes
+from anomaly_assets.reader.recipes import chosen_recipe
+from anomaly_assets.tables.recipes import RecipeNames, existing_recipes
 from anomaly_assets.tables.sql_text import sql_literal
 
 FILTERED = ("source_dataset", "category", "split", "label")

@@ -11,7 +11,7 @@ the further recipes of built-in declarations, which came later, are added on req
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from typing import Final
 
@@ -29,6 +29,10 @@ TENSOR_SHAPE = "tensor_shape"
 SETTING: Final = "ANOMALY_SIZES"
 DECLARATION: Final = "declaration"
 UPGRADE: Final = "upgrade"
+
+RecipeNames = Mapping[str, tuple[str, ...]]
+"""Map of a source dataset to the names of its recipes, the common one first."""
+
 
 WhyNot = Callable[[], str | None]
 """Function that returns why this machine cannot resize with SIMD; None if it can."""
@@ -229,4 +233,33 @@ SEMI JOIN (
     SELECT image_id FROM images JOIN source_datasets USING (source_dataset) WHERE NOT from_samples
 ) AS held USING (image_id)
 GROUP BY ALL ORDER BY tensors DESC, height, width, channels LIMIT 1
+"""
+
+
+def existing_recipes(cursor: duckdb.DuckDBPyConnection) -> RecipeNames:
+    """Return the recipes of a database; files of a release without recipes have the common one."""
+    try:
+        found = cursor.execute(_RECORDED).fetchall()
+    except duckdb.CatalogException:
+        found = []
+    if not found:
+        found = cursor.execute(_OF_TENSORS).fetchall()
+    names: dict[str, tuple[str, ...]] = {}
+    for source_dataset, recipe in found:
+        names[source_dataset] = (*names.get(source_dataset, ()), recipe)
+    return names
+
+
+def listed_recipes(recipes: RecipeNames) -> str:
+    """Return the recipes of each source dataset in one line."""
+    return "; ".join(f"{dataset}: {', '.join(names)}" for dataset, names in sorted(recipes.items()))
+
+
+_RECORDED = """
+SELECT source_dataset, recipe FROM recipes
+ORDER BY source_dataset, is_common DESC, recipe
+"""
+_OF_TENSORS = """
+SELECT split_part(image_id, '/', 1), format('{}x{}x{}', height, width, channels)
+FROM image_tensors GROUP BY ALL ORDER BY ALL
 """

@@ -188,7 +188,10 @@ def test_it_ends_with_datasets_failed_checks_and_the_database(
         "    mvtec_ad/bolt (unknown category)",
         "    mvtec_ad/woven (unknown category)",
     ]
-    assert rest[-2].startswith("data/anomaly.duckdb holds 62 samples of dagm_2007 and mvtec_ad")
+    assert rest[-2] == (
+        "Recipes of the tensors: dagm_2007: 256x256x3, 512x512x1; mvtec_ad: 256x256x3."
+    )
+    assert rest[-3].startswith("data/anomaly.duckdb holds 62 samples of dagm_2007 and mvtec_ad")
     assert "open_samples" in rest[-1]
 
 
@@ -387,7 +390,7 @@ def test_a_part_of_the_graph_says_that_it_did_not_publish(done_in: tuple[Done, F
     assert good.code == 0
     done = folder.run("--select", "dataset_summary")
     assert (done.code, done.err) == (0, "")
-    step, empty, dagm, mvtec, also_empty, not_published, holds, _ = done.screen
+    step, empty, dagm, mvtec, also_empty, not_published, holds, *_ = done.screen
     assert step.startswith("dataset_summary: 15 rows (unchanged) [")
     assert dagm.startswith("dagm_2007: 28 images from ")
     assert mvtec.startswith("mvtec_ad: 34 images from ")

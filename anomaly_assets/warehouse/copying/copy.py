@@ -20,10 +20,10 @@ import duckdb
 from anomaly_assets.atomic import TargetError, resolved
 from anomaly_assets.errors import WarehouseError
 from anomaly_assets.locations import LakeLocation, MotherDuckLocation, is_file, parse_location
-from anomaly_assets.reader.recipes import existing_recipes, listed_recipes
 from anomaly_assets.recipes import parse_recipe
 from anomaly_assets.tables.ddl import comment_on_catalogue, ensure_tables, refresh, row_counts
 from anomaly_assets.tables.identity import IDENTITY
+from anomaly_assets.tables.recipes import existing_recipes, listed_recipes
 from anomaly_assets.tables.registry import TABLES, WIDE
 from anomaly_assets.tables.source_datasets import stored_names
 from anomaly_assets.tables.sql_text import column_names, table_exists
