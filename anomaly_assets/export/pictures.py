@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 from PIL import Image
 
 from anomaly_assets.export.selection import Source
@@ -48,7 +49,9 @@ def write_pictures(
     Raises:
         OSError: A file cannot be written, for instance because the disk is full.
     """
-    made: set[str] = set()
+    # First all folders: creating files took half as long as if folders were created between them.
+    for parent in _parents(image_paths) | _parents(mask_paths):
+        (folder / parent).mkdir(parents=True, exist_ok=True)
     pending: deque[Future[None]] = deque()
     pool = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="encode")
 
@@ -63,10 +66,6 @@ def write_pictures(
                 paths.slice(part.start, len(part)).to_pylist()
                 for paths in (image_paths, mask_paths)
             )
-            parents = {os.path.dirname(path) for path in (*images, *masks) if path} - made
-            for parent in parents:
-                (folder / parent).mkdir(parents=True, exist_ok=True)
-            made |= parents
             for place in range(len(part)):
                 image_path, mask_path = folder / images[place], masks[place]
                 pending.append(
@@ -82,6 +81,11 @@ def write_pictures(
         wait_for(0)
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _parents(paths: pa.ChunkedArray) -> set[str]:
+    """Return the folders of some paths."""
+    return {*pc.replace_substring_regex(paths.drop_null(), "/[^/]*$", "").unique().to_pylist()}
 
 
 def write_png(path: Path, pixels: npt.NDArray[np.uint8]) -> None:

@@ -20,7 +20,7 @@ Values = str | Sequence[str] | None
 """One value of a column, several values, or None for any value."""
 
 _BATCH_BYTES = 16 * 1024 * 1024
-_LARGEST_BATCH = 1024
+_LARGEST_BATCH = 64
 
 
 @dataclass(frozen=True)
