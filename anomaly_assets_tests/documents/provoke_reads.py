@@ -305,6 +305,14 @@ def _(scene: Scene) -> object:
         return samples.to_torch()
 
 
+@saying("to_loader() needs PyTorch")
+def _(scene: Scene) -> object:
+    scene.patch.setitem(sys.modules, "torch", None)
+    scene.patch.delitem(sys.modules, "anomaly_assets.reader.loader", raising=False)
+    with open_samples(scene.published) as samples:
+        return samples.to_loader(4)
+
+
 @saying("ducklake:postgres:… cannot be opened")
 def _(scene: Scene) -> object:
     return connect_lake("ducklake:postgres:host=127.0.0.1 port=1 dbname=anomaly user=team")
