@@ -201,6 +201,7 @@ def test_building_the_definitions_writes_nothing_and_reads_only_the_environment(
         "PYTHONPATH": str(project_root),
         "HOME": str(folder),
         "MVTEC_AD_ROOT": str(folder / "nowhere"),
+        "DAGM_2007_ROOT": str(folder / "nowhere"),
         "ANOMALY_REFRESH_CRON": "15 4 * * 1",
     }
     variables.pop("DAGSTER_HOME", None)

@@ -15,6 +15,8 @@ from PIL import Image, ImageDraw
 
 from anomaly_assets.decoding.batch import IMAGE_COLUMNS, DecodingError, StaleImage, decode_batch
 from anomaly_assets.decoding.batches import stale_images
+from anomaly_assets.decoding.resize import why_not_simd
+from anomaly_assets.errors import WarehouseError
 from anomaly_assets.previews.drawing import (
     FAINT_INK,
     INK,
@@ -36,6 +38,7 @@ from anomaly_assets.roots.open import open_root
 from anomaly_assets.settings import Settings
 from anomaly_assets.tables.checks import Finding
 from anomaly_assets.tables.ddl import statement
+from anomaly_assets.tables.recipes import common_recipe
 
 MOST_IMAGES = 8
 
@@ -134,11 +137,15 @@ def _pixels(
             missing += stale_images([image], settings.depths)
         else:
             found[image["image_id"]] = Pixels.from_bytes(shape, tensor, mask)
-    return found | _decoded(missing, settings)
+    if missing:
+        with suppress(WarehouseError):  # the step that decodes raises it
+            spec = common_recipe(connection, settings, why_not_simd=why_not_simd)
+            found |= _decoded(missing, settings, spec)
+    return found
 
 
-def _decoded(images: Iterable[StaleImage], settings: Settings) -> dict[str, Pixels]:
-    spec, roots = settings.recipe, _opened(settings)
+def _decoded(images: Iterable[StaleImage], settings: Settings, spec: Recipe) -> dict[str, Pixels]:
+    roots = _opened(settings)
     readable = [image for image in images if image.source_dataset in roots]
     if not readable:
         return {}

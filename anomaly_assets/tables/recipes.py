@@ -57,7 +57,7 @@ def recipes_for(
         WarehouseError: The warehouse has another common recipe, or this machine cannot resize as it was
             recorded or set; the message explains what to do.
     """
-    common = _common(connection, settings, why_not_simd, change)
+    common = common_recipe(connection, settings, why_not_simd=why_not_simd, change=change)
     further = {}
     for name, (recipes, _) in _further(connection, settings).items():
         resized = (recipe.resized_by(common.resize) for recipe in recipes)
@@ -65,9 +65,14 @@ def recipes_for(
     return Recipes(common, {name: recipes for name, recipes in further.items() if recipes})
 
 
-def _common(
-    connection: duckdb.DuckDBPyConnection, settings: Settings, why_not_simd: WhyNot, change: bool
+def common_recipe(
+    connection: duckdb.DuckDBPyConnection,
+    settings: Settings,
+    *,
+    why_not_simd: WhyNot,
+    change: bool = False,
 ) -> Recipe:
+    """Return the common recipe of a run; see `recipes_for`."""
     recorded = _read(connection)
     resize = settings.resize or (recorded.resize if recorded else _resize_held(connection))
     if resize is None:

@@ -69,7 +69,7 @@ def test_nothing_is_executed_that_no_page_says() -> None:
 @of("README.md", "make materialize")
 def _(checkout: Checkout, block: Block, _: pytest.FixtureRequest) -> None:
     assert block.text == "make materialize\n"
-    last = checkout.first_run.splitlines()[-2:]
+    last = checkout.first_run.splitlines()[-3:]
     assert block.output is not None
     assert _without_ids("\n".join(last)) == _without_ids(block.output.rstrip())
 
@@ -175,7 +175,7 @@ def _(checkout: Checkout, block: Block, request: pytest.FixtureRequest) -> None:
         },
     )
     printed = checkout.run(script, PGPASSWORD=PASSWORD, ANOMALY_IMAGE_SIZE="32")
-    last = printed.splitlines()[-2]
+    last = printed.splitlines()[-3]
     assert re.fullmatch(
         r"ducklake:postgres:.* holds 62 samples of dagm_2007 and mvtec_ad, .*", last
     )
@@ -209,6 +209,24 @@ def _(checkout: Checkout, block: Block, request: pytest.FixtureRequest) -> None:
     for older in theirs.parent.glob("anomaly.*.duckdb"):
         older.unlink()
     assert checkout.run(command, PYTHONPATH=".", ANOMALY_DATABASE=str(theirs)) == ""
+
+
+@of(
+    "docs/reading.md",
+    'samples = open_samples(source_dataset="dagm_2007", size=512)',
+    'tiles = open_samples(recipe="full/tile=512+64", split="test")',
+)
+def _(checkout: Checkout, block: Block, request: pytest.FixtureRequest) -> None:
+    own = _own_database(request)
+    checkout.run("make materialize", **own, ANOMALY_SIZES="32,512x512x1,full/tile=512+64")
+    script = Path(own["ANOMALY_DATABASE"]).with_name("script.py")
+    before = "from anomaly_assets.reader import open_samples\n"
+    model = "def model(samples):\n    return samples.images[:][..., 0].astype(float)\n"
+    after = "print(len(samples) if 'samples' in dir() else [each.shape for each in heatmaps.values()][0])"
+    script.write_text(f"{before}{model}{block.text}\n{after}\n", "utf-8")
+    database = own["ANOMALY_DATABASE"]
+    printed = checkout.run(f".venv/bin/python {script}", PYTHONPATH=".", ANOMALY_DATABASE=database)
+    assert printed in ("28\n", "(512, 512)\n")
 
 
 @of(*READER_ONLY)

@@ -64,6 +64,7 @@ def test_an_export_says_what_it_holds_and_from_which_snapshot(
         "layout": 1,
         "snapshot_id": known,
         "filters": {},
+        "recipe": "8x6x3",
         "samples": 10,
         "masks": 3,
         "left_out": 2 if name == "anomalib" else 0,

@@ -98,7 +98,7 @@ def add_summary(folder: Path, *, with_entry: bool = True, with_key: bool = True)
 def add_column(folder: Path) -> None:
     package = folder / "anomaly_assets"
     insert(package / "tables" / "registry.py", RUN_ID, COLUMN_ENTRY)
-    insert(package / "decoding" / "batch.py", '        "channel_sums": decoded.', COLUMN_VALUE)
+    insert(package / "decoding" / "batch.py", '        "channel_sums": tensor.', COLUMN_VALUE)
 
 
 def test_a_summary_and_a_column_are_published_digested_documented_and_migrated(
@@ -146,10 +146,11 @@ def test_a_catalogue_takes_a_new_column_and_one_that_may_be_null_now(copied: Pat
     registry.write_text(content.replace(required, f"{optional}\n{CAMERA}"), "utf-8")
     rows = package / "catalogue" / "image_rows.py"
     content = rows.read_text("utf-8")
-    name = 'relative_path.rpartition("/")[2]'
-    value = f"                {name},\n"
+    name = 'pc.replace_substring_regex(names, "^(?s:.*)/", "")'
+    value = f'            "filename": {name},\n'
     assert content.count(value) == 1
-    both = f"                {name} if split == 'test' else None,\n                'left',\n"
+    of_test = f"[n if d[1] == 'test' else None for n, d in zip({name}.to_pylist(), decided)]"
+    both = f'            "filename": {of_test},\n            "camera": ["left"] * len(names),\n'
     rows.write_text(content.replace(value, both), "utf-8")
 
     materialize(copied)

@@ -1,15 +1,28 @@
 -- The columns of `samples` for one recipe, and its tile and box; one row per usable image and tile.
+-- The columns are listed, because DuckDB does not keep the order of `* REPLACE`, and the text is compared.
 CREATE OR REPLACE MACRO samples_at(wanted) AS TABLE
 SELECT
-    samples.* REPLACE (
-        tensors.height AS height,
-        tensors.width AS width,
-        tensors.channels AS channels,
-        tensors.image_tensor AS image_tensor,
-        CASE WHEN samples.label = 'good' AND facts.mask_area_fraction > 0 THEN NULL ELSE tensors.mask_tensor END
-            AS mask_tensor,
-        tensors.loaded_at AS loaded_at
-    ),
+    samples.image_id,
+    samples.filename,
+    samples.label,
+    samples.label_index,
+    samples.source_dataset,
+    samples.category,
+    samples.split,
+    samples.defect_type,
+    tensors.height,
+    tensors.width,
+    tensors.channels,
+    tensors.image_tensor,
+    CASE WHEN samples.label = 'good' AND facts.mask_area_fraction > 0 THEN NULL ELSE tensors.mask_tensor END
+        AS mask_tensor,
+    samples.original_width,
+    samples.original_height,
+    samples.original_mode,
+    samples.content_sha256,
+    samples.mask_area_fraction,
+    samples.source_uri,
+    tensors.loaded_at,
     tensors.recipe,
     tensors.tile,
     tensors.box
