@@ -96,7 +96,7 @@ def list_catalog(dataset: SourceDataset, root: Root, progress: Progress | None =
         entries = Entries(_counted(root.files(), progress))
         files, note = _grouped(dataset, root, entries)
         evidence = _evidence(files, root)
-        files.images.hashes.clear()  # of no use for the rows
+        files.images.hashes.clear()  # the rows do not need them
         images = image_rows(files, root, evidence)
     other, likeness = _other(dataset, files, evidence, entries)
     strays = [(path, *why) for path, why in files.strays.items()]
@@ -151,7 +151,7 @@ def _evidence(files: Files, root: Root) -> Evidence:
             for each, (_, entry) in zip(files.images.positions, files.images, strict=True)
             if entry.path in named
         }
-        if paths:  # by a table they are masks
+        if paths:  # a table names them as masks
             for entry in paths.values():
                 record = files.record(entry.canonical_path)
                 files.stray_entries[record.relative_path] = entry

@@ -216,7 +216,7 @@ class Collected:
 
 
 def why_no_text(name: str, text: str) -> str | None:
-    """Return the reason why a cell is no text of one line; None if it is."""
+    """Return the reason why a cell is not one line of text; None if it is."""
     found = _NO_TEXT.search(text)
     if found is None:
         return None

@@ -89,7 +89,7 @@ def current_sheets(
         ):  # and no other file: users may store pictures there
             (folder / path).unlink(missing_ok=True)
         if wanted:
-            # Without this, a power cut could leave the note beside empty sheets, which are never redrawn.
+            # Without this, a power cut could leave `drawn.json` beside empty sheets: never redrawn.
             sync_tree(folder)
             _write_note(note, wanted)
         else:
@@ -127,7 +127,7 @@ def _draw(
 ) -> None:
     """Draw the stale sheets of a source dataset.
 
-    In memory are one category at a time, and a few images of the first categories.
+    Memory holds one category at a time, and a few images of the first categories.
     """
     shown: dict[str, sheets.Sample] = {}
     on_overview = {key[3] for key in plan.overview}
@@ -162,7 +162,7 @@ def _noted(folder: Path) -> dict[str, str]:
     """Return the sheets that were drawn here before and the digests of their inputs, as in `drawn.json`."""
     try:
         note = json.loads((folder / "drawn.json").read_text("utf-8"))
-        if "files" in note:  # of release 0.1, with one digest for all
+        if "files" in note:  # written by release 0.1, with one digest for all
             small = [_small(name) for name in note.get("small", ())]
             digests = dict.fromkeys([*note["files"], *small], "")
         else:
