@@ -225,7 +225,7 @@ def _other(
     """Return another source dataset if this one misreads its files, or else a sentence about its layout.
 
     The layout of the other one pairs files of this root, and that of this one pairs none. It misreads them
-    if it finds no image, or takes masks of the other one for images. Else only some files are strays.
+    if it finds no image, or takes masks of the other one for images. Otherwise only some files are strays.
     """
     if evidence.pairs_something:
         return None, None

@@ -40,7 +40,7 @@ class Row(NamedTuple):
         number: Line in a CSV file, else the position in its list, from 1.
         shapes: JSON text of the shapes of this image in a COCO file, for `decoding.shapes`. `[]` if the
             file has the image without annotations. None in other tables.
-        width: Width of the picture that the shapes were drawn on. So is `height`.
+        width: Width of the picture on which the shapes were drawn; `height` is its height.
         is_unclear: Whether a cell was not understood, so that nothing weaker may give the label.
     """
 

@@ -116,7 +116,7 @@ def bits_used(
         image: The file, opened by Pillow.
         content: The bytes of the file.
         values: Its values.
-        depth: Bits of the files of its dataset, if set; it wins over what the file states.
+        depth: Bits of the files of its dataset, if set; it has priority over the file.
     """
     top = int(values.max())
     stated = depth or stated_bits(image, content)

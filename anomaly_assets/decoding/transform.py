@@ -470,7 +470,7 @@ def _starts_as(content: bytes, formats: tuple[str, ...]) -> bool:
     """Return whether the bytes begin like one of the formats, by Pillow's own tests.
 
     Raises:
-        ImportError: They do, but Pillow was built without the library for that format.
+        ImportError: The bytes begin so, but Pillow was built without the library for that format.
     """
     for name in formats:
         starts = Image.OPEN[name][1]

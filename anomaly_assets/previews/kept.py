@@ -27,7 +27,8 @@ class ContactSheets:
     """Sheets of all source datasets.
 
     Attributes:
-        small: Source dataset to its overview as WebP, for the UI; none for one without samples.
+        small: Map of a source dataset to its overview as WebP, for the UI; without datasets that have no
+            samples.
         files: The full sheets.
         images: Number of pictures on the sheets of the categories.
         drawn: False if all files on disk were up to date.

@@ -93,7 +93,7 @@ class Plan(NamedTuple):
     """Pictures on the sheets of a source dataset.
 
     Attributes:
-        categories: Path of the sheet of each category, below the folder of all sheets, to its pictures.
+        categories: Map of the path of a category's sheet, below the folder of all sheets, to its pictures.
         overview: Pictures on the sheet of the source dataset.
         left_out: Number of further categories.
     """
