@@ -49,7 +49,7 @@ _DEFINED_IN = {
     "to_imagefolder": "export",
     "to_parquet": "export",
 }
-"""Public name to the package or module below this one that is imported for it."""
+"""Map of a public name to the package or module below this one that is imported for it."""
 
 _SET_BY_PYTHON = ("__all__", "__doc__", "__file__", "__name__", "__path__")
 

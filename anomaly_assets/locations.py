@@ -142,7 +142,7 @@ def _lake(location: str) -> LakeLocation:
     except ProgrammingError:
         # Neither the text nor libpq's reason is shown: a password may be anywhere in unparsed text.
         raise LocationError(
-            f"{shown_scheme(location)}: what follows ducklake:postgres: is no connection string of "
+            f"{shown_scheme(location)}: the text after ducklake:postgres: is not a connection string of "
             f"PostgreSQL. {_EXAMPLE}"
         ) from None
     if any("@" in str(values.get(name, "")) for name in ("host", "hostaddr", "port", "dbname")):

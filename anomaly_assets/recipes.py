@@ -1,9 +1,11 @@
-"""Define recipes: how the pixels of a file become a tensor. Import little: `settings.py` imports this.
+"""Define recipes: how the pixels of a file become a tensor.
 
 The text of a recipe is `HEIGHTxWIDTHxCHANNELS`, such as `512x512x1`. `512` is short for `512x512x3`, and
 `512x640` for `512x640x3`. `native` in place of the channels keeps files without colour at one channel.
 `/fit` at the end keeps the ratio of the sides and fills the rest with zeros. `full/tile=512+64` cuts the
 picture in its own size into tiles of 512 x 512 that overlap by 64 pixels.
+
+This module imports little, because `settings.py` imports it.
 """
 
 from __future__ import annotations
@@ -108,12 +110,12 @@ def parse_recipe(text: str) -> Recipe:
     """Return the recipe that a text names; see the top of this module.
 
     Raises:
-        ValueError: The text names none; the message gives what to write.
+        ValueError: The text is not a recipe; the message explains the syntax.
     """
     found = _TEXT.fullmatch(text.strip().lower())
     if found is None:
         raise ValueError(
-            f"{text!r} is no recipe: use HEIGHTxWIDTHxCHANNELS, such as 512x512x1 (channels 1, 3 or "
+            f"{text!r} is not a recipe: use HEIGHTxWIDTHxCHANNELS, such as 512x512x1 (channels 1, 3 or "
             "native), a side such as 512, 512x512x1/fit to keep the ratio of the sides, or "
             "full/tile=512+64 for tiles."
         )
@@ -139,7 +141,7 @@ def parse_recipes(texts: Sequence[str]) -> tuple[Recipe, ...]:
     """Return the recipes that some texts name, each once, in order.
 
     Raises:
-        ValueError: A text names none.
+        ValueError: A text is not a recipe.
     """
     return tuple(dict.fromkeys(parse_recipe(text) for text in texts))
 

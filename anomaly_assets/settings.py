@@ -73,8 +73,8 @@ class Settings:
         named_size: Height and width of the common recipe, if set in the environment.
         named_channels: Number of channels of the common recipe, if set in the environment.
         sizes: Further recipes of every source dataset, if set in the environment.
-        sizes_as_declared: Whether the further recipes are those of the declarations on request, and not
-            those that the warehouse recorded.
+        sizes_as_declared: True if the environment asks for the further recipes of the declarations, instead
+            of those that the warehouse recorded.
         resize: `simd` or `pillow`, if set in the environment.
         compute: Executor of decoding: `threads`, or `dask://HOST:PORT` of a Dask scheduler.
         workers: Number of decoding threads.
@@ -316,15 +316,15 @@ def _refuse_what_is_no_file(name: str, text: str) -> None:
     if os.path.isdir(text):
         raise SettingsError(f"{name}={text!r} is a folder: use the path of a DuckDB file in it.")
     if os.path.exists(text) and not os.path.isfile(text):  # opening a pipe would block forever
-        raise SettingsError(f"{name}={text!r} is no file: use the path of a DuckDB file.")
+        raise SettingsError(f"{name}={text!r} is not a file: use the path of a DuckDB file.")
 
 
 def _database(values: Mapping[str, str], name: str, default: str) -> Path:
     text = values.get(name) or default
     if not is_file(text):
         raise SettingsError(
-            f"{name}: use the path of a DuckDB file. A lake and MotherDuck publish where they are; "
-            "they belong into ANOMALY_WAREHOUSE."
+            f"{name}: use the path of a DuckDB file. A lake and MotherDuck publish in place: "
+            "they belong in ANOMALY_WAREHOUSE."
         )
     _refuse_what_is_no_file(name, text)
     if text.endswith((".lock", ".holder", ".wal")) or _KEPT_SNAPSHOT.search(text):
@@ -438,7 +438,7 @@ def _is_side(text: str) -> bool:
 def published_database(environment: Mapping[str, str] | None = None) -> str:
     """Return where a run publishes, which is also the default of readers.
 
-    A lake and MotherDuck publish where they are; ANOMALY_DATABASE is ignored. After a move to one of
+    A lake and MotherDuck publish in place, and ignore ANOMALY_DATABASE. After a move to one of
     them it may still name the old file, which is no longer updated.
     """
     values = os.environ if environment is None else environment

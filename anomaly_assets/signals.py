@@ -52,7 +52,8 @@ def raise_when_interrupted() -> None:
 def begin_reading() -> None:
     """Let signals raise `KeyboardInterrupt` from now on; call it after all imports of a command.
 
-    What DuckDB imports later is imported first, because an exception raised meanwhile is lost.
+    Modules that DuckDB would import later are imported first, because an exception during such an import
+    is lost.
     """
     import_what_duckdb_imports()
     raise_when_interrupted()

@@ -38,7 +38,7 @@ DOORS = {"excerpt", "forget", "ingest", "reference", "samples"}
 """Packages that keep an old name of `python -m`; nothing imports them, so they may import anything."""
 
 TYPING_ONLY = {f"anomaly_assets.reader.{name}" for name in ("samples", "torch", "loader")}
-"""The one circle: `to_torch` and `to_loader` return objects whose argument is typed as `Samples`."""
+"""The only import cycle: `to_torch` and `to_loader` return objects whose argument is typed as `Samples`."""
 
 Imports = Mapping[str, Mapping[str, int]]
 """Module to the modules of the package that it imports, each with the line of the import."""

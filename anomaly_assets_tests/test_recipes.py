@@ -44,10 +44,10 @@ def test_a_text_names_a_recipe_and_its_name_is_such_a_text(
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "is no recipe: use HEIGHTxWIDTHxCHANNELS"),
-        ("512x512x2", "is no recipe"),
-        ("512 x 512", "is no recipe"),
-        ("-1", "is no recipe"),
+        ("", "is not a recipe: use HEIGHTxWIDTHxCHANNELS"),
+        ("512x512x2", "is not a recipe"),
+        ("512 x 512", "is not a recipe"),
+        ("-1", "is not a recipe"),
         ("0", "use sides from 1 to 4096 pixels"),
         ("4097", "use sides from 1 to 4096 pixels"),
         ("2048", "a tensor may have at most 3,145,728 values"),

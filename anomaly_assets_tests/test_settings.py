@@ -184,8 +184,8 @@ def test_sizes_are_the_common_recipe_and_further_ones() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"ANOMALY_SIZES": "256,512x512x2"}, "ANOMALY_SIZES: '512x512x2' is no recipe"),
-        ({"ANOMALY_SIZES": "256,"}, "ANOMALY_SIZES: '' is no recipe"),
+        ({"ANOMALY_SIZES": "256,512x512x2"}, "ANOMALY_SIZES: '512x512x2' is not a recipe"),
+        ({"ANOMALY_SIZES": "256,"}, "ANOMALY_SIZES: '' is not a recipe"),
         ({"ANOMALY_SIZES": "256/fit"}, "the first recipe is the common one of all datasets"),
         ({"ANOMALY_SIZES": "256x256xnative"}, "the first recipe is the common one"),
         (
@@ -381,7 +381,7 @@ def test_a_published_database_has_no_name_of_what_lies_beside_one(name: str) -> 
 @pytest.mark.parametrize("variable", ["ANOMALY_DATABASE", "ANOMALY_WAREHOUSE"])
 def test_a_pipe_is_refused_which_would_be_waited_for(tmp_path: Path, variable: str) -> None:
     os.mkfifo(tmp_path / "pipe.duckdb")
-    with pytest.raises(SettingsError, match="is no file: use the path of a DuckDB file"):
+    with pytest.raises(SettingsError, match="is not a file: use the path of a DuckDB file"):
         Settings.from_environment({variable: str(tmp_path / "pipe.duckdb")})
 
 

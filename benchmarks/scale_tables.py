@@ -19,7 +19,7 @@ _COSTS = {
     "fixed_seconds": "a load, before its first image and after its last one (wall time)",
     "listing_seconds": "listing a file (wall time)",
     "decoding_seconds": "decoding an image with its mask",
-    "worker_seconds": "what a worker does for an image besides",
+    "worker_seconds": "other work of a worker for an image",
     "driver_task_seconds": "a task, in the driver, whatever is in it",
     "driver_image_seconds": "an image, in the driver: receiving and writing it",
     "scheduler_task_seconds": "a task, in the scheduler",

@@ -24,10 +24,10 @@ def cause_of(error: SerializableErrorInfo, hint: str = "") -> str:
 
     Args:
         error: The error that an event of Dagster holds.
-        hint: Where to read on, for errors whose message does not say what to do.
+        hint: Page to read, for errors whose message does not explain what to do.
 
     Returns:
-        The message alone for errors of this package, which say what to do; with the class for others.
+        The message alone for errors of this package, which explain what to do; with the class for others.
     """
     while (error.cls_name or "").startswith("Dagster") and error.cause is not None:
         error = error.cause

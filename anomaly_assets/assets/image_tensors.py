@@ -70,8 +70,8 @@ def image_tensors(
 ) -> Iterator[dg.MaterializeResult]:
     """Decode images that are new or changed since the last run, and record those that are rejected.
 
-    Decoding writes all three tables in the same transactions. So each asset can be selected alone, and all
-    are materialized.
+    Decoding writes all three tables in the same transactions. So if any of
+    these assets is selected, all three are materialized.
     """
     from anomaly_assets.decoding.build import build_tensors, waiting_images
     from anomaly_assets.decoding.open import open_compute

@@ -187,7 +187,7 @@ def _read_yaml(files: Sequence[str]) -> Mapping[str, Any]:
         return {}
     try:
         return {str(key): value for key, value in (load_yaml_from_globs(*files) or {}).items()}
-    except Exception as error:  # of the parser, of the file system, or of Dagster's check
+    except Exception as error:  # the parser, the file system or Dagster's check
         raise RunConfigError(f"{', '.join(files)}: {error}") from error
 
 

@@ -32,7 +32,7 @@ def selected_keys(select: str, graph: AssetGraph) -> set[dg.AssetKey]:
         graph: The asset graph.
 
     Raises:
-        RunConfigError: A part of the selection is no selection, or selects nothing that a run can write.
+        RunConfigError: A part of the selection cannot be parsed, or selects nothing that a run can write.
     """
     keys: set[dg.AssetKey] = set()
     for part in select.split(","):

@@ -98,7 +98,8 @@ class LoadedTables:
     def changes(self, table: str, listed: pa.Table, names: Sequence[str]) -> TableChanges:
         """Compare listed rows with loaded rows, and return those of the categories that differ.
 
-        Paths and rows are compared by hashes of 64 bits: a join of whole rows takes as much memory as they.
+        Paths and rows are compared by hashes of 64 bits: a join of whole rows takes as much memory as the
+        rows.
 
         Args:
             table: `images` or `stray_files`.
@@ -111,7 +112,7 @@ class LoadedTables:
         compare = _COMPARE.replace("<part>", _PART_OF[table])
         rows = self.query(compare, listed, table, names=list(names))
         totals = [sum(row[position] for row in rows) for position in (2, 3, 4, 5)]
-        # An image may have been in another category before, which is in the scope of the merge too.
+        # An image may have moved: the merge must also replace the category in which it was before.
         changed = {
             name
             for *parts, inserted, updated, deleted, _ in rows
@@ -123,15 +124,15 @@ class LoadedTables:
         return TableChanges(_in_part(table, listed, scope), scope_of(table, scope), *totals)
 
     def spellings(self, catalog: Catalog, categories: Iterable[str]) -> list[str]:
-        """Return all spellings of categories in listed and loaded rows; the first release kept each."""
+        """Return all spellings of categories in listed and loaded rows; the first release stored each."""
         known = {*catalog.images["category"].unique().to_pylist(), *self.categories}
         return sorted(_spelled_like(known, categories))
 
     def with_moved(self, listed: pa.Table, categories: Iterable[str]) -> list[str]:
-        """Return categories with all others from or to which an image has moved since the last load.
+        """Add the categories from or to which an image has moved since the last load; return all.
 
-        A load replaces whole categories. Without the other one, an image that left a category would be
-        lost.
+        A load replaces whole categories. If only the old category of a moved image was loaded, the image
+        would be lost.
         """
         pairs = self.query(_MOVED, listed.select(["relative_path", "category"]))
         found = {*categories}
@@ -144,7 +145,9 @@ class LoadedTables:
     def folders_of_strays(
         self, root: Root, catalog: Catalog, categories: Sequence[str]
     ) -> Sequence[str]:
-        """Return the first folders of stray files of some categories: those of their images.
+        """Return the first folders whose stray files are loaded with some categories.
+
+        They are the first folders of the images of these categories.
 
         Stray files keep their own path. It begins with the folder around the dataset, if there is one.
         """
@@ -171,7 +174,7 @@ class LoadedTables:
 
 
 def scope_of(table: str, names: Iterable[str]) -> str:
-    """Return a predicate for the rows of some categories or folders, safe for any name of them.
+    """Return a predicate for the rows of some categories or folders; names may have any characters.
 
     Args:
         table: `images`, whose rows have a category, or `stray_files`, whose rows have a folder.

@@ -1,6 +1,6 @@
 """Match the rows of labels files with images of their category and split.
 
-A row belongs to the image of exactly its name. Else these are tried in order, each only if it is one to
+A row belongs to the image with exactly its name. Otherwise these are tried in order, if they are one to
 one: the name ignoring case, the last part of a path, and the name without its suffix. A row that matches
 no image is no evidence, because it can come from another copy of the dataset.
 """
@@ -22,8 +22,8 @@ class Matches:
     """Rows of the labels files of one category and split, by image.
 
     Attributes:
-        label_index_of: Name of an image to 0 (good) or 1 (anomalous).
-        ambiguous: Row to the names of similar images, if it could belong to several of them.
+        label_index_of: Map of the name of an image to 0 (good) or 1 (anomalous).
+        ambiguous: Map of a row to the names of similar images, if it could belong to several of them.
         unclear: Names of images that an ambiguous row may belong to, and that have no row of their own.
         unmatched: Rows that match no image.
     """
@@ -54,7 +54,7 @@ def match(
     """Match rows with the images of one category and split.
 
     Args:
-        index_of: Name in a row, normalized, to 0 or 1.
+        index_of: Map of a name in a row, normalized, to 0 or 1.
         images: Names of the image files.
         folder: Path of the folder with the images.
         taken: Paths of all files, folded: a row about one of them belongs to no image of a similar name.

@@ -63,8 +63,8 @@ class Files:
         apart: Folders whose files are no copies of others, although they have canonical paths in common.
         images: Images in the order of their paths; so are masks and tables.
         unusable: Masks and tables that cannot be read.
-        strays: Path of a stray file to its reason and its detail.
-        stray_entries: Canonical path to the file, for strays that a table may name.
+        strays: Map of the path of a stray file to its reason and its detail.
+        stray_entries: Map of a canonical path to the file, for strays that a table may name.
         copies: Files whose canonical path is taken.
         ignored: Number of junk files.
     """

@@ -36,8 +36,8 @@ class Group(Generic[_Kind]):
 
     Attributes:
         positions: Position of each file in the entries.
-        codes: Number of the traits of each file: what many files have in common.
-        traits: Traits by number.
+        codes: Index in `traits` for each file.
+        traits: Values that many files share, such as category, split and label; each combination once.
     """
 
     def __init__(self, source: Source) -> None:
@@ -63,7 +63,7 @@ class Group(Generic[_Kind]):
         return ((self._made(path), entry) for path, entry in self.source.entries.at(positions))
 
     def record(self, number: int) -> _Kind:
-        """Return a record alone."""
+        """Return one record."""
         return self._made(self.source.entries.path(self.positions[number]))
 
     def append(self, position: int, record: _Kind) -> None:

@@ -32,7 +32,7 @@ from anomaly_assets.tables.arrow import arrow_schema
 from anomaly_assets.tables.registry import CATALOGUE_TABLES
 
 INDEX_OF: Mapping[str | None, int | None] = {"good": 0, "anomalous": 1, None: None}
-"""Label to its index; null for none."""
+"""Map of a label to its index; null for no label."""
 
 _READING_DIGITS = 12
 

@@ -96,7 +96,7 @@ def list_catalog(dataset: SourceDataset, root: Root, progress: Progress | None =
         entries = Entries(_counted(root.files(), progress))
         files, note = _grouped(dataset, root, entries)
         evidence = _evidence(files, root)
-        files.images.hashes.clear()  # of no use for the rows
+        files.images.hashes.clear()  # the rows do not need them
         images = image_rows(files, root, evidence)
     other, likeness = _other(dataset, files, evidence, entries)
     strays = [(path, *why) for path, why in files.strays.items()]
@@ -151,7 +151,7 @@ def _evidence(files: Files, root: Root) -> Evidence:
             for each, (_, entry) in zip(files.images.positions, files.images, strict=True)
             if entry.path in named
         }
-        if paths:  # by a table they are masks
+        if paths:  # a table names them as masks
             for entry in paths.values():
                 record = files.record(entry.canonical_path)
                 files.stray_entries[record.relative_path] = entry
@@ -225,7 +225,7 @@ def _other(
     """Return another source dataset if this one misreads its files, or else a sentence about its layout.
 
     The layout of the other one pairs files of this root, and that of this one pairs none. It misreads them
-    if it finds no image, or takes masks of the other one for images. Else only some files are strays.
+    if it finds no image, or takes masks of the other one for images. Otherwise only some files are strays.
     """
     if evidence.pairs_something:
         return None, None

@@ -51,7 +51,7 @@ class Index:
 
     Args:
         images: The images.
-        changed: Position to the record of an image to which a table has added a category or a split.
+        changed: Map of position to record, for images to which a table has added a category or a split.
     """
 
     def __init__(self, images: Images, changed: Mapping[int, ImageFile] | None = None) -> None:
@@ -88,7 +88,7 @@ class Index:
         return [(fields, each) for each in keys if each and _folded(each) == _folded(key)]
 
     def with_values(self, values: Mapping[str, str | None]) -> frozenset[int]:
-        """Return the positions of the images that have some values of fields, or no value there."""
+        """Return the positions of the images whose fields have these values, or no value."""
         if not COARSE.issuperset(values):
             return frozenset(
                 position
@@ -99,7 +99,7 @@ class Index:
         return frozenset(np.flatnonzero(np.isin(self.codes, fitting)).tolist())
 
     def _examples(self) -> list[ImageFile]:
-        """Return an image for each number of traits, without name and texts."""
+        """Return an example image for each code, without name and texts."""
         return [
             ImageFile("", category, split, label, defect_type, {})
             for category, split, label, defect_type, _ in self.images.traits
@@ -168,8 +168,8 @@ class Pairs:
     Attributes:
         masks: All masks.
         mask_of: Number of the mask of each image; -1 for none.
-        several: Position of an image to the numbers of its masks, if their pattern unites them.
-        read_as: Number of a mask to its record, if that of a later pattern counts.
+        several: Map of the position of an image to the numbers of its masks, if their pattern unites them.
+        read_as: Map of the number of a mask to its record, if that of a later pattern counts.
         unclear: Positions of images without a mask, although one may be theirs.
         strays: Masks that belong to no image, each with reason and detail.
     """
@@ -270,7 +270,7 @@ def _contest(
     contested: set[int],
     pairs: Pairs,
 ) -> None:
-    """Take the mask of an image back, because another one may be its mask."""
+    """Remove the mask of an image, because another one may be its mask."""
     pairs.mask_of[position] = -1
     contested.add(position)
     at_place[place_of(pairs.mask(first)[0])].append(first)

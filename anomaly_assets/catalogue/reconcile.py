@@ -50,7 +50,7 @@ class Reconciliation:
     Attributes:
         root_uri: URI of the root.
         ignored: Number of junk files below it.
-        tables: Table name to its changes.
+        tables: Map of a table name to its changes.
         listing_digest: Digest of the listing; None if only some categories were compared, because then
             the listing does not describe all loaded rows.
         listing_seconds: Time to list the root.

@@ -1,4 +1,4 @@
-"""Refuse listings by which data would be lost, mixed or loaded twice, before anything is changed."""
+"""Refuse listings that would lose, mix or duplicate data, before anything is changed."""
 
 from __future__ import annotations
 
@@ -188,7 +188,7 @@ def refuse_shrinking(dataset: SourceDataset, root_uri: str, catalog: Catalog, si
     why = f"{catalog.empty_because} " if catalog.empty_because else ""
     accepted = f" ({size.mark} were accepted before)" if size.mark > size.before else ""
     remedy = f" If you removed them on purpose, {rerun_with(dataset.name, 'allow_shrink')}"
-    offer = size.mark and catalog.images.num_rows  # a wrong root is no reason to accept a loss
+    offer = size.mark and catalog.images.num_rows  # without them, the root is probably wrong
     raise ShrunkRootError(
         f"{why}{root_uri} lists {size.listed} images of {dataset.title}, {size.loaded} are loaded"
         f"{accepted}; nothing was changed.{remedy if offer else ''}"
@@ -199,7 +199,7 @@ def refuse_mostly_strays(dataset: SourceDataset, root_uri: str, catalog: Catalog
     """Refuse a root in which more than half of the files belong to no image.
 
     Raises:
-        UnrecognisedRootError: It has such files.
+        UnrecognisedRootError: More than half of its files belong to no image.
     """
     reasons = Counter(
         {

@@ -235,7 +235,7 @@ def _united(one: Row, other: Row) -> tuple[Row, bool]:
 def _add_mask(
     files: Files, position: int, path: str | None, row: Row, tables: Tables, paths: _Paths
 ) -> None:
-    """Add the mask that a row names, which is no image even if it matches a pattern of images."""
+    """Add the mask that a row names, which is not an image even if it matches a pattern of images."""
     masks = tables.masks.setdefault(position, [])
     if path is None:
         files.stray(str(row.mask), DECLARED_BUT_MISSING, f"the mask of {shown(row.image)}")

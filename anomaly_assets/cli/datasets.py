@@ -209,7 +209,7 @@ def _whole(root: str) -> str:
 
 
 def _name_of(root: str) -> str:
-    """Return the name of a folder or an archive; nothing of an address that may be a secret."""
+    """Return the last name of a path or an address, without parts of an address that may be secret."""
     if "://" in root:
         address = urlsplit(root)
         name = unquote(address.path.rstrip("/").rpartition("/")[2]) or address.hostname or ""

@@ -33,7 +33,7 @@ def described() -> str:
     """Return lines: what the published database holds, samples of unknown label, and how to read it.
 
     Raises:
-        AnomalyAssetsError: It cannot be opened, or its location makes no sense.
+        AnomalyAssetsError: It cannot be opened, or its location is not valid.
         LookupError: It holds no sample.
         OSError: It does not exist.
     """

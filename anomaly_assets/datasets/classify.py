@@ -42,7 +42,7 @@ class Classifier:
     """Compiled patterns of a declaration.
 
     Attributes:
-        shared_fields: What masks and tables have in common with images, each once.
+        shared_fields: Fields that masks or tables share with images, each once.
 
     Args:
         declaration: The declaration.
@@ -82,7 +82,7 @@ class Classifier:
         longer = [each for each in compiled if each.matcher.fits(self._most)]
         self._by_count.append(_Choice(longer, None, ignore_case))
         self._folders_around = declaration.folders_around
-        self._last_folder = ("", "")  # nearly all files follow another one of their folder
+        self._last_folder = ("", "")  # nearly every file follows another file of its folder
         self._ignore_case = ignore_case
 
     def classify(self, path: str) -> Record:

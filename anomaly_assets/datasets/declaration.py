@@ -58,10 +58,10 @@ class Entry:
 
     Attributes:
         pattern: Pattern of the path.
-        category: Category; None if the pattern or nothing gives it. So are the others.
-        split: Split.
-        label: Label.
-        defect_type: Type of the defect; it means anomalous.
+        category: Category; None if the pattern or nothing gives it.
+        split: Split, or None in the same case.
+        label: Label, or None in the same case.
+        defect_type: Type of the defect, which means anomalous, or None in the same case.
     """
 
     pattern: Pattern

@@ -43,7 +43,7 @@ class Entries:
     """Patterns of a table by kind; problems go to the table.
 
     Attributes:
-        images: Patterns of images, in the order written. So are the others.
+        images: Patterns of images. All four lists have the order in which they are written.
         masks: Patterns of masks.
         tables: Patterns of tables.
         strays: Patterns of known files that are not read.

@@ -27,10 +27,10 @@ class ImageFile(NamedTuple):
 
     Attributes:
         relative_path: Canonical path below the root.
-        category: Category by the path; None if the path names none. So are the others.
-        split: Split by the path.
-        label: Label by the path.
-        defect_type: Type of the defect by the path; `unspecified` for a word that means anomalous.
+        category: Category by the path; None if the path names none.
+        split: Split by the path, or None.
+        label: Label by the path, or None.
+        defect_type: Type of the defect by the path, or None; `unspecified` for a word that means anomalous.
         texts: Text of each placeholder.
     """
 
@@ -83,7 +83,7 @@ _BY_VALUE = ("=label", "=defect_type")
 def value_of(record: ImageFile | MaskFile | TableFile, field: str) -> str | None:
     """Return the value of a field of a record; None if it has none.
 
-    Categories and splits have their meaning, all other fields are as they are spelled.
+    Categories and splits are the normalized ones of the record. All other fields are as they are spelled.
     """
     if field == "category":
         return record.category
@@ -139,7 +139,7 @@ class DeclaredLabels:
     """Labels declared by a `Labels.txt`.
 
     Attributes:
-        label_index_of: File name of an image (as written) to 0 (good) or 1 (anomalous).
+        label_index_of: Map of the file name of an image (as written) to 0 (good) or 1 (anomalous).
         malformed_lines: Numbers (from 1) of the lines that could not be parsed.
         encodings: Encodings that were tried, if some bytes are text in none of them; else empty.
     """

@@ -40,7 +40,7 @@ class Row(NamedTuple):
         number: Line in a CSV file, else the position in its list, from 1.
         shapes: JSON text of the shapes of this image in a COCO file, for `decoding.shapes`. `[]` if the
             file has the image without annotations. None in other tables.
-        width: Width of the picture that the shapes were drawn on. So is `height`.
+        width: Width of the picture on which the shapes were drawn; `height` is its height.
         is_unclear: Whether a cell was not understood, so that nothing weaker may give the label.
     """
 
@@ -216,7 +216,7 @@ class Collected:
 
 
 def why_no_text(name: str, text: str) -> str | None:
-    """Return the reason why a cell is no text of one line; None if it is."""
+    """Return the reason why a cell is not one line of text; None if it is."""
     found = _NO_TEXT.search(text)
     if found is None:
         return None

@@ -76,7 +76,7 @@ def read_csv(text: TextIO, columns: Mapping[str, str], collected: Collected) -> 
 
 
 def _has_rows(cell: str, separator: str, columns: int) -> bool:
-    """Return whether a line within a cell has as many cells as a row: it was meant to be one."""
+    """Return whether a line within a cell has as many columns as a row: a closing quote is missing."""
     lines = cell.splitlines()[1:]
     return columns > 1 and any(line.count(separator) == columns - 1 for line in lines)
 

@@ -166,7 +166,7 @@ class _Objects:
 
 
 def _cell(column: str, value: Any, collected: Collected) -> str | None:
-    """Return a value as text; None if it is no text, or has no meaning in its column."""
+    """Return a value as text; None if it is not text, or has no meaning in its column."""
     if isinstance(value, str):
         return value.strip()
     if isinstance(value, bool):

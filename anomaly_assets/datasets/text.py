@@ -67,7 +67,7 @@ def decode_text(content: bytes) -> DecodedText:
 
 
 def _valid(content: bytes, encoding: str) -> str | None:
-    """Return the text, or None if these bytes are no text in this encoding."""
+    """Return the text, or None if these bytes are not text in this encoding."""
     try:
         text = content.decode(encoding)
     except UnicodeDecodeError:

@@ -261,7 +261,7 @@ class _Written:
     """Result of one transaction.
 
     Attributes:
-        images: Images that it was about.
+        images: Number of its images.
         replaced: Tensors of the common recipe that replaced another one.
         given_up: Tensors that were decoded without their mask and dropped in favour of the existing one.
         recipe_rows: Tensors of further recipes that were inserted.
@@ -485,10 +485,10 @@ def find_stale(
 ) -> pa.Table:
     """Return the images to decode, ordered by id.
 
-    The columns are those of `StaleImage`, but formats and depth; `further` has the names of recipes.
+    The columns are those of `StaleImage`, except formats and depth; `further` has the names of recipes.
 
     The images stay an Arrow table until a batch is decoded. Python objects take two and a half times the
-    memory, too much for the driver of a load of millions.
+    memory, which is too much for a driver that loads millions of images.
     """
     parameters = {
         "columns": IMAGE_COLUMNS,

@@ -117,7 +117,7 @@ def _begins_a_signature(content: bytes) -> bool:
 
 
 def _text(content: bytes) -> str | None:
-    """Return the first characters of a text; None for bytes that are no text."""
+    """Return the first characters of a text; None for bytes that are not text."""
     encoding = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     head = content[:512]
     for end in range(len(head), max(0, len(head) - 4), -1):  # a character may be cut at the end

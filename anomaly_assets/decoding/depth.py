@@ -96,7 +96,7 @@ def _alpha_by_colour(image: Image.Image, values: UInt16Array) -> UInt16Array | N
 
 def _read_as(image: Image.Image, raw_mode: str) -> None:
     tiles = []
-    for tile in image.tile:  # type: ignore[attr-defined]  # of every image that was opened
+    for tile in image.tile:  # type: ignore[attr-defined]  # every open image has tiles
         args = raw_mode if isinstance(tile.args, str) else (raw_mode, *tile.args[1:])
         tiles.append(tile._replace(args=args))
     image.tile = tiles  # type: ignore[attr-defined]
@@ -116,7 +116,7 @@ def bits_used(
         image: The file, opened by Pillow.
         content: The bytes of the file.
         values: Its values.
-        depth: Bits of the files of its dataset, if set; it wins over what the file states.
+        depth: Bits of the files of its dataset, if set; it has priority over the file.
     """
     top = int(values.max())
     stated = depth or stated_bits(image, content)

@@ -36,7 +36,7 @@ class Picture:
 
     Attributes:
         content: Bytes of the file.
-        width: Width of the stored pixels. So is `height`.
+        width: Width of the stored pixels; `height` is their height.
     """
 
     content: bytes

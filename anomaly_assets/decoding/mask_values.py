@@ -55,7 +55,7 @@ def defective_pixels(image: Image.Image, content: bytes, defect: Defect) -> Bool
     - `nonzero`: those that `transform.decode_mask` takes; `zero`: all others.
     - Numbers are values as they are stored: the index of a palette, all bits of a file with 16. Grey of 2
       or 4 bits counts as Pillow and other viewers scale it, to 0..255; white of 1 bit is 1 and also 255.
-      Of a file with colours, only a grey pixel has a number. Alpha is ignored.
+      In a file with colours, only grey pixels have a number. Alpha is ignored.
     - Colours are those that are shown, with 8 bits; a fully transparent pixel has none.
 
     Numbers and colours are compared exactly. Lossy files, as JPEG, have other values around each border, so

@@ -150,7 +150,9 @@ def stored_pixels(image: Image.Image, content: bytes) -> memoryview | None:
         return None
     if left or too_long or not decompressor.eof or decompressor.unused_data:
         return None
-    stored[at : at + 4] = compressed[-4:]  # of what was inflated; ISA-L has compared it
+    stored[at : at + 4] = compressed[
+        -4:
+    ]  # Adler-32 of the inflated bytes, which ISA-L has verified
     return stored[: at + 4]
 
 

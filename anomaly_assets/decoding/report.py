@@ -12,7 +12,7 @@ class BuildReport:
 
     Attributes:
         decoded: Images that were decoded.
-        changed: Of these, images that had another tensor before.
+        changed: Decoded images that had another tensor before.
         removed: Tensors removed because their image is gone or can no longer be used.
         unchanged: Tensors that were already current.
         rejections: Number of unusable files by reason, of those tried in this build.

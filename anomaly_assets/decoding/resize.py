@@ -1,9 +1,10 @@
-"""Resize images with LANCZOS, by one of two laws: Pillow's, or SIMD instructions.
+"""Resize images with LANCZOS, with Pillow or with SIMD instructions.
 
-Both compute the same filter in two passes, one for the width and one for the height, and round to 8 bits
-in between. Their rounding differs: a value by one law is at most 2 levels from that by the other. The order
-of the passes matters more, up to 60 levels where edges are sharp. The law `simd` has the order of Pillow
-13; Pillow 12 and older resize the width first. A tensor is stored with the law that made it.
+The code calls each of the two implementations a law. Both compute the same filter in two passes, one for
+the width and one for the height, and round to 8 bits in between. Their rounding differs: a value by one law
+is at most 2 levels from that by the other. The order of the passes matters more, up to 60 levels where
+edges are sharp. The law `simd` has the order of Pillow 13; Pillow 12 and older resize the width first. A
+tensor is stored with the law that made it.
 
 The package `cykooz-resizer` chooses its instructions by the processor: AVX2, SSE4.1, NEON, or none. All
 must give the same pixels. Not all of them can be tested here, so each process resizes small pictures first,
@@ -41,7 +42,7 @@ _PICTURES = (
     ("RGB", (7, 1027), (9, 61)),
     ("RGB", (23, 40), (25, 17)),
 )
-"""Mode, size and new size: smaller, larger and both, long filters, and widths that fill no register."""
+"""Mode, size and new size: smaller, larger and both, long filters, widths that fill no whole register."""
 
 _this_thread = threading.local()
 
@@ -63,7 +64,7 @@ def resize_image(image: Image.Image, width: int, height: int, law: str) -> Image
         A new image of the same mode. A direction whose size stays the same is not filtered.
 
     Raises:
-        SimdUnavailableError: The law is `simd`, and `why_not_simd` has an answer.
+        SimdUnavailableError: The law is `simd`, and `why_not_simd` returns a reason.
         ValueError: There is no such law, or the image has another mode.
     """
     if law not in LAWS:
@@ -91,7 +92,8 @@ def why_not_simd() -> str | None:
     if _digest(resizer) != _DIGEST:
         return (
             f"The package {_PACKAGE} gives other pixels on this machine than on others: its test picture "
-            "has another digest. Install the version of requirements.lock; if it is, report the processor."
+            "has another digest. Install the version of requirements.lock; if that does not help, report "
+            "the processor."
         )
     return None
 

@@ -72,7 +72,7 @@ def _is_number(value: object) -> bool:
 
 
 def checked_label(found: object) -> str:
-    """Return a label as valid Unicode in NFC; empty if it is no text."""
+    """Return a label as valid Unicode in NFC; empty if it is not text."""
     if not isinstance(found, str):
         return ""
     return normalized(found.encode("utf-8", "replace").decode("utf-8"))

@@ -49,7 +49,7 @@ def shapes_from_json(text: str) -> list[Shape]:
     """Return the shapes of a text that `datasets.table_rows` made from a COCO file.
 
     Raises:
-        UnusableImageError: The text is no such text.
+        UnusableImageError: The text is not such a list of shapes.
     """
     try:
         found = json.loads(text)
@@ -184,7 +184,7 @@ def _clipped(points: Sequence[Point], size: tuple[int, int]) -> Sequence[Point]:
 
 
 def _pixels(points: Sequence[Point], size: tuple[int, int]) -> list[tuple[int, int]]:
-    """Return the pixels that contain points; those far outside are moved nearer, as drawing takes long."""
+    """Return the pixels that contain points; points far outside are moved nearer, to draw faster."""
     width, height = size
     return [
         (

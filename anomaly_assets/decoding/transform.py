@@ -63,7 +63,7 @@ class UnusableImageError(AnomalyAssetsError, ValueError):
 
 @dataclass(frozen=True, slots=True)
 class DecodedImage:
-    """The tensors of an image, and what its file is.
+    """The tensors of an image, and properties of its file.
 
     Attributes:
         tensors: Tensors in the order of the recipes, tiles row by row; at least one.
@@ -382,8 +382,8 @@ def _converted(image: Image.Image, content: bytes, mode: str) -> Image.Image:
 def grey_mask(image: Image.Image, content: bytes) -> Image.Image:
     """Return a grey image that is 0 only where nothing is defective.
 
-    That is where the file is black: a weighted sum of its channels makes dark blue 0. Of a file whose
-    colours are constant, alpha decides.
+    That is where the file is black: a weighted sum of its channels makes dark blue 0. If all
+    colours of a file are equal, alpha decides.
     """
     if deep.is_deep(image):
         return _deep_mask(image, content)
@@ -470,7 +470,7 @@ def _starts_as(content: bytes, formats: tuple[str, ...]) -> bool:
     """Return whether the bytes begin like one of the formats, by Pillow's own tests.
 
     Raises:
-        ImportError: They do, but Pillow was built without the library for that format.
+        ImportError: The bytes begin so, but Pillow was built without the library for that format.
     """
     for name in formats:
         starts = Image.OPEN[name][1]

@@ -41,7 +41,7 @@ _SPLIT_WORD = re.compile(
 def picture_paths(table: pa.Table, folders: Sequence[str]) -> pa.ChunkedArray:
     """Return a path for the picture of every sample, with `/`; unique also if case is ignored.
 
-    A part of the samples at a time becomes Python objects.
+    Only some samples at a time are Python objects, to save memory.
 
     Args:
         table: Columns of the view `samples`.
@@ -98,7 +98,7 @@ def _named_by_tile(table: pa.Table) -> pa.Table:
 def _plain_paths(
     table: pa.Table, folders: Sequence[str], names: Sequence[Mapping[str, str]]
 ) -> pa.Array:
-    """Return a path for each row, which can be that of several; `names` are the folders of each column."""
+    """Return a path for each row, which may not be unique; `names` are the folders of each column."""
     columns = [
         [known[text] for text in table[name].to_pylist()]
         for name, known in zip(folders, names, strict=True)

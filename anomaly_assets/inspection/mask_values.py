@@ -28,12 +28,12 @@ Row = Mapping[str, Any]
 
 
 def about_masks(root: Root, rows: Sequence[Row], areas: Mapping[str, float]) -> Iterator[str]:
-    """Yield sentences about masks whose content is probably not as it was meant.
+    """Yield sentences about masks whose content is probably a mistake.
 
     Args:
         root: The root.
         rows: Rows of the catalogue whose masks were read.
-        areas: Defective share of each mask, by the id of the image.
+        areas: Fraction of defective pixels of each mask (0 to 1), by the id of the image.
     """
     groups: dict[str, list[Row]] = defaultdict(list)
     for row in rows:

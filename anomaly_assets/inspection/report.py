@@ -110,7 +110,7 @@ def _strays(found: Inspection) -> list[str]:
 
 
 def odd(found: Inspection) -> Iterator[str]:
-    """Yield sentences about what is probably not as it was meant, each with what to do."""
+    """Yield sentences about probable mistakes in the data or its declaration, each with a remedy."""
     yield from map(shown, found.catalog.notes)
     if found.catalog.empty_because:
         yield found.catalog.empty_because
@@ -143,7 +143,7 @@ def _odd_labels(found: Inspection) -> Iterator[str]:
     by_label = Counter(image.label for image in found.images)
     if found.images and not by_label["good"] and not by_label[BY_MASK]:
         types = Counter(image.defect_type for image in found.images if image.defect_type)
-        del types[UNSPECIFIED]  # of no folder
+        del types[UNSPECIFIED]  # not the name of a folder
         if types:
             (name, count), *_ = types.most_common(1)
             yield (

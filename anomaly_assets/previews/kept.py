@@ -27,7 +27,8 @@ class ContactSheets:
     """Sheets of all source datasets.
 
     Attributes:
-        small: Source dataset to its overview as WebP, for the UI; none for one without samples.
+        small: Map of a source dataset to its overview as WebP, for the UI; without datasets that have no
+            samples.
         files: The full sheets.
         images: Number of pictures on the sheets of the categories.
         drawn: False if all files on disk were up to date.
@@ -89,7 +90,7 @@ def current_sheets(
         ):  # and no other file: users may store pictures there
             (folder / path).unlink(missing_ok=True)
         if wanted:
-            # Without this, a power cut could leave the note beside empty sheets, which are never redrawn.
+            # Without this, a power cut could leave `drawn.json` beside empty sheets: never redrawn.
             sync_tree(folder)
             _write_note(note, wanted)
         else:
@@ -127,7 +128,7 @@ def _draw(
 ) -> None:
     """Draw the stale sheets of a source dataset.
 
-    In memory are one category at a time, and a few images of the first categories.
+    Memory holds one category at a time, and a few images of the first categories.
     """
     shown: dict[str, sheets.Sample] = {}
     on_overview = {key[3] for key in plan.overview}
@@ -162,7 +163,7 @@ def _noted(folder: Path) -> dict[str, str]:
     """Return the sheets that were drawn here before and the digests of their inputs, as in `drawn.json`."""
     try:
         note = json.loads((folder / "drawn.json").read_text("utf-8"))
-        if "files" in note:  # of release 0.1, with one digest for all
+        if "files" in note:  # written by release 0.1, with one digest for all
             small = [_small(name) for name in note.get("small", ())]
             digests = dict.fromkeys([*note["files"], *small], "")
         else:

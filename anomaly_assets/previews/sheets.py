@@ -93,7 +93,7 @@ class Plan(NamedTuple):
     """Pictures on the sheets of a source dataset.
 
     Attributes:
-        categories: Path of the sheet of each category, below the folder of all sheets, to its pictures.
+        categories: Map of the path of a category's sheet, below the folder of all sheets, to its pictures.
         overview: Pictures on the sheet of the source dataset.
         left_out: Number of further categories.
     """
@@ -232,7 +232,7 @@ def budgets(categories: Mapping[str, int], most_bytes: int) -> dict[str, int]:
     """Divide a number of bytes among the small sheets of source datasets, by number of categories.
 
     Args:
-        categories: Source dataset to the number of categories on its sheet; none has a sheet without any.
+        categories: Number of categories on the sheet of each source dataset; with 0 it has no sheet.
         most_bytes: Limit for all sheets together.
     """
     total = sum(categories.values())

@@ -18,8 +18,8 @@ class Buffers:
 
     New memory is expensive: the system maps and clears each of its pages. A buffer is a private memory
     mapping. NumPy keeps the array that owns it alive as long as there is any view of it, and PyTorch keeps
-    the array that a tensor was made from. When that array is deleted, its mapping becomes free. May be
-    used by several threads. Pickled without its memory.
+    the array that a tensor was made from. When that array is deleted, its mapping becomes free. Several
+    threads may use one object. It is pickled without its memory.
     """
 
     def __init__(self) -> None:

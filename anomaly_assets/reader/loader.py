@@ -63,7 +63,7 @@ class SamplesLoader:
         batch_size: Number of samples in a batch.
         shuffle: Seed of the random order of epoch 0; None keeps the order of the samples.
         drop_last: Leave out the last batch if it is smaller.
-        num_workers: Number of processes; 0 reads in this one.
+        num_workers: Number of processes; with 0, this process reads.
         channels_last: False for contiguous images.
         pin_memory: Copy images and masks to pinned memory, from which a GPU copies asynchronously.
         persistent_workers: Keep the processes between epochs.

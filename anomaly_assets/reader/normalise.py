@@ -76,7 +76,7 @@ class Normalisation:
     def apply(
         self, images: UInt8Array, positions: IntArray, into: FloatArray | None = None
     ) -> FloatArray:
-        """Normalise N images.
+        """Normalize N images.
 
         Args:
             images: uint8, N x height x width x channels.

@@ -14,7 +14,7 @@ from anomaly_assets.tables.recipes import RecipeNames, listed_recipes
 
 
 def wanted_name(size: Any, recipe: Any) -> tuple[str | None, tuple[int, int] | None]:
-    """Return the long name of `recipe`, and height and width of `size`; None for what is not given.
+    """Return the long name of `recipe`, and height and width of `size`; None for a missing argument.
 
     Raises:
         TypeError: One of them has another type.

@@ -220,7 +220,7 @@ def _selected_datasets(
     }
     if where is None or len(matching) < 2:
         return matching
-    # Whether an image matches may depend on its recipe. Then the condition does not narrow.
+    # A condition on columns of the recipe may match no image here; it then excludes no dataset.
     found = _rows(cursor, wanted, where, database, _ANY)["source_dataset"].unique().to_pylist()
     return set(found) or matching
 

@@ -30,7 +30,7 @@ class Composed:
     """Lists of a declaration.
 
     Attributes:
-        images: Patterns of images, as keys and values of TOML. So are the others.
+        images: Patterns of images. All lists have keys and values of TOML.
         masks: Patterns of masks.
         tables: Patterns of tables.
         strays: Patterns of files that are not needed.

@@ -147,7 +147,7 @@ def _level(above: tuple[str, ...], values: Collection[str]) -> dict[str, str]:
 
 def _common(values: Collection[str]) -> tuple[str, str]:
     """Return what all folders begin and end with, such as `_front` of `ok_front` and `def_front`."""
-    before = commonprefix(list(values))  # noqa: RUF071  # of letters, not of folders
+    before = commonprefix(list(values))  # noqa: RUF071  # compares letters, not folders
     after = commonprefix([value[::-1] for value in values])[::-1]  # noqa: RUF071
     before, after = re.sub(r"[^\s_.\-]*$", "", before), re.sub(r"^[^\s_.\-]*", "", after)
     if len(before) + len(after) >= min(map(len, values)) or set(before + after) & set("{}*\\:"):

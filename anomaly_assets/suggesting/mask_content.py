@@ -45,7 +45,7 @@ class Defect:
 
 
 def contents_of(masks: Sequence[File], reader: Reader, most: int) -> dict[File, Content | None]:
-    """Return the contents of some masks; None for a picture that is no mask or cannot be read."""
+    """Return the contents of some masks; None for a picture that is not a mask or cannot be read."""
     found: dict[File, Content | None] = {}
     for mask in spread(masks, most):
         content = reader.content(mask, MOST_MASK_BYTES)

@@ -100,7 +100,7 @@ def _parts(found: Sequence[File], pictures: Sequence[File], reader: Reader) -> C
     jsons = [file for file in found if file.suffix == ".json"]
     drawn = masks.find(pictures, jsons, reader)
     shapes = {mask for group in drawn.groups for mask in group.masks}
-    labels = {file for file in found if file.stem.lower() == "labels"}  # of DAGM
+    labels = {file for file in found if file.stem.lower() == "labels"}  # labels files of DAGM
     boxes = unread.boxes_in(found, pictures, reader, frozenset(shapes | labels))
     boxed = {file for each in boxes for file in each.files}
     possible = [file for file in tables.candidates(found) if file not in shapes | boxed]

@@ -21,7 +21,7 @@ def value(item: Any) -> str:
         return f"[{', '.join(map(value, item))}]"
     if isinstance(item, Raw):
         return item.text
-    # JSON escapes all that TOML wants escaped, but DEL; a byte that is no text cannot be in TOML at all.
+    # JSON escapes every character that TOML requires, except DEL. TOML cannot hold bytes that are not text.
     return json.dumps(shown(item), ensure_ascii=False).replace("\x7f", "\\u007f")
 
 

@@ -33,7 +33,7 @@ LABEL_VIEWS = ("images", "effective_images")
 """Views over the catalogues of all source datasets; the second is made from the first."""
 
 SAMPLE_VIEWS = ("samples", "recipe_statistics")
-"""Views over the tensors; the macro `samples_at` is made with the first."""
+"""Views over the tensors; the macro `samples_at` is created together with the first."""
 
 _UNION = re.compile(r"(FROM|JOIN) <(\w+)>")
 _DLT_LOADS = (Column("load_id", "VARCHAR", ""),)
@@ -234,7 +234,7 @@ def ensure_tables(connection: duckdb.DuckDBPyConnection) -> None:
     if "source_datasets" in missing:
         record_loaded(connection)
     _add_facts(connection)
-    if "images" in found and "effective_images" not in found:  # of a release before 0.2
+    if "images" in found and "effective_images" not in found:  # made by a release before 0.2
         refresh(connection, *LABEL_VIEWS)
     if "samples" in found and "recipe_statistics" not in found:
         refresh(connection, *SAMPLE_VIEWS)
@@ -319,7 +319,7 @@ def has_comments(connection: duckdb.DuckDBPyConnection, source_dataset: str) -> 
 
 
 def comment_on_catalogue(connection: duckdb.DuckDBPyConnection, source_dataset: str) -> None:
-    """Add comments to the dlt tables of one source dataset, which dlt creates without."""
+    """Add comments to the dlt tables of one source dataset, which dlt creates without comments."""
     connection.begin()
     for name, table in CATALOGUE_TABLES.items():
         if table_exists(connection, source_dataset, name):

@@ -1,7 +1,7 @@
 """Record and check the recipes of a warehouse.
 
 The common recipe is stored in the warehouse. Otherwise two machines with different settings would rebuild
-all tensors in turns, at every publication. A machine without a setting uses the stored one. One with
+all tensors alternately, at every publication. A machine without a setting uses the stored one. One with
 another setting is refused until the user changes the shape of the warehouse on purpose.
 
 Further recipes are rows of `recipes`. Those of ANOMALY_SIZES stay until the variable names others. Those

@@ -353,7 +353,7 @@ TABLES: Mapping[str, Table] = _by_name(
                 Column(
                     "named_by",
                     "VARCHAR",
-                    "what named the recipes of this dataset: ANOMALY_SIZES, declaration, or upgrade if an "
+                    "origin of the recipes of this dataset: ANOMALY_SIZES, declaration, or upgrade if an "
                     "earlier release made its tensors",
                     nullable=False,
                 ),

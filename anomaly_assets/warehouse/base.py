@@ -167,7 +167,7 @@ class Warehouse(ABC):
         """Publish the content of the warehouse, unless the same content is already published.
 
         Args:
-            target: The published file; remote warehouses ignore it, because they publish where they are.
+            target: The published file; remote warehouses ignore it, because they publish in place.
             spec: Shape that all tensors must have.
             run_id: Recorded with the snapshot.
             keep_snapshots: Number of older published files that stay beside the target.

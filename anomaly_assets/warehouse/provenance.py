@@ -21,7 +21,7 @@ class SnapshotRow:
         snapshot_id: Digest of the content.
         run_id: The run that publishes it.
         warehouse_id: Identity of the warehouse.
-        row_counts: Table to its number of rows.
+        row_counts: Map of a table to its number of rows.
         published_at: Time of publication, in UTC; see `time_of_publication`.
     """
 

@@ -238,7 +238,7 @@ def _sorted(rows: IntArray) -> tuple[IntArray, IntArray | None]:
 def _fill(arrays: UInt8Array, result: duckdb.DuckDBPyConnection) -> int:
     """Copy the blobs of a result into arrays, and return their number.
 
-    Row by row is faster than Arrow, which copies all of them twice.
+    Rows are fetched one by one, because Arrow would copy each blob twice and is slower.
     """
     count = 0
     while (row := result.fetchone()) is not None:

@@ -253,7 +253,7 @@ def _why_not_opened(error: duckdb.Error) -> str:
 def _is_later(connection: duckdb.DuckDBPyConnection, found: Target, identity: str) -> bool:
     """Return whether a file has a publication of this warehouse's identity that is not recorded here.
 
-    Then a copy of this warehouse, made with `cp` or restored from a backup, has published it. The newest
+    A copy of this warehouse, made with `cp` or restored from a backup, wrote that publication. The newest
     publication may be one of another owner.
     """
     if found.connection is None:
@@ -304,7 +304,7 @@ def _whose(found: Target, *, is_later: bool) -> str:
 def _not_a_database(path: Path) -> str | None:
     """Return a description of a path that cannot be a DuckDB database; None if it can."""
     if not path.is_file():
-        return "is no file"
+        return "is not a file"
     try:
         with path.open("rb") as file:
             head = file.read(_MAGIC_BYTES.stop)
@@ -314,9 +314,7 @@ def _not_a_database(path: Path) -> str | None:
         return None
     status = path.stat()
     modified = datetime.fromtimestamp(status.st_mtime, timezone.utc)
-    return (
-        f"is no DuckDB database ({status.st_size:,} bytes, modified {modified:%Y-%m-%d %H:%M UTC})"
-    )
+    return f"is not a DuckDB database ({status.st_size:,} bytes, modified {modified:%Y-%m-%d %H:%M UTC})"
 
 
 def _first_line(error: Exception) -> str:

@@ -61,12 +61,12 @@ def state(folder: Path) -> dict[str, bytes]:
 def write_word_document(path: Path) -> str:
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("word/document.xml", "<w:document/>")
-    return "is no DuckDB database"
+    return "is not a DuckDB database"
 
 
 def write_text(path: Path) -> str:
     path.write_text("minutes of a meeting, which nobody has twice\n" * 50)
-    return "is no DuckDB database"
+    return "is not a DuckDB database"
 
 
 def write_damaged_database(path: Path) -> str:
@@ -95,7 +95,7 @@ def write_other_database_with_its_log(path: Path) -> str:
 
 def make_folder(path: Path) -> str:
     path.mkdir()
-    return "is no file"
+    return "is not a file"
 
 
 @pytest.mark.parametrize(
