@@ -59,7 +59,8 @@ class Recipe:
         """Return the text of the recipe in its long form; without the implementation of the resize."""
         channels = self.channels or "native"
         if self.overlap is not None:
-            return f"fullx{channels}/tile={self.height}+{self.overlap}"
+            full = "full" if channels == 3 else f"fullx{channels}"
+            return f"{full}/tile={self.height}+{self.overlap}"
         return f"{self.height}x{self.width}x{channels}{'/fit' if self.fit else ''}"
 
     @property

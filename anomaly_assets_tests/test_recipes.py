@@ -29,7 +29,7 @@ from anomaly_assets.recipes import (
         (" 512x512x1 ", Recipe(512, 512, 1), "512x512x1"),
         ("512X512XNATIVE", Recipe(512, 512, NATIVE), "512x512xnative"),
         ("64x32x3/fit", Recipe(64, 32, 3, fit=True), "64x32x3/fit"),
-        ("full/tile=512+64", Recipe(512, 512, 3, overlap=64), "fullx3/tile=512+64"),
+        ("full/tile=512+64", Recipe(512, 512, 3, overlap=64), "full/tile=512+64"),
         ("fullx1/tile=128", Recipe(128, 128, 1, overlap=0), "fullx1/tile=128+0"),
     ],
 )

@@ -24,7 +24,7 @@ from anomaly_assets.roots.open import open_root
 from anomaly_assets.settings import Settings
 from anomaly_assets.tables.ddl import SAMPLE_VIEWS, refresh, row_count, row_counts
 from anomaly_assets.tables.preview_rows import chosen_rows
-from anomaly_assets.tables.recipes import record_recipes
+from anomaly_assets.tables.recipes import ignored_declarations, record_recipes
 from anomaly_assets.tables.row_changes import RowChanges, compare, keyed_rows
 from anomaly_assets.warehouse.base import Warehouse
 
@@ -80,6 +80,7 @@ def image_tensors(
     roots = _opened_roots(settings, warehouse.warehouse, context.log.warning)
     with warehouse.warehouse.writing(), warehouse.warehouse.connect() as connection:
         record_recipes(connection, recipes, settings, roots)
+        ignored = ignored_declarations(connection, settings)
         rejected_before = keyed_rows(connection, "rejected_images")
     report = build_tensors(
         warehouse.warehouse,
@@ -108,6 +109,12 @@ def image_tensors(
         rejected_files = row_count(connection, "rejected_images")
         rejected_changes = compare(rejected_before, keyed_rows(connection, "rejected_images"))
         rejected_shown = chosen_rows(connection, "rejected_images", _REJECTED_SHOWN)
+    for name, declared in ignored.items():
+        context.log.warning(
+            f"{name}: the recipes of its declaration ({', '.join(declared) or 'none'}) are not used, "
+            "because ANOMALY_SIZES named the recipes in an earlier run. To use them, run once with "
+            "ANOMALY_SIZES=declared."
+        )
     for name, (images, root_uri) in waiting.items():
         variable = SOURCE_DATASETS[name].root_variable
         count = "1 image" if images == 1 else f"{images} images"

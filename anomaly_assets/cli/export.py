@@ -69,7 +69,9 @@ _FORMATS = ("parquet", "anomalib", "imagefolder")
 @click.option("--where", metavar="SQL", help="Only samples that match this SQL condition.")
 @click.option("--snapshot", metavar="ID", help="Read this snapshot instead of the newest.")
 @click.option(
-    "--size", type=click.IntRange(1, 4096), help="Tensors of this side in pixels, such as 512."
+    "--size",
+    type=click.IntRange(1, 4096),
+    help="Tensors of this side in pixels; for others, --recipe.",
 )
 @click.option("--recipe", metavar="NAME", help="Tensors of this recipe, such as 512x512x1.")
 @click.option("--include-unknown", is_flag=True, help="Export images without a label too.")

@@ -94,7 +94,7 @@ class SamplesLoader:
             "batch_size", batch_size, 1, "the number of samples, such as 64"
         )
         if shuffle is not None:
-            shuffle = whole_number("shuffle", shuffle, 0, "a seed, such as 0")
+            shuffle = whole_number("shuffle", shuffle, 0, "a seed such as 0, or leave it out")
         self._shuffle, self._drop_last = shuffle, drop_last
         self._workers = whole_number("num_workers", num_workers, 0, "the number of processes")
         self._pinned = pin_memory and torch.cuda.is_available()

@@ -62,7 +62,9 @@ class Samples:
         size = "×".join(map(str, self.shape))
         left_out = self.unknown_left_out
         unknown = f"; {left_out} with an unknown label left out" if left_out else ""
-        return f"<{len(self)} samples of {size}: {self._selection.asked_for}{unknown}>"
+        # Not for the common recipe, which the size describes.
+        recipe = f" ({self.recipe})" if "recipe" in self.table.column_names else ""
+        return f"<{len(self)} samples of {size}{recipe}: {self._selection.asked_for}{unknown}>"
 
     @property
     def shape(self) -> tuple[int, int, int]:

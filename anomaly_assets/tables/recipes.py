@@ -90,6 +90,14 @@ def common_recipe(
     if change or asked.resized_by(recorded.resize) == recorded:
         _refuse_two_shapes(connection, settings)
         return asked
+    if settings.sizes is not None:
+        sizes = ",".join(recipe.name for recipe in (recorded, settings.recipe, *settings.sizes))
+        raise WarehouseError(
+            f"The tensors of this warehouse are {_named(recorded)}; ANOMALY_SIZES begins with "
+            f"{settings.recipe.name}. To add recipes, begin with that of the warehouse: "
+            f"ANOMALY_SIZES={sizes}. To rebuild all tensors on purpose, "
+            f"{rerun_with('image_tensors', 'change_shape')}"
+        )
     raise WarehouseError(
         f"The tensors of this warehouse are {_named(recorded)}; ANOMALY_IMAGE_SIZE and ANOMALY_CHANNELS of "
         f"this machine ask for {_named(asked)}. Unset the two variables to use the shape of the warehouse. "
@@ -129,6 +137,19 @@ def _further(
         else:
             chosen[name] = dataset.declaration.size if dataset else (), DECLARATION
     return chosen
+
+
+def ignored_declarations(
+    connection: duckdb.DuckDBPyConnection, settings: Settings
+) -> dict[str, list[str]]:
+    """Return declared recipes that earlier ones of ANOMALY_SIZES replace, by source dataset."""
+    found = {}
+    for name, (recipes, named_by) in _further(connection, settings).items():
+        dataset = SOURCE_DATASETS.get(name)
+        declared = dataset.declaration.size if dataset else ()
+        if settings.sizes is None and named_by == SETTING and set(declared) != set(recipes):
+            found[name] = [recipe.name for recipe in declared]
+    return found
 
 
 def record_recipes(

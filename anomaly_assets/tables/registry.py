@@ -161,7 +161,7 @@ _TENSORS = (
     Column(
         "transform",
         "VARCHAR",
-        "resize and recipe of the tensor, such as lanczos-simd-256x256x3; ends in -depth-12 or so for a 16-bit file",
+        "resize and recipe, such as lanczos-simd-256x256x3; ends in -depth-12 or so for a 16-bit file",
         nullable=False,
     ),
     Column(

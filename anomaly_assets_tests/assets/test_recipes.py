@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import duckdb
 import pytest
 
 from anomaly_assets.decoding import resize
 from anomaly_assets.reader import diff_snapshots
+from anomaly_assets.settings import Settings
+from anomaly_assets.tables.recipes import ignored_declarations
 from anomaly_assets_tests.assets.environment import Environment
 from anomaly_assets_tests.assets.runs import run_job
 
@@ -56,7 +59,8 @@ def test_samples_at_a_recipe_have_the_columns_of_samples_and_its_tensors(tiny: E
         ("dagm_2007", 32, 32, 3, 3072),
         ("mvtec_ad", 32, 32, 3, 3072),
     ]
-    assert tiny.query(shapes.format("7x7x3")) == []
+    with pytest.raises(duckdb.Error, match="There is no recipe 7x7x3"):
+        tiny.query(shapes.format("7x7x3"))
     same = "SELECT image_id, label, image_tensor, mask_tensor FROM {} ORDER BY image_id"
     assert tiny.query(same.format("samples_at('32x32x3')")) == tiny.query(same.format("samples"))
 
@@ -70,7 +74,19 @@ def test_sizes_of_the_environment_hold_until_it_names_others(
     monkeypatch.delenv("ANOMALY_SIZES")
     run = run_job()
     assert run.materialized["recipe_tensors"]["rows_unchanged"] == 13
+    with tiny.open_warehouse() as connection:
+        settings = Settings.from_environment()
+        assert ignored_declarations(connection, settings) == {
+            "dagm_2007": ["512x512x1"],
+            "mvtec_ad": [],
+        }
     assert {row[3] for row in tiny.query(RECIPES)} == {"ANOMALY_SIZES"}
+
+    monkeypatch.setenv("ANOMALY_SIZES", "24")
+    assert (
+        "To add recipes, begin with that of the warehouse: ANOMALY_SIZES=32x32x3,24x24x3."
+        in (run_job().failures["image_tensors"])
+    )
 
     monkeypatch.setenv("ANOMALY_SIZES", "32,16x16x1,24")
     run = run_job()

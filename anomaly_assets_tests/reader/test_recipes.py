@@ -23,7 +23,7 @@ FIT = Recipe(12, 12, 3, fit=True)
 TILES = Recipe(12, 12, 3, overlap=4)
 NATIVE_SIZE = Recipe(10, 10, NATIVE)
 OF_MVTEC = (GREY, FIT, TILES, NATIVE_SIZE)
-EXISTING = "dagm_2007: 8x6x3; mvtec_ad: 8x6x3, 10x10xnative, 12x12x1, 12x12x3/fit, fullx3/tile=12.4"
+EXISTING = "dagm_2007: 8x6x3; mvtec_ad: 8x6x3, 10x10xnative, 12x12x1, 12x12x3/fit, full/tile=12.4"
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ def of_mvtec(database: Path, **asked: Any) -> Samples:
         ({"size": (12, 12)}, "12x12x1", (12, 12, 1)),
         ({"recipe": "12x12x1"}, "12x12x1", (12, 12, 1)),
         ({"recipe": "12/fit"}, "12x12x3/fit", (12, 12, 3)),
-        ({"recipe": "full/tile=12+4"}, "fullx3/tile=12+4", (12, 12, 3)),
+        ({"recipe": "full/tile=12+4"}, "full/tile=12+4", (12, 12, 3)),
         ({"size": 10, "where": "channels = 1"}, "10x10xnative", (10, 10, 1)),
         ({"size": (8, 6)}, "8x6x3", (8, 6, 3)),
         ({}, "8x6x3", (8, 6, 3)),

@@ -28,6 +28,11 @@ SELECT
     tensors.box
 FROM (
     SELECT
+        CASE WHEN wanted IN (SELECT recipe FROM recipes) THEN wanted
+            ELSE error('There is no recipe ' || wanted || '. The table recipes lists the names.') END AS name
+) AS asked
+JOIN (
+    SELECT
         image_id, recipe, tile, box, height, width, channels, image_tensor, mask_tensor, loaded_at
     FROM recipe_tensors
     WHERE recipe = wanted
@@ -38,6 +43,6 @@ FROM (
     FROM image_tensors AS tensors
     JOIN recipes ON recipes.is_common AND recipes.recipe = wanted
         AND recipes.source_dataset = split_part(tensors.image_id, '/', 1)
-) AS tensors
+) AS tensors ON tensors.recipe = asked.name
 JOIN samples USING (image_id)
 LEFT JOIN facts USING (image_id);
