@@ -21,6 +21,9 @@ MOST_TENSOR_BYTES = 1024 * 1024 * 3
 MOST_SIDE = 4096
 """Maximum side of a tensor in pixels."""
 
+LEAST_TILE = 8
+"""Minimum side of a tile in pixels: each tile is a row."""
+
 PILLOW: Final = "pillow"
 SIMD: Final = "simd"
 
@@ -153,6 +156,8 @@ def _tiles(text: str, found: re.Match[str], channels: int) -> Recipe:
             f"{text!r}: a picture in its full size is cut into tiles: use full/tile=512+64."
         )
     side, overlap = int(found["tile"]), int(found["overlap"] or 0)
+    if side < LEAST_TILE:
+        raise ValueError(f"{text!r}: use tiles of at least {LEAST_TILE} pixels.")
     if 2 * overlap > side:
         raise ValueError(f"{text!r}: tiles may overlap by half of their side, {side // 2} pixels.")
     return Recipe(side, side, channels, overlap=overlap)

@@ -54,6 +54,7 @@ def test_a_text_names_a_recipe_and_its_name_is_such_a_text(
         ("full", "use full/tile=512+64"),
         ("full/fit", "use full/tile=512+64"),
         ("512/tile=64", "tiles are cut from the full size"),
+        ("full/tile=7", "use tiles of at least 8 pixels"),
         ("full/tile=64+33", "tiles may overlap by half of their side, 32 pixels"),
     ],
 )

@@ -187,6 +187,8 @@ def _decode_batch(
         if image.common:
             facts.append(measured)
         masks = mask.masks if mask else [None] * len(decoded.tensors)
+        if image.further:
+            further.reserve(sum(each.pixels.size for each in decoded.tensors[image.common :]))
         for number, (tensor, pixels) in enumerate(zip(decoded.tensors, masks, strict=True)):
             rows = common if image.common and not number else further
             rows.add(measured | _of_tensor(image, decoded, tensor), tensor.pixels, pixels)
@@ -365,14 +367,18 @@ class _Rows:
         self._masks: list[bytes | None] = []
         self._rows: list[dict[str, object]] = []
 
+    def reserve(self, size: int) -> None:
+        """Make room for the pixels of the next rows, in bytes."""
+        start = self._ends[-1]
+        if start + size > len(self._pixels):
+            larger = np.frombuffer(mmap.mmap(-1, start + size), np.uint8)
+            larger[:start] = self._pixels[:start]
+            self._pixels = larger
+
     def add(self, row: dict[str, object], pixels: UInt8Array, mask: UInt8Array | None) -> None:
         """Append a row with its tensor and mask."""
         start = self._ends[-1]
         end = start + pixels.size
-        if end > len(self._pixels):
-            larger = np.frombuffer(mmap.mmap(-1, max(end, 2 * len(self._pixels))), np.uint8)
-            larger[:start] = self._pixels[:start]
-            self._pixels = larger
         self._pixels[start:end].reshape(pixels.shape)[:] = pixels
         self._ends.append(end)
         self._masks.append(None if mask is None else mask.tobytes())

@@ -42,7 +42,7 @@ from anomaly_assets.decoding.batch import (
 from anomaly_assets.decoding.batches import cut, stale_images, tasks_of, transactions_of
 from anomaly_assets.decoding.rejections import insert_rejections, replace_by_rejections
 from anomaly_assets.decoding.report import BuildReport
-from anomaly_assets.decoding.workers import Compute, decode_in_order
+from anomaly_assets.decoding.workers import BATCHES_PER_WORKER, Compute, decode_in_order
 from anomaly_assets.errors import AnomalyAssetsError
 from anomaly_assets.recipes import Recipes
 from anomaly_assets.roots.base import Root
@@ -150,6 +150,9 @@ def _build_part(
     rows, most_bytes = _size_of_transactions(recipes, roots, warehouse.transaction_rows)
     transactions = transactions_of(stale.num_rows, rows)
     with compute() as opened:
+        if most_bytes < math.inf:  # an image may have hundreds of megabytes of tiles
+            window = max(2, opened.window // BATCHES_PER_WORKER)
+            opened = replace(opened, batch_images=1, window=window)
         tasks = list(chain(*tasks_of(transactions, opened)))
         parts = list(cut(stale, tasks))
         objects = (stale_images(part.to_pylist(), depths, recipes) for part in parts)

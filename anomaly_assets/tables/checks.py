@@ -139,6 +139,16 @@ TENSOR_CHECKS = (
         of_decoded=True,
     ),
     Check(
+        "images_have_all_recipes",
+        "Every image has a tensor of each recipe of its source dataset.",
+        "image lacks the tensor of a recipe",
+        "images lack the tensor of a recipe",
+        "Materialize image_tensors with the roots of their source datasets set: it resumes where an "
+        "interrupted run stopped.",
+        blocking=True,
+        of_decoded=True,
+    ),
+    Check(
         "masks_have_the_size_of_their_image",
         "Every mask has the width and height of its image.",
         "mask has another size than its image",

@@ -16,6 +16,7 @@ PASSING = {
     "dagm_2007/stray_files:most_files_belong_to_images": LOADED,
     "image_tensors:images_have_8_bits": DECODED,
     "image_tensors:recipe_tensors_are_unique": DECODED,
+    "image_tensors:images_have_all_recipes": DECODED,
     "image_tensors:recipe_tensors_are_of_their_image": DECODED,
     "image_tensors:masks_are_binary": DECODED,
     "image_tensors:masks_do_not_cover_everything": DECODED,

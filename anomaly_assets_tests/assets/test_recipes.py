@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dagster as dg
 import duckdb
 import pytest
 
@@ -10,7 +11,7 @@ from anomaly_assets.reader import diff_snapshots
 from anomaly_assets.settings import Settings
 from anomaly_assets.tables.recipes import ignored_declarations
 from anomaly_assets_tests.assets.environment import Environment
-from anomaly_assets_tests.assets.runs import run_job
+from anomaly_assets_tests.assets.runs import run_job, run_selection
 
 MADE = "SELECT DISTINCT recipe, transform FROM anomaly.recipe_tensors ORDER BY ALL"
 RECIPES = "SELECT source_dataset, recipe, is_common, named_by FROM anomaly.recipes ORDER BY ALL"
@@ -83,6 +84,7 @@ def test_sizes_of_the_environment_hold_until_it_names_others(
     assert {row[3] for row in tiny.query(RECIPES)} == {"ANOMALY_SIZES"}
 
     monkeypatch.setenv("ANOMALY_SIZES", "24")
+    monkeypatch.delenv("ANOMALY_IMAGE_SIZE")
     assert (
         "To add recipes, begin with that of the warehouse: ANOMALY_SIZES=32x32x3,24x24x3."
         in (run_job().failures["image_tensors"])
@@ -184,6 +186,10 @@ def test_a_machine_without_simd_begins_with_pillow_and_is_refused_by_a_simd_ware
             "(SELECT min(image_id) FROM recipe_tensors)",
             "recipe_tensors_are_of_their_image",
         ),
+        (
+            "DELETE FROM recipe_tensors WHERE image_id = (SELECT min(image_id) FROM recipe_tensors)",
+            "images_have_all_recipes",
+        ),
     ],
 )
 def test_damaged_tensors_of_a_recipe_are_not_published(
@@ -193,7 +199,8 @@ def test_damaged_tensors_of_a_recipe_are_not_published(
     ids = tiny.query(IDS)
     with tiny.open_warehouse() as connection:
         connection.execute(damage)
-    run = run_job()
-    assert not run.success
-    assert run.failed_checks & {f"image_tensors:{check}"}
+    run = run_selection(dg.AssetSelection.checks_for_assets("image_tensors"))
+    assert run.failed_checks == {f"image_tensors:{check}"}
+    run = run_selection(dg.AssetSelection.assets("published_database").without_checks())
+    assert f"blocking checks fail: {check} (1, first" in run.failures["published_database"]
     assert tiny.query(IDS) == ids

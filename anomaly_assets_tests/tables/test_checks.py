@@ -675,6 +675,7 @@ def test_exactly_the_agreed_checks_are_blocking() -> None:
         "tensors_have_the_configured_shape",
         "published_counts_equal_the_warehouse",
         "recipe_tensors_are_unique",
+        "images_have_all_recipes",
         "recipe_tensors_are_of_their_image",
     }
 
