@@ -230,9 +230,12 @@ class _Slots:
         # A multiple of the page size, so that images are aligned.
         self._size = -(-sum(shape.sizes) // _PAGE) * _PAGE
         # What RawArray allocates, except that RawArray uses the memory of deleted arrays again, to which a
-        # forked process may still refer. Like RawArray, reserve the memory by writing to it.
+        # forked process may still refer. Reserve the memory now: a full /dev/shm would kill workers later.
         self._block = Arena(count * self._size)
-        np.frombuffer(self._block.buffer, np.uint8).fill(0)
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(self._block.fd, 0, count * self._size)
+        else:
+            np.frombuffer(self._block.buffer, np.uint8).fill(0)
         self._free = list(range(count))
         self.lost = 0
 
