@@ -1,19 +1,24 @@
 """Load collated batches of tensors; only `Samples.to_loader` imports this module.
 
-Workers fill slots, which are parts of one block of shared memory. The main process allocates the block
-once, chooses a free slot for each batch, and returns tensors in the slot itself. So nothing is copied,
-pickled or mapped for a batch. A slot is used again when no tensor refers to it. If none is free, because
-the caller keeps batches, PyTorch transfers the batch by its own means.
+Workers fill slots, which are parts of one block of shared memory. The main process allocates the block,
+chooses a free slot for each batch, and returns tensors in the slot itself. So nothing is copied, pickled or
+mapped for a batch. A slot is used again when no tensor refers to it. If none is free, because the caller
+keeps batches, PyTorch transfers the batch by its own means.
+
+A block and the workers that write to it belong to one iteration. Iterations that overlap share nothing but
+the samples and the epoch counter. With `persistent_workers`, a later iteration takes over the block and the
+workers of one that has ended.
 """
 
 from __future__ import annotations
 
+import os
 import warnings
 import weakref
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing import RawArray
+from multiprocessing.heap import Arena
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -29,8 +34,11 @@ if TYPE_CHECKING:
 _PREFETCHED = 2
 """Default of PyTorch: batches that each worker prepares in advance."""
 
-_HELD = 3
-"""Slots beyond those in preparation: for the current batch, the next one, and one to spare."""
+_HELD = 2
+"""Slots beyond those in preparation: for the current batch and the next one."""
+
+_SPARE = 1
+"""Further slots, which may be lost by forks before persistent workers are replaced."""
 
 
 class _Task(NamedTuple):
@@ -53,7 +61,11 @@ class SamplesLoader:
 
     `image` has the memory format `torch.channels_last`, as it is stored; `channels_last=False` makes it
     contiguous, which takes longer. Tensors may be written to. Their memory is used for another batch only
-    after all tensors, views and arrays that refer to it were deleted.
+    after all tensors, views and arrays that refer to it were deleted, and never if the process was forked
+    meanwhile. A process forked from this one can read the batches that it inherits, but has to iterate
+    itself; with workers, the two processes see what the other writes to such a batch.
+
+    Several iterations may overlap: each has processes and memory of its own.
 
     Epoch n has the order of `samples.batches(batch_size, shuffle=shuffle + n)`, on every machine and with
     any number of workers. Each iteration is the next epoch, unless `set_epoch` was called.
@@ -103,13 +115,12 @@ class SamplesLoader:
         if not self._workers and (persistent_workers or prefetch_factor or multiprocessing_context):
             raise ValueError("These options are for workers: give num_workers=1 or more.")
         self._epoch = 0
-        self._tasks = _Tasks()
         self._options = {
             "persistent_workers": persistent_workers,
             "prefetch_factor": prefetch_factor or _PREFETCHED,
             "multiprocessing_context": multiprocessing_context,
         }
-        self._loader: torch.utils.data.DataLoader[Any] | None = None
+        self._idle: list[_Workers] = []
         self._shape = _Shape(
             samples.shape, channels_last, samples.images.dtype == np.float32, self.batch_size
         )
@@ -138,44 +149,32 @@ class SamplesLoader:
             yield self._batch(chosen, images, masks)
 
     def _by_workers(self, order: IntArray) -> Iterator[dict[str, Any]]:
-        if self._loader is None:
-            # Find the blobs before the processes start, so that they need no DuckDB.
-            _ = self.samples._pixels.threads
-            count = self._workers * self._options["prefetch_factor"] + _HELD
-            self._tasks.slots = _Slots(self._shape, count)
-            self._loader = torch.utils.data.DataLoader(
-                _Batches(self.samples, self._tasks.slots),
-                sampler=self._tasks,
-                batch_size=None,
-                collate_fn=_unchanged,
-                num_workers=self._workers,
-                **self._options,
-            )
-        slots = self._tasks.slots
-        self._tasks.begin(order, self.batch_size)
-        results = iter(self._loader)
-        complete = False
+        workers = self._idle_workers() or _Workers(
+            self.samples, self._shape, self._workers, self._options
+        )
         try:
-            for task, tensors in results:
+            for task, tensors in workers.begin(order):
                 if task.slot is None:
                     images, masks = (tensor.numpy() for tensor in tensors)
                 else:
-                    images, masks = slots.owned(task.slot, len(task.positions))
+                    images, masks = workers.slots.owned(task.slot, len(task.positions))
                 yield self._batch(self.samples._positions[task.positions], images, masks)
-            complete = True
-        finally:
-            if not complete:
-                self._abandon(results)
-
-    def _abandon(self, results: Iterator[Any]) -> None:
-        """End an iteration early; no process may write into a slot that is used again."""
+                workers.require_own()
+        except GeneratorExit:  # the iteration was left early
+            if self._options["persistent_workers"] and workers.drain():
+                self._idle[:] = [workers]
+            raise
+        # After an error, the workers are dropped instead: some slots could still be written to.
         if self._options["persistent_workers"]:
-            self._tasks.stop()
-            with suppress(Exception):
-                for task, _ in results:  # those that were already sent to the processes
-                    self._tasks.slots.release(task.slot)
-                return
-        self._loader = None  # with new slots
+            self._idle[:] = [workers]
+
+    def _idle_workers(self) -> _Workers | None:
+        """Return persistent workers that no other iteration uses, and that no longer write to a slot."""
+        try:
+            workers = self._idle.pop()
+        except IndexError:
+            return None
+        return workers if workers.are_own and workers.slots.lost <= _SPARE else None
 
     def _batch(self, chosen: IntArray, images: Any, masks: Any) -> dict[str, Any]:
         image, mask = torch.from_numpy(images), torch.from_numpy(masks)
@@ -230,8 +229,15 @@ class _Slots:
         self._shape = shape
         # A multiple of the page size, so that images are aligned.
         self._size = -(-sum(shape.sizes) // _PAGE) * _PAGE
-        self._block = RawArray("B", count * self._size)
+        # What RawArray allocates, except that RawArray uses the memory of deleted arrays again, to which a
+        # forked process may still refer. Reserve the memory now: a full /dev/shm would kill workers later.
+        self._block = Arena(count * self._size)
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(self._block.fd, 0, count * self._size)
+        else:
+            np.frombuffer(self._block.buffer, np.uint8).fill(0)
         self._free = list(range(count))
+        self.lost = 0
 
     def take(self) -> int | None:
         """Return a slot for one batch, None if all are in use."""
@@ -252,13 +258,19 @@ class _Slots:
     def owned(self, slot: int, count: int) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
         """Return the same, and release the slot when the last array or tensor that refers to it is gone."""
         owner = self._owner(slot)
-        weakref.finalize(owner, self.release, slot).atexit = False
+        weakref.finalize(owner, self._dropped, slot, _forks).atexit = False
         return self._arrays(owner, count)
+
+    def _dropped(self, slot: int, forks: int) -> None:
+        if forks == _forks:
+            self.release(slot)
+        else:  # A forked process may still refer to the slot; the memory is shared.
+            self.lost += 1
 
     def _owner(self, slot: int) -> npt.NDArray[np.uint8]:
         # The base of this array is not an array, so it is the base of all views; see `Buffers`.
         owner: npt.NDArray[np.uint8] = np.ndarray(
-            (self._size,), np.uint8, buffer=self._block, offset=slot * self._size
+            (self._size,), np.uint8, buffer=self._block.buffer, offset=slot * self._size
         )
         return owner
 
@@ -272,26 +284,76 @@ class _Slots:
         return images, masks.reshape(count, height, width)
 
 
+class _Workers:
+    """Worker processes with the slots that they fill; at most one iteration uses them at a time."""
+
+    def __init__(
+        self, samples: Samples, shape: _Shape, number: int, options: dict[str, Any]
+    ) -> None:
+        # Find the blobs before the processes start, so that they need no DuckDB.
+        _ = samples._pixels.threads
+        self._process = os.getpid()
+        self.slots = _Slots(shape, number * options["prefetch_factor"] + _HELD + _SPARE)
+        self._tasks = _Tasks(self.slots)
+        self._loader: torch.utils.data.DataLoader[Any] = torch.utils.data.DataLoader(
+            _Batches(samples, self.slots),
+            sampler=self._tasks,
+            batch_size=None,
+            collate_fn=_unchanged,
+            num_workers=number,
+            **options,
+        )
+        _started.add(self)
+
+    def begin(self, order: IntArray) -> Iterator[Any]:
+        """Return the results for one epoch. Call this only if no other epoch is being read."""
+        self._tasks.begin(order)
+        self._results = iter(self._loader)
+        return self._results
+
+    def drain(self) -> bool:
+        """Wait until nothing writes to a slot, and return whether the workers can be used again."""
+        if not self.are_own:
+            return False
+        self._tasks.parts.clear()
+        with suppress(Exception):
+            for task, _ in self._results:  # those that were already sent to the processes
+                self.slots.release(task.slot)
+            return True
+        return False
+
+    @property
+    def are_own(self) -> bool:
+        """Return whether this process started the workers, instead of the one it was forked from."""
+        return self._process == os.getpid()
+
+    def require_own(self) -> None:
+        """Raise RuntimeError in a forked process: it would take the results of its parent."""
+        if not self.are_own:
+            raise RuntimeError(
+                "This iteration was begun before the process was forked. "
+                "Begin another one in this process: `for batch in loader`."
+            )
+
+
 class _Tasks(torch.utils.data.Sampler[_Task]):
     """The batches of one epoch; PyTorch asks for them in the main process, a few batches ahead."""
 
-    slots: _Slots
+    def __init__(self, slots: _Slots) -> None:
+        self._slots = slots
+        self.parts: list[IntArray] = []
 
-    def begin(self, order: IntArray, size: int) -> None:
+    def begin(self, order: IntArray) -> None:
         """Set the epoch that the next iteration yields."""
-        self._parts = [order[start : start + size] for start in range(0, len(order), size)]
-
-    def stop(self) -> None:
-        """End the current iteration at the next batch."""
-        self._parts.clear()
+        size = self._slots._shape.batch_size
+        self.parts = [order[start : start + size] for start in range(0, len(order), size)]
 
     def __len__(self) -> int:
-        return len(self._parts)
+        return len(self.parts)
 
     def __iter__(self) -> Iterator[_Task]:
-        parts = self._parts
-        while parts:
-            yield _Task(parts.pop(0), self.slots.take())
+        while self.parts:
+            yield _Task(self.parts.pop(0), self._slots.take())
 
 
 class _Batches(torch.utils.data.Dataset[Any]):
@@ -319,4 +381,26 @@ def _unchanged(result: Any) -> Any:
     return result
 
 
+def _count_fork() -> None:
+    global _forks
+    _forks += 1
+
+
+def _keep_inherited() -> None:
+    """Never delete the workers of the parent in its child: PyTorch would end them for the parent too."""
+    _inherited.extend(_started)
+
+
 _PAGE = 4096
+
+_forks = 0
+"""Changes when this process is forked: then its child refers to all batches that exist."""
+
+_started: weakref.WeakSet[_Workers] = weakref.WeakSet()
+_inherited: list[_Workers] = []
+
+if hasattr(os, "register_at_fork"):
+    # Count twice: other threads may create and delete batches between these calls and the fork.
+    os.register_at_fork(
+        before=_count_fork, after_in_parent=_count_fork, after_in_child=_keep_inherited
+    )

@@ -105,16 +105,21 @@ def test_what_refers_to_a_batch_keeps_its_memory(samples: Samples, options: dict
         assert np.array_equal(np.asarray(part), expected)
 
 
-@pytest.mark.parametrize("options", [{}, FORKED], ids=["no worker", "fork"])
+@pytest.mark.parametrize(
+    ("options", "persistent"),
+    [({}, False), (FORKED, False), (FORKED, True)],
+    ids=["no worker", "fork", "persistent"],
+)
 def test_batches_that_are_dropped_leave_their_memory_to_later_ones(
-    samples: Samples, options: dict[str, Any]
+    samples: Samples, options: dict[str, Any], persistent: bool
 ) -> None:
-    loader = samples.to_loader(SIZE, drop_last=True, **options)
-    places = set()
-    for _ in range(3):
-        for batch in loader:
-            places.add(batch["image"].data_ptr())
-    assert len(places) <= (3 if not options else 7)
+    """Batches of one epoch, and of all epochs unless each of them has its own workers."""
+    loader = samples.to_loader(SIZE, drop_last=True, persistent_workers=persistent, **options)
+    epochs = [{batch["image"].data_ptr() for batch in loader} for _ in range(3)]
+    if options and not persistent:
+        assert max(map(len, epochs)) <= 7
+    else:
+        assert len(set.union(*epochs)) <= (7 if options else 3)
 
 
 @pytest.mark.parametrize("persistent", [True, False])
@@ -129,6 +134,89 @@ def test_an_epoch_that_is_left_early_spoils_no_later_one(
     assert_is(third, samples.batch(range(2 * SIZE, 3 * SIZE)))
     for batch, expected in zip(loader, samples.batches(SIZE), strict=True):
         assert_is(batch, expected)
+
+
+@pytest.mark.parametrize("persistent", [True, False])
+def test_iterations_of_one_loader_may_overlap(samples: Samples, persistent: bool) -> None:
+    """Some are left early, and batches of all of them are kept for a while."""
+    loader = samples.to_loader(SIZE, persistent_workers=persistent, **FORKED)
+    expected = list(samples.batches(SIZE))
+    kept: list[tuple[dict[str, Any], Any]] = []
+    count = 0
+    for batch, wanted in zip(loader, expected, strict=True):
+        count += 1
+        kept = [*kept[-5:], (batch, wanted)]
+        if count % 3 == 1:
+            kept.append((next(iter(loader)), expected[0]))
+        for each in kept:
+            assert_is(*each)
+    assert count == len(loader)
+    for one, other, wanted in zip(loader, loader, expected, strict=True):
+        assert_is(one, wanted)
+        assert_is(other, wanted)
+
+
+@pytest.mark.parametrize("persistent", [True, False])
+def test_deleting_an_iterator_ends_no_other_one(samples: Samples, persistent: bool) -> None:
+    loader = samples.to_loader(SIZE, persistent_workers=persistent, **FORKED)
+    unfinished = iter(loader)
+    next(unfinished)
+    count = 0
+    for batch, wanted in zip(loader, samples.batches(SIZE), strict=True):
+        assert_is(batch, wanted)
+        count += 1
+        if count == 3:
+            del unfinished
+    assert count == len(loader)
+
+
+def test_persistent_workers_are_reused_after_an_epoch_and_after_one_left_early(
+    samples: Samples,
+) -> None:
+    loader = samples.to_loader(SIZE, persistent_workers=True, **FORKED)
+    processes = set()
+    for length in (13, 3, 13, 1, 13):
+        assert len(list(itertools.islice(loader, length))) == length
+        gc.collect()
+        (idle,) = loader._idle
+        processes.add(tuple(worker.pid for worker in idle._results._workers))  # type: ignore[attr-defined]
+    assert len(processes) == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@pytest.mark.parametrize("persistent", [True, False])
+def test_a_forked_process_keeps_its_batches_and_leaves_the_iteration_to_its_parent(
+    samples: Samples, persistent: bool
+) -> None:
+    loader = samples.to_loader(SIZE, persistent_workers=persistent, **FORKED)
+    expected = list(samples.batches(SIZE))
+    batches = iter(loader)
+    batch = next(batches)
+    (readable, written), (report, reported) = os.pipe(), os.pipe()
+    child = os.fork()
+    if not child:
+        answer = b"no error"
+        try:
+            next(batches)
+        except RuntimeError as error:
+            answer = str(error).encode()
+        del batches
+        os.write(reported, answer)
+        os.read(readable, 1)
+        same = np.array_equal(batch["image"].numpy().transpose(0, 2, 3, 1), expected[0].images)
+        os._exit(0 if same else 1)
+    assert b"begun before the process was forked" in os.read(report, 1000)
+    del batch
+    for batch, wanted in zip(batches, expected[1:], strict=True):
+        assert_is(batch, wanted)
+    for _ in range(3):
+        for batch, wanted in zip(loader, expected, strict=True):
+            assert_is(batch, wanted)
+    os.write(written, b"x")
+    assert os.waitpid(child, 0)[1] == 0
+    for end in (readable, written, report, reported):
+        os.close(end)
 
 
 def test_workers_open_no_duckdb_and_verify_nothing_again(
