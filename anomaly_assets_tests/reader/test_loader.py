@@ -178,8 +178,8 @@ def test_persistent_workers_are_reused_after_an_epoch_and_after_one_left_early(
     for length in (13, 3, 13, 1, 13):
         assert len(list(itertools.islice(loader, length))) == length
         gc.collect()
-        (idle,) = loader._idle
-        processes.add(tuple(worker.pid for worker in idle._results._workers))  # type: ignore[attr-defined]
+        results: Any = loader._idle[0]._results
+        processes.add(tuple(worker.pid for worker in results._workers))
     assert len(processes) == 1
 
 
