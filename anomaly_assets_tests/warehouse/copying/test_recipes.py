@@ -8,7 +8,6 @@ import duckdb
 import pytest
 from click.testing import CliRunner
 
-from anomaly_assets.cli.copy import command
 from anomaly_assets.reader import open_samples
 from anomaly_assets.warehouse.copying import copy as copying
 from anomaly_assets.warehouse.copying.copy import copy_database
@@ -59,7 +58,7 @@ def test_a_copy_of_all_recipes_keeps_its_id_and_one_of_the_common_recipe_has_no_
         assert made.snapshot_id is None
         assert held(target)[2] == open_samples(source).snapshot_id
     result = CliRunner().invoke(
-        command,
+        copy.copy(cli_copy.command),  # click keeps the options of help that it used first
         ["--from", source, "--to", str(tmp_path / "few.duckdb"), "--recipe", "8x6"],
         standalone_mode=False,
     )
