@@ -9,7 +9,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from anomaly_assets.recipes import Recipe
+from anomaly_assets.decoding.resize import why_not_simd
+from anomaly_assets.recipes import PILLOW, SIMD, Recipe
 from anomaly_assets.warehouse.file.warehouse import FileWarehouse
 from benchmarks.bench import (
     Bench,
@@ -25,6 +26,9 @@ from benchmarks.trees import Tree, build_tree
 from benchmarks.trees import listed as scanned
 from benchmarks.whole import materialize
 from benchmarks.writing import listed
+
+RECIPE = Recipe(resize=PILLOW if why_not_simd() else SIMD)
+"""Common recipe of a new warehouse on this machine."""
 
 
 def first_load(bench: Bench) -> Ratios:
@@ -155,7 +159,7 @@ def publishing(bench: Bench) -> Ratios:
     warehouse, target = FileWarehouse(folder / "warehouse.duckdb"), folder / "again.duckdb"
     for _ in range(bench.pairs):
         target.unlink(missing_ok=True)
-        ours = seconds(lambda: warehouse.publish(target, Recipe()))
+        ours = seconds(lambda: warehouse.publish(target, RECIPE))
         copy = folder / "copy"
         copy.unlink(missing_ok=True)
         command = ["cp", str(target), str(copy)]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import duckdb
 import pytest
 from click.testing import CliRunner
 
+from anomaly_assets.cli import copy as cli_copy
 from anomaly_assets.reader import open_samples
 from anomaly_assets.warehouse.copying import copy as copying
 from anomaly_assets.warehouse.copying.copy import copy_database
