@@ -220,33 +220,23 @@ def test_a_second_connection_in_the_same_process_is_told_to_close_the_first(path
         pytest.fail("the database was opened twice")
 
 
-def test_the_file_stays_attached_from_one_step_to_the_next(path: Path) -> None:
+@pytest.mark.parametrize(("kept_bytes", "databases"), [(None, 1), (0, 0)])
+def test_the_file_stays_attached_between_steps_unless_many_blocks_are_cached(
+    path: Path, monkeypatch: pytest.MonkeyPatch, kept_bytes: int | None, databases: int
+) -> None:
+    if kept_bytes is not None:
+        monkeypatch.setattr("anomaly_assets.warehouse.file.warehouse.KEPT_BYTES", kept_bytes)
     attached = "SELECT count(*) FROM duckdb_databases() WHERE database_name = 'warehouse'"
     warehouse = FileWarehouse(path, 0.0)
     with warehouse.locked():
         with warehouse.connect() as connection:
             connection.execute("CREATE TABLE remarks AS SELECT 1 AS one")
         assert warehouse._instance is not None
-        assert warehouse._instance.execute(attached).fetchall() == [(1,)]
+        assert warehouse._instance.execute(attached).fetchall() == [(databases,)]
         with warehouse.connect() as connection:
             assert connection.execute("FROM remarks").fetchall() == [(1,)]
     with FileWarehouse(path, 0.0).connect() as connection:
         assert connection.execute("FROM remarks").fetchall() == [(1,)]
-
-
-def test_a_file_with_many_cached_blocks_is_detached_between_steps(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("anomaly_assets.warehouse.file.warehouse.KEPT_BYTES", 0)
-    attached = "SELECT count(*) FROM duckdb_databases() WHERE database_name = 'warehouse'"
-    warehouse = FileWarehouse(path, 0.0)
-    with warehouse.locked():
-        with warehouse.connect() as connection:
-            connection.execute("CREATE TABLE remarks AS SELECT 1 AS one")
-        assert warehouse._instance is not None
-        assert warehouse._instance.execute(attached).fetchall() == [(0,)]
-        with warehouse.connect() as connection:
-            assert connection.execute("FROM remarks").fetchall() == [(1,)]
 
 
 def test_the_holder_is_noted_for_those_who_wait(path: Path) -> None:

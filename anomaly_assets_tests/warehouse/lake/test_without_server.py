@@ -1,4 +1,4 @@
-"""What a lake does before, beside and without its PostgreSQL: folder, store, messages, publications."""
+"""Parts of a lake that need no PostgreSQL: its folder, its store, messages and publications."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ def test_a_store_that_cannot_be_listed_is_named(
 def keys(monkeypatch: pytest.MonkeyPatch, endpoint: str | None, token: str | None = None) -> None:
     """Set the variables of AWS to these, and no others."""
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key-of-somebody")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "an-example-key")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hidden-one")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
     for name, value in (("AWS_ENDPOINT_URL", endpoint), ("AWS_SESSION_TOKEN", token)):
@@ -180,7 +180,7 @@ def test_the_keys_of_a_store_hold_for_the_folder_of_the_lake_and_are_not_shown(
     ).fetchall()
     assert (name, scope) == ("lake_store", ["s3://bucket/lake"])
     found = dict(part.split("=", 1) for part in text.split(";"))
-    assert found.items() >= {**told, "region": "eu-west-1", "key_id": "key-of-somebody"}.items()
+    assert found.items() >= {**told, "region": "eu-west-1", "key_id": "an-example-key"}.items()
     assert found["session_token"] == found["secret"] == "redacted"
     assert "hidden" not in text
 
