@@ -31,6 +31,7 @@ def published_asset(source_datasets: Iterable[str]) -> dg.AssetsDefinition:
     """Define the asset that publishes, downstream of everything that is published."""
     upstream: list[str | dg.AssetKey] = [
         "samples",
+        "recipe_tensors",
         "rejected_images",
         *(table.name for table in TABLES.values() if table.made_from),
         *(dg.AssetKey([name, "stray_files"]) for name in source_datasets),
