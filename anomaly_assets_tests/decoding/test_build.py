@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import weakref
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -12,8 +15,10 @@ import pytest
 from PIL import Image
 
 from anomaly_assets.decoding import open as compute
+from anomaly_assets.decoding.batch import DecodedBatch
 from anomaly_assets.decoding.build import BuildReport, TooManyUnreadableError
 from anomaly_assets.decoding.transform import decode_image, decode_mask
+from anomaly_assets.decoding.workers import Compute
 from anomaly_assets.recipes import Recipe
 from anomaly_assets.roots.open import open_root
 from anomaly_assets_tests.warehouse.project import SPEC, Project, mask, noise
@@ -54,6 +59,26 @@ def test_a_second_build_decodes_nothing(built: Project) -> None:
     report = built.build(run_id="second")
     assert counts(report) == (0, 0, 5, {})
     assert made_in(built, "first") == ALL
+
+
+def test_inserted_pixels_are_freed_before_the_commit(project: Project) -> None:
+    """They would be in memory twice: in DuckDB, and in the batches of the whole transaction."""
+    inserted: list[weakref.ref[object]] = []
+    alive: list[int] = []
+
+    def result(task: Future[DecodedBatch]) -> DecodedBatch:
+        batch = task.result()
+        inserted.extend((weakref.ref(batch.tensors), weakref.ref(batch.recipe_tensors)))
+        return batch
+
+    def count(_done: int, _total: int) -> None:
+        alive.append(sum(rows() is not None for rows in inserted))
+
+    with ThreadPoolExecutor(1) as pool:
+        opened = Compute(pool, batch_images=1, window=1, result=result)
+        project.build(SPEC, WIDER, compute=lambda: nullcontext(opened), progress=count)
+    assert len(alive) == len(ALL)
+    assert max(alive) == 4  # of the batch that arrives, and of the one before it
 
 
 def test_the_tensors_in_the_table_are_those_of_the_files(project: Project) -> None:
