@@ -18,7 +18,7 @@ PROJECT = Path(__file__).parents[1]
 
 FLOORS = (
     {"errors"},
-    {"full_disk", "linux", "lock_file", "signals", "streams", "version", "arguments"},
+    {"buffers", "full_disk", "linux", "lock_file", "signals", "streams", "version", "arguments"},
     {"atomic", "locations", "recipes"},
     {"datasets"},
     {"settings"},

@@ -6,7 +6,6 @@ A task depends only on its arguments, so any `concurrent.futures.Executor` can r
 from __future__ import annotations
 
 import errno
-import mmap
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -15,6 +14,7 @@ from datetime import datetime, timezone
 import numpy as np
 import pyarrow as pa
 
+from anomaly_assets.buffers import Buffers
 from anomaly_assets.datasets.names import shown
 from anomaly_assets.decoding.mask_reading import Picture, decode_read_mask
 from anomaly_assets.decoding.tensors import Tensor, UInt8Array
@@ -61,6 +61,9 @@ CHANGED = "changed_while_reading"
 
 TRANSIENT = (UNREADABLE, CHANGED)
 """Reasons that are not about the content of the listed file: every run tries such a file again."""
+
+PIXELS = Buffers(most_free=8)
+"""Memory of the pixels of decoded batches. Whoever decodes many of them clears it at the end."""
 
 _TIMESTAMP = pa.timestamp("us", tz="UTC")
 _NOT_MEASURED = frozenset({"image_tensor", "mask_tensor", "loaded_at", "run_id"})
@@ -352,8 +355,7 @@ def _of_tensor(image: StaleImage, decoded: DecodedImage, tensor: Tensor) -> dict
 class _Rows:
     """Rows of tensors; their pixels are copied into one buffer, which Arrow takes over without a copy.
 
-    The buffer is a separate memory map, because allocators that keep such large blocks used 200 MB more in
-    measurements. Tiles may need more than was planned.
+    Tiles may need more than was planned.
 
     Args:
         schema: Columns of the rows.
@@ -362,7 +364,7 @@ class _Rows:
 
     def __init__(self, schema: pa.Schema, planned: int) -> None:
         self._schema = schema
-        self._pixels = np.frombuffer(mmap.mmap(-1, max(1, planned)), np.uint8)
+        self._pixels = PIXELS.array((planned,))
         self._ends = [0]
         self._masks: list[bytes | None] = []
         self._rows: list[dict[str, object]] = []
@@ -371,7 +373,7 @@ class _Rows:
         """Make room for the pixels of the next rows, in bytes."""
         start = self._ends[-1]
         if start + size > len(self._pixels):
-            larger = np.frombuffer(mmap.mmap(-1, start + size), np.uint8)
+            larger = PIXELS.array((start + size,))
             larger[:start] = self._pixels[:start]
             self._pixels = larger
 

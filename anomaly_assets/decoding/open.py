@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 
+from anomaly_assets.decoding.batch import PIXELS
 from anomaly_assets.decoding.workers import BATCHES_PER_WORKER, Compute
 from anomaly_assets.recipes import Recipe
 from anomaly_assets.roots.base import Root
@@ -52,3 +53,4 @@ def _threads(workers: int) -> Iterator[Compute]:
         yield Compute(pool, BATCH_IMAGES, BATCHES_PER_WORKER * workers, retries_alone=True)
     finally:
         pool.shutdown(cancel_futures=True)
+        PIXELS.clear()

@@ -12,12 +12,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from anomaly_assets.buffers import Buffers
 from anomaly_assets.datasets.names import shown
 from anomaly_assets.errors import install_extra
 from anomaly_assets.reader import cache
 from anomaly_assets.reader.arrays import FetchedArray, chosen_positions, ordered, whole_number
 from anomaly_assets.reader.batch import Batch, ImageArray, IntArray, Sample, UInt8Array
-from anomaly_assets.reader.buffers import Buffers
 from anomaly_assets.reader.normalise import Normalisation
 from anomaly_assets.reader.pixels.query import Pixels, read_ahead
 from anomaly_assets.reader.recipes import stitched

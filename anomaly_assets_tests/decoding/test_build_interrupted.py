@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import pickle
 import shutil
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from anomaly_assets.decoding.build import Progress
 from anomaly_assets.recipes import Recipe
 from anomaly_assets.roots.open import open_root
 from anomaly_assets.warehouse.file import duckdb_settings as instance
+from anomaly_assets.warehouse.file.warehouse import FileWarehouse
 from anomaly_assets_tests.warehouse.project import SPEC, Project
 
 WIDER = Recipe(6, 8, 3)
@@ -86,6 +88,26 @@ def test_an_interrupted_build_keeps_its_transactions_and_the_next_decodes_the_re
     expected = [("first", committed), ("second", 5 - committed)]
     assert project.rows(query) == [row for row in expected if row[1]]
     assert project.column("SELECT count(DISTINCT image_id) FROM image_tensors") == [5]
+
+
+@pytest.mark.parametrize(("rows", "opened"), [(2, 4), (100, 2)])
+def test_small_transactions_share_a_connection_up_to_the_images_of_a_row_group(
+    project: Project, monkeypatch: pytest.MonkeyPatch, rows: int, opened: int
+) -> None:
+    """DuckDB uses the memory of a transaction again in the next one, but not that of a full row group."""
+    monkeypatch.setattr(compute, "BATCH_IMAGES", 1)
+    monkeypatch.setattr(build, "_size_of_transactions", lambda *_: (1, math.inf))
+    monkeypatch.setattr(FileWarehouse, "transaction_rows", rows)
+    connections: list[bool] = []
+    connect = FileWarehouse.connect
+
+    def counted(warehouse: FileWarehouse, *, wide_rows: bool = False) -> Any:
+        connections.append(wide_rows)
+        return connect(warehouse, wide_rows=wide_rows)
+
+    monkeypatch.setattr(FileWarehouse, "connect", counted)
+    assert project.build().decoded == 5
+    assert len(connections) == opened  # the first one finds out what is stale
 
 
 @pytest.mark.usefixtures("small_steps")

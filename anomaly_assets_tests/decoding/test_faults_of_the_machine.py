@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from anomaly_assets import buffers
 from anomaly_assets.decoding import batch as decode
 from anomaly_assets.decoding import open as compute
 from anomaly_assets.decoding import png as decoder
@@ -182,9 +183,9 @@ def test_the_message_says_what_to_do_and_can_come_from_another_process(
 def test_memory_that_is_missing_for_a_whole_batch_is_a_fault_of_the_machine(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        decode.mmap, "mmap", failing(OSError(errno.ENOMEM, "Cannot allocate memory"))
-    )
+    decode.PIXELS.clear()
+    failure = failing(OSError(errno.ENOMEM, "Cannot allocate memory"))
+    monkeypatch.setattr(buffers.mmap, "mmap", failure)
     with pytest.raises(
         DecodingError, match=r"^Decoding a batch of images failed.*There is too little memory"
     ):

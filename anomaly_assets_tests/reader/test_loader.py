@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 from anomaly_assets.reader import Samples, open_samples
-from anomaly_assets.reader.buffers import Buffers
 from anomaly_assets_tests.reader.published import SHAPE, publish_rows
 
 torch = pytest.importorskip("torch")
@@ -264,14 +263,3 @@ def test_impossible_options_are_refused_at_once(
     given: dict[str, Any] = {"batch_size": 4, **options}
     with pytest.raises(kind):
         samples.to_loader(**given)
-
-
-def test_a_buffer_is_used_again_only_when_no_view_is_left() -> None:
-    buffers = Buffers()
-    whole = buffers.array((4, 5))
-    place, view = whole.ctypes.data, whole[1:, 2]
-    del whole
-    other = buffers.array((4, 5))
-    assert not np.shares_memory(view, other)
-    del view
-    assert buffers.array((4, 5)).ctypes.data == place

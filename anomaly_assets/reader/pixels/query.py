@@ -12,8 +12,8 @@ from typing import Protocol
 import duckdb
 import numpy as np
 
+from anomaly_assets.buffers import Buffers
 from anomaly_assets.reader.batch import BoolArray, IntArray, UInt8Array
-from anomaly_assets.reader.buffers import Buffers
 from anomaly_assets.reader.database import Database, DatabaseError, explained
 
 _MOST_RUNS = 64

@@ -1,4 +1,4 @@
-"""Reuse the memory of batches that the caller has dropped."""
+"""Reuse the memory of batches that nobody refers to any more."""
 
 from __future__ import annotations
 
@@ -9,9 +9,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-_MOST_FREE = 2
-"""Number of unused buffers to keep. A loop over batches refers to two: the current and the next one."""
-
 
 class Buffers:
     """Arrays in memory that is reused as soon as no array, view or tensor refers to it.
@@ -20,10 +17,15 @@ class Buffers:
     mapping. NumPy keeps the array that owns it alive as long as there is any view of it, and PyTorch keeps
     the array that a tensor was made from. When that array is deleted, its mapping becomes free. Several
     threads may use one object. It is pickled without its memory.
+
+    Args:
+        most_free: Maximum number of unused buffers to keep. A loop over batches refers to two: the current
+            and the next one.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most_free: int = 2) -> None:
         self._free: list[mmap.mmap] = []
+        self._most_free = most_free
 
     def array(
         self, shape: tuple[int, ...], dtype: npt.DTypeLike = np.uint8
@@ -54,8 +56,12 @@ class Buffers:
         return memory
 
     def _release(self, memory: mmap.mmap) -> None:
-        if len(self._free) < _MOST_FREE:
+        if len(self._free) < self._most_free:
             self._free.append(memory)
 
+    def clear(self) -> None:
+        """Free the unused buffers."""
+        self._free.clear()
+
     def __getstate__(self) -> dict[str, Any]:
-        return {"_free": []}
+        return {"_free": [], "_most_free": self._most_free}
