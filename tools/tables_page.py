@@ -27,8 +27,11 @@ Names = tuple[str, str]
 Column = tuple[str, str, bool, str]
 """Name, type, whether it is never null, meaning."""
 
-_NAMES = ["samples", *(name for name in TABLES if name != "samples")]  # what most people want first
-_MADE_OF = {"images": ("images",), "samples": ("images", "image_tensors")}
+_FIRST = ("samples", "samples_without_tensors")
+"""Tables at the top of the page."""
+
+_NAMES = [*_FIRST, *(name for name in TABLES if name not in _FIRST)]
+_MADE_OF = {"images": ("images",), **dict.fromkeys(_FIRST, ("images", "image_tensors"))}
 """Views whose columns are those of other tables, and are null where these are."""
 
 _HEAD = """# The tables
@@ -39,7 +42,10 @@ Every table and view of the database, as described by its comments:
 `SELECT column_name, data_type, comment FROM duckdb_columns() WHERE table_name = 'samples'`.
 
 A column marked *never* has a NOT NULL constraint; the meaning of another column states when it is null.
-Summaries are computed and have no constraints. `anomaly.<table>` is a view of `main.<table>`, so that the
+Summaries are computed and have no constraints. Times are in UTC. In a published file their type is TIMESTAMP, which
+DuckDB alone can read; the warehouse, DuckLake and MotherDuck have TIMESTAMP WITH TIME ZONE.
+
+`anomaly.<table>` is a view of `main.<table>`, so that the
 name does not depend on the name of the file.
 """
 
@@ -126,7 +132,8 @@ def _described(connection: duckdb.DuckDBPyConnection) -> dict[Names, tuple[str, 
         ORDER BY ALL
     """
     columns = """
-        SELECT column_name, data_type, NOT is_nullable, comment FROM duckdb_columns()
+        SELECT column_name, replace(data_type, ' WITH TIME ZONE', ''), NOT is_nullable, comment
+        FROM duckdb_columns()
         WHERE database_name = current_database() AND schema_name = ? AND table_name = ?
         ORDER BY column_index
     """

@@ -336,8 +336,11 @@ WHERE (len($source_dataset) = 0 OR list_contains($source_dataset, source_dataset
 """
 
 # Only the caller's condition, and the name of an existing recipe, are inserted into a statement as text.
+# `loaded_at` has a time zone in a lake and in files of earlier releases, and none in a published file.
 _COMMON = f"""
-SELECT samples.* EXCLUDE (image_tensor, mask_tensor), stored.row
+SELECT
+    samples.* EXCLUDE (image_tensor, mask_tensor) REPLACE (loaded_at::TIMESTAMPTZ AS loaded_at),
+    stored.row
 FROM samples
 JOIN (SELECT image_id AS stored_id, rowid AS row FROM image_tensors) AS stored
     ON stored_id = samples.image_id
@@ -351,7 +354,7 @@ SELECT * FROM (
             stored.height AS height,
             stored.width AS width,
             stored.channels AS channels,
-            stored.loaded_at AS loaded_at
+            stored.loaded_at::TIMESTAMPTZ AS loaded_at
         ),
         stored.recipe,
         stored.tile,
@@ -371,7 +374,7 @@ ORDER BY samples.image_id, samples.tile
 _ANY = f"""
 SELECT * FROM (
     SELECT
-        samples.* EXCLUDE (image_tensor, mask_tensor),
+        samples.* EXCLUDE (image_tensor, mask_tensor) REPLACE (loaded_at::TIMESTAMPTZ AS loaded_at),
         NULL::VARCHAR AS recipe,
         0 AS tile,
         NULL::INTEGER[] AS box

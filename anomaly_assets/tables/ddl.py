@@ -32,8 +32,8 @@ _SUMMARIES_FOLDER = "summaries"
 LABEL_VIEWS = ("images", "effective_images")
 """Views over the catalogues of all source datasets; the second is made from the first."""
 
-SAMPLE_VIEWS = ("samples", "recipe_statistics")
-"""Views over the tensors; the macro `samples_at` is created together with the first."""
+SAMPLE_VIEWS = ("samples", "samples_without_tensors", "recipe_statistics")
+"""Views over the tensors, in this order; the macro `samples_at` is created together with the first."""
 
 _UNION = re.compile(r"(FROM|JOIN) <(\w+)>")
 _DLT_LOADS = (Column("load_id", "VARCHAR", ""),)
@@ -236,7 +236,7 @@ def ensure_tables(connection: duckdb.DuckDBPyConnection) -> None:
     _add_facts(connection)
     if "images" in found and "effective_images" not in found:  # made by a release before 0.2
         refresh(connection, *LABEL_VIEWS)
-    if "samples" in found and "recipe_statistics" not in found:
+    if "samples" in found and not found.keys() >= {*SAMPLE_VIEWS}:
         refresh(connection, *SAMPLE_VIEWS)
 
 

@@ -417,6 +417,13 @@ TABLES: Mapping[str, Table] = _by_name(
             is_view=True,
         ),
         Table(
+            "samples_without_tensors",
+            "One row per usable image, as in samples, without the pixels: for every question about labels, "
+            "sizes and counts.",
+            tuple(column for column in _SAMPLES if column.type != "BLOB"),
+            is_view=True,
+        ),
+        Table(
             "dataset_summary",
             "Images, bytes, masks, sizes and modes per dataset, category, split, label and defect type.",
             (
@@ -516,7 +523,7 @@ TABLES: Mapping[str, Table] = _by_name(
             (
                 _SOURCE_DATASET,
                 Column("load_id", "VARCHAR", "id of the load; equal to _dlt_load_id of its rows"),
-                Column("loaded_at", "TIMESTAMP WITH TIME ZONE", "start of the load"),
+                Column("loaded_at", "TIMESTAMP", "start of the load, in UTC"),
                 Column(
                     "rows_inserted",
                     "HUGEINT",

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,14 @@ UNION ALL
 (SELECT {_SHARED} FROM image_tensors EXCEPT ALL SELECT {_SHARED} FROM facts)
 """
 """Returns a row if `facts` is not exactly what the tensors were made from; true after every build."""
+
+
+def without_zones(rows: Iterable[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """Return rows with times as a published file has them: in UTC, without time zone."""
+    return [
+        tuple(each.replace(tzinfo=None) if isinstance(each, datetime) else each for each in row)
+        for row in rows
+    ]
 
 
 def noise(seed: int, mode: str = "RGB", size: tuple[int, int] = SIZE) -> Image.Image:

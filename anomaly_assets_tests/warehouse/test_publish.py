@@ -20,7 +20,7 @@ from anomaly_assets.warehouse.publication import Publication, PublishRefusedErro
 from anomaly_assets_tests.disk import record_calls
 from anomaly_assets_tests.warehouse.conftest import PICTURES
 from anomaly_assets_tests.warehouse.other_process import HAS_IT_OPEN, other_process
-from anomaly_assets_tests.warehouse.project import SPEC, Project
+from anomaly_assets_tests.warehouse.project import SPEC, Project, without_zones
 
 CHANGE = "UPDATE image_tensors SET run_id = '{}'"
 IDENTITY = "SELECT list(DISTINCT run_id) FROM anomaly.image_tensors"
@@ -60,10 +60,14 @@ def everything(project: Project, target: Path) -> list[list[tuple[Any, ...]]]:
         ]
         assert len(tables) >= len(TABLES) + 6
         return [
-            connection.execute(f"SELECT '{t}', * FROM {name}.{t} AS row ORDER BY row::VARCHAR").fetchall()
+            without_zones(
+                connection.execute(
+                    f"SELECT '{table}', * FROM {name}.{table} AS row ORDER BY row::VARCHAR"
+                ).fetchall()
+            )
             for name in ("warehouse", "published")
-            for t in tables
-        ]  # fmt: skip
+            for table in tables
+        ]
 
 
 @pytest.fixture

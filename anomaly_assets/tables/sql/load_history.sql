@@ -21,7 +21,7 @@ changes AS (FROM <load_changes> UNION ALL BY NAME FROM uncounted)
 SELECT
     changes.source_dataset,
     changes._dlt_load_id AS load_id,
-    to_timestamp(changes._dlt_load_id::DOUBLE) AS loaded_at,
+    make_timestamp((changes._dlt_load_id::DOUBLE * 1000000)::BIGINT) AS loaded_at,
     coalesce(sum(rows_inserted) FILTER (table_name = 'images'), 0) AS rows_inserted,
     coalesce(sum(rows_updated) FILTER (table_name = 'images'), 0) AS rows_updated,
     coalesce(sum(rows_deleted) FILTER (table_name = 'images'), 0) AS rows_deleted,

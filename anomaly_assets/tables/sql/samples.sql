@@ -1,4 +1,7 @@
 -- One row per usable image: the table to train from.
+-- DuckDB builds a hash table from the side of a join that it estimates to be smaller, and must not build one from the
+-- tensors: `LIMIT 1` would read all of them, and hold them in memory. Both conditions are always true. DuckDB removes
+-- them, but after it has estimated that each one keeps a fifth of the images (docs/decisions/0018).
 CREATE OR REPLACE VIEW samples AS
 SELECT
     images.image_id,
@@ -24,4 +27,5 @@ SELECT
     images.source_uri,
     tensors.loaded_at
 FROM images
-JOIN image_tensors AS tensors ON tensors.image_id = images.image_id;
+JOIN image_tensors AS tensors ON tensors.image_id = images.image_id
+WHERE images.image_id IS NOT NULL AND images.label IS NOT NULL;

@@ -2,26 +2,27 @@
 -- The columns are listed, because DuckDB does not keep the order of `* REPLACE`, and the text is compared.
 CREATE OR REPLACE MACRO samples_at(wanted) AS TABLE
 SELECT
-    samples.image_id,
-    samples.filename,
-    samples.label,
-    samples.label_index,
-    samples.source_dataset,
-    samples.category,
-    samples.split,
-    samples.defect_type,
+    labels.image_id,
+    labels.filename,
+    labels.label,
+    labels.label_index,
+    labels.source_dataset,
+    labels.category,
+    labels.split,
+    labels.defect_type,
     tensors.height,
     tensors.width,
     tensors.channels,
     tensors.image_tensor,
-    CASE WHEN samples.label = 'good' AND facts.mask_area_fraction > 0 THEN NULL ELSE tensors.mask_tensor END
+    -- As in `samples`: `mask_area_fraction` is null if the mask of a good image is not used.
+    CASE WHEN labels.label = 'good' AND labels.mask_area_fraction IS NULL THEN NULL ELSE tensors.mask_tensor END
         AS mask_tensor,
-    samples.original_width,
-    samples.original_height,
-    samples.original_mode,
-    samples.content_sha256,
-    samples.mask_area_fraction,
-    samples.source_uri,
+    labels.original_width,
+    labels.original_height,
+    labels.original_mode,
+    labels.content_sha256,
+    labels.mask_area_fraction,
+    labels.source_uri,
     tensors.loaded_at,
     tensors.recipe,
     tensors.tile,
@@ -43,6 +44,12 @@ JOIN (
     FROM image_tensors AS tensors
     JOIN recipes ON recipes.is_common AND recipes.recipe = wanted
         AND recipes.source_dataset = split_part(tensors.image_id, '/', 1)
+    -- Repeated for the tensors: without it, DuckDB reads a row group of pixels before it notices that the common
+    -- recipe is another one.
+    WHERE tensors.height = try_cast(split_part(wanted, 'x', 1) AS INTEGER)
+        AND tensors.width = try_cast(split_part(wanted, 'x', 2) AS INTEGER)
+        AND tensors.channels = try_cast(split_part(wanted, 'x', 3) AS INTEGER)
 ) AS tensors ON tensors.recipe = asked.name
-JOIN samples USING (image_id)
-LEFT JOIN facts USING (image_id);
+JOIN samples_without_tensors AS labels ON labels.image_id = tensors.image_id
+-- These are always true; see samples.sql.
+WHERE labels.image_id IS NOT NULL AND labels.label IS NOT NULL;

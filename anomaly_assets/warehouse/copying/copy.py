@@ -263,8 +263,11 @@ def _make_like_source(connection: duckdb.DuckDBPyConnection, schema: str, name: 
         """,
         {"source": SOURCE, "schema": schema, "name": name},
     ).fetchall()
+    # dlt makes every time with a time zone; a published file has none.
     described = ", ".join(
-        f'"{column}" {kind}{"" if nullable else " NOT NULL"}' for column, kind, nullable in columns
+        f'"{column}" {"TIMESTAMPTZ" if kind == "TIMESTAMP" else kind}'
+        f"{'' if nullable else ' NOT NULL'}"
+        for column, kind, nullable in columns
     )
     connection.execute(f'CREATE TABLE IF NOT EXISTS {schema}."{name}" ({described})')
 

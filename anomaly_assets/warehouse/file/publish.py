@@ -32,6 +32,7 @@ from anomaly_assets.warehouse.file.names import (
     refuse_ambiguous_name,
     refuse_question_mark,
 )
+from anomaly_assets.warehouse.file.plain_times import store_plain_times
 from anomaly_assets.warehouse.file.snapshots import (
     attached,
     kept_paths,
@@ -226,8 +227,8 @@ def _finish(
 ) -> None:
     """Turn a copy of the warehouse into a published database.
 
-    Add the row of `snapshots` and the owners of the file. Drop staging schemas, and aliases that would be
-    ambiguous in this file.
+    Add the row of `snapshots` and the owners of the file. Store times without a time zone. Drop staging
+    schemas, and aliases that would be ambiguous in this file.
     """
     connection.execute(
         f"ATTACH {sql_literal(str(copy))} AS {CATALOG} (ROW_GROUP_SIZE {ROW_GROUP_SIZE})"
@@ -236,6 +237,9 @@ def _finish(
     connection.begin()
     note_snapshot(connection, row)
     make_publication(connection, owned_by)
+    connection.commit()
+    connection.begin()  # DuckDB cannot alter a table after inserting into it in the same transaction
+    store_plain_times(connection)
     for name in stored_names(connection):
         connection.execute(f'DROP SCHEMA IF EXISTS "{name}_staging" CASCADE')
     if catalog == ALIAS_SCHEMA:

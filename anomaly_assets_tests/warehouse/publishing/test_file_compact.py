@@ -15,7 +15,8 @@ from anomaly_assets.warehouse.file import publish as publishing
 from anomaly_assets_tests.warehouse.project import SPEC, Project
 
 COLUMNS = """
-    SELECT schema_name, table_name, column_name, data_type, comment
+    SELECT schema_name, table_name, column_name, comment,
+        replace(data_type, ' WITH TIME ZONE', '') AS data_type
     FROM duckdb_columns() WHERE NOT internal AND NOT ends_with(schema_name, '_staging') ORDER BY ALL
 """
 COMMENTS = """
