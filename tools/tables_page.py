@@ -42,8 +42,9 @@ Every table and view of the database, as described by its comments:
 `SELECT column_name, data_type, comment FROM duckdb_columns() WHERE table_name = 'samples'`.
 
 A column marked *never* has a NOT NULL constraint; the meaning of another column states when it is null.
-Summaries are computed and have no constraints. Times are in UTC. In a published file their type is TIMESTAMP, which
-DuckDB alone can read; the warehouse, DuckLake and MotherDuck have TIMESTAMP WITH TIME ZONE.
+Summaries are computed and have no constraints. Times are in UTC. In a published file their type is
+TIMESTAMP, which DuckDB alone can read. The warehouse, DuckLake and MotherDuck have
+TIMESTAMP WITH TIME ZONE.
 
 `anomaly.<table>` is a view of `main.<table>`, so that the
 name does not depend on the name of the file.
