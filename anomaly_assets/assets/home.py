@@ -32,6 +32,7 @@ from dagster._core.storage.legacy_storage import CompositeStorage
 from dagster._serdes import ConfigurableClassData
 from filelock import FileLock
 
+from anomaly_assets.assets import storage
 from anomaly_assets.datasets.names import shown
 from anomaly_assets.errors import AnomalyAssetsError
 from anomaly_assets.full_disk import out_of_space
@@ -40,6 +41,8 @@ LOCK_NAME = ".lock"
 
 # Creating the databases takes about 1 s. `Timeout` of filelock is an OSError.
 _LOCK_SECONDS = 60.0
+# Dagster's default is to store each event alone. A run plans an event for each asset and check.
+_PLANNED_TOGETHER = 1000
 # Most events have 1 kB: SQLite's default pages of 4 kB would be a quarter empty.
 _PAGE_BYTES = 1024
 _EVENTS = os.path.join("history", "event_log.db")
@@ -86,6 +89,10 @@ class DagsterHome(dg.DagsterInstance):
                 _create(base_dir)
         defaults = dict(InstanceRef.config_defaults(base_dir))
         return {**defaults, **(_one_file(base_dir) if _exists(base_dir, _EVENTS) else {})}
+
+    def _get_event_batch_size(self) -> int:
+        """Return how many events are stored together at most; only planned ones come in batches."""
+        return _PLANNED_TOGETHER
 
     def handle_new_event(self, event: dg.EventLogEntry, **options: Any) -> None:
         """Store an event without its second message, the tags of its log line, and the handle of its step.
@@ -180,12 +187,8 @@ def _one_file(base_dir: str) -> dict[str, ConfigurableClassData]:
     history = yaml.dump({"base_dir": os.path.join(base_dir, "history", "")})
     schedules = yaml.dump({"base_dir": os.path.join(base_dir, "schedules")})
     storages = {
-        "run_storage": ("dagster._core.storage.runs", "SqliteRunStorage", history),
-        "event_log_storage": (
-            "dagster._core.storage.event_log",
-            "ConsolidatedSqliteEventLogStorage",
-            history,
-        ),
+        "run_storage": (storage.__name__, storage.RunStorage.__name__, history),
+        "event_log_storage": (storage.__name__, storage.EventStorage.__name__, history),
         "schedule_storage": (
             "dagster._core.storage.schedules",
             "SqliteScheduleStorage",
@@ -210,7 +213,9 @@ def _create(base_dir: str) -> None:
     for left in glob.glob(os.path.join(glob.escape(base_dir), ".creating-*")):
         shutil.rmtree(left, ignore_errors=True)
     with tempfile.TemporaryDirectory(prefix=".creating-", dir=base_dir) as folder:
-        _one_file(folder)["storage"].rehydrate(as_type=CompositeStorage)
+        created = _one_file(folder)["storage"].rehydrate(as_type=CompositeStorage)
+        created.run_storage.dispose()
+        created.event_log_storage.dispose()
         for name in (*_OTHERS, _EVENTS):
             new, path = os.path.join(folder, name), os.path.join(base_dir, name)
             if not os.path.exists(path):

@@ -125,6 +125,8 @@ def _vacuum(database: Path, log: Callable[[str], None]) -> None:
     try:
         with closing(sqlite3.connect(database, _VACUUM_WAIT_SECONDS)) as connection:
             connection.execute("VACUUM")
+            # Processes that keep the database open keep its log, which has a copy of every page by now.
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     except sqlite3.OperationalError as error:
         log(
             f"{database} could not be shrunk ({error}). Later runs use its free space. To free it "

@@ -1,0 +1,172 @@
+"""The databases of a Dagster home: connections, transactions, and files that are replaced."""
+
+import shutil
+import sqlite3
+import threading
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+import sqlalchemy as db
+from dagster._core.storage.event_log import ConsolidatedSqliteEventLogStorage
+
+from anomaly_assets.assets.storage import EventStorage, RunStorage
+from anomaly_assets_tests.assets.homes import new_home, opened
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """Create an empty Dagster home with the configuration of the project."""
+    return new_home(tmp_path / "dagster_home")
+
+
+@pytest.fixture
+def counted() -> Iterator[Counter[str]]:
+    """Count connections and commits of all engines."""
+    found: Counter[str] = Counter()
+
+    def connected(*_: Any) -> None:
+        found["connections"] += 1
+
+    def committed(*_: Any) -> None:
+        found["commits"] += 1
+
+    db.event.listen(db.Pool, "connect", connected)
+    db.event.listen(db.Engine, "commit", committed)
+    yield found
+    db.event.remove(db.Pool, "connect", connected)
+    db.event.remove(db.Engine, "commit", committed)
+
+
+def made(instance: dg.DagsterInstance, assets: int) -> str:
+    """Run a job with this number of assets, each with a check; return the id of its run."""
+
+    def asset(number: int) -> dg.AssetsDefinition:
+        name = f"thing_{number}"
+
+        @dg.asset(name=name, check_specs=[dg.AssetCheckSpec("is_there", asset=name)])
+        def thing() -> dg.MaterializeResult:
+            return dg.MaterializeResult(check_results=[dg.AssetCheckResult(passed=True)])
+
+        return thing
+
+    job = dg.define_asset_job("making", selection=dg.AssetSelection.all())
+    definitions = dg.Definitions(
+        assets=[asset(number) for number in range(assets)],
+        jobs=[job],
+        executor=dg.in_process_executor,
+    )
+    run = definitions.resolve_job_def("making").execute_in_process(instance=instance)
+    assert run.success
+    return run.run_id
+
+
+def test_a_home_that_is_in_use_opens_no_connection_for_another_run(
+    home: Path, counted: Counter[str]
+) -> None:
+    with opened(home) as instance:
+        made(instance, 2)
+        counted.clear()
+        made(instance, 2)
+    assert counted["connections"] == 0
+
+
+def test_an_event_and_all_that_follows_from_it_are_one_transaction(
+    home: Path, counted: Counter[str]
+) -> None:
+    with opened(home) as instance:
+        events = instance.all_logs(made(instance, 1))
+        counted.clear()
+        for event in events:
+            instance.event_log_storage.store_event(event)
+    assert counted["commits"] == len(events)
+
+
+def test_the_planned_events_of_a_run_are_one_transaction(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored: list[int] = []
+    store = EventStorage.store_event_batch
+
+    def noted(self: EventStorage, events: Sequence[dg.EventLogEntry]) -> None:
+        stored.append(len(events))
+        store(self, events)
+
+    monkeypatch.setattr(EventStorage, "store_event_batch", noted)
+    with opened(home) as instance:
+        made(instance, 3)
+    assert stored == [6]  # three assets and their checks
+
+
+def test_an_event_whose_asset_cannot_be_stored_is_not_stored_either(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: Any) -> None:
+        raise RuntimeError("no")
+
+    with opened(home) as instance:
+        monkeypatch.setattr(EventStorage, "store_asset_event", fails)
+        with pytest.raises(RuntimeError):
+            made(instance, 1)
+        monkeypatch.undo()
+        [run] = instance.get_runs()
+        kinds = {entry.dagster_event_type for entry in instance.all_logs(run.run_id)}
+    assert dg.DagsterEventType.ASSET_MATERIALIZATION not in kinds
+
+
+def test_a_home_that_is_deleted_while_a_process_has_it_open_is_not_written_to_any_more(
+    home: Path, tmp_path: Path
+) -> None:
+    """The UI stays open while somebody deletes the home, or puts a copy of another one there."""
+    with opened(home) as instance:
+        made(instance, 1)
+    shutil.copytree(home, tmp_path / "copy")
+    with opened(home) as instance:
+        lost = made(instance, 1)
+        shutil.rmtree(home)
+        shutil.copytree(tmp_path / "copy", home)
+        new = made(instance, 1)
+        found = [run.run_id for run in instance.get_runs()]
+    assert new in found
+    assert lost not in found
+    with closing(sqlite3.connect(home / "history" / "event_log.db")) as connection:
+        assert connection.execute(
+            "SELECT count(*) > 0 FROM event_logs WHERE run_id = ?", [new]
+        ).fetchone() == (1,)
+
+
+def test_threads_store_events_at_the_same_time(home: Path) -> None:
+    with opened(home) as instance:
+        run_id = made(instance, 1)
+        events = instance.all_logs(run_id)
+        errors: list[BaseException] = []
+
+        def store() -> None:
+            try:
+                for event in events:
+                    instance.event_log_storage.store_event(event)
+            except BaseException as error:
+                errors.append(error)
+
+        threads = [threading.Thread(target=store) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30)
+        assert errors == []
+        assert len(instance.all_logs(run_id)) == 4 * len(events)
+
+
+def test_the_files_are_those_of_dagsters_own_storage(home: Path) -> None:
+    with opened(home) as instance:
+        assert isinstance(instance.run_storage, RunStorage)
+        run_id = made(instance, 1)
+        ours = [entry.dagster_event_type for entry in instance.all_logs(run_id)]
+    assert not [*home.rglob("*-wal")]
+    storage = ConsolidatedSqliteEventLogStorage(str(home / "history"))
+    entries = storage.get_logs_for_run(run_id)
+    assert [entry.dagster_event_type for entry in entries] == ours
