@@ -29,33 +29,46 @@ _MOST_BYTES = bytes_within(24_000)
 
 
 def asset_checks(
-    asset: dg.AssetKey, checks: Sequence[quality.Check], source_dataset: str | None = None
+    step: str,
+    checks: Mapping[dg.AssetKey, Sequence[quality.Check]],
+    source_dataset: str | None = None,
 ) -> dg.AssetChecksDefinition:
-    """Build the checks on one asset; each can be run alone."""
-    of_tensors = source_dataset is None and asset != dg.AssetKey("images")
+    """Build the checks on the assets of one step, as one step; each can be run alone.
+
+    Args:
+        step: Step that makes the assets.
+        checks: Checks of each asset.
+        source_dataset: Source dataset of the assets, if they belong to one.
+    """
+    of_tensors = source_dataset is None and step != "images"
 
     @dg.multi_asset_check(
-        specs=[_spec(asset, check) for check in checks],
-        name="_".join([*asset.path, "checks"]),
+        specs=[_spec(asset, check) for asset in checks for check in checks[asset]],
+        name=f"{step}_checks",
         can_subset=True,
     )
     def run_checks(
         context: dg.AssetCheckExecutionContext, warehouse: WarehouseResource
     ) -> Iterator[dg.AssetCheckResult]:
-        selected = {key.name for key in context.selected_asset_check_keys}
+        selected = context.selected_asset_check_keys
         # Another run may be decoding: its new images have no tensor yet, and would fail the checks.
         alone = warehouse.warehouse.finishing if of_tensors else warehouse.warehouse.locked
         folder = warehouse.pictures_folder / "checks"
         spec = warehouse.recipes.common if of_tensors else None
         with alone(), warehouse.warehouse.connect() as connection:
             ensure_tables(connection)
-            chosen = [check for check in checks if check.name in selected]
-            for check, finding in quality.evaluate(
-                connection, *chosen, source_dataset=source_dataset, spec=spec
-            ):
-                _warn(context, asset, check, finding)
-                pictures = _pictures(context, asset, check, finding, connection, warehouse, folder)
-                yield _result(asset, check, finding, pictures)
+            for asset, of_asset in checks.items():
+                chosen = [
+                    check for check in of_asset if dg.AssetCheckKey(asset, check.name) in selected
+                ]
+                for check, finding in quality.evaluate(
+                    connection, *chosen, source_dataset=source_dataset, spec=spec
+                ):
+                    _warn(context, asset, check, finding)
+                    pictures = _pictures(
+                        context, asset, check, finding, connection, warehouse, folder
+                    )
+                    yield _result(asset, check, finding, pictures)
 
     return run_checks
 
@@ -159,20 +172,21 @@ def _pictures(
 
 def all_checks(source_datasets: Mapping[str, SourceDataset]) -> list[dg.AssetChecksDefinition]:
     """Define the checks of all assets."""
+    tensors = {"image_tensors": quality.TENSOR_CHECKS, "rejected_images": quality.REJECTED_CHECKS}
     return [
-        *(
-            asset_checks(dg.AssetKey([name, "images"]), found, name)
-            for name, dataset in source_datasets.items()
-            if (found := tuple(quality.catalogue_checks(dataset)))
+        *(_catalogue_checks(dataset) for dataset in source_datasets.values()),
+        asset_checks("images", {dg.AssetKey("images"): quality.IMAGES_CHECKS}),
+        asset_checks("image_tensors", {dg.AssetKey(name): of for name, of in tensors.items()}),
+        asset_checks("samples", {dg.AssetKey("samples"): quality.LABEL_CHECKS}),
+        asset_checks(
+            "duplicate_images", {dg.AssetKey("duplicate_images"): quality.DUPLICATE_CHECKS}
         ),
-        *(
-            asset_checks(dg.AssetKey([name, "stray_files"]), quality.STRAY_CHECKS, name)
-            for name in source_datasets
-        ),
-        asset_checks(dg.AssetKey("images"), quality.IMAGES_CHECKS),
-        asset_checks(dg.AssetKey("image_tensors"), quality.TENSOR_CHECKS),
-        asset_checks(dg.AssetKey("samples"), quality.LABEL_CHECKS),
-        asset_checks(dg.AssetKey("rejected_images"), quality.REJECTED_CHECKS),
-        asset_checks(dg.AssetKey("duplicate_images"), quality.DUPLICATE_CHECKS),
         published_counts,
     ]
+
+
+def _catalogue_checks(dataset: SourceDataset) -> dg.AssetChecksDefinition:
+    of_images = tuple(quality.catalogue_checks(dataset))
+    checks = {"images": of_images, "stray_files": quality.STRAY_CHECKS}
+    by_asset = {dg.AssetKey([dataset.name, name]): of for name, of in checks.items()}
+    return asset_checks(dataset.name, by_asset, dataset.name)
