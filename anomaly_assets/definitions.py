@@ -1,8 +1,5 @@
 """Define what Dagster loads: `dagster dev -w workspace.yaml`, or `-m anomaly_assets.definitions`."""
 
-import atexit
-import gc
-import sys
 from collections.abc import Mapping
 
 import dagster as dg
@@ -27,14 +24,12 @@ from anomaly_assets.assets.published import published_asset
 from anomaly_assets.assets.resources import WarehouseResource
 from anomaly_assets.assets.summaries import summary_assets
 from anomaly_assets.datasets import DECLARATIONS, SOURCE_DATASETS, Known, SourceDataset
+from anomaly_assets.garbage import freeze
 from anomaly_assets.settings import Settings
 
 # Freeze imported objects: otherwise the first garbage collection after import takes as long as building the
 # graph.
-gc.freeze()
-if sys.version_info >= (3, 14):
-    # DuckDB 1.5.5 aborts the process at its end if objects of DuckDB are still frozen.
-    atexit.register(gc.unfreeze)
+freeze()
 
 
 def definitions_for(

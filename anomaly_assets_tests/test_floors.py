@@ -18,7 +18,17 @@ PROJECT = Path(__file__).parents[1]
 
 FLOORS = (
     {"errors"},
-    {"buffers", "full_disk", "linux", "lock_file", "signals", "streams", "version", "arguments"},
+    {
+        "buffers",
+        "full_disk",
+        "garbage",
+        "linux",
+        "lock_file",
+        "signals",
+        "streams",
+        "version",
+        "arguments",
+    },
     {"atomic", "locations", "recipes"},
     {"datasets"},
     {"settings"},

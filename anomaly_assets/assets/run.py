@@ -43,6 +43,7 @@ from anomaly_assets.assets.selection import (
 )
 from anomaly_assets.errors import AnomalyAssetsError
 from anomaly_assets.full_disk import out_of_space
+from anomaly_assets.garbage import uncollected
 from anomaly_assets.locations import is_file
 from anomaly_assets.settings import Settings
 from anomaly_assets.streams import forgiving
@@ -93,7 +94,8 @@ def materialize(
     with _explained_disk(), capture_interrupts(), _instance() as instance, _own_stdout() as stream:
         config = run_config or _read_yaml(config_files)
         _refuse_to_go_on()
-        job, run = _planned(instance, select, config)
+        with uncollected():
+            job, run = _planned(instance, select, config)
         screen = Screen(stream, "" if verbose else _HINT)
         instance.add_event_listener(run.run_id, screen)
         with _console(verbose):

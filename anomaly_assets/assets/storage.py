@@ -9,7 +9,7 @@ and write the same files, so a home can be used with either.
 import os
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
@@ -18,6 +18,7 @@ import sqlalchemy as db
 from dagster._core.storage.event_log import ConsolidatedSqliteEventLogStorage
 from dagster._core.storage.runs import SqliteRunStorage
 from dagster._core.storage.sql import create_engine
+from dagster._core.storage.sqlite import create_db_conn_string
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.pool import QueuePool
 
@@ -130,15 +131,20 @@ class RunStorage(SqliteRunStorage):
     @classmethod
     def from_config_value(cls, inst_data: Any, config_value: Any) -> "RunStorage":
         """Open the database; Dagster calls this with the configuration of the home."""
+        if os.path.exists(os.path.join(config_value["base_dir"], "runs.db")):
+            # `from_local` would read Dagster's 60 migrations to find out that the database is complete.
+            return cls(create_db_conn_string(config_value["base_dir"], "runs"), inst_data)
         return cls.from_local(inst_data=inst_data, **config_value)
 
     @cached_property
     def _database(self) -> _Database:
         return _Database(self._conn_string)
 
-    def connect(self) -> AbstractContextManager[db.Connection]:
-        """Return a context in which a transaction runs."""
-        return self._database.transaction()
+    @contextmanager
+    def connect(self) -> Iterator[db.Connection]:
+        """Run a transaction."""
+        with self._database.transaction() as connection:
+            yield connection
 
     def dispose(self) -> None:
         """Close the database."""

@@ -11,6 +11,7 @@ import click
 from anomaly_assets.cli.described import described, nothing_yet
 from anomaly_assets.cli.running import CommandError, UsageError, begin_work, examples, interrupted
 from anomaly_assets.errors import AnomalyAssetsError
+from anomaly_assets.garbage import uncollected
 
 
 def _refuse_partition(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
@@ -53,12 +54,13 @@ def command(select: str, config_json: str | None, config: tuple[str, ...], verbo
     """
     run_config = _run_config(config_json, config)
     # Dagster takes seconds to import, which wrong arguments need not wait for.
-    from anomaly_assets.assets.run import (
-        RunConfigError,
-        RunFailedError,
-        RunStoppedError,
-        materialize,
-    )
+    with uncollected():
+        from anomaly_assets.assets.run import (
+            RunConfigError,
+            RunFailedError,
+            RunStoppedError,
+            materialize,
+        )
 
     begin_work()
     try:
