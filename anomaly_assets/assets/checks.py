@@ -29,22 +29,22 @@ _MOST_BYTES = bytes_within(24_000)
 
 
 def asset_checks(
-    step: str,
+    name: str,
     checks: Mapping[dg.AssetKey, Sequence[quality.Check]],
     source_dataset: str | None = None,
 ) -> dg.AssetChecksDefinition:
     """Build the checks on the assets of one step, as one step; each can be run alone.
 
     Args:
-        step: Step that makes the assets.
+        name: Name of the step, without `_checks` at its end.
         checks: Checks of each asset.
         source_dataset: Source dataset of the assets, if they belong to one.
     """
-    of_tensors = source_dataset is None and step != "images"
+    of_tensors = source_dataset is None and name != "images"
 
     @dg.multi_asset_check(
         specs=[_spec(asset, check) for asset in checks for check in checks[asset]],
-        name=f"{step}_checks",
+        name=f"{name}_checks",
         can_subset=True,
     )
     def run_checks(
@@ -189,4 +189,4 @@ def _catalogue_checks(dataset: SourceDataset) -> dg.AssetChecksDefinition:
     of_images = tuple(quality.catalogue_checks(dataset))
     checks = {"images": of_images, "stray_files": quality.STRAY_CHECKS}
     by_asset = {dg.AssetKey([dataset.name, name]): of for name, of in checks.items()}
-    return asset_checks(dataset.name, by_asset, dataset.name)
+    return asset_checks(f"{dataset.name}_catalogue", by_asset, dataset.name)
