@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import groupby
 from types import MappingProxyType
 from typing import Any
 
@@ -12,6 +13,17 @@ from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.decoding.batch import IMAGE_COLUMNS, StaleImage
 from anomaly_assets.decoding.workers import Compute
 from anomaly_assets.recipes import Recipes
+
+
+def images_alike(stale: pa.Table, recipes: Recipes) -> list[int]:
+    """Return the numbers of images that follow each other and have the same recipes.
+
+    A transaction with images of both kinds would not fill the row group of a further recipe: DuckDB would
+    copy these rows at the commit, while those of the common recipe are still in memory.
+    """
+    counts = stale["source_dataset"].value_counts().to_pylist()  # in order; images are sorted by it
+    runs = groupby(counts, lambda counted: recipes.of(counted["values"]))
+    return [sum(counted["counts"] for counted in run) for _, run in runs]
 
 
 def transactions_of(images: int, rows: int) -> list[int]:

@@ -42,7 +42,13 @@ from anomaly_assets.decoding.batch import (
     Rejection,
     deep_transform,
 )
-from anomaly_assets.decoding.batches import cut, stale_images, tasks_of, transactions_of
+from anomaly_assets.decoding.batches import (
+    cut,
+    images_alike,
+    stale_images,
+    tasks_of,
+    transactions_of,
+)
 from anomaly_assets.decoding.rejections import insert_rejections, replace_by_rejections
 from anomaly_assets.decoding.report import BuildReport
 from anomaly_assets.decoding.workers import BATCHES_PER_WORKER, Compute, decode_in_order
@@ -151,7 +157,8 @@ def _build_part(
     if not stale.num_rows:
         return
     rows, most_bytes = _size_of_transactions(recipes, roots, warehouse.transaction_rows)
-    transactions = transactions_of(stale.num_rows, rows)
+    alike = [stale.num_rows] if stale.num_rows <= rows else images_alike(stale, recipes)
+    transactions = [images for total in alike for images in transactions_of(total, rows)]
     with compute() as opened:
         if most_bytes < math.inf:  # an image may have hundreds of megabytes of tiles
             window = max(2, opened.window // BATCHES_PER_WORKER)

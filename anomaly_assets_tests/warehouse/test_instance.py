@@ -12,8 +12,25 @@ from anomaly_assets.warehouse import buffers
 from anomaly_assets.warehouse.base import ROW_GROUP_SIZE
 from anomaly_assets.warehouse.buffers import drop_cached
 from anomaly_assets.warehouse.file.duckdb_settings import rows_at_once, start_duckdb
+from anomaly_assets.warehouse.file.warehouse import FileWarehouse
 
 LIMIT = "SELECT current_setting('memory_limit')"
+
+
+def test_dlt_loads_with_one_thread_and_later_steps_have_all(tmp_path: Path) -> None:
+    """Each thread would hold row groups of the catalogue: at 60,000 images 100 MB more."""
+    query = "SELECT current_setting('threads'), current_setting('checkpoint_threshold')"
+    warehouse = FileWarehouse(tmp_path / "warehouse.duckdb")
+    with warehouse.locked():
+        with warehouse.connect() as connection:
+            before = connection.execute(query).fetchall()
+        with warehouse.loading() as target:
+            target.connection.execute("SET checkpoint_threshold = '1 GB'")  # as dlt does
+            assert target.connection.execute("SELECT current_setting('threads')").fetchall() == [
+                (1,)
+            ]
+        with warehouse.connect() as connection:
+            assert connection.execute(query).fetchall() == before
 
 
 @pytest.mark.parametrize(("side", "rows"), [(64, 2048), (256, 2048), (419, 254), (512, 170)])

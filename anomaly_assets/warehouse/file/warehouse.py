@@ -227,11 +227,14 @@ class FileWarehouse(Warehouse):
         """Give dlt the DuckDB that `connect` starts, because it has our row group size.
 
         A DuckDB without this setting merges row groups to its default size at the next checkpoint: in a
-        measurement it rewrote 4 GB of tensors for one changed row of the catalogue.
+        measurement it rewrote 4 GB of tensors for one changed row of the catalogue. It has one thread
+        meanwhile, because each thread holds row groups of the catalogue until the commit.
         """
         with self.connect() as connection:
+            connection.execute("SET GLOBAL threads = 1")
             yield LoadTarget(connection, (f"search_path='{CATALOG}.main'",))
-            connection.execute("RESET GLOBAL checkpoint_threshold")  # dlt has set it
+            for name in ("threads", "checkpoint_threshold"):  # dlt has set the latter
+                connection.execute(f"RESET GLOBAL {name}")
 
     def _detach(self, instance: duckdb.DuckDBPyConnection) -> None:
         try:
