@@ -32,6 +32,7 @@ from anomaly_assets.tables.source_datasets import from_named_roots, why_kept
 from anomaly_assets.warehouse.base import Warehouse
 
 if TYPE_CHECKING:
+    from anomaly_assets.catalogue.comparison import TableChanges
     from anomaly_assets.catalogue.reconcile import Reconciliation
 
 _PRIMARY_KEYS = {"images": "image_id", "stray_files": "relative_path"}
@@ -159,8 +160,15 @@ def _resource(name: str, found: Reconciliation | None) -> DltResource:
         rows,
         name=name,
         primary_key=_PRIMARY_KEYS[name],
-        write_disposition=merge_disposition(changes.scope if changes else None),
+        write_disposition=_disposition(changes),
     )
+
+
+def _disposition(changes: TableChanges | None) -> Any:
+    """Return how dlt writes: rows of a new table are not staged and merged, which takes twice the memory."""
+    if changes is None:
+        return merge_disposition(None)
+    return merge_disposition(changes.scope) if changes.table_exists else "append"
 
 
 def merge_disposition(scope: str | None) -> Any:

@@ -45,6 +45,19 @@ def test_the_first_load_brings_every_row_in_one_load(
     assert changes(warehouse, MVTEC) == {"images": [10, 0, 0], "stray_files": [1, 0, 0]}
 
 
+def test_the_rows_of_a_new_table_are_not_staged(
+    loaded_root: Path, warehouse: FileWarehouse
+) -> None:
+    """Staging and merging takes twice the memory; the next load does both."""
+    staged = "SELECT table_name FROM duckdb_tables() WHERE schema_name = 'mvtec_ad_staging'"
+    assert ("images",) not in query(warehouse, staged)
+    (loaded_root / "bottle/train/good/000.png").write_bytes(b"another")
+    found = load(MVTEC, str(loaded_root), warehouse)
+    assert found.tables["images"].updated == 1
+    assert ("images",) in query(warehouse, staged)
+    assert_equals_root(warehouse, MVTEC, loaded_root)
+
+
 def test_a_load_leaves_the_settings_as_they_were(tmp_path: Path, warehouse: FileWarehouse) -> None:
     """dlt sets some for all connections."""
     settings = "SELECT name, value FROM duckdb_settings() ORDER BY ALL"
