@@ -165,7 +165,7 @@ def _resource(name: str, found: Reconciliation | None) -> DltResource:
 
 
 def _disposition(changes: TableChanges | None) -> Any:
-    """Return how dlt writes: rows of a new table are not staged and merged, which takes twice the memory."""
+    """Return how dlt writes; rows of a new table are not merged, which takes twice the memory."""
     if changes is None:
         return merge_disposition(None)
     return merge_disposition(changes.scope) if changes.table_exists else "append"

@@ -7,11 +7,12 @@ cluster (`open.py`), while the finished batches are inserted. A transaction has 
 row group of each table; above 512 kB a tensor it has fewer. An interrupted run continues after its last
 committed transaction.
 
-A connection is closed after 2,048 images, because DuckDB keeps more memory with every full row group. Small
-transactions share one, whose memory they reuse: new memory costs more time than writing to it. The
-incomplete transaction goes first: DuckDB stores the rows of a transaction without a copy only if they
-fill a row group or if the table is empty. Each batch is inserted by itself: one INSERT that reads all
-batches of a transaction holds 250 MB more, and only one can run at a time.
+A connection is closed after each transaction, or after 2,048 images in small ones, because DuckDB keeps
+more memory with every full row group. Small transactions share one, whose memory they reuse: new memory
+costs more time than writing to it. The incomplete transaction goes first: DuckDB stores the rows of a
+transaction without a copy only if they fill a row group or if the table is empty. Each batch is
+inserted by itself: one INSERT that reads all batches of a transaction holds 250 MB more, and only one
+can run at a time.
 
 A file that cannot be used becomes a row in `rejected_images`, and the run continues. The file is tried
 again when its version or the transform changes; a file that could not be *read* is tried at every run.
@@ -170,6 +171,8 @@ def _build_part(
         noted = zip(parts, _noted(decoded, stale.num_rows, report, progress), strict=True)
         started, waited = time.monotonic(), report.wait_seconds
         done = opened_at = 0
+        are_small = rows < warehouse.transaction_rows or most_bytes < math.inf
+        share = are_small and not warehouse.decodes_first
         with ExitStack() as writing:
             writer: duckdb.DuckDBPyConnection | None = None
             for images in transactions:
@@ -189,7 +192,7 @@ def _build_part(
                     report.recipe_rows += written.recipe_rows
                     report.recipe_rows_replaced += written.recipe_rows_replaced
                     report.unchanged = row_count(writer, "image_tensors") - report.decoded
-                    if warehouse.decodes_first or done - opened_at >= warehouse.transaction_rows:
+                    if not share or done - opened_at >= warehouse.transaction_rows:
                         writing.close()
                         writer, opened_at = None, done
         report.write_seconds += time.monotonic() - started - (report.wait_seconds - waited)
