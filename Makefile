@@ -121,9 +121,9 @@ $(AZURITE): | $(INSTALLED)
 	  --ignore-scripts --loglevel=error azurite@3.37.0
 
 # Not in requirements.lock, which would hold CUDA's build, some gigabytes, for everybody.
-torch: $(COMMAND) ## Install PyTorch, for the tests of `Samples.to_torch`
-	@$(RUN) pip show --quiet torch 2>/dev/null || \
-	  $(RUN) pip install --quiet --disable-pip-version-check torch==2.13.0
+torch: $(COMMAND) ## Install PyTorch and torchvision, for the tests of `Samples.to_torch`
+	@{ $(RUN) pip show --quiet torch && $(RUN) pip show --quiet torchvision; } 2>/dev/null || \
+	  $(RUN) pip install --quiet --disable-pip-version-check torch==2.13.0 torchvision==0.28.0
 
 notebooks: $(COMMAND) ## Execute every notebook from a clean state; ARGS names some of them
 	unset DAGSTER_HOME; $(RUN) notebooks.execute $(ARGS)

@@ -25,7 +25,13 @@ SLOW = (
     *("declared/test_life", "declared/test_processes"),
     *("dask/test_example", "dask/test_taking_part", "documents/test_ci", "documents/test_commands"),
     *("examples/", "export/test_main", "notebooks/", "previews/test_many", "reader/test_connect"),
-    *("reader/test_fetch", "reader/test_other_systems", "reader/test_swaps", "reader/test_torch"),
+    *(
+        "reader/test_fetch",
+        "reader/test_other_systems",
+        "reader/test_swaps",
+        "reader/test_torch",
+        "reader/test_vision",
+    ),
     *("reader/test_training", "releases/", "site/", "tables/test_registry_grows"),
     *("test_automation_repeats", "test_command_line", "test_install", "warehouse/test_interrupted"),
 )

@@ -29,7 +29,7 @@ FLOORS = (
         "version",
         "arguments",
     },
-    {"atomic", "locations", "recipes"},
+    {"atomic", "drawing", "locations", "recipes"},
     {"datasets"},
     {"settings"},
     {"roots", "suggesting"},
@@ -47,7 +47,9 @@ FLOORS = (
 DOORS = {"excerpt", "forget", "ingest", "reference", "samples"}
 """Packages that keep an old name of `python -m`; nothing imports them, so they may import anything."""
 
-TYPING_ONLY = {f"anomaly_assets.reader.{name}" for name in ("samples", "torch", "loader")}
+TYPING_ONLY = {
+    f"anomaly_assets.reader.{name}" for name in ("samples", "torch", "loader", "workers")
+}
 """The only import cycle: `to_torch` and `to_loader` return objects whose argument is typed as `Samples`."""
 
 Imports = Mapping[str, Mapping[str, int]]

@@ -154,7 +154,7 @@ def _pictures(
     """Return metadata with a picture of the affected images and the path of a larger one, if any."""
     if finding.passed or not check.of_images:
         return {}
-    from anomaly_assets.previews.drawing import as_jpeg
+    from anomaly_assets.drawing import as_jpeg
     from anomaly_assets.previews.offenders import offender_sheet, small_sheet
 
     path = folder / f"{check.name}.jpg"

@@ -27,7 +27,7 @@ from anomaly_assets.warehouse.base import interrupted_queries
     code_version="2",
     freshness_policy=FRESHNESS,
     metadata=code_references(
-        "previews/sheets.py", "previews/kept.py", "previews/drawing.py", "assets/previews.py"
+        "previews/sheets.py", "previews/kept.py", "drawing.py", "assets/previews.py"
     ),
     description=(
         "One picture per source dataset. Each row is a category: good images on the left, anomalous "

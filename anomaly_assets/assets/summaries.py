@@ -94,8 +94,8 @@ def _chart(connection: duckdb.DuckDBPyConnection, name: str) -> dict[str, dg.Mar
     """Return metadata with the chart of a summary, if it has one."""
     if name not in _CHARTS:
         return {}
+    from anomaly_assets.drawing import as_webp
     from anomaly_assets.previews import charts
-    from anomaly_assets.previews.drawing import as_webp
 
     draw = {"dataset_summary": charts.image_counts, "defect_summary": charts.defect_areas}[name]
     with interrupted_queries(connection):

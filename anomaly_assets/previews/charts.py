@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import duckdb
 from PIL import Image, ImageDraw
 
-from anomaly_assets.previews.drawing import (
+from anomaly_assets.drawing import (
     ANOMALOUS,
     FAINT_INK,
     GOOD,

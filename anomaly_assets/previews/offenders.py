@@ -16,8 +16,7 @@ from PIL import Image, ImageDraw
 from anomaly_assets.decoding.batch import IMAGE_COLUMNS, DecodingError, StaleImage, decode_batch
 from anomaly_assets.decoding.batches import stale_images
 from anomaly_assets.decoding.resize import why_not_simd
-from anomaly_assets.errors import WarehouseError
-from anomaly_assets.previews.drawing import (
+from anomaly_assets.drawing import (
     FAINT_INK,
     INK,
     LINE,
@@ -32,6 +31,7 @@ from anomaly_assets.previews.drawing import (
     wrapped,
     write,
 )
+from anomaly_assets.errors import WarehouseError
 from anomaly_assets.recipes import Recipe
 from anomaly_assets.roots.base import Root, RootError
 from anomaly_assets.roots.open import open_root

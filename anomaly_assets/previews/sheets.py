@@ -16,7 +16,7 @@ import duckdb
 from PIL import Image, ImageDraw
 
 from anomaly_assets.atomic import write_file
-from anomaly_assets.previews.drawing import (
+from anomaly_assets.drawing import (
     ANOMALOUS,
     FAINT_INK,
     GOOD,

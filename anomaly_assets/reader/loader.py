@@ -12,38 +12,24 @@ workers of one that has ended.
 
 from __future__ import annotations
 
-import os
 import warnings
-import weakref
 from collections.abc import Iterator
-from contextlib import suppress
-from dataclasses import dataclass
-from multiprocessing.heap import Arena
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
-import torch.utils.data  # noqa: TID253 (imported only by `Samples.to_loader`)
+import torch  # noqa: TID253 (imported only by `Samples.to_loader`)
 
 from anomaly_assets.reader.arrays import ordered, whole_number
 from anomaly_assets.reader.batch import IntArray
+from anomaly_assets.reader.marked import marked
+from anomaly_assets.reader.slots import Shape
+from anomaly_assets.reader.workers import Workers
 
 if TYPE_CHECKING:
     from anomaly_assets.reader.samples import Samples
 
 _PREFETCHED = 2
 """Default of PyTorch: batches that each worker prepares in advance."""
-
-_HELD = 2
-"""Slots beyond those in preparation: for the current batch and the next one."""
-
-_SPARE = 1
-"""Further slots, which may be lost by forks before persistent workers are replaced."""
-
-
-class _Task(NamedTuple):
-    positions: IntArray
-    slot: int | None
 
 
 class SamplesLoader:
@@ -57,7 +43,12 @@ class SamplesLoader:
     | `mask` | uint8 0/1, N x H x W |
     | `has_mask` | bool, N: the mask is known; exclude the sample from pixel metrics if False |
     | `label` | int64, N: 0 good, 1 anomalous, -1 unknown |
-    | `image_id` | list of N strings |
+    | `image_id`, `category`, `split` | lists of N strings |
+    | `defect_type` | list of N strings; the empty string for good images |
+
+    With torchvision, `image` and `mask` are `tv_tensors.Image` and `tv_tensors.Mask`: a transform of
+    `torchvision.transforms.v2` that gets the batch moves both, each sample of the batch by the same amount.
+    Use `to_torch` for a random transform per sample.
 
     `image` has the memory format `torch.channels_last`, as it is stored; `channels_last=False` makes it
     contiguous, which takes longer. Tensors may be written to. Their memory is used for another batch only
@@ -120,9 +111,10 @@ class SamplesLoader:
             "prefetch_factor": prefetch_factor or _PREFETCHED,
             "multiprocessing_context": multiprocessing_context,
         }
-        self._idle: list[_Workers] = []
-        self._shape = _Shape(
-            samples.shape, channels_last, samples.images.dtype == np.float32, self.batch_size
+        self._idle: list[Workers] = []
+        largest = min(self.batch_size, max(1, len(samples)))
+        self._shape = Shape(
+            samples.shape, channels_last, samples.images.dtype == np.float32, largest
         )
 
     def __len__(self) -> int:
@@ -139,7 +131,7 @@ class SamplesLoader:
         order = ordered(len(self.samples), seed)
         if self._drop_last:
             order = order[: len(order) - len(order) % self.batch_size]
-        return self._by_workers(order) if self._workers else self._here(order)
+        return self._by_workers(order) if self._workers and len(order) else self._here(order)
 
     def _here(self, order: IntArray) -> Iterator[dict[str, Any]]:
         for chosen, images, masks in self.samples._in_order(order, self.batch_size):
@@ -149,8 +141,8 @@ class SamplesLoader:
             yield self._batch(chosen, images, masks)
 
     def _by_workers(self, order: IntArray) -> Iterator[dict[str, Any]]:
-        workers = self._idle_workers() or _Workers(
-            self.samples, self._shape, self._workers, self._options
+        workers = self._idle_workers() or Workers(
+            self.samples, self._shape, len(self), self._workers, self._options
         )
         try:
             for task, tensors in workers.begin(order):
@@ -168,239 +160,29 @@ class SamplesLoader:
         if self._options["persistent_workers"]:
             self._idle[:] = [workers]
 
-    def _idle_workers(self) -> _Workers | None:
+    def _idle_workers(self) -> Workers | None:
         """Return persistent workers that no other iteration uses, and that no longer write to a slot."""
         try:
             workers = self._idle.pop()
         except IndexError:
             return None
-        return workers if workers.are_own and workers.slots.lost <= _SPARE else None
+        return workers if workers.are_reusable else None
 
     def _batch(self, chosen: IntArray, images: Any, masks: Any) -> dict[str, Any]:
         image, mask = torch.from_numpy(images), torch.from_numpy(masks)
         if self._pinned:
             image, mask = image.pin_memory(), mask.pin_memory()
+        if self._shape.channels_last:
+            image = image.permute(0, 3, 1, 2)
+        image, mask = marked(image, mask)
         known = self.samples._known(chosen)
         return {
-            "image": image.permute(0, 3, 1, 2) if self._shape.channels_last else image,
+            "image": image,
             "mask": mask,
             "has_mask": torch.from_numpy(known.has_mask),
             "label": torch.from_numpy(known.label_indices),
             "image_id": known.image_ids,
+            "category": known.categories,
+            "split": known.splits,
+            "defect_type": known.defect_types,
         }
-
-
-@dataclass(frozen=True)
-class _Shape:
-    """Shape and type of the images of a batch, as they are in memory."""
-
-    sample: tuple[int, int, int]
-    channels_last: bool
-    is_float: bool
-    batch_size: int
-
-    @property
-    def is_stored(self) -> bool:
-        """Return whether images are returned exactly as they are stored."""
-        return self.channels_last and not self.is_float
-
-    def of(self, count: int) -> tuple[tuple[int, ...], npt.DTypeLike]:
-        """Return shape and type of `count` images."""
-        height, width, channels = self.sample
-        one = self.sample if self.channels_last else (channels, height, width)
-        return (count, *one), np.float32 if self.is_float else np.uint8
-
-    def stored_view(self, images: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Return a view of shape N x height x width x channels."""
-        return images if self.channels_last else images.transpose(0, 2, 3, 1)
-
-    @property
-    def sizes(self) -> tuple[int, int]:
-        """Return the bytes of the images and of the masks of a whole batch."""
-        height, width, channels = self.sample
-        pixels = self.batch_size * height * width
-        return pixels * channels * (4 if self.is_float else 1), pixels
-
-
-class _Slots:
-    """Parts of a block of shared memory, one per batch; used by the main process and by workers."""
-
-    def __init__(self, shape: _Shape, count: int) -> None:
-        self._shape = shape
-        # A multiple of the page size, so that images are aligned.
-        self._size = -(-sum(shape.sizes) // _PAGE) * _PAGE
-        # What RawArray allocates, except that RawArray uses the memory of deleted arrays again, to which a
-        # forked process may still refer. Reserve the memory now: a full /dev/shm would kill workers later.
-        self._block = Arena(count * self._size)
-        if hasattr(os, "posix_fallocate"):
-            os.posix_fallocate(self._block.fd, 0, count * self._size)
-        else:
-            np.frombuffer(self._block.buffer, np.uint8).fill(0)
-        self._free = list(range(count))
-        self.lost = 0
-
-    def take(self) -> int | None:
-        """Return a slot for one batch, None if all are in use."""
-        try:
-            return self._free.pop()
-        except IndexError:
-            return None
-
-    def release(self, slot: int | None) -> None:
-        """Make a slot available for another batch."""
-        if slot is not None:
-            self._free.append(slot)
-
-    def arrays(self, slot: int, count: int) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-        """Return images and masks of `count` samples."""
-        return self._arrays(self._owner(slot), count)
-
-    def owned(self, slot: int, count: int) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-        """Return the same, and release the slot when the last array or tensor that refers to it is gone."""
-        owner = self._owner(slot)
-        weakref.finalize(owner, self._dropped, slot, _forks).atexit = False
-        return self._arrays(owner, count)
-
-    def _dropped(self, slot: int, forks: int) -> None:
-        if forks == _forks:
-            self.release(slot)
-        else:  # A forked process may still refer to the slot; the memory is shared.
-            self.lost += 1
-
-    def _owner(self, slot: int) -> npt.NDArray[np.uint8]:
-        # The base of this array is not an array, so it is the base of all views; see `Buffers`.
-        owner: npt.NDArray[np.uint8] = np.ndarray(
-            (self._size,), np.uint8, buffer=self._block.buffer, offset=slot * self._size
-        )
-        return owner
-
-    def _arrays(
-        self, owner: npt.NDArray[np.uint8], count: int
-    ) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-        (shape, dtype), (of_images, _) = self._shape.of(count), self._shape.sizes
-        height, width, _ = self._shape.sample
-        images = owner[: of_images * count // self._shape.batch_size].view(dtype).reshape(shape)
-        masks = owner[of_images : of_images + count * height * width]
-        return images, masks.reshape(count, height, width)
-
-
-class _Workers:
-    """Worker processes with the slots that they fill; at most one iteration uses them at a time."""
-
-    def __init__(
-        self, samples: Samples, shape: _Shape, number: int, options: dict[str, Any]
-    ) -> None:
-        # Find the blobs before the processes start, so that they need no DuckDB.
-        _ = samples._pixels.threads
-        self._process = os.getpid()
-        self.slots = _Slots(shape, number * options["prefetch_factor"] + _HELD + _SPARE)
-        self._tasks = _Tasks(self.slots)
-        self._loader: torch.utils.data.DataLoader[Any] = torch.utils.data.DataLoader(
-            _Batches(samples, self.slots),
-            sampler=self._tasks,
-            batch_size=None,
-            collate_fn=_unchanged,
-            num_workers=number,
-            **options,
-        )
-        _started.add(self)
-
-    def begin(self, order: IntArray) -> Iterator[Any]:
-        """Return the results for one epoch. Call this only if no other epoch is being read."""
-        self._tasks.begin(order)
-        self._results = iter(self._loader)
-        return self._results
-
-    def drain(self) -> bool:
-        """Wait until nothing writes to a slot, and return whether the workers can be used again."""
-        if not self.are_own:
-            return False
-        self._tasks.parts.clear()
-        with suppress(Exception):
-            for task, _ in self._results:  # those that were already sent to the processes
-                self.slots.release(task.slot)
-            return True
-        return False
-
-    @property
-    def are_own(self) -> bool:
-        """Return whether this process started the workers, instead of the one it was forked from."""
-        return self._process == os.getpid()
-
-    def require_own(self) -> None:
-        """Raise RuntimeError in a forked process: it would take the results of its parent."""
-        if not self.are_own:
-            raise RuntimeError(
-                "This iteration was begun before the process was forked. "
-                "Begin another one in this process: `for batch in loader`."
-            )
-
-
-class _Tasks(torch.utils.data.Sampler[_Task]):
-    """The batches of one epoch; PyTorch asks for them in the main process, a few batches ahead."""
-
-    def __init__(self, slots: _Slots) -> None:
-        self._slots = slots
-        self.parts: list[IntArray] = []
-
-    def begin(self, order: IntArray) -> None:
-        """Set the epoch that the next iteration yields."""
-        size = self._slots._shape.batch_size
-        self.parts = [order[start : start + size] for start in range(0, len(order), size)]
-
-    def __len__(self) -> int:
-        return len(self.parts)
-
-    def __iter__(self) -> Iterator[_Task]:
-        while self.parts:
-            yield _Task(self.parts.pop(0), self._slots.take())
-
-
-class _Batches(torch.utils.data.Dataset[Any]):
-    """Fills slots in workers."""
-
-    def __init__(self, samples: Samples, slots: _Slots) -> None:
-        self._samples, self._slots = samples, slots
-
-    def __getitem__(self, task: _Task) -> tuple[_Task, tuple[Any, Any] | None]:
-        """Read a batch, and return it unless it has a slot."""
-        chosen, shape = self._samples._positions[task.positions], self._slots._shape
-        if task.slot is not None:
-            images, masks = self._slots.arrays(task.slot, len(chosen))
-        else:
-            form, dtype = shape.of(len(chosen))
-            images = np.empty(form, np.dtype(dtype))
-            masks = np.empty((len(chosen), *shape.sample[:2]), np.uint8)
-        self._samples._read_into(chosen, shape.stored_view(images), masks)
-        if task.slot is not None:
-            return task, None
-        return task, (torch.from_numpy(images), torch.from_numpy(masks))
-
-
-def _unchanged(result: Any) -> Any:
-    return result
-
-
-def _count_fork() -> None:
-    global _forks
-    _forks += 1
-
-
-def _keep_inherited() -> None:
-    """Never delete the workers of the parent in its child: PyTorch would end them for the parent too."""
-    _inherited.extend(_started)
-
-
-_PAGE = 4096
-
-_forks = 0
-"""Changes when this process is forked: then its child refers to all batches that exist."""
-
-_started: weakref.WeakSet[_Workers] = weakref.WeakSet()
-_inherited: list[_Workers] = []
-
-if hasattr(os, "register_at_fork"):
-    # Count twice: other threads may create and delete batches between these calls and the fork.
-    os.register_at_fork(
-        before=_count_fork, after_in_parent=_count_fork, after_in_child=_keep_inherited
-    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +19,7 @@ from anomaly_assets.reader import cache
 from anomaly_assets.reader.arrays import FetchedArray, chosen_positions, ordered, whole_number
 from anomaly_assets.reader.batch import Batch, ImageArray, IntArray, Sample, UInt8Array
 from anomaly_assets.reader.normalise import Normalisation
+from anomaly_assets.reader.pictures import Picture, Pictured, spread
 from anomaly_assets.reader.pixels.query import Pixels, read_ahead
 from anomaly_assets.reader.recipes import stitched
 from anomaly_assets.reader.selection import Selection
@@ -31,8 +32,10 @@ if TYPE_CHECKING:
     from anomaly_assets.reader.torch import SamplesDataset
 
 
-class Samples:
+class Samples(Pictured):
     """Selection of samples, ordered by `image_id`; the order is the same in every snapshot.
+
+    A notebook shows some of their pictures, as they are stored.
 
     In memory are the metadata (about 500 bytes per sample) and the arrays being read. If DuckDB has to read
     the pixels, it caches up to 512 MB in each process that reads. All reads use the opened snapshot, here
@@ -129,12 +132,14 @@ class Samples:
     def __getitem__(self, key: int | str) -> Sample: ...
 
     @overload
-    def __getitem__(self, key: slice | Sequence[int] | npt.NDArray[Any]) -> Samples: ...
+    def __getitem__(self, key: slice | Sequence[int] | list[str] | npt.NDArray[Any]) -> Samples: ...
 
     def __getitem__(self, key: Any) -> Sample | Samples:
-        """Return one sample by position or `image_id`; several by slice, positions or booleans."""
+        """Return one sample by position or `image_id`; several by slice, positions, booleans or ids."""
         if isinstance(key, str):
             key = self._position_of(key)
+        elif not isinstance(key, slice) and isinstance(next(iter(np.ravel(key)), None), str):
+            return self.select_ids(key)
         chosen = chosen_positions(key, len(self))
         if isinstance(chosen, int):
             return next(self._samples(self.batch([chosen]), chosen))
@@ -158,6 +163,18 @@ class Samples:
         chosen = np.atleast_1d(chosen_positions(positions, len(self)))
         return Samples(self._selection, self._pixels, self._positions[chosen], self._normalisation)
 
+    def select_ids(self, image_ids: Iterable[str]) -> Samples:
+        """Return the samples with these ids, in the given order, without reading pixels.
+
+        Args:
+            image_ids: Ids, duplicates allowed: a list, a column of a data frame, the lines of a file.
+
+        Raises:
+            KeyError: One of them is not among these samples, or they are tiles.
+            TypeError: The argument is one string instead of a list.
+        """
+        return self.select(self._positions_of("select_ids", image_ids))
+
     def take(self, image_ids: Sequence[str]) -> Batch:
         """Return the samples with these ids, in the given order; duplicates are allowed.
 
@@ -166,13 +183,10 @@ class Samples:
             TypeError: The argument is one string instead of a list.
             ValueError: No id was given.
         """
-        if isinstance(image_ids, str):
-            raise TypeError(
-                f"take() needs a list of image ids: [{image_ids!r}], or samples[{image_ids!r}]."
-            )
-        if not image_ids:
+        positions = self._positions_of("take", image_ids)
+        if not positions:
             raise ValueError("Give at least one image_id.")
-        return self.batch([self._position_of(image_id) for image_id in image_ids])
+        return self.batch(positions)
 
     def batch(self, positions: Sequence[int] | npt.NDArray[Any]) -> Batch:
         """Return the samples at these positions, in this order; see `select` for arguments and errors."""
@@ -353,14 +367,23 @@ class Samples:
         """Return a batch without pixels."""
         labels = self._selection.label_indices[chosen]
         from_file = self._selection.mask_from_file[chosen]
+        texts = self._selection.texts.take(chosen)
         return Batch(
-            image_ids=self._selection.table["image_id"].take(chosen).to_pylist(),
+            image_ids=texts["image_id"].to_pylist(),
             images=_NO_PIXELS,
             masks=_NO_PIXELS,
             has_mask=from_file | (labels == 0),
             mask_from_file=from_file,
             label_indices=labels,
+            categories=texts["category"].to_pylist(),
+            splits=texts["split"].to_pylist(),
+            defect_types=texts["defect_type"].to_pylist(),
         )
+
+    def _pictures(self, most: int) -> Sequence[Picture]:
+        chosen = self._positions[spread(self._selection.label_indices[self._positions], most)]
+        stored = Samples(self._selection, self._pixels, chosen)
+        return stored.batch(np.arange(len(chosen)))._pictures(most)
 
     def _images(self, chosen: IntArray) -> ImageArray:
         at = self._positions[chosen]
@@ -402,6 +425,13 @@ class Samples:
     @cached_property
     def _position_by_id(self) -> dict[str, int]:
         return {image_id: at for at, image_id in enumerate(self.table["image_id"].to_pylist())}
+
+    def _positions_of(self, method: str, image_ids: Iterable[str]) -> list[int]:
+        if isinstance(image_ids, str):
+            raise TypeError(
+                f"{method}() needs a list of image ids: [{image_ids!r}], or samples[{image_ids!r}]."
+            )
+        return [self._position_of(image_id) for image_id in image_ids]
 
     def _position_of(self, image_id: str) -> int:
         try:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch.utils.data  # noqa: TID253 (imported only by `Samples.to_torch`)
 
+from anomaly_assets.reader.marked import marked
+
 if TYPE_CHECKING:
     from anomaly_assets.reader.samples import Samples
 
@@ -18,20 +20,24 @@ class SamplesDataset(torch.utils.data.Dataset[Any]):
     samples of a batch in one call, so a shuffled batch is one fetch. The order is that of the samples; pass
     a seeded `generator` to the loader to make a shuffled order reproducible.
 
-    Items are dictionaries, which the default collation turns into batches:
+    Items are dictionaries, which the default collation of a `DataLoader` turns into batches:
 
     | key | one item | a batch of N |
     | --- | --- | --- |
-    | `image` | uint8 C x H x W; float32 after `Samples.normalised` | N x C x H x W |
+    | `image` | uint8, C x H x W; float32 after `Samples.normalised` or `Samples.as_float` | N x C x H x W |
     | `mask` | uint8 0/1, H x W | N x H x W |
     | `has_mask` | bool: the mask is known; exclude the sample from pixel metrics if False | bool, N |
     | `label` | int: 0 good, 1 anomalous, -1 unknown | int64, N |
-    | `image_id` | str | list of N |
+    | `image_id`, `category`, `split` | str | lists of N |
+    | `defect_type` | str, empty for good images | list of N |
+
+    With torchvision, `image` is a `tv_tensors.Image` and `mask` a `tv_tensors.Mask`, in items and in
+    batches: a transform of `torchvision.transforms.v2` moves both. Without it they are plain tensors.
 
     Args:
         samples: The samples to read.
-        transform: Called with each item; its result replaces the item. It must be picklable if workers
-            are spawned.
+        transform: Called with each item, such as a `v2.Compose`; its result replaces the item. It must be
+            picklable if workers are spawned.
     """
 
     def __init__(
@@ -51,15 +57,19 @@ class SamplesDataset(torch.utils.data.Dataset[Any]):
         """Return several items, fetched at once."""
         batch = self.samples.batch(positions)
         images = torch.from_numpy(batch.images).permute(0, 3, 1, 2)
-        masks = torch.from_numpy(batch.masks)
-        items = [
-            {
-                "image": images[number],
-                "mask": masks[number],
-                "has_mask": bool(batch.has_mask[number]),
-                "label": int(batch.label_indices[number]),
-                "image_id": image_id,
-            }
-            for number, image_id in enumerate(batch.image_ids)
-        ]
+        items = []
+        for number, image_id in enumerate(batch.image_ids):
+            image, mask = marked(images[number], torch.from_numpy(batch.masks[number]))
+            items.append(
+                {
+                    "image": image,
+                    "mask": mask,
+                    "has_mask": bool(batch.has_mask[number]),
+                    "label": int(batch.label_indices[number]),
+                    "image_id": image_id,
+                    "category": batch.categories[number],
+                    "split": batch.splits[number],
+                    "defect_type": batch.defect_types[number],
+                }
+            )
         return items if self.transform is None else [self.transform(item) for item in items]

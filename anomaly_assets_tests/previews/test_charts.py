@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from anomaly_assets.drawing import ANOMALOUS, GOOD
 from anomaly_assets.previews import charts
-from anomaly_assets.previews.drawing import ANOMALOUS, GOOD
 from anomaly_assets_tests.previews.scene import built, even, square
 
 PICTURES = {

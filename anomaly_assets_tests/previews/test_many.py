@@ -11,8 +11,8 @@ import duckdb
 import pytest
 from PIL import Image
 
+from anomaly_assets.drawing import as_webp, fitted, wrapped
 from anomaly_assets.previews import charts, sheets
-from anomaly_assets.previews.drawing import as_webp, fitted, wrapped
 from anomaly_assets.previews.kept import current_sheets
 from anomaly_assets.previews.offenders import offender_sheet
 from anomaly_assets.settings import Settings
@@ -133,7 +133,7 @@ def test_the_first_of_60_000_copies_are_drawn(
 def test_a_text_of_half_a_megabyte_is_shortened_at_once(
     text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from anomaly_assets.previews import drawing
+    from anomaly_assets import drawing
 
     measured: list[int] = []
     font = drawing.font

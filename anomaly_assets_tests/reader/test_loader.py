@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 
 from anomaly_assets.reader import Samples, open_samples
+from anomaly_assets_tests.reader import vision
 from anomaly_assets_tests.reader.published import SHAPE, publish_rows
 
 torch = pytest.importorskip("torch")
+vision.make_importable()
 
 COUNT, SIDE, SIZE = 90, 16, 7
 WORKERS = [
@@ -37,6 +39,9 @@ def assert_is(batch: dict[str, Any], expected: Any) -> None:
     assert np.array_equal(batch["mask"].numpy(), expected.masks)
     assert batch["has_mask"].tolist() == expected.has_mask.tolist()
     assert batch["label"].tolist() == expected.label_indices.tolist()
+    assert batch["category"] == expected.categories
+    assert batch["split"] == expected.splits
+    assert batch["defect_type"] == expected.defect_types
 
 
 @pytest.mark.parametrize("options", WORKERS)
@@ -237,6 +242,25 @@ def test_workers_open_no_duckdb_and_verify_nothing_again(
     )
     monkeypatch.setattr("anomaly_assets.reader.pixels.duckdb_blocks._content_of", refused)
     assert len(list(samples.to_loader(SIZE, **FORKED))) == 13
+
+
+@pytest.mark.parametrize(
+    ("size", "count", "slots"), [(45, 90, 2), (10_000, 90, 1), (7, 90, 7), (7, 3, 1)]
+)
+def test_no_more_memory_is_reserved_than_an_epoch_has_batches(
+    samples: Samples, size: int, count: int, slots: int
+) -> None:
+    few = samples[:count]
+    loader = few.to_loader(size, persistent_workers=True, **FORKED)
+    for _ in range(2):
+        assert sum(len(batch["label"]) for batch in loader) == count
+    page = 4096
+    of_batch = -(-min(size, count) * SIDE * SIDE * 4 // page) * page
+    assert loader._idle[0].slots._block.size == slots * of_batch
+
+
+def test_no_samples_are_no_batches(samples: Samples) -> None:
+    assert list(samples[:0].to_loader(4, **FORKED)) == []
 
 
 def test_errors_of_workers_are_raised_here(tmp_path: Path) -> None:

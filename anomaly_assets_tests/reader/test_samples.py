@@ -244,6 +244,34 @@ def test_ids_are_taken_in_the_order_asked_for_and_may_repeat(
         samples[:2].take([IMAGE_IDS[5]])
 
 
+def test_ids_select_samples_in_the_order_asked_for(samples: Samples) -> None:
+    wanted = [IMAGE_IDS[5], UNKNOWN, IMAGE_IDS[5]]
+    column = samples.df()["image_id"].iloc[[5, IMAGE_IDS.index(UNKNOWN), 5]]
+    for selected in (
+        samples.select_ids(wanted),
+        samples.select_ids(iter(wanted)),
+        samples[wanted],
+        samples[np.array(wanted)],
+        samples[column],
+    ):
+        assert selected.table["image_id"].to_pylist() == wanted
+        assert np.array_equal(selected.images[:], samples.take(wanted).images)
+    assert len(samples.select_ids([])) == len(samples[[]]) == 0
+    with pytest.raises(TypeError, match=r"select_ids\(\) needs a list"):
+        samples.select_ids(UNKNOWN)
+    with pytest.raises(KeyError, match="not among these 2 samples"):
+        samples[:2][[IMAGE_IDS[0], IMAGE_IDS[5]]]
+
+
+def test_batches_have_the_category_split_and_defect_type_of_each_sample(samples: Samples) -> None:
+    batch = samples.batch(range(len(samples)))
+    table = samples.table.select(["category", "split", "defect_type"]).to_pylist()
+    assert batch.categories == [row["category"] for row in table]
+    assert batch.splits == [row["split"] for row in table]
+    assert batch.defect_types == [row["defect_type"] or "" for row in table]
+    assert {"crack", "hole", ""} <= set(batch.defect_types)
+
+
 def test_samples_survive_pickling(samples: Samples) -> None:
     again = pickle.loads(pickle.dumps(samples[2:8]))
     assert np.array_equal(again.images[:], samples.images[2:8])

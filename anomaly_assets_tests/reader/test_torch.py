@@ -12,11 +12,13 @@ import pytest
 
 from anomaly_assets.errors import install_extra
 from anomaly_assets.reader import Samples, open_samples
+from anomaly_assets_tests.reader import vision
 from anomaly_assets_tests.reader.published import IMAGE_IDS, SHAPE
 from anomaly_assets_tests.reader.test_connect import replace_published
 from anomaly_assets_tests.warehouse.project import Project
 
 torch = pytest.importorskip("torch")
+vision.make_importable()
 
 HEIGHT, WIDTH, CHANNELS = SHAPE
 WORKERS = [
@@ -44,6 +46,9 @@ def assert_reads(loaded: Any, samples: Samples) -> None:
         assert np.array_equal(batch["mask"].numpy(), part.masks)
         assert batch["has_mask"].tolist() == part.has_mask.tolist()
         assert batch["label"].tolist() == part.label_indices.tolist()
+        assert batch["category"] == part.categories
+        assert batch["split"] == part.splits
+        assert batch["defect_type"] == part.defect_types
         start += len(part)
     assert start == len(samples)
 

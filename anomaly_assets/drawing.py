@@ -9,9 +9,8 @@ from functools import cache
 from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageFont
-
-from anomaly_assets.decoding.transform import UInt8Array
 
 WIDTH = 600
 """Width of the dialog in which the UI shows pictures, in pixels."""
@@ -28,6 +27,7 @@ _MISSING = (238, 240, 243)
 _MOST_CHARACTERS = 400
 """Limit for one line; no line of a sheet is wide enough for more."""
 
+UInt8Array: TypeAlias = npt.NDArray[np.uint8]
 Font: TypeAlias = ImageFont.FreeTypeFont | ImageFont.ImageFont
 Colour: TypeAlias = tuple[int, int, int]
 

@@ -7,7 +7,7 @@ import io
 import pytest
 from PIL import Image
 
-from anomaly_assets.previews.drawing import as_jpeg, as_webp, fitted, font, wrapped
+from anomaly_assets.drawing import as_jpeg, as_webp, fitted, font, wrapped
 from anomaly_assets_tests.warehouse.project import noise
 
 
