@@ -24,7 +24,7 @@ from anomaly_assets.datasets import SOURCE_DATASETS
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 WALKTHROUGH = NOTEBOOKS / "walkthrough.ipynb"
 PICTURES = [
-    *("look-pictures", "run-contact-sheet", "query-areas", "compare-pictures"),
+    *("run-samples", "run-contact-sheet", "look-pictures", "query-areas", "compare-pictures"),
     *("train-normalise", "train-batch", "train-test"),
 ]
 Row = dict[str, str]
@@ -64,12 +64,20 @@ class Walked:
 
     def pictures(self, cell: str) -> list[Image.Image]:
         """Return the pictures below a cell."""
-        return [
-            Image.open(io.BytesIO(b64decode(content)))
+        contents = [
+            content
             for output in self.cells[cell].outputs
-            for kind, content in output.get("data", {}).items()
-            if kind in ("image/png", "image/jpeg")
+            for kind, shown in output.get("data", {}).items()
+            for content in _pictures(kind, shown)
         ]
+        return [Image.open(io.BytesIO(b64decode(content))) for content in contents]
+
+
+def _pictures(kind: str, shown: str) -> list[str]:
+    """Return the pictures of an output, in base64."""
+    if kind == "text/html":
+        return re.findall(r'src="data:image/webp;base64,([^"]+)"', shown)
+    return [shown] if kind in ("image/png", "image/jpeg") else []
 
 
 @pytest.fixture(scope="module")
@@ -119,6 +127,13 @@ class TestStory:
         assert sum(int(row["good"]) for row in counts) == 44
         assert sum(int(row["anomalous"]) for row in counts) == 18
         assert {row["became"] for row in counts} == {"256 × 256 × 3"}
+
+    def test_it_begins_with_pictures_of_the_result(self, walked: Walked) -> None:
+        [output] = walked.cells["run-samples"].outputs
+        assert "&lt;62 samples of 256×256×3: no filter&gt;" in output["data"]["text/html"]
+        assert output["data"]["text/plain"] == "<62 samples of 256×256×3: no filter>"
+        [first, *_] = [cell for cell in walked.cells if walked.pictures(cell)]
+        assert first == "run-samples"
 
     def test_comments_of_columns_are_shown_as_they_are(self, walked: Walked) -> None:
         comments = {row["column_name"]: row["comment"] for row in walked.rows("query-comments")}
