@@ -293,7 +293,11 @@ def _(scene: Scene) -> object:
 
 def _without(package: str, statements: str) -> str:
     """Run statements where a package cannot be imported; returns the errors."""
-    program = f"import sys; sys.modules[{package!r}] = None; {statements}"
+    return _said(f"import sys; sys.modules[{package!r}] = None; {statements}")
+
+
+def _said(program: str) -> str:
+    """Run a program, and return what it writes to standard error."""
     return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stderr
 
 
@@ -311,6 +315,49 @@ def _(scene: Scene) -> object:
     scene.patch.delitem(sys.modules, "anomaly_assets.reader.loader", raising=False)
     with open_samples(scene.published) as samples:
         return samples.to_loader(4)
+
+
+@saying("torchvision cannot be imported")
+def _(scene: Scene) -> object:
+    pytest.importorskip("torch")
+    broken = scene.folder / "torchvision"
+    broken.mkdir()
+    (broken / "__init__.py").write_text("raise RuntimeError('operator … does not exist')")
+    return _said(f"""
+import sys
+sys.path.insert(0, {str(scene.folder)!r})
+from anomaly_assets.reader import open_samples
+open_samples({str(scene.published)!r}).to_torch()[0]
+""")
+
+
+@saying("This iteration was begun before")
+def _(scene: Scene) -> object:
+    pytest.importorskip("torch")
+    return _said(f"""
+import os
+from anomaly_assets.reader import open_samples
+samples = open_samples({str(scene.published)!r})
+batches = iter(samples.to_loader(1, num_workers=1, multiprocessing_context="fork"))
+next(batches)
+if os.fork():
+    os.wait()
+else:
+    try:
+        next(batches)
+    except RuntimeError as error:
+        os.write(2, str(error).encode())
+    finally:
+        os._exit(0)
+""")
+
+
+@saying("show() needs Pillow")
+def _(scene: Scene) -> object:
+    path = str(scene.published)
+    return _without(
+        "PIL", f"from anomaly_assets import open_samples; open_samples({path!r})[0].show()"
+    )
 
 
 @saying("ducklake:postgres:… cannot be opened")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -40,6 +42,43 @@ def home(
     module_environment.copy_roots(project_root / "data" / "samples")
     materialize(project_root, folder)
     return folder
+
+
+@pytest.fixture
+def page(project_root: Path) -> list[str]:
+    """Return the Python of `docs/reading.md` on training, block by block."""
+    text = (project_root / "docs/reading.md").read_text("utf-8")
+    section = text.partition("\n## Train with PyTorch\n")[2].partition("\n## ")[0]
+    return re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+
+
+def test_an_epoch_is_trained_by_six_lines_below_the_imports(
+    home: Path, project_root: Path, page: list[str]
+) -> None:
+    lines = [line for line in page[0].splitlines() if line]
+    assert len([line for line in lines if not line.startswith(("import ", "from "))]) <= 6
+    assert not [line for line in lines if ";" in line or len(line) > 100]
+    first = "before = [weights.clone() for weights in model.parameters()]\nfor batch in "
+    program = page[0].replace("for batch in ", first, 1)
+    program += (
+        "assert all((a != b).any() for a, b in zip(before, model.parameters()))\nprint(len(batch))"
+    )
+    run_trainer(project_root, program)
+
+
+def test_a_transform_of_each_sample_runs_in_workers(
+    home: Path, project_root: Path, page: list[str]
+) -> None:
+    if not find_spec("torchvision"):
+        pytest.skip("torchvision is not installed: make torch")
+    importable = "from anomaly_assets_tests.reader import vision\nvision.make_importable()\n"
+    run_trainer(project_root, importable + page[0] + page[1])
+
+
+def run_trainer(project_root: Path, program: str) -> None:
+    command = [sys.executable, "-c", program]
+    found = subprocess.run(command, cwd=project_root, capture_output=True, text=True)
+    assert found.returncode == 0, found.stderr
 
 
 def start_trainer(project_root: Path, printed: Path, *arguments: str) -> subprocess.Popen[bytes]:
