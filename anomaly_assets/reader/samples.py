@@ -367,17 +367,17 @@ class Samples(Pictured):
         """Return a batch without pixels."""
         labels = self._selection.label_indices[chosen]
         from_file = self._selection.mask_from_file[chosen]
-        texts = self._selection.texts.take(chosen)
+        texts = {name: column[chosen].tolist() for name, column in self._selection.texts.items()}
         return Batch(
-            image_ids=texts["image_id"].to_pylist(),
+            image_ids=texts["image_id"],
             images=_NO_PIXELS,
             masks=_NO_PIXELS,
             has_mask=from_file | (labels == 0),
             mask_from_file=from_file,
             label_indices=labels,
-            categories=texts["category"].to_pylist(),
-            splits=texts["split"].to_pylist(),
-            defect_types=texts["defect_type"].to_pylist(),
+            categories=texts["category"],
+            splits=texts["split"],
+            defect_types=texts["defect_type"],
         )
 
     def _pictures(self, most: int) -> Sequence[Picture]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import duckdb
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -103,11 +104,16 @@ class Selection:
         )
 
     @cached_property
-    def texts(self) -> pa.RecordBatch:
-        """Return the columns that each batch has, without nulls, in one piece that is fast to index."""
-        columns = self.table.select(["image_id", "category", "split", "defect_type"])
-        filled = [pc.fill_null(column.combine_chunks(), "") for column in columns]
-        return pa.RecordBatch.from_arrays(filled, names=columns.column_names)
+    def texts(self) -> dict[str, npt.NDArray[np.object_]]:
+        """Return the columns that each batch has as arrays of strings; nulls are the empty string.
+
+        Between two batches, megabytes of pixels pass through the processor's caches. Arrow's `take` of the
+        columns then takes 0.2 ms, a tenth of reading the batch; indexing arrays of objects a tenth of that.
+        """
+        return {
+            name: _shared(self.table[name])
+            for name in ("image_id", "category", "split", "defect_type")
+        }
 
     @property
     def recipe(self) -> str:
@@ -132,6 +138,14 @@ class Selection:
             label_indices=self.label_indices[positions],
             mask_from_file=self.mask_from_file[positions],
         )
+
+
+def _shared(column: pa.ChunkedArray) -> npt.NDArray[np.object_]:
+    """Return a column as strings; equal ones are one object."""
+    encoded = pc.fill_null(column.combine_chunks(), "").dictionary_encode()
+    names: npt.NDArray[np.object_] = np.array(encoded.dictionary.to_pylist(), object)
+    column_of_names: npt.NDArray[np.object_] = names[encoded.indices.to_numpy()]
+    return column_of_names
 
 
 def select(

@@ -86,22 +86,26 @@ class StoredBlobs:
         skipped = memoryview(bytearray(_CHECKSUM))
         expected: list[int] = []
         of_rows = (column[rows].tolist() for column in (self.blocks, self.starts, self.large))
-        for number, (block, start, large) in enumerate(zip(*of_rows, strict=True)):
+        for number, (block, start, large, place) in enumerate(
+            zip(*of_rows, places.tolist(), strict=True)
+        ):
             at, room = self._content(block) + start, self.size
+            parts = []
             if large:
-                pieces.add(at, of_sizes[number * _SIZE : (number + 1) * _SIZE])
-                at, room = at + _SIZE, room_in_block - start - _SIZE
-            filled = int(places[number]) * self.size
+                parts.append(of_sizes[number * _SIZE : (number + 1) * _SIZE])
+                room = room_in_block - start - _SIZE
+            filled = place * self.size
             end = filled + self.size
             while end - filled > room:
-                pieces.add(at, target[filled : filled + room])
-                pieces.add(at + room, of_links[len(expected) * _LINK : (len(expected) + 1) * _LINK])
+                parts.append(target[filled : filled + room])
+                parts.append(of_links[len(expected) * _LINK : (len(expected) + 1) * _LINK])
+                pieces.add(at, parts)
                 filled += room
                 block = int(self.next_block[block])
                 expected.append(block)
-                at, room = self._content(block), room_in_block
-                pieces.add(at - _CHECKSUM, skipped)
-            pieces.add(at, target[filled:end])
+                at, room, parts = self._content(block) - _CHECKSUM, room_in_block, [skipped]
+            parts.append(target[filled:end])
+            pieces.add(at, parts)
         self._verify(descriptor, {*self.blocks[rows].tolist(), *expected})
         pieces.read()
         if (sizes != self.size).any() or (links[: len(expected)] != expected).any():
@@ -197,12 +201,13 @@ class _Pieces:
         self._calls: list[tuple[int, list[memoryview]]] = []
         self._end = -1
 
-    def add(self, start: int, target: memoryview) -> None:
-        """Add a piece that begins at `start` and is as long as its target."""
-        if start != self._end or len(self._calls[-1][1]) >= _MOST_PIECES:
-            self._calls.append((start, []))
-        self._calls[-1][1].append(target)
-        self._end = start + len(target)
+    def add(self, start: int, targets: list[memoryview]) -> None:
+        """Add a piece that begins at `start` and fills some targets, one after the other."""
+        if start != self._end or len(self._calls[-1][1]) + len(targets) > _MOST_PIECES:
+            self._calls.append((start, targets))
+        else:
+            self._calls[-1][1].extend(targets)
+        self._end = start + sum(map(len, targets))
 
     def read(self) -> None:
         """Read all requested byte ranges from the file.
