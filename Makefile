@@ -16,12 +16,16 @@ INSTALLED := .venv/.installed
 COMMAND := .venv/bin/anomaly-assets
 AZURITE := .venv/stores/node_modules/azurite
 DAFT := .venv/daft/.installed
+ANOMALIB := .venv/anomalib/.installed
 MARP := .venv/slides/node_modules/@marp-team/marp-cli
 debian = apt-get update -qq && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive \
   apt-get install -qq --yes --no-install-recommends $(1) >/dev/null
+# Let an environment of its own find all other packages in .venv.
+found_in_project = @site='import sysconfig; print(sysconfig.get_path("purelib"))'; \
+  .venv/bin/python -c "$$site" >"$$($(1)/bin/python -c "$$site")/zz_project.pth"
 
 .DEFAULT_GOAL := help
-.PHONY: help materialize ui test test-all test-slow test-lake test-ui screenshots chromium lint types bench bench-quick bench-writers bench-dask bench-growth faults faults-quick stores postgresql torch notebooks slides docs docs-serve lock tables purge clean dagster-home
+.PHONY: help materialize ui test test-all test-slow test-anomalib test-lake test-ui screenshots chromium lint types bench bench-quick bench-writers bench-dask bench-growth faults faults-quick stores postgresql torch notebooks slides docs docs-serve lock tables purge clean dagster-home
 
 help: ## List the targets
 	@echo "make TARGET [ARGS='further arguments'] [PYTHON=python3.12] [PORT=3000]"
@@ -45,10 +49,23 @@ test-slow: PROCESSES ?= 3
 test: $(COMMAND) ## Run the first tier of tests in two processes, 3 minutes; ARGS goes to pytest
 	$(PYTEST) -m "not slow and not browser" $(ARGS)
 
-test-all: test test-slow test-ui ## Run all tests: the first tier, the second, and those in a browser
+test-all: test test-slow test-anomalib test-ui ## Run all tests: both tiers, with anomalib, and in a browser
 
 test-slow: $(COMMAND) ## Run the second tier: servers, clusters, installations, documented commands
 	$(PYTEST) -m "slow and not browser" $(ARGS)
+
+test-anomalib: $(ANOMALIB) ## Run the tests that train with anomalib, in an environment of its own (6 GB)
+	unset DAGSTER_HOME; .venv/anomalib/bin/python -m pytest anomaly_assets_tests/export/test_with_anomalib.py $(ARGS)
+
+# anomalib needs torchvision, and that needs its own release of PyTorch. It gets an environment of its own, which
+# finds everything else in .venv.
+$(ANOMALIB): | $(COMMAND)
+	@echo "Installing anomalib and PyTorch into .venv/anomalib, 6 GB; this takes some minutes."
+	$(RUN) venv --clear .venv/anomalib
+	.venv/anomalib/bin/python -m pip install --quiet --disable-pip-version-check \
+	  anomalib==2.7.0 torch==2.14.1 torchvision==0.29.1
+	$(call found_in_project,.venv/anomalib)
+	@touch $@
 
 test-lake: $(COMMAND) postgresql ## Run the tests of a warehouse on DuckLake, on a real PostgreSQL and S3
 	unset DAGSTER_HOME; ANOMALY_TEST_STORES=required $(RUN) pytest anomaly_assets_tests/warehouse/lake \
@@ -83,8 +100,7 @@ $(DAFT): | $(COMMAND)
 	@echo "Installing Daft into .venv/daft; this takes half a minute."
 	$(RUN) venv --clear .venv/daft
 	.venv/daft/bin/python -m pip install --quiet --disable-pip-version-check daft==0.7.26
-	@site='import sysconfig; print(sysconfig.get_path("purelib"))'; \
-	  .venv/bin/python -c "$$site" >"$$(.venv/daft/bin/python -c "$$site")/zz_project.pth"
+	$(call found_in_project,.venv/daft)
 	@touch $@
 
 bench-dask: $(COMMAND) ## Measure decoding on a local Dask cluster, and the cost model of docs/scale.md

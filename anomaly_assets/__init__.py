@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from anomaly_assets.errors import AnomalyAssetsError
-    from anomaly_assets.export import Export, to_anomalib, to_imagefolder, to_parquet
+    from anomaly_assets.export import Export, to_anomalib, to_imagefolder, to_mvtec, to_parquet
     from anomaly_assets.reader import Batch, Sample, Samples, open_cache, open_samples
     from anomaly_assets.version import __version__
 
@@ -33,6 +33,7 @@ __all__ = [
     "open_samples",
     "to_anomalib",
     "to_imagefolder",
+    "to_mvtec",
     "to_parquet",
 ]
 
@@ -47,6 +48,7 @@ _DEFINED_IN = {
     "open_samples": "reader",
     "to_anomalib": "export",
     "to_imagefolder": "export",
+    "to_mvtec": "export",
     "to_parquet": "export",
 }
 """Map of a public name to the package or module below this one that is imported for it."""

@@ -25,13 +25,14 @@ if TYPE_CHECKING:
     from anomaly_assets.export import Export
 
 _HOW_TO_INCLUDE = "Add --include-unknown to export them."
-_FORMATS = ("parquet", "anomalib", "imagefolder")
+_FORMATS = ("parquet", "anomalib", "mvtec", "imagefolder")
 
 
 @click.command(
     epilog=examples(
         "anomaly-assets export --format parquet --out export/parquet",
         "anomaly-assets export --format anomalib --out export/bolt --category bolt",
+        "anomaly-assets export --format mvtec --out export/mvtec --source-dataset mvtec_ad",
         "anomaly-assets export --format imagefolder --out export/hf --where 'mask_area_fraction > 0.01'",
     )
 )
@@ -92,11 +93,20 @@ def command(file_format: str, out: str, quiet: bool, **options: Any) -> int:
     warn_of_unknown_variables()
     for name in ("source_dataset", "category", "split", "label"):
         options[name] = list(options[name]) or None
-    before = signal.signal(signal.SIGTERM, _terminate)
+    terminated: list[int] = []
+
+    def terminate(number: int, frame: FrameType | None) -> None:
+        print("terminated: nothing was exported", file=sys.stderr)
+        terminated.append(128 + number)
+        sys.exit(terminated[0])
+
+    before = signal.signal(signal.SIGTERM, terminate)
     try:
         with expected(LookupError, ValueError, OSError, RuntimeError, duckdb.Error):
             made = FORMATS[file_format](out, options.pop("database"), progress=not quiet, **options)
     except CommandError as error:
+        if terminated:  # DuckDB raises an error of its own if the signal comes during a query
+            return terminated[0]
         in_python = str(error)
         raise CommandError(in_python.replace(HOW_TO_INCLUDE, _HOW_TO_INCLUDE)) from error
     except KeyboardInterrupt:
@@ -108,23 +118,19 @@ def command(file_format: str, out: str, quiet: bool, **options: Any) -> int:
     return 0
 
 
-def _terminate(number: int, frame: FrameType | None) -> None:
-    print("terminated: nothing was exported", file=sys.stderr)
-    sys.exit(128 + number)
-
-
 def _sentence(made: Export) -> str:
+    things = "tiles" if made.are_tiles else "images"
     parts = [
-        f"{made.format}: {made.samples} images, {made.masks} masks, {made.file_bytes / 1e6:.1f} MB in "
+        f"{made.format}: {made.samples} {things}, {made.masks} masks, {made.file_bytes / 1e6:.1f} MB in "
         f"{made.folder} (snapshot {(made.snapshot_id or '')[:12]})"
     ]
     if made.left_out:
         parts.append(
-            f"{made.left_out} of the images are not in samples.parquet but in left_out.parquet, because "
+            f"{made.left_out} of the {things} are not in samples.parquet but in left_out.parquet, because "
             f"{made.format} does not accept them"
         )
     if made.unknown:
-        parts.append(f"{made.unknown} more images not exported because their label is unknown")
+        parts.append(f"{made.unknown} more {things} not exported because their label is unknown")
     return "; ".join(parts)
 
 

@@ -1,4 +1,4 @@
-"""Export samples for other tools: Parquet, anomalib, Hugging Face `imagefolder`.
+"""Export samples for other tools: Parquet, anomalib, the layout of MVTec AD, `imagefolder`.
 
     from anomaly_assets.export import to_parquet
 
@@ -12,7 +12,7 @@ Exports are atomic. docs/exporting.md describes the content of each format.
 from __future__ import annotations
 
 try:
-    from anomaly_assets.export import anomalib, imagefolder, parquet
+    from anomaly_assets.export import anomalib, imagefolder, mvtec, parquet
     from anomaly_assets.export.run import Export, Exporter
 except ModuleNotFoundError as error:
     if error.name not in ("PIL", "tqdm"):
@@ -20,10 +20,18 @@ except ModuleNotFoundError as error:
     raise ImportError("Exports need Pillow and tqdm: pip install pillow tqdm.") from error
 from anomaly_assets.export.errors import ExportError
 
-__all__ = ["FORMATS", "Export", "ExportError", "to_anomalib", "to_imagefolder", "to_parquet"]
+__all__ = [
+    "FORMATS",
+    "Export",
+    "ExportError",
+    "to_anomalib",
+    "to_imagefolder",
+    "to_mvtec",
+    "to_parquet",
+]
 
-to_parquet = Exporter("parquet", parquet.write)
-"""Export samples as Parquet files, partitioned by source dataset and category."""
+to_parquet = Exporter("parquet", parquet.write, parquet.card)
+"""Export samples as Parquet files, a set for each split."""
 
 to_anomalib = Exporter("anomalib", anomalib.write)
 """Export samples as PNG files with the table that anomalib's `Tabular` takes.
@@ -31,7 +39,15 @@ to_anomalib = Exporter("anomalib", anomalib.write)
 `Export.left_out` counts images that `Tabular` cannot list.
 """
 
-to_imagefolder = Exporter("imagefolder", imagefolder.write)
+to_mvtec = Exporter("mvtec", mvtec.write)
+"""Export samples as PNG files in the layout of MVTec AD, which anomalib's `MVTecAD` and others read.
+
+`Export.left_out` counts images that have no place in this layout.
+"""
+
+to_imagefolder = Exporter("imagefolder", imagefolder.write, imagefolder.card)
 """Export samples as PNG files that `datasets.load_dataset("imagefolder", …)` loads, masks included."""
 
-FORMATS = {exporter.format: exporter for exporter in (to_parquet, to_anomalib, to_imagefolder)}
+FORMATS = {
+    exporter.format: exporter for exporter in (to_parquet, to_anomalib, to_mvtec, to_imagefolder)
+}

@@ -16,6 +16,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
@@ -43,25 +44,44 @@ def write(source: Source, folder: Path, advance: Advance) -> int:
     paths = picture_paths(source.table, ("source_dataset", "category", "split", "kind"))
     images, masks = in_folders(paths, source.mask_from_file)
     write_pictures(source, folder, images, masks, advance)
-    rows = _rows(source.table, images, masks)
-    reasons = _reasons(rows)
+    rows = rows_of(source, images, masks)
+    listed, left_out = write_tables(folder, rows, reasons_of(rows))
+    pyarrow.csv.write_csv(listed.select(list(COLUMNS)), folder / "samples.csv")
+    return left_out
+
+
+def write_tables(
+    folder: Path, rows: pa.Table, reasons: npt.NDArray[np.str_]
+) -> tuple[pa.Table, int]:
+    """Write `samples.parquet`, and `left_out.parquet` if a row has a reason to be left out.
+
+    Returns:
+        The rows of `samples.parquet`, and the number of the others.
+    """
     listed = rows.filter(pa.array(reasons == ""))
     pq.write_table(listed, folder / "samples.parquet")
-    pyarrow.csv.write_csv(listed.select(list(COLUMNS)), folder / "samples.csv")
     left_out = rows.append_column("reason", pa.array(reasons.tolist(), pa.string()))
     left_out = left_out.filter(pa.array(reasons != ""))
     if left_out.num_rows:
         pq.write_table(left_out, folder / "left_out.parquet")
-    return int(left_out.num_rows)
+    return listed, int(left_out.num_rows)
 
 
-def _rows(table: pa.Table, images: pa.ChunkedArray, masks: pa.ChunkedArray) -> pa.Table:
-    labels = table["label_index"].cast(pa.int64()).fill_null(-1)
+def rows_of(source: Source, images: pa.ChunkedArray, masks: pa.ChunkedArray) -> pa.Table:
+    """Return a row for every sample, with the columns of `samples.parquet`.
+
+    Args:
+        source: The samples.
+        images: Path of each image.
+        masks: Path of each mask; null for none.
+    """
+    table = source.table
+    labels = table["label_index"].cast(pa.int64())
     in_training = pc.equal(table["split"], "train")
     normal = pc.if_else(in_training, "normal", "normal_test")
     named = pc.if_else(pc.equal(labels, 0), normal, "abnormal")
     tiles = {name: table[name] for name in ("tile", "box") if name in table.column_names}
-    return pa.table(
+    rows = pa.table(
         {
             "image_path": images,
             "label": pc.if_else(pc.less(labels, 0), "unknown", named),
@@ -71,17 +91,22 @@ def _rows(table: pa.Table, images: pa.ChunkedArray, masks: pa.ChunkedArray) -> p
             "image_id": table["image_id"],
             "source_dataset": table["source_dataset"],
             "category": table["category"],
-            "defect_type": pc.coalesce(table["defect_type"], table["label"]),
+            "defect_type": table["defect_type"],
             **tiles,
         }
     )
+    return rows.replace_schema_metadata(source.metadata)
 
 
-def _reasons(rows: pa.Table) -> np.ndarray:
+def reasons_of(rows: pa.Table, *, always_masks: bool = False) -> npt.NDArray[np.str_]:
     """Return the reason why each row is left out; an empty string for rows that are not.
 
     anomalib has no unknown labels, and no splits but train and test. It refuses a table with an anomalous
     training image, and opens the mask of every anomalous image once one image has a mask.
+
+    Args:
+        rows: The rows of `rows_of`.
+        always_masks: Leave out anomalous images without a mask, also if no image has one.
     """
     anomalous = np.asarray(rows["label_index"]) == 1
     has_mask = np.asarray(rows["mask_path"]) != ""
@@ -89,7 +114,7 @@ def _reasons(rows: pa.Table) -> np.ndarray:
     unknown = np.asarray(rows["label_index"]) < 0
     other_split = ~np.isin(np.asarray(rows["split"]), ("train", "test"))
     refused = unknown | other_split | (anomalous & training)
-    needs_mask = bool((has_mask & ~refused).any())
+    needs_mask = always_masks or bool((has_mask & ~refused).any())
     return np.select(
         [unknown, other_split, refused, anomalous & ~has_mask & needs_mask],
         [

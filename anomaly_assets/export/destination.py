@@ -22,6 +22,14 @@ from anomaly_assets.export.errors import ExportError
 MARKER = ".anomaly_assets_export.json"
 """File that marks a folder as an export; hidden, so that readers of folders ignore it."""
 
+README = "README.md"
+"""File that describes an export to people, and to Hugging Face's `datasets` as a dataset card."""
+
+_README = """# Images for anomaly detection
+
+Exported from a database of anomaly_assets. The licences below are those of the images. `filters` is the
+selection (`{}`: all samples), and `recipe` the height, width and channels of each image.
+"""
 _MADE_BY = "anomaly_assets.export"
 
 
@@ -77,10 +85,19 @@ def _placed(out: str | Path) -> Path:
     return target
 
 
-def describe(folder: Path, facts: dict[str, Any]) -> None:
-    """Write the marker, with a description of the export."""
+def describe(folder: Path, facts: dict[str, Any], card: str = "") -> None:
+    """Write the marker and `README.md`, both with the same description of the export.
+
+    Args:
+        folder: Folder of the export.
+        facts: The description.
+        card: Front matter of a dataset card in YAML; empty for a format without one.
+    """
     content = json.dumps({"made_by": _MADE_BY, **facts}, indent=2, ensure_ascii=False)
     (folder / MARKER).write_text(content + "\n", encoding="utf-8")
+    described = json.dumps(facts, indent=2, ensure_ascii=False)
+    front = f"---\n{card}---\n\n" if card else ""
+    (folder / README).write_text(f"{front}{_README}\n```json\n{described}\n```\n", encoding="utf-8")
 
 
 def described(folder: Path) -> dict[str, Any] | None:

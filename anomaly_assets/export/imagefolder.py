@@ -6,8 +6,8 @@
     train/masks/empty.png
     test/…
 
-`validation` and `unassigned` have folders of their own. `datasets` finds `validation` by its name; load
-`unassigned` with `data_dir`.
+`validation` and `unassigned` have folders of their own. `datasets` finds `validation` by its name, and
+`unassigned` by the dataset card.
 
 `datasets` turns `file_name` into the column `image` and `mask_file_name` into the column `mask`, and keeps
 all others. It searches `file_name` first, so that column must be the first. Every row has a mask, because a
@@ -23,6 +23,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from anomaly_assets.export.huggingface import PICTURE, class_names, front_matter, schema_metadata
 from anomaly_assets.export.names import in_folders, picture_paths
 from anomaly_assets.export.pictures import Advance, write_pictures, write_png
 from anomaly_assets.export.selection import Source
@@ -62,13 +63,25 @@ def write(source: Source, folder: Path, advance: Advance) -> int:
     return 0
 
 
+def card(source: Source) -> str:
+    """Return the front matter of the dataset card."""
+    nothing = pa.chunked_array([pa.nulls(len(source), pa.string())])
+    schema = _rows(source, nothing, nothing).schema
+    for place, name in enumerate(("image", "mask")):
+        schema = schema.set(place, pa.field(name, PICTURE))
+    return front_matter(source, schema, {}, "{}/**")
+
+
 def _rows(source: Source, images: pa.ChunkedArray, masks: pa.ChunkedArray) -> pa.Table:
-    good = np.asarray(source.table["label"]) == "good"
-    files = {
+    names = class_names(source)
+    columns = {
         "file_name": images,
         "mask_file_name": pc.coalesce(masks, EMPTY_MASK),
-        "has_mask": pa.array(source.mask_from_file | good),
+        "has_mask": pa.array(source.has_mask),
         "mask_from_file": pa.array(source.mask_from_file),
+        **{name: source.table[name] for name in source.table.column_names},
+        "label": pc.index_in(source.table["label"], pa.array(names)).cast(pa.int64()),
     }
-    others = {name: source.table[name] for name in source.table.column_names}
-    return pa.table({**files, **others})
+    classes = {"label": names, "label_index": names}
+    metadata = {**source.metadata, **schema_metadata(classes)}
+    return pa.table(columns).replace_schema_metadata(metadata)

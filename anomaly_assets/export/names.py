@@ -52,7 +52,7 @@ def picture_paths(table: pa.Table, folders: Sequence[str]) -> pa.ChunkedArray:
     kinds = pc.if_else(pc.equal(table["defect_type"], ""), None, table["defect_type"])
     table = table.append_column("kind", pc.coalesce(kinds, table["label"]))
     names = [
-        {text: text if name == "split" else _safe_folder(text) for text in _distinct(table[name])}
+        {text: text if name == "split" else safe_folder(text) for text in _distinct(table[name])}
         for name in folders
     ]
     plain = pa.chunked_array(
@@ -124,7 +124,7 @@ def _stem(filename: str) -> str:
     return _SUFFIX.sub("", filename)
 
 
-def _safe_folder(text: str) -> str:
+def safe_folder(text: str) -> str:
     """Return a safe folder name; its digest is that of `text`, so that a category has one folder."""
     name = _SPLIT_WORD.sub(r"\1~", _safe(text))
     return name if name == text else f"{name}~{digest(text)}"

@@ -1,205 +1,187 @@
-"""Write the format `parquet`: a folder per source dataset and category, the columns of `samples`.
+"""Write the format `parquet`: the columns of `samples`, and each picture as PNG, in files named by split.
 
-    data/source_dataset=mvtec_ad/category=bolt/part-0000.parquet
+    data/train-00000-of-00001.parquet
 
-`data` is the folder that Polars and PyArrow read as one table, so it contains no other files. The two
-partition columns are only in the path, because PyArrow refuses a column that is in both. Tensors are binary
-columns, which every reader of Parquet accepts; their shape is in the metadata of the field. Arrow's
-fixed-shape tensor was measured against it and is not used, see docs/exporting.md.
+`data` is the folder that Polars and PyArrow read as one table, so it contains no other files. Their names
+are those of the Hugging Face Hub, by which `datasets` finds the splits.
+
+Tensors are binary columns, which every reader of Parquet accepts; their shape is in the metadata of the
+field. Arrow's fixed-shape tensor was measured against it and is not used, see docs/exporting.md. `image`
+and `mask` hold the same pixels as PNG, as `datasets` reads pictures.
 """
 
 from __future__ import annotations
 
 import json
-import string
+import os
 from collections import Counter
-from collections.abc import Iterable
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
-from urllib.parse import quote
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from anomaly_assets.export.names import digest
-from anomaly_assets.export.pictures import Advance
+from anomaly_assets.export.huggingface import PICTURE, class_names, front_matter, schema_metadata
+from anomaly_assets.export.pictures import Advance, png
 from anomaly_assets.export.selection import Part, Source
 
 ROW_GROUP_BYTES = 32 * 1024 * 1024
 """Size of the tensors in one row group: the least that a reader holds, and one thread reads."""
 
+ROW_GROUPS_PER_FILE = 32
+
 TABLE = "data"
 """Folder that contains only Parquet files."""
 
-PARTITIONED_BY = ("source_dataset", "category")
-
 _COMPRESSION, _LEVEL = "zstd", 3
-_LONGEST_VALUE = 200
-"""Limit for a partition's value in its folder name, in bytes; with the column, names end at 255."""
+_PIXELS = ("image_tensor", "mask_tensor", "image", "mask")
 
 
 def write(source: Source, folder: Path, advance: Advance) -> int:
     """Write the samples as Parquet files.
 
-    In memory are one row group and the parts that are read ahead.
+    In memory are one row group of each split and the parts that are read ahead.
 
     Args:
-        source: The samples; a category whose samples are not adjacent gets more files.
+        source: The samples.
         folder: An empty folder.
         advance: Called with the number of samples written since the last call.
 
     Returns:
         Number of samples that no table lists: always 0.
     """
-    names = _names(source.table)
     schema = _schema(source)
-    parts: Counter[str] = Counter()
-    writer: pq.ParquetWriter | None = None
-    group: list[pa.Table] = []
-    group_bytes = 0
-    current = ""
-    try:
+    (folder / TABLE).mkdir()
+    splits = Counter(source.table["split"].to_pylist())
+    with ExitStack() as stack:
+        pool = stack.enter_context(ThreadPoolExecutor(os.cpu_count() or 1))
+        files = {
+            split: stack.enter_context(_Files(folder / TABLE, split, rows, schema, source.shape))
+            for split, rows in splits.items()
+        }
         for part in source.parts():
-            partitions = _partitions(source.table.slice(part.start, len(part)), names)
-            for partition, first, last in _runs(partitions):
-                if partition != current or writer is None:
-                    _end(writer, group)
-                    group_bytes = 0
-                    current = partition
-                    writer = _begin(folder / TABLE / partition, parts[partition], schema)
-                    parts[partition] += 1
-                group.append(_rows(source, part, first, last, schema))
-                group_bytes += group[-1].nbytes
-                if group_bytes >= ROW_GROUP_BYTES:
-                    _write_group(writer, group)
-                    group_bytes = 0
+            of_part = np.asarray(source.table["split"].slice(part.start, len(part)))
+            for split in splits:
+                places = np.flatnonzero(of_part == split)
+                if len(places):
+                    files[split].add(_rows(source, part, places, schema, pool))
             advance(len(part))
-        _end(writer, group)
-        writer = None
-    finally:
-        if writer is not None:
-            writer.close()
     return 0
 
 
-def _begin(folder: Path, number: int, schema: pa.Schema) -> pq.ParquetWriter:
-    folder.mkdir(parents=True, exist_ok=True)
-    described = [name for name in schema.names if not name.endswith("_tensor")]
-    return pq.ParquetWriter(
-        folder / f"part-{number:04}.parquet",
-        schema,
-        compression=_COMPRESSION,
-        compression_level=_LEVEL,
-        use_dictionary=described,
-        write_statistics=described,
-    )
+def card(source: Source) -> str:
+    """Return the front matter of the dataset card."""
+    return front_matter(source, _schema(source), {"label": class_names(source)}, TABLE + "/{}-*")
 
 
-def _write_group(writer: pq.ParquetWriter, group: list[pa.Table]) -> None:
-    rows = pa.concat_tables(group)
-    writer.write_table(rows, row_group_size=rows.num_rows)
-    group.clear()
+class _Files:
+    """Files of one split; each row group but the last has the same number of rows."""
+
+    def __init__(
+        self, folder: Path, split: str, rows: int, schema: pa.Schema, shape: tuple[int, int, int]
+    ) -> None:
+        height, width, channels = shape
+        self._group_rows = max(1, ROW_GROUP_BYTES // (height * width * (channels + 1)))
+        number = -(-rows // (self._group_rows * ROW_GROUPS_PER_FILE))
+        self._paths = [folder / f"{split}-{n:05}-of-{number:05}.parquet" for n in range(number)]
+        self._schema = schema
+        self._waiting = schema.empty_table()
+        self._groups = 0
+        self._writer = self._begun()
+
+    def __enter__(self) -> _Files:
+        return self
+
+    def __exit__(self, error: object, *_: object) -> None:
+        if error is None and self._waiting.num_rows:
+            self._write_group()
+        self._writer.close()
+
+    def add(self, rows: pa.Table) -> None:
+        """Add rows; they are written once they fill a row group."""
+        self._waiting = pa.concat_tables([self._waiting, rows])
+        while self._waiting.num_rows >= self._group_rows:
+            self._write_group()
+
+    def _write_group(self) -> None:
+        if self._groups and self._groups % ROW_GROUPS_PER_FILE == 0:
+            self._writer.close()
+            self._writer = self._begun()
+        rows = self._waiting.slice(0, self._group_rows)
+        self._writer.write_table(rows, row_group_size=rows.num_rows)
+        self._waiting = self._waiting.slice(rows.num_rows)
+        self._groups += 1
+
+    def _begun(self) -> pq.ParquetWriter:
+        described = [name for name in self._schema.names if name not in _PIXELS]
+        return pq.ParquetWriter(
+            self._paths[self._groups // ROW_GROUPS_PER_FILE],
+            self._schema,
+            compression=_COMPRESSION,
+            compression_level=_LEVEL,
+            use_dictionary=described,
+            write_statistics=described,
+        )
 
 
-def _end(writer: pq.ParquetWriter | None, group: list[pa.Table]) -> None:
-    if writer is not None:
-        if group:
-            _write_group(writer, group)
-        writer.close()
-
-
-def _rows(source: Source, part: Part, first: int, last: int, schema: pa.Schema) -> pa.Table:
-    """Return the rows of a part from position `first` up to `last`, without `last`."""
-    start = part.start + first
-    table = source.table.slice(start, last - first).drop_columns(list(PARTITIONED_BY))
-    has_mask = source.mask_from_file[start : start + last - first]
-    tensors = {
-        "image_tensor": [image.tobytes() for image in part.images[first:last]],
-        "mask_tensor": [
-            mask.tobytes() if known else None
-            for mask, known in zip(part.masks[first:last], has_mask, strict=True)
-        ],
+def _rows(
+    source: Source, part: Part, places: npt.NDArray[np.intp], schema: pa.Schema, pool: Executor
+) -> pa.Table:
+    """Return the rows of the samples at these places of a part."""
+    rows = pa.array(places + part.start)
+    images, masks = part.images[places], part.masks[places]
+    names = [f"{Path(name).stem}.png" for name in source.table["filename"].take(rows).to_pylist()]
+    made = {
+        "image_tensor": [image.tobytes() for image in images],
+        "mask_tensor": [mask.tobytes() for mask in masks],
+        "image": _pictures(pool, images, names),
+        "mask": _pictures(pool, masks * np.uint8(255), names),
+        "has_mask": source.has_mask[rows],
+        "mask_from_file": source.mask_from_file[rows],
     }
     columns = [
-        pa.chunked_array([pa.array(tensors[field.name], field.type)])
-        if field.name in tensors
-        else table[field.name]
+        pa.chunked_array([pa.array(made[field.name], field.type)])
+        if field.name in made
+        else source.table[field.name].take(rows)
         for field in schema
     ]
     return pa.Table.from_arrays(columns, schema=schema)
 
 
+def _pictures(
+    pool: Executor, pictures: npt.NDArray[np.uint8], names: list[str]
+) -> list[dict[str, object]]:
+    return [
+        {"bytes": content.tobytes(), "path": name}
+        for content, name in zip(pool.map(png, pictures), names, strict=True)
+    ]
+
+
 def _schema(source: Source) -> pa.Schema:
-    """Return the schema of the metadata, with the tensors at their place in the view `samples`."""
+    """Return the schema: tensors at their place in the view `samples`, added columns at the end."""
     height, width, channels = source.shape
     tensors = [
-        _tensor("image_tensor", {"height": height, "width": width, "channels": channels}, False),
-        _tensor("mask_tensor", {"height": height, "width": width}, True),
+        _tensor("image_tensor", {"height": height, "width": width, "channels": channels}),
+        _tensor("mask_tensor", {"height": height, "width": width}),
     ]
-    fields = [field for field in source.table.schema if field.name not in PARTITIONED_BY]
-    place = [field.name for field in fields].index("channels") + 1
-    facts = {"snapshot_id": source.snapshot_id or "", "recipe": source.recipe}
-    return pa.schema([*fields[:place], *tensors, *fields[place:]], metadata=facts)
+    fields = list(source.table.schema)
+    place = source.table.column_names.index("channels") + 1
+    added = [pa.field(name, pa.bool_()) for name in ("has_mask", "mask_from_file")]
+    pictures = [pa.field(name, PICTURE) for name in ("image", "mask")]
+    features = schema_metadata({"label_index": class_names(source)}, ("image", "mask"))
+    return pa.schema(
+        [*fields[:place], *tensors, *fields[place:], *added, *pictures],
+        metadata={**source.metadata, **features},
+    )
 
 
-def _tensor(name: str, sides: dict[str, int], nullable: bool) -> pa.Field:
+def _tensor(name: str, sides: dict[str, int]) -> pa.Field:
     described = {
         "dtype": "uint8",
         "shape": json.dumps([*sides.values()]),
         "dim_names": json.dumps([*sides]),
     }
-    return pa.field(name, pa.binary(), nullable=nullable, metadata=described)
-
-
-def _names(table: pa.Table) -> list[dict[str, str]]:
-    """Return, for each partition column, every value as it is written in a path."""
-    return [_values(table[name].unique().to_pylist()) for name in PARTITIONED_BY]
-
-
-def _partitions(table: pa.Table, names: list[dict[str, str]]) -> npt.NDArray[np.object_]:
-    """Return the folder of every row."""
-    rows = zip(*(table[name].to_pylist() for name in PARTITIONED_BY), strict=True)
-    return np.array(
-        [
-            "/".join(
-                f"{name}={known[text]}"
-                for name, known, text in zip(PARTITIONED_BY, names, row, strict=True)
-            )
-            for row in rows
-        ],
-        object,
-    )
-
-
-def _values(texts: Iterable[str]) -> dict[str, str]:
-    """Return each value as it is written in a path; values stay different also if case is ignored."""
-    quoted = {text: quote(text, safe="") for text in texts}
-    uses = Counter(value.casefold() for value in quoted.values())
-    return {
-        text: _short(value if uses[value.casefold()] == 1 else _without_capitals(text), text)
-        for text, value in quoted.items()
-    }
-
-
-def _without_capitals(text: str) -> str:
-    return "".join(
-        f"%{ord(sign):02X}" if sign in string.ascii_uppercase else quote(sign, safe="")
-        for sign in text
-    )
-
-
-def _short(value: str, text: str) -> str:
-    if len(value) <= _LONGEST_VALUE:
-        return value
-    kept = value[: _LONGEST_VALUE - 20]
-    whole = kept.rsplit("%", 1)[0] if "%" in kept[-2:] else kept
-    return f"{whole}~{digest(text)}"
-
-
-def _runs(partitions: npt.NDArray[np.object_]) -> Iterable[tuple[str, int, int]]:
-    """Yield runs of equal values: the value, its first position, and the first position after it."""
-    starts = [0, *(np.flatnonzero(partitions[1:] != partitions[:-1]) + 1).tolist()]
-    ends = [*starts[1:], len(partitions)]
-    for first, last in zip(starts, ends, strict=True):
-        yield partitions[first], first, last
+    return pa.field(name, pa.binary(), nullable=False, metadata=described)

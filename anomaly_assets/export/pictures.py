@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import os
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -35,14 +35,14 @@ def write_pictures(
     mask_paths: pa.ChunkedArray,
     advance: Advance,
 ) -> None:
-    """Write every image, and every mask that has a path.
+    """Write every image and every mask that has a path.
 
     At most three parts of the source are in memory, besides the buffers of its reader.
 
     Args:
         source: The samples.
         folder: The paths are relative to it.
-        image_paths: A path for every sample.
+        image_paths: A path for every sample, or null for a sample that is not written.
         mask_paths: A path for every sample, or null.
         advance: Called with the number of samples written since the last call.
 
@@ -67,16 +67,15 @@ def write_pictures(
                 for paths in (image_paths, mask_paths)
             )
             for place in range(len(part)):
-                image_path, mask_path = folder / images[place], masks[place]
-                pending.append(
-                    pool.submit(
-                        _write_sample,
-                        image_path,
-                        part.images[place],
-                        None if mask_path is None else folder / mask_path,
-                        part.masks[place],
+                written = [
+                    (folder / path, pixels)
+                    for path, pixels in (
+                        (images[place], part.images[place]),
+                        (masks[place], part.masks[place] * np.uint8(255)),
                     )
-                )
+                    if path is not None
+                ]
+                pending.append(pool.submit(_write_sample, written))
             wait_for(2 * len(part))
         wait_for(0)
     finally:
@@ -89,25 +88,28 @@ def _parents(paths: pa.ChunkedArray) -> set[str]:
 
 
 def write_png(path: Path, pixels: npt.NDArray[np.uint8]) -> None:
-    """Write one picture.
+    """Write one picture; see `png` for the pixels.
 
     Args:
         path: File in a folder that exists.
         pixels: uint8, height x width, or height x width x 1 or 3.
     """
+    # Not `Image.save(path)`: on a full disk Pillow reports "encoder error", and this call reports ENOSPC.
+    path.write_bytes(png(pixels))
+
+
+def png(pixels: npt.NDArray[np.uint8]) -> memoryview:
+    """Return one picture as a PNG file.
+
+    Args:
+        pixels: uint8, height x width, or height x width x 1 or 3.
+    """
     grey = pixels[:, :, 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels
     content = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(grey)).save(content, "PNG", compress_level=COMPRESS_LEVEL)
-    # Not `save(path)`: on a full disk Pillow reports "encoder error", and this call reports ENOSPC.
-    path.write_bytes(content.getbuffer())
+    return content.getbuffer()
 
 
-def _write_sample(
-    image_path: Path,
-    image: npt.NDArray[np.uint8],
-    mask_path: Path | None,
-    mask: npt.NDArray[np.uint8],
-) -> None:
-    write_png(image_path, image)
-    if mask_path is not None:
-        write_png(mask_path, mask * np.uint8(255))
+def _write_sample(pictures: Sequence[tuple[Path, npt.NDArray[np.uint8]]]) -> None:
+    for path, pixels in pictures:
+        write_png(path, pixels)

@@ -14,8 +14,11 @@ from anomaly_assets.export.destination import describe, replaced
 from anomaly_assets.export.pictures import Advance
 from anomaly_assets.export.selection import Selection, Source, Values, opened
 
-LAYOUT = 1
+LAYOUT = 2
 """Version of the layout: increased when files or columns of any format change name or meaning."""
+
+Card = Callable[[Source], str]
+"""Function that returns the front matter of a dataset card, in YAML."""
 
 Write = Callable[[Source, Path, Advance], int]
 """Function that writes all samples into an empty folder and returns how many its table leaves out."""
@@ -27,13 +30,14 @@ class Export:
 
     Attributes:
         folder: Folder of the export.
-        format: `parquet`, `anomalib` or `imagefolder`.
+        format: `parquet`, `anomalib`, `mvtec` or `imagefolder`.
         snapshot_id: The snapshot it was read from.
-        samples: Number of images.
-        masks: Number of images with a ground-truth mask.
+        samples: Number of images, or of tiles.
+        masks: Number of samples with a ground-truth mask.
         left_out: Number of images that the format's table cannot list; see the format.
         unknown: Number of matching images without a label, which are not exported.
         file_bytes: Size of all files.
+        are_tiles: Whether each sample is a tile of an image.
     """
 
     folder: Path
@@ -44,6 +48,7 @@ class Export:
     left_out: int
     unknown: int
     file_bytes: int
+    are_tiles: bool = False
 
 
 @dataclass(frozen=True)
@@ -53,10 +58,12 @@ class Exporter:
     Attributes:
         format: Name of the format.
         write: Function that writes the samples.
+        card: Function that returns the front matter of `README.md`; None for a format without one.
     """
 
     format: str
     write: Write
+    card: Card | None = None
 
     def __call__(
         self,
@@ -122,7 +129,7 @@ class Exporter:
             tqdm(
                 total=len(source),
                 desc=self.format,
-                unit=" images",
+                unit=" tiles" if source.are_tiles else " images",
                 disable=None if progress else True,
             ) as bar,
         ):
@@ -134,16 +141,15 @@ class Exporter:
                 "left_out": self.write(source, folder, bar.update),
             }
             unknown = {"unknown": source.unknown} if source.unknown else {}
-            facts = {
+            facts = {**found, **unknown, "layout": LAYOUT, **source.provenance}
+            describe(folder, facts, self.card(source) if self.card else "")
+            return Export(
+                folder=Path(out),
+                file_bytes=_size(folder),
+                unknown=source.unknown,
+                are_tiles=source.are_tiles,
                 **found,
-                **unknown,
-                "layout": LAYOUT,
-                "recipe": source.recipe,
-                "filters": selection.filters(),
-            }
-            describe(folder, facts)
-            file_bytes = _size(folder)
-            return Export(folder=Path(out), file_bytes=file_bytes, unknown=source.unknown, **found)
+            )
 
 
 def _size(folder: Path) -> int:

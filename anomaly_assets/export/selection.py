@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from anomaly_assets.reader import open_samples
 from anomaly_assets.reader.open import UnknownLabelWarning
@@ -79,24 +81,53 @@ class Source:
     """Selected samples of one snapshot.
 
     Attributes:
-        table: The columns of the view `samples` without tensors, a row per sample.
+        table: The columns of `plain_columns`, a row per sample.
         mask_from_file: bool, a value per sample; True if there is a ground-truth mask.
+        has_mask: bool, a value per sample; True also for good samples, whose mask is all zeros.
         shape: Height, width and channels of every sample.
         recipe: Name of the recipe of their tensors.
         snapshot_id: The snapshot they are read from; None if nothing was ever published.
         unknown: Number of matching samples that are left out because their label is unknown.
+        licences: Licence of each source dataset.
+        filters: The filters, in a form that can be stored as JSON.
     """
 
     table: pa.Table
     mask_from_file: npt.NDArray[np.bool_]
+    has_mask: npt.NDArray[np.bool_]
     shape: tuple[int, int, int]
     recipe: str
     snapshot_id: str | None
     unknown: int
+    licences: dict[str, str]
+    filters: dict[str, list[str] | str]
     _batches: Callable[[int], Iterator[Any]]
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """Return what every export states about the origin of its samples."""
+        return {
+            "snapshot_id": self.snapshot_id or "",
+            "recipe": self.recipe,
+            "licences": self.licences,
+            "filters": self.filters,
+        }
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """Return `provenance` as metadata of a Parquet file: text as it is, everything else as JSON."""
+        return {
+            name: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            for name, value in self.provenance.items()
+        }
+
+    @property
+    def are_tiles(self) -> bool:
+        """Return whether each sample is a tile of an image."""
+        return "/tile=" in self.recipe
 
     def parts(self) -> Iterator[Part]:
         """Yield all samples in the order of `table`, about 16 MB at a time."""
@@ -116,12 +147,35 @@ def opened(selection: Selection) -> Iterator[Source]:
         warnings.simplefilter("ignore", UnknownLabelWarning)  # the export counts them
         samples = open_samples(options.pop("database"), **options)
     with samples:
+        mask_from_file = np.asarray(samples.table["mask_area_fraction"].is_valid())
         yield Source(
-            samples.table,
-            np.asarray(samples.table["mask_area_fraction"].is_valid()),
+            plain_columns(samples.table),
+            mask_from_file,
+            mask_from_file | np.asarray(pc.equal(samples.table["label"], "good")),
             samples.shape,
             samples.recipe,
             samples.snapshot_id,
             samples.unknown_left_out,
+            samples.licences,
+            selection.filters(),
             samples.batches,
         )
+
+
+def plain_columns(table: pa.Table) -> pa.Table:
+    """Return the columns of the view `samples` as exports have them: no null, time or path of a machine.
+
+    PyTorch cannot collate nulls and times, and no path of this machine exists on another one. `loaded_at`
+    is left out. `source_uri` is the path below the root of the source dataset. A `defect_type` that is null
+    is the label, a null `label_index` is -1, and a null `mask_area_fraction` is 0.
+
+    Args:
+        table: Columns of the view `samples`, without tensors.
+    """
+    paths = pc.replace_substring_regex(table["image_id"], "^[^/]*/", "")
+    columns = {name: table[name] for name in table.column_names if name != "loaded_at"}
+    columns["source_uri"] = paths
+    columns["defect_type"] = pc.coalesce(table["defect_type"], table["label"])
+    columns["label_index"] = table["label_index"].fill_null(-1)
+    columns["mask_area_fraction"] = table["mask_area_fraction"].fill_null(0.0)
+    return pa.table(columns)

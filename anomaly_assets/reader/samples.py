@@ -90,6 +90,12 @@ class Samples(Pictured):
         return self._selection.snapshot_id
 
     @property
+    def licences(self) -> dict[str, str]:
+        """Return the licence of each source dataset of these samples; empty for a cache."""
+        datasets = self.table["source_dataset"].unique().to_pylist()
+        return {name: text for name, text in self._selection.licences.items() if name in datasets}
+
+    @property
     def unknown_left_out(self) -> int:
         """Return how many samples `open_samples` left out, because their label is unknown."""
         return self._selection.unknown_left_out

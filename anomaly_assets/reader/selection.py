@@ -52,6 +52,7 @@ class Selection:
         unknown_left_out: Number of samples that match, and are left out because their label is unknown.
         further_recipe: Recipe of the tensors; None for the common one.
         recipes: Recipes of the database by source dataset.
+        licences: Licence of each source dataset of the database.
     """
 
     table: pa.Table
@@ -64,6 +65,7 @@ class Selection:
     unknown_left_out: int = 0
     further_recipe: str | None = None
     recipes: RecipeNames = field(default_factory=dict)
+    licences: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -221,10 +223,11 @@ def select(
         table = found.drop_columns(["row"]).combine_chunks()
         with explained(database.location):
             statistics = _statistics(cursor, further, table["channels"][0].as_py())
+            licences = _licences(cursor)
         selection = Selection.of(
             table, database.snapshot_id, statistics, asked_for, left_out, further, recipes
         )
-        return selection, rows
+        return replace(selection, licences=licences), rows
 
 
 def _selected_datasets(
@@ -334,6 +337,15 @@ def _statistics(cursor: duckdb.DuckDBPyConnection, recipe: str | None, channels:
     except duckdb.CatalogException:  # published before the first summaries were computed
         return {}
     return {(row[0], row[1]): (row[2], row[3]) for row in rows}
+
+
+def _licences(cursor: duckdb.DuckDBPyConnection) -> dict[str, str]:
+    try:
+        return dict(
+            cursor.execute("SELECT source_dataset, licence FROM source_datasets").fetchall()
+        )
+    except duckdb.CatalogException:  # published by a release that did not publish this table
+        return {}
 
 
 def _asked_for(wanted: Wanted, where: str | None) -> str:

@@ -49,6 +49,19 @@ class Stored:
     image: npt.NDArray[np.uint8]
     mask: npt.NDArray[np.uint8] | None
 
+    @property
+    def exported(self) -> dict[str, Any]:
+        """Return the columns as exports have them: without nulls, times and paths of this machine."""
+        row = {name: value for name, value in self.row.items() if name != "loaded_at"}
+        _, row["source_uri"] = row["image_id"].split("/", 1)
+        nulls = {"defect_type": row["label"], "label_index": -1, "mask_area_fraction": 0.0}
+        return {**row, **{name: value for name, value in nulls.items() if row[name] is None}}
+
+    @property
+    def known_mask(self) -> npt.NDArray[np.uint8]:
+        """Return the mask; zeros where there is none."""
+        return np.zeros(self.image.shape[:2], np.uint8) if self.mask is None else self.mask
+
 
 def publish_pictures(
     folder: Path, pictures: Mapping[str, Image.Image], spec: Recipe = SPEC

@@ -1,9 +1,8 @@
-"""Exports for anomalib: the required table, and anomalib itself if it is installed."""
+"""Exports for anomalib: the required table. `test_with_anomalib.py` loads them in anomalib itself."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -120,58 +119,3 @@ def test_grey_images_have_one_channel(grey_database: Path, tmp_path: Path) -> No
     for row in pq.read_table(tmp_path / "export" / "samples.parquet").to_pylist():
         assert pixels(tmp_path / "export" / row["image_path"]).shape == (8, 6, 1)
         assert_row(row, expected[row["image_id"]], tmp_path / "export")
-
-
-@pytest.fixture
-def tabular() -> Callable[..., Any]:
-    pytest.importorskip("anomalib", reason="anomalib is not installed")
-    from anomalib.data import Tabular
-
-    def set_up(folder: Path) -> Any:
-        module = Tabular.from_file(
-            name="export",
-            file_path=folder / "samples.csv",
-            root=folder,
-            # pandas 3 makes text of this column, and anomalib 2.7 puts paths into it.
-            pd_kwargs={"dtype": {"mask_path": object}},
-            num_workers=0,
-            val_split_mode="none",
-        )
-        module.setup()
-        return module
-
-    return set_up
-
-
-def test_anomalib_loads_counts_labels_images_and_masks(
-    exported: Path, database: Path, tabular: Callable[..., Any]
-) -> None:
-    module = tabular(exported)
-    paths = {
-        str((exported / row["image_path"]).resolve()): row["image_id"]
-        for row in pq.read_table(exported / "samples.parquet").to_pylist()
-    }
-    expected = stored(database)
-    assert str(module.task.value) == "segmentation"
-    seen = {}
-    for split, data in (("train", module.train_data), ("test", module.test_data)):
-        for item in data:
-            image_id = paths[str(item.image_path)]
-            sample, seen[image_id] = expected[image_id], split
-            image = np.rint(item.image.numpy().transpose(1, 2, 0) * 255).astype(np.uint8)
-            assert np.array_equal(image, sample.image)
-            assert int(item.gt_label) == sample.row["label_index"]
-            nothing = np.zeros(sample.image.shape[:2], np.uint8)
-            mask = nothing if sample.mask is None else sample.mask
-            assert np.array_equal(item.gt_mask.numpy().astype(np.uint8), mask)
-    assert seen == {
-        image_id: sample.row["split"]
-        for image_id, sample in expected.items()
-        if image_id not in LEFT_OUT
-    }
-
-
-def test_anomalib_makes_batches_of_an_export(exported: Path, tabular: Callable[..., Any]) -> None:
-    module = tabular(exported)
-    batch = next(iter(module.train_dataloader()))
-    assert tuple(batch.image.shape) == (4, 3, 8, 6)

@@ -44,7 +44,7 @@ def test_nothing_has_the_final_name_before_the_end(tmp_path: Path) -> None:
 def test_an_empty_folder_is_taken(tmp_path: Path) -> None:
     (tmp_path / "export").mkdir()
     make(tmp_path / "export", "new")
-    assert names(tmp_path / "export") == [MARKER, "content"]
+    assert names(tmp_path / "export") == [MARKER, "README.md", "content"]
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
@@ -97,7 +97,7 @@ def test_an_export_inside_another_one_is_refused_and_the_other_is_as_it_was(
         ExportError, match=r"is inside the export .*/export\. .* Name a folder beside it"
     ):
         make(outer / inner, "second", overwrite=True)
-    assert names(outer) == [MARKER, "content", "data"]
+    assert names(outer) == [MARKER, "README.md", "content", "data"]
     assert names(outer / "data") == []
 
 
@@ -173,7 +173,7 @@ def test_what_a_killed_export_left_is_removed_by_the_next_one(tmp_path: Path, le
     (leftover / "link").symlink_to(outside)
     make(tmp_path / "export", "new")
     assert names(tmp_path) == ["export", "outside"]
-    assert names(tmp_path / "export") == [MARKER, "content"]
+    assert names(tmp_path / "export") == [MARKER, "README.md", "content"]
     assert (outside / "kept").read_text() == "kept"
 
 
@@ -185,7 +185,7 @@ def test_a_link_in_the_place_of_the_hidden_folder_is_not_followed(tmp_path: Path
         (tmp_path / left).symlink_to(outside)
     make(tmp_path / "export", "new")
     assert names(outside) == ["kept"]
-    assert names(tmp_path / "export") == [MARKER, "content"]
+    assert names(tmp_path / "export") == [MARKER, "README.md", "content"]
 
 
 def test_two_exports_into_one_place_do_not_meet(tmp_path: Path) -> None:
@@ -223,7 +223,7 @@ def test_an_export_that_comes_while_another_one_is_being_completed_takes_nothing
         f"Another export is writing {out}. Wait for it, or name another folder.",
     ]
     assert names(tmp_path) == ["export"]
-    assert names(out) == [MARKER, "content"]
+    assert names(out) == [MARKER, "README.md", "content"]
     make(out, "second", overwrite=True)
     assert (out / "content").read_text() == "second"
 
@@ -254,7 +254,7 @@ for _ in range(rounds):
             for number in range(files):
                 (folder / str(number)).touch()
             destination.describe(folder, {})
-        outcomes.append("complete" if names() == files + 1 else "incomplete")
+        outcomes.append("complete" if names() == files + 2 else "incomplete")
     except destination.ExportError as error:
         outcomes.append("refused" if "Another export is writing" in str(error) else str(error))
 print(json.dumps(outcomes))

@@ -28,6 +28,7 @@ from anomaly_assets_tests.export.published import (
 )
 from anomaly_assets_tests.faults.command import Skip
 from anomaly_assets_tests.faults.outages import small_disk
+from anomaly_assets_tests.reader.test_recipes import publish_recipes
 from anomaly_assets_tests.warehouse.project import noise
 
 LONGEST_SECONDS = 60
@@ -56,20 +57,31 @@ def test_an_export_says_what_it_holds_and_from_which_snapshot(
         "; 2 of the images are not in samples.parquet but in left_out.parquet, because anomalib does not "
         "accept them"
     )
-    ending = left_out if name == "anomalib" else ""
+    leaves_out = name in ("anomalib", "mvtec")
+    ending = left_out.replace("anomalib", name) if leaves_out else ""
     assert done.stdout.endswith(f" MB in {out} (snapshot {known[:12]}){ending}\n")
     assert described(out) == {
         "made_by": "anomaly_assets.export",
         "format": name,
-        "layout": 1,
+        "layout": 2,
         "snapshot_id": known,
         "filters": {},
+        "licences": {"dagm_2007": "CC BY 4.0", "mvtec_ad": "CC BY-NC-SA 4.0"},
         "recipe": "8x6x3",
         "samples": 10,
         "masks": 3,
-        "left_out": 2 if name == "anomalib" else 0,
+        "left_out": 2 if leaves_out else 0,
     }
     assert os.listdir(tmp_path) == ["export"]
+
+
+def test_an_export_of_tiles_says_tiles(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    database = publish_recipes(tmp_path)
+    arguments = ["--source-dataset", "mvtec_ad", "--recipe", "full/tile=12+4"]
+    for name in FORMATS:
+        out = str(tmp_path / name)
+        assert main(["--format", name, "--out", out, "--database", str(database), *arguments]) == 0
+        assert capsys.readouterr().out.startswith(f"{name}: 66 tiles, 18 masks, ")
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -88,7 +100,7 @@ def test_filters_select_and_are_noted(database: Path, tmp_path: Path) -> None:
         *("--snapshot", snapshot_id(database)),
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    assert sorted(pq.read_table(out)["image_id"].to_pylist()) == [
+    assert sorted(pq.read_table(out / "data")["image_id"].to_pylist()) == [
         "mvtec_ad/bottle/test/crack/000.png",
         "mvtec_ad/carpet/test/hole/000.png",
     ]
@@ -162,7 +174,7 @@ def test_an_export_is_replaced_with_overwrite_alone(database: Path, tmp_path: Pa
     assert "--overwrite" in refused.stderr
     assert files_below(out) == before
     assert run("--format", "parquet", *options, "--overwrite").returncode == 0
-    assert sorted(os.listdir(out)) == [MARKER, "data"]
+    assert sorted(os.listdir(out)) == [MARKER, "README.md", "data"]
     assert os.listdir(tmp_path) == ["export"]
 
 
@@ -211,6 +223,20 @@ def test_who_stops_an_export_leaves_nothing_under_its_name_and_can_run_it_again(
         assert main(["--format", name, "--out", str(made), "--database", str(database)]) == 0
     assert sorted(os.listdir(tmp_path)) == ["export", "whole"]
     assert files_below(out) == files_below(tmp_path / "whole")
+
+
+def test_a_signal_during_a_query_ends_the_command_like_any_other(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        except SystemExit:
+            raise RuntimeError("Query interrupted") from None
+
+    monkeypatch.setitem(FORMATS, "parquet", interrupted)
+    assert main(["--format", "parquet", "--out", "export"]) == 143
+    assert capsys.readouterr().err == "terminated: nothing was exported\n"
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL])

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.dataset
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from anomaly_assets.export import parquet, to_parquet
 from anomaly_assets.export.destination import MARKER
 from anomaly_assets_tests.export.published import publish_pictures, snapshot_id, stored
 from anomaly_assets_tests.warehouse.project import noise
+
+PICTURES = ("image", "mask")
 
 
 @pytest.fixture(scope="module")
@@ -24,20 +30,29 @@ def exported(database: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return to_parquet(tmp_path_factory.mktemp("parquet") / "export", database).folder
 
 
-def assert_equal(rows: list[dict[str, Any]], database: Path, without: tuple[str, ...] = ()) -> None:
-    """Assert that rows of an export equal those of the database, tensors included."""
+def assert_equal(rows: list[dict[str, Any]], database: Path) -> None:
+    """Assert that rows of an export equal those of the database, tensors and pictures included."""
     expected = stored(database)
     assert sorted(row["image_id"] for row in rows) == sorted(expected)
     for row in rows:
         sample = expected[row["image_id"]]
         shape = (row["height"], row["width"], row["channels"])
-        image, mask = row.pop("image_tensor"), row.pop("mask_tensor")
-        assert np.array_equal(np.frombuffer(image, np.uint8).reshape(shape), sample.image)
-        assert (mask is None) == (sample.mask is None)
-        if sample.mask is not None:
-            assert np.array_equal(np.frombuffer(mask, np.uint8).reshape(shape[:2]), sample.mask)
-        named = {name: value for name, value in sample.row.items() if name not in without}
-        assert row == named
+        image, mask = (np.frombuffer(row.pop(f"{name}_tensor"), np.uint8) for name in PICTURES)
+        assert np.array_equal(image.reshape(shape), sample.image)
+        assert np.array_equal(mask.reshape(shape[:2]), sample.known_mask)
+        image, mask = (decoded(row.pop(name)) for name in PICTURES)
+        assert np.array_equal(image.reshape(shape), sample.image)
+        assert np.array_equal(mask, sample.known_mask * 255)
+        assert row.pop("mask_from_file") == (sample.mask is not None)
+        assert row.pop("has_mask") == (sample.mask is not None or row["label"] == "good")
+        assert row == sample.exported
+
+
+def decoded(picture: dict[str, Any]) -> npt.NDArray[np.uint8]:
+    assert re.fullmatch(r"[^/]+\.png", picture["path"])
+    with Image.open(io.BytesIO(picture["bytes"])) as opened:
+        assert opened.format == "PNG"
+        return np.asarray(opened)
 
 
 def test_duckdb_reads_what_the_database_has(exported: Path, database: Path) -> None:
@@ -58,29 +73,16 @@ def test_polars_reads_what_the_database_has(exported: Path, database: Path) -> N
     ]
 
 
-@pytest.mark.parametrize("folder", ["", "data"])
-def test_pyarrow_reads_what_the_database_has(exported: Path, database: Path, folder: str) -> None:
-    assert_equal(pq.read_table(exported / folder).to_pylist(), database)
-    dataset = pyarrow.dataset.dataset(exported / folder, partitioning="hive")
-    assert_equal(dataset.to_table().to_pylist(), database)
-
-
-def test_datasets_reads_what_the_database_has(
-    exported: Path, database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("HF_DATASETS_OFFLINE", "1")
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    datasets = pytest.importorskip("datasets")
-    found = datasets.load_dataset(
-        "parquet", data_files=f"{exported}/**/*.parquet", split="train", cache_dir=str(tmp_path)
-    )
-    assert_equal(found.to_list(), database, without=parquet.PARTITIONED_BY)
+def test_pyarrow_reads_what_the_database_has(exported: Path, database: Path) -> None:
+    assert_equal(pq.read_table(exported / "data").to_pylist(), database)
+    assert_equal(pyarrow.dataset.dataset(exported / "data").to_table().to_pylist(), database)
 
 
 def test_the_schema_says_the_shape_of_the_tensors(exported: Path, database: Path) -> None:
     for path in exported.rglob("*.parquet"):
         schema = pq.read_schema(path)
         assert schema.metadata[b"snapshot_id"].decode() == snapshot_id(database)
+        assert schema.metadata[b"recipe"] == b"8x6x3"
         for name, shape, sides in (
             ("image_tensor", [8, 6, 3], ["height", "width", "channels"]),
             ("mask_tensor", [8, 6], ["height", "width"]),
@@ -92,74 +94,65 @@ def test_the_schema_says_the_shape_of_the_tensors(exported: Path, database: Path
             assert json.loads(field.metadata[b"dim_names"]) == sides
 
 
-def test_columns_are_those_of_samples_in_their_order(exported: Path, database: Path) -> None:
+def test_columns_are_those_of_samples_in_their_order_and_four_more(
+    exported: Path, database: Path
+) -> None:
     with duckdb.connect(str(database), read_only=True) as connection:
         rows = connection.execute("DESCRIBE main.samples").fetchall()
-    columns = [row[0] for row in rows if row[0] not in parquet.PARTITIONED_BY]
+    columns = [row[0] for row in rows if row[0] != "loaded_at"]
     (path, *_) = exported.rglob("*.parquet")
-    assert pq.read_schema(path).names == columns
+    schema = pq.read_schema(path)
+    assert schema.names == [*columns, "has_mask", "mask_from_file", "image", "mask"]
 
 
-def test_a_category_has_a_folder_of_its_own(exported: Path) -> None:
+def test_no_value_is_null_or_a_time(exported: Path) -> None:
+    table = pq.read_table(exported / "data")
+    assert {name for name in table.column_names if table[name].null_count} == set()
+    assert not any(pa.types.is_temporal(field.type) for field in table.schema)
+
+
+def test_files_are_named_by_split(exported: Path) -> None:
     found = {
         path.relative_to(exported).as_posix() for path in exported.rglob("*") if path.is_file()
     }
     assert found == {
         MARKER,
-        "data/source_dataset=dagm_2007/category=Class1/part-0000.parquet",
-        "data/source_dataset=mvtec_ad/category=bottle/part-0000.parquet",
-        "data/source_dataset=mvtec_ad/category=carpet/part-0000.parquet",
+        "README.md",
+        "data/test-00000-of-00001.parquet",
+        "data/train-00000-of-00001.parquet",
     }
 
 
 def test_grey_tensors_have_one_channel(grey_database: Path, tmp_path: Path) -> None:
     to_parquet(tmp_path / "export", grey_database)
-    table = pq.read_table(tmp_path / "export")
+    table = pq.read_table(tmp_path / "export" / "data")
     assert json.loads(table.schema.field("image_tensor").metadata[b"shape"]) == [8, 6, 1]
     assert_equal(table.to_pylist(), grey_database)
 
 
-def test_row_groups_end_when_they_hold_enough_bytes(
+def test_row_groups_and_files_end_when_they_hold_enough(
     database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("anomaly_assets.export.selection._LARGEST_BATCH", 1)
-    monkeypatch.setattr(parquet, "ROW_GROUP_BYTES", 600)
-    to_parquet(tmp_path / "export", database, category="bottle")
-    (path,) = (tmp_path / "export").rglob("*.parquet")
-    metadata = pq.read_metadata(path)
-    groups = [metadata.row_group(n).num_rows for n in range(metadata.num_row_groups)]
-    assert sum(groups) == 5
-    assert max(groups) < 5
-    assert {row["image_id"] for row in pq.read_table(path).to_pylist()} == set(
-        stored(database, "category = 'bottle'")
-    )
+    monkeypatch.setattr(parquet, "ROW_GROUP_BYTES", 2 * 8 * 6 * 4)
+    monkeypatch.setattr(parquet, "ROW_GROUPS_PER_FILE", 2)
+    made = to_parquet(tmp_path / "export", database)
+    groups = {
+        path.name: [metadata.row_group(n).num_rows for n in range(metadata.num_row_groups)]
+        for path in (made.folder / "data").iterdir()
+        for metadata in [pq.read_metadata(path)]
+    }
+    assert groups == {
+        f"{split}-0000{number}-of-00002.parquet": rows
+        for split in ("train", "test")
+        for number, rows in enumerate(([2, 2], [1]))
+    }
+    assert_equal(pq.read_table(made.folder / "data").to_pylist(), database)
 
 
-def test_categories_of_any_name_come_back_from_their_folder(tmp_path: Path) -> None:
-    names = ["a b", "ü%=&+", "new\nline", "it's", "..", "Case", "case", "x" * 200]
-    kept = [name for name in names if name != ".."]
-    pictures = {f"mvtec_ad/{name}/train/good/0.png": noise(n) for n, name in enumerate(kept)}
-    database = publish_pictures(tmp_path, pictures)
-    to_parquet(tmp_path / "export", database)
-    table = pq.read_table(tmp_path / "export")
-    assert sorted(table["category"].to_pylist()) == sorted(kept)
-    with duckdb.connect() as connection:
-        found = connection.execute(
-            "SELECT category FROM read_parquet(?)", [f"{tmp_path}/export/**/*.parquet"]
-        ).fetchall()
-    assert sorted(row[0] for row in found) == sorted(kept)
-    polars = pytest.importorskip("polars")
-    read = polars.read_parquet(tmp_path / "export" / "data")
-    assert sorted(read["category"].to_list()) == sorted(kept)
-    folders = [path.name.casefold() for path in (tmp_path / "export").rglob("category=*")]
-    assert len(folders) == len(set(folders)) == len(kept)
-
-
-def test_a_category_whose_folder_would_have_too_long_a_name_is_shortened(tmp_path: Path) -> None:
-    names = ["y" * 255, "y" * 254, "\N{CROCODILE}" * 60]
+def test_categories_of_any_name_come_back(tmp_path: Path) -> None:
+    names = ["a b", "ü%=&+", "new\nline", "it's", "Case", "case", "007", "y" * 255]
     pictures = {f"mvtec_ad/{name}/train/good/0.png": noise(n) for n, name in enumerate(names)}
     database = publish_pictures(tmp_path, pictures)
     to_parquet(tmp_path / "export", database)
-    table = pq.read_table(tmp_path / "export")
-    assert len(set(table["category"].to_pylist())) == 3
-    assert sorted(table["image_id"].to_pylist()) == sorted(stored(database))
+    table = pq.read_table(tmp_path / "export" / "data")
+    assert sorted(table["category"].to_pylist()) == sorted(names)

@@ -33,6 +33,10 @@ def test_an_export_holds_the_tensors_of_the_recipe_and_its_name(
     assert made.samples == len(samples)
     assert json.loads((tmp_path / "out" / MARKER).read_text())["recipe"] == samples.recipe
     expected = sorted(image.tobytes() for image in samples.images[:])
+    if file_format == "mvtec":
+        listed = pq.read_table(tmp_path / "out" / "samples.parquet")["image_id"].to_pylist()
+        expected = sorted(sample.image.tobytes() for sample in samples if sample.image_id in listed)
+        assert made.left_out == len(samples) - len(expected)
     if file_format == "parquet":
         files = [*(tmp_path / "out").rglob("*.parquet")]
         rows = [row for path in files for row in pq.ParquetFile(path).read().to_pylist()]
@@ -40,5 +44,9 @@ def test_an_export_holds_the_tensors_of_the_recipe_and_its_name(
         assert {row["recipe"] for row in rows} == {samples.recipe}
         assert pq.read_schema(files[0]).metadata[b"recipe"] == samples.recipe.encode()
         return
-    pictures = [path for path in (tmp_path / "out").rglob("*.png") if "images" in path.parts]
+    pictures = [
+        path
+        for path in (tmp_path / "out").rglob("*.png")
+        if not {"masks", "ground_truth"}.intersection(path.parts)
+    ]
     assert sorted(pixels(path).tobytes() for path in pictures) == expected

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from anomaly_assets.cli.app import main
-from anomaly_assets.export import to_anomalib, to_imagefolder, to_parquet
+from anomaly_assets.export import to_anomalib, to_imagefolder, to_mvtec, to_parquet
 from anomaly_assets.export.run import Exporter
 from anomaly_assets.reader import UnknownLabelWarning, open_samples
 from anomaly_assets_tests.warehouse.project import SPEC, Project, mask, noise
@@ -138,7 +138,7 @@ def test_info_counts_unknown_labels_without_a_warning_of_python(
     )
 
 
-@pytest.mark.parametrize("exporter", [to_parquet, to_anomalib, to_imagefolder])
+@pytest.mark.parametrize("exporter", [to_parquet, to_anomalib, to_mvtec, to_imagefolder])
 def test_exports_leave_unknown_labels_out_and_count_them(
     exporter: Exporter, database: Path, tmp_path: Path
 ) -> None:
@@ -158,10 +158,11 @@ def test_the_command_says_how_many_are_left_out(
     assert "; 2 more images not exported because their label is unknown" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("exporter", [to_anomalib, to_mvtec])
 def test_anomalib_lists_neither_unknown_labels_nor_other_splits(
-    database: Path, tmp_path: Path
+    exporter: Exporter, database: Path, tmp_path: Path
 ) -> None:
-    made = to_anomalib(tmp_path / "out", database, include_unknown=True)
+    made = exporter(tmp_path / "out", database, include_unknown=True)
     listed = pq.read_table(made.folder / "samples.parquet").to_pylist()
     assert [(row["image_id"], row["label"]) for row in listed] == [(KNOWN, "normal")]
     left_out = pq.read_table(made.folder / "left_out.parquet").to_pylist()
