@@ -76,7 +76,7 @@ def rows_of(source: Source, images: pa.ChunkedArray, masks: pa.ChunkedArray) -> 
         masks: Path of each mask; null for none.
     """
     table = source.table
-    labels = table["label_index"].cast(pa.int64())
+    labels, defect_types = table["label_index"].cast(pa.int64()), table["defect_type"]
     in_training = pc.equal(table["split"], "train")
     normal = pc.if_else(in_training, "normal", "normal_test")
     named = pc.if_else(pc.equal(labels, 0), normal, "abnormal")
@@ -91,7 +91,7 @@ def rows_of(source: Source, images: pa.ChunkedArray, masks: pa.ChunkedArray) -> 
             "image_id": table["image_id"],
             "source_dataset": table["source_dataset"],
             "category": table["category"],
-            "defect_type": table["defect_type"],
+            "defect_type": pc.if_else(pc.equal(defect_types, ""), table["label"], defect_types),
             **tiles,
         }
     )

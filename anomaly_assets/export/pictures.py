@@ -88,26 +88,28 @@ def _parents(paths: pa.ChunkedArray) -> set[str]:
 
 
 def write_png(path: Path, pixels: npt.NDArray[np.uint8]) -> None:
-    """Write one picture; see `png` for the pixels.
+    """Write one picture.
 
     Args:
         path: File in a folder that exists.
         pixels: uint8, height x width, or height x width x 1 or 3.
     """
     # Not `Image.save(path)`: on a full disk Pillow reports "encoder error", and this call reports ENOSPC.
-    path.write_bytes(png(pixels))
+    path.write_bytes(encoded(pixels, "PNG"))
 
 
-def png(pixels: npt.NDArray[np.uint8]) -> memoryview:
-    """Return one picture as a PNG file.
+def encoded(pixels: npt.NDArray[np.uint8], file_format: str) -> bytes:
+    """Return one picture as a file of a lossless format, such as `PNG` or `PPM`.
 
     Args:
         pixels: uint8, height x width, or height x width x 1 or 3.
+        file_format: Name of the format in Pillow.
     """
     grey = pixels[:, :, 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels
     content = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(grey)).save(content, "PNG", compress_level=COMPRESS_LEVEL)
-    return content.getbuffer()
+    picture = Image.fromarray(np.ascontiguousarray(grey))
+    picture.save(content, file_format, compress_level=COMPRESS_LEVEL)
+    return content.getvalue()
 
 
 def _write_sample(pictures: Sequence[tuple[Path, npt.NDArray[np.uint8]]]) -> None:

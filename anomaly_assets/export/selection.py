@@ -166,8 +166,8 @@ def plain_columns(table: pa.Table) -> pa.Table:
     """Return the columns of the view `samples` as exports have them: no null, time or path of a machine.
 
     PyTorch cannot collate nulls and times, and no path of this machine exists on another one. `loaded_at`
-    is left out. `source_uri` is the path below the root of the source dataset. A `defect_type` that is null
-    is the label, a null `label_index` is -1, and a null `mask_area_fraction` is 0.
+    is left out. `source_uri` is the path below the root of the source dataset. A null `defect_type` is
+    empty, a null `label_index` is -1, and a null `mask_area_fraction` is 0.
 
     Args:
         table: Columns of the view `samples`, without tensors.
@@ -175,7 +175,7 @@ def plain_columns(table: pa.Table) -> pa.Table:
     paths = pc.replace_substring_regex(table["image_id"], "^[^/]*/", "")
     columns = {name: table[name] for name in table.column_names if name != "loaded_at"}
     columns["source_uri"] = paths
-    columns["defect_type"] = pc.coalesce(table["defect_type"], table["label"])
+    columns["defect_type"] = table["defect_type"].fill_null("")
     columns["label_index"] = table["label_index"].fill_null(-1)
     columns["mask_area_fraction"] = table["mask_area_fraction"].fill_null(0.0)
     return pa.table(columns)

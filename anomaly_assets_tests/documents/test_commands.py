@@ -118,8 +118,9 @@ def _(checkout: Checkout, block: Block, request: pytest.FixtureRequest) -> None:
 def _(checkout: Checkout, block: Block, _: pytest.FixtureRequest) -> None:
     checkout.run(block.text)
     exported = checkout.folder / "export"
-    assert {path.name for path in exported.iterdir()} == {"parquet", "bolt", "hf"}
-    assert len([*exported.glob("parquet/data/*/*/*.parquet")]) == 4
+    assert {path.name for path in exported.iterdir()} == {"parquet", "mvtec", "bolt", "hf"}
+    assert len([*exported.glob("parquet/data/*.parquet")]) == 2
+    assert len([*exported.glob("mvtec/bolt/*/*/*.png")]) == 17 + 6  # with the masks
     assert len([*exported.glob("bolt/images/mvtec_ad/bolt/*/*/*.png")]) == 17
     assert len([*exported.glob("hf/*/images/mvtec_ad/*/*/*.png")]) == 34
 

@@ -54,7 +54,7 @@ class Stored:
         """Return the columns as exports have them: without nulls, times and paths of this machine."""
         row = {name: value for name, value in self.row.items() if name != "loaded_at"}
         _, row["source_uri"] = row["image_id"].split("/", 1)
-        nulls = {"defect_type": row["label"], "label_index": -1, "mask_area_fraction": 0.0}
+        nulls = {"defect_type": "", "label_index": -1, "mask_area_fraction": 0.0}
         return {**row, **{name: value for name, value in nulls.items() if row[name] is None}}
 
     @property

@@ -88,10 +88,10 @@ def test_an_anomalous_image_without_any_mask_is_left_out(database: Path, tmp_pat
 @pytest.mark.parametrize(
     ("label", "defect_type", "folder"),
     [
-        ("good", "good", "good"),
+        ("good", "", "good"),
         ("good", "crack", "good"),
         ("anomalous", "Good", "anomalous"),
-        ("anomalous", "anomalous", "anomalous"),
+        ("anomalous", "", "anomalous"),
         ("anomalous", "crack", "crack"),
     ],
 )

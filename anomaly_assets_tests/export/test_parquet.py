@@ -49,9 +49,9 @@ def assert_equal(rows: list[dict[str, Any]], database: Path) -> None:
 
 
 def decoded(picture: dict[str, Any]) -> npt.NDArray[np.uint8]:
-    assert re.fullmatch(r"[^/]+\.png", picture["path"])
+    assert re.fullmatch(r"[^/]+\.ppm", picture["path"])
     with Image.open(io.BytesIO(picture["bytes"])) as opened:
-        assert opened.format == "PNG"
+        assert opened.format == "PPM"
         return np.asarray(opened)
 
 
