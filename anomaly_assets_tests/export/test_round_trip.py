@@ -1,4 +1,4 @@
-"""Every format, read back by the client that it is for: images, masks and labels equal the database."""
+"""Every format, read back: images, masks and labels equal the database."""
 
 from __future__ import annotations
 
