@@ -8,7 +8,7 @@ are those of the Hugging Face Hub, by which `datasets` finds the splits.
 Tensors are binary columns, which every reader of Parquet accepts; their shape is in the metadata of the
 field. Arrow's fixed-shape tensor was measured against it and is not used, see docs/exporting.md. `image`
 and `mask` hold the same pixels as files, as `datasets` reads pictures. Their format is PPM, without
-compression, because Parquet compresses them: writing PNG took four times as long as everything else.
+compression, because Parquet compresses them: with PNG, an export took two to three times as long.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ class Selection:
     size: int | tuple[int, int] | None = None
     recipe: str | None = None
 
-    def filters(self) -> dict[str, list[str] | str]:
+    def filters(self) -> dict[str, Any]:
         """Return the filters in a form that can be stored as JSON."""
         given = {
             "source_dataset": self.source_dataset,
@@ -48,13 +48,15 @@ class Selection:
             "split": self.split,
             "label": self.label,
         }
-        named: dict[str, list[str] | str] = {
+        named: dict[str, Any] = {
             name: [value] if isinstance(value, str) else list(value)
             for name, value in given.items()
             if value
         }
         if self.where:
             named["where"] = self.where
+        if self.include_unknown:
+            named["include_unknown"] = True
         return named
 
 
@@ -100,7 +102,7 @@ class Source:
     snapshot_id: str | None
     unknown: int
     licences: dict[str, str]
-    filters: dict[str, list[str] | str]
+    filters: dict[str, Any]
     _batches: Callable[[int], Iterator[Any]]
 
     def __len__(self) -> int:

@@ -106,6 +106,8 @@ def test_splits_without_a_word_of_their_own_and_unknown_labels_load(
     project.warehouse.publish(database, SPEC)
     for name in CARDS:
         FORMATS[name](tmp_path / name, database, include_unknown=True)
+        marker = json.loads((tmp_path / name / ".anomaly_assets_export.json").read_text())
+        assert marker["filters"] == {"include_unknown": True}
         splits = load(str(tmp_path / name))
         assert_equal_ids(splits, database)
         assert splits["unassigned"][0]["label_index"] == -1
