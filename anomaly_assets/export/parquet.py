@@ -84,11 +84,11 @@ class _Files:
         height, width, channels = shape
         self._group_rows = max(1, ROW_GROUP_BYTES // (height * width * (channels + 1)))
         number = -(-rows // (self._group_rows * ROW_GROUPS_PER_FILE))
-        self._paths = [folder / f"{split}-{n:05}-of-{number:05}.parquet" for n in range(number)]
+        self._paths = (folder / f"{split}-{n:05}-of-{number:05}.parquet" for n in range(number))
         self._schema = schema
         self._waiting = schema.empty_table()
         self._groups = 0
-        self._writer = self._begun()
+        self._writer: pq.ParquetWriter | None = None
 
     def __enter__(self) -> _Files:
         return self
@@ -96,33 +96,42 @@ class _Files:
     def __exit__(self, error: object, *_: object) -> None:
         if error is None and self._waiting.num_rows:
             self._write_group()
-        self._writer.close()
+        self._close()
 
     def add(self, rows: pa.Table) -> None:
         """Add rows; they are written once they fill a row group."""
+        if self._writer is None:
+            self._begin()
         self._waiting = pa.concat_tables([self._waiting, rows])
         while self._waiting.num_rows >= self._group_rows:
             self._write_group()
 
     def _write_group(self) -> None:
-        if self._groups and self._groups % ROW_GROUPS_PER_FILE == 0:
-            self._writer.close()
-            self._writer = self._begun()
+        if self._writer is None or self._groups == ROW_GROUPS_PER_FILE:
+            self._begin()
+        assert self._writer is not None
         rows = self._waiting.slice(0, self._group_rows)
         self._writer.write_table(rows, row_group_size=rows.num_rows)
         self._waiting = self._waiting.slice(rows.num_rows)
         self._groups += 1
 
-    def _begun(self) -> pq.ParquetWriter:
+    def _begin(self) -> None:
+        self._close()
         described = [name for name in self._schema.names if name not in _PIXELS]
-        return pq.ParquetWriter(
-            self._paths[self._groups // ROW_GROUPS_PER_FILE],
+        self._writer = pq.ParquetWriter(
+            next(self._paths),
             self._schema,
             compression=_COMPRESSION,
             compression_level=_LEVEL,
             use_dictionary=described,
             write_statistics=described,
         )
+        self._groups = 0
+
+    def _close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
 
 
 def _rows(source: Source, part: Part, places: npt.NDArray[np.intp], schema: pa.Schema) -> pa.Table:
