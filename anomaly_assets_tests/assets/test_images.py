@@ -220,6 +220,8 @@ def test_what_a_killed_load_staged_and_did_not_document_is_put_right_by_a_run_wi
     tiny: Environment,
 ) -> None:
     assert run_selection(catalogue("mvtec_ad")).success
+    next(tiny.mvtec_ad.rglob("train/good/001.png")).unlink()
+    assert run_selection(catalogue("mvtec_ad")).success  # the first load stages nothing
     with tiny.open_warehouse() as warehouse:
         warehouse.execute("INSERT INTO mvtec_ad_staging.images FROM mvtec_ad.images")
         warehouse.execute("COMMENT ON TABLE mvtec_ad.images IS NULL")

@@ -79,6 +79,7 @@ def test_a_published_database_that_somebody_wrote_to_is_noticed_and_replaced_as_
     assert offenders(check.checks[COUNTS]) == {
         "image_tensors": "7 published, 13 in the warehouse",
         "samples": "7 published, 13 in the warehouse",
+        "samples_without_tensors": "7 published, 13 in the warehouse",
         "dataset_summary": "5 published, 9 in the warehouse",
     }
     assert ". Materialize published_database again." in str(check.checks[COUNTS].description)

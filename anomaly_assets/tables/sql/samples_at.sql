@@ -28,28 +28,30 @@ SELECT
     tensors.tile,
     tensors.box
 FROM (
-    SELECT
-        CASE WHEN wanted IN (SELECT recipe FROM recipes) THEN wanted
-            ELSE error('There is no recipe ' || wanted || '. The table recipes lists the names.') END AS name
-) AS asked
-JOIN (
-    SELECT
-        image_id, recipe, tile, box, height, width, channels, image_tensor, mask_tensor, loaded_at
-    FROM recipe_tensors
-    WHERE recipe = wanted
+    FROM (
+        SELECT
+            image_id, recipe, tile, box, height, width, channels, image_tensor, mask_tensor, loaded_at
+        FROM recipe_tensors
+        WHERE recipe = wanted
+        UNION ALL
+        SELECT
+            tensors.image_id, recipes.recipe, 0 AS tile, NULL AS box, height, width, channels, image_tensor,
+            mask_tensor, loaded_at
+        FROM image_tensors AS tensors
+        JOIN recipes ON recipes.is_common AND recipes.recipe = wanted
+            AND recipes.source_dataset = split_part(tensors.image_id, '/', 1)
+        -- Repeated for the tensors: without it, DuckDB reads a row group of pixels before it notices that the common
+        -- recipe is another one.
+        WHERE tensors.height = try_cast(split_part(wanted, 'x', 1) AS INTEGER)
+            AND tensors.width = try_cast(split_part(wanted, 'x', 2) AS INTEGER)
+            AND tensors.channels = try_cast(split_part(wanted, 'x', 3) AS INTEGER)
+    ) AS stored
     UNION ALL
-    SELECT
-        tensors.image_id, recipes.recipe, 0 AS tile, NULL AS box, height, width, channels, image_tensor,
-        mask_tensor, loaded_at
-    FROM image_tensors AS tensors
-    JOIN recipes ON recipes.is_common AND recipes.recipe = wanted
-        AND recipes.source_dataset = split_part(tensors.image_id, '/', 1)
-    -- Repeated for the tensors: without it, DuckDB reads a row group of pixels before it notices that the common
-    -- recipe is another one.
-    WHERE tensors.height = try_cast(split_part(wanted, 'x', 1) AS INTEGER)
-        AND tensors.width = try_cast(split_part(wanted, 'x', 2) AS INTEGER)
-        AND tensors.channels = try_cast(split_part(wanted, 'x', 3) AS INTEGER)
-) AS tensors ON tensors.recipe = asked.name
+    -- The error is a row, because DuckDB evaluates nothing beside an empty side of a join.
+    SELECT error('There is no recipe ' || wanted || '. The table recipes lists the names.'), wanted, 0, NULL, NULL,
+        NULL, NULL, NULL, NULL, NULL
+    WHERE NOT EXISTS (FROM recipes WHERE recipe = wanted)
+) AS tensors
 JOIN samples_without_tensors AS labels ON labels.image_id = tensors.image_id
 -- These are always true; see samples.sql.
 WHERE labels.image_id IS NOT NULL AND labels.label IS NOT NULL;
