@@ -19,7 +19,8 @@ import pyarrow.parquet as pq
 
 from anomaly_assets.decoding.batch import DecodedBatch, decode_batch
 from anomaly_assets.decoding.batches import stale_images
-from anomaly_assets.decoding.build import _write, one_batch
+from anomaly_assets.decoding.build import one_batch
+from anomaly_assets.decoding.writes import write_images
 from anomaly_assets.recipes import Recipe
 from anomaly_assets.warehouse.base import CATALOG, Warehouse
 from anomaly_assets.warehouse.open import open_warehouse
@@ -121,7 +122,7 @@ def _insert(lake: Warehouse, files: list[_File]) -> tuple[float, float]:
     cpu, started = time.process_time(), time.perf_counter()
     for file in files:
         with lake.writing(), lake.connect(wide_rows=True) as connection:
-            _write(connection, file.images, iter([file.decoded]), None, [])
+            write_images(connection, file.images, iter([file.decoded]), None, [])
     return time.process_time() - cpu, time.perf_counter() - started
 
 

@@ -10,9 +10,7 @@ committed transaction.
 A connection is closed after each transaction, or after 2,048 images in small ones, because DuckDB keeps
 more memory with every full row group. Small transactions share one, whose memory they reuse: new memory
 costs more time than writing to it. The incomplete transaction goes first: DuckDB stores the rows of a
-transaction without a copy only if they fill a row group or if the table is empty. Each batch is
-inserted by itself: one INSERT that reads all batches of a transaction holds 250 MB more, and only one
-can run at a time.
+transaction without a copy only if they fill a row group or if the table is empty.
 
 A file that cannot be used becomes a row in `rejected_images`, and the run continues. The file is tried
 again when its version or the transform changes; a file that could not be *read* is tried at every run.
@@ -24,20 +22,16 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, closing, suppress
-from dataclasses import dataclass, replace
+from contextlib import AbstractContextManager, ExitStack, closing
+from dataclasses import replace
 from itertools import chain
 from types import MappingProxyType
-from typing import TypeAlias
 
 import duckdb
 import pyarrow as pa
 
 from anomaly_assets.decoding.batch import (
-    FACTS_SCHEMA,
     IMAGE_COLUMNS,
-    RECIPES_SCHEMA,
-    TENSORS_SCHEMA,
     TRANSIENT,
     DecodedBatch,
     Rejection,
@@ -50,9 +44,10 @@ from anomaly_assets.decoding.batches import (
     tasks_of,
     transactions_of,
 )
-from anomaly_assets.decoding.rejections import insert_rejections, replace_by_rejections
+from anomaly_assets.decoding.rejections import replace_by_rejections
 from anomaly_assets.decoding.report import BuildReport
 from anomaly_assets.decoding.workers import BATCHES_PER_WORKER, Compute, decode_in_order
+from anomaly_assets.decoding.writes import Decoded, write_images
 from anomaly_assets.errors import AnomalyAssetsError
 from anomaly_assets.recipes import Recipes
 from anomaly_assets.roots.base import Root
@@ -66,18 +61,6 @@ MOST_UNREADABLE = 0.2
 """Maximum share of unreadable files; above it, the root is the cause, not the files."""
 
 _FEW_UNREADABLE = 5
-
-_KNOWN = """
-SELECT
-    image_id,
-    -- A mask was added or removed, so the label may have changed: this tensor must not be kept.
-    CASE WHEN (known.mask_file_version IS NULL) = (stale.mask_file_version IS NULL) THEN
-        -- A tensor of a deep file is kept too while its file cannot be read.
-        regexp_replace(known.transform, '-depth-.*$', '') END
-FROM image_tensors AS known JOIN stale USING (image_id)
-"""
-
-_Rows: TypeAlias = "pa.Table | pa.RecordBatch"
 
 Progress = Callable[[int, int], None]
 """Function that is called with the number of images done and the number to do."""
@@ -185,7 +168,7 @@ def _build_part(
                         writing.enter_context(warehouse.writing())
                         writer = writing.enter_context(warehouse.connect(wide_rows=True))
                     planned = stale.slice(done, end - done)
-                    written = _write(writer, planned, ready, run_id, held_back)
+                    written = write_images(writer, planned, ready, run_id, held_back)
                     done += written.images
                     report.changed += written.replaced
                     report.decoded -= written.given_up
@@ -216,10 +199,7 @@ def _size_of_transactions(
     return rows, math.inf if len(whole) == len(used) else COPIED_BYTES + rows * sum(whole)
 
 
-_Decoded = tuple[pa.Table, DecodedBatch]
-
-
-def _up_to(batches: Iterator[_Decoded], images: int, most_bytes: float) -> Iterator[_Decoded]:
+def _up_to(batches: Iterator[Decoded], images: int, most_bytes: float) -> Iterator[Decoded]:
     """Yield batches until they have this number of images, or more bytes of pixels than the limit."""
     size = 0
     for part, batch in batches:
@@ -230,7 +210,7 @@ def _up_to(batches: Iterator[_Decoded], images: int, most_bytes: float) -> Itera
             return
 
 
-def one_batch(decoded: list[_Decoded]) -> _Decoded:
+def one_batch(decoded: list[Decoded]) -> Decoded:
     """Return several batches as one: on a lake, each INSERT writes a file."""
     parts, batches = zip(*decoded, strict=True)
 
@@ -277,176 +257,6 @@ def _refuse_unreadable(count: int, total: int, batch: DecodedBatch) -> None:
             "lost: decoded tensors are kept, and the next run goes on from there. Check the root and its "
             "permissions, and that every machine sees the same root and nothing writes to it."
         )
-
-
-@dataclass(frozen=True)
-class _Written:
-    """Result of one transaction.
-
-    Attributes:
-        images: Number of its images.
-        replaced: Tensors of the common recipe that replaced another one.
-        given_up: Tensors that were decoded without their mask and dropped in favour of the existing one.
-        recipe_rows: Tensors of further recipes that were inserted.
-        recipe_rows_replaced: Tensors of further recipes that were deleted for them.
-    """
-
-    images: int
-    replaced: int
-    given_up: int
-    recipe_rows: int
-    recipe_rows_replaced: int
-
-
-def _write(
-    connection: duckdb.DuckDBPyConnection,
-    planned: pa.Table,
-    batches: Iterator[_Decoded],
-    run_id: str | None,
-    held_back: list[Rejection],
-) -> _Written:
-    """Replace the stored rows of some images by the decoded ones, in one transaction.
-
-    If a file or its mask could not be read as it was listed, existing tensors are kept. Other rejections
-    of images that have a tensor are added to `held_back` and not written: whether so many samples may be
-    lost is decided after all files were tried.
-
-    Args:
-        connection: The warehouse.
-        planned: The images, and maybe some more after them.
-        batches: The decoded images.
-        run_id: Recorded in every row.
-        held_back: Gets the rejections of images that have a tensor.
-    """
-    rejections: list[Rejection] = []
-    facts: list[pa.RecordBatch] = []
-    remade: list[pa.RecordBatch] = []
-    done = recipe_rows = recipe_rows_replaced = 0
-    kept: set[str] = set()
-    given_up = 0
-    connection.register("stale", planned.select(["image_id", "mask_file_version", "common"]))
-    decoded = {name: _Registered(schema.empty_table()) for name, schema in _SCHEMAS.items()}
-    for table, current in decoded.items():
-        connection.register(f"decoded_{table}", current)
-    connection.begin()
-    try:
-        known: dict[str, str | None] = dict(connection.execute(_KNOWN).fetchall())
-        # New rows get larger row ids than all committed rows, so `rowid <= last` selects the old ones.
-        last = dict(connection.execute(_LAST_ROWS).fetchall())
-        for part, batch in batches:
-            done += part.num_rows
-            rejections.extend(batch.rejections)
-            kept.update(_with_good_tensors(batch.rejections, known))
-            usable = _without(batch.tensors, kept)
-            given_up += batch.tensors.num_rows - usable.num_rows
-            further = _without(batch.recipe_tensors, kept)
-            facts.append(_without(batch.facts, kept))
-            recipe_rows += further.num_rows
-            remade.append(further.select(["image_id", "recipe"]))
-            for table, rows in (("image_tensors", usable), ("recipe_tensors", further)):
-                if rows.num_rows:
-                    decoded[table].rows = rows
-                    connection.execute(_INSERT.format(table), {"run_id": run_id})
-        images = planned.slice(0, done)
-        connection.register("stale", images.select(["image_id", "mask_file_version", "common"]))
-        unusable = {each.image_id for each in rejections if not each.of_mask}
-        held = (unusable & known.keys()) - kept
-        held_back.extend(each for each in rejections if each.image_id in held)
-        for name, image_ids in (("held", held), ("staying", held | kept)):
-            ids = pa.array(sorted(image_ids), pa.string())
-            connection.register(name, pa.table({"image_id": ids}))
-        connection.register("decoded_facts", _table(facts, FACTS_SCHEMA))
-        connection.register("remade", _table(remade, remade[0].schema))
-        if known:
-            connection.execute(
-                f"DELETE FROM image_tensors WHERE rowid <= ? AND {_REPLACED}",  # noqa: S608
-                [last["image_tensors"]],
-            )
-        if last["recipe_tensors"] is not None:
-            deleted = connection.execute(
-                "DELETE FROM recipe_tensors WHERE rowid <= ? AND (image_id, recipe) IN (FROM remade)",
-                [last["recipe_tensors"]],
-            ).fetchone()
-            recipe_rows_replaced = int(deleted[0]) if deleted else 0
-        connection.execute(f"DELETE FROM facts WHERE {_REPLACED}")  # noqa: S608
-        connection.execute("INSERT INTO facts BY NAME FROM decoded_facts")
-        connection.execute(
-            "DELETE FROM rejected_images WHERE image_id IN (SELECT image_id FROM stale) "
-            "AND image_id NOT IN (FROM held)"
-        )
-        insert_rejections(connection, [each for each in rejections if each.image_id not in held])
-        connection.commit()
-        remade_common = images.filter(images["common"])["image_id"].to_pylist()
-        replaced = known.keys() & set(remade_common) - held - kept
-        return _Written(done, len(replaced), given_up, recipe_rows, recipe_rows_replaced)
-    except BaseException:
-        # A signal that aborted the commit has ended the transaction already.
-        with suppress(duckdb.TransactionException):
-            connection.rollback()
-        raise
-    finally:
-        for name in ("stale", "decoded_facts", "held", "staying", "remade"):
-            connection.unregister(name)
-        for table in decoded:
-            connection.unregister(f"decoded_{table}")
-
-
-_LAST_ROWS = """
-SELECT 'image_tensors', max(rowid) FROM image_tensors
-UNION ALL SELECT 'recipe_tensors', max(rowid) FROM recipe_tensors
-"""
-
-_REPLACED = (
-    "image_id IN (SELECT image_id FROM stale WHERE common) AND image_id NOT IN (FROM staying)"
-)
-
-
-_INSERT = "INSERT INTO {0} BY NAME SELECT * REPLACE ($run_id AS run_id) FROM decoded_{0}"
-_SCHEMAS = {"image_tensors": TENSORS_SCHEMA, "recipe_tensors": RECIPES_SCHEMA}
-
-
-@dataclass
-class _Registered:
-    """Rows that DuckDB reads; those of one INSERT after the other.
-
-    A view that a transaction creates and drops stays in memory with its rows until the commit: 400 MB for
-    2,048 tensors. So a view of this object exists before the transaction, and its rows are replaced.
-    """
-
-    rows: _Rows
-
-    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
-        return self.rows.__arrow_c_stream__(requested_schema)
-
-
-def _table(parts: list[_Rows], schema: pa.Schema) -> pa.Table:
-    """Return several batches or tables as one table."""
-    tables = [
-        part if isinstance(part, pa.Table) else pa.Table.from_batches([part]) for part in parts
-    ]
-    return pa.concat_tables(tables) if tables else schema.empty_table()
-
-
-def _with_good_tensors(
-    rejections: Sequence[Rejection], known: Mapping[str, str | None]
-) -> set[str]:
-    """Return images that keep their tensor, because reading failed only temporarily (see `TRANSIENT`).
-
-    Args:
-        rejections: Files that could not be used.
-        known: Transform of the existing tensor by image; None if the tensor must not be kept.
-    """
-    return {
-        rejected.image_id
-        for rejected in rejections
-        if rejected.reason in TRANSIENT and known.get(rejected.image_id) == rejected.transform
-    }
-
-
-def _without(tensors: _Rows, image_ids: set[str]) -> _Rows:
-    if not image_ids or image_ids.isdisjoint(ids := tensors["image_id"].to_pylist()):
-        return tensors
-    return tensors.filter(pa.array([image_id not in image_ids for image_id in ids]))
 
 
 def _remove_gone(connection: duckdb.DuckDBPyConnection) -> int:

@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from anomaly_assets.decoding import open as compute
+from anomaly_assets.decoding import writes
 from anomaly_assets.decoding.batch import DecodedBatch
 from anomaly_assets.decoding.build import BuildReport, TooManyUnreadableError
 from anomaly_assets.decoding.transform import decode_image, decode_mask
@@ -61,8 +62,15 @@ def test_a_second_build_decodes_nothing(built: Project) -> None:
     assert made_in(built, "first") == ALL
 
 
-def test_inserted_pixels_are_freed_before_the_commit(project: Project) -> None:
-    """They would be in memory twice: in DuckDB, and in the batches of the whole transaction."""
+@pytest.mark.parametrize(("inserted_bytes", "most_alive"), [(1, 4), (10**9, 10)])
+def test_inserted_pixels_are_freed_before_the_commit(
+    project: Project, monkeypatch: pytest.MonkeyPatch, inserted_bytes: int, most_alive: int
+) -> None:
+    """They would be in memory twice: in DuckDB, and in the batches of the whole transaction.
+
+    With one byte per INSERT, those of the batch that arrives and of the one before it are alive.
+    """
+    monkeypatch.setattr(writes, "_INSERTED_BYTES", inserted_bytes)
     inserted: list[weakref.ref[object]] = []
     alive: list[int] = []
 
@@ -78,7 +86,8 @@ def test_inserted_pixels_are_freed_before_the_commit(project: Project) -> None:
         opened = Compute(pool, batch_images=1, window=1, result=result)
         project.build(SPEC, WIDER, compute=lambda: nullcontext(opened), progress=count)
     assert len(alive) == len(ALL)
-    assert max(alive) == 4  # of the batch that arrives, and of the one before it
+    assert max(alive) == most_alive
+    assert project.column("SELECT count(*) FROM image_tensors") == [len(ALL)]
 
 
 def test_the_tensors_in_the_table_are_those_of_the_files(project: Project) -> None:

@@ -233,13 +233,13 @@ class CommitEndedBySignal:
 def test_a_signal_during_a_commit_is_told_of_as_an_interruption(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write = build._write
+    write = build.write_images
 
     def interrupted(connection: Any, *arguments: Any) -> Any:
         return write(CommitEndedBySignal(connection), *arguments)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:
-        patch.setattr(build, "_write", interrupted)
+        patch.setattr(build, "write_images", interrupted)
         with pytest.raises(KeyboardInterrupt):
             project.build(WIDER)
     assert project.build(WIDER).decoded == 0

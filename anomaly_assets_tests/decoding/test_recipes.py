@@ -11,6 +11,7 @@ from PIL import Image
 from anomaly_assets.decoding import batch, build, transform
 from anomaly_assets.decoding import open as compute
 from anomaly_assets.decoding.transform import decode_image, decode_mask
+from anomaly_assets.decoding.writes import Written
 from anomaly_assets.recipes import NATIVE, Recipe, tile_boxes
 from anomaly_assets.warehouse.file import duckdb_settings
 from anomaly_assets_tests.warehouse.project import SPEC, Project, mask, noise
@@ -251,14 +252,14 @@ def test_a_transaction_of_tiles_ends_after_some_bytes(
     monkeypatch.setattr(compute, "BATCH_IMAGES", 1)
     monkeypatch.setattr(build, "COPIED_BYTES", -(10**9))
     written: list[int] = []
-    write = build._write
+    write = build.write_images
 
-    def counting(*arguments: object) -> build._Written:
+    def counting(*arguments: object) -> Written:
         done = write(*arguments)  # type: ignore[arg-type]
         written.append(done.images)
         return done
 
-    monkeypatch.setattr(build, "_write", counting)
+    monkeypatch.setattr(build, "write_images", counting)
     assert project.build(SPEC, TILES).decoded == 5
     assert written == [1] * 5
     assert project.column("SELECT count(DISTINCT image_id) FROM recipe_tensors") == [5]
