@@ -1,4 +1,4 @@
-"""Fixtures of all tests: the project's folder, and a separate environment."""
+"""Define the fixtures of all tests: the project's folder, and a separate environment."""
 
 import gc
 from collections.abc import Generator, Iterator

@@ -1,4 +1,4 @@
-"""Recording of syncs and renames, in order."""
+"""Record syncs and renames, in order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Trees of files in the official layouts of the built-in datasets, and the truth about each file.
+"""Write trees of files in the official layouts of the built-in datasets, with the truth about each file.
 
 A tree is planned first, as a `Truth` in memory, and then written, so that tests of paths need no disk:
 

@@ -1,4 +1,4 @@
-"""Source datasets with samples in the repository: those of the graph if nothing is configured."""
+"""List source datasets with samples in the repository: those of the graph if nothing is configured."""
 
 from anomaly_assets.datasets import SOURCE_DATASETS
 

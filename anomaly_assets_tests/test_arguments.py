@@ -1,4 +1,4 @@
-"""Numbers on command lines have bounds, and a message with the bound."""
+"""Test that numbers on command lines have bounds, and a message with the bound."""
 
 from __future__ import annotations
 

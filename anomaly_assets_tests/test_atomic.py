@@ -1,4 +1,4 @@
-"""Atomic writes: complete or absent, durable, and without leftovers."""
+"""Test atomic writes: complete or absent, durable, and without leftovers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The schedule and the sensors, evaluated, and their runs executed."""
+"""Test the schedule and the sensors, evaluated, and their runs executed."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""Repeated requests of a sensor: after failed runs, during changes, and by its cursor."""
+"""Test repeated requests of a sensor: after failed runs, during changes, and by its cursor."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Memory of batches is used again, and never while anything refers to it."""
+"""Test that memory of batches is reused, but never while an object refers to it."""
 
 from __future__ import annotations
 

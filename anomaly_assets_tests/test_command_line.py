@@ -1,4 +1,4 @@
-"""Dagster's own commands, run like in CI and by people: exit codes and leftovers."""
+"""Test Dagster's own commands, run like in CI and by users: exit codes and leftovers."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""Dagster's definitions: the shape of the graph, descriptions of its assets, and its jobs."""
+"""Test Dagster's definitions: the shape of the graph, descriptions of its assets, and its jobs."""
 
 import difflib
 import os

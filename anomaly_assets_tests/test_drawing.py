@@ -1,4 +1,4 @@
-"""Encoding to a given size, and text that fits."""
+"""Test encoding to a given size, and texts that fit into their space."""
 
 from __future__ import annotations
 

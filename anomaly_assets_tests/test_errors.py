@@ -1,4 +1,4 @@
-"""Commands in messages: each can be pasted where the message appears."""
+"""Test commands in messages: each can be pasted where the message appears."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The excerpt command."""
+"""Test the excerpt command."""
 
 import errno
 import os

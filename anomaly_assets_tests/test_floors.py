@@ -1,4 +1,4 @@
-"""Hold the order of packages: imports lead down, and `docs/architecture.md` lists what there is.
+"""Check the order of packages: imports lead down, and `docs/architecture.md` lists every module.
 
 Every import statement counts, inside functions and under `TYPE_CHECKING` too.
 """

@@ -1,4 +1,4 @@
-"""Pausing the garbage collector."""
+"""Test pausing the garbage collector."""
 
 import gc
 

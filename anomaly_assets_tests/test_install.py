@@ -1,4 +1,4 @@
-"""Wheel, source distribution and `make`: what is in them, and what runs in an empty environment.
+"""Test the wheel, the source distribution and `make`: their files, and commands in an empty environment.
 
 Empty environments are filled from a package index. Where pip reaches none, these tests are skipped, unless
 `ANOMALY_TEST_INSTALL` is `required`, as it is in continuous integration. The test that installs everything

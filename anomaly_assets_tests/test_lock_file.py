@@ -1,4 +1,4 @@
-"""Locked files of other users, and in folders that are not writable."""
+"""Test lock files of other users, and in folders that are not writable."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The names that other projects import from `anomaly_assets` itself."""
+"""Test the names that other projects import from `anomaly_assets` itself."""
 
 from __future__ import annotations
 

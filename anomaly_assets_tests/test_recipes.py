@@ -1,4 +1,4 @@
-"""Recipes as text, and the places of tiles and fitted pictures."""
+"""Test recipes as text, and the places of tiles and fitted pictures."""
 
 from __future__ import annotations
 

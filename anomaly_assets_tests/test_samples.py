@@ -1,4 +1,4 @@
-"""Properties of the committed sample data that other code relies on."""
+"""Test properties of the committed sample data that other code relies on."""
 
 import hashlib
 from functools import partial

@@ -1,4 +1,4 @@
-"""Values of the environment variables, and messages for invalid ones."""
+"""Test values of the environment variables, and messages for invalid ones."""
 
 from __future__ import annotations
 

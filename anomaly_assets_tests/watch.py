@@ -1,4 +1,4 @@
-"""A sensor that is evaluated like the daemon does, with its own clock."""
+"""Evaluate a sensor like the daemon does, with its own clock."""
 
 import time
 

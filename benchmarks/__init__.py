@@ -1,1 +1,1 @@
-"""Benchmarks: ratios of two things measured in turn (`make bench`)."""
+"""Measure ratios of two things, measured in turn (`make bench`)."""

@@ -1,4 +1,4 @@
-"""Common parts of all figures: trees and loaded databases, clocks, processes, and the bare loop."""
+"""Provide the common parts of all figures: trees, loaded databases, clocks, processes, the bare loop."""
 
 from __future__ import annotations
 

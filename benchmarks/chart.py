@@ -1,4 +1,4 @@
-"""The table and the chart of the results in `docs/benchmarks.md`."""
+"""Write the table and the chart of the results in `docs/benchmarks.md`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Costs of an image and of a task on this machine: the input of the model in `scale.py`."""
+"""Measure the costs of an image and of a task on this machine: the input of the model in `scale.py`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Figures of decoding on a local Dask cluster: `make bench-dask`, or `--quick` for the short form.
+"""Measure decoding on a local Dask cluster: `make bench-dask`, or `--quick` for the short form.
 
 Every figure is the ratio of two things measured in turn in one process. Slow results never fail.
 """

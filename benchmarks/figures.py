@@ -1,4 +1,4 @@
-"""Figures: definition, goal, measurement, output and storage."""
+"""Define what a figure is: definition, goal, measurement, output and storage."""
 
 from __future__ import annotations
 

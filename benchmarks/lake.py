@@ -1,4 +1,4 @@
-"""Costs of tensors on a DuckLake: inserted by the driver, or written by workers and registered by it.
+"""Measure the costs of tensors on a DuckLake: inserted by the driver, or written by workers and registered.
 
 Each part is measured alone, because two cores cannot run enough workers to saturate a driver. The
 catalogue is in a PostgreSQL and the files are in a folder, both on this machine.

@@ -1,4 +1,4 @@
-"""A model of loads: the bottleneck and the duration, computed from measured costs.
+"""Compute the bottleneck and the duration of a load from measured costs.
 
 `rates` and `load_seconds` are the model. `simulate` simulates the tasks of one load one by one, with
 the window, the order and the transactions of `build_tensors`. Real runs are compared with the

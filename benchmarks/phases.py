@@ -1,4 +1,4 @@
-"""The asset bodies, one after the other, without Dagster.
+"""Run the asset bodies, one after the other, without Dagster.
 
 `python -m benchmarks.phases` runs them in a separate process, as Dagster does, and prints their times.
 """

@@ -1,4 +1,4 @@
-"""Figures of reading: each measures its two sides in turn and yields one ratio per pair."""
+"""Measure figures of reading: each measures its two sides in turn and yields one ratio per pair."""
 
 from __future__ import annotations
 

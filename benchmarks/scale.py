@@ -1,4 +1,4 @@
-"""The cost model of docs/scale.md: its costs, its tables, and real loads for comparison.
+"""Fill the cost model of docs/scale.md: its costs, its tables, and real loads for comparison.
 
 `python -m benchmarks.scale` writes the tables from `costs_dask.json`; `--measure` measures all costs
 again and stores them there.

@@ -1,4 +1,4 @@
-"""The tables of docs/scale.md, in Markdown; all values are measured or computed from measurements."""
+"""Write the tables of docs/scale.md, in Markdown; all values are measured or computed from measurements."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The figures of docs/sharing.md: file, lake in a folder and lake on S3, side by side.
+"""Measure the figures of docs/sharing.md: file, lake in a folder and lake on S3, side by side.
 
     python -m benchmarks.sharing --images 4096
 

@@ -1,4 +1,4 @@
-"""The plans of the SQL previews in docs/performance.md: time and peak memory of what SQL tools send first.
+"""Measure the SQL previews in docs/performance.md: time and peak memory of what SQL tools send first.
 
     python -m benchmarks.sql_tools --images 21454
 

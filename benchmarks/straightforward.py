@@ -1,4 +1,4 @@
-"""The straightforward pipeline: one thread, PNG again, dlt rows merged into DuckDB."""
+"""Load in the straightforward way: one thread, PNG again, dlt rows merged into DuckDB."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Trees in the official layouts, of any size, built from a few real pictures and hard links."""
+"""Build trees in the official layouts, of any size, from a few real pictures and hard links."""
 
 from __future__ import annotations
 

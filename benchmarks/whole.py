@@ -1,4 +1,4 @@
-"""Figures of the whole command: `anomaly-assets materialize` in a process of its own, from start to end.
+"""Measure the whole command: `anomaly-assets materialize` in a separate process, from start to end.
 
 Dagster's start, all steps and checks, and publishing are included.
 """

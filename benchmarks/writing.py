@@ -1,4 +1,4 @@
-"""Figures of writing: other tools write the same tensors, decoded by Pillow or by our decoder.
+"""Measure writing: other tools write the same tensors, decoded by Pillow or by our decoder.
 
 Their side has no masks, no catalogue, no digests, no checks, and does not wait for the disk.
 """

@@ -1,4 +1,4 @@
-"""Links from pages to files of the project that are no pages, such as `../examples/dask/README.md`.
+"""Rewrite links from pages to files of the project that are no pages, such as `../examples/dask/README.md`.
 
 In the repository they lead to the file. In the site they do as well, because every file that a page
 links to becomes a page: Markdown as it is, with its own links followed in turn, and source code in a

@@ -1,1 +1,1 @@
-"""Commands for people who work on this project; not part of the wheel."""
+"""Provide commands for people who work on this project; not part of the wheel."""

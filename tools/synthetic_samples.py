@@ -1,4 +1,4 @@
-"""Draws the synthetic sample data that the project runs on until a root holds the real datasets.
+"""Draw the synthetic sample data that the project runs on until a root holds the real datasets.
 
 Every picture comes from a formula, so no dataset's licence applies to it. Layouts, sizes, modes and
 quirks are the official ones, so the loaders meet here what they meet in the field:

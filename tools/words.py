@@ -1,4 +1,4 @@
-"""Linter of the project's English: `python -m tools.words [paths]`; the rules are in `RULES`.
+"""Check the project's English: `python -m tools.words [paths]`; the rules are in `RULES`.
 
 It reads docstrings, comments and messages of Python files, comments of SQL files, and Markdown pages.
 Text in backticks, code blocks and link targets is not read.

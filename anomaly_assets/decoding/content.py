@@ -1,4 +1,4 @@
-"""Names for bytes that are not a usable image: a pointer, a web page, a text, another format, a cut file.
+"""Name bytes that are not a usable image: a pointer, a web page, a text, another format, a cut file.
 
 All functions but `webp_size` take the content of a file that Pillow refused, so sound files cost nothing.
 """

@@ -1,4 +1,4 @@
-"""Images with more than 8 bits per value: their values, how many bits the file uses, and the way to 8 bits.
+"""Convert images with more than 8 bits per value: read their values, find the bits in use, scale to 8 bits.
 
 A 16-bit file of a 12-bit camera has values up to 4095. Pillow clips grey values at 255, which makes such
 an image white, and keeps the high byte of colours, which makes it black. So values are read in full and

@@ -1,4 +1,4 @@
-"""Memory that workers fill with batches; see `loader`."""
+"""Allocate memory that workers fill with batches; see `loader`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Processes that fill slots with batches; see `loader`."""
+"""Run processes that fill slots with batches; see `loader`."""
 
 from __future__ import annotations
 

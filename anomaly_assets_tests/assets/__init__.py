@@ -1,1 +1,1 @@
-"""The asset graph, executed in process on small roots."""
+"""Test the asset graph, executed in process on small roots."""

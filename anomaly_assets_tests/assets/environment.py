@@ -1,4 +1,4 @@
-"""Settings for tests: all paths are in a temporary folder, all pictures are tiny."""
+"""Set up the environment of tests: all paths are in a temporary folder, all pictures are tiny."""
 
 import os
 import shutil

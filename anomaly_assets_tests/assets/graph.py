@@ -1,4 +1,4 @@
-"""The shape of the asset graph as text, to be compared with `asset_graph.json`.
+"""Write the shape of the asset graph as text, to be compared with `asset_graph.json`.
 
 After an intended change, write the file again and read the diff:
 

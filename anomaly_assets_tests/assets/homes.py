@@ -1,4 +1,4 @@
-"""Dagster homes in a test's folder, with the configuration of the project."""
+"""Make Dagster homes in a test's folder, with the configuration of the project."""
 
 import shutil
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Data quality in the graph: affected files, severities, and checks that block publishing."""
+"""Test data quality in the graph: affected files, severities, and checks that block publishing."""
 
 import dagster as dg
 import numpy as np

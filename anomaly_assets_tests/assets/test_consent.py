@@ -1,4 +1,4 @@
-"""Losing samples needs consent; repository samples never mix with data; unknown datasets are kept."""
+"""Test that losing samples needs consent, repository samples never mix with data, and unknown datasets stay."""
 
 from __future__ import annotations
 

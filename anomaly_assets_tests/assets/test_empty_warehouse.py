@@ -1,4 +1,4 @@
-"""Parts of the graph that run alone on a warehouse without data."""
+"""Test parts of the graph that run alone on a warehouse without data."""
 
 import dagster as dg
 import duckdb

@@ -1,4 +1,4 @@
-"""The Dagster home: concurrent first runs, its form, and the files that a run adds."""
+"""Test the Dagster home: concurrent first runs, its form, and the files that a run adds."""
 
 import os
 import sqlite3

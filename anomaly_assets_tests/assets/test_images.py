@@ -1,4 +1,4 @@
-"""The catalogue in the graph: reports and refusals of a refresh."""
+"""Test the catalogue in the graph: reports and refusals of a refresh."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM end the run even if a library swallows the signal."""
+"""Test that Ctrl-C and SIGTERM end the run even if a library swallows the signal."""
 
 import importlib
 import signal

@@ -1,4 +1,4 @@
-"""Runs with large reports: pictures never fail them, and no event is large."""
+"""Test runs with large reports: pictures never fail them, and no event is large."""
 
 from collections.abc import Iterator
 from typing import Any

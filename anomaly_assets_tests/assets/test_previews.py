@@ -1,4 +1,4 @@
-"""Pictures in the graph: files beside the published database, small ones in the event log."""
+"""Test pictures in the graph: files beside the published database, small ones in the event log."""
 
 import base64
 import io

@@ -1,4 +1,4 @@
-"""Progress messages: counts, speed and time left, at a limited rate."""
+"""Test progress messages: counts, speed and time left, at a limited rate."""
 
 import re
 import threading

@@ -1,4 +1,4 @@
-"""Publishing in the graph: the run's report, and the comparing check."""
+"""Test publishing in the graph: the run's report, and the comparing check."""
 
 import shutil
 from pathlib import Path

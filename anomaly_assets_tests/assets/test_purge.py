@@ -1,4 +1,4 @@
-"""Deletion of old runs from a Dagster home."""
+"""Test deletion of old runs from a Dagster home."""
 
 import base64
 import shutil

@@ -1,4 +1,4 @@
-"""Expected numbers of the real excerpts beside the checkout; skipped without them."""
+"""Compare the real excerpts beside the checkout with expected numbers; skipped without them."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""Recipes of a warehouse: which are made, and what changes them."""
+"""Test recipes of a warehouse: which are made, and what changes them."""
 
 from __future__ import annotations
 

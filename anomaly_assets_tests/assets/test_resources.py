@@ -1,4 +1,4 @@
-"""The warehouse as a resource: locked for the whole run, with a wait, and released."""
+"""Test the warehouse as a resource: locked for the whole run, with a wait, and released."""
 
 import os
 import time

@@ -1,4 +1,4 @@
-"""The lines that a run prints: causes without stack traces, failed checks with their files, progress."""
+"""Test the lines that a run prints: causes without stack traces, affected files of checks, progress."""
 
 import io
 import logging

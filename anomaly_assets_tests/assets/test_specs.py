@@ -1,4 +1,4 @@
-"""Common properties of all table assets."""
+"""Test properties that all table assets have in common."""
 
 import pytest
 

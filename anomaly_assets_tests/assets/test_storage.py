@@ -1,4 +1,4 @@
-"""The databases of a Dagster home: connections, transactions, and files that are replaced."""
+"""Test the databases of a Dagster home: connections, transactions, and files that are replaced."""
 
 import shutil
 import sqlite3

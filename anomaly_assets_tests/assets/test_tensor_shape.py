@@ -1,4 +1,4 @@
-"""The shape of tensors belongs to the warehouse: two machines do not rebuild them in turns."""
+"""Test that the shape of tensors belongs to the warehouse: two machines do not rebuild them in turns."""
 
 from __future__ import annotations
 

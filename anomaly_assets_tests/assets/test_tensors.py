@@ -1,4 +1,4 @@
-"""Tensors in the graph: decoded images and reports of a run."""
+"""Test tensors in the graph: decoded images and reports of a run."""
 
 import dagster as dg
 import pytest

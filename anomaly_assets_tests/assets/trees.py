@@ -1,4 +1,4 @@
-"""Tiny roots: real PNG files of 16 x 16 pixels, all with different content."""
+"""Write tiny roots: real PNG files of 16 x 16 pixels, all with different content."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING

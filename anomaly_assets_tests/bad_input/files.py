@@ -1,4 +1,4 @@
-"""Contents of files that are not plain pictures."""
+"""Make contents of files that are not plain pictures."""
 
 from __future__ import annotations
 

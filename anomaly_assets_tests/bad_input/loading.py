@@ -1,4 +1,4 @@
-"""A complete load of a root, and its results for every file."""
+"""Load a root completely, and return the results for every file."""
 
 from __future__ import annotations
 

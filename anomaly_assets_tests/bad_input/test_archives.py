@@ -1,4 +1,4 @@
-"""Zip archives with any directory: each member is loaded, a stray, or rejected."""
+"""Test zip archives with any directory: each member is loaded, a stray, or rejected."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Unusable PNGs are rejected by name with a reason; all other files load."""
+"""Test that unusable PNGs are rejected by name with a reason, and that all other files load."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Special and unreadable files below a root: no escape from the root, no hang, and a named reason."""
+"""Test special and unreadable files below a root: no escape from the root, no hang, and a named reason."""
 
 from __future__ import annotations
 

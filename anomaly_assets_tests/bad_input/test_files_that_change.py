@@ -1,4 +1,4 @@
-"""Files that change between listing and reading: named, and loaded correctly later."""
+"""Test files that change between listing and reading: named, and loaded correctly later."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Any content of a `Labels.txt` loads; its errors are named."""
+"""Test that any content of a `Labels.txt` loads, and that its errors are named."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Masks of every kind: `value > 0` is a defect, and a check names the unusual ones."""
+"""Test masks of every kind: `value > 0` is a defect, and a check names the unusual ones."""
 
 from __future__ import annotations
 

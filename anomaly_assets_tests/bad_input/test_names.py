@@ -1,4 +1,4 @@
-"""Unusual file names reach the tables, normalised and without side effects."""
+"""Test that unusual file names reach the tables, normalised and without side effects."""
 
 from __future__ import annotations
 

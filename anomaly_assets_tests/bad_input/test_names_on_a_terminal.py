@@ -1,4 +1,4 @@
-"""Names with control characters are stored unchanged, and escaped in messages, logs and checks."""
+"""Test that names with control characters are stored unchanged, and escaped on the screen."""
 
 from __future__ import annotations
 

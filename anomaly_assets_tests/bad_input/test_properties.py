@@ -1,4 +1,4 @@
-"""Properties that hold for any path, any labels file, and any damage to a PNG."""
+"""Test properties that hold for any path, any labels file, and any damage to a PNG."""
 
 from __future__ import annotations
 

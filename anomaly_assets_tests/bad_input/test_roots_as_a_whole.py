@@ -1,4 +1,4 @@
-"""A root that is wrong as a whole gives one clear message, however many files it has."""
+"""Test that a root that is wrong as a whole gives one clear message, however many files it has."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Unusual PNGs load like `decoding/transform.py` describes, or are rejected, in limited memory and time.
+"""Test that unusual PNGs are loaded as documented, or rejected, in limited memory and time.
 
 The result does not depend on whether the faster decoder is installed.
 """

@@ -1,4 +1,4 @@
-"""Figures of `make bench`: which are measured, what is stored, and what the page shows."""
+"""Test the figures of `make bench`: which are measured, what is stored, and what the page shows."""
 
 from __future__ import annotations
 

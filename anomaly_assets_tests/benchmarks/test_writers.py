@@ -1,4 +1,4 @@
-"""Tools that `make bench` compares with: what they write is what Pillow makes of the files."""
+"""Test that the tools in `make bench` write the same pixels as Pillow decodes."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Tests of the catalogue: from a root to the tables of one source dataset."""
+"""Test the catalogue: from a root to the tables of one source dataset."""

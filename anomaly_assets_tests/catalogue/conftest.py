@@ -1,4 +1,4 @@
-"""Common fixtures of this package."""
+"""Define the fixtures of this package."""
 
 import shutil
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Content of a warehouse after a load."""
+"""Read the content of a warehouse after a load."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""The listing of every kind of file below a root."""
+"""Test the listing of every kind of file below a root."""
 
 import os
 import zipfile

@@ -1,4 +1,4 @@
-"""A load uses only this project's settings, and leaves none behind."""
+"""Test that a load uses only this project's settings, and leaves none behind."""
 
 from __future__ import annotations
 

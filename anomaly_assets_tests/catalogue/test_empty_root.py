@@ -1,4 +1,4 @@
-"""Messages for a root without images, and for one in which most files belong to no image."""
+"""Test messages for a root without images, and for one in which most files belong to no image."""
 
 from pathlib import Path
 

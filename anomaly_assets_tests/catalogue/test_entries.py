@@ -1,4 +1,4 @@
-"""Files of a root in columns: their order, their spellings, and the memory that a listing takes."""
+"""Test files of a root in columns: their order, their spellings, and the memory that a listing takes."""
 
 from __future__ import annotations
 

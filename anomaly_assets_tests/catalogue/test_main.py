@@ -1,4 +1,4 @@
-"""Messages and exit codes of `python -m anomaly_assets.ingest`."""
+"""Test the messages and exit codes of `python -m anomaly_assets.ingest`."""
 
 import runpy
 import shutil

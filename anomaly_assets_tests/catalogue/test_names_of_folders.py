@@ -1,4 +1,4 @@
-"""Names of folders and masks in another case, other words for good, and files with one canonical path."""
+"""Test names of folders and masks in another case, other words for `good`, and equal canonical paths."""
 
 from pathlib import Path
 

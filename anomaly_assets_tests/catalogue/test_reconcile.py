@@ -1,4 +1,4 @@
-"""The difference between a root and the tables, and the refusal to lose data by accident."""
+"""Test the difference between a root and the tables, and the refusal to lose data by accident."""
 
 import hashlib
 import shutil

@@ -1,4 +1,4 @@
-"""Loads into a real DuckDB file: changed rows, unchanged rows, and counts."""
+"""Test loads into a real DuckDB file: changed rows, unchanged rows, and counts."""
 
 import os
 import random

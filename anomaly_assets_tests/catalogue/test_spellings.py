@@ -1,4 +1,4 @@
-"""The same image has the same id in a folder, in zip archives of Windows and macOS, and in a store."""
+"""Test that an image has the same id in a folder, in zip archives of Windows and macOS, and in a store."""
 
 from __future__ import annotations
 

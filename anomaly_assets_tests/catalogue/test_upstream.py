@@ -1,4 +1,4 @@
-"""Behaviour of dlt and DuckDB that this project relies on: a failure means "upstream changed"."""
+"""Test behaviour of dlt and DuckDB that this project relies on: a failure means "upstream changed"."""
 
 from pathlib import Path
 from typing import Any

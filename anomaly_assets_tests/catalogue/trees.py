@@ -1,4 +1,4 @@
-"""Small dataset trees, and their listed rows."""
+"""Write small dataset trees, and list their expected rows."""
 
 import os
 import zipfile

@@ -1,1 +1,1 @@
-"""The console command `anomaly-assets`, its sub-commands, and what `materialize` prints."""
+"""Test the console command `anomaly-assets`, its sub-commands, and what `materialize` prints."""

@@ -1,4 +1,4 @@
-"""The console command: sub-commands, help, exit codes, completion, and the older names."""
+"""Test the console command: sub-commands, help, exit codes, completion, and the older names."""
 
 from __future__ import annotations
 

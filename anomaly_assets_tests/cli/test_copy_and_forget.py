@@ -1,4 +1,4 @@
-"""`anomaly-assets copy`, `forget` and `expire` on files, called in this process."""
+"""Test `anomaly-assets copy`, `forget` and `expire` on files, called in this process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`anomaly-assets datasets`: list, check and suggest, on folders, archives and addresses."""
+"""Test `anomaly-assets datasets`: list, check and suggest, on folders, archives and URLs."""
 
 from __future__ import annotations
 

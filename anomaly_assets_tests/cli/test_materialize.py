@@ -1,4 +1,4 @@
-"""`anomaly-assets materialize`: what it prints, how it ends, and the run that it leaves for the UI."""
+"""Test `anomaly-assets materialize`: what it prints, how it ends, and the run that it leaves for the UI."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Builds of tensors on a real cluster, and the content to compare them with."""
+"""Build tensors on a real cluster, and provide the content to compare them with."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A real Dask cluster on loopback: a scheduler and workers, each in a separate process."""
+"""Start a Dask cluster on loopback: a scheduler and workers, each in a separate process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A catalogue of some images, their content with threads, and small steps to interrupt."""
+"""Make a catalogue of some images, their content with threads, and small steps to interrupt."""
 
 from __future__ import annotations
 

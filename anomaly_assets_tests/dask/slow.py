@@ -1,4 +1,4 @@
-"""Preload module for workers of tests and benchmarks: images take longer, or kill the worker."""
+"""Make images take longer, or kill the worker: preloaded by workers of tests and benchmarks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Decoding on a real cluster gives the same content, whatever happens to its processes."""
+"""Test that decoding on a real cluster gives the same content, whatever happens to its processes."""
 
 from __future__ import annotations
 

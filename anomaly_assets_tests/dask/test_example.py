@@ -1,4 +1,4 @@
-"""The example through the command line: the same published content as with threads, and no leftovers."""
+"""Test the Dask example as a command: the same published content as with threads, and no leftovers."""
 
 from __future__ import annotations
 

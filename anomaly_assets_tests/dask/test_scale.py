@@ -1,4 +1,4 @@
-"""The cost model, compared with known results."""
+"""Test the cost model, compared with known results."""
 
 from __future__ import annotations
 

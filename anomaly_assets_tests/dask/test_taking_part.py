@@ -1,4 +1,4 @@
-"""Workers are checked before they decode, also those that join later."""
+"""Test that workers are checked before they decode, even if they join later."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Tests of folder layouts."""
+"""Test folder layouts."""

@@ -1,4 +1,4 @@
-"""Declarations for tests: the examples of the language, any declarations, and a writer of TOML."""
+"""Provide declarations for tests: examples of the language, any declarations, and a writer of TOML."""
 
 import json
 from typing import Any

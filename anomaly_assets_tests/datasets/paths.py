@@ -1,4 +1,4 @@
-"""Strategies for paths that a layout may get."""
+"""Define strategies for paths that a layout may get."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Tables for tests: entries as a declaration gives them, and files of JSON."""
+"""Make tables for tests: entries as a declaration gives them, and files of JSON."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""The names that no source dataset can have, as text, to be compared with `datasets/taken_names.json`.
+"""Print the names that no source dataset can have, to be compared with `datasets/taken_names.json`.
 
 After an upgrade of DuckDB or Dagster, or a new table or asset, write it again (`make tables` does):
 

@@ -1,4 +1,4 @@
-"""Built-in datasets agree with functions that classify paths without declarations."""
+"""Test that built-in datasets agree with functions that classify paths without declarations."""
 
 import json
 from pathlib import Path

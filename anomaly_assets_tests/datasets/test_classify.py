@@ -1,4 +1,4 @@
-"""Meaning of paths by a declaration."""
+"""Test the classification of paths by a declaration."""
 
 import unicodedata
 from typing import Any

@@ -1,4 +1,4 @@
-"""COCO files: a row per image, its shapes, and annotations that cannot be read."""
+"""Test COCO files: a row per image, its shapes, and annotations that cannot be read."""
 
 import json
 from typing import Any

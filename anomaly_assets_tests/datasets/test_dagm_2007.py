@@ -1,4 +1,4 @@
-"""Meaning of paths below a DAGM 2007 root, and of a `Labels.txt`."""
+"""Test the classification of paths below a DAGM 2007 root, and the parsing of a `Labels.txt`."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""Reading declarations: their errors with file and line, their defaults, `like`, and their digest."""
+"""Test reading declarations: their errors with file and line, their defaults, `like`, and their digest."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The JSON schema of declarations: it is that of the parser, and refuses only what the parser refuses."""
+"""Test the JSON schema of declarations: it is up to date, and refuses only what the parser refuses."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Meaning of paths below an MVTec AD root."""
+"""Test the classification of paths below an MVTec AD root."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""Forms of a name: for ids and pairs, for tables, for messages."""
+"""Test forms of a name: for ids and pairs, for tables, for messages."""
 
 from __future__ import annotations
 

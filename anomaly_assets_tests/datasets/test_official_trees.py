@@ -1,4 +1,4 @@
-"""Built-in declarations against trees in the official layouts: every path becomes what the truth says."""
+"""Test built-in declarations on trees in the official layouts: each path is classified as in the truth."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable

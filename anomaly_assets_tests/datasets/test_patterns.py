@@ -1,4 +1,4 @@
-"""Patterns: their text, and what they match, compared with a naive matcher that tries everything."""
+"""Test patterns: their text, and what they match, compared with a naive matcher that tries everything."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Names that every layout treats in the same way."""
+"""Test names that every layout treats in the same way."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The registry of source datasets and the published counts of their authors."""
+"""Test the registry of source datasets and the published counts of their authors."""
 
 from collections import Counter
 

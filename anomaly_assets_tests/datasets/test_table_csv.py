@@ -1,4 +1,4 @@
-"""Tables of separated values: encodings, separators, columns, words, and what is malformed."""
+"""Test tables of separated values: encodings, separators, columns, words, and what is malformed."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""Tables of JSON objects: lists, lists per split, nested keys, bombs, and how much memory they take."""
+"""Test tables of JSON objects: lists, lists per split, nested keys, bombs, and memory."""
 
 import io
 import json

@@ -1,1 +1,1 @@
-"""Datasets of users, from their TOML to published rows."""
+"""Test datasets of users, from their TOML to published rows."""

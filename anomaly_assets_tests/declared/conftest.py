@@ -1,4 +1,4 @@
-"""A project whose source datasets a test declares."""
+"""Make a project whose source datasets a test declares."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An excerpt of a declared dataset is a root that loads again with the same labels and masks."""
+"""Test that an excerpt of a declared dataset is a root that loads again with the same labels and masks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Life of a declaration, by runs of the graph: broken, changed, renamed, switched off, no longer there."""
+"""Test declarations in runs of the graph: broken, changed, renamed, switched off and deleted ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Declarations in processes of their own: what importing the definitions reads, and how a run ends."""
+"""Test declarations in separate processes: the files read on import, and the end of a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every kind of folder that people have, declared without any Python, up to the rows and masks."""
+"""Test folder layouts of users, declared without any Python, up to the rows and masks."""
 
 from __future__ import annotations
 

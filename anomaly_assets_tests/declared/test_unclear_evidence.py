@@ -1,4 +1,4 @@
-"""Rows and masks that cannot be understood: no default gives a label, no other image gets the mask."""
+"""Test unreadable rows and masks: no default gives a label, no other image gets the mask."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files to decode: pictures of every mode, and PNG chunks that Pillow cannot write."""
+"""Make files to decode: pictures of every mode, and PNG chunks that Pillow cannot write."""
 
 from __future__ import annotations
 

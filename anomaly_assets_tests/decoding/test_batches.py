@@ -1,4 +1,4 @@
-"""Transactions and tasks: which images are stored together."""
+"""Test transactions and tasks: which images are stored together."""
 
 from __future__ import annotations
 

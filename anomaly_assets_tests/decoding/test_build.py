@@ -1,4 +1,4 @@
-"""Updates of the tensors: only stale images are decoded."""
+"""Test updates of the tensors: only stale images are decoded."""
 
 from __future__ import annotations
 

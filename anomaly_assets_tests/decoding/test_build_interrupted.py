@@ -1,4 +1,4 @@
-"""Builds that fail in the middle, and builds on other executors."""
+"""Test builds that fail in the middle, and builds on other executors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Executors of decoding: batches that limit the driver's memory, and messages for missing packages."""
+"""Test executors of decoding: batches that limit the driver's memory, and messages for missing packages."""
 
 from __future__ import annotations
 

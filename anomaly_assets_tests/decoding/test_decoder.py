@@ -1,4 +1,4 @@
-"""The faster decoder gives the pixels and rejections of Pillow, or is not used."""
+"""Test that the faster decoder gives the pixels and rejections of Pillow, or is not used."""
 
 from __future__ import annotations
 

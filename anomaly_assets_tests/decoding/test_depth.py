@@ -1,4 +1,4 @@
-"""Files with more than 8 bits per value keep their structure, or are rejected with what to set."""
+"""Test that files with more than 8 bits per value keep their structure, or are rejected with a remedy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Faults of the machine reject no file: they are retried, and then end the run."""
+"""Test that faults of the machine reject no file: they are retried, and then end the run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files are decoded by their content: every format, whatever the name, with large metadata and turned."""
+"""Test that files are decoded by content: every format, any name, large metadata, rotated pictures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""LabelMe files: kinds of shapes, wanted labels, what is left out, and files that cannot be read."""
+"""Test LabelMe files: kinds of shapes, wanted labels, what is left out, and files that cannot be read."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""Defective pixels by numbers and colours, in every mode that a mask can have."""
+"""Test defective pixels by numbers and colours, in every mode that a mask can have."""
 
 import io
 from typing import Any

@@ -1,4 +1,4 @@
-"""Freed memory is kept with glibc; on other systems nothing happens."""
+"""Test that freed memory is kept with glibc; on other systems nothing happens."""
 
 from __future__ import annotations
 

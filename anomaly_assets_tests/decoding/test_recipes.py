@@ -1,4 +1,4 @@
-"""Tensors of several recipes: from one decode, each as if it was the only one."""
+"""Test tensors of several recipes: from one decode, each as if it was the only one."""
 
 from __future__ import annotations
 

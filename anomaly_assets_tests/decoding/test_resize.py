@@ -1,4 +1,4 @@
-"""Both laws of resizing: how far they are apart, and that `simd` gives the same pixels everywhere."""
+"""Test both resize backends: how much they differ, and that `simd` gives the same pixels everywhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Decoding produces exactly the documented columns of the tables."""
+"""Test that decoding produces exactly the documented columns of the tables."""
 
 from __future__ import annotations
 

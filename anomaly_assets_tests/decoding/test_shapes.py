@@ -1,4 +1,4 @@
-"""Masks of shapes: every kind, all eight orientations, runs of COCO, and shapes that cannot be drawn."""
+"""Test masks of shapes: every kind, all orientations, runs of COCO, and shapes that cannot be drawn."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""The transform from bytes to pixels, compared with Pillow byte for byte."""
+"""Test the transform from bytes to pixels, compared with Pillow byte for byte."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Unusable files of all kinds: each is refused with a reason and without side effects."""
+"""Test unusable files of all kinds: each is refused with a reason and without side effects."""
 
 from __future__ import annotations
 

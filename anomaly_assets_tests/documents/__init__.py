@@ -1,1 +1,1 @@
-"""Documents are checked against the behaviour: their commands, output, tables and messages."""
+"""Test the documents against the behaviour: their commands, output, tables and messages."""

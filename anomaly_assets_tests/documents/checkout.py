@@ -1,4 +1,4 @@
-"""A clean copy of the project, in which the commands of the documents run."""
+"""Make a clean copy of the project, in which the commands of the documents run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One copy of the project for all pages; commands run in the order of the pages."""
+"""Make one copy of the project for all pages; commands run in the order of the pages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Parts of a Markdown page: fenced blocks, inline commands, links."""
+"""Find the parts of a Markdown page: fenced blocks, inline commands, links."""
 
 from __future__ import annotations
 

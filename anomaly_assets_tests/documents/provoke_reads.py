@@ -1,4 +1,4 @@
-"""Messages of roots, of reading, and of network services."""
+"""Provoke the messages of roots, of reading, and of network services."""
 
 from __future__ import annotations
 

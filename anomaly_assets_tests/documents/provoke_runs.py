@@ -1,4 +1,4 @@
-"""Messages of installing and of running."""
+"""Provoke the messages of installing and of running."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scenes that provoke the messages of the troubleshooting page."""
+"""Set up the scenes that provoke the messages of the troubleshooting page."""
 
 from __future__ import annotations
 

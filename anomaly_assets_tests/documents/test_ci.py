@@ -1,4 +1,4 @@
-"""The workflow of `examples/ci`: against GitHub's own schema, and its steps in a clean copy.
+"""Test the workflow of `examples/ci`: against GitHub's own schema, and its steps in a clean copy.
 
 GitHub's runners and the actions are not tested. `sudo` is a script that only runs its arguments, one
 module of tests is collected, and missing servers are not installed.

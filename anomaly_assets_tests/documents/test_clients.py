@@ -1,4 +1,4 @@
-"""The lines of docs/clients.md run in environments that have only the client."""
+"""Test that the lines of docs/clients.md run in environments that have only the client."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every command of these pages is executed, in a clean copy and in the order of the pages.
+"""Test that every command of these pages is executed, in a clean copy and in the order of the pages.
 
 Only machine-specific parts are replaced:
 

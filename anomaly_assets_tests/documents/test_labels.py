@@ -1,4 +1,4 @@
-"""The table of evidence in docs/labels.md is what the view `images` does."""
+"""Test that the view `images` follows the table of evidence in docs/labels.md."""
 
 from __future__ import annotations
 

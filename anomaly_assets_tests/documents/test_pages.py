@@ -1,4 +1,4 @@
-"""Names on the pages exist: make targets, extras, files, headings, settings."""
+"""Test that names on the pages exist: make targets, extras, files, headings, settings."""
 
 from __future__ import annotations
 

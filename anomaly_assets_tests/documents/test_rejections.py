@@ -1,4 +1,4 @@
-"""The table of rejected files lists every reason that decoding can give, and each is provoked."""
+"""Test that the table of rejected files lists every reason that decoding can give, and each is provoked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The reference of the tables equals the comments in the database."""
+"""Test that the reference of the tables equals the comments in the database."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every quoted message of the troubleshooting page is provoked and compared."""
+"""Test that every quoted message of the troubleshooting page is provoked and compared."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The commands of docs/your-own-data.md, from an unknown folder to a batch; the blocks of declarations.md.
+"""Test the commands of docs/your-own-data.md, from an unknown folder to a batch; blocks of declarations.md.
 
 Only `/data/line4` is replaced, by a folder that is generated here.
 """

@@ -1,4 +1,4 @@
-"""The manifests of `examples/kubernetes`: against Kubernetes' schemas, and against each other."""
+"""Test the manifests of `examples/kubernetes`: against Kubernetes' schemas, and against each other."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Common fixtures of the tests of exports."""
+"""Define the fixtures of the tests of exports."""
 
 from __future__ import annotations
 

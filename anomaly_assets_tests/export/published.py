@@ -1,4 +1,4 @@
-"""A published database with one image of every kind, and its expected content."""
+"""Publish a database with one image of every kind, and provide its expected content."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command line of exports with a pause after every sample, so that it can be interrupted.
+"""Run the command line of exports with a pause after every sample, so that it can be interrupted.
 
 python -m anomaly_assets_tests.export.slowly --format anomalib --out …
 """

@@ -1,4 +1,4 @@
-"""Exports for anomalib: the required table. `test_with_anomalib.py` loads them in anomalib itself."""
+"""Test exports for anomalib: the required table. `test_with_anomalib.py` loads them in anomalib itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Unusual names of categories, defect types and files: every format exports them inside its folder."""
+"""Test that every format exports unusual names of categories, defect types and files inside its folder."""
 
 from __future__ import annotations
 

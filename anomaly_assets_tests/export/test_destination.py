@@ -1,4 +1,4 @@
-"""Exports are atomic: the folder is complete or absent, whatever happens."""
+"""Test that exports are atomic: the folder is complete or absent, whatever happens."""
 
 from __future__ import annotations
 

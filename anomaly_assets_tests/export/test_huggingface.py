@@ -1,4 +1,4 @@
-"""Exports in Hugging Face's `datasets`: splits, features, collation, and the lines of docs/exporting.md."""
+"""Test exports in Hugging Face's `datasets`: splits, features, collation, lines of docs/exporting.md."""
 
 from __future__ import annotations
 

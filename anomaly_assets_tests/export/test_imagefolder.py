@@ -1,4 +1,4 @@
-"""Exports for Hugging Face, loaded by `datasets`."""
+"""Test exports for Hugging Face, loaded by `datasets`."""
 
 from __future__ import annotations
 

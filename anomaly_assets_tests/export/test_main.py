@@ -1,4 +1,4 @@
-"""The command line of exports: messages, and files left after an interruption."""
+"""Test the command line of exports: messages, and files left after an interruption."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Exports in the layout of MVTec AD: the official folders, and pairs of images and masks."""
+"""Test exports in the layout of MVTec AD: the official folders, and pairs of images and masks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""File names of exported pictures: safe and unique for any sample names."""
+"""Test file names of exported pictures: safe and unique for any sample names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Parquet exports, read by the libraries that they are for."""
+"""Test that the libraries for which Parquet exports are meant can read them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What exports state about themselves; none has a path of this machine, a time or a null."""
+"""Test what exports state about themselves; none has a path of this machine, a time or a null."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Exports of further recipes: the tensors, and the recipe in the metadata."""
+"""Test exports of further recipes: the tensors, and the recipe in the metadata."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every format, read back: images, masks and labels equal the database."""
+"""Test every format, read back: images, masks and labels equal the database."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Images of unknown label, and of the splits `validation` and `unassigned`, in all that is published."""
+"""Test images of unknown label, and of the splits `validation` and `unassigned`, in all published data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Exports in anomalib itself: counts, labels, images, masks, an epoch of training, the lines of the page.
+"""Test exports in anomalib itself: counts, labels, images, masks, training, the lines of the page.
 
 `make test-anomalib` runs this module in the environment that has anomalib.
 """

@@ -1,4 +1,4 @@
-"""Fault injection: killed, concurrent, starved and cancelled runs (`make faults`).
+"""Inject faults: killed, concurrent, starved and cancelled runs (`make faults`).
 
 pytest does not collect it, because it runs the real command some two hundred times.
 """

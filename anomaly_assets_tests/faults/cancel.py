@@ -1,4 +1,4 @@
-"""Runs that are cancelled by SIGINT (Ctrl-C) and by SIGTERM (a service manager)."""
+"""Cancel runs by SIGINT (Ctrl-C) and by SIGTERM (a service manager)."""
 
 from __future__ import annotations
 

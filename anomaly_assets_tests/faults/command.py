@@ -1,4 +1,4 @@
-"""The real command in a separate process group, observed through its output."""
+"""Start the real command in a separate process group, and observe its output."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Concurrent runs on one warehouse, with readers of the published database all the time."""
+"""Run several runs on one warehouse, with readers of the published database all the time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The content of a published database, row by row, and leftovers of a run."""
+"""Read the content of a published database, row by row, and find leftovers of a run."""
 
 from __future__ import annotations
 

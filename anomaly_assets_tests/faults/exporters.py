@@ -1,4 +1,4 @@
-"""Exporters with `--overwrite` on one target: each success is complete under its name."""
+"""Run exporters with `--overwrite` on one target: each success is complete under its name."""
 
 from __future__ import annotations
 

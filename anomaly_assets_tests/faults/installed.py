@@ -1,4 +1,4 @@
-"""Small installations after a first run, built once and copied for each trial."""
+"""Build small installations after a first run; each trial gets a copy of one."""
 
 from __future__ import annotations
 

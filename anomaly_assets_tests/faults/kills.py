@@ -1,4 +1,4 @@
-"""SIGKILL at random moments of every phase: the next run repairs it, and readers are not disturbed."""
+"""Send SIGKILL at random moments of every phase: the next run repairs the damage, readers never notice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Loops that run beside a trial, each in a process of its own, until a file asks them to stop.
+"""Run loops beside a trial, each in a separate process, until a file asks them to stop.
 
     python -m anomaly_assets_tests.faults.loops publish STOP GO STATES SECONDS
     python -m anomaly_assets_tests.faults.loops export STOP OUT DATABASE SECONDS

@@ -1,4 +1,4 @@
-"""Lost samples: a deleted warehouse, a checkout without Git LFS, a root that shrinks day by day."""
+"""Lose samples: a deleted warehouse, a checkout without Git LFS, a root that shrinks day by day."""
 
 from __future__ import annotations
 

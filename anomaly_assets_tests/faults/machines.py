@@ -1,4 +1,4 @@
-"""Faults of machines: little memory, strange workers, other settings, copies that are repeated."""
+"""Simulate faults of machines: little memory, strange workers, other settings, repeated copies."""
 
 from __future__ import annotations
 

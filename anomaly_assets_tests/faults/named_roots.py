@@ -1,4 +1,4 @@
-"""Samples of the repository and a team's own data: never in one published database."""
+"""Load samples of the repository and a team's own data: never in one published database."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Full disks, missing roots, unreadable files: a clear error, and nothing is published."""
+"""Provoke full disks, missing roots, unreadable files: a clear error, and nothing is published."""
 
 from __future__ import annotations
 

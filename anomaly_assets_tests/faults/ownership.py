@@ -1,4 +1,4 @@
-"""Ownership: foreign files at the target, datasets unknown to this version, symbolic links."""
+"""Test ownership: foreign files at the target, datasets unknown to this version, symbolic links."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Publishing: two warehouses that own one target, and a selection without the summaries."""
+"""Publish from two warehouses that own one target, and publish a selection without the summaries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A reader in a separate process: reads the published database until it is stopped.
+"""Read the published database in a separate process until it is stopped.
 
 It prints a line of JSON each time: the digest of the content, or the error.
 """

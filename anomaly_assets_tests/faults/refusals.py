@@ -1,4 +1,4 @@
-"""Refused runs: exit 1, a message with the run config that helps, and every byte as before."""
+"""Provoke refused runs: exit 1, a message with the run config that helps, and every byte as before."""
 
 from __future__ import annotations
 

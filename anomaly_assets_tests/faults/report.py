@@ -1,4 +1,4 @@
-"""The report of the trials: a short summary to print, and a file without names of this machine."""
+"""Report the trials: a short summary to print, and a file without names of this machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Common parts of all trials: two trees, undisturbed runs for comparison, and times of their steps."""
+"""Prepare all trials: two trees, undisturbed runs for comparison, and times of their steps."""
 
 from __future__ import annotations
 

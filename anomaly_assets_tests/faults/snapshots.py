@@ -1,4 +1,4 @@
-"""Snapshots: opened by id while others are published, and listed after publications that failed."""
+"""Open snapshots by id while others are published, and list them after publications that failed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A web server that lists its files and then answers 503, or not at all."""
+"""Serve files over HTTP, and then answer 503, or not at all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The roots: copies and variations of the committed samples, some faulty files, and a change to them."""
+"""Write the roots: copies and variations of the committed samples, some faulty files, and changes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Trials: run them, a few at once, and collect their results."""
+"""Run trials, a few at once, and collect their results."""
 
 from __future__ import annotations
 

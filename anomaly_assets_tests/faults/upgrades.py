@@ -1,4 +1,4 @@
-"""Upgrades: databases of the first release, opened, refreshed and published by this one."""
+"""Upgrade databases of the first release: they are opened, refreshed and published by this one."""
 
 from __future__ import annotations
 

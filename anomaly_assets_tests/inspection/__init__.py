@@ -1,1 +1,1 @@
-"""Looking at a root before it is loaded."""
+"""Test the inspection of a root before it is loaded."""

@@ -1,4 +1,4 @@
-"""Catalogues of trees in the official layout of each built-in dataset, complete and not, by the product."""
+"""Test the inspection of trees in the official layout of each built-in dataset, complete and incomplete."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The report names masks that cannot mean what is declared, and what a run would refuse or reject."""
+"""Test that the report names masks that contradict the declaration, and what a run would refuse or reject."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The walkthrough, executed from a clean state, top to bottom, and its results."""
+"""Test the walkthrough, executed from a clean state, top to bottom, and its results."""
 
 import html
 import importlib.util

@@ -1,4 +1,4 @@
-"""The workshop: its notebooks are executed, its programs run, its slides rendered."""
+"""Test the workshop: its notebooks are executed, its programs run, its slides rendered."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Every message of the troubleshooting sheet, provoked with the installed versions."""
+"""Test every message of the troubleshooting sheet, provoked with the installed versions."""
 
 import logging
 import subprocess

@@ -1,4 +1,4 @@
-"""The files of the workshop: modules beside notebooks, blocks of Markdown."""
+"""Read the files of the workshop: modules beside notebooks, blocks of Markdown."""
 
 import importlib.util
 import re

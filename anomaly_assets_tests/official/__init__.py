@@ -1,1 +1,1 @@
-"""Official layouts of the built-in datasets; each function plans the files of one."""
+"""Plan trees in the official layouts of the built-in datasets, with one function per layout."""

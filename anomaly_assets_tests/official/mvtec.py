@@ -1,4 +1,4 @@
-"""Datasets of MVTec, and MPDD, which has the same layout."""
+"""Plan the datasets of MVTec, and MPDD, which has the same layout."""
 
 from __future__ import annotations
 

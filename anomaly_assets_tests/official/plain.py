@@ -1,4 +1,4 @@
-"""BTAD and the two datasets of Kolektor: no tables, and labels in words or in masks."""
+"""Plan BTAD and the two datasets of Kolektor: no tables, and labels in words or in masks."""
 
 from __future__ import annotations
 

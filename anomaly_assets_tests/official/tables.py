@@ -1,4 +1,4 @@
-"""Datasets with tables: DAGM 2007 (labels), VisA (split and labels) and Real-IAD (split and labels)."""
+"""Plan datasets with tables: DAGM 2007 (labels), VisA and Real-IAD (split and labels)."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Pictures for people, compared pixel by pixel."""
+"""Test pictures pixel by pixel."""

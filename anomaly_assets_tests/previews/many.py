@@ -1,4 +1,4 @@
-"""Tables with more categories or copies than would be practical as files."""
+"""Make tables with more categories or copies than would be practical as files."""
 
 import duckdb
 

@@ -1,4 +1,4 @@
-"""The overview of one source dataset, as the UI shows it."""
+"""Draw the overview of one source dataset, as the UI shows it."""
 
 from __future__ import annotations
 

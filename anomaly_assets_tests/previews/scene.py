@@ -1,4 +1,4 @@
-"""A project of pictures with one grey value each, which no resize changes."""
+"""Make a project of pictures with one grey value each, which no resize changes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Charts whose bars and marks have the expected positions."""
+"""Test charts whose bars and marks have the expected positions."""
 
 from __future__ import annotations
 

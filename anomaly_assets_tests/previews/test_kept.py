@@ -1,4 +1,4 @@
-"""Sheets on disk are redrawn only when their inputs change."""
+"""Test that sheets on disk are redrawn only when their inputs change."""
 
 from __future__ import annotations
 

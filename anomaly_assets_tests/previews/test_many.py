@@ -1,4 +1,4 @@
-"""Pictures of more categories and copies than fit."""
+"""Test pictures of more categories and copies than fit."""
 
 from __future__ import annotations
 

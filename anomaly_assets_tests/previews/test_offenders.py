@@ -1,4 +1,4 @@
-"""Sheets with exactly the affected images of a failed check."""
+"""Test sheets with exactly the affected images of a failed check."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Contact sheets: one row per category, good images left and anomalous right, defects outlined."""
+"""Test contact sheets: one row per category, good images left and anomalous right, defects outlined."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Published databases to read from: a small one built by the real code, and any number of plain rows."""
+"""Publish databases to read from: a small one built by the real code, and any number of plain rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two snapshots that take each other's place between any two steps of a reader.
+"""Swap two snapshots between any two steps of a reader.
 
 `python -m anomaly_assets_tests.reader.swapping 2000` opens them by their ids, and prints the outcomes.
 """

@@ -1,4 +1,4 @@
-"""Blobs that are read from DuckDB's storage, and blobs that are left to DuckDB."""
+"""Test blobs that are read from DuckDB's storage, and blobs that are left to DuckDB."""
 
 from __future__ import annotations
 

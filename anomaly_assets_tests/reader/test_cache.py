@@ -1,4 +1,4 @@
-"""Selections in memory-mapped files: the same samples, complete or absent."""
+"""Test selections in memory-mapped files: the same samples, complete or absent."""
 
 from __future__ import annotations
 

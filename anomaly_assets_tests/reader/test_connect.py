@@ -1,4 +1,4 @@
-"""Opening the published file: its faults, and changes by other processes."""
+"""Test opening the published file: its faults, and changes by other processes."""
 
 from __future__ import annotations
 

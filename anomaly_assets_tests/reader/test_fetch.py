@@ -1,4 +1,4 @@
-"""Reading pixels: any order, across row groups, and in limited memory."""
+"""Test reading pixels: any order, across row groups, and in limited memory."""
 
 from __future__ import annotations
 

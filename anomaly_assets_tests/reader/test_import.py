@@ -1,4 +1,4 @@
-"""Imports of the reader: a training script loads only the packages that it uses."""
+"""Test imports of the reader: a training script loads only the packages that it uses."""
 
 from __future__ import annotations
 

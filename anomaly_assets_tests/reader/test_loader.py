@@ -1,4 +1,4 @@
-"""Collated batches of tensors, read here and by workers of each kind."""
+"""Test collated batches of tensors, read here and by workers of each kind."""
 
 from __future__ import annotations
 

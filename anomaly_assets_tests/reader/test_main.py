@@ -1,4 +1,4 @@
-"""The last lines of `make materialize`."""
+"""Test the last lines that `make materialize` prints."""
 
 from __future__ import annotations
 

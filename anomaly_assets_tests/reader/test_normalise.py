@@ -1,4 +1,4 @@
-"""Images normalised with the statistics of their category."""
+"""Test images normalised with the statistics of their category."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The opened selection of samples, and messages for empty ones."""
+"""Test the opened selection of samples, and messages for empty ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading needs nothing that only Linux or only POSIX systems have; nor does building the asset graph."""
+"""Test reading, and building the asset graph, without functions that only Linux or POSIX systems have."""
 
 from __future__ import annotations
 

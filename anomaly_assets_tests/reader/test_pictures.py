@@ -1,4 +1,4 @@
-"""What notebooks show of samples and batches: pictures with outlines, in a bounded number of bytes."""
+"""Test pictures of samples and batches in notebooks: outlines, and a bounded number of bytes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Samples of further recipes: chosen by name or size, read, cached, and stitched from tiles."""
+"""Test samples of further recipes: chosen by name or size, read, cached, and stitched from tiles."""
 
 from __future__ import annotations
 

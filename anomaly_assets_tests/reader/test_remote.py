@@ -1,4 +1,4 @@
-"""A database of MotherDuck, simulated by a DuckDB file: its clone is replaced during reads."""
+"""Test a database of MotherDuck, simulated by a DuckDB file: its clone is replaced during reads."""
 
 from __future__ import annotations
 

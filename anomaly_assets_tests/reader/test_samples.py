@@ -1,4 +1,4 @@
-"""A selection of samples: batches, single samples, order, masks."""
+"""Test a selection of samples: batches, single samples, order, masks."""
 
 from __future__ import annotations
 

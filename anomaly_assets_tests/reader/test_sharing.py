@@ -1,4 +1,4 @@
-"""One snapshot in several threads and processes, which start and close it at any moment."""
+"""Test one snapshot in several threads and processes, which start and close it at any moment."""
 
 from __future__ import annotations
 

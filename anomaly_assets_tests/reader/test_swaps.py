@@ -1,4 +1,4 @@
-"""Readers while the published file is replaced, at each possible moment."""
+"""Test readers while the published file is replaced, at each possible moment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Samples as a PyTorch dataset, with workers of both kinds."""
+"""Test samples as a PyTorch dataset, with workers of both kinds."""
 
 from __future__ import annotations
 

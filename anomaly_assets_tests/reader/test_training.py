@@ -1,4 +1,4 @@
-"""The training example, run as a script while the published file is replaced."""
+"""Test the training example, run as a script while the published file is replaced."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every call that opens a published file raises our own error, which explains what to do."""
+"""Test that every call that opens a published file raises our own error, which explains what to do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Transforms of torchvision move image and mask together, in items and in batches."""
+"""Test that transforms of torchvision move image and mask together, in items and in batches."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Databases that earlier releases wrote, kept as test inputs.
+"""Keep databases that earlier releases wrote, as test inputs.
 
 All were made with `ANOMALY_IMAGE_SIZE=8` from copies of `data/samples`, whose files all have the
 modification time `SAMPLES_MODIFIED_AT`; a copy of the samples with the same times needs no decoding.

@@ -1,4 +1,4 @@
-"""Databases of earlier releases are opened, read, refreshed and replaced without decoding again."""
+"""Test that databases of earlier releases are opened, read, refreshed and replaced without new decoding."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Symbolic links below a folder: inside, out of it, and with `follow_links`."""
+"""Test symbolic links below a folder: inside, out of it, and with `follow_links`."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Retries of a store's answers, and secrets in its messages."""
+"""Test retries of a store's answers, and secrets in its messages."""
 
 from __future__ import annotations
 

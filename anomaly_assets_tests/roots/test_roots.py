@@ -1,4 +1,4 @@
-"""Listing and reading of all kinds of roots."""
+"""Test listing and reading of all kinds of roots."""
 
 import os
 from datetime import datetime, timezone

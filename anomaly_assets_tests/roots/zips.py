@@ -1,4 +1,4 @@
-"""Zip archives with names of arbitrary bytes, like programs of other systems write them."""
+"""Write zip archives with names of arbitrary bytes, like programs of other systems write them."""
 
 from __future__ import annotations
 

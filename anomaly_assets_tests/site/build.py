@@ -1,4 +1,4 @@
-"""Build of the site, like `make docs`."""
+"""Build the site, like `make docs`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The site of `docs/`, built once for all its tests."""
+"""Build the site of `docs/` once for all its tests."""
 
 from __future__ import annotations
 

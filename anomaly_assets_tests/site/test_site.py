@@ -1,4 +1,4 @@
-"""The site of `docs/`: it builds without a warning, needs no network, and has no broken link."""
+"""Test the site of `docs/`: it builds without a warning, needs no network, and has no broken link."""
 
 from __future__ import annotations
 

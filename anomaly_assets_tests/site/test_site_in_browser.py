@@ -1,4 +1,4 @@
-"""The site in a real browser, opened from a disk: its requests, search and width."""
+"""Test the site in a real browser, opened from a disk: its requests, search and width."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Roots in real stores: SeaweedFS for S3, Azurite, fake-gcs-server and nginx, all on loopback.
+"""Test roots in real stores: SeaweedFS for S3, Azurite, fake-gcs-server and nginx, all on loopback.
 
 `make stores` installs them. Where one is missing its tests are skipped, unless `CI` is `true` or
 `ANOMALY_TEST_STORES` is `required`.

@@ -1,4 +1,4 @@
-"""Azure Blob Storage, simulated by Azurite: requests are signed, and a wrong key is refused."""
+"""Simulate Azure Blob Storage with Azurite: requests are signed, and a wrong key is refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The servers, started once each on first use, and the roots made from folders."""
+"""Start each server once, on first use, and make roots from folders."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A web server that sends no length and more bytes than the limit."""
+"""Serve more bytes than the limit, without a length."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Google Cloud Storage, simulated by fake-gcs-server: reads need no signature."""
+"""Simulate Google Cloud Storage with fake-gcs-server: reads need no signature."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A proxy in front of a store that counts requests and can refuse or stall them."""
+"""Count the requests to a store with a proxy, which can refuse or stall them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""S3, simulated by SeaweedFS: requests are signed, and a wrong secret is refused."""
+"""Simulate S3 with SeaweedFS: requests are signed, and a wrong secret is refused."""
 
 from __future__ import annotations
 

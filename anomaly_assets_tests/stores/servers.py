@@ -1,4 +1,4 @@
-"""Servers as child processes: free ports on loopback, a separate folder, stopped by process id."""
+"""Start servers as child processes: free ports on loopback, a separate folder, stopped by process id."""
 
 from __future__ import annotations
 

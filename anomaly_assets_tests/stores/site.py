@@ -1,4 +1,4 @@
-"""A web server in this process, with pages, files and redirects set by a test."""
+"""Run a web server in this process, with pages, files and redirects set by a test."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The interface of the tests to all stores."""
+"""Define the interface of the tests to all stores."""
 
 from __future__ import annotations
 

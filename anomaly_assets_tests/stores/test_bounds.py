@@ -1,4 +1,4 @@
-"""Answers are limited to the announced size and to the limit of a file, whatever a server sends."""
+"""Test that answers are limited to the announced size and to the limit of a file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A changed file in a store has another version and is loaded again; all others are not."""
+"""Test that a changed file in a store has another version and is loaded again, without the other files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Credentials come from the environment or an address, are checked, and are never shown."""
+"""Test that credentials come from the environment or a URL, are checked, and are never shown."""
 
 from __future__ import annotations
 

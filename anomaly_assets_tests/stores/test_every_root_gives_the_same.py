@@ -1,4 +1,4 @@
-"""The same files give the same catalogue and tensors from every kind of root."""
+"""Test that the same files give the same catalogue and tensors from every kind of root."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Requests to a store: one listing, and every file once; and unusual names."""
+"""Test requests to a store: one listing, and one read of every file; and unusual names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Outages: short ones are retried, long ones end the run soon, and one bad file is one rejected file."""
+"""Test outages: short ones are retried, long ones end the run soon, one bad file is one rejected file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pages of other web servers than nginx, redirects, and refused addresses."""
+"""Test pages of other web servers than nginx, redirects, and refused URLs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A tiny dataset with real pictures, and the content of a warehouse after loading it."""
+"""Write a tiny dataset with real pictures, and read the content of a warehouse after loading it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A web server: nginx with folder listings and ranges, and one folder with a password."""
+"""Start nginx as a web server with folder listings and ranges, and one folder with a password."""
 
 from __future__ import annotations
 

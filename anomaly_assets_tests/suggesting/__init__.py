@@ -1,1 +1,1 @@
-"""Tests of suggesting declarations."""
+"""Test suggested declarations."""

@@ -1,4 +1,4 @@
-"""Suggestions are valid for any listing, read few files, and claim no label without evidence."""
+"""Test that suggestions are valid for any listing, read few files, and claim no label without evidence."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""Suggested declarations classify twenty folders as the truth about each image has it."""
+"""Test that suggested declarations classify the images of twenty folders as in the truth."""
 
 from pathlib import Path
 

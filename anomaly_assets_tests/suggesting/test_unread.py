@@ -1,4 +1,4 @@
-"""Tables and boxes that a declaration cannot read as they are get a sentence with what to write."""
+"""Test the remedies for tables and boxes that no declaration can read as they are."""
 
 from __future__ import annotations
 

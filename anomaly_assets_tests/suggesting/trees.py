@@ -1,4 +1,4 @@
-"""Twenty folders as people have them, with the truth about each image; 18 of them can be declared.
+"""Write twenty folders as people have them, with the truth about each image; 18 of them can be declared.
 
 The truth is what the tree itself gives to a careful reader. Where nothing gives a label, it is `unknown`:
 for an image without a mask beside images with one, nobody can be sure.

@@ -1,4 +1,4 @@
-"""Fixtures of the tests of tables: the small warehouse of the tests of warehouses."""
+"""Define the fixtures of the tests of tables: the small warehouse of the tests of warehouses."""
 
 from anomaly_assets_tests.warehouse.conftest import loaded_once, project
 

@@ -1,4 +1,4 @@
-"""Changes of the rows of a table by a refresh or a publication."""
+"""Test changes of the rows of a table by a refresh or a publication."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every check has a passing and a failing case, with exactly its affected rows."""
+"""Test that every check has a passing and a failing case, with exactly its affected rows."""
 
 from __future__ import annotations
 

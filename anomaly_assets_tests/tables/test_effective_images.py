@@ -1,4 +1,4 @@
-"""Any combination of evidence gives exactly one label, by the stated precedence."""
+"""Test that any combination of evidence gives exactly one label, by the stated precedence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A new summary and a new measured column need one entry each, and reach all users of the registry."""
+"""Test that a new summary or measured column needs one entry, and reaches all users of the registry."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The summaries, number by number, on a catalogue small enough to count by hand."""
+"""Test the summaries, number by number, on a catalogue small enough to count by hand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The database has exactly the documented tables, columns, types and comments."""
+"""Test that the database has exactly the documented tables, columns, types and comments."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""No query on the views builds a hash table from pixels: they are streamed, so that LIMIT 1 reads few."""
+"""Test that queries on the views never build a hash table from pixels, so that LIMIT 1 reads few."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The Dagster UI in a real browser: `make test-ui`, and `make screenshots` for the README's pictures."""
+"""Test the Dagster UI in a browser (`make test-ui`), and take the README's screenshots."""

@@ -1,4 +1,4 @@
-"""One server and one browser for all tests, and their pictures.
+"""Start one server and one browser for all tests, and take their pictures.
 
 Without Chromium or Playwright these tests are skipped, unless `UI_TESTS_REQUIRED` is set, as in
 continuous integration.

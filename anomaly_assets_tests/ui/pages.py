@@ -1,4 +1,4 @@
-"""Pages of the UI, opened and waited for like a person would."""
+"""Open pages of the UI, and wait for them like a person would."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Screenshots for the README: `make screenshots`.
+"""Take screenshots for the README: `make screenshots`.
 
 They show the real UI on the sample data. Two masks are removed so that a check fails, and one image is
 copied many times so that the run takes long enough for a picture.

@@ -1,4 +1,4 @@
-"""The web server and the daemon, like `make ui` starts them, in separate folders."""
+"""Start the web server and the daemon, like `make ui` does, in separate folders."""
 
 from __future__ import annotations
 

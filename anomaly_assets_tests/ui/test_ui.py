@@ -1,4 +1,4 @@
-"""The UI as people see it, in the order of use: later tests need earlier ones."""
+"""Test the UI as people use it, in the order of use: later tests need earlier ones."""
 
 import re
 import shutil

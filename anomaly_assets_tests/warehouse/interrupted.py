@@ -1,4 +1,4 @@
-"""Tests of killed loads for every kind of warehouse; each kind has a test module that imports them."""
+"""Test killed loads for every kind of warehouse; each kind has a test module that imports these tests."""
 
 from __future__ import annotations
 

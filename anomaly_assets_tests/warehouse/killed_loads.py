@@ -1,4 +1,4 @@
-"""The state after a kill in the middle of a load, built by undoing dlt's transactions one by one."""
+"""Build the state after a kill in the middle of a load, by undoing dlt's transactions one by one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Another process: a run that holds the warehouse, or a program that has a database open."""
+"""Start another process: a run that holds the warehouse, or a program that has a database open."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A whole project in one folder, small enough to build in every test."""
+"""Make a whole project in one folder, small enough to build in every test."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The id of a snapshot does not depend on how the rows are read."""
+"""Test that the id of a snapshot does not depend on how the rows are read."""
 
 from __future__ import annotations
 

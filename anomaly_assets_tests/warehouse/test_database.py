@@ -1,4 +1,4 @@
-"""Opening the warehouse: one writer at a time, a timeout, and the name of the holder."""
+"""Test opening the warehouse: one writer at a time, a timeout, and the name of the holder."""
 
 from __future__ import annotations
 

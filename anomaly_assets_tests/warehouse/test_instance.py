@@ -1,4 +1,4 @@
-"""Memory that DuckDB holds."""
+"""Test the memory that DuckDB holds."""
 
 from __future__ import annotations
 

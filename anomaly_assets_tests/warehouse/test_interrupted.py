@@ -1,4 +1,4 @@
-"""Killed loads in the history of a file."""
+"""Test killed loads in the history of a file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The history of the catalogue, load by load."""
+"""Test the history of the catalogue, load by load."""
 
 from __future__ import annotations
 

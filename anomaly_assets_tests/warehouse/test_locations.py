@@ -1,4 +1,4 @@
-"""Meaning of a location; a password in it is never shown."""
+"""Test the parsing of locations; a password in a location is never shown."""
 
 from __future__ import annotations
 

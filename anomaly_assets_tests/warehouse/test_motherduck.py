@@ -1,4 +1,4 @@
-"""MotherDuck without an account: the statements sent to a DuckDB that simulates it."""
+"""Test MotherDuck without an account: the statements sent to a DuckDB that simulates it."""
 
 from __future__ import annotations
 

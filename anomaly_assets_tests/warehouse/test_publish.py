@@ -1,4 +1,4 @@
-"""Publishing: a complete and compact snapshot, swapped in atomically."""
+"""Test publishing: a complete and compact snapshot, swapped in atomically."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Behaviour of DuckDB that this project relies on: a failure means "upstream changed"."""
+"""Test behaviour of DuckDB that this project relies on: a failure means "upstream changed"."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The checkpoints of the workshop: each says passed, or what is missing and what to do about it.
+"""Check the steps of the workshop: each check prints "passed", or what is missing and what to do about it.
 
 They look at what dlt left in the database and remembers of the last run, never at how it was written:
 every solution that gets there passes. None of them raises because a step is unsolved.

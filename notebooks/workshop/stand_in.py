@@ -1,4 +1,4 @@
-"""The earthquake API of the workshop: the live one, or a stand-in on this machine.
+"""Provide the earthquake API of the workshop: the live one, or a stand-in on this machine.
 
 The live one is the event service of the United States Geological Survey (USGS), which needs no key:
 https://earthquake.usgs.gov/fdsnws/event/1/. The stand-in understands the same requests as far as the

@@ -1,4 +1,4 @@
-"""Copying to a file: complete or absent, durable, and through symbolic links."""
+"""Test copying to a file: complete or absent, durable, and through symbolic links."""
 
 from __future__ import annotations
 

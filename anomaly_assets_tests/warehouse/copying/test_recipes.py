@@ -1,4 +1,4 @@
-"""Copying some of the recipes of a database."""
+"""Test copying some of the recipes of a database."""
 
 from __future__ import annotations
 

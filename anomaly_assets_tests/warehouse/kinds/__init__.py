@@ -1,1 +1,1 @@
-"""Tests that run on every kind of warehouse: on a file and on a lake."""
+"""Test every kind of warehouse in the same way: a file and a lake."""

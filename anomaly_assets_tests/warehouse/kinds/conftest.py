@@ -1,4 +1,4 @@
-"""One published warehouse of each kind."""
+"""Publish one warehouse of each kind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A published warehouse of any kind."""
+"""Define a published warehouse of any kind."""
 
 from __future__ import annotations
 

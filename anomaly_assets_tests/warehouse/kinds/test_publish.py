@@ -1,4 +1,4 @@
-"""Publishing from a warehouse of any kind: what is refused, what is written, what readers get."""
+"""Test publishing from a warehouse of any kind: what is refused, what is written, what readers get."""
 
 from __future__ import annotations
 

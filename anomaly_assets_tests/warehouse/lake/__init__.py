@@ -1,4 +1,4 @@
-"""A warehouse on DuckLake: a real PostgreSQL, and SeaweedFS for S3, on loopback.
+"""Test a warehouse on DuckLake: a real PostgreSQL, and SeaweedFS for S3, on loopback.
 
 `make stores` installs them. Where one is missing its tests are skipped, unless `CI` is `true` or
 `ANOMALY_TEST_STORES` is `required`.

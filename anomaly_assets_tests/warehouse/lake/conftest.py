@@ -1,4 +1,4 @@
-"""The servers, started once on first use, and a new lake for every test."""
+"""Start the servers once, on first use, and make a new lake for every test."""
 
 from __future__ import annotations
 

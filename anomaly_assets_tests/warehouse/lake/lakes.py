@@ -1,4 +1,4 @@
-"""A lake of one test, and its content."""
+"""Make a lake for one test, and read its content."""
 
 from __future__ import annotations
 

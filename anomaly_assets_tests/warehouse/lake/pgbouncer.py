@@ -1,4 +1,4 @@
-"""Debian's PgBouncer in front of the PostgreSQL of the tests."""
+"""Start Debian's PgBouncer in front of the PostgreSQL of the tests."""
 
 from __future__ import annotations
 

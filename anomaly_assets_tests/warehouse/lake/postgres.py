@@ -1,4 +1,4 @@
-"""Debian's PostgreSQL, with a password, and a separate database for every test."""
+"""Start Debian's PostgreSQL, with a password, and make a separate database for every test."""
 
 from __future__ import annotations
 

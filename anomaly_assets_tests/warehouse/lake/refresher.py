@@ -1,4 +1,4 @@
-"""A refresh in a separate process: `python -m anomaly_assets_tests.warehouse.lake.refresher JOB [ROWS]`.
+"""Refresh in a separate process: `python -m anomaly_assets_tests.warehouse.lake.refresher JOB [ROWS]`.
 
 It prints one line of JSON: the publication, or the error. ROWS is the number of tensors per
 transaction.

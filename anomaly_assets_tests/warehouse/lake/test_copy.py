@@ -1,4 +1,4 @@
-"""Copies from a file to a lake and back: equal, resumable, and never overwriting."""
+"""Test copies from a file to a lake and back: equal, resumable, and never overwriting."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Faults of a lake give our own messages, in every way to read it, and in a run."""
+"""Test that faults of a lake give our own messages, in every way to read it, and in a run."""
 
 from __future__ import annotations
 

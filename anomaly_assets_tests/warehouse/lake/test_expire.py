@@ -1,4 +1,4 @@
-"""Expiry: freed and kept versions."""
+"""Test expiry: freed and kept versions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The folder of a lake's files: an absolute path that no other lake uses."""
+"""Test the folder of a lake's files: an absolute path that no other lake uses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Publications that a kill cut in two, and lakes of other projects."""
+"""Test publications that a kill interrupted, and lakes of other projects."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The whole graph on a lake gives the content of a file, and publishes by recording a version."""
+"""Test that the whole graph on a lake gives the content of a file, and publishes by recording a version."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Killed loads in the history of a lake."""
+"""Test killed loads in the history of a lake."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Locks: exclusion, waits with timeouts, and no deadlock."""
+"""Test locks: exclusion, waits with timeouts, and no deadlock."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Samples of a lake equal those of the file it was copied from."""
+"""Test that samples of a lake equal those of the file it was copied from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Several machines, as processes: concurrent refreshes, reads, and kills."""
+"""Test several machines, as processes: concurrent refreshes, reads, and kills."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Parts of a lake that need no PostgreSQL: its folder, its store, messages and publications."""
+"""Test parts of a lake that need no PostgreSQL: its folder, its store, messages and publications."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Dead rows: a bloated warehouse is rewritten, a compact one is copied byte by byte."""
+"""Test dead rows: a bloated warehouse is rewritten, a compact one is copied byte by byte."""
 
 from __future__ import annotations
 

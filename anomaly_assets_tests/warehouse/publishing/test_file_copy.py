@@ -1,4 +1,4 @@
-"""Copying a file to the disk: every byte, on any system, and no error lost."""
+"""Test copying a file to the disk: every byte, on any system, and no error lost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The provenance of a snapshot."""
+"""Test the provenance of a snapshot."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Snapshots: open an older one by id, and compare two."""
+"""Test snapshots: open an older one by id, and compare two."""
 
 from __future__ import annotations
 

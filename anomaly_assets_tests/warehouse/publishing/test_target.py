@@ -1,4 +1,4 @@
-"""A file is replaced only if this warehouse owns it, or on request."""
+"""Test that a file is replaced only if this warehouse owns it, or on request."""
 
 from __future__ import annotations
 
