@@ -5,7 +5,7 @@ built-in exception if callers may expect one::
 
     AnomalyAssetsError
     ├── SettingsError (ValueError)                settings: an environment variable has an invalid value
-    ├── LocationError (ValueError)                locations: the address of a database is malformed
+    ├── LocationError (ValueError)                locations: the location of a database is malformed
     ├── TargetError (OSError)                     atomic: a file or folder cannot be replaced
     ├── TargetBusyError (RuntimeError)            atomic: another process is replacing it
     ├── RootError (RuntimeError)                  roots: a root is missing, unreadable or of an unknown kind

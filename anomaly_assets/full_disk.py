@@ -1,4 +1,4 @@
-"""Describe a full disk in one sentence, whichever library reports it and however."""
+"""Describe a full disk in one error message, whichever library reports it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _REMEDY = "then run again: what was committed stays."
 
 
 def out_of_space(error: BaseException | str, paths: Iterable[str | os.PathLike[str]]) -> str | None:
-    """Return a sentence that names the full disk and the remedy; None if no full disk is the cause.
+    """Return an error message that names the full disk and the remedy; None if no full disk is the cause.
 
     Args:
         error: What a library raised, or its message.

@@ -4,11 +4,11 @@
     ducklake:postgres:host=db.example dbname=anomaly user=team
     md:anomaly
 
-After `ducklake:postgres:` any connection string of libpq is allowed, also an address `postgresql://…`.
+After `ducklake:postgres:` any connection string of libpq is allowed, also a URL `postgresql://…`.
 A password in it is removed before the location is shown; `PGPASSWORD`, `~/.pgpass` and other ways of
 libpq work as well.
 
-A string that resembles an address or a connection string is never used as a path. Otherwise DuckDB would
+A string that resembles a URL or a connection string is never used as a path. Otherwise DuckDB would
 create a file whose name contains the password, and messages would repeat the password.
 """
 
@@ -89,7 +89,7 @@ class MotherDuckLocation:
 
 
 def is_file(location: str) -> bool:
-    """Return whether a location is a path, and not an address or an attempt at one."""
+    """Return whether a location is a path, and not a URL or an attempt at one."""
     return "://" not in location and not _ADDRESS.match(location)
 
 

@@ -2,7 +2,7 @@
 
 The text of a recipe is `HEIGHTxWIDTHxCHANNELS`, such as `512x512x1`. `512` is short for `512x512x3`, and
 `512x640` for `512x640x3`. `native` in place of the channels keeps files without colour at one channel.
-`/fit` at the end keeps the ratio of the sides and fills the rest with zeros. `full/tile=512+64` cuts the
+`/fit` at the end keeps the aspect ratio and pads with zeros. `full/tile=512+64` cuts the
 picture in its own size into tiles of 512 x 512 that overlap by 64 pixels.
 
 This module imports little, because `settings.py` imports it.
@@ -45,8 +45,8 @@ class Recipe:
         height: Height in pixels; that of a tile if `overlap` is not None.
         width: Width in pixels.
         channels: 1, 3 or `NATIVE`.
-        resize: Implementation of LANCZOS: `pillow` or `simd`, which differ by at most 2 of 255.
-        fit: Whether the ratio of the sides is kept, and the rest of the tensor is zero.
+        resize: Resize backend: `pillow` or `simd`, whose values differ by at most 2 of 255.
+        fit: Whether the aspect ratio is kept, and the tensor padded with zeros.
         overlap: Pixels that neighbouring tiles of a picture in its own size share; None without tiles.
     """
 
@@ -59,7 +59,7 @@ class Recipe:
 
     @property
     def name(self) -> str:
-        """Return the text of the recipe in its long form; without the implementation of the resize."""
+        """Return the text of the recipe in its long form; without the resize backend."""
         channels = self.channels or "native"
         if self.overlap is not None:
             full = "full" if channels == 3 else f"fullx{channels}"
@@ -106,7 +106,7 @@ class Recipes:
 
 
 def resize_of(transform: str) -> str:
-    """Return how the tensors of a transform are resized: `simd` or `pillow`."""
+    """Return the resize backend of a transform: `simd` or `pillow`."""
     return SIMD if transform.startswith(f"lanczos-{SIMD}-") else PILLOW
 
 
@@ -120,7 +120,7 @@ def parse_recipe(text: str) -> Recipe:
     if found is None:
         raise ValueError(
             f"{text!r} is not a recipe: use HEIGHTxWIDTHxCHANNELS, such as 512x512x1 (channels 1, 3 or "
-            "native), a side such as 512, 512x512x1/fit to keep the ratio of the sides, or "
+            "native), a side such as 512, 512x512x1/fit to keep the aspect ratio, or "
             "full/tile=512+64 for tiles."
         )
     channels = _CHANNELS[found["channels"]]
@@ -183,7 +183,7 @@ def _starts(length: int, side: int, overlap: int) -> Iterator[int]:
 
 
 def fitted_box(recipe: Recipe, width: int, height: int) -> tuple[int, int, int, int]:
-    """Return left, top, right, bottom of the picture in a tensor that keeps the ratio of its sides."""
+    """Return left, top, right, bottom of the picture in a tensor that keeps its aspect ratio."""
     scale = min(recipe.width / width, recipe.height / height)
     inner_width = max(1, min(recipe.width, round(width * scale)))
     inner_height = max(1, min(recipe.height, round(height * scale)))

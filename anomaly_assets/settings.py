@@ -336,7 +336,7 @@ def _database(values: Mapping[str, str], name: str, default: str) -> Path:
 
 
 def _lake_data(text: str | None) -> str | None:
-    """Return the folder of a new lake's files; a misspelled address would become a folder of that name."""
+    """Return the folder of a new lake's files; a misspelled URL would become a folder of that name."""
     address = text is not None and re.fullmatch(r"[a-z0-9]+://[^/@]+(/.*)?", text)
     if text is not None and not is_file(text) and not address:
         raise SettingsError(

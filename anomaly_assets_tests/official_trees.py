@@ -79,7 +79,7 @@ def planned(name: str, images_per_class: int | None = 3) -> Truth:
 
     Args:
         name: Name of the source dataset.
-        images_per_class: Images of each category, split and type of defect; None for the official
+        images_per_class: Images of each category, split and defect type; None for the official
             numbers. Totals that are published without categories are divided among them equally.
     """
     return Truth(name, tuple(LAYOUTS[name](images_per_class)))

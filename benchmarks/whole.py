@@ -155,7 +155,7 @@ def with_512(bench: Bench) -> Ratios:
 
 
 def adding_a_recipe(bench: Bench) -> Ratios:
-    """Compare asset bodies that add 512x512x3 to a loaded warehouse with a first load of it alone."""
+    """Compare adding the recipe 512x512x3 to a loaded warehouse with a first load of this recipe alone."""
     tree = bench.tree(bench.mixed)
     loaded = bench.fresh("adding")
     run_phases(tree, loaded / "warehouse.duckdb")

@@ -69,8 +69,8 @@ def by_project(content: bytes) -> Pixels:
         resize = importlib.import_module("anomaly_assets.decoding.resize")
     except ImportError:  # a version without SIMD
         return _three_channels(image.resize((SIDE, SIDE), Image.Resampling.LANCZOS))
-    law = "pillow" if resize.why_not_simd() else "simd"
-    return _three_channels(resize.resize_image(image, SIDE, SIDE, law))
+    backend = "pillow" if resize.why_not_simd() else "simd"
+    return _three_channels(resize.resize_image(image, SIDE, SIDE, backend))
 
 
 DECODERS: dict[str, Decode] = {"pillow": by_pillow, "ours": by_project}

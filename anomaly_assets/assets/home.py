@@ -8,7 +8,7 @@ this class before it opens the databases there, and before it imports any code l
 - By default each run has its own database of events, and events about assets and checks are stored in a
   second one as well. A home that is created here has one database for the events of all runs, with small
   pages. A home that Dagster created keeps its layout and its history.
-- A home that cannot be written to raises one sentence instead of a stack trace of SQLite or Dagster.
+- A home that cannot be written to raises one error message instead of a stack trace of SQLite or Dagster.
 - Events are stored without fields that Dagster can restore, and without fields that are never read.
 """
 
@@ -143,11 +143,11 @@ class DagsterHome(dg.DagsterInstance):
 
 
 def _refuse_characters(base_dir: str) -> None:
-    """Raise `HomeError` if SQLAlchemy would not take the path as it is: Dagster puts it into an address."""
+    """Raise `HomeError` if SQLAlchemy would not take the path as it is: Dagster puts it into a URL."""
     is_taken_apart = "?" in base_dir or unquote(base_dir) != base_dir
     if is_taken_apart and not _STORAGES & _configuration(base_dir).keys():
         raise HomeError(
-            f"{shown(base_dir)} has ? or %, as in an address, in its path, and Dagster's databases cannot "
+            f"{shown(base_dir)} has ? or %, as in a URL, in its path, and Dagster's databases cannot "
             "be opened there. Set DAGSTER_HOME to another folder (make DAGSTER_HOME=/a/folder …)."
         )
 

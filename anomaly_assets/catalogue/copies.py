@@ -76,7 +76,7 @@ def _equal(root: Root, one: FileEntry, other: FileEntry) -> bool:
 
 
 class _Files:
-    """Root as a key of a cache: roots with the same address are equal."""
+    """Root as a key of a cache: roots with the same URL are equal."""
 
     def __init__(self, root: Root) -> None:
         self.root = root

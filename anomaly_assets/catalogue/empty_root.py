@@ -33,8 +33,8 @@ class EmptyRoot:
     """Explanation of a root without images.
 
     Attributes:
-        message: Sentences for the user.
-        likely_root: Path or address of the folder that was probably meant.
+        message: Error message for the user.
+        likely_root: Path or URL of the folder that was probably meant.
     """
 
     message: str
@@ -95,7 +95,7 @@ def _links(
     here: Sequence[tuple[str, FileEntry]],
     files: Sequence[tuple[str, FileEntry]],
 ) -> str | None:
-    """Return a sentence if all images are links, or most files where no file has the path of an image."""
+    """Return an error message if all images are links, or most files where no file has the path of an image."""
     links = [entry for _, entry in here or files if entry.problem in LINKS]
     if root.follows_links or len(links) < (len(here) or max(1, len(files) / 2)):
         return None
@@ -107,7 +107,7 @@ def _links(
 
 
 def _problem(here: Sequence[tuple[str, FileEntry]]) -> str | None:
-    """Return a sentence if no image can be read because of problems such as broken links."""
+    """Return an error message if no image can be read because of problems such as broken links."""
     problems = Counter(entry.problem for _, entry in here if entry.problem)
     if not here or problems.total() < len(here):
         return None
@@ -207,7 +207,7 @@ def _above(
 
 
 def _parents(address: str) -> Iterator[tuple[str, str]]:
-    """Yield the last names of an address, ever more of them, and the address without them."""
+    """Yield the last names of a URL, ever more of them, and the URL without them."""
     names: list[str] = []
     parent = address
     while True:

@@ -68,7 +68,7 @@ class Catalog:
         ignored: Number of junk files.
         empty_because: Message for the user if there is no image; else None.
         other: Another source dataset whose layout fits, if that of this one pairs nothing.
-        likely_root: Path or address of the root's parent, if the root seems to be a category folder.
+        likely_root: Path or URL of the root's parent, if the root seems to be a category folder.
         notes: Sentences about how names and tables were read, for the log of a run.
     """
 

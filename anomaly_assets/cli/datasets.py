@@ -164,7 +164,7 @@ def _checked(dataset: SourceDataset, location: str | None, *, is_only: bool) -> 
 def suggest_declaration(root: str, name: str | None) -> None:
     """Write a declaration for a folder that has none.
 
-    ROOT is a folder, a zip archive or an address such as s3://bucket/line4. The declaration goes to
+    ROOT is a folder, a zip archive or a URL such as s3://bucket/line4. The declaration goes to
     standard output, with a comment wherever something was guessed. Read these, then run `datasets check`.
     """
     from anomaly_assets.datasets.declaration_table import holds_password
@@ -209,7 +209,7 @@ def _whole(root: str) -> str:
 
 
 def _name_of(root: str) -> str:
-    """Return the last name of a path or an address, without parts of an address that may be secret."""
+    """Return the last name of a path or a URL, without parts of a URL that may be secret."""
     if "://" in root:
         address = urlsplit(root)
         name = unquote(address.path.rstrip("/").rpartition("/")[2]) or address.hostname or ""

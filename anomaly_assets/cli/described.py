@@ -44,7 +44,7 @@ def described() -> str:
         warnings.simplefilter("ignore", UnknownLabelWarning)  # a line below has the number
         samples = open_samples()
     location = published_database()
-    # A lake is shown by its name, because its address can hold a password.
+    # A lake is shown by its name, because its URL can hold a password.
     name = location if is_file(location) else parse_location(location).name
     with samples:
         datasets = sorted(samples.table["source_dataset"].unique().to_pylist())

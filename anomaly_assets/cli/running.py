@@ -45,7 +45,7 @@ class AtLeast(click.ParamType):
         self._least = least
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Return the number, or fail with a sentence that repeats what was given."""
+        """Return the number, or fail with an error message that repeats the given value."""
         try:
             return whole_number(str(value), self._least)
         except ValueError as error:

@@ -35,7 +35,7 @@ DEFAULT_WORDS: Mapping[str, frozenset[str]] = {
 }
 
 UNASSIGNED: Split = "unassigned"
-"""Split of an image of which nothing else gives one."""
+"""Default split: for images whose split nothing else defines."""
 
 ALL_SPLITS = "all"
 """Key of the numbers in all splits together, where the number in each split is not known."""
@@ -144,9 +144,9 @@ class Declaration:
         file: The file, as it was given.
         line: Line of the header of the table.
         canonical_json: Every declared key except `root` and `like`, whose keys are included.
-        root: Folder, archive or address; None if the dataset is off.
-        category: Category of an image without one.
-        label: Label of an image of which nothing else gives one.
+        root: Folder, archive or URL; None if the dataset is off.
+        category: Default category: for images whose category nothing else defines.
+        label: Default label: for images whose label nothing else defines.
         is_built_in: Whether `file` is a file of this package.
         depth: Bits that a 16-bit file uses; None for those that the file names.
         size: Recipes of its tensors besides the common one.

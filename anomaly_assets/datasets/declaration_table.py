@@ -125,7 +125,7 @@ class Table:
         if root is None:
             return None
         if not isinstance(root, str) or not root.strip():
-            self._expected("root", 'a folder, an archive or an address, such as "/data/line4"')
+            self._expected("root", 'a folder, an archive or a URL, such as "/data/line4"')
             return None
         if holds_password(root):
             self.problem(
@@ -204,7 +204,7 @@ class Table:
         return Words(label_of, split_of)
 
     def split(self, words: Words) -> Split:
-        """Return the split of images of which nothing else gives one."""
+        """Return the default split: for images whose split nothing else defines."""
         value = self.text("split", UNASSIGNED) or UNASSIGNED
         if value == UNASSIGNED:
             return UNASSIGNED
@@ -213,7 +213,7 @@ class Table:
         return words.split_of.get(value, UNASSIGNED)
 
     def label(self, words: Words) -> Label | None:
-        """Return the label of images of which nothing else gives one."""
+        """Return the default label: for images whose label nothing else defines; None if there is none."""
         value = self.text("label")
         if value is not None and folded(value) not in words.label_of:
             self._expected("label", "a word for a label, such as good")
@@ -265,7 +265,7 @@ class Table:
 
 
 def holds_password(root: str) -> bool:
-    """Return whether an address holds a password or a key."""
+    """Return whether a URL holds a password or a key."""
     return bool(_PASSWORD.search(root))
 
 

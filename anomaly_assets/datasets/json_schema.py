@@ -5,7 +5,7 @@
     python -m anomaly_assets.datasets.json_schema > anomaly_assets/datasets/declaration.schema.json
 
 VS Code with Even Better TOML, and taplo, use it for a file whose first line is `#:schema` and the path or
-the address of the schema. The parser does not use it, because it finds more, such as misspelt placeholders.
+the URL of the schema. The parser does not use it, because it finds more, such as misspelt placeholders.
 """
 
 from __future__ import annotations
@@ -88,9 +88,9 @@ def _keys() -> Mapping[str, Schema]:
             "environment variable NAME_ROOT is used instead if it is set.",
         ),
         "like": _described({"enum": list(BUILT_IN)}, "Built-in dataset with the same layout."),
-        "category": _described(_TEXT, "Category of images of which nothing else gives one."),
-        "split": _described(_TEXT, "Split of images of which nothing else gives one."),
-        "label": _described(_TEXT, "Label of images of which nothing else gives one."),
+        "category": _described(_TEXT, "Default category: for images whose category nothing else defines."),
+        "split": _described(_TEXT, "Default split: for images whose split nothing else defines."),
+        "label": _described(_TEXT, "Default label: for images whose label nothing else defines."),
         "images": _list("images", "Patterns of images.", minItems=1),
         "masks": _list("masks", "Patterns of masks, which are tried before those of images."),
         "tables": _list("tables", "Patterns of files with a row for each image."),

@@ -82,7 +82,7 @@ def parsed(text: str) -> tuple[Pattern | None, list[str]]:
     """Parse a pattern.
 
     Returns:
-        The pattern, or None if it has errors; and the errors, as sentences.
+        The pattern, or None if it has errors; and the error messages.
     """
     text = normalized(text)
     if _ABSOLUTE.match(text) or ".." in text.split("/"):

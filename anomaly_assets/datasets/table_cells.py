@@ -64,7 +64,7 @@ class TableContent(NamedTuple):
         rows: Rows that can be used, also those of which a cell was not understood.
         malformed: Number and reason of rows that cannot be used, or not in full, at most `MOST_MALFORMED`.
         notes: Sentences about what was left out.
-        fault: Sentence with the remedy if the whole file cannot be used; then there are no rows.
+        fault: Error message with the remedy if the whole file cannot be used; then there are no rows.
         malformed_count: Number of all rows that cannot be used.
     """
 
@@ -261,7 +261,7 @@ def find_column(name: str, columns: Sequence[str]) -> list[int]:
 
 
 def no_column(name: str, columns: Sequence[str]) -> str:
-    """Return the sentence for a column that a table does not have."""
+    """Return the error message for a column that a table does not have."""
     by_form = {_loose(each): each for each in columns[:_MOST_COMPARED]}
     similar = get_close_matches(_loose(name), list(by_form), 1)
     meant = f" Did you mean {quoted(by_form[similar[0]])}?" if similar else ""

@@ -237,7 +237,7 @@ def what_stands_in_the_way(wanted: dict[str, str], roots: Mapping[str, Root]) ->
 
 
 _can_take_part: set[tuple[str, ...]] = set()
-"""Versions and root addresses for which this process has already passed the check."""
+"""Versions and URLs of roots for which this process has already passed the check."""
 
 
 def decode_on_worker(

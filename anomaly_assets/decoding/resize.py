@@ -1,10 +1,10 @@
 """Resize images with LANCZOS, with Pillow or with SIMD instructions.
 
-The code calls each of the two implementations a law. Both compute the same filter in two passes, one for
-the width and one for the height, and round to 8 bits in between. Their rounding differs: a value by one law
-is at most 2 levels from that by the other. The order of the passes matters more, up to 60 levels where
-edges are sharp. The law `simd` has the order of Pillow 13; Pillow 12 and older resize the width first. A
-tensor is stored with the law that made it.
+Each implementation is a backend. Both compute the same filter in two passes, one for the width and one for
+the height, and round to 8 bits in between. Their rounding differs: values of the two backends differ by at
+most 2 levels. The order of the passes matters more, up to 60 levels at sharp edges. The backend `simd` has
+the order of Pillow 13; Pillow 12 and older resize the width first. Each tensor is stored with the name of
+the backend that resized it.
 
 The package `cykooz-resizer` chooses its instructions by the processor: AVX2, SSE4.1, NEON, or none. All
 must give the same pixels. Not all of them can be tested here, so each process resizes small pictures first,
@@ -23,8 +23,8 @@ from PIL import Image
 
 from anomaly_assets.errors import AnomalyAssetsError
 
-LAWS = ("pillow", "simd")
-"""Names of the laws."""
+BACKENDS = ("pillow", "simd")
+"""Names of the resize backends."""
 
 _PACKAGE = "cykooz-resizer"
 _DIGEST = "ba6df9da056cfa12c424dfa9bf24ebdca003d4372e32c9de670cdb44c1fb409a"
@@ -48,37 +48,37 @@ _this_thread = threading.local()
 
 
 class SimdUnavailableError(AnomalyAssetsError, RuntimeError):
-    """This machine cannot resize by the law `simd`; the message names the package to install."""
+    """This machine cannot resize with the backend `simd`; the message names the package to install."""
 
 
-def resize_image(image: Image.Image, width: int, height: int, law: str) -> Image.Image:
+def resize_image(image: Image.Image, width: int, height: int, backend: str) -> Image.Image:
     """Resize an image with LANCZOS; other threads run meanwhile.
 
     Args:
         image: An image of mode `L` or `RGB`.
         width: New width, in pixels.
         height: New height, in pixels.
-        law: One of `LAWS`.
+        backend: One of `BACKENDS`.
 
     Returns:
         A new image of the same mode. A direction whose size stays the same is not filtered.
 
     Raises:
-        SimdUnavailableError: The law is `simd`, and `why_not_simd` returns a reason.
-        ValueError: There is no such law, or the image has another mode.
+        SimdUnavailableError: The backend is `simd`, and `why_not_simd` returns a reason.
+        ValueError: The backend is unknown, or the image has another mode.
     """
-    if law not in LAWS:
-        raise ValueError(f"There is no law {law!r}; choose one of {', '.join(LAWS)}.")
+    if backend not in BACKENDS:
+        raise ValueError(f"Unknown resize backend {backend!r}; choose one of {', '.join(BACKENDS)}.")
     if image.mode not in ("L", "RGB"):
         raise ValueError(f"An image of mode {image.mode} has to be converted to L or RGB first.")
-    if law == "pillow":
+    if backend == "pillow":
         return image.resize((width, height), Image.Resampling.LANCZOS)
     return _in_two_passes(_checked_resizer(), image, width, height)
 
 
 @cache
 def why_not_simd() -> str | None:
-    """Return the reason why this machine cannot resize by the law `simd`; None if it can.
+    """Return the reason why this machine cannot resize with the backend `simd`; None if it can.
 
     The answer is computed once per process, in less than 2 ms.
     """

@@ -29,7 +29,7 @@ class Tensor:
         recipe: The recipe.
         tile: Number of the tile, row by row; 0 without tiles.
         box: Left, top, right, bottom of the tile in the picture, or of the picture in a tensor that keeps
-            the ratio of its sides; None for other recipes.
+            its aspect ratio; None for other recipes.
         pixels: uint8, height x width x channels.
         channel_sums: Sum of the pixels per channel, in 0..255.
         channel_square_sums: Sum of their squares per channel; integers, so that sums stay exact.
@@ -96,7 +96,7 @@ def _resized(picture: Image.Image, box: Box, recipe: Recipe) -> Image.Image:
 def _tensor(
     part: Image.Image, corner: tuple[int, int], recipe: Recipe, tile: int, box: Box | None
 ) -> Tensor:
-    """Return the tensor with a resized picture at a corner, and zeros around it."""
+    """Return the tensor with a resized picture at a corner, padded with zeros."""
     counts = np.array(part.histogram(), np.int64).reshape(-1, 256)
     channels = recipe.channels or len(counts)
     repeat = channels // len(counts)

@@ -50,7 +50,7 @@ class Archive(Protocol):
 
     @property
     def uri(self) -> str:
-        """Return the address without credentials."""
+        """Return the URL without credentials."""
 
     def open(self) -> IO[bytes]:
         """Open the whole archive as a seekable file."""

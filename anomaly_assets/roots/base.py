@@ -82,7 +82,7 @@ class Root(ABC):
     """A collection of files that can be listed and read.
 
     Attributes:
-        uri: Address of the root without credentials, for tables and messages.
+        uri: URL of the root without credentials, for tables and messages.
         follows_links: Whether symbolic links that leave the root are read.
     """
 
@@ -116,12 +116,12 @@ class Root(ABC):
         """
 
     def uri_of(self, path: str) -> str:
-        """Return the address of the file at `path`; `path_of` is the inverse."""
+        """Return the URL of the file at `path`; `path_of` is the inverse."""
         quoted = path if _PLAIN(path) else quote(path, errors="surrogateescape")
         return f"{self.uri}/{quoted}"
 
     def path_of(self, uri: str) -> str | None:
-        """Return the path of the file with address `uri`; None if it is not below this root."""
+        """Return the path of the file with URL `uri`; None if it is not below this root."""
         prefix = f"{self.uri}/"
         return (
             unquote(uri[len(prefix) :], errors="surrogateescape")

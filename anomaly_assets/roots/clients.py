@@ -32,15 +32,15 @@ def credentials_of(scheme: str) -> str:
         return "AZURE_STORAGE_CONNECTION_STRING, or account name and key, in the environment"
     if scheme in ("gs", "gcs"):
         return "GOOGLE_APPLICATION_CREDENTIALS in the environment"
-    return "user and password in the address or in ~/.netrc"
+    return "user and password in the URL or in ~/.netrc"
 
 
 def open_client(scheme: str, netloc: str) -> Any:
     """Open the client of one store.
 
     Args:
-        scheme: Scheme of the address.
-        netloc: Network location of the address; for the web it may contain user and password.
+        scheme: Scheme of the URL.
+        netloc: Network location of the URL; for the web it may contain user and password.
 
     Raises:
         ImportError: The package for this scheme is not installed.
@@ -88,7 +88,7 @@ def _azure_client(scheme: str, seconds: float) -> Any:
     client.service_client._config.retry_policy.total_retries = 0
     connection = client.service_client._pipeline._transport.connection_config
     connection.timeout = connection.read_timeout = seconds
-    # adlfs parses paths like web addresses, which breaks names with # or ?.
+    # adlfs parses paths like web URLs, which breaks names with # or ?.
     client._strip_protocol = lambda path: path.lstrip("/")
     client.split_path = _container_and_blob
     return client
@@ -136,10 +136,10 @@ def _stays_on_its_server() -> Any:
         try:
             told = asked.join(type(asked)(_target(redirect.response.headers)))
         except ValueError:
-            return  # not an address; aiohttp refuses it
+            return  # not a URL; aiohttp refuses it
         if told.host is not None and not is_same_server(asked, told):
             redirect.response.close()
-            # Show only the origins: the rest of an address may contain a signature.
+            # Show only the origins: the rest of a URL may contain a signature.
             raise RootError(
                 f"{shown(asked.origin())} redirects to {shown(told.origin())}: nothing was read from "
                 "there, because a root is on one server. If the files are there, name that one instead."
@@ -159,8 +159,8 @@ def is_same_server(asked: Any, told: Any) -> bool:
     """Return whether a redirect stays on the same server, or only switches from http to https.
 
     Args:
-        asked: The requested address, as aiohttp's object.
-        told: The address in the redirect.
+        asked: The requested URL, as aiohttp's object.
+        told: The URL in the redirect.
     """
     same = (asked.scheme, asked.port) == (told.scheme, told.port)
     return asked.host == told.host and (same or (asked.scheme, told.scheme) == ("http", "https"))

@@ -46,7 +46,7 @@ def download(
 
     Args:
         client: The fsspec file system of the store.
-        scheme: Scheme of the store's addresses.
+        scheme: Scheme of the store's URLs.
         path: Path in the client's form.
         most_bytes: Maximum number of bytes.
         part: Range of bytes; None for all.

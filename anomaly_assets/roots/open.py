@@ -42,9 +42,9 @@ def open_root(location: str, *, follow_links: bool = False) -> Root:
     if path.is_dir():
         return FolderRoot(path, follow_links=follow_links)
     if not path.exists():
-        if not is_file(location):  # meant as an address, which may contain a password
+        if not is_file(location):  # meant as a URL, which may contain a password
             raise RootError(
-                f"{shown_scheme(location)}: this is neither a path that exists nor an address. An address "
+                f"{shown_scheme(location)}: this is neither a path that exists nor a URL. A URL "
                 "has two slashes, such as s3://bucket/prefix or https://host/folder/."
                 f"{_about_quotes(location)}"
             )
@@ -128,7 +128,7 @@ def root_error(
 
 
 def _is_remote(location: str) -> bool:
-    """Return whether a location is an address; a later `://` is part of a path."""
+    """Return whether a location is a URL; a later `://` is part of a path."""
     scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", location)
     return scheme is not None and scheme[1].lower() != "file"
 

@@ -1,11 +1,11 @@
 """Send requests to a store, with timeouts, retries, and messages without secrets.
 
 Credentials are found where each store's own tools look for them (`AWS_*`, `AZURE_STORAGE_*`, Google's
-default credentials, `~/.netrc`), or in an HTTP address. No address, message or table of this package
+default credentials, `~/.netrc`), or in an HTTP URL. No URL, message or table of this package
 contains them.
 
-In an object store, `#`, `?` and `%` are characters of a name, because its addresses are not encoded:
-`s3://b/a#1?` is the prefix `a#1?`. In a web address they have their standard meaning.
+In an object store, `#`, `?` and `%` are characters of a name, because its URLs are not encoded:
+`s3://b/a#1?` is the prefix `a#1?`. In a web URL they have their standard meaning.
 """
 
 from __future__ import annotations
@@ -50,14 +50,14 @@ _Result = TypeVar("_Result")
 
 @dataclass(frozen=True)
 class Address:
-    """The parts of the address of a store.
+    """The parts of the URL of a store.
 
     Attributes:
         scheme: In lower case.
         netloc: Bucket, container or host; may contain user and password.
         path: The rest, with its leading `/`; in an object store in the spelling of its keys.
-        query: Query of a web address.
-        fragment: Fragment of a web address.
+        query: Query of a web URL.
+        fragment: Fragment of a web URL.
     """
 
     scheme: str
@@ -68,20 +68,20 @@ class Address:
 
     @classmethod
     def of(cls, location: str) -> Address:
-        """Parse an address.
+        """Parse a URL.
 
         Raises:
-            RootError: It is a malformed web address.
+            RootError: It is a malformed web URL.
         """
         scheme, _, rest = location.partition("://")
         if scheme.lower() in WEB_SCHEMES:
             try:
                 return cls(*urlsplit(location))
             except ValueError:
-                # Not chained: the original message contains a part of the address, which may be a
+                # Not chained: the original message contains a part of the URL, which may be a
                 # password.
                 raise RootError(
-                    f"{shown_scheme(location)}: this is not a valid web address; {_HOW_TO_WRITE_A_PASSWORD}"
+                    f"{shown_scheme(location)}: this is not a valid web URL; {_HOW_TO_WRITE_A_PASSWORD}"
                 ) from None
         netloc = re.split("[/?#]", rest, maxsplit=1)[0]
         return cls(scheme.lower(), netloc, rest[len(netloc) :])
@@ -95,26 +95,26 @@ class Address:
 
     @property
     def has_signature(self) -> bool:
-        """Return True if the address of an object store has a query with a secret."""
+        """Return True if the URL of an object store has a query with a secret."""
         parameters = re.split("[?&]", self.path.partition("?")[2])
         names = [parameter.partition("=")[0] for parameter in parameters if "=" in parameter]
         return any(name.lower() == "sig" or _SECRET.search(name) for name in names)
 
     @property
     def safe(self) -> str:
-        """Return the address without parts that may be secret."""
+        """Return the URL without parts that may be secret."""
         path = self.path.partition("?")[0] if self.has_signature else self.path
         address = f"{self.scheme}://{self.host}{path}".rstrip("/")
         return HIDDEN.sub(lambda found: quote(found[0]), address)
 
 
 def safe_address(location: str) -> str:
-    """Return an address without user, password, signature, and the query and fragment of a web address."""
+    """Return a URL without user, password, signature, and the query and fragment of a web URL."""
     return Address.of(location).safe
 
 
 def shown_address(location: str) -> str:
-    """Return an address for a message: safe, or its scheme alone if a password may be in any part of it."""
+    """Return a URL for a message: safe, or its scheme alone if a password may be in any part of it."""
     try:
         address = Address.of(location)
         if address.scheme in WEB_SCHEMES:
@@ -126,16 +126,16 @@ def shown_address(location: str) -> str:
 
 
 def _refuse_unclear(location: str, address: Address) -> None:
-    """Refuse an address that contains a secret, or would be parsed differently from what was meant.
+    """Refuse a URL that contains a secret, or would be parsed differently from what was meant.
 
     Raises:
-        RootError: The address is refused; the message shows nothing that may be part of the secret.
+        RootError: The URL is refused; the message shows nothing that may be part of the secret.
     """
     scheme = shown_scheme(location)
     if address.scheme not in WEB_SCHEMES:
         if address.has_signature:
             raise RootError(
-                f"{scheme}: keys and signatures must not be in the address of an object store. Put "
+                f"{scheme}: keys and signatures must not be in the URL of an object store. Put "
                 "them into the environment, and remove the part from the ? on."
             )
         return
@@ -159,7 +159,7 @@ _HOW_TO_WRITE_A_PASSWORD = (
 
 
 def safe_text(error: BaseException) -> str:
-    """Return an error's message after removing credentials that are in addresses or in variables."""
+    """Return an error's message after removing credentials that are in URLs or in variables."""
     text = " ".join(str(error).split()) or type(error).__name__
     text = re.sub(r"://[^/\s'\"@]+@", "://", text)
     text = re.sub(r"(://[^\s'\"?#]*)[?#][^\s'\"]*", r"\1", text)
@@ -190,7 +190,7 @@ class Store:
         if self.scheme not in EXTRAS:
             raise RootError(
                 f"{self.scheme}:// is not a supported kind of root: give a folder, a .zip file, or "
-                f"an address that begins with {', '.join(f'{scheme}://' for scheme in EXTRAS)}."
+                f"a URL that begins with {', '.join(f'{scheme}://' for scheme in EXTRAS)}."
             )
         _refuse_unclear(location, address)
         self.uri = address.safe
@@ -207,7 +207,7 @@ class Store:
             raise RootError(f"{self.uri} cannot be opened: {safe_text(error)}") from None
 
     def _path_of(self, address: Address) -> str:
-        """Return a web address without its credentials, which are sent in headers; else bucket and key."""
+        """Return a web URL without its credentials, which are sent in headers; else bucket and key."""
         if self.scheme in WEB_SCHEMES:
             return self.uri
         # Only the bucket is passed to fsspec, because some clients split a key at # and ?.

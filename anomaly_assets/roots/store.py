@@ -52,7 +52,7 @@ def open_store(location: str) -> Root:
         return ZipRoot(StoredArchive(store))
     if store.scheme in WEB_SCHEMES and "?" in location:
         raise RootError(
-            f"{store.uri}: only the address of a zip archive may have a query, because every "
+            f"{store.uri}: only the URL of a zip archive may have a query, because every "
             "file of a folder would need its own query."
         )
     return WebRoot(store) if store.scheme in WEB_SCHEMES else StoreRoot(store)
@@ -66,7 +66,7 @@ class StoredArchive:
 
     @property
     def uri(self) -> str:
-        """Return the address without credentials."""
+        """Return the URL without credentials."""
         return self.store.uri
 
     def open(self) -> IO[bytes]:
@@ -243,7 +243,7 @@ class WebRoot(StoreRoot):
 
 
 def _links(page: str) -> list[str]:
-    """Return the links of an HTML page, or the addresses in plain text, in linear time."""
+    """Return the links of an HTML page, or the URLs in plain text, in linear time."""
     found: dict[str, None] = {}
     for tag in _LINK.finditer(page):
         if link := _TARGET.search(tag[0]):

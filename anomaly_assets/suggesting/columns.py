@@ -22,7 +22,7 @@ _OF_DEFECTS = (
     "defecttype defect defects defectclass defectname fehlerart fehlertyp fehler failuretype failure fault "
     "faulttype anomalytype damage damagetype type class label"
 )
-"""Names of columns whose cells are types of defects, so that `none` means good."""
+"""Names of columns whose cells are defect types, so that `none` means good."""
 
 _NONE = ("none", "keine", "keiner", "kein")
 _ROUND = re.compile(r"([01])[.,]0+")

@@ -267,7 +267,7 @@ def _without_single_placeholders(found: Composed) -> None:
 def _add_unmasked(
     found: Composed, groups: Sequence[Group], drawn: FoundMasks, described: Sequence[Table]
 ) -> None:
-    """Add a line about images of which nothing gives the label."""
+    """Add a line about images whose label nothing defines."""
     paired = {image for group in drawn.groups for _, image in group.pairs}
     rows = {image for table in described if table.has_label for image in table.listed}
     rows |= {image for table in described if table.read == "dagm_labels" for image in table.listed}

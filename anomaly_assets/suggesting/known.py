@@ -68,7 +68,7 @@ def _tried(declaration: Declaration, files: Sequence[File], ignore_case: bool) -
     paired = _paired(images, masks)
     if len(paired) * 2 < len(masks):
         return None
-    # Without a folder for good images in training, folders there are no types of defects.
+    # Without a folder for good images in training, folders there are no defect types.
     if declaration.training_is_good and any(
         image.split == "train" and image.label == "anomalous" for image in images
     ):

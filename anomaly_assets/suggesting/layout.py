@@ -31,7 +31,7 @@ class Group:
         category: Category, if it has several placeholders.
         name: Pattern of the name.
         words: Words for splits and labels in its paths.
-        defects: Folders taken for types of defects.
+        defects: Folders taken for defect types.
         suffix: Suffix, if masks differ from images in nothing else.
     """
 

@@ -63,7 +63,7 @@ def _by_split(
 
 
 def _by_label(names: Sequence[Parts]) -> Iterator[tuple[str, set[str], set[str]]]:
-    """Yield patterns of names with a label or a type of defect, their words and the types."""
+    """Yield patterns of names with a label or a defect type, their words and the defect types."""
     places = _places(names, is_label)
     if places is None:
         yield from _by_defect(names)
@@ -88,7 +88,7 @@ def _by_label(names: Sequence[Parts]) -> Iterator[tuple[str, set[str], set[str]]
 
 
 def _by_defect(names: Sequence[Parts]) -> Iterator[tuple[str, set[str], set[str]]]:
-    """Yield the pattern of names that begin with a type of defect, or with a word for good."""
+    """Yield the pattern of names that begin with a defect type, or with a word for the label `good`."""
     after = _usual(names, [0] * len(names), 1)
     first = {parts[0] for parts in names if len(parts) > 2}
     defects = {text for text in first if kind_of(text) != "good"}

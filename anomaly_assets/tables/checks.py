@@ -331,8 +331,8 @@ def evaluate(
     Args:
         connection: The warehouse.
         checks: The checks to run.
-        source_dataset: Source dataset for checks on one.
-        spec: Tensor shape for the check on the configured shape.
+        source_dataset: Source dataset, for checks on a single source dataset; else None.
+        spec: Tensor shape, for the check on the configured shape; else None.
 
     Raises:
         WarehouseError: A checked table does not exist yet.

@@ -724,7 +724,7 @@ def test_a_root_that_holds_only_junk_is_as_good_as_empty(tmp_path: Path) -> None
 
 
 def test_a_root_that_is_a_category_says_where_to_point(tmp_path: Path) -> None:
-    root = tmp_path / "pill é"  # percent-encoded in the address, but not in the path to set
+    root = tmp_path / "pill é"  # percent-encoded in the URL, but not in the path to set
     write(root, "train/good/000.png")
     catalog = catalog_of("mvtec_ad", root)
     assert catalog.likely_root == str(tmp_path)

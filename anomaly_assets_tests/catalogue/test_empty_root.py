@@ -24,7 +24,7 @@ from anomaly_assets_tests.catalogue.trees import (
 
 
 def why(dataset: str, root: Path) -> str:
-    """Return the message without the address of the root."""
+    """Return the message without the URL of the root."""
     catalog = catalog_of(dataset, root)
     assert catalog.images.num_rows == 0
     assert catalog.empty_because is not None

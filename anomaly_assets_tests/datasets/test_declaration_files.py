@@ -189,7 +189,7 @@ def test_an_unknown_key_is_an_error_with_the_one_that_was_meant(line: str, messa
     [
         ("title = 4", 'title: expected text in quotation marks, such as "a".'),
         ('citation = ""', 'citation: expected text in quotation marks, such as "a".'),
-        ("root = 7", 'root: expected a folder, an archive or an address, such as "/data/line4".'),
+        ("root = 7", 'root: expected a folder, an archive or a URL, such as "/data/line4".'),
         ('formats = ["gif"]', "formats: expected a list of png, jpeg, bmp, tiff, webp."),
         ("formats = [[1]]", "formats: expected a list of png, jpeg, bmp, tiff, webp."),
         ("depth = 8", 'depth: expected a number from 9 to 16, or "file".'),

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from anomaly_assets.decoding import resize
-from anomaly_assets.decoding.resize import LAWS, SimdUnavailableError, resize_image, why_not_simd
+from anomaly_assets.decoding.resize import BACKENDS, SimdUnavailableError, resize_image, why_not_simd
 
 MOST_LEVELS = 2
 REAL = Path(__file__).parents[2].parent / "shared" / "real"
@@ -64,7 +64,7 @@ def instruction_sets() -> Iterator[tuple[Any, Any]]:
 @settings(max_examples=200, deadline=None)
 @given(pictures(), sizes)
 def test_the_laws_are_at_most_two_levels_apart(image: Image.Image, size: tuple[int, int]) -> None:
-    one, other = (resize_image(image, *size, law) for law in LAWS)
+    one, other = (resize_image(image, *size, backend) for backend in BACKENDS)
     assert levels_apart(one, other) <= MOST_LEVELS
 
 
@@ -93,7 +93,7 @@ def test_the_laws_are_at_most_two_levels_apart_on_real_files(side: int) -> None:
         with Image.open(path) as opened:
             for mode in ("L", "RGB"):
                 image = opened.convert(mode)
-                one, other = (resize_image(image, side, side, law) for law in LAWS)
+                one, other = (resize_image(image, side, side, backend) for backend in BACKENDS)
                 assert levels_apart(one, other) <= MOST_LEVELS, path
 
 
@@ -114,15 +114,15 @@ def test_every_instruction_set_gives_the_committed_digest() -> None:
     assert set(digests) == {resize._DIGEST}
 
 
-@pytest.mark.parametrize("law", LAWS)
-def test_threads_at_once_and_later_calls_give_the_same_pixels(law: str) -> None:
-    if law == "simd" and why_not_simd() is not None:
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_threads_at_once_and_later_calls_give_the_same_pixels(backend: str) -> None:
+    if backend == "simd" and why_not_simd() is not None:
         pytest.skip(str(why_not_simd()))
     noise = np.random.default_rng(0).integers(0, 256, (64, 300, 200, 3), np.uint8)
     images = [Image.fromarray(values) for values in noise]
 
     def resized(image: Image.Image) -> bytes:
-        return resize_image(image, 101, 99, law).tobytes()
+        return resize_image(image, 101, 99, backend).tobytes()
 
     expected = [resized(image) for image in images]
     with ThreadPoolExecutor(4) as pool:
@@ -130,46 +130,46 @@ def test_threads_at_once_and_later_calls_give_the_same_pixels(law: str) -> None:
             assert list(pool.map(resized, images)) == expected
 
 
-@pytest.mark.parametrize("law", LAWS)
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("mode", ["L", "RGB"])
-def test_a_direction_that_keeps_its_size_is_not_filtered(law: str, mode: str) -> None:
-    if law == "simd" and why_not_simd() is not None:
+def test_a_direction_that_keeps_its_size_is_not_filtered(backend: str, mode: str) -> None:
+    if backend == "simd" and why_not_simd() is not None:
         pytest.skip(str(why_not_simd()))
     stripes = np.tile(np.array([0, 255], np.uint8), (40, 15))
     image = Image.fromarray(stripes).convert(mode)
-    assert (np.asarray(resize_image(image, 30, 17, law).convert("L")) == stripes[:17]).all()
-    same = resize_image(image, *image.size, law)
+    assert (np.asarray(resize_image(image, 30, 17, backend).convert("L")) == stripes[:17]).all()
+    same = resize_image(image, *image.size, backend)
     assert same.tobytes() == image.tobytes()
     same.putpixel((0, 0), 9 if mode == "L" else (9, 9, 9))
     assert image.getpixel((0, 0)) != same.getpixel((0, 0))
 
 
-@pytest.mark.parametrize("law", LAWS)
-def test_other_threads_run_while_an_image_is_resized(law: str) -> None:
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_other_threads_run_while_an_image_is_resized(backend: str) -> None:
     """Compare the longest pause of a counting thread with the time of a call.
 
     A call that keeps the interpreter lock stops the count from begin to end, every time. A pause on a busy
     machine has other causes as well, so one try out of twenty is enough.
     """
-    if law == "simd" and why_not_simd() is not None:
+    if backend == "simd" and why_not_simd() is not None:
         pytest.skip(str(why_not_simd()))
     image = Image.new("RGB", (6000, 3000))
-    resize_image(image, 8, 8, law)
+    resize_image(image, 8, 8, backend)
     interval = sys.getswitchinterval()
     sys.setswitchinterval(0.0005)
     try:
-        assert any(_longest_pause(image, law) < 0.5 for _ in range(20))
+        assert any(_longest_pause(image, backend) < 0.5 for _ in range(20))
     finally:
         sys.setswitchinterval(interval)
 
 
-def _longest_pause(image: Image.Image, law: str) -> float:
+def _longest_pause(image: Image.Image, backend: str) -> float:
     """Return the longest pause between two steps of this thread, as a share of a call in another."""
     spent: list[float] = []
 
     def call() -> None:
         begin = time.perf_counter()
-        resize_image(image, 3000, 3000, law)
+        resize_image(image, 3000, 3000, backend)
         spent.append(time.perf_counter() - begin)
 
     thread = threading.Thread(target=call)
@@ -260,7 +260,7 @@ def test_an_unknown_law_names_those_that_exist() -> None:
 
 
 @pytest.mark.parametrize("mode", ["1", "P", "RGBA", "I;16"])
-@pytest.mark.parametrize("law", LAWS)
-def test_an_image_of_another_mode_is_refused(mode: str, law: str) -> None:
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_an_image_of_another_mode_is_refused(mode: str, backend: str) -> None:
     with pytest.raises(ValueError, match="converted to L or RGB"):
-        resize_image(Image.new(mode, (4, 4)), 2, 2, law)
+        resize_image(Image.new(mode, (4, 4)), 2, 2, backend)

@@ -101,7 +101,7 @@ def expect_samples(workspace: Workspace, expected: Mapping[str, int], printed: s
 
 
 def rows_of_samples(database: Path) -> list[tuple[Any, ...]]:
-    """Read every sample with its pixels, without its address and the time of its load."""
+    """Read every sample with its pixels, without its URL and the time of its load."""
     columns = "COLUMNS(* EXCLUDE (source_uri, loaded_at))"
     return query(database, f"SELECT {columns} FROM samples ORDER BY image_id")
 

@@ -32,14 +32,14 @@ def refused(
     """Run, and check that the run is refused.
 
     Args:
-        workspace: Where.
-        patterns: Regular expressions that what is printed must match, one by one.
-        select: Which assets.
+        workspace: Folder and variables of the run.
+        patterns: Regular expressions; the printed output must match each of them.
+        select: Selection of assets.
         config: Run config.
         variables: Further environment variables.
 
     Raises:
-        Fault: The run ends otherwise, lacks one of the messages, or changes a published file.
+        Fault: The run is not refused, does not print a message, or changes a published file.
     """
     before, published = files_beside(workspace.database), described(workspace.database)
     with workspace.start(select, config, **variables) as command:

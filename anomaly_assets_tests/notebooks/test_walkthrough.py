@@ -82,7 +82,7 @@ def _pictures(kind: str, shown: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def walked(tmp_path_factory: pytest.TempPathFactory, project_root: Path) -> Walked:
-    """Run it with one root in a variable (a copy), and the other root left to the default."""
+    """Run the notebook: the root of MVTec AD is set to a copy, that of DAGM 2007 is left to the default."""
     folder = tmp_path_factory.mktemp("walkthrough")
     (folder / "tmp").mkdir()
     shutil.copytree(project_root / "data/samples/mvtec_ad", folder / "theirs/mvtec_ad")

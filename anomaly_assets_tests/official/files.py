@@ -109,7 +109,7 @@ class TrueStray(TrueFile):
 
 
 def image(path: str, defect_type: str | None = None, **values: Any) -> TrueImage:
-    """Return an image that is good, unless a type of defect is given; an RGB picture by default."""
+    """Return an image that is good, unless a defect type is given; an RGB picture by default."""
     values.setdefault("content", Picture(path[path.rindex(".") :]))
     values.setdefault("label", "good" if defect_type is None else "anomalous")
     return TrueImage(path=path, defect_type=defect_type, **values)

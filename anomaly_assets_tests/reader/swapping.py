@@ -89,7 +89,7 @@ class Swapped:
     def hook(self, patch: pytest.MonkeyPatch, swap: Callable[[], None]) -> None:
         """Call `swap` between the steps of every reader."""
         patch.setattr(opened, "HeldFile", around(opened.HeldFile, swap))
-        # DuckDB resolves an address to a name, and opens what has that name a moment later.
+        # DuckDB resolves the path of a descriptor to a name, and opens what has that name a moment later.
         literal = opened.sql_literal
 
         def resolved(address: str) -> str:

@@ -14,7 +14,7 @@ from anomaly_assets_tests.assets.runs import run_job
 from anomaly_assets_tests.releases import copy_samples, unpack_release
 from anomaly_assets_tests.warehouse.project import without_zones
 
-# Columns that hold the address of the root, and therefore change when it moves.
+# Columns that hold the URL of the root, and therefore change when it moves.
 _ADDRESSES = ("source_uri",)
 _ROWS = f"SELECT * EXCLUDE ({', '.join(_ADDRESSES)}) FROM anomaly.samples ORDER BY image_id"
 
@@ -67,7 +67,7 @@ def test_a_refresh_after_the_upgrade_decodes_nothing_and_replaces_its_own_file(
     assert rows(upgraded.database, facts) == [(62, 62, formats)]
     after = rows(upgraded.database, "SELECT snapshot_id FROM snapshots ORDER BY published_at")
     assert after[:2] == ids
-    assert len(after) == 3  # the roots have another address
+    assert len(after) == 3  # the roots have another URL
     held = "SELECT source_dataset, from_samples, root_uri FROM anomaly.source_datasets ORDER BY ALL"
     assert rows(upgraded.database, held) == [
         ("dagm_2007", False, upgraded.dagm_2007.as_uri()),

@@ -149,7 +149,7 @@ def test_a_slip_in_an_address_is_no_path_and_no_message_repeats_it(
     with pytest.raises(RootError) as caught:
         open_root(location)
     assert str(caught.value) == (
-        f"{shown}: this is neither a path that exists nor an address. An address has two slashes, such as "
+        f"{shown}: this is neither a path that exists nor a URL. A URL has two slashes, such as "
         "s3://bucket/prefix or https://host/folder/."
     )
 
@@ -202,6 +202,6 @@ def test_a_url_of_an_unknown_kind_says_which_there_are(scheme: str) -> None:
     with pytest.raises(RootError) as caught:
         open_root(f"{scheme}://somewhere")
     assert str(caught.value) == (
-        f"{scheme}:// is not a supported kind of root: give a folder, a .zip file, or an address that "
+        f"{scheme}:// is not a supported kind of root: give a folder, a .zip file, or a URL that "
         "begins with s3://, az://, abfs://, abfss://, gs://, gcs://, http://, https://."
     )

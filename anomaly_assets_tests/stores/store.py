@@ -31,7 +31,7 @@ class Store(ABC):
     """A running server with files, and the settings of its users.
 
     Attributes:
-        name: Scheme of its addresses.
+        name: Scheme of its URLs.
         secrets: Texts that must never be seen.
     """
 
@@ -50,11 +50,11 @@ class Store(ABC):
         """Remove one file."""
 
     def location(self, path: str, port: int | None = None) -> str:
-        """Return the address of `path`, for `open_root`; `port` is that of a proxy."""
+        """Return the URL of `path`, for `open_root`; `port` is that of a proxy."""
         return f"{self.name}://data/{path}"
 
     def missing_locations(self) -> tuple[str, ...]:
-        """Return addresses that do not exist in the store: no such folder, no such bucket."""
+        """Return URLs that do not exist in the store: no such folder, no such bucket."""
         return self.location("missing"), f"{self.name}://missing/images"
 
     @abstractmethod
@@ -66,7 +66,7 @@ class Store(ABC):
         return {}
 
     def put_files(self, prefix: str, files: Mapping[str, bytes]) -> str:
-        """Store files below a prefix, and return its address."""
+        """Store files below a prefix, and return its URL."""
         for path, content in files.items():
             self.put(f"{prefix}/{path}", content)
         return self.location(prefix)

@@ -37,7 +37,7 @@ def server() -> Iterator[Endless]:
 
 
 def location(scheme: str, server: Endless, patch: pytest.MonkeyPatch) -> str:
-    """Return an address of this scheme that the server answers."""
+    """Return a URL of this scheme that the server answers."""
     if scheme == "http":
         return f"{server.address}/data"
     for name, value in {

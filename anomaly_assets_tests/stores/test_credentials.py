@@ -30,7 +30,7 @@ from anomaly_assets_tests.stores.trees import (
 CREDENTIALS = {
     "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
     "az": "AZURE_STORAGE_CONNECTION_STRING",
-    "http": "user and password in the address or in ~/.netrc",
+    "http": "user and password in the URL or in ~/.netrc",
 }
 """Advice in the message of a store that denies access."""
 
@@ -38,7 +38,7 @@ Servers = Callable[[str], Store]
 
 
 def seen_in(text: str, secrets: tuple[str, ...]) -> list[str]:
-    """Return the secrets in a text, in any spelling that addresses use."""
+    """Return the secrets in a text, in any spelling that URLs use."""
     return [secret for secret in secrets if secret in text]
 
 
@@ -125,14 +125,14 @@ def sas_connection(store: Store) -> str:
 
 
 def presigned(store: Store, path: str) -> str:
-    """Return a web address of one object that holds a signature."""
+    """Return a web URL of one object that holds a signature."""
     client: Any = store._client()  # type: ignore[attr-defined]
     address = client.generate_presigned_url("get_object", {"Bucket": "data", "Key": path})
     assert "ignature=" in address
     return str(address)
 
 
-@pytest.mark.parametrize("way", ["s3", "az", "az with a signature", "password", "signed address"])
+@pytest.mark.parametrize("way", ["s3", "az", "az with a signature", "password", "signed URL"])
 def test_no_secret_reaches_a_table_a_log_or_a_message(
     way: str,
     servers: Servers,
@@ -142,7 +142,7 @@ def test_no_secret_reaches_a_table_a_log_or_a_message(
     caplog: pytest.LogCaptureFixture,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    kind = {"password": "http", "signed address": "s3"}.get(way, way.split()[0])
+    kind = {"password": "http", "signed URL": "s3"}.get(way, way.split()[0])
     store = servers(kind)
     location = store.put_files(prefix, pictures())
     environment = store.environment()
@@ -153,7 +153,7 @@ def test_no_secret_reaches_a_table_a_log_or_a_message(
     elif way == "password":
         assert isinstance(store, web.Web)
         location = store.private(prefix, web.USER, web.PASSWORD)
-    elif way == "signed address":
+    elif way == "signed URL":
         store.put(f"{prefix}/x.zip", zipped(tmp_path / "x.zip", pictures()).read_bytes())
         location, environment = presigned(store, f"{prefix}/x.zip"), {}
         secrets = (*secrets, "ignature=", location.split("ignature=")[1][:20])

@@ -202,13 +202,13 @@ def test_the_same_server_is_the_same_host_and_port_or_its_encrypted_side(
         ("http://me:hid/den@host/x", "http://…: write #, /, ?, @ and [ in a password as %23,"),
         (
             "https://me:hid[den@host/x",
-            "https://…: this is not a valid web address; write #, /, ?, @ and [",
+            "https://…: this is not a valid web URL; write #, /, ?, @ and [",
         ),
         (
             "http://host/pre?hidden",
-            "http://host/pre: only the address of a zip archive may",
+            "http://host/pre: only the URL of a zip archive may",
         ),
-        ("http://host/pre?", "http://host/pre: only the address of a zip archive may have a query"),
+        ("http://host/pre?", "http://host/pre: only the URL of a zip archive may have a query"),
     ],
 )
 def test_a_web_address_that_means_less_than_was_typed_is_refused(
@@ -237,7 +237,7 @@ def test_control_characters_of_an_address_are_encoded_wherever_it_is_shown() -> 
     with pytest.raises(RootError) as caught:
         open_root("http://host/a\x1b[2J?x")
     assert str(caught.value).startswith(
-        "http://host/a%1B[2J: only the address of a zip archive may"
+        "http://host/a%1B[2J: only the URL of a zip archive may"
     )
 
 

@@ -82,7 +82,7 @@ class Web(Store):
         return self.location("missing"), f"{self._address(None)}/missing"
 
     def private(self, path: str, user: str = "", password: str = "") -> str:
-        """Return the address of the same path in the folder with a password."""
+        """Return the URL of the same path in the folder with a password."""
         login = f"{user}:{quote(password, safe='')}@" if user else ""
         return f"http://{login}{HOST}:{self.port}/private/{quote(path)}"
 

@@ -30,7 +30,7 @@ class Server:
     """A web server with a daemon.
 
     Attributes:
-        url: Address of its first page.
+        url: URL of its first page.
         folder: Folder of `roots`, the databases, the Dagster home, and `server.log`.
     """
 

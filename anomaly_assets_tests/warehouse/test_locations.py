@@ -117,7 +117,7 @@ SLIPS = [
     ("team.duckdb\npassword=hidden-one", "…"),
     ("hidden_one:team", "…"),
 ]
-"""Slips in addresses and connection strings, and what may be shown of each."""
+"""Slips in URLs and connection strings, and what may be shown of each."""
 
 
 @pytest.mark.parametrize(("location", "shown"), SLIPS)

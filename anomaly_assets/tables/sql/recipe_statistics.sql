@@ -1,5 +1,5 @@
--- One row per recipe, category and number of channels, as in pixel_statistics. Zeros around a picture that
--- keeps the ratio of its sides are not counted.
+-- One row per recipe, category and number of channels, as in pixel_statistics. The zeros that pad a
+-- picture are not counted.
 CREATE OR REPLACE VIEW recipe_statistics AS
 WITH tensors AS (
     SELECT

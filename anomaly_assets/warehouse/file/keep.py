@@ -23,7 +23,7 @@ from anomaly_assets.warehouse.file.snapshots import (
 
 
 def keep(target: Path, snapshot_id: str | None) -> None:
-    """Create a second name for the published database; it stays when the database is replaced.
+    """Create a hard link to the published database (or a copy), which stays when the database is replaced.
 
     Args:
         target: The published database.
@@ -35,14 +35,14 @@ def keep(target: Path, snapshot_id: str | None) -> None:
     with replaced_file(kept_path(target, snapshot_id), named_after=target) as unfinished:
         try:
             os.link(target, unfinished)  # needs no space
-        except OSError:  # a file system without hard links
+        except OSError:  # the file system has no hard links
             shutil.copy2(target, unfinished)
 
 
 def discard_older(
     target: Path, snapshot_id: str, most: int, identity: str, known: Collection[str]
 ) -> None:
-    """Remove surplus older snapshots, the second name of the current one, and files of killed runs.
+    """Remove surplus older snapshots, the hard link to the current one, and files of killed runs.
 
     Only snapshots of this warehouse or of a co-owner of the target are counted and removed, the oldest
     publication first. Other files with similar names stay, such as backups and snapshots of a warehouse
@@ -51,9 +51,9 @@ def discard_older(
     Args:
         target: The published database.
         snapshot_id: Snapshot in the database.
-        most: Number of older ones to keep.
+        most: Number of older snapshots to keep.
         identity: Identity of this warehouse.
-        known: Ids of the snapshots that it records.
+        known: Ids of the snapshots that this warehouse records.
     """
     current = kept_path(target, snapshot_id)
     current.unlink(missing_ok=True)

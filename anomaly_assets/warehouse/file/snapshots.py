@@ -242,7 +242,7 @@ class _Look:
             FileNotFoundError: The database does not exist.
         """
         before = _files(self._path)
-        # This order is needed: a snapshot gets its second name before it loses the first one.
+        # This order is needed: publishing makes the hard link of a snapshot before it replaces the file.
         held = [(self._path, self._held(self._path))]
         held += [(path, self._held(path)) for path in self._kept()]
         self.is_settled = _files(self._path) == before
