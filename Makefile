@@ -39,19 +39,19 @@ ui: $(COMMAND) dagster-home ## Open the Dagster UI, with schedules and sensors, 
 	@$(RUN) tools.port "$(PORT)"
 	$(RUN) dagster dev -w workspace.yaml -h 127.0.0.1 -p $(PORT) $(ARGS)
 
-# Tests make a Dagster home of their own where they need one. All tests of a module run in one process, in
-# order, because they share what is expensive to make; each process has servers of its own. The second tier
-# waits half of its time for other processes, so a third one uses the two cores.
+# Tests make a Dagster home of their own if they need one. All tests of a module run in one process, in
+# order, because they share what is expensive to make; each process has servers of its own. The slow tests
+# wait for other processes half of the time, so three processes use the two cores.
 PYTEST = unset DAGSTER_HOME; $(RUN) pytest --numprocesses $(PROCESSES) --dist loadscope --no-loadscope-reorder
 test: PROCESSES ?= 2
 test-slow: PROCESSES ?= 3
 
-test: $(COMMAND) ## Run the first tier of tests in two processes, 3 minutes; ARGS goes to pytest
+test: $(COMMAND) ## Run the fast tests in two processes, 3 minutes; ARGS goes to pytest
 	$(PYTEST) -m "not slow and not browser" $(ARGS)
 
-test-all: test test-slow test-anomalib test-ui ## Run all tests: both tiers, with anomalib, and in a browser
+test-all: test test-slow test-anomalib test-ui ## Run all tests: fast, slow, with anomalib, and in a browser
 
-test-slow: $(COMMAND) ## Run the second tier: servers, clusters, installations, documented commands
+test-slow: $(COMMAND) ## Run the slow tests: servers, clusters, installations, documented commands
 	$(PYTEST) -m "slow and not browser" $(ARGS)
 
 test-anomalib: $(ANOMALIB) ## Run the tests that train with anomalib, in an environment of its own (6 GB)

@@ -5,7 +5,7 @@ A writer makes a hidden folder beside its target, on the same file system:
     .NAME.<32 hexadecimal digits>.unfinished/
         lock        locked with flock while the writer is alive
         content     the file or folder that becomes NAME; DuckDB puts content.wal beside it
-        superseded  the old folder, where the system cannot exchange two names in one step
+        superseded  the old folder, if the system cannot exchange two names in one step
 
 The content is synced to the disk and renamed to the target, and the hidden folder is removed. The next
 writer of the same target removes the folder of a killed writer. The system releases the lock of a
@@ -73,7 +73,7 @@ def resolved(target: str | Path) -> Path:
 def sync_tree(folder: Path) -> None:
     """Sync everything below a folder to the disk.
 
-    One system call syncs the whole file system, where available: syncing tens of thousands of files one
+    One system call syncs the whole file system, if available: syncing tens of thousands of files one
     by one takes minutes.
     """
     if not sync_file_system(folder):

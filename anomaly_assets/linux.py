@@ -1,4 +1,4 @@
-"""Call C functions of Linux that Python lacks; return False where the system has no such function."""
+"""Call C functions of Linux that Python lacks; return False if the system has no such function."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def exchange_names(one: Path, other: Path) -> bool:
 
 
 def begin_writing(descriptor: int, start: int, size: int) -> bool:
-    """Let the disk begin to write a stretch of a file, and hardly wait; False where there is no such call.
+    """Let the disk begin to write a stretch of a file, and hardly wait; False if there is no such call.
 
     It is called for speed alone, and its errors are ignored: `fsync` makes sure.
     """
@@ -58,7 +58,7 @@ def begin_writing(descriptor: int, start: int, size: int) -> bool:
 
 @cache
 def keep_freed_memory() -> bool:
-    """Ask glibc to keep memory that was freed; False where there is no glibc.
+    """Ask glibc to keep memory that was freed; False if there is no glibc.
 
     By default glibc returns the megabytes of a decoded picture to the system (`munmap`). The next picture
     gets new pages: each one costs a page fault and is filled with zeros. This was measured to cost as much

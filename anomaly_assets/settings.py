@@ -61,7 +61,7 @@ class Settings:
         roots: Root by source dataset (folder, zip or URL); None if it is not refreshed.
         empty_roots: Source datasets whose variable is set to the empty string, and not merely unset.
         followed_links: Source datasets whose root may contain symbolic links that leave it.
-        depths: Bits that the 16-bit files of a source dataset use, where set (`<NAME>_DEPTH`).
+        depths: Bits that the 16-bit files of a source dataset use, if set (`<NAME>_DEPTH`).
         sample_roots: Whether no variable names a root, so that the repository's samples are used.
         warehouse: Location of the working database, written by the asset graph: a path,
             `ducklake:postgres:…` or `md:NAME`.

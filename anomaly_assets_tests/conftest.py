@@ -35,11 +35,11 @@ SLOW = (
     *("reader/test_training", "releases/", "site/", "tables/test_registry_grows"),
     *("test_automation_repeats", "test_command_line", "test_install", "warehouse/test_interrupted"),
 )
-"""Modules of the second tier: they load many roots, run many graphs, or need a cluster or a copy of the
+"""Modules of slow tests: they load many roots, run many graphs, or need a cluster or a copy of the
 project."""
 
 SERVERS = {"checkout", "postgres", "s3", "servers"}
-"""Fixtures that start servers or install the project. Tests that use one are in the second tier."""
+"""Fixtures that start servers or install the project. Tests that use one are slow."""
 
 LONGEST = (
     *("warehouse/lake/", "dask/", "documents/", "notebooks/", "stores/"),
@@ -64,7 +64,7 @@ def pytest_collection() -> Generator[None, object, object]:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Do not import modules of the second tier, PyTorch and Dask among others, where `-m` excludes it."""
+    """Do not import modules of slow tests, and so PyTorch and Dask, if `-m` excludes slow tests."""
     if "not slow" not in config.getoption("-m"):
         return None
     path = str(collection_path).removeprefix(_FOLDER)
@@ -73,7 +73,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 @pytest.hookimpl(tryfirst=True)  # before the expression of `-m` is evaluated
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the second tier, and sort the longest tests first; those of a module stay in order."""
+    """Mark the slow tests, and sort the longest tests first; those of a module stay in order."""
     places = [*LONGEST, ""]
 
     def path_of(item: pytest.Item) -> str:

@@ -15,7 +15,7 @@ from benchmarks.trees import Tree
 
 TOOLS = {"Lance": "lance", "webdataset": "webdataset", "Daft": "daft", "Hugging Face": "datasets"}
 PACKAGES = {"lance": "pylance"}
-"""Name of the package, where it is not that of the module."""
+"""Name of the package, if it is not the name of the module."""
 
 _OWN_ENVIRONMENT = Path(sys.prefix) / "daft"
 """Environment that `make bench-writers` makes: Daft needs another pyarrow than the project has."""

@@ -43,7 +43,7 @@ Free to use: CC0 1.0 Universal, https://creativecommons.org/publicdomain/zero/1.
 
 
 class Drawing(NamedTuple):
-    """A picture, uint8 H×W×3 (RGB) or H×W (grey), and its defect, bool H×W, None where good."""
+    """A picture, uint8 H×W×3 (RGB) or H×W (grey), and its defect, bool H×W; None if it is good."""
 
     image: npt.NDArray[np.uint8]
     mask: Mask | None
@@ -290,7 +290,7 @@ def _grey(value: Floats, step: int) -> npt.NDArray[np.uint8]:
 
 
 def main() -> None:
-    """Writes the sample data where the command line wants it."""
+    """Write the sample data to the folder that the command line names."""
     parser = argparse.ArgumentParser(description="Draw the synthetic sample data.")
     parser.add_argument("--out", type=Path, default=DEFAULT_OUT, help="folder to write to")
     write_samples(parser.parse_args().out)

@@ -32,7 +32,7 @@ _FIRST = ("samples", "samples_without_tensors")
 
 _NAMES = [*_FIRST, *(name for name in TABLES if name not in _FIRST)]
 _MADE_OF = {"images": ("images",), **dict.fromkeys(_FIRST, ("images", "image_tensors"))}
-"""Views whose columns are those of other tables, and are null where these are."""
+"""Views whose columns are those of other tables, and are null in the same rows."""
 
 _HEAD = """# The tables
 

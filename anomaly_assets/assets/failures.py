@@ -67,7 +67,7 @@ class FailedCheck:
         asset: Asset that it checks.
         name: Name of the check.
         sentence: What is wrong and what to do.
-        files: The first affected files, with a detail where there is one.
+        files: The first affected files, each with its detail, if any.
         count: Number of affected files.
         blocking: Whether nothing is published while it fails.
     """

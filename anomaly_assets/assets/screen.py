@@ -202,7 +202,7 @@ def _joined(step: str, rows: list[str]) -> str:
 def _rows_in_words(metadata: Mapping[str, Any]) -> str:
     """Return how many rows a table has and what changed, such as `34 rows (2 new, 1 removed)`.
 
-    The empty string where there is no row and none was removed, or where the asset counts none.
+    The empty string if there is no row and none was removed, or if the asset counts no rows.
     """
     numbers = [
         int(str(metadata[name].value)) if name in metadata else 0

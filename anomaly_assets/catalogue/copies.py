@@ -23,7 +23,7 @@ Tree = tuple[str, str | None]
 
 
 TREE = "/"
-"""Field of the folder around a file, where the folders around the dataset are not copies of each other."""
+"""Field of the folder around a file, if the folders around the dataset are not copies of each other."""
 
 
 class Copy(NamedTuple):

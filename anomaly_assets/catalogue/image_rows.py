@@ -216,7 +216,7 @@ def mask_files(row: Mapping[str, Any]) -> list[tuple[str, str, str]]:
 
 
 Part = tuple[str, str]
-"""Category and split; the split is empty where the whole category counts."""
+"""Category and split; the split is empty if the whole category counts."""
 
 
 class _Annotated:

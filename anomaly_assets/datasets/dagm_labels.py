@@ -11,7 +11,7 @@ _LONGEST_NAME = 255
 def parse_labels(content: bytes) -> DeclaredLabels:
     r"""Parse the content of a `Labels.txt`.
 
-    Any Unicode encoding, byte-order marks, CRLF, blank lines and trailing tabs are accepted. A line is
+    Any Unicode encoding, byte order marks, CRLF, blank lines and trailing tabs are accepted. A line is
     malformed if it has bytes that are not text, or a name too long for a file.
 
     Args:

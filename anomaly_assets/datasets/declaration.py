@@ -38,7 +38,7 @@ UNASSIGNED: Split = "unassigned"
 """Default split: for images whose split nothing else defines."""
 
 ALL_SPLITS = "all"
-"""Key of the numbers in all splits together, where the number in each split is not known."""
+"""Key of the numbers in all splits together, if the number in each split is not known."""
 
 SplitCounts: TypeAlias = Mapping[str, tuple[int, int]]
 """Numbers of good and of anomalous images by split; or only those of `all`."""

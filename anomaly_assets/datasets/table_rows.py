@@ -35,7 +35,7 @@ MAX_BYTES: Mapping[str, int] = {
 def read_table(content: BinaryIO | bytes, entry: TableEntry, words: Words) -> TableContent:
     """Parse the file of a table.
 
-    Any Unicode encoding is read, with or without a byte-order mark, as a stream. No bytes make this
+    Any Unicode encoding is read, with or without a byte order mark, as a stream. No bytes make this
     function fail; an error of the file itself, such as an `OSError`, is raised unchanged.
 
     Args:

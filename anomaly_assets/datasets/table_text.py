@@ -43,7 +43,7 @@ class _Limited(io.RawIOBase):
 
 
 def open_text(content: BinaryIO | bytes, most: int) -> tuple[io.TextIOWrapper, str]:
-    """Open bytes as text without a byte-order mark; bytes that the encoding cannot decode are U+FFFD.
+    """Open bytes as text without a byte order mark; bytes that the encoding cannot decode are U+FFFD.
 
     Args:
         content: The file, or its content.

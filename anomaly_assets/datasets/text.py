@@ -1,11 +1,11 @@
-"""Decode the bytes of a labels file: any Unicode encoding, with or without a byte-order mark."""
+"""Decode the bytes of a labels file: any Unicode encoding, with or without a byte order mark."""
 
 from __future__ import annotations
 
 import codecs
 from dataclasses import dataclass
 
-_MARKS = (  # UTF-32 first: its mark begins with that of UTF-16
+_MARKS = (  # UTF-32 first: its byte order mark (BOM) begins with that of UTF-16
     (codecs.BOM_UTF32_LE, "utf-32-le"),
     (codecs.BOM_UTF32_BE, "utf-32-be"),
     (codecs.BOM_UTF8, "utf-8"),
@@ -22,7 +22,7 @@ class DecodedText:
     Attributes:
         text: The text; bytes that the encoding cannot decode are U+FFFD.
         encoding: Encoding that was used, such as `utf-16-le`.
-        mark: Byte-order mark before the text; empty without one.
+        mark: Byte order mark (BOM) before the text; empty without a BOM.
         tried: All encodings that were tried.
     """
 
@@ -40,7 +40,7 @@ class DecodedText:
 def decode_text(content: bytes) -> DecodedText:
     """Decode the content of a text file, whose lines use ASCII separators.
 
-    A byte-order mark decides. Without a mark, a file with zero bytes is UTF-32 or UTF-16: the one that
+    A byte order mark (BOM) decides. Without a BOM, a file with zero bytes is UTF-32 or UTF-16: the one that
     gives valid text without a zero character, mostly of ASCII. All others are UTF-8.
 
     Args:

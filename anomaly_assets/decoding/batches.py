@@ -63,7 +63,7 @@ def stale_images(
     Args:
         rows: Rows with `IMAGE_COLUMNS`. `common` may say whether the tensor of the common recipe is to be
             made, and `further` the names of further recipes.
-        depths: Bits that the 16-bit files of a source dataset use, where set.
+        depths: Bits that the 16-bit files of a source dataset use, if set.
         recipes: Recipes of the run.
     """
     return [

@@ -91,7 +91,7 @@ def build_tensors(
         run_id: Recorded in every row.
         progress: Called as batches arrive.
         allow_shrink: Accept that a source dataset keeps fewer than 80 % of its samples.
-        depths: Bits that the 16-bit files of a source dataset use, where set.
+        depths: Bits that the 16-bit files of a source dataset use, if set.
 
     Returns:
         Counts for people and for metadata.

@@ -46,7 +46,7 @@ def picture_paths(table: pa.Table, folders: Sequence[str]) -> pa.ChunkedArray:
     Args:
         table: Columns of the view `samples`.
         folders: Columns that name the folders, outermost first; `kind` stands for the defect type, or
-            the label where there is none.
+            the label if there is none.
     """
     table = _named_by_tile(table)
     kinds = pc.if_else(pc.equal(table["defect_type"], ""), None, table["defect_type"])
@@ -109,7 +109,7 @@ def _plain_paths(
 
 
 def _final_paths(table: pa.Table) -> pa.Array:
-    """Return the paths, with a digest where a path is not unique or the name of the file was changed."""
+    """Return the paths, with a digest if a path is not unique or the name of the file was changed."""
     columns = (table[name].to_pylist() for name in ("path", "unique", "filename", "image_id"))
     return pa.array(
         [

@@ -48,7 +48,7 @@ def image_counts(connection: duckdb.DuckDBPyConnection) -> Image.Image | None:
         connection: A database with `images`.
 
     Returns:
-        An RGB picture; None where there are no images.
+        An RGB picture; None if there are no images.
     """
     rows = connection.execute(_COUNTS).fetchall()
     if not rows:
@@ -92,7 +92,7 @@ def defect_areas(connection: duckdb.DuckDBPyConnection) -> Image.Image | None:
         connection: A database with `images` and `image_tensors`.
 
     Returns:
-        An RGB picture; None where no mask has a defect in it.
+        An RGB picture; None if no mask has a defect.
     """
     rows = connection.execute(_AREAS).fetchall()
     if not rows:

@@ -37,7 +37,7 @@ class Batch(Pictured):
         label_indices: int64, N; 0 good, 1 anomalous, -1 unknown.
         categories: N names of categories.
         splits: N splits: `train`, `test`, `validation` or `unassigned`.
-        defect_types: N kinds of defect; the empty string where the table has none, as for good images.
+        defect_types: N kinds of defect; the empty string if the table has none, as for good images.
     """
 
     image_ids: list[str]

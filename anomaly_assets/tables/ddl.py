@@ -378,7 +378,7 @@ def ddl(table: Table, *, is_lake: bool = False) -> str:
 
     Args:
         table: Its entry in the registry.
-        is_lake: True for a DuckLake, where compression is an option of the files instead.
+        is_lake: True for a DuckLake, in which compression is an option of the files instead.
     """
     columns = ",\n".join(
         f"    {column.name} {column.type}"

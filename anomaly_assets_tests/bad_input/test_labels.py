@@ -37,7 +37,7 @@ MOST_BYTES = 4 * 1024 * 1024
 
 
 def also_slow(*contents: bytes) -> Iterator[Any]:
-    """Yield further contents of the same kind, for the second tier."""
+    """Yield further contents of the same kind, for the slow tests."""
     return (pytest.param(content, marks=pytest.mark.slow) for content in contents)
 
 

@@ -214,7 +214,7 @@ def test_addresses_keep_the_spelling_of_the_file(tmp_path: Path) -> None:
         (Member("a/caf\u00e9".encode()), "a/caf\u00e9"),
         (Member("a/caf\u00e9".encode(), utf_8=True), "a/caf\u00e9"),
         (Member(b"a/caf\x82"), "a/caf\u00e9"),  # cp437
-        (Member(b"a/caf\xe9"), "a/caf\u0398"),  # cp1252, for which an archive has no mark
+        (Member(b"a/caf\xe9"), "a/caf\u0398"),  # cp1252, for which an archive has no flag
         (Member(b"a/\x83\x5c", made_on=WINDOWS), "a/\u00e2\\"),  # a letter of cp932 ends with a \
         (with_unicode_path(b"a/caf\xe9", "a/caf\u00e9"), "a/caf\u00e9"),
         (with_unicode_path(b"a/caf\x82", "a/other", of=b"a/renamed"), "a/caf\u00e9"),

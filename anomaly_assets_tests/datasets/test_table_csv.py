@@ -15,7 +15,7 @@ from anomaly_assets_tests.datasets.tables import COLUMNS, entry, table
 
 ENCODINGS = (
     *("utf-8", "utf-8-sig", "utf-16", "utf-32"),
-    *("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"),  # without a mark
+    *("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"),  # without a byte order mark
 )
 _cell = st.text(
     st.one_of(
