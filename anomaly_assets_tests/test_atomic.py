@@ -301,7 +301,7 @@ class TestFolders:
         assert names(tmp_path) == ["folder"]
 
     def test_what_another_writer_writes_is_not_touched(self, tmp_path: Path) -> None:
-        """As where there are no locks, and nothing keeps a second writer out."""
+        """Simulate a system without locks, on which nothing keeps a second writer out."""
         target = tmp_path / "folder"
         make(target, "old")
         with replaced_folder(target) as folder:
@@ -555,7 +555,7 @@ class TestLeftovers:
     def test_the_names_of_the_first_release_are_removed_when_they_are_old(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """It held no lock on a file: a young one may be that of a colleague's run."""
+        """Keep young files: the first release held no lock, so a colleague's run may write such a file."""
         left = [".file.unfinished", ".file.unfinished.wal"]
         for name in left:
             (tmp_path / name).write_text("half")
@@ -677,7 +677,7 @@ class TestOnlyWriter:
     def test_a_lock_whose_file_is_removed_at_that_moment_is_not_taken(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Its holder ends between the opening of the file and the lock, and a third one comes."""
+        """End the holder between the opening of the file and the lock, and start a third process."""
         target, flock = tmp_path / "file", lock_file._flock
         first, third = only_writer(target), only_writer(target)
         first.__enter__()
@@ -703,7 +703,7 @@ class TestOnlyWriter:
 
 
 def test_it_can_be_imported_where_the_calls_of_linux_are_missing() -> None:
-    """As on Windows, which has no fcntl and no C library without a name."""
+    """Simulate Windows, which has no fcntl and no C library without a name."""
     program = (
         "import sys, ctypes; sys.modules['fcntl'] = None\n"
         "def none(name, **_): raise TypeError('LoadLibrary() argument 1 must be str, not None')\n"

@@ -181,7 +181,7 @@ def test_a_port_is_refused_with_a_sentence_before_anything_starts() -> None:
 
 @pytest.fixture(scope="module")
 def index(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Skips what needs a package index where pip reaches none."""
+    """Skip tests that need a package index if pip reaches none."""
     folder = tmp_path_factory.mktemp("probe")
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-cache-dir"]
     try:

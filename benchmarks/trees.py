@@ -50,17 +50,17 @@ class Tree:
 
     @property
     def mvtec_ad(self) -> Path:
-        """Root of the MVTec AD part."""
+        """Return the root of the MVTec AD part."""
         return self.roots["mvtec_ad"]
 
     @property
     def dagm_2007(self) -> Path:
-        """Root of the DAGM 2007 part."""
+        """Return the root of the DAGM 2007 part."""
         return self.roots["dagm_2007"]
 
     @property
     def environment(self) -> dict[str, str]:
-        """Environment variables with the roots of this tree."""
+        """Return environment variables with the roots of this tree."""
         found = {f"{name.upper()}_ROOT": str(root) for name, root in self.roots.items()}
         if self.declaration is not None:
             found["ANOMALY_DATASETS"] = str(self.declaration)

@@ -1,8 +1,8 @@
 """Rewrite links from pages to files of the project that are no pages, such as `../examples/dask/README.md`.
 
-In the repository they lead to the file. In the site they do as well, because every file that a page
-links to becomes a page: Markdown as it is, with its own links followed in turn, and source code in a
-block. A link to something that is not there stays as it is, for MkDocs to warn of.
+In the repository, such a link leads to the file. In the site, every file that a page links to becomes a
+page: Markdown as it is, with its own links followed in turn, and source code in a block. A link to a
+missing file stays as it is, and MkDocs warns of it.
 """
 
 from __future__ import annotations

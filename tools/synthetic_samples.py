@@ -58,7 +58,7 @@ class Sample(NamedTuple):
 
 
 def write_samples(out: Path) -> None:
-    """Writes all sample files below the folder `out`, over those of an earlier run."""
+    """Write all sample files below the folder `out`, over those of an earlier run."""
     for path, text in _text_files().items():
         (out / path).parent.mkdir(parents=True, exist_ok=True)
         (out / path).write_bytes(text.encode())
@@ -78,7 +78,7 @@ def _write_sample(out: Path, sample: Sample) -> None:
 
 
 def planned_samples() -> Iterator[Sample]:
-    """Yields every picture of both source datasets."""
+    """Yield every picture of both source datasets."""
     yield from _planned_category("woven", draw_woven, "tear", "stain")
     yield from _planned_category("bolt", draw_bolt, "scratch", "bent_thread")
     yield from _planned_class("Class1", "mottled", {2, 5, 9, 12})
@@ -106,7 +106,7 @@ def _planned_class(category: str, texture: str, anomalous: set[int]) -> Iterator
 
 
 def _text_files() -> dict[str, str]:
-    """Gives path and text of the notices and of `Labels.txt`: a line `1`, then a row per image."""
+    """Return path and text of the notices and of `Labels.txt`: a line `1`, then a row per image."""
     texts = {"mvtec_ad/readme.txt": NOTICE, "mvtec_ad/license.txt": NOTICE}
     for sample in (sample for sample in planned_samples() if "/Class1/" in sample.path):
         folder, _, name = sample.path.rpartition("/")
@@ -118,7 +118,7 @@ def _text_files() -> dict[str, str]:
 
 
 def draw_woven(rng: Rng, defect: str | None = None) -> Drawing:
-    """Draws a twill of blue and sand yarns, RGB; the defect is `tear`, `stain` or None."""
+    """Draw a twill of blue and sand yarns, RGB; the defect is `tear`, `stain` or None."""
     x, y = _centred_axes(WOVEN_SIZE)
     pitch, angle = rng.uniform(19, 21), np.radians(rng.uniform(-6, 6))
     light = 1 + 0.16 * _turned(x, y, rng.uniform(0, 2 * np.pi))[0] / (WOVEN_SIZE / 2)
@@ -157,7 +157,7 @@ def draw_woven(rng: Rng, defect: str | None = None) -> Drawing:
 
 
 def _torn(rng: Rng, x: Floats, y: Floats) -> tuple[Floats, Floats, Mask, Floats]:
-    """Opens a slit: x and y of the cloth pushed aside, the hole, and 0..1 across loose yarns."""
+    """Open a slit, and return x and y of the cloth pushed aside, the hole, and 0..1 across loose yarns."""
     angle = rng.uniform(0, np.pi)
     along, across = _turned(x - rng.uniform(-140, 140), y - rng.uniform(-140, 140), angle)
     length, width = rng.uniform(110, 150), rng.uniform(26, 36)
@@ -174,7 +174,7 @@ def _torn(rng: Rng, x: Floats, y: Floats) -> tuple[Floats, Floats, Mask, Floats]
 
 
 def draw_bolt(rng: Rng, defect: str | None = None) -> Drawing:
-    """Draws a hexagon bolt lit from above, grey; the defect is `scratch`, `bent_thread` or None."""
+    """Draw a hexagon bolt lit from above, grey; the defect is `scratch`, `bent_thread` or None."""
     x, y = _centred_axes(BOLT_SIZE)
     angle = np.radians(rng.uniform(-50, -10))
     along, across = _turned(x - rng.uniform(-25, 25), y - rng.uniform(-25, 25), angle)
@@ -220,7 +220,7 @@ def draw_bolt(rng: Rng, defect: str | None = None) -> Drawing:
 
 
 def _scratch(rng: Rng, along: Floats, across: Floats) -> tuple[Mask, Mask]:
-    """Gives the groove of a curved scratch, and the lip beside it."""
+    """Return the groove of a curved scratch, and the lip beside it."""
     angle = rng.uniform(0.3, 0.8) * rng.choice([-1, 1])
     a, c = _turned(along - rng.uniform(-170, 200), across, angle)
     c = c - rng.uniform(8, 16) * rng.choice([-1, 1]) * (a / 80) ** 2
@@ -229,7 +229,7 @@ def _scratch(rng: Rng, along: Floats, across: Floats) -> tuple[Mask, Mask]:
 
 
 def draw_surface(rng: Rng, texture: str, anomalous: bool = False) -> Drawing:
-    """Draws a `mottled` or `brushed` surface, grey; the mask is an ellipse, as DAGM's are."""
+    """Draw a `mottled` or `brushed` surface, grey; the mask is an ellipse, as DAGM's are."""
     x, y = _centred_axes(SURFACE_SIZE)
     grain, angle = ((7.0, 3.0), 0.5) if texture == "mottled" else ((26.0, 1.7), -1.1)
     angle += rng.uniform(-0.06, 0.06)
@@ -252,7 +252,7 @@ def draw_surface(rng: Rng, texture: str, anomalous: bool = False) -> Drawing:
 
 
 def _oriented_noise(rng: Rng, grain: tuple[float, float], angle: float) -> Floats:
-    """Filters white noise to grains of a length and width in pixels; mean 0, variance 1."""
+    """Filter white noise to grains of a length and width in pixels; mean 0, variance 1."""
     columns, rows = np.fft.rfftfreq(SURFACE_SIZE)[None, :], np.fft.fftfreq(SURFACE_SIZE)[:, None]
     a, c = _turned(columns, rows, angle)
     spectrum = np.fft.rfft2(rng.standard_normal((SURFACE_SIZE, SURFACE_SIZE)))
@@ -263,29 +263,29 @@ def _oriented_noise(rng: Rng, grain: tuple[float, float], angle: float) -> Float
 
 
 def _smooth_noise(rng: Rng, size: int, cells: int) -> Floats:
-    """Interpolates `cells`×`cells` random values in -1..1 to `size`×`size` pixels."""
+    """Interpolate `cells`×`cells` random values in -1..1 to `size`×`size` pixels."""
     grid = Image.fromarray(rng.uniform(-1, 1, (cells, cells)).astype(np.float32))
     return np.asarray(grid.resize((size, size), Image.Resampling.BICUBIC), dtype=np.float64)
 
 
 def _centred_axes(size: int) -> tuple[Floats, Floats]:
-    """Gives x as one row and y as one column, in pixels from the middle."""
+    """Return x as one row and y as one column, in pixels from the middle."""
     line = np.arange(size) - (size - 1) / 2
     return line[None, :], line[:, None]
 
 
 def _turned(x: Floats, y: Floats, angle: float) -> tuple[Floats, Floats]:
-    """Turns coordinates by `angle` in radians."""
+    """Turn coordinates by `angle` in radians."""
     return x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
 
 
 def _round(position: Floats, edge: float) -> Floats:
-    """Shades a round yarn: 1 in the middle of 0..1, `edge` at both ends."""
+    """Shade a round yarn: 1 in the middle of 0..1, `edge` at both ends."""
     return 1 - (1 - edge) * (2 * position - 1) ** 2
 
 
 def _grey(value: Floats, step: int) -> npt.NDArray[np.uint8]:
-    """Rounds 0..255 down to multiples of `step`, because few grey levels make small files."""
+    """Round 0..255 down to multiples of `step`, because few grey levels make small files."""
     return (np.clip(value / step, 0, 255 // step).astype(np.uint8) * step).astype(np.uint8)
 
 

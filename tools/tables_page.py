@@ -151,7 +151,7 @@ def _described(connection: duckdb.DuckDBPyConnection) -> dict[Names, tuple[str, 
 
 
 def _promised(found: dict[Names, tuple[str, list[Column]]], parts: Sequence[str]) -> set[str]:
-    """Columns that are null in none of the tables that a view is made of, in any source dataset."""
+    """Return columns that are never null in the tables of a view, in any source dataset."""
     promised: set[str] = set()
     for part in parts:
         schemas = [*_SAMPLED] if part == "images" else ["main"]

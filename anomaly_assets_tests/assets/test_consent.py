@@ -161,7 +161,7 @@ def test_a_consent_that_could_not_be_published_at_once_holds_for_the_next_run(
 
 
 def test_a_consent_to_fewer_images_is_none_to_losing_those_as_well(bolts: Environment) -> None:
-    """They had new names, so none had a tensor yet: the consent to 10 images published 1."""
+    """Test a former bug: renamed images had no tensor yet, and the consent to 10 images published 1."""
     for path in images(bolts)[:10]:
         path.unlink()
     (bolts.mvtec_ad / "bolt").rename(bolts.mvtec_ad / "screw")
@@ -287,7 +287,7 @@ def test_samples_never_join_data_of_a_named_root(
 def test_images_of_a_root_that_is_no_longer_named_are_not_decoded_from_the_samples(
     shipped: Environment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As after a load whose run ended before decoding, in a shell that has lost the variable."""
+    """Simulate a load whose run ended before decoding, in a shell that has lost the variable."""
     write_pictures(shipped.mvtec_ad, *(f"nut/train/good/{n:03}.png" for n in range(6)))
     load(SOURCE_DATASETS["mvtec_ad"], str(shipped.mvtec_ad), FileWarehouse(shipped.warehouse, 5.0))
     run = run_job()

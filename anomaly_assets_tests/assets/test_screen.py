@@ -128,7 +128,7 @@ def test_progress_is_a_line_each_in_a_log_and_one_line_on_a_terminal() -> None:
 
 
 def test_the_summary_of_a_run_of_one_step_does_not_begin_with_the_step() -> None:
-    """In such a run, Dagster gave the key of the step to the lines that the resource logs."""
+    """Test a former bug: Dagster gave the key of the step to the lines that the resource logs."""
     log = io.StringIO()
     screen = Screen(log)
     screen(said("waiting for another run"))

@@ -121,7 +121,7 @@ def test_an_event_whose_asset_cannot_be_stored_is_not_stored_either(
 def test_a_home_that_is_deleted_while_a_process_has_it_open_is_not_written_to_any_more(
     home: Path, tmp_path: Path
 ) -> None:
-    """The UI stays open while somebody deletes the home, or puts a copy of another one there."""
+    """Keep the UI open while another process deletes the home, or replaces it by a copy of another home."""
     with opened(home) as instance:
         made(instance, 1)
     shutil.copytree(home, tmp_path / "copy")

@@ -98,7 +98,7 @@ def test_publishing_and_checks_alone_are_refused_as_well(another_machine: Enviro
 def test_the_shape_stays_when_all_images_have_other_ids_or_were_forgotten(
     tiny: Environment, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
-    """Both made 256 x 256 of it, without a word."""
+    """Test a former bug: both changed the shape to 256 x 256, without a message."""
     monkeypatch.setenv("DAGM_2007_ROOT", "")
     assert run_job().success
     monkeypatch.delenv("ANOMALY_IMAGE_SIZE")

@@ -228,7 +228,7 @@ def test_a_category_that_is_loaded_and_gone_from_the_root_is_known(
 def test_one_category_is_refused_after_a_kill_in_a_load_from_another_root(
     loaded_root: Path, warehouse: FileWarehouse, tmp_path: Path
 ) -> None:
-    """The other root was recorded by then, and its rows were not."""
+    """Test a former bug: the other root was recorded by then, and its rows were not."""
     other = shutil.copytree(loaded_root, tmp_path / "other")
     write(other, "cable/train/good/000.png", content=b"another picture")
     reconcile(MVTEC, str(other), warehouse)  # records the root; the load itself was killed

@@ -48,7 +48,7 @@ def test_the_first_load_brings_every_row_in_one_load(
 def test_the_rows_of_a_new_table_are_not_staged(
     loaded_root: Path, warehouse: FileWarehouse
 ) -> None:
-    """Staging and merging takes twice the memory; the next load does both."""
+    """Check both loads: staging and merging takes twice the memory, and only the second one needs it."""
     staged = "SELECT table_name FROM duckdb_tables() WHERE schema_name = 'mvtec_ad_staging'"
     assert ("images",) not in query(warehouse, staged)
     (loaded_root / "bottle/train/good/000.png").write_bytes(b"another")
@@ -59,7 +59,7 @@ def test_the_rows_of_a_new_table_are_not_staged(
 
 
 def test_a_load_leaves_the_settings_as_they_were(tmp_path: Path, warehouse: FileWarehouse) -> None:
-    """dlt sets some for all connections."""
+    """Compare the settings, because dlt sets some for all connections."""
     settings = "SELECT name, value FROM duckdb_settings() ORDER BY ALL"
     root = write(tmp_path / "root", "bottle/train/good/000.png")
     with warehouse.locked():

@@ -39,7 +39,7 @@ class Done:
 
     @property
     def screen(self) -> list[str]:
-        """Lines that a person sees."""
+        """Return the lines that a person sees."""
         return (self.out + self.err).splitlines()
 
 
@@ -103,7 +103,7 @@ class Folder:
         return Done(code, out.read_text("utf-8"), err.read_text("utf-8"))
 
     def runs(self) -> list[tuple[str, str]]:
-        """Status and code location of the runs in the Dagster home, oldest first."""
+        """Return status and code location of the runs in the Dagster home, oldest first."""
         import dagster as dg
 
         home = self.path / "data" / "dagster_home"
@@ -124,7 +124,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Folder:
 
 @pytest.fixture(scope="module")
 def good(folder: Folder) -> Done:
-    """A first run on the samples, without any variable and without a Dagster home."""
+    """Run for the first time on the samples, without any variable and without a Dagster home."""
     return folder.run()
 
 
@@ -137,7 +137,7 @@ def called_folder(tmp_path_factory: pytest.TempPathFactory) -> Folder:
 
 @pytest.fixture(scope="module")
 def called(called_folder: Folder) -> Done:
-    """The same run in this process."""
+    """Run the same command in this process."""
     return called_folder.run()
 
 

@@ -99,7 +99,7 @@ def test_a_worker_that_comes_later_with_another_version_decodes_nothing() -> Non
 def test_a_worker_with_another_pillow_is_named_with_both_versions_before_anything_is_done(
     project: Project, tmp_path: Path
 ) -> None:
-    """One with Pillow 9.5 rejected every image, and the run succeeded."""
+    """Test a former bug: a worker with Pillow 9.5 rejected every image, and the run succeeded."""
     (tmp_path / "older.py").write_text("import PIL.Image\nPIL.__version__ = '9.5.0'\n")
     with running_cluster(tmp_path / "cluster", workers=1) as cluster:
         cluster.add_worker(options=("--preload", str(tmp_path / "older.py")))

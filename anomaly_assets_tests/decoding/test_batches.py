@@ -23,7 +23,7 @@ RECIPES = Recipes(Recipe(), {"dagm_2007": (Recipe(512, 512, 1),)})
 def test_images_are_divided_where_the_recipes_change(
     source_datasets: list[str], expected: list[int]
 ) -> None:
-    """Else DuckDB holds a full row group of one recipe and two copies of the beginning of another."""
+    """Avoid that DuckDB holds a full row group of one recipe and two copies of the beginning of another."""
     stale = pa.table({"source_dataset": pa.array(source_datasets, pa.string())})
     assert images_alike(stale, RECIPES) == expected
 

@@ -66,7 +66,7 @@ def test_a_second_build_decodes_nothing(built: Project) -> None:
 def test_inserted_pixels_are_freed_before_the_commit(
     project: Project, monkeypatch: pytest.MonkeyPatch, inserted_bytes: int, most_alive: int
 ) -> None:
-    """They would be in memory twice: in DuckDB, and in the batches of the whole transaction.
+    """Count the bytes: tensors would be in memory twice, in DuckDB and in the batches of the transaction.
 
     With one byte per INSERT, those of the batch that arrives and of the one before it are alive.
     """

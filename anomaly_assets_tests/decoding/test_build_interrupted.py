@@ -94,7 +94,7 @@ def test_an_interrupted_build_keeps_its_transactions_and_the_next_decodes_the_re
 def test_small_transactions_share_a_connection_up_to_the_images_of_a_row_group(
     project: Project, monkeypatch: pytest.MonkeyPatch, rows: int, opened: int
 ) -> None:
-    """DuckDB uses the memory of a transaction again in the next one, but not that of a full row group."""
+    """Measure memory: DuckDB reuses that of a transaction, but not that of a full row group."""
     monkeypatch.setattr(compute, "BATCH_IMAGES", 1)
     monkeypatch.setattr(build, "_size_of_transactions", lambda *_: (1, math.inf))
     monkeypatch.setattr(FileWarehouse, "transaction_rows", rows)

@@ -185,7 +185,7 @@ def compressed(rows: bytes) -> bytes:
 @pytest.mark.parametrize("size", [(24, 16), (300, 200), (1, 1), (65534, 1), (65535, 2)])
 @pytest.mark.parametrize("mode", ["L", "RGB"])
 def test_stored_pixels_are_the_rows_of_the_file(mode: str, size: tuple[int, int]) -> None:
-    """Also where they fill a block of 65,535 bytes exactly, or one byte more."""
+    """Include rows that fill a block of 65,535 bytes exactly, or with one byte more."""
     content = png(picture(mode, size))
     found = stored(content)
     assert found is not None

@@ -122,7 +122,7 @@ def test_a_missing_library_for_a_format_is_not_said_of_the_file(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     class Missing(Image.Image):
-        """Pillow's class for a format whose library is missing."""
+        """Simulate Pillow's class for a format whose library is missing."""
 
     said = "image file could not be identified because WEBP support not installed"
     Image.preinit()
@@ -244,7 +244,7 @@ def test_what_fails_alone_too_is_tried_no_third_time(
 def test_a_rejection_of_an_earlier_release_for_a_fault_of_the_machine_is_tried_again(
     built: Project,
 ) -> None:
-    """Such rows were written until now, and no run tried the file again."""
+    """Test rows that earlier versions wrote; no run tried their files again."""
     built.path(IMAGES[2]).write_bytes(b"no picture")
     built.list_files()
     built.build()
@@ -267,7 +267,7 @@ def test_a_rejection_of_an_earlier_release_for_a_fault_of_the_machine_is_tried_a
 
 
 def test_with_little_memory_a_large_picture_is_not_rejected(tmp_path: Path) -> None:
-    """As it was seen: two pictures of 8,000 x 8,000 became `damaged_image: MemoryError`."""
+    """Test a former bug: two pictures of 8,000 x 8,000 became `damaged_image: MemoryError`."""
     Image.new("RGB", (8000, 8000)).save(tmp_path / "large.png")
     script = """
 import resource, sys

@@ -12,7 +12,7 @@ keep = linux.keep_freed_memory.__wrapped__
 
 
 def test_both_thresholds_are_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Either alone made a first load slower."""
+    """Check that both thresholds are set, because one alone made a first load slower."""
     told: list[tuple[int, int]] = []
     library = SimpleNamespace(mallopt=lambda *option: told.append(option))
     monkeypatch.setattr(linux, "_libc", lambda: library)

@@ -345,7 +345,7 @@ def test_the_size_that_the_tool_wrote_down_decides() -> None:
 
 
 def test_a_vertex_far_outside_bends_no_edge() -> None:
-    """The edge from (0, 0) to (9000, 300) has the slope of one thirtieth, also within the picture."""
+    """Check that the edge from (0, 0) to (9000, 300) has the slope 1/30, also within the picture."""
     triangle = [Shape("polygon", ((0.0, 0.0), (9000.0, 300.0), (0.0, 300.0)))]
     mask = rasterise(triangle, 90, 30)
     assert abs(mask.argmax(axis=0) - np.arange(90) / 30).max() <= 1

@@ -100,7 +100,7 @@ def test_too_many_pixels_are_refused_before_any_memory_is_taken(decode: type, si
 
 
 def test_pillow_counts_the_images_it_allocates() -> None:
-    """Upstream: what the test above measures with."""
+    """Check the upstream function with which the test above measures."""
     before = Image.core.get_stats()["new_count"]
     decode_image(WHOLE, SPEC)
     assert Image.core.get_stats()["new_count"] > before

@@ -232,7 +232,7 @@ def _(checkout: Checkout, block: Block, request: pytest.FixtureRequest) -> None:
 
 @of(*READER_ONLY)
 def _(_: Checkout, block: Block, __: pytest.FixtureRequest) -> None:
-    """The lines are executed in an empty environment, by `test_install`."""
+    """Check only the text of the lines: `test_install` executes them in an empty environment."""
     assert block.text == "pip install -r requirements-reader.txt\npip install --no-deps .\n"
 
 

@@ -188,7 +188,7 @@ def test_the_settings_are_ones_that_are_understood() -> None:
 def test_the_instance_is_one_that_dagster_understands_and_its_jobs_are_valid(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """With the packages of the image, which only tests and that image have."""
+    """Run with the packages of the image, which only tests and that image have."""
     kubernetes = pytest.importorskip("dagster_k8s")
     postgres = pytest.importorskip("dagster_postgres").DagsterPostgresStorage
     from dagster._config import process_config

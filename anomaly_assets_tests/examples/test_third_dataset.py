@@ -250,7 +250,7 @@ def test_the_published_tables_of_it_say_what_they_are(folder: Folder) -> None:
 
 
 def test_without_a_root_it_is_left_out(folder: Folder) -> None:
-    """Samples are committed for others, so that nothing but a root brings this one."""
+    """Leave the dataset out without a root: samples are committed only for other datasets."""
     code = (
         "from anomaly_assets.settings import Settings\n"
         "environment = {'ANOMALY_DATASETS': 'known already'}\n"

@@ -118,7 +118,7 @@ def test_a_category_beyond_the_overview_changes_no_overview(
 def test_a_run_that_failed_while_it_drew_leaves_no_sheet_that_looks_current(
     two_categories: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The sheet shows the change, and then the change is taken back."""
+    """Draw the change, and then undo the change."""
     folder = tmp_path / "sheets"
     path = folder / "mvtec_ad" / "bolt.jpg"
     before = path.read_bytes()

@@ -96,7 +96,7 @@ def test_blobs_of_another_size_are_not_found(tmp_path: Path) -> None:
 def test_a_blob_that_goes_on_in_another_block_than_expected_is_not_read(
     tmp_path: Path, rows: list[int]
 ) -> None:
-    """Blocks in another order have the right checksums, and would give the pixels of two images."""
+    """Refuse blocks in another order: their checksums are right, but the pixels are those of two images."""
     path, size = tmp_path / "table.duckdb", 2 * BLOCK
     chance = np.random.default_rng(7)
     write_table(path, [chance.bytes(size) for _ in range(3)])
@@ -159,7 +159,7 @@ def test_damage_is_told_as_duckdb_tells_it(path: Path, place: str) -> None:
 def test_a_file_that_was_copied_over_meanwhile_is_not_taken_for_what_was_opened(
     samples: Samples, path: Path, tmp_path: Path
 ) -> None:
-    """Its pixels would be those of other images, under the ids and labels that were read before."""
+    """Refuse pixels that would be those of other images, under the ids and labels that were read before."""
     other = tmp_path / "other.duckdb"
     shutil.copyfile(path, other)
     with duckdb.connect(str(other)) as connection:
@@ -197,7 +197,7 @@ CHANGES = {
 def test_what_was_changed_by_hand_is_read_as_duckdb_reads_it(
     path: Path, change: str, logged: bool
 ) -> None:
-    """In the log beside the file, or written into the file."""
+    """Write the change to the log beside the file, or into the file."""
     with duckdb.connect(str(path)) as connection:
         if logged:
             connection.execute("PRAGMA disable_checkpoint_on_shutdown")
@@ -215,7 +215,7 @@ def test_what_was_changed_by_hand_is_read_as_duckdb_reads_it(
 def test_blobs_that_are_stored_in_another_way_are_left_to_duckdb(
     samples: Samples, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """DuckDB 1.5 compresses no blobs, so that here it only seems so."""
+    """Simulate compression, because DuckDB 1.5 compresses no blobs."""
     expected = samples.images[:], samples.masks[:]
     monkeypatch.setattr(blobs, "_SEGMENTS", blobs._SEGMENTS.replace("Uncompressed", "ZSTD"))
     samples._pixels._found = None  # type: ignore[attr-defined]

@@ -82,7 +82,7 @@ print(int(fields["VmHWM"].split()[0]) // 1024)
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="asks Linux for the peak")
 def test_memory_does_not_grow_with_the_database(tmp_path: Path) -> None:
-    """DuckDB alone keeps what it read: the whole file, up to most of the machine's memory."""
+    """Compare the peaks of two sizes: DuckDB alone would cache the whole file, up to most of the memory."""
 
     def peak_megabytes(rows: int) -> int:
         path = publish_rows(tmp_path / f"{rows}.duckdb", rows, 256)

@@ -90,7 +90,7 @@ def test_types_and_memory_formats_are_the_documented_ones(
 
 @pytest.mark.parametrize("options", [{}, FORKED], ids=["no worker", "fork"])
 def test_what_refers_to_a_batch_keeps_its_memory(samples: Samples, options: dict[str, Any]) -> None:
-    """Also through views, arrays of views and memory views, when the tensors themselves are gone."""
+    """Keep the memory for views, arrays of views and memory views after the tensors are deleted."""
     kept = []
     keep = (
         lambda batch: batch["image"][2:, 1],
@@ -117,7 +117,7 @@ def test_what_refers_to_a_batch_keeps_its_memory(samples: Samples, options: dict
 def test_batches_that_are_dropped_leave_their_memory_to_later_ones(
     samples: Samples, options: dict[str, Any], persistent: bool
 ) -> None:
-    """Batches of one epoch, and of all epochs unless each of them has its own workers."""
+    """Count the batches of one epoch, and of all epochs unless each of them has its own workers."""
     loader = samples.to_loader(SIZE, drop_last=True, persistent_workers=persistent, **options)
     epochs = [{batch["image"].data_ptr() for batch in loader} for _ in range(3)]
     if options and not persistent:
@@ -142,7 +142,7 @@ def test_an_epoch_that_is_left_early_spoils_no_later_one(
 
 @pytest.mark.parametrize("persistent", [True, False])
 def test_iterations_of_one_loader_may_overlap(samples: Samples, persistent: bool) -> None:
-    """Some are left early, and batches of all of them are kept for a while."""
+    """Leave some epochs early, and keep batches of all epochs for a while."""
     loader = samples.to_loader(SIZE, persistent_workers=persistent, **FORKED)
     expected = list(samples.batches(SIZE))
     kept: list[tuple[dict[str, Any], Any]] = []

@@ -186,7 +186,7 @@ def test_a_condition_that_meets_damage_is_no_fault_of_the_condition(
 
 
 def test_a_condition_is_sql_as_it_stands_and_quotes_are_the_caller_s(database: Path) -> None:
-    """Trusted input: it can name any table, but it is one condition and nothing is written."""
+    """Check that a condition is a single one and writes nothing; it is trusted, and can name any table."""
     assert len(open_samples(database, where="filename LIKE '%''%' OR category = 'screw'")) == 1
     for lifting in ("true) OR (true", "false) OR (split = 'test'"):
         with pytest.raises(ValueError, match="is not a SQL condition"):

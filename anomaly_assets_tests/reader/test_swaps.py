@@ -72,7 +72,7 @@ def test_where_each_attempt_opens_another_file_duckdb_reads_the_one_that_it_has(
 def test_another_database_that_is_opened_at_the_same_moment_is_not_taken_for_ours(
     both: Swapped,
 ) -> None:
-    """Another thread opens the file that we hold, in the moment in which DuckDB opens the other one."""
+    """Open the held file in another thread, in the moment in which DuckDB opens the other file."""
     has_opened = opened._has_opened
     elsewhere: list[duckdb.DuckDBPyConnection] = []
     found = []

@@ -263,7 +263,7 @@ print(snapshot.published_at.tzinfo, open_samples(sys.argv[1])[0].metadata["loade
 
 
 def test_times_are_read_without_pytz_and_in_utc(path: Path) -> None:
-    """DuckDB 1.5 needs pytz to give Python a time with a time zone, and declares it nowhere."""
+    """Test without pytz: DuckDB 1.5 needs it for times with a time zone, and does not declare it."""
     command = [sys.executable, "-c", WITHOUT_PYTZ, str(path)]
     environment = os.environ | {"TZ": "Asia/Tokyo"}
     found = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)

@@ -130,7 +130,7 @@ def test_every_decision_is_in_the_list_of_decisions() -> None:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_source_file_that_a_page_names_is_there(page: str) -> None:
-    """By the end of its path, as in `faults/kills.py`; files of other packages name their package."""
+    """Find each test by the end of its path, as in `faults/kills.py`; other files name their package."""
     text = (DOCS / page).read_text("utf-8")
     text = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
     named = set(re.findall(r"`([\w./]+\.(?:py|sql|md|toml))`", text)) - ELSEWHERE

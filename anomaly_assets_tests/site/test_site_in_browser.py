@@ -62,7 +62,7 @@ def test_no_page_is_wider_than_its_window(
 
 
 def test_the_drawing_follows_the_colours_of_the_page(page: Page, site_folder: Path) -> None:
-    """And not those of the system: the page has a switch of its own."""
+    """Ignore the setting of the system, because the page has its own switch."""
     page.set_viewport_size({"width": 1360, "height": 900})
     page.emulate_media(color_scheme="light")
     page.goto((site_folder / "architecture.html").as_uri())

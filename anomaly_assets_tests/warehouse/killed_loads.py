@@ -40,7 +40,7 @@ def as_if_killed_before_the_merges(warehouse: Warehouse, source_dataset: str) ->
 
 @contextmanager
 def merges_broken_off_after_their_deletions() -> Iterator[None]:
-    """Every merge ends after its first statement, which deletes rows that are no longer listed."""
+    """End every merge after its first statement, which deletes rows that are no longer listed."""
     execute_many = SqlClientBase.execute_many
 
     def execute_first(client: SqlClientBase[Any], statements: Sequence[str], *values: Any) -> Any:

@@ -18,7 +18,7 @@ LIMIT = "SELECT current_setting('memory_limit')"
 
 
 def test_dlt_loads_with_one_thread_and_later_steps_have_all(tmp_path: Path) -> None:
-    """Each thread would hold row groups of the catalogue: at 60,000 images 100 MB more."""
+    """Check the threads: each would hold row groups of the catalogue, 100 MB for 60,000 images."""
     query = "SELECT current_setting('threads'), current_setting('checkpoint_threshold')"
     warehouse = FileWarehouse(tmp_path / "warehouse.duckdb")
     with warehouse.locked():

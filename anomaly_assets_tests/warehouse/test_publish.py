@@ -259,7 +259,7 @@ def test_nothing_is_left_beside_the_published_file(project: Project, target: Pat
 def test_a_run_that_has_nothing_to_publish_removes_what_a_killed_one_left(
     published: Project, target: Path
 ) -> None:
-    """As when the kill came between the rename and the end."""
+    """Kill between the rename and the end."""
     target.with_name(f".anomaly.duckdb.{'0' * 32}.unfinished").mkdir()
     assert not give(published, target).written
     assert os.listdir(target.parent) == ["anomaly.duckdb"]
@@ -403,7 +403,7 @@ def test_a_full_disk_leaves_what_is_published_as_it_was(
 
 
 def test_a_first_publication_needs_half_of_the_images(tmp_path: Path) -> None:
-    """As from a checkout without Git LFS: the files have their names, and no pixels."""
+    """Use files of a checkout without Git LFS, which have their names, and no pixels."""
     project = Project.at(tmp_path)
     project.save(PICTURES)
     pictures = sorted((project.folder / "mvtec_ad").rglob("*.png"))

@@ -66,7 +66,7 @@ def test_a_view_finds_its_tables_under_whatever_name_its_file_is_attached(tmp_pa
 def test_a_log_that_a_killed_writer_left_is_replayed_into_whatever_file_has_its_name(
     tmp_path: Path,
 ) -> None:
-    """Why a published file must not be swapped in beside a log that is not its own."""
+    """Test the reason why a published file must not be swapped in beside the log of another file."""
     for name, number in (("old", 1), ("new", 2)):
         with duckdb.connect(str(tmp_path / f"{name}.duckdb")) as connection:
             connection.execute(f"CREATE TABLE kept AS SELECT {number} AS number")

@@ -16,17 +16,17 @@ _CELL = re.compile(r"^# %% (\[markdown\] )?(\S+)\n", re.MULTILINE)
 
 
 def participant() -> nbformat.NotebookNode:
-    """Every step unsolved."""
+    """Return the notebook with every step unsolved."""
     return _notebook([(kind, name, _unsolved(text)) for kind, name, text in _cells()])
 
 
 def solution() -> nbformat.NotebookNode:
-    """Every step solved."""
+    """Return the notebook with every step solved."""
     return _notebook([(kind, name, _solved(text)) for kind, name, text in _cells()])
 
 
 def rehearsal() -> nbformat.NotebookNode:
-    """Every step unsolved, its checkpoint, then solved, and its checkpoint again; for the tests."""
+    """Return a notebook for the tests: each step unsolved, its checkpoint, solved, and its checkpoint."""
     cells: list[tuple[str, str, str]] = []
     unsolved: list[tuple[str, str, str]] = []
     for kind, name, text in _cells():
@@ -47,7 +47,7 @@ def main() -> None:
 
 
 def _cells() -> list[tuple[str, str, str]]:
-    """Kind, name and text of each cell of the source."""
+    """Return kind, name and text of each cell of the source."""
     _, *parts = _CELL.split((HERE / "source.py").read_text("utf-8"))
     return [
         ("markdown" if kind else "code", name, text.strip("\n"))

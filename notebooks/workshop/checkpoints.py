@@ -1,7 +1,7 @@
 """Check the steps of the workshop: each check prints "passed", or what is missing and what to do about it.
 
-They look at what dlt left in the database and remembers of the last run, never at how it was written:
-every solution that gets there passes. None of them raises because a step is unsolved.
+The checks read the database and dlt's state of the last run, never the code of the participant: every
+solution with the right result passes. No check raises because a step is unsolved.
 """
 
 from __future__ import annotations
@@ -43,31 +43,31 @@ class Checkpoints:
         self.pipeline = pipeline
 
     def step_0(self) -> None:
-        """The API answers."""
+        """Check that the API answers."""
         _report(0, self._api_answers)
 
     def step_1(self) -> None:
-        """There is a table with a page of earthquakes in it."""
+        """Check that a table has a page of earthquakes."""
         _report(1, self._first_load)
 
     def step_2(self) -> None:
-        """There are as many rows as the API counts."""
+        """Check that there are as many rows as the API counts."""
         _report(2, self._all_pages)
 
     def step_3(self) -> None:
-        """Magnitudes are in one column of the right type."""
+        """Check that magnitudes are in one column of the right type."""
         _report(3, self._one_magnitude_column)
 
     def step_4(self) -> None:
-        """A second run has added no second copy."""
+        """Check that a second run has added no second copy."""
         _report(4, self._no_duplicates)
 
     def step_5(self) -> None:
-        """The last run asked for what had changed, got it, and nothing else."""
+        """Check that the last run requested only changes, and got only changes."""
         _report(5, self._only_changes)
 
     def step_6(self) -> None:
-        """New earthquakes have arrived without their new property."""
+        """Check that new earthquakes have arrived without their new property."""
         _report(6, self._contract)
 
     def _api_answers(self) -> str:
@@ -206,7 +206,7 @@ class Checkpoints:
             ) from error
 
     def _rows(self) -> tuple[int, int]:
-        """Rows in the table, and different earthquakes among them."""
+        """Return the number of rows in the table, and of different earthquakes."""
         [(rows, different)] = self._ask("SELECT count(*), count(DISTINCT id) FROM earthquakes")
         if rows == 0:
             raise _nothing_loaded()

@@ -1,9 +1,9 @@
 """Provide the earthquake API of the workshop: the live one, or a stand-in on this machine.
 
-The live one is the event service of the United States Geological Survey (USGS), which needs no key:
+The live API is the event service of the United States Geological Survey (USGS), which needs no key:
 https://earthquake.usgs.gov/fdsnws/event/1/. The stand-in understands the same requests as far as the
-workshop needs them, with made-up earthquakes, and can do on demand what the live one does only now
-and then: change (`day`) and fail (`fail_next`). It uses the standard library alone, and listens on
+workshop needs them, with invented earthquakes. It can change (`day`) and fail (`fail_next`) on demand,
+which the live API does only now and then. It uses the standard library alone, and listens on
 the loopback interface only.
 
     api = earthquake_api()      # WORKSHOP_API=live or WORKSHOP_API=stand-in decides; otherwise the network
@@ -117,7 +117,7 @@ class StandIn(Api):
             self._failures = [status] * times
 
     def answer(self, path: str, parameters: dict[str, str]) -> tuple[int, str]:
-        """Status and body of one request, which is remembered in `requests`."""
+        """Return status and body of one request, which is recorded in `requests`."""
         with self._lock:
             if self._failures:
                 status, body = self._failures.pop(0), "try again in a moment"
@@ -128,13 +128,13 @@ class StandIn(Api):
 
 
 def earthquake_api(which: str | None = None) -> Api:
-    """The API to use: the live one where it can be reached, otherwise the stand-in.
+    """Return the API to use: the live API if it can be reached, otherwise the stand-in.
 
     Args:
-        which: `live` or `stand-in`; otherwise the variable WORKSHOP_API says it.
+        which: `live` or `stand-in`; otherwise the variable WORKSHOP_API decides.
 
     Raises:
-        ValueError: It is something else.
+        ValueError: `which` has another value.
     """
     which = which or os.environ.get(VARIABLE) or ("live" if _reachable() else "stand-in")
     if which == "live":
@@ -145,7 +145,7 @@ def earthquake_api(which: str | None = None) -> Api:
 
 
 def earthquakes_on(day: int) -> list[dict[str, Any]]:
-    """What the stand-in knows on a day, the latest earthquake first, as USGS sorts them."""
+    """Return the earthquakes of the stand-in on a day, the latest first, as USGS sorts them."""
     chance = random.Random(2007)
     features: list[dict[str, Any]] = []
     for new_on, number in enumerate(EVENTS_PER_DAY):

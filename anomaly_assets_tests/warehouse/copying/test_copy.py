@@ -241,7 +241,7 @@ def test_a_database_of_something_else_is_not_copied(tmp_path: Path) -> None:
 def test_a_warehouse_with_changes_that_are_not_published_is_not_copied(
     project: Project, tmp_path: Path
 ) -> None:
-    """The copy had the id of the last publication, and other samples."""
+    """Test a former bug: the copy had the id of the last publication, and other samples."""
     source = str(project.warehouse.path)
     project.warehouse.publish(project.folder / "anomaly.duckdb", SPEC)
     copy_database(source, str(tmp_path / "copy.duckdb"), log=lambda _: None)

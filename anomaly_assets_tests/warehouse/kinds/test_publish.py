@@ -94,7 +94,7 @@ def test_a_removed_image_leaves_the_published_samples(published: Published) -> N
 def test_a_summary_that_was_missing_or_outdated_is_published_once_it_is_rebuilt(
     published: Published, before: str
 ) -> None:
-    """As when tensors are materialized and published alone, and the summaries only later."""
+    """Materialize and publish tensors alone, and the summaries only later."""
     published.rows(before)
     published.publish()
     with published.warehouse.connect() as connection:

@@ -110,7 +110,7 @@ def test_a_prefix_that_another_lake_uses_is_refused(
 
 
 def test_a_folder_that_cannot_be_made_makes_no_lake(lake: Lake, tmp_path: Path) -> None:
-    """Its catalogue remembered the folder for ever."""
+    """Test a former bug: the catalogue of the lake stored the first folder for ever."""
     (tmp_path / "file").write_text("no folder")
     with pytest.raises(WarehouseError, match="was not made: its folder .* cannot be written to"):
         made(lake, str(tmp_path / "file"))

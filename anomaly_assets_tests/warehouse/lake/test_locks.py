@@ -177,7 +177,7 @@ def test_a_pooler_in_transaction_mode_is_refused(lake: Lake, round_robin: bool) 
 def test_a_pooler_that_is_noticed_later_ends_the_run(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Several PgBouncers behind one address: what ours is given to others goes unnoticed at first."""
+    """Simulate several PgBouncers behind one address, which give our session to others unnoticed."""
     monkeypatch.setattr(LakeLocks, "_refuse_shared_sessions", lambda _: None)
     with (
         pooled(lake, "transaction") as pooler,

@@ -87,7 +87,7 @@ def test_a_snapshot_is_the_one_that_was_published_whatever_the_clocks_of_two_mac
 
 
 def test_publications_stay_recorded_after_a_clock_that_was_ahead(copied: Lake) -> None:
-    """A row that is newer than the clock was taken for one of a killed run, and was deleted."""
+    """Test a former bug: a row newer than the clock was taken for one of a killed run, and was deleted."""
     warehouse = copied.warehouse()
     with warehouse.connect() as connection:
         connection.execute("UPDATE snapshots SET published_at = published_at + INTERVAL 2 HOUR")

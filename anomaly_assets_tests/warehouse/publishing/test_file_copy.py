@@ -86,7 +86,7 @@ def test_every_piece_is_handed_to_the_disk_and_one_it_does_not_take_is_no_fault(
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a call of Linux")
 def test_linux_takes_a_piece(tmp_path: Path) -> None:
-    """Otherwise copying would be slower by half, and nothing would tell."""
+    """Check the calls, because without them copying would be slower by half, without any message."""
     with open(tmp_path / "file", "wb") as file:
         file.write(b"content")
         file.flush()

@@ -146,7 +146,7 @@ def test_what_a_killed_run_left_of_a_kept_snapshot_is_removed_by_the_next(
 def test_a_kept_snapshot_is_named_like_its_database_while_it_is_written(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """So that the next run finds what a killed one left, though it keeps another snapshot."""
+    """Check that the next run finds the file of a killed run, though it keeps another snapshot."""
     give(project)
     seen: list[str] = []
     link = os.link

@@ -290,7 +290,7 @@ def test_a_database_of_something_else_is_no_warehouse(tmp_path: Path) -> None:
 def test_a_copy_of_a_warehouse_by_cp_and_a_restored_backup_replace_nothing(
     project: Project, target: Path, tmp_path: Path
 ) -> None:
-    """Both have the identity of the owner, and old content took the place of new content."""
+    """Test a former bug: both have the identity of the owner, and old content replaced new content."""
     give(project, target)
     backup = tmp_path / "backup"
     backup.mkdir()
@@ -317,7 +317,7 @@ def test_a_copy_of_a_warehouse_by_cp_and_a_restored_backup_replace_nothing(
 def test_the_newest_snapshot_is_the_last_that_was_published_whatever_the_clock_says(
     project: Project, target: Path
 ) -> None:
-    """After a clock that was ahead, files had the id of an older content until its time had come."""
+    """Test a former bug: if a clock was ahead, files had the id of older content until that time."""
     give(project, target)
     project.rows("UPDATE snapshots SET published_at = published_at + INTERVAL 1 HOUR")
     for run in ("second", "third"):
@@ -354,7 +354,7 @@ def test_a_consent_of_one_owner_lifts_the_mark_of_another_no_second_time(
 def test_a_warehouse_is_never_replaced(
     project: Project, other: Project, target: Path, tmp_path: Path, adopt: bool
 ) -> None:
-    """They record the same snapshots, which was taken for a file of the first release."""
+    """Test a former bug: they record the same snapshots, and were taken for a file of the first release."""
     give(project, target)
     give(other, target, adopt=True)
     backup = tmp_path / "backup.duckdb"
