@@ -62,7 +62,7 @@ def keep_freed_memory() -> bool:
 
     By default glibc returns the megabytes of a decoded picture to the system (`munmap`). The next picture
     gets new pages: each one costs a page fault and is filled with zeros. This was measured to cost as much
-    time as a faster decoder saves. With this setting, some 20 MB more stay in memory.
+    time as a faster decoder saves. With this setting, about 20 MB more stay in memory.
     """
     mallopt = getattr(_libc(), "mallopt", None)
     if mallopt is None:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 MOST_TENSOR_BYTES = 1024 * 1024 * 3
-"""Maximum bytes of a tensor: a run holds some hundred of them in memory."""
+"""Maximum bytes of a tensor: a run holds about a hundred tensors in memory."""
 
 MOST_SIDE = 4096
 """Maximum side of a tensor in pixels."""

@@ -367,7 +367,7 @@ def test_files_of_a_lake_are_in_a_folder_or_a_store(text: str) -> None:
 def test_people_read_where_a_run_with_the_same_variables_publishes(
     warehouse: str, database: str, read: str
 ) -> None:
-    """Test a former bug: after the move to a lake, readers still read the old file, which a variable named."""
+    """Test a former bug: after the move to a lake, readers still read the old file."""
     values = {"ANOMALY_WAREHOUSE": warehouse, "ANOMALY_DATABASE": database}
     assert published_database(values) == read
 

@@ -95,7 +95,7 @@ def _links(
     here: Sequence[tuple[str, FileEntry]],
     files: Sequence[tuple[str, FileEntry]],
 ) -> str | None:
-    """Return an error message if all images are links, or most files and no file has the path of an image."""
+    """Return a message if all images are links, or most files if no file has the path of an image."""
     links = [entry for _, entry in here or files if entry.problem in LINKS]
     if root.follows_links or len(links) < (len(here) or max(1, len(files) / 2)):
         return None

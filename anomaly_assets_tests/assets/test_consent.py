@@ -1,4 +1,4 @@
-"""Test that losing samples needs consent, repository samples never mix with data, and unknown datasets stay."""
+"""Test that losing samples needs consent, that samples never mix with data, and unknown datasets stay."""
 
 from __future__ import annotations
 

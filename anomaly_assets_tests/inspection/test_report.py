@@ -1,4 +1,4 @@
-"""Test that the report names masks that contradict the declaration, and what a run would refuse or reject."""
+"""Test that the report names masks that contradict the declaration, and predicts what a run refuses."""
 
 from __future__ import annotations
 

@@ -173,7 +173,7 @@ def test_refreshing_replaces_a_comment_of_an_earlier_release(project: Project, n
 
 
 def test_no_view_replaces_or_excludes_two_columns_at_once() -> None:
-    """Refuse two columns: their order differs in each process of DuckDB, and runs would replace the view."""
+    """Refuse two columns: their order differs between processes, so runs would replace the view."""
     for name in (name for name, table in TABLES.items() if table.is_view):
         text = re.sub("--.*", "", sql_text(name))
         assert not re.search(r"EXCLUDE \([^)]*,", text), name
