@@ -17,7 +17,7 @@ def whole_number(text: str, least: int) -> int:
         least: Smallest allowed number.
 
     Raises:
-        ValueError: It is not a number, too small or too long; the message quotes it and gives the limits.
+        ValueError: Not a number, too small or too long; the message quotes the text and gives the limits.
     """
     if not text.isdecimal() or len(text) > _MOST_DIGITS or int(text) < least:
         most = f" and at most {_MOST_DIGITS} digits" if len(text) > _MOST_DIGITS else ""

@@ -108,7 +108,7 @@ def replaced_file(
         A path for the new file; it does not exist yet.
 
     Raises:
-        OSError: It cannot be written. The target is unchanged, unless the sync of its folder failed.
+        OSError: The file cannot be written. The target is unchanged, unless the sync of its folder failed.
     """
     target = resolved(target)
     with _beside(named_after or target) as content:
@@ -160,7 +160,7 @@ def write_file(target: Path, content: bytes) -> None:
     `fsync` for each of 100 pictures takes more than a second; `sync_tree` syncs them together.
 
     Raises:
-        OSError: It cannot be written; the target is unchanged.
+        OSError: The file cannot be written; the target is unchanged.
     """
     target = resolved(target)
     with _beside(target) as unfinished:
@@ -189,7 +189,7 @@ def replaced_folder(
         An empty folder.
 
     Raises:
-        OSError: It cannot be written. The target is unchanged, unless the sync of its parent failed.
+        OSError: The folder cannot be written; the target is unchanged, unless the sync of its parent fails.
     """
     with _beside(target) as content:
         content.mkdir()

@@ -103,7 +103,7 @@ def parse_location(location: str) -> Path | LakeLocation | MotherDuckLocation:
     """Parse a location.
 
     Raises:
-        LocationError: It is not one of the three kinds, or is malformed.
+        LocationError: The location is not one of the three kinds, or is malformed.
     """
     if location.startswith(LAKE_PREFIX):
         return _lake(location)

@@ -101,7 +101,7 @@ def installed(module: str, package: str | None = None) -> ModuleType:
     """Import a module that only benchmarks need.
 
     Raises:
-        NotMeasuredError: It is not installed.
+        NotMeasuredError: The module is not installed.
     """
     try:
         return importlib.import_module(module)
@@ -213,7 +213,7 @@ def python(
         executable: Another interpreter than the one of this process.
 
     Raises:
-        FailedError: It did not return 0.
+        FailedError: The process did not return 0.
     """
     started = time.perf_counter()
     with tempfile.TemporaryFile("w+", encoding="utf-8") as errors:

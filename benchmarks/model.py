@@ -81,7 +81,7 @@ def fewest_workers(is_so: Callable[[int], bool]) -> int:
     """Return the smallest number of workers for which a condition is true.
 
     Raises:
-        LookupError: It is not true for any number up to ten thousand.
+        LookupError: The condition is not true for any number up to ten thousand.
     """
     for workers in range(1, _MOST_WORKERS + 1):
         if is_so(workers):

@@ -119,7 +119,7 @@ def expect(warehouse: Path, variables: Mapping[str, str]) -> None:
     """Compare what a warehouse holds with the recipes that a figure is about.
 
     Raises:
-        NotMeasuredError: They differ, so the figure would not measure what its name promises.
+        NotMeasuredError: The recipes differ, so the figure would not measure what its name promises.
     """
     with duckdb.connect(str(warehouse), read_only=True) as connection:
         has_recipes = connection.execute(

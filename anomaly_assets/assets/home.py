@@ -75,7 +75,7 @@ class DagsterHome(dg.DagsterInstance):
             base_dir: The home: DAGSTER_HOME, or the temporary folder of a command without one.
 
         Raises:
-            HomeError: It cannot be written to, and its `dagster.yaml` names no other storage; or SQLite
+            HomeError: The home is read-only, and its `dagster.yaml` names no other storage; or SQLite
                 would open other files.
         """
         _refuse_characters(base_dir)

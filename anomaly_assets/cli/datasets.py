@@ -249,7 +249,7 @@ def _chosen(known: Known, files: tuple[str, ...], names: tuple[str, ...]) -> lis
     """Return the source datasets to check: those that are named, or all of the files.
 
     Raises:
-        UsageError: There is none, or one is not declared.
+        UsageError: No dataset is declared, or a named dataset is not.
     """
     own = [each for each in known.source_datasets.values() if not each.declaration.is_built_in]
     if names:

@@ -33,9 +33,9 @@ def described() -> str:
     """Return lines: what the published database holds, samples of unknown label, and how to read it.
 
     Raises:
-        AnomalyAssetsError: It cannot be opened, or its location is not valid.
-        LookupError: It holds no sample.
-        OSError: It does not exist.
+        AnomalyAssetsError: The database cannot be opened, or its location is not valid.
+        LookupError: The database holds no sample.
+        OSError: The database does not exist.
     """
     from anomaly_assets.reader import UnknownLabelWarning, open_samples
     from anomaly_assets.tables.recipes import listed_recipes

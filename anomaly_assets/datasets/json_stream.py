@@ -57,7 +57,7 @@ class JsonStream:
         """Decode the value that comes next.
 
         Raises:
-            JsonError: There is no value, or it is too long or too deep.
+            JsonError: No value comes next, or the value is too long or too deep.
         """
         self.next_sign()
         while True:

@@ -156,10 +156,10 @@ class _Objects:
         return value
 
     def check(self) -> None:
-        """Refuse a table without a declared key in any of its objects.
+        """Refuse a table if a declared key is in none of its objects.
 
         Raises:
-            TableFaultError: There is such a key.
+            TableFaultError: A declared key is in no object.
         """
         if self._any and self._missing:
             raise TableFaultError(no_column(min(self._missing), list(self._keys)))

@@ -101,7 +101,7 @@ def build_tensors(
         SamplesLostError: More than a fifth of the samples of a source dataset would be replaced by
             rejections; their tensors are kept, so that repaired files need no decoding.
         TooManyUnreadableError: More than a fifth of the files, and at least 5, cannot be read.
-        WarehouseError: There is no catalogue yet.
+        WarehouseError: The catalogue does not exist yet.
         ComputeError: The executor cannot decode; complete transactions are kept.
     """
     started = time.monotonic()

@@ -190,7 +190,7 @@ def _ready_workers(client: Client, location: str, roots: Mapping[str, Root]) -> 
     """Return the number of threads of all workers, after checking that each worker can decode images.
 
     Raises:
-        ComputeError: There is no worker, or one has another version or cannot reach a root.
+        ComputeError: The cluster has no worker, or a worker has another version or cannot reach a root.
     """
     from distributed import TimeoutError as NoAnswer
 

@@ -117,7 +117,7 @@ def _deep_values(image: Image.Image, content: bytes) -> npt.NDArray[np.uint16]:
     """Return the pixel values of an image with more than 8 bits per value.
 
     Raises:
-        UnusableImageError: They cannot be read.
+        UnusableImageError: The values cannot be read.
     """
     refuse_depth(deep.cannot_read(image))
     return deep.values_of(image, content)[0]

@@ -13,7 +13,7 @@ def pixels_of_runs(shape: Shape, size: tuple[int, int]) -> UInt8Array:
     """Return the pixels of an RLE, height x width.
 
     Raises:
-        UnusableImageError: It does not cover the picture, or has no pixel.
+        UnusableImageError: The RLE does not cover the picture, or has no pixel.
     """
     width, height = size
     if shape.size != (height, width):

@@ -51,7 +51,7 @@ def checked_points(found: object, kind: str, name: str) -> tuple[Point, ...]:
         name: Name of the shape for messages.
 
     Raises:
-        UnusableImageError: They are no such points, or too few for this kind.
+        UnusableImageError: The points are not pairs of finite numbers, or too few for this kind.
     """
     points: list[Point] = []
     for each in found if isinstance(found, list) else ():

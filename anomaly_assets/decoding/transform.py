@@ -341,7 +341,7 @@ def refuse_depth(obstacle: str | None) -> None:
         obstacle: The reason; None if they can.
 
     Raises:
-        UnusableImageError: They cannot.
+        UnusableImageError: The values cannot be read.
     """
     if obstacle is not None:
         raise UnusableImageError(

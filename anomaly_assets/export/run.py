@@ -102,7 +102,7 @@ class Exporter:
 
         Raises:
             ExportError: `out` cannot be written; it is unchanged.
-            FileNotFoundError: There is no such database.
+            FileNotFoundError: The database does not exist.
             LookupError: No sample matches, or no such recipe exists; the message lists the existing values.
             ValueError: `where` is not a condition, or the samples have different shapes.
         """

@@ -73,7 +73,7 @@ def chosen_positions(key: Any, length: int) -> int | IntArray:
 
     Raises:
         IndexError: A position is out of range, or a boolean array has another length.
-        TypeError: It is not an integer, slice, or one-dimensional array of integers or booleans.
+        TypeError: The index is not an integer, slice, or one-dimensional array of integers or booleans.
     """
     if isinstance(key, slice):
         return np.arange(length)[key]
@@ -100,7 +100,7 @@ def ordered(length: int, shuffle: int | None) -> IntArray:
 
     Raises:
         TypeError: The seed is not a whole number.
-        ValueError: It is below 0.
+        ValueError: The seed is below 0.
     """
     if shuffle is None:
         return np.arange(length)
@@ -112,8 +112,8 @@ def whole_number(name: str, given: Any, least: int, meaning: str) -> int:
     """Return an argument that must be a whole number, of Python or NumPy.
 
     Raises:
-        TypeError: It is not one; the message describes the expected value.
-        ValueError: It is below `least`.
+        TypeError: The argument is not a whole number; the message describes the expected value.
+        ValueError: The argument is below `least`.
     """
     expected = f"{name}={given!r}: give {meaning}: a whole number of at least {least}."
     if isinstance(given, bool) or not isinstance(given, (int, np.integer)):

@@ -78,7 +78,7 @@ def cached_selections(directory: str | Path) -> list[CachedSelection]:
     """Return the folders that `Samples.cache` wrote to a directory, oldest first, also unfinished ones.
 
     Raises:
-        FileNotFoundError: There is no such directory.
+        FileNotFoundError: The directory does not exist.
     """
     try:
         folders = [path for path in Path(directory).iterdir() if path.is_dir()]
@@ -209,7 +209,7 @@ class CachedPixels:
         """Compare the shapes of the files with the metadata.
 
         Raises:
-            ValueError: They differ.
+            ValueError: The shapes differ.
         """
         expected = (len(self._mask_from_file), *shape), (self._mask_from_file.sum(), *shape[:2])
         if (self._images.shape, self._masks.shape) != expected:

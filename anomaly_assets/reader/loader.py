@@ -75,7 +75,7 @@ class SamplesLoader:
 
     Raises:
         TypeError: The batch size, the seed or the number of workers is not a whole number.
-        ValueError: One of them is too small, or an option of workers is given without workers.
+        ValueError: A number is too small, or an option of workers is given without workers.
     """
 
     def __init__(

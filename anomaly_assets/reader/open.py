@@ -60,14 +60,14 @@ def open_samples(
             Without it and `size`, the common recipe, which all source datasets have.
 
     Raises:
-        FileNotFoundError: There is no such database.
+        FileNotFoundError: The database does not exist.
         LookupError: A value, the recipe or the snapshot does not exist, or no sample matches all filters;
             the message lists the existing values.
         TypeError: An argument is not a string, a filter is neither a string nor a list of strings, or
             `size` is not a size.
         ValueError: `where` is not such a condition, the list of a filter is empty, `recipe` is not the
             name of a recipe, or the samples have different shapes.
-        DatabaseError: It is not a published database, or cannot be read.
+        DatabaseError: The database is not a published database, or cannot be read.
     """
     asked = dict(zip(FILTERED, (source_dataset, category, split, label), strict=True))
     wanted = {name: _values(name, asked[name]) for name in FILTERED if asked[name] is not None}

@@ -17,7 +17,7 @@ def wanted_name(size: Any, recipe: Any) -> tuple[str | None, tuple[int, int] | N
     """Return the long name of `recipe`, and height and width of `size`; None for a missing argument.
 
     Raises:
-        TypeError: One of them has another type.
+        TypeError: An argument has another type.
         ValueError: Both are given, or the text names no recipe.
     """
     if recipe is not None and size is not None:

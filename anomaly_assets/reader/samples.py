@@ -164,7 +164,7 @@ class Samples(Pictured):
             positions: Integers, duplicates allowed, or one boolean per sample.
 
         Raises:
-            IndexError: One of them is out of range.
+            IndexError: A position is out of range.
         """
         chosen = np.atleast_1d(chosen_positions(positions, len(self)))
         return Samples(self._selection, self._pixels, self._positions[chosen], self._normalisation)
@@ -176,7 +176,7 @@ class Samples(Pictured):
             image_ids: Ids, duplicates allowed: a list, a column of a data frame, the lines of a file.
 
         Raises:
-            KeyError: One of them is not among these samples, or they are tiles.
+            KeyError: An id is not among these samples, or the samples are tiles.
             TypeError: The argument is one string instead of a list.
         """
         return self.select(self._positions_of("select_ids", image_ids))
@@ -185,7 +185,7 @@ class Samples(Pictured):
         """Return the samples with these ids, in the given order; duplicates are allowed.
 
         Raises:
-            KeyError: One of them is not in the selection.
+            KeyError: An id is not in the selection.
             TypeError: The argument is one string instead of a list.
             ValueError: No id was given.
         """
@@ -281,7 +281,7 @@ class Samples(Pictured):
         Raises:
             ImportError: PyTorch is not installed.
             TypeError: The batch size, the seed or the number of workers is not a whole number.
-            ValueError: One of them is too small, or an option of workers is given without workers.
+            ValueError: A number is too small, or an option of workers is given without workers.
         """
         try:
             from anomaly_assets.reader.loader import SamplesLoader

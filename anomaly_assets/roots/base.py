@@ -110,8 +110,8 @@ class Root(ABC):
 
         Raises:
             FileChangedError: The file has another version than `version`, or changed while it was read.
-            FileTooLargeError: It has more than `most_bytes` bytes.
-            FileUnreadableError: It does not exist, access is denied, or it is damaged in its archive.
+            FileTooLargeError: The file has more than `most_bytes` bytes.
+            FileUnreadableError: The file does not exist, is not accessible, or is damaged in its archive.
             RootError: The root does not exist, or its store does not answer.
         """
 

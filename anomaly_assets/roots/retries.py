@@ -71,7 +71,7 @@ class Address:
         """Parse a URL.
 
         Raises:
-            RootError: It is a malformed web URL.
+            RootError: The location is a malformed web URL.
         """
         scheme, _, rest = location.partition("://")
         if scheme.lower() in WEB_SCHEMES:

@@ -63,7 +63,7 @@ def refuse_missing_tables(connection: duckdb.DuckDBPyConnection, *names: str) ->
     """Raise if one of these tables and views does not exist yet.
 
     Raises:
-        WarehouseError: One does not.
+        WarehouseError: A table or view does not exist.
     """
     for name in names:
         connection.execute(f"FROM {name} LIMIT 0")

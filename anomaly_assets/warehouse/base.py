@@ -96,7 +96,7 @@ class Warehouse(ABC):
 
         Raises:
             WarehouseBusyError: Another run or program has it open.
-            WarehouseError: It cannot be opened.
+            WarehouseError: The warehouse cannot be opened.
         """
 
     @abstractmethod

@@ -78,7 +78,7 @@ def open_file(path: Path, held: HeldFile | None = None) -> Opened:
 
     Raises:
         FileNotFoundError: The file does not exist.
-        DatabaseError: It cannot be read.
+        DatabaseError: The file cannot be read.
     """
     connection = duckdb.connect(":memory:")
     try:
@@ -129,7 +129,7 @@ def hold(path: Path, held: HeldFile | None = None) -> HeldFile:
 
     Raises:
         FileNotFoundError: The file does not exist.
-        DatabaseError: It cannot be opened.
+        DatabaseError: The file cannot be opened.
     """
     try:
         return HeldFile(path, held.address() if held else None)

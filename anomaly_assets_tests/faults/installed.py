@@ -74,7 +74,7 @@ def query(database: Path, statement: str) -> list[tuple[Any, ...]]:
     """Query a database, opened read-only.
 
     Raises:
-        Fault: It cannot be answered.
+        Fault: The query fails.
     """
     try:
         with opened(database) as connection:
@@ -93,7 +93,7 @@ def expect_samples(workspace: Workspace, expected: Mapping[str, int], printed: s
     """Compare the published samples with a number for each source dataset.
 
     Raises:
-        Fault: They differ.
+        Fault: The numbers differ.
     """
     found = samples_of(workspace.database)
     if found != dict(expected):
@@ -121,7 +121,7 @@ def expect_logged(command: Command, names: Sequence[str], count: int | None, sta
         states: What the line must say, as alternatives of a regular expression.
 
     Raises:
-        Fault: There is no such line.
+        Fault: The line is missing.
     """
     words = [states, *([str(count)] if count is not None else [])]
     lines = [line for line in command.output().splitlines() if any(name in line for name in names)]

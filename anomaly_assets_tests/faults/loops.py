@@ -44,7 +44,7 @@ def ended(loop: Command, seconds: float = 120.0) -> list[dict[str, Any]]:
     """Wait until a loop has ended, and return its lines.
 
     Raises:
-        Fault: It broke down.
+        Fault: The loop failed.
     """
     if loop.end(seconds) != 0:
         raise Fault("a process beside the trial broke down", loop.tail())

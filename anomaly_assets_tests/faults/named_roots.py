@@ -130,7 +130,7 @@ def expect_origin(database: Path, expected: Mapping[str, bool]) -> None:
     """Compare which source datasets are published, and which of them are from samples.
 
     Raises:
-        Fault: They differ.
+        Fault: The source datasets differ.
     """
     found = dict(query(database, "SELECT source_dataset, from_samples FROM source_datasets"))
     if found != dict(expected):

@@ -128,7 +128,7 @@ def small_disk(folder: Path, size_bytes: int) -> Iterator[Callable[[], None]]:
     """Mount a tmpfs over a folder; yield a function that enlarges it.
 
     Raises:
-        Skip: It cannot be mounted.
+        Skip: The tmpfs cannot be mounted.
     """
     command = ["mount", "-t", "tmpfs", "-o", f"size={size_bytes}", "tmpfs", str(folder)]
     if shutil.which("mount") is None or subprocess.run(command, capture_output=True).returncode:

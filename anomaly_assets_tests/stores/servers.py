@@ -31,7 +31,7 @@ def installed(program: str, *folders: Path) -> str:
     """Return the path of a program: in one of the folders, beside this Python, or on the PATH.
 
     Raises:
-        NotInstalledError: It is in none of them.
+        NotInstalledError: The program is in none of these places.
     """
     places = [*map(str, folders), str(Path(sys.executable).parent), os.environ.get("PATH", "")]
     found = shutil.which(program, path=os.pathsep.join([*places, "/usr/sbin"]))

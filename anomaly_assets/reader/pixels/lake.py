@@ -38,7 +38,7 @@ def connect_remote(location: str, *, snapshot: str | None = None) -> tuple[Opene
 
     Raises:
         LookupError: Nothing is published, or not this snapshot; the message lists the existing ones.
-        DatabaseError: It cannot be reached; the message contains no password.
+        DatabaseError: The database cannot be reached; the message contains no password.
         LocationError: The location is malformed.
     """
     parsed = parse_location(location)

@@ -41,7 +41,7 @@ def attach_source(connection: duckdb.DuckDBPyConnection, location: str) -> None:
     Raises:
         LocationError: The location is malformed, or is in MotherDuck.
         LookupError: Nothing is published there.
-        WarehouseError: It cannot be opened, or is not a database of this project.
+        WarehouseError: The source cannot be opened, or is not a database of this project.
     """
     _attach(connection, location)
     found = connection.execute(

@@ -135,7 +135,7 @@ def list_snapshots(database: str | Path | None = None) -> list[Snapshot]:
 
     Raises:
         FileNotFoundError: The database does not exist.
-        DatabaseError: It cannot be read, or was never published.
+        DatabaseError: The database cannot be read, or was never published.
     """
     path = _published_file(database)
     for look in _looks(path):
@@ -325,7 +325,7 @@ def diff_snapshots(a: str, b: str, database: str | Path | None = None) -> Snapsh
     Raises:
         FileNotFoundError: The database does not exist.
         LookupError: One of the snapshots does not exist.
-        DatabaseError: One of them cannot be read.
+        DatabaseError: A snapshot cannot be read.
     """
     path = _published_file(database)
     (before_recipes, before_rows), (after_recipes, after_rows) = (

@@ -192,7 +192,7 @@ class FileWarehouse(Warehouse):
 
         Raises:
             WarehouseBusyError: Another run or program has it open.
-            WarehouseError: It cannot be opened.
+            WarehouseError: The warehouse cannot be opened.
         """
         refuse_ambiguous_name(self.path)
         with self.locked():

@@ -42,7 +42,7 @@ def start_motherduck() -> duckdb.DuckDBPyConnection:
     """Start a DuckDB that is logged in to MotherDuck, with nothing attached.
 
     Raises:
-        WarehouseError: There is no token, or the extension is not installed.
+        WarehouseError: The environment has no token, or the extension is not installed.
     """
     token = motherduck_token()
     if token is None:
@@ -69,7 +69,7 @@ def connect_motherduck(
     """Open a database of MotherDuck for reading, with its tables current.
 
     Raises:
-        WarehouseError: There is no token, or no such database.
+        WarehouseError: The environment has no token, or the database does not exist.
     """
     connection = start()
     try:
