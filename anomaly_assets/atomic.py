@@ -101,8 +101,8 @@ def replaced_file(
     Args:
         target: The file; the target of a symbolic link is replaced, and the link stays.
         stale: Files of the old file to delete, such as its write-ahead log.
-        named_after: A file in the same folder. Its next writer removes what this one leaves when it is
-            killed, for a target that may never be written again; the default is the target.
+        named_after: A file in the same folder, by default the target. The next writer of this file removes
+            the leftovers of a killed writer of `target`, which may never be written again.
 
     Yields:
         A path for the new file; it does not exist yet.

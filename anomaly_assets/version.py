@@ -15,7 +15,7 @@ def code_version() -> str:
 
     The digest distinguishes working copies of one version. The first call in a process computes it:
     when a run begins, and when a worker loads the decoding code. Later the files on the disk may differ
-    from the loaded ones. It is not computed at import, because it takes 10 ms and the code location
+    from the loaded ones. The digest is not computed at import, because it takes 10 ms and the code location
     does not need it.
     """
     folder = Path(__file__).parent

@@ -11,7 +11,7 @@ SIDE = 16
 
 CATEGORIES = 15
 _ANOMALOUS = 5
-"""One of so many images is anomalous, and has a mask; one of two good ones is for training."""
+"""Every fifth image is anomalous and has a mask; every second good image is for training."""
 
 
 def build_tiny_tree(root: Path, images: int) -> None:

@@ -1,7 +1,7 @@
 """Refuse a selection or a run config that names an asset or a step which does not exist.
 
 Dagster ignores run config for unknown steps of an asset graph, so that a misspelled `allow_shrink` or
-`categories` would run without it. Its messages about a selection name Python objects.
+`categories` would run without this option. Dagster's messages about a selection name Python objects.
 """
 
 import difflib

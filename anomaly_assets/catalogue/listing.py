@@ -224,8 +224,9 @@ def _other(
 ) -> tuple[SourceDataset | None, str | None]:
     """Return another source dataset if this one misreads its files, or else a sentence about its layout.
 
-    The layout of the other one pairs files of this root, and that of this one pairs none. It misreads them
-    if it finds no image, or takes masks of the other one for images. Otherwise only some files are strays.
+    The other layout pairs files of this root, and the declared layout pairs none. The declared layout
+    misreads the files if it finds no image, or takes masks of the other layout for images. Otherwise only
+    some files are strays.
     """
     if evidence.pairs_something:
         return None, None

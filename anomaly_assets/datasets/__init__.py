@@ -1,8 +1,8 @@
 """List the source datasets of this process by name: the built-in ones, and those of its TOML files.
 
 `ANOMALY_DATASETS` names the TOML files, separated like PATH; without it, `datasets.toml` in the working
-folder is read if it exists. They are read once, when this package is imported: local files, and nothing
-else. All other code works for any entry of `SOURCE_DATASETS`.
+folder is read if it exists. The TOML files are read once, when this package is imported; no other file is
+read. All other code works for any entry of `SOURCE_DATASETS`.
 """
 
 from __future__ import annotations

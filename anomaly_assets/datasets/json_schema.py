@@ -55,7 +55,7 @@ def json_schema() -> Schema:
     """Return the schema of a TOML file of declarations.
 
     Raises:
-        KeyError: If this module describes no key of that name.
+        KeyError: This module does not describe a key of the parser.
     """
     keys = _keys()
     declaration = _table(
@@ -101,7 +101,7 @@ def _keys() -> Mapping[str, Schema]:
         ),
         "unmasked": _described(
             {"enum": _choices(Declaration, "unmasked")},
-            "Label of an image without a mask, where others of its category and split have one.",
+            "Label of an image without a mask, if other images of its category and split have a mask.",
         ),
         "words": _described(
             _table({kind: {"type": "array", "items": _TEXT} for kind in DEFAULT_WORDS}),

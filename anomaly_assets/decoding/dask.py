@@ -94,8 +94,8 @@ def on_cluster(
             )
         except KilledWorker as error:
             raise ComputeError(
-                "A decoding task ended the workers that ran it, one after the other. Their logs say "
-                f"why; too little memory is the usual cause. {_GOES_ON}"
+                "A decoding task ended the workers that ran it, one after the other. Their logs have the "
+                f"reason; too little memory is the usual cause. {_GOES_ON}"
             ) from error
         except Exception as error:
             gone = isinstance(error, (CancelledError, FutureCancelledError, CommClosedError))
@@ -113,7 +113,8 @@ class _Patience:
     """Wait for the results of tasks, and check the cluster meanwhile.
 
     If the result of a task is lost in transfer and cannot be recomputed, the cluster's executor loses the
-    task. Its client does not notice when a worker it reads from is gone. Such a future would never finish.
+    task. Dask's client does not notice if the worker from which it reads is gone. Such a future would never
+    finish.
     """
 
     client: Client

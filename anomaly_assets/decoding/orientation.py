@@ -56,8 +56,8 @@ def shown_orientation(
 ) -> int:
     """Return the orientation in which a tool showed an image, by the size that the tool wrote down.
 
-    Tools apply the EXIF orientation. One that wrote down the stored size of an image whose shown size is
-    another one did not. Without a size, or if both sizes are the same, it is taken to be applied.
+    Most tools apply the EXIF orientation. If the tool wrote down the stored size, and the shown size differs,
+    the tool did not apply it. Without a size, or if both sizes are equal, the orientation counts as applied.
 
     Args:
         stated: Width and height that the tool wrote down.

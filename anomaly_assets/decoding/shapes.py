@@ -6,8 +6,8 @@ The rules for pixels at the border of a shape are those of Pillow, with which La
 - A vertex of a polygon is the pixel that contains it. All pixels are defective that are inside the polygon
   of these pixels, or on its outline. So a thin scratch stays connected.
 - A circle is drawn as a polygon of many points. A rectangle has all pixels of which it covers a part.
-- A shape in the picture has at least one pixel. One outside of it is an error, because a defect that
-  vanishes would make its image good.
+- A shape in the picture has at least one pixel. A shape outside of the picture is an error, because a
+  defect that vanishes would make its image good.
 
 With the outline, small polygons are larger than those of pycocotools, which takes pixels that are mostly
 inside: by a quarter at 10 pixels across, by 8 % at 30, by 2 % at 100.

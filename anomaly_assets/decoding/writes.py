@@ -158,9 +158,9 @@ _REPLACED = (
 
 _SCHEMAS = {"image_tensors": TENSORS_SCHEMA, "recipe_tensors": RECIPES_SCHEMA}
 _INSERTED_BYTES = 8 * 1024 * 1024
-"""Pixels per INSERT, at least: one takes 4 ms of processor time, however few rows it has.
+"""Minimum bytes of pixels per INSERT: each INSERT takes 4 ms of processor time, however few its rows are.
 
-One INSERT for the whole transaction would hold 250 MB more, and only one can run at a time.
+A single INSERT for the whole transaction would hold 250 MB more, and only one INSERT can run at a time.
 """
 
 

@@ -8,7 +8,7 @@
 
 Columns and values are those of anomalib 2 (`anomalib/data/datasets/image/tabular.py`): `split` is `train`
 or `test`, `label_index` 0 or 1, `label` the `DirType` of these two, and no value may be null. Images of
-other splits are left out. Its `Folder` data module can read the folders too.
+other splits are left out. The data module `Folder` of anomalib can read the folders too.
 """
 
 from __future__ import annotations

@@ -79,7 +79,7 @@ def _placed(out: str | Path) -> Path:
     for parent in target.parents:
         if described(parent) is not None:
             raise ExportError(
-                f"{target} is inside the export {parent}. Its readers would take the files for "
+                f"{target} is inside the export {parent}. Readers of that export would take the files for "
                 "samples, and --overwrite would delete them. Name a folder beside it."
             )
     return target

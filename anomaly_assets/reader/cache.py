@@ -131,7 +131,7 @@ def keep(directory: Path, selection: Selection, batches: Iterable[Batch]) -> Pat
 
     Raises:
         OSError: The folder cannot be written, for instance because the disk is too small.
-        ValueError: There are no samples, or the database was never published and has no snapshot id.
+        ValueError: The selection is empty, or the database was never published and has no snapshot id.
     """
     if not selection.table.num_rows:
         raise ValueError("There are no samples to cache.")

@@ -311,12 +311,12 @@ class Samples(Pictured):
             directory: Any folder; it is created if it is missing.
 
         Returns:
-            The same samples in the same order, read from memory-mapped files. They no longer need the
-            database.
+            The same samples in the same order, read from memory-mapped files. The new samples do
+            not need the database.
 
         Raises:
             OSError: The folder cannot be written; a partly written one is never used as a cache.
-            ValueError: There are no samples, or the database was never published.
+            ValueError: The selection is empty, or the database was never published.
             DatabaseError: The database cannot be read.
             CacheError: The existing folder is damaged.
         """

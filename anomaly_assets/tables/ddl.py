@@ -249,7 +249,7 @@ def _migrate(
 
     Args:
         connection: The warehouse.
-        table: Its entry in the registry.
+        table: Entry of the table in the registry.
         existing: Its columns; True for each that may be null.
     """
     added = [column for column in table.columns if column.name not in existing]
@@ -373,7 +373,7 @@ def definition(name: str) -> str:
 def ddl(table: Table, *, is_lake: bool = False) -> str:
     """Return the statement that creates a stored table if it is missing.
 
-    Blobs are uncompressed, so that reading one is a copy. There is no primary key: an index over ids would
+    Blobs are uncompressed, so that reading a blob is a copy. The table has no primary key: an index over ids would
     slow down every refresh, and a blocking check ensures that ids are unique.
 
     Args:

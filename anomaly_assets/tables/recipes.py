@@ -1,8 +1,8 @@
 """Record and check the recipes of a warehouse.
 
 The common recipe is stored in the warehouse. Otherwise two machines with different settings would rebuild
-all tensors alternately, at every publication. A machine without a setting uses the stored one. One with
-another setting is refused until the user changes the shape of the warehouse on purpose.
+all tensors alternately, at every publication. A machine without a setting uses the stored recipe. A machine
+with another setting is refused until the user changes the shape of the warehouse on purpose.
 
 Further recipes are rows of `recipes`. Those of ANOMALY_SIZES stay until the variable names others. Those
 of a declaration follow the declaration. A warehouse of an earlier release keeps its tensors as they are:

@@ -3,8 +3,8 @@
 The snapshot is written beside its target and renamed over it. A reader that has the old file open keeps
 it. A reader that opens during the swap gets the old file or the new one, never a mixture.
 
-A compact warehouse is copied byte by byte. One with dead rows is rewritten table by table, which drops
-them. If there are many dead rows, that copy replaces the warehouse as well.
+A compact warehouse is copied byte by byte. A warehouse with dead rows is rewritten table by table, which
+drops the dead rows. If there are many dead rows, that copy replaces the warehouse as well.
 """
 
 from __future__ import annotations
