@@ -1,6 +1,7 @@
 """Delete old runs from the Dagster home: `python -m anomaly_assets.assets.purge --keep-days 90`.
 
-The command keeps runs with the latest state of an asset or check, and runs with pictures that later runs link to.
+The command keeps runs with the latest state of an asset or check, and runs with pictures to which later
+runs link.
 Dagster itself deletes ticks of schedules and sensors (`retention` in `dagster.yaml`), but never a run.
 """
 

@@ -37,7 +37,7 @@ class Screen:
     Steps that only check something are silent, because `finish` lists every failed check.
 
     Attributes:
-        stream: Where it prints.
+        stream: Output of the screen.
         hint: What follows the cause of an unexpected failure.
         checks: The checks that failed, in order.
         causes: Why steps failed, by step.

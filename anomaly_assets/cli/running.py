@@ -172,8 +172,8 @@ def old_name(command: click.Command, name: str) -> Main:
     """Return the `main` of a module that had a command of its own.
 
     Args:
-        command: What it runs today.
-        name: How it was called, such as `python -m anomaly_assets.export`.
+        command: Command that the older name runs.
+        name: Older name, such as `python -m anomaly_assets.export`.
     """
 
     def main(arguments: Sequence[str] | None = None) -> int:

@@ -101,7 +101,7 @@ def _keys() -> Mapping[str, Schema]:
         ),
         "unmasked": _described(
             {"enum": _choices(Declaration, "unmasked")},
-            "Label of an image without a mask, if other images of its category and split have a mask.",
+            "Label of an image without a mask, if other images of its category and split have one.",
         ),
         "words": _described(
             _table({kind: {"type": "array", "items": _TEXT} for kind in DEFAULT_WORDS}),

@@ -25,7 +25,7 @@ class SourceDataset:
     """A source dataset: everything that the other packages know about one.
 
     Attributes:
-        declaration: What it contains.
+        declaration: Content of its table in the TOML file.
         default_root: The root if nothing is configured: samples of the repository.
     """
 

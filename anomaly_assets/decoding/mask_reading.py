@@ -55,7 +55,7 @@ def decode_read_mask(
     """Decode a mask with options.
 
     Args:
-        reading: How it is read, as JSON.
+        reading: How the mask is read, as JSON.
         uri: URI of the file.
         version: Version of the file, with the digest of the reading.
         read: Function that reads a file of some version.

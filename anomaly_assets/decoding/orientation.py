@@ -57,7 +57,7 @@ def shown_orientation(
     """Return the orientation in which a tool showed an image, by the size that the tool wrote down.
 
     Most tools apply the EXIF orientation. If the tool wrote down the stored size, and the shown size differs,
-    the tool did not apply it. Without a size, or if both sizes are equal, the orientation counts as applied.
+    it did not apply the orientation. Without a size, or if both sizes are equal, it counts as applied.
 
     Args:
         stated: Width and height that the tool wrote down.

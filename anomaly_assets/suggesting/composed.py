@@ -38,7 +38,7 @@ class Composed:
         notes: Comments above a list, by its name.
         end: Lines at the end.
         sentences: All comments.
-        has_evidence: Whether anything is about splits or labels.
+        has_evidence: Whether the declaration gives splits or labels.
     """
 
     images: list[Entry] = field(default_factory=list)

@@ -45,7 +45,7 @@ class MaskGroup:
     """Masks at one place.
 
     Attributes:
-        place: Where they are.
+        place: Folder of the masks.
         pairs: Masks with their images.
         masks: All masks, with those that have no image.
     """

@@ -32,7 +32,7 @@ class Table:
         rows: `split` if the rows are in one list per split.
         words: Words for splits and labels in the rows, by their meaning.
         listed: Images that rows name.
-        labelled: Whether all listed images have a label by it.
+        labelled: Whether the table gives a label to all listed images.
         masks: Pictures that rows name as masks.
     """
 

@@ -26,7 +26,7 @@ class Boxes:
 
     Attributes:
         files: The files.
-        sentence: What they are, and what to write instead.
+        sentence: Kind of the files, and what to write instead.
         pattern: Pattern of them.
     """
 
