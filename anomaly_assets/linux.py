@@ -44,7 +44,7 @@ def exchange_names(one: Path, other: Path) -> bool:
 
 
 def begin_writing(descriptor: int, start: int, size: int) -> bool:
-    """Let the disk begin to write a stretch of a file, and hardly wait; False if there is no such call.
+    """Let the disk begin to write a part of a file, almost without waiting; False if there is no such call.
 
     It is called for speed alone, and its errors are ignored: `fsync` makes sure.
     """

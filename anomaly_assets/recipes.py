@@ -84,7 +84,7 @@ class Recipe:
         return self.height * self.width * (self.channels or 3)
 
     def resized_by(self, resize: str) -> Recipe:
-        """Return the recipe with another implementation of LANCZOS."""
+        """Return the recipe with another resize backend."""
         return replace(self, resize=resize)
 
 

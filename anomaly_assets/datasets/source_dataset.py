@@ -22,7 +22,7 @@ TAKEN_NAMES_FILE = "taken_names.json"
 
 @dataclass(frozen=True)
 class SourceDataset:
-    """A source dataset: everything that the other packages know about one.
+    """A source dataset: all facts about it that other packages use.
 
     Attributes:
         declaration: Content of its table in the TOML file.

@@ -17,7 +17,7 @@ COLUMNS = ("image", "category", "split", "label", "defect_type", "mask")
 """Properties of an image that a column can have; `Cells` has them in this order."""
 
 MAX_ROWS = 5_000_000
-"""Most rows of a table."""
+"""Maximum number of rows of a table."""
 
 MOST_MALFORMED = 20
 """Malformed rows that are kept with their reasons; the others are counted."""

@@ -63,7 +63,7 @@ TRANSIENT = (UNREADABLE, CHANGED)
 """Reasons that are not about the content of the listed file: every run tries such a file again."""
 
 PIXELS = Buffers(most_free=8)
-"""Memory of the pixels of decoded batches. Whoever decodes many of them clears it at the end."""
+"""Memory of the pixels of decoded batches. Code that decodes many batches clears it at the end."""
 
 _TIMESTAMP = pa.timestamp("us", tz="UTC")
 _NOT_MEASURED = frozenset({"image_tensor", "mask_tensor", "loaded_at", "run_id"})

@@ -31,7 +31,7 @@ _GOOD_IF_YES = ("ok", "isok", "good", "isgood", "quality", "passed", "pass", "io
 
 
 def role_of(column: str, cells: Sequence[str]) -> str | None:
-    """Return what a column is, by the words in its cells."""
+    """Return the role of a column, by the words in its cells."""
     counted = Counter(filter(None, cells))
     if (
         not counted

@@ -100,7 +100,7 @@ def _meaning(head: Iterable[str]) -> int:
 
 
 def _classes(images: Sequence[File]) -> list[tuple[str, ...]]:
-    """Return what each folder of each image is: a placeholder, `?`, or itself as a fixed text."""
+    """Return the meaning of each folder of each image: a placeholder, `?`, or itself as a fixed text."""
     depth = max((len(image.folders) for image in images), default=0)
     found: list[tuple[str, ...]] = [() for _ in images]
     for level in range(depth):
@@ -208,7 +208,7 @@ def _is_serial(values: Counter[str]) -> bool:
 
 
 def _order(group: Group) -> tuple[int, ...]:
-    """Return what sorts exact patterns before open ones."""
+    """Return a key that sorts exact patterns before open patterns."""
     texts = sum(not set(level) & set("{*") for level in group.levels)
     pattern = group.pattern
     return (

@@ -142,7 +142,7 @@ def list_snapshots(database: str | Path | None = None) -> list[Snapshot]:
         found: dict[str, Snapshot] = {}
         for snapshot, opened in look.opened():
             opened.close()
-            # After a run that was killed just before the swap, the current one has both names.
+            # After a run that was killed just before the swap, the current snapshot also has a hard link.
             found.setdefault(snapshot.snapshot_id, snapshot)
     if path in look.unreadable:
         raise look.unreadable[path]
