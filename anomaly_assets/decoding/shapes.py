@@ -210,7 +210,7 @@ def _refuse_outside(
 def _leave_a_pixel(
     canvas: Image.Image, left: float, top: float, right: float, bottom: float
 ) -> None:
-    """Set the pixel in the middle of a shape of which nothing was drawn."""
+    """Set the pixel in the middle of a shape without any drawn pixel."""
     width, height = canvas.size
     x, y = (min(max(floor(low), 0), side - 1) for low, side in ((left, width), (top, height)))
     far_x, far_y = (

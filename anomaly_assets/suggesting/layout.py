@@ -117,7 +117,7 @@ def _classes(images: Sequence[File]) -> list[tuple[str, ...]]:
 
 
 def _level(above: tuple[str, ...], values: Collection[str]) -> dict[str, str]:
-    """Return what each of the folders below the same kinds of folders is."""
+    """Return the meaning of each folder below the same kinds of folders."""
     kinds = {value: kind_of(value) for value in values}
     has_label = _meaning(above) == 2
     good = [value for value, kind in kinds.items() if kind == "good"]

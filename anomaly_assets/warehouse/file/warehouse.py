@@ -323,5 +323,5 @@ def _already_open(path: Path) -> str:
 
 
 def _said(error: duckdb.Error) -> str:
-    """Return DuckDB's message without the mark at its end."""
+    """Return DuckDB's message without the punctuation at its end."""
     return " ".join(str(error).split()).rstrip(".!")
