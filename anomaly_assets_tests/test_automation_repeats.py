@@ -133,7 +133,7 @@ def test_nothing_is_asked_for_while_a_run_waits_or_runs_whatever_changes_meanwhi
         assert watch.tick() == not_ended
     assert watch.tick() == not_ended
     watch.instance.report_run_failed(run)
-    # The files are other ones than this run was asked for, and two looks have agreed.
+    # The files differ from those for which this run was requested, and two listings agree.
     watch.asks()
 
 

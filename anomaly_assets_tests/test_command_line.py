@@ -44,7 +44,7 @@ class Shell:
         home.mkdir(parents=True)
         shutil.copy(self.project_root / "dagster.yaml", home)
         printed = home / "printed.txt"
-        # A file and not a pipe: nobody reads while another command is waited for.
+        # A file and not a pipe: a full pipe would block the command while the test waits for another one.
         with printed.open("wb") as output:
             process = subprocess.Popen(
                 [sys.executable, "-m", "dagster", *arguments],
@@ -140,7 +140,7 @@ def test_the_other_commands_exit_as_ci_expects(
 
     code, output = ends["blocking"]
     assert code == 1, output
-    # The cause comes last, behind a line for every step that was not run.
+    # The cause is the last line, after a line for every step that was not run.
     assert "images: image_ids_are_unique" in output.splitlines()[-3]
     assert module_environment.database.read_bytes() == published
 

@@ -215,7 +215,7 @@ def test_building_the_definitions_writes_nothing_and_reads_only_the_environment(
     )
     assert (done.returncode, done.stdout) == (0, "15 4 * * 1\n18\n"), done.stderr
     assert list(folder.rglob("*")) == []
-    # Upstream announces its retirement at import; nobody here can do anything about it.
+    # The package warns at import that it is deprecated; this project cannot change that.
     assert "embedded" not in done.stderr
 
 

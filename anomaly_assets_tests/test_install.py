@@ -249,7 +249,7 @@ try:
     open_samples("nowhere.duckdb")
 except FileNotFoundError:
     pass
-# What is imported for a database elsewhere, which needs a server and the extra of its kind.
+# Modules for databases on a server, which need the extra of their kind.
 import anomaly_assets.reader.pixels.lake
 from anomaly_assets.warehouse.motherduck.warehouse import connect_motherduck
 assert "site-packages" in anomaly_assets.__file__
@@ -287,7 +287,7 @@ def test_the_reader_runs_with_what_its_page_installs(
         printed = environment.run(command, ANOMALY_DATABASE=str(database))
         assert printed.startswith(f"{database} holds ")
     assert "needs click: pip install click." in environment.run("anomaly-assets --help || true")
-    # And type checkers find its types, which pyarrow has none of.
+    # Type checkers find the types of the package; pyarrow has none.
     (environment.folder / "typed.py").write_text(TYPED, "utf-8")
     checked = environment.run(
         f'{sys.executable} -m mypy --strict --python-executable "$(command -v python)" typed.py || true'
@@ -311,7 +311,7 @@ def test_the_wheel_runs_the_whole_graph_in_an_empty_environment(
     environment = Empty(tmp_path)
     samples = environment.folder / "roots"
     shutil.copytree(distributions.checkout / "data" / "samples", samples)
-    # The versions of requirements.lock, because the newest ones are nobody's to promise.
+    # Install the versions of requirements.lock, because the newest versions may be incompatible.
     locked = (distributions.checkout / "requirements.lock").read_text("utf-8")
     pinned = re.findall(r"^([\w.-]+)(?:\[[\w,]+\])?(==[^ ]+ ;.*?) \\$", locked, re.M)
     constraints = environment.folder / "constraints.txt"

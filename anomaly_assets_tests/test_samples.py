@@ -52,7 +52,7 @@ def test_a_new_run_draws_the_same_pixels_and_texts_as_are_committed(regenerated:
             continue
         drawn, kept = pixels(new), pixels(committed)
         assert drawn.shape == kept.shape, name
-        # Not one pixel differs on x86-64; another processor's sine may tip one over a grey level.
+        # No pixel differs on x86-64; the sine of another processor may change a pixel by one grey level.
         assert np.mean(drawn != kept) < 1e-4, name
 
 

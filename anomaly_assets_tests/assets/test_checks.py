@@ -244,7 +244,7 @@ def test_a_blocking_check_that_fails_stops_publishing_and_fails_the_run(
     }
     assert not tiny.database.exists()
 
-    # A run of that asset alone does not publish it either.
+    # A run of this asset alone does not publish the database either.
     run = run_selection(dg.AssetSelection.assets("published_database").without_checks())
     assert not run.success
     message = run.failures["published_database"]

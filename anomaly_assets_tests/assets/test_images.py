@@ -128,7 +128,7 @@ def test_a_root_that_lost_a_fifth_fails_until_the_run_config_in_its_message_is_u
     message = refused.failures["mvtec_ad"]
     root = tiny.mvtec_ad.as_uri()
     assert f"{root} lists 5 images of MVTec AD, 9 are loaded; nothing was changed." in message
-    # The other source dataset was read; nothing that needs both was made.
+    # The other source dataset was loaded; assets that need both were not materialized.
     assert refused.materialized.keys() == {"dagm_2007/images", "dagm_2007/stray_files"}
     assert images(tiny) == before
     assert tiny.database.read_bytes() == published
@@ -187,7 +187,7 @@ def test_a_source_dataset_can_be_left_out_before_and_after_it_was_loaded(
     assert tiny.query("SELECT source_dataset, count(*) FROM anomaly.samples GROUP BY ALL") == [
         ("mvtec_ad", 9)
     ]
-    # The team gets the other one and loses this one: what was loaded stays.
+    # The root of the other dataset is set and that of this one is unset: loaded rows stay.
     monkeypatch.setenv("DAGM_2007_ROOT", str(tiny.dagm_2007))
     monkeypatch.setenv("MVTEC_AD_ROOT", " ")
     shutil.rmtree(tiny.mvtec_ad)

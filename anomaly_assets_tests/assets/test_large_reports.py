@@ -109,7 +109,7 @@ def test_a_drawing_that_fails_is_a_warning_and_everything_else_is_published(
         if event.level == 30 and "could not be drawn" in event.user_message
     ]
     assert warning.startswith("Pictures could not be drawn; nothing else is affected. ")
-    # Drawn as soon as it can be.
+    # The next run draws the picture.
     after = run_job(instance=instance)
     assert any("base64," in str(value) for value in after.materialized[asset].values())
 

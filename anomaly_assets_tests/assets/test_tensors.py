@@ -58,7 +58,7 @@ def test_only_what_changed_is_decoded_and_a_mended_file_is_no_longer_rejected(
     run = run_selection(PIXELS)
     assert rows_of(run, "image_tensors") == (8, 1, 1, 1, 6)
     assert rows_of(run, "samples") == (8, 1, 1, 1, 6)
-    # The mask is as it was, so it is not tried again, and stays rejected.
+    # The mask did not change, so it is not decoded again and stays rejected.
     assert rows_of(run, "rejected_images") == (1, 0, 0, 1, 1)
     assert [path for path, _ in rejected_files(run)] == [mask]
     assert run.materialized["rejected_images"]["reasons_in_this_run"] == {}

@@ -95,7 +95,7 @@ def test_a_folder_whose_name_only_begins_like_that_of_the_root_is_outside(
     for path in beside:
         with pytest.raises(FileUnreadableError, match="a link that leads out of the root"):
             root.read(path)
-    # Neither does the root itself have to be spelled without a link or a slash at its end.
+    # The path of the root may contain a link, or end with a slash.
     linked = good_and_defect.folder / "linked"
     linked.symlink_to("mvtec_ad")
     assert open_root(f"{linked}/").read(GOOD) == root.read(GOOD)

@@ -177,7 +177,7 @@ def test_an_empty_root_fails_at_the_first_load_too(
     (tmp_path / "root").mkdir()
     with pytest.raises(ShrunkRootError) as caught:
         load(DAGM, str(tmp_path / "root"), warehouse)
-    # Nothing is gone, so nothing is said about how to let it go.
+    # No image was loaded before, so the message does not offer consent.
     assert str(caught.value).endswith(
         " lists 0 images of DAGM 2007, 0 are loaded; nothing was changed."
     )

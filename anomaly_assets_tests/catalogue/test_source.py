@@ -389,5 +389,5 @@ def test_after_any_mix_of_changes_the_tables_equal_the_root(
             assert said.deleted == len(before[table].keys() - after.keys())
             assert said.unchanged == len(after) - len(came)
             assert {row["_dlt_load_id"] for row in came.values()} <= {newest}
-            for path in updated:  # no row is loaded again for nothing
+            for path in updated:  # unchanged rows are not loaded again
                 assert {**before[table][path], "_dlt_load_id": newest} != after[path]

@@ -96,7 +96,7 @@ class Folder:
                 redirect_stderr(stderr),
             ):
                 code = main(["materialize", *arguments])
-        except SystemExit as ended:  # how click ends where arguments cannot be used
+        except SystemExit as ended:  # click exits so for invalid arguments
             code = int(ended.code or 0)
         finally:
             os.chdir(before)
@@ -458,7 +458,7 @@ def test_a_signal_before_the_first_step_stops_the_run(
     number: signal.Signals, good: Done, folder: Folder
 ) -> None:
     assert good.code == 0
-    # Raised where resources are set up; that failure belongs to no step.
+    # Raised while resources are set up; that failure belongs to no step.
     program = (
         "import signal, sys\n"
         "from anomaly_assets.assets import resources\n"

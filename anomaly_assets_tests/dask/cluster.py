@@ -92,7 +92,7 @@ def running_cluster(
     scheduler = _start(arguments, folder, _IMPATIENT)
     cluster = Cluster(folder, f"127.0.0.1:{port}", scheduler)
     try:
-        # Workers try until the scheduler listens: all processes import Dask at the same time.
+        # Workers retry until the scheduler listens: all processes import Dask at the same time.
         for _ in range(workers):
             cluster.add_worker(threads, environment, options)
         assert _address(file) == cluster.address

@@ -175,11 +175,11 @@ def test_a_value_is_filled_with_the_texts_of_placeholders() -> None:
     ],
 )
 def test_matching_takes_no_time_that_grows_faster_than_the_path(text: str) -> None:
-    # A search that goes back would need years for this name of 300,000 letters.
+    # A backtracking search would need years for this name of 300,000 letters.
     assert matched(text, "a_" * 50_000 + "a" * 100_000 + "_" * 100_000) is None
 
 
-# A naive matcher, by the words of the language: it tries every text for every placeholder.
+# A naive matcher, as docs/declarations.md describes patterns: it tries every text for every placeholder.
 
 
 def naive(found: Pattern, parts: list[str], *, ignore_case: bool) -> Texts | None:

@@ -306,7 +306,7 @@ def test_the_declaration_is_in_the_warehouse_and_published_without_its_root(plac
     assert json.loads(text) == {"images": ["{label}/{name}"], "category": "ä"}
     assert digest == place.known.source_datasets["line4"].definition_digest
     assert place.published(query) == [(text, digest)]
-    # No row changes, and yet the published declaration is the present one.
+    # No row changes, but the new declaration is published.
     place.declare(LINE4 + 'category = "ä"\nlicence = "internal"\n')
     assert place.run().success
     [(text, _)] = place.warehouse(query)

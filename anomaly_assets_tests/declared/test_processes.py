@@ -89,7 +89,7 @@ opened, asked = set(), set()
 def audit(event, arguments):
     if event in ("open", "os.listdir", "os.scandir") and isinstance(arguments[0], (str, bytes)):
         opened.add(os.path.abspath(os.fsdecode(arguments[0])))
-    # A bind is no request: urllib3 finds out by one whether the machine has IPv6.
+    # A bind is no request: urllib3 binds a socket to find out whether the machine has IPv6.
     if event.startswith(("socket.connect", "socket.getaddrinfo", "socket.send")):
         asked.add(event)
 sys.addaudithook(audit)

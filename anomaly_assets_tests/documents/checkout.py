@@ -46,7 +46,7 @@ class Checkout:
             if name and (project / name).is_file():
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(project / name, folder / name)
-        # Separate folders, so that no `make` in it can change the environment of the tests.
+        # Separate folders, so that no `make` in the copy can change the environment of the tests.
         environment = folder / ".venv"
         (environment / "bin").mkdir(parents=True)
         prefix = Path(sys.prefix)

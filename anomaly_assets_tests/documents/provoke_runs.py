@@ -43,7 +43,7 @@ def _(scene: Scene) -> object:
 
 @saying("The virtual environment was not created")
 def _(scene: Scene) -> object:
-    # It is Debian's addition to Python, and appears where a package is missing that is here.
+    # Debian adds this message to Python; it appears if a package is missing that is installed here.
     for module in Path("/usr/lib").glob("python3.*/venv/__init__.py"):
         if "python3-venv" in (text := module.read_text("utf-8")):
             return text

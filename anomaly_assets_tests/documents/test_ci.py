@@ -142,7 +142,7 @@ def test_a_step_runs_in_a_clean_copy(name: str, checkout: Checkout, tmp_path: Pa
     }
     path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
     if command == "make materialize":
-        # With these variables, which are the defaults, it is the first command of the README.
+        # With these variables, which are the defaults, the step is the first command of the README.
         printed = checkout.first_run
     else:
         printed = checkout.run(command, **variables, PATH=path, GITHUB_STEP_SUMMARY=str(summary))

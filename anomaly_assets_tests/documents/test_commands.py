@@ -251,7 +251,7 @@ def _(checkout: Checkout, block: Block, request: pytest.FixtureRequest) -> None:
 def _(checkout: Checkout, block: Block, request: pytest.FixtureRequest) -> None:
     theirs = _copied_roots(checkout, request)
     checkout.run("make materialize", **_own_database(request), **_roots(theirs))
-    # A run of the UI has its environment; without the variables it is like this one.
+    # A run of the UI has the environment of the UI; without the variables it behaves like this run.
     printed = checkout.run("make materialize", **_own_database(request))
     assert printed.count("_ROOT is not set; it was loaded from file:") >= 2
     [port] = free_ports(1)

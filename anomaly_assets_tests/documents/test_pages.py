@@ -18,7 +18,7 @@ def test_commands_inside_of_sentences_exist(page: str, checkout: Checkout) -> No
     extras = _extras()
     for code in inline_code(PROJECT, page):
         if re.search(r"(^|= )make ", code) and "…" not in code:
-            # Not run: that is done where the command has a block of its own, and by CI.
+            # Not run here: commands with their own block are run by `test_commands.py` and by CI.
             assert checkout.run(re.sub(r"\bmake ", "make -n ", code)), code
         for names in re.findall(r"(?:anomaly_assets|\.)\[([a-z0-9,]+)\]", code):
             assert set(names.split(",")) <= extras, code

@@ -26,7 +26,7 @@ def _slow_parts(source: selection.Source) -> Iterator[selection.Part]:
 
 
 if __name__ == "__main__":
-    # Ignored in what a shell has started in the background, and in all that this starts.
+    # A process that a shell started in the background ignores the signal, and so do its children.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     with (
         mock.patch.object(selection, "_LARGEST_BATCH", 1),

@@ -47,7 +47,7 @@ def tabular(folder: Path) -> Any:
         name="export",
         file_path=folder / "samples.csv",
         root=folder,
-        # pandas 3 makes text of this column, and anomalib 2.7 puts paths into it.
+        # pandas 3 gives this column a text type, and anomalib 2.7 writes paths into it.
         pd_kwargs={"dtype": {"mask_path": object}},
         num_workers=0,
         val_split_mode="same_as_test",

@@ -44,7 +44,7 @@ def main() -> int:
     parser.add_argument("--only", default="", help="trials whose name contains this")
     parser.add_argument("--report", type=Path, help="where to write the report, in JSON")
     options = parser.parse_args()
-    # A shell that runs this in the background hands on an ignored Ctrl-C.
+    # If a shell runs this in the background, Ctrl-C is ignored, and child processes inherit this.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     with tempfile.TemporaryDirectory(prefix="anomaly-faults-") as folder:
@@ -66,7 +66,7 @@ def _run(work: Path, options: argparse.Namespace) -> int:
     try:
         trials.run()
     finally:
-        # If it is stopped half-way, the report contains the finished trials.
+        # If the command is stopped, the report contains the finished trials.
         found = report(
             trials.results,
             form="quick" if options.quick else "full",

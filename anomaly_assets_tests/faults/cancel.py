@@ -26,7 +26,7 @@ def trials(scene: Scene, scenarios: dict[str, Scenario], quick: bool, seed: int)
     load, remake = scenarios["first load"], scenarios["remake"]
     plan = [(load, "catalogue", both[0]), (remake, "tensors", both[1])]
     if not quick:
-        # Each signal meets each phase, and in every other one another scenario.
+        # Each signal is sent in each phase; every second phase uses the other scenario.
         plan = [
             ((load, remake)[(place + turn) % 2], phase, number)
             for place, phase in enumerate(PHASES)

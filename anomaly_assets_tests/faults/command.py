@@ -76,7 +76,7 @@ class Command:
         self.events: list[StepEvent] = []
         self.started = time.monotonic()
         self._read_bytes = 0
-        # A file and not a pipe: nobody reads while something else is waited for.
+        # A file and not a pipe: a full pipe would block the command while the trial waits for something else.
         with printed.open("wb") as output:
             self.process = subprocess.Popen(
                 arguments,

@@ -42,7 +42,7 @@ def _at_once(
     scene: Scene, scenario: Scenario, runs: Sequence[Mapping[str, str]], reader_count: int
 ) -> Facts:
     allowed = [scenario.after, *([scenario.before] if scenario.before else [])]
-    # Whoever comes first publishes its own part before the other one is in.
+    # The first run may publish its own part before the rows of the other run are loaded.
     if ONLY_MVTEC_AD in runs:
         allowed.append(scene.content_without(scenario, "dagm_2007"))
     if ONLY_DAGM_2007 in runs:

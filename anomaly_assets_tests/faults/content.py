@@ -30,11 +30,11 @@ OF_THE_STORE = frozenset({"file_version", "mask_file_version", "modified_at"})
 """Columns that one kind of root fills differently from another."""
 
 _SUMMED_UP = {
-    # Runs at the same time publish more often than one does.
+    # Concurrent runs publish more often than one run does.
     "snapshots": "SELECT images, tensors, rejected, transform FROM snapshots "
     "ORDER BY published_at DESC LIMIT 1",
-    # A change that a kill cut in two has two loads, of which the first may be interrupted. No row may
-    # be there that its load does not count; where every load was completed, the counts add up.
+    # A change that a kill interrupted has two loads, of which the first may be interrupted. No row may
+    # exist that its load does not count; if all loads were completed, the counts add up.
     "load_history": """
         SELECT
             source_dataset,

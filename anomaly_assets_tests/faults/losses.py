@@ -94,7 +94,7 @@ def _lost_warehouse(scene: Scene) -> Facts:
     workspace.roots = roots_below(damaged, "dagm_2007")
     for path in workspace.data.glob("warehouse.duckdb*"):
         path.unlink()
-    # The next run makes another warehouse. To adopt a file is no consent to lose the samples in it.
+    # The next run creates another warehouse. Adopting a file is no consent to lose its samples.
     refused(workspace, rf"{ADOPT}|{consent('published_database')}")
     adopt = config("published_database", adopt=True)
     refused(workspace, consent("published_database"), _NAMED, config=adopt)
@@ -118,13 +118,13 @@ def _ratchet(scene: Scene) -> Facts:
         trees.keep_images(root, left)
         refused(workspace, consent("mvtec_ad"), _NAMED)
 
-    # Consent is given with the listing; it also holds for the later run that publishes the change.
+    # Consent is given for the listing, and is also valid for the later run that publishes the change.
     workspace.run(_CATALOGUE, config("mvtec_ad", allow_shrink=True))
     command = workspace.run()
     expect_samples(workspace, {**SAMPLES, "mvtec_ad": left}, command.tail())
     expect_logged(command, _MVTEC_AD, left, "refreshed")
     [(rejected,)] = query(workspace.database, "SELECT count(*) FROM rejected_images")
-    # From here on the limit is 80 % of the number that was consented to.
+    # From now on the limit is 80 % of the number to which the user consented.
     for fewer, enough in ((left - 1, True), (left - 2, False)):
         trees.keep_images(root, fewer)
         if enough:

@@ -96,7 +96,7 @@ def _first_run(scene: Scene) -> Facts:
 def _no_root(scene: Scene) -> Facts:
     """Run without the environment, as a misconfigured job does: samples must not replace the data."""
     workspace = installed(scene)
-    # As many images as the samples have, and other ones.
+    # The same number of images as in the samples, but other images.
     for path in trees.images(tree_of(workspace)):
         trees.shifted(path, path, 21)
     workspace.run()

@@ -70,11 +70,11 @@ def _fresh_checkout(scene: Scene, quick: bool) -> Facts:
     refused(fresh, *message)
     if not quick:
         refused(fresh, *message)
-        # Who adopts the file has still to say that samples of the repository replace data.
+        # Adopting the file is not enough: replacing data by samples of the repository needs consent too.
         refused(fresh, consent("published_database"), r"only the samples", config=_ADOPTED)
         fresh.run(config=_ADOPTED_AND_SHRUNK)
         expect_samples(fresh, SAMPLES)
-        # Both warehouses own the file now, so the team need not adopt it again.
+        # Both warehouses own the file now, so the team does not need to adopt the file again.
         team.run()
         expect_samples(team, {"mvtec_ad": 42, "dagm_2007": 34})
         refused(fresh, r"only the samples")

@@ -81,7 +81,7 @@ def _two_publishers(scene: Scene, seconds: float, seed: int) -> Facts:
     if failures:
         counted = f"{facts['publications']} publications, {len(failures)} kinds of failures"
         raise Fault(f"{counted}: {'; '.join(failures)}"[:3000], "\n".join(failures))
-    # The next publication removes what killed ones left.
+    # The next publication removes the files of killed publications.
     for workspace in (one, other):
         workspace.run()
     if left_behind := _leftovers(one.target):

@@ -35,7 +35,7 @@ def main(database: Path, stop: Path) -> None:
         if database.exists():
             started = time.monotonic()
             print(json.dumps(read(database)), flush=True)
-            # Half of the time at most, for the runs need the processors too.
+            # Read half of the time at most, because the runs need the processors too.
             time.sleep(time.monotonic() - started)
         else:
             time.sleep(0.02)

@@ -54,7 +54,7 @@ def _opens(scene: Scene, opens: int) -> Facts:
 
     stop = workspace.folder / "stop swapping"
     swapping = started(workspace, "swap", str(stop), str(share))
-    # Three of four ask for an id.
+    # Three of four readers open a snapshot by id.
     each = str(opens * 4 // 3 // _READERS + 1)
     loops = [
         started(workspace, "open", str(database), each, json.dumps(expected))
@@ -76,7 +76,7 @@ def _full_disks(scene: Scene) -> Facts:
     published = workspace.database
     workspace.target = share / "anomaly.duckdb"
     size = published.stat().st_size
-    # Less than any copy takes: how much smaller one of the next days is, depends on dead blocks.
+    # Less space than any copy takes; the size of later copies depends on dead blocks.
     with small_disk(share, size + _ROOM_BYTES) as grow:
         shutil.copyfile(published, workspace.target)
         for number in range(3):

@@ -100,7 +100,7 @@ def _of_release(scene: Scene, name: str) -> Workspace:
             os.utime(kept, (SAMPLES_MODIFIED_AT, SAMPLES_MODIFIED_AT))
         copy_samples(tree_of(workspace))
         return workspace
-    # A checkout that was updated in place: its samples are still where they were loaded from.
+    # A checkout that was updated in place: its samples are still at the path from which they were loaded.
     workspace.project = workspace.folder / "checkout"
     shutil.copytree(PROJECT / "anomaly_assets", workspace.project / "anomaly_assets")
     (workspace.project / "data").mkdir()

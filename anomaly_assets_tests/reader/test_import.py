@@ -29,5 +29,5 @@ from anomaly_assets.reader import open_samples
 samples = open_samples({str(database)!r}, category="bottle")
 next(samples.batches(4)), samples[0], next(samples.normalised().batches(4))
 """
-    # DuckDB asks pandas, where it is installed, whether a parameter is one of its values.
+    # If pandas is installed, DuckDB asks it whether a parameter is one of its values.
     assert loaded_by(code) & HEAVY - {"pandas"} == set()

@@ -130,7 +130,7 @@ def test_an_older_file_that_is_removed_meanwhile_hides_no_other(
         remove()
         return sql_literal(name)
 
-    # One that is open already is read though its name is gone.
+    # A file that is already open is read although its name was removed.
     for module, name, function, expected in (
         (snapshots, "kept_paths", around(snapshots.kept_paths, remove), [newest]),
         (snapshots, "open_file", around(snapshots.open_file, remove), [newest, older]),

@@ -173,7 +173,7 @@ def test_an_archive_is_read_in_place_its_directory_and_then_every_member_once(
     location = store.location(f"{prefix}/x.zip", proxy.port)
     warehouse = warehouse_in(tmp_path)
     load_root(warehouse, "mvtec_ad", location)
-    # Its size, its end as zipfile looks for it, and its list of members; gcsfs asks for one thing twice.
+    # Requests for the size, the end and the list of members of the archive; gcsfs sends one of them twice.
     directory = 5 if store.name == "gs" else 4
     assert downloads(proxy, ".zip").total() <= directory
     proxy.requests.clear()

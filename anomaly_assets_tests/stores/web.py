@@ -65,7 +65,7 @@ class Web(Store):
         (files / "data").mkdir(parents=True)
 
     def put(self, path: str, content: bytes) -> None:
-        # nginx makes its etags of size and time in seconds, and a test may be quicker than that.
+        # nginx computes etags from size and time in seconds, and a test may take less than a second.
         self._written += 1
         place = self.files / "data" / path
         place.parent.mkdir(parents=True, exist_ok=True)

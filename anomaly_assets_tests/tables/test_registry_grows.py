@@ -112,7 +112,7 @@ def test_a_summary_and_a_column_are_published_digested_documented_and_migrated(
 
     materialize(copied)
 
-    # The file of the first release is opened, and takes both; only what was decoded since has the value.
+    # The file of the first release gets both; only images that were decoded later have the value.
     assert published(copied, "SELECT count(*), count(smallest_side) FROM image_tensors") == [
         (63, 1)
     ]

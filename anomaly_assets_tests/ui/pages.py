@@ -60,7 +60,7 @@ class Ui:
         expect(self.page.get_by_text("Launched run")).to_be_visible()
         self.page.get_by_text("View", exact=True).click()
         self.page.wait_for_url(re.compile("/runs/"))
-        self.page.mouse.move(0, 0)  # the message goes away when nobody points at it
+        self.page.mouse.move(0, 0)  # the message disappears when the mouse is elsewhere
 
     def run_succeeds(self) -> None:
         """Wait on the page of a run for its end."""

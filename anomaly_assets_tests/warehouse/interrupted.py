@@ -36,7 +36,7 @@ def rows_that_nothing_counts_are_counted_for_good(warehouse: Warehouse, folder: 
     assert history(warehouse) == [interrupted]
     assert not load(MVTEC, root, warehouse).any_change
     assert history(warehouse) == [interrupted]
-    # Its rows are loaded again, and no longer have its id.
+    # The rows of the killed load are loaded again, and get the id of the new load.
     project.save({f"{GOOD}/{number:03}.png": noise(10 + number) for number in range(4)})
     project.save({ORPHAN: mask((0, 0, 9, 9))})
     assert load(MVTEC, root, warehouse).tables["images"].updated == 4

@@ -164,7 +164,7 @@ def test_a_pooler_in_transaction_mode_is_refused(lake: Lake, round_robin: bool) 
     with lake.warehouse().locked() as warehouse, warehouse.connect():
         pass  # makes the lake
     with pooled(lake, "transaction", round_robin=round_robin) as pooler:
-        for _ in range(2):  # the second time there are several sessions to give out
+        for _ in range(2):  # the second time, the pooler has several sessions
             with (
                 pytest.raises(
                     WarehouseError, match="is a pooler that gives every transaction another"
