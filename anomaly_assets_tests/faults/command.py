@@ -279,7 +279,7 @@ class Workspace:
     def run(
         self, select: str = "*", config: Mapping[str, Any] | None = None, **variables: str
     ) -> Command:
-        """Run it; the exit code must be 0."""
+        """Run the command; the exit code must be 0."""
         with self.start(select, config, **variables) as command:
             command.succeed()
         return command

@@ -170,7 +170,7 @@ def _wait_until_ready(loop: Command, times: int) -> None:
 
 
 def _publish_or_adopt(workspace: Workspace) -> None:
-    """Publish, and adopt the target where a refusal asks for it."""
+    """Publish, and adopt the target if a refusal asks for it."""
     with workspace.start() as command:
         if command.end() == 0:
             return

@@ -40,7 +40,7 @@ class Endless(ThreadingHTTPServer):
 
 @contextmanager
 def endless() -> Iterator[Endless]:
-    """Run it, in threads of this process."""
+    """Run the server, in threads of this process."""
     with Endless() as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
         thread.start()

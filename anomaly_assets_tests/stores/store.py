@@ -62,7 +62,7 @@ class Store(ABC):
         """Return variables that a user sets; `port` is that of a proxy."""
 
     def wrong_environment(self) -> dict[str, str]:
-        """Return the same with a wrong secret; empty if the store needs none."""
+        """Return the same variables with a wrong secret; empty if the store needs none."""
         return {}
 
     def put_files(self, prefix: str, files: Mapping[str, bytes]) -> str:
