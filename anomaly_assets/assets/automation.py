@@ -68,8 +68,8 @@ def files_changed_sensor(dataset: SourceDataset) -> dg.SensorDefinition:
     """Build the sensor that requests a run when the listing of a root differs from the loaded one.
 
     The sensor repeats the request, with growing pauses, until a run has loaded the listing. It requests
-    nothing while a run for this source dataset is queued or running. A root that cannot be listed fails the tick,
-    and the cursor stays unchanged.
+    nothing while a run for this source dataset is queued or running. A root that cannot be listed fails the
+    tick, and the cursor stays unchanged.
     """
 
     @dg.sensor(

@@ -1,10 +1,10 @@
 """Compare files of one root that have the same canonical path.
 
-Layouts cut extra folders off a path, so `siteA/bolt/train/good/000.png` and
-`siteB/bolt/train/good/000.png` have the same canonical path. They may be two copies of a file, or two
-products of the same name. Only the content can decide. A folder is a copy of another one if both have an
-image of the same canonical path, and all files that both have are equal. Otherwise the files of the second
-folder keep their own paths, and the category is `siteB/bolt`. Masks alone prove nothing, because many are equal.
+Layouts cut extra folders off a path, so `siteA/bolt/train/good/000.png` and `siteB/bolt/train/good/000.png`
+have the same canonical path. They may be two copies of a file, or two products of the same name. Only the
+content can decide. A folder is a copy of another one if both have an image of the same canonical path, and
+all files that both have are equal. Otherwise the files of the second folder keep their own paths, and the
+category is `siteB/bolt`. Masks alone prove nothing, because many are equal.
 
 Files are read only if they have the same canonical path and the same size, and no checksum.
 """

@@ -167,7 +167,7 @@ class Classifier:
 
 
 class _Choice:
-    """Entries for paths with one number of parts, by the folder at the place at which most entries name one.
+    """Entries for paths with one number of parts, by the folder at the place where most name one.
 
     Args:
         compiled: The entries, in order.

@@ -88,7 +88,9 @@ def _keys() -> Mapping[str, Schema]:
             "environment variable NAME_ROOT is used instead if it is set.",
         ),
         "like": _described({"enum": list(BUILT_IN)}, "Built-in dataset with the same layout."),
-        "category": _described(_TEXT, "Default category: for images whose category nothing else defines."),
+        "category": _described(
+            _TEXT, "Default category: for images whose category nothing else defines."
+        ),
         "split": _described(_TEXT, "Default split: for images whose split nothing else defines."),
         "label": _described(_TEXT, "Default label: for images whose label nothing else defines."),
         "images": _list("images", "Patterns of images.", minItems=1),

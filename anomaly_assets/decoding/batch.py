@@ -74,9 +74,9 @@ class StaleImage:
     """An image to decode: the columns of the catalogue that decoding needs.
 
     `formats` are the formats that its source dataset allows, in Pillow's names. The formats are sent with
-    the image, because a worker of a cluster may not have the module that defines the source dataset. `depth`
-    is the number of bits of its 16-bit files, if set; with None, each file states its own. `common` is True if
-    the tensor of the common recipe is to be made. `further` are the further recipes to make.
+    the image, because a worker of a cluster may not have the module that defines the source dataset.
+    `depth` is the number of bits of its 16-bit files, if set; with None, each file states its own. `common`
+    is True if the tensor of the common recipe is to be made. `further` are the further recipes to make.
     """
 
     image_id: str

@@ -56,8 +56,9 @@ def shown_orientation(
 ) -> int:
     """Return the orientation in which a tool showed an image, by the size that the tool wrote down.
 
-    Most tools apply the EXIF orientation. If the tool wrote down the stored size, and the shown size differs,
-    it did not apply the orientation. Without a size, or if both sizes are equal, it counts as applied.
+    Most tools apply the EXIF orientation. If the tool wrote down the stored size, and the shown size
+    differs, it did not apply the orientation. Without a size, or if both sizes are equal, it counts as
+    applied.
 
     Args:
         stated: Width and height that the tool wrote down.

@@ -68,7 +68,9 @@ def resize_image(image: Image.Image, width: int, height: int, backend: str) -> I
         ValueError: The backend is unknown, or the image has another mode.
     """
     if backend not in BACKENDS:
-        raise ValueError(f"Unknown resize backend {backend!r}; choose one of {', '.join(BACKENDS)}.")
+        raise ValueError(
+            f"Unknown resize backend {backend!r}; choose one of {', '.join(BACKENDS)}."
+        )
     if image.mode not in ("L", "RGB"):
         raise ValueError(f"An image of mode {image.mode} has to be converted to L or RGB first.")
     if backend == "pillow":

@@ -117,7 +117,8 @@ class Database:
     def pinned(self) -> Iterator[OpenFile | None]:
         """Yield the file, for reading without DuckDB; raise if it was written to, also during the block.
 
-        A worker that can reach the file of its parent opens no DuckDB. The file is None if DuckDB must read.
+        A worker that can reach the file of its parent opens no DuckDB. The file is None if DuckDB must
+        read.
 
         Raises:
             DatabaseError: The file was written to, or see `opened`.

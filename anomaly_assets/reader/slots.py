@@ -78,7 +78,7 @@ class Slots:
         return self._arrays(self._owner(slot), count)
 
     def owned(self, slot: int, count: int) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-        """Return the same as `arrays`, and release the slot when no array or tensor refers to it any more."""
+        """Return the same as `arrays`, and release the slot when no array or tensor refers to it."""
         owner = self._owner(slot)
         weakref.finalize(owner, self._dropped, slot, _forks).atexit = False
         return self._arrays(owner, count)

@@ -25,7 +25,7 @@ Value = int | str
 
 @dataclass(frozen=True)
 class Content:
-    """Values of a mask: numbers, or colours such as `#ff0000`; and the most frequent value of its border."""
+    """Values of a mask: numbers, or colours such as `#ff0000`; and the most frequent one of its border."""
 
     values: frozenset[Value]
     background: Value

@@ -373,8 +373,8 @@ def definition(name: str) -> str:
 def ddl(table: Table, *, is_lake: bool = False) -> str:
     """Return the statement that creates a stored table if it is missing.
 
-    Blobs are uncompressed, so that reading a blob is a copy. The table has no primary key: an index over ids
-    would slow down every refresh, and a blocking check ensures that ids are unique.
+    Blobs are uncompressed, so that reading a blob is a copy. The table has no primary key: an index over
+    ids would slow down every refresh, and a blocking check ensures that ids are unique.
 
     Args:
         table: Its entry in the registry.

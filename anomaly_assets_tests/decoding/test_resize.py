@@ -18,7 +18,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from anomaly_assets.decoding import resize
-from anomaly_assets.decoding.resize import BACKENDS, SimdUnavailableError, resize_image, why_not_simd
+from anomaly_assets.decoding.resize import (
+    BACKENDS,
+    SimdUnavailableError,
+    resize_image,
+    why_not_simd,
+)
 
 MOST_LEVELS = 2
 REAL = Path(__file__).parents[2].parent / "shared" / "real"

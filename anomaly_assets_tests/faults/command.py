@@ -76,7 +76,8 @@ class Command:
         self.events: list[StepEvent] = []
         self.started = time.monotonic()
         self._read_bytes = 0
-        # A file and not a pipe: a full pipe would block the command while the trial waits for something else.
+        # A file and not a pipe: a full pipe would block the command while the trial waits for something
+        # else.
         with printed.open("wb") as output:
             self.process = subprocess.Popen(
                 arguments,

@@ -236,9 +236,7 @@ def test_control_characters_of_an_address_are_encoded_wherever_it_is_shown() -> 
     assert safe_address("s3://bucket/a\x1b[2J\nb\u202e") == "s3://bucket/a%1B[2J%0Ab%E2%80%AE"
     with pytest.raises(RootError) as caught:
         open_root("http://host/a\x1b[2J?x")
-    assert str(caught.value).startswith(
-        "http://host/a%1B[2J: only the URL of a zip archive may"
-    )
+    assert str(caught.value).startswith("http://host/a%1B[2J: only the URL of a zip archive may")
 
 
 def test_an_archive_on_a_server_that_gives_no_parts_of_a_file_is_refused(

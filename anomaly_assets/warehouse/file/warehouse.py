@@ -187,8 +187,8 @@ class FileWarehouse(Warehouse):
         Args:
             wide_rows: Prepare for writing tensors. A separate DuckDB is started, because a DuckDB
                 keeps its memory until it ends. It has one thread, because parallel checkpoints of wide rows
-                doubled the file in measurements. Every commit is a checkpoint, so that rows are written once and not to the
-                write-ahead log first.
+                doubled the file in measurements. Every commit is a checkpoint, so that rows are written
+                once and not to the write-ahead log first.
 
         Raises:
             WarehouseBusyError: Another run or program has it open.

@@ -3,8 +3,8 @@
 A lock belongs to one session and ends with it: at once if the process is killed, and after a minute of
 failed keepalives if its machine dies.
 
-A pooler that gives each transaction another session (PgBouncer in transaction mode) would leave locks
-in sessions that other clients get. Such a pooler is refused when the session begins, and every statement about
+A pooler that gives each transaction another session (PgBouncer in transaction mode) would leave locks in
+sessions that other clients get. Such a pooler is refused when the session begins, and every statement about
 a lock checks that it runs in the same backend process as the first one.
 """
 
