@@ -54,7 +54,7 @@ def interpreter_of(tool: str) -> Path:
     """Return the interpreter that can import a tool.
 
     Raises:
-        NotMeasuredError: None can; the message has the command that installs it.
+        NotMeasuredError: No interpreter can; the message has the command that installs the tool.
     """
     if util.find_spec(tool):
         return Path(sys.executable)

@@ -1,8 +1,9 @@
 """Execute every notebook below this folder from a clean state; `make notebooks` runs it.
 
-Each runs in its own folder of a copy of the project without anything that is git-ignored, so that what it
-finds is what a clone has, and what it leaves behind is gone. Cells that install packages are left out:
-everything is in the environment already. The first error ends it, with the cell and the traceback.
+Each notebook runs in its own folder of a copy of the project, without files that git ignores. So a notebook
+finds only files that a clone has, and its own files are deleted with the copy. Cells that install packages
+are left out, because the environment has all packages. The first error ends the run, with the cell and the
+traceback.
 
     python notebooks/execute.py [NOTEBOOK ...]
 """

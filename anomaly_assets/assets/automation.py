@@ -216,7 +216,7 @@ def _pause(cursor: _Cursor, run: dg.DagsterRun | None, now: float) -> dg.SkipRea
     cancelled = run is not None and run.status == dg.DagsterRunStatus.CANCELED
     doubled = min(cursor.attempts - 1, _DOUBLINGS)
     pause = min(_FIRST_PAUSE_SECONDS * 2**doubled, _LONGEST_PAUSE_SECONDS)
-    if cancelled:  # A person cancelled it on purpose: do not restart it a minute later.
+    if cancelled:  # A person cancelled the run on purpose: do not start another one a minute later.
         pause = _LONGEST_PAUSE_SECONDS
     waited = now - (now if cursor.failed_at is None else cursor.failed_at)
     if not 0 <= waited < pause:  # negative: the clock was set back

@@ -200,7 +200,7 @@ def _explained_disk() -> Iterator[None]:
     On a full disk Dagster cannot store that a step failed, and raises errors of its own database.
 
     Raises:
-        RunFailedError: A disk is full; the message names it.
+        RunFailedError: A disk is full; the message names the disk.
     """
     try:
         yield

@@ -96,7 +96,7 @@ def list_catalog(dataset: SourceDataset, root: Root, progress: Progress | None =
         entries = Entries(_counted(root.files(), progress))
         files, note = _grouped(dataset, root, entries)
         evidence = _evidence(files, root)
-        files.images.hashes.clear()  # the rows do not need them
+        files.images.hashes.clear()  # free memory: the rows do not need the hashes
         images = image_rows(files, root, evidence)
     other, likeness = _other(dataset, files, evidence, entries)
     strays = [(path, *why) for path, why in files.strays.items()]

@@ -78,7 +78,7 @@ class Index:
         return [each for each in found if key_of(self.image(each), fields) == key]
 
     def near(self, place: Place) -> Sequence[Place]:
-        """Return the places of images whose values are these ones, ignoring case."""
+        """Return the places of images with the same values, ignoring case."""
         fields, key = place
         if fields not in self._folded:
             known = (key_of(self.image(each), fields) for each in range(len(self.images)))

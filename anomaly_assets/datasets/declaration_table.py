@@ -44,7 +44,7 @@ class Problem:
 
     Attributes:
         file: The TOML file, as it was given.
-        line: Line of the key; None if it is not known.
+        line: Line of the key; None if the line is unknown.
         message: What is wrong and what to do.
         name: Name of the table, if the problem is in one.
     """

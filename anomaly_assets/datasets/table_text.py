@@ -1,4 +1,4 @@
-"""Open the file of a table as a stream of text: any Unicode encoding, at most so many bytes."""
+"""Open the file of a table as a stream of text, in any Unicode encoding, with a limit on its bytes."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def _decoded_head(head: bytes) -> DecodedText:
 
 
 def _read(stream: BinaryIO, count: int) -> bytes:
-    """Read so many bytes, or all that there are: a store can return fewer at a time."""
+    """Read this number of bytes, or all up to the end: a store can return fewer at a time."""
     parts = []
     while count > 0 and (part := stream.read(count)):
         parts.append(part)

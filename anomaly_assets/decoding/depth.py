@@ -176,7 +176,7 @@ def why_unknown(
 
 
 def to_eight_bits(values: UInt16Array, bits: int) -> npt.NDArray[np.uint8]:
-    """Scale values of so many bits to 0..255, rounded; order is kept."""
+    """Scale values of this number of bits to 0..255, rounded; order is kept."""
     highest = (1 << bits) - 1
     table = (np.arange(1 << bits, dtype=np.uint32) * 255 + highest // 2) // highest
     return table.astype(np.uint8)[values]

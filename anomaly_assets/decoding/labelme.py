@@ -58,7 +58,7 @@ def labelme_shapes(content: bytes, only: Sequence[str] = ()) -> LabelMe:
         only: Wanted labels, compared in NFC and in any case; empty for all.
 
     Raises:
-        UnusableImageError: The bytes are no LabelMe file, or one of the shapes cannot be read.
+        UnusableImageError: The bytes are no LabelMe file, or a shape cannot be read.
     """
     try:
         found = json.loads(decode_text(content).text)

@@ -247,7 +247,7 @@ class opened:
     """Open the bytes as one of the allowed formats, and translate Pillow's errors about them.
 
     All other exceptions are raised unchanged, because they are not about the file: missing memory, a
-    missing codec, or a bug in Pillow or here.
+    missing codec, or a bug in Pillow or in this project.
     """
 
     def __init__(self, content: bytes, formats: tuple[str, ...]) -> None:

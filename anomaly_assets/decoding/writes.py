@@ -65,7 +65,7 @@ def write_images(
     """Replace the stored rows of some images by the decoded ones, in one transaction.
 
     If a file or its mask could not be read as it was listed, existing tensors are kept. Other rejections
-    of images that have a tensor are added to `held_back` and not written: whether so many samples may be
+    of images that have a tensor are added to `held_back` and not written: whether this number of samples may be
     lost is decided after all files were tried.
 
     Args:

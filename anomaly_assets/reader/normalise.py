@@ -37,7 +37,7 @@ class Normalisation:
         """Return the normalization of the samples at these positions of a table.
 
         Raises:
-            LookupError: No statistics are stored for one of their categories.
+            LookupError: No statistics are stored for the category of a sample.
         """
         named = [table[name].to_numpy() for name in ("source_dataset", "category")]
         keys = list(zip(*named, strict=True))

@@ -41,7 +41,7 @@ class Picture:
         caption: Text below it.
         label_index: 0 good, 1 anomalous, -1 unknown: the colour of the text.
         image: height x width x channels, uint8 or float32.
-        mask: uint8 0/1, height x width; None if it is not known.
+        mask: uint8 0/1, height x width; None if the mask is unknown.
     """
 
     caption: str

@@ -231,7 +231,7 @@ class Samples(Pictured):
         Masks are unchanged.
 
         Raises:
-            LookupError: No statistics are stored for one of the categories.
+            LookupError: No statistics are stored for the category of a sample.
         """
         normalisation = Normalisation.of(
             self._selection.table, self._positions, self._selection.statistics
@@ -315,7 +315,7 @@ class Samples(Pictured):
             not need the database.
 
         Raises:
-            OSError: The folder cannot be written; a partly written one is never used as a cache.
+            OSError: The folder cannot be written; a partly written folder is never used as a cache.
             ValueError: The selection is empty, or the database was never published.
             DatabaseError: The database cannot be read.
             CacheError: The existing folder is damaged.

@@ -27,7 +27,7 @@ class Table:
     Attributes:
         files: The files.
         read: Format.
-        columns: Column by its role; the others as in a declaration.
+        columns: Name of the column of each role, such as `image` and `label`, as in a declaration.
         match: Whether rows name an image by its path or by its name alone.
         rows: `split` if the rows are in one list per split.
         words: Words for splits and labels in the rows, by their meaning.

@@ -82,7 +82,7 @@ def files_of(listed: Iterable[tuple[str, int]]) -> list[File]:
 
 
 def spread(items: Sequence[_Any], most: int) -> list[_Any]:
-    """Return at most so many items, evenly spread."""
+    """Return at most this number of items, evenly spread."""
     if len(items) <= most:
         return list(items)
     return [items[number * len(items) // most] for number in range(most)]

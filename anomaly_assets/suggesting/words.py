@@ -113,7 +113,7 @@ def without_mask_word(stem: str) -> tuple[str, str, str] | None:
 
 
 def unknown_words(used: Iterable[str]) -> dict[str, list[str]]:
-    """Return the words for splits and labels that a declaration does not know, by their meaning."""
+    """Return the words for splits and labels that are not default words, by their meaning."""
     found: dict[str, set[str]] = {}
     for word in used:
         kind = kind_of(word)

@@ -78,7 +78,7 @@ def refresh(connection: duckdb.DuckDBPyConnection, *names: str) -> None:
         names: Keys of `TABLES`.
 
     Raises:
-        WarehouseError: A table that one of them reads does not exist yet.
+        WarehouseError: A table that a view or summary reads does not exist yet.
     """
     if not names:
         return

@@ -81,7 +81,7 @@ class Warehouse(ABC):
         """Hold the warehouse for the time of a run; calls may be nested in one process.
 
         Raises:
-            WarehouseBusyError: Another run held it for longer than `wait_seconds`.
+            WarehouseBusyError: Another run held the lock for longer than `wait_seconds`.
             WarehouseError: The warehouse cannot be reached.
         """
 
@@ -95,7 +95,7 @@ class Warehouse(ABC):
             wide_rows: Prepare the connection for writing tensors.
 
         Raises:
-            WarehouseBusyError: Another run or program has it open.
+            WarehouseBusyError: Another run or program has the warehouse open.
             WarehouseError: The warehouse cannot be opened.
         """
 
@@ -117,7 +117,7 @@ class Warehouse(ABC):
             True if the lock is held; always true with `wait=True`.
 
         Raises:
-            WarehouseBusyError: Another run held it for longer than `wait_seconds`.
+            WarehouseBusyError: Another run held the lock for longer than `wait_seconds`.
         """
         with self.locked():
             yield True
@@ -126,7 +126,7 @@ class Warehouse(ABC):
         """Yield source datasets whose tensors may be built now; their locks are held until the next step.
 
         Raises:
-            WarehouseBusyError: Another run held one of them for longer than `wait_seconds`.
+            WarehouseBusyError: Another run held a lock for longer than `wait_seconds`.
         """
         with self.locked():
             yield list(source_datasets)

@@ -24,7 +24,7 @@ def forget(warehouse: Warehouse, source_dataset: str) -> int:
         The number of images that were removed.
 
     Raises:
-        LookupError: The warehouse does not hold it; the message lists the datasets that it holds.
+        LookupError: The warehouse does not hold the dataset; the message lists the datasets that it holds.
         WarehouseBusyError: Another run held the warehouse for too long.
     """
     with warehouse.finishing(), warehouse.connect() as connection:

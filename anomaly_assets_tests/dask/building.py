@@ -41,7 +41,7 @@ def build_on(
 
 
 def once(after: int, deed: Callable[[], object]) -> Callable[[int, int], None]:
-    """Return a progress function that calls `deed` once, after so many images."""
+    """Return a progress function that calls `deed` once, after this number of images."""
     done_it: list[bool] = []
 
     def progress(done: int, _total: int) -> None:

@@ -60,7 +60,7 @@ class Cluster:
         return worker
 
     def wait_for_workers(self, count: int) -> None:
-        """Wait until the scheduler has so many workers."""
+        """Wait until the scheduler has this number of workers."""
         from distributed import Client
 
         with Client(f"tcp://{self.address}", set_as_default=False) as client:

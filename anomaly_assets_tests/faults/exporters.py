@@ -18,7 +18,7 @@ SLOWED_BY_SECONDS = 0.3
 """Mean delay of each call that writes files to the disk."""
 
 _FURTHER_IMAGES = 900
-"""With so many images, an export takes about as long as a delayed call."""
+"""With this number of images, an export takes about as long as a delayed call."""
 
 _REFUSED = "Another export is writing"
 

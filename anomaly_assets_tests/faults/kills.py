@@ -31,7 +31,7 @@ def random_moment(scenario: Scenario, phase: str, chance: random.Random) -> Mome
 
 
 def trials(scene: Scene, scenarios: dict[str, Scenario], count: int, seed: int) -> Iterator[Trial]:
-    """Yield so many kills, evenly over the phases."""
+    """Yield this number of kills, evenly over the phases."""
     chance = random.Random(seed)
     kinds = [*scenarios.values()]
     for number in range(count):

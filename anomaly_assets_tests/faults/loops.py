@@ -5,7 +5,7 @@
     python -m anomaly_assets_tests.faults.loops swap STOP FOLDER
     python -m anomaly_assets_tests.faults.loops open DATABASE OPENS DIGESTS
 
-Each turn prints a line of JSON.
+Each iteration prints a line of JSON.
 """
 
 from __future__ import annotations

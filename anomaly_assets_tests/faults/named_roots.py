@@ -112,7 +112,7 @@ def _no_root(scene: Scene) -> Facts:
 
 
 def _own_tree(workspace: Workspace, count: int) -> Path:
-    """Make a root of MVTec AD with so many images, at least 12, below an installation."""
+    """Make a root of MVTec AD with this number of images, at least 12, below an installation."""
     root = tree_of(workspace) / "own" / "mvtec_ad"
     shutil.copytree(trees.SAMPLES / "mvtec_ad" / "bolt", root / "bolt")
     good = root / "bolt" / "train" / "good"

@@ -16,7 +16,7 @@ SAMPLES = PROJECT / "data" / "samples"
 
 
 def build(folder: Path, variations: int) -> None:
-    """Write both roots below a folder: the samples, and so many variations of every picture.
+    """Write both roots below a folder: the samples, and this number of variations of every picture.
 
     They include one damaged image, one mask without an image, and one stray file.
     """
@@ -59,7 +59,7 @@ def change(folder: Path) -> None:
 
 
 def add(folder: Path, count: int) -> None:
-    """Add so many variations of the first picture of a folder."""
+    """Add this number of variations of the first picture of a folder."""
     first = _first(folder, 1)[0]
     for number in range(count):
         name = f"{500 + number:0{len(first.stem)}}{first.suffix}"
@@ -73,7 +73,7 @@ def images(root: Path) -> list[Path]:
 
 
 def keep_images(root: Path, count: int) -> None:
-    """Remove images until so many are left; masks stay."""
+    """Remove images until this number is left; masks stay."""
     for path in images(root)[count:]:
         path.unlink()
 

@@ -8,7 +8,7 @@ SIDE = 16
 
 
 def write_categories(connection: duckdb.DuckDBPyConnection, categories: int) -> None:
-    """Write tables of so many categories, with four good images and four anomalous ones each.
+    """Write tables of this number of categories, with four good images and four anomalous ones each.
 
     The anomalous ones are of two defect types, and have masks.
     """
@@ -27,7 +27,7 @@ def write_categories(connection: duckdb.DuckDBPyConnection, categories: int) -> 
 
 
 def write_copies(connection: duckdb.DuckDBPyConnection, copies: int) -> None:
-    """Write tables of so many images in two splits and two categories that all have the same content."""
+    """Write tables of this number of images in two splits and two categories that all have the same content."""
     _write_images(
         connection,
         f"""

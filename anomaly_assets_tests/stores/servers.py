@@ -76,8 +76,8 @@ def running(
     """Run a server until the block ends.
 
     Args:
-        command: Program and arguments; it must stay in the foreground.
-        answers: Whether it is ready, asked again and again.
+        command: Program and arguments; the program must stay in the foreground.
+        answers: Returns whether the server is ready; called repeatedly.
         folder: Its working folder, and home of `server.log`.
         environment: Variables beside those it needs to run at all.
     """

@@ -108,7 +108,7 @@ class StoredPixels:
     def _places(self, file: OpenFile | None) -> _Found | None:
         """Return the positions of the blobs in this file; None if DuckDB has to read them.
 
-        They are valid in each process that has the same file open, so workers do not search again.
+        The positions are valid in each process that has the same file open, so workers do not search again.
         """
         found = self._found  # local copy: another thread may close the samples meanwhile
         if file is None or not self._trusted:

@@ -213,7 +213,7 @@ class _Pieces:
         """Read all requested byte ranges from the file.
 
         Raises:
-            UnexpectedLayoutError: The file ends before one of them does.
+            UnexpectedLayoutError: The file ends before a requested range does.
         """
         for start, targets in self._calls:
             if os.preadv(self._descriptor, targets, start) != sum(map(len, targets)):

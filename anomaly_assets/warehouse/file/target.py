@@ -155,7 +155,7 @@ def recognised(found: Target, connection: duckdb.DuckDBPyConnection, *, adopt: b
 
     A file of the first release does not record its owners. It belongs to this warehouse if both record
     a common snapshot. A file may be impossible to open, for instance because a shell has it open for
-    writing. It is then recognised by the device, inode, size and modification time of its publication.
+    writing. Then the file is recognised by the device, inode, size and modification time of its publication.
 
     Args:
         found: The current target.
@@ -163,7 +163,8 @@ def recognised(found: Target, connection: duckdb.DuckDBPyConnection, *, adopt: b
         adopt: Take over any target, because the run config asks for it.
 
     Raises:
-        PublishRefusedError: Another owner has it; the message describes it and how to adopt it.
+        PublishRefusedError: Another warehouse owns the target; the message describes the target and how to
+            adopt it.
     """
     if found.problem is None and found.connection is None:
         return found

@@ -191,7 +191,7 @@ class FileWarehouse(Warehouse):
                 once and not to the write-ahead log first.
 
         Raises:
-            WarehouseBusyError: Another run or program has it open.
+            WarehouseBusyError: Another run or program has the warehouse open.
             WarehouseError: The warehouse cannot be opened.
         """
         refuse_ambiguous_name(self.path)

@@ -92,9 +92,9 @@ def attach_lake(
 
     Args:
         instance: A DuckDB prepared by `prepare_for_lakes`.
-        location: Location of its catalogue.
-        name: Name of its database in this DuckDB.
-        folder: Folder of its files; needed only for a new lake, because the catalogue stores it.
+        location: Location of the lake's catalogue.
+        name: Name of the lake's database in this DuckDB.
+        folder: Folder of the lake's files; needed only for a new lake, because the catalogue stores it.
         read_only: Refuse writes, and refuse to create a lake.
         version: The version to read; the default is the newest.
 

@@ -39,7 +39,7 @@ def settled_folder(
         name: Name of the lake in messages.
 
     Raises:
-        WarehouseError: The lake is new, and its folder belongs to another one or cannot be listed.
+        WarehouseError: The lake is new, and its folder belongs to another lake or cannot be listed.
     """
     if folder is not None and is_relative(folder):
         folder = str(Path(folder).absolute())

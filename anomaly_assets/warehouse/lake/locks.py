@@ -74,7 +74,7 @@ class LakeLocks:
         """Run a statement in the session.
 
         Raises:
-            WarehouseError: The session is lost, and its locks with it.
+            WarehouseError: The session is lost, and so are its locks.
         """
         return self._execute(statement, None, *values)
 
@@ -142,8 +142,8 @@ class LakeLocks:
             True if this run holds the lock now.
 
         Raises:
-            WarehouseBusyError: Other runs held it for longer than the timeout.
-            WarehouseError: The session is lost, and its locks with it.
+            WarehouseBusyError: Other runs held the lock for longer than the timeout.
+            WarehouseError: The session is lost, and so are its locks.
         """
         suffix = "_shared" if shared else ""
         if not self._held[lock, shared]:
