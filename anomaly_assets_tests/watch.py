@@ -36,7 +36,7 @@ class Watch:
         monkeypatch.setattr(automation, "_now", lambda: self.clock)
 
     def tick(self, after: float = INTERVAL) -> dg.RunRequest | str:
-        """Evaluate once, this number of seconds later; return the request, or the reason why there is none."""
+        """Evaluate once, some seconds later; return the request, or the reason why there is none."""
         self.clock += after
         context = dg.build_sensor_context(instance=self.instance, cursor=self.cursor)
         evaluated = self.sensor.evaluate_tick(context)

@@ -260,7 +260,7 @@ def _refuse_unreadable(count: int, total: int, batch: DecodedBatch) -> None:
 
 
 def _remove_gone(connection: duckdb.DuckDBPyConnection) -> int:
-    """Delete the rows of images that are not in the catalogue any more; return the number of deleted tensors."""
+    """Delete the rows of images without a row in the catalogue; return the number of tensors."""
     if not connection.execute(_ANY_GONE).fetchall():
         return 0
     gone = "image_id NOT IN (SELECT image_id FROM images)"

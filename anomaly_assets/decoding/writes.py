@@ -64,9 +64,9 @@ def write_images(
 ) -> Written:
     """Replace the stored rows of some images by the decoded ones, in one transaction.
 
-    If a file or its mask could not be read as it was listed, existing tensors are kept. Other rejections
-    of images that have a tensor are added to `held_back` and not written: whether this number of samples may be
-    lost is decided after all files were tried.
+    If a file or its mask could not be read as it was listed, existing tensors are kept. Other rejections of
+    images that have a tensor are added to `held_back` and not written: whether this number of samples may
+    be lost is decided after all files were tried.
 
     Args:
         connection: The warehouse.

@@ -41,7 +41,7 @@ def write_pictures(
 
     Args:
         source: The samples.
-        folder: The paths are relative to it.
+        folder: The paths are relative to this folder.
         image_paths: A path for every sample, or null for a sample that is not written.
         mask_paths: A path for every sample, or null.
         advance: Called with the number of samples written since the last call.

@@ -28,7 +28,7 @@ SIDE = 32
 
 @pytest.fixture(scope="module", params=NUMBERS)
 def generated(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Publish this number of images of three categories: of ten, six are for training and two have a defect."""
+    """Publish some images of three categories: of ten, six are for training and two have a defect."""
     pictures: dict[str, Image.Image] = {}
     size = (SIDE, SIDE)
     for number in range(request.param):

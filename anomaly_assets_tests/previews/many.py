@@ -27,7 +27,7 @@ def write_categories(connection: duckdb.DuckDBPyConnection, categories: int) -> 
 
 
 def write_copies(connection: duckdb.DuckDBPyConnection, copies: int) -> None:
-    """Write tables of this number of images in two splits and two categories that all have the same content."""
+    """Write tables of images in two splits and two categories that all have the same content."""
     _write_images(
         connection,
         f"""

@@ -12,7 +12,7 @@ def refuse_question_mark(path: Path) -> None:
     """Refuse to write to a path with a question mark: DuckDB writes the log of such a file to another name.
 
     Raises:
-        WarehouseError: The path has a question mark; the text after it is not shown, because it may be a token.
+        WarehouseError: The path has a question mark; the message hides the text after it, maybe a token.
     """
     before, mark, _ = str(path).partition("?")
     if mark:

@@ -153,9 +153,9 @@ def opened_target(path: Path) -> Iterator[Target]:
 def recognised(found: Target, connection: duckdb.DuckDBPyConnection, *, adopt: bool) -> Target:
     """Return the target if this warehouse may replace it.
 
-    A file of the first release does not record its owners. It belongs to this warehouse if both record
-    a common snapshot. A file may be impossible to open, for instance because a shell has it open for
-    writing. Then the file is recognised by the device, inode, size and modification time of its publication.
+    A file of the first release does not record its owners. It belongs to this warehouse if both record a
+    common snapshot. A file may be impossible to open, for instance because a shell has it open for writing.
+    Then the file is recognised by the device, inode, size and modification time of its publication.
 
     Args:
         found: The current target.

@@ -42,8 +42,8 @@ def skipped_where_missing() -> Iterator[None]:
 def extensions_verified_once() -> Iterator[None]:
     """Let DuckDB verify the signatures of its extensions once in this process.
 
-    DuckDB reads 100 MB at each start to verify the signatures, which took a third of the time of these tests.
-    Other processes that a test starts verify them as usual.
+    DuckDB reads 100 MB at each start to verify the signatures, which took a third of the time of these
+    tests. Other processes that a test starts verify them as usual.
     """
     start_for_lakes().close()
     connect = duckdb.connect
