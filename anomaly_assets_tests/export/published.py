@@ -42,7 +42,7 @@ class Stored:
     Attributes:
         row: All columns of `samples` but the tensors.
         image: uint8, height x width x channels.
-        mask: uint8 0/1, height x width; None where there is none.
+        mask: uint8 0/1, height x width; None if there is none.
     """
 
     row: dict[str, Any]
@@ -59,7 +59,7 @@ class Stored:
 
     @property
     def known_mask(self) -> npt.NDArray[np.uint8]:
-        """Return the mask; zeros where there is none."""
+        """Return the mask; zeros if there is none."""
         return np.zeros(self.image.shape[:2], np.uint8) if self.mask is None else self.mask
 
 
