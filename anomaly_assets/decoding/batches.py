@@ -21,7 +21,7 @@ def images_alike(stale: pa.Table, recipes: Recipes) -> list[int]:
     A transaction with images of both kinds would not fill the row group of a further recipe: DuckDB would
     copy these rows at the commit, while those of the common recipe are still in memory.
     """
-    counts = stale["source_dataset"].value_counts().to_pylist()  # in order: images are sorted by dataset
+    counts = stale["source_dataset"].value_counts().to_pylist()  # images are sorted by dataset
     runs = groupby(counts, lambda counted: recipes.of(counted["values"]))
     return [sum(counted["counts"] for counted in run) for _, run in runs]
 
