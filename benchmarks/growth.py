@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,6 +29,7 @@ from anomaly_assets.tables.ddl import refresh
 from anomaly_assets.warehouse.content import content_id
 from anomaly_assets.warehouse.file.warehouse import FileWarehouse
 from benchmarks.chart import write_between
+from benchmarks.loading import RECIPE as COMMON
 from benchmarks.tiny import SIDE, build_tiny_tree, change
 from benchmarks.trees import PROJECT
 
@@ -36,6 +38,8 @@ DIGESTED = 1_000_000
 MOST_EXPONENT = 1.0
 MOST_PEAK_RATIO = 1.3
 MOST_DIGEST_MEGABYTES = 700
+
+RECIPE = replace(COMMON, height=SIDE, width=SIDE)
 
 RUNS = ("first load", "unchanged refresh", "one changed file")
 """Complete runs of the command, in this order."""
@@ -148,7 +152,7 @@ def _publishing(folder: Path) -> Callable[[], object]:
     def publish() -> None:
         warehouse = FileWarehouse(folder / "warehouse.duckdb")
         warehouse.changes_to_publish(target)
-        warehouse.publish(target, Recipe(SIDE, SIDE, 3))
+        warehouse.publish(target, RECIPE)
         target.unlink()
 
     return publish
