@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -131,7 +132,8 @@ class RunStorage(SqliteRunStorage):
     @classmethod
     def from_config_value(cls, inst_data: Any, config_value: Any) -> "RunStorage":
         """Open the database; Dagster calls this with the configuration of the home."""
-        if os.path.exists(os.path.join(config_value["base_dir"], "runs.db")):
+        path = Path(config_value["base_dir"], "runs.db")
+        if path.exists() and path.stat().st_size:  # SQLite creates an empty file when it opens none
             # `from_local` would read Dagster's 60 migrations to find out that the database is complete.
             return cls(create_db_conn_string(config_value["base_dir"], "runs"), inst_data)
         return cls.from_local(inst_data=inst_data, **config_value)

@@ -144,6 +144,8 @@ class Samples(Pictured):
         """Return one sample by position or `image_id`; several by slice, positions, booleans or ids."""
         if isinstance(key, str):
             key = self._position_of(key)
+        elif isinstance(key, (pa.Array, pa.ChunkedArray)) and pa.types.is_string(key.type):
+            return self.select_ids(key)
         elif not isinstance(key, slice) and isinstance(next(iter(np.ravel(key)), None), str):
             return self.select_ids(key)
         chosen = chosen_positions(key, len(self))
@@ -437,6 +439,8 @@ class Samples(Pictured):
             raise TypeError(
                 f"{method}() needs a list of image ids: [{image_ids!r}], or samples[{image_ids!r}]."
             )
+        if isinstance(image_ids, (pa.Array, pa.ChunkedArray)):
+            image_ids = image_ids.to_pylist()
         return [self._position_of(image_id) for image_id in image_ids]
 
     def _position_of(self, image_id: str) -> int:

@@ -155,7 +155,8 @@ def _rows(
 def _column(name: str, kind: str) -> str:
     if kind == "BLOB":
         return f"md5({name})"
-    return f"{name}::VARCHAR" if kind.startswith("TIMESTAMP") else name
+    # A published file has times without a zone, a warehouse and a lake with one.
+    return f"make_timestamp(epoch_us({name}))::VARCHAR" if kind.startswith("TIMESTAMP") else name
 
 
 def _cell(value: Any) -> str:

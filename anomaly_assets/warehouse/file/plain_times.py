@@ -24,6 +24,9 @@ def store_plain_times(connection: duckdb.DuckDBPyConnection) -> None:
             f'ALTER TABLE "{schema}"."{table}" ALTER "{column}" SET DATA TYPE TIMESTAMP '
             f'USING make_timestamp(epoch_us("{column}"))'
         )
+    for schema, view in connection.execute(_VIEWS).fetchall():
+        # A view keeps the types that its columns had when it was bound, until it is bound again.
+        connection.execute(f'DESCRIBE "{schema}"."{view}"')
 
 
 _WITH_TIME_ZONE = """
@@ -31,4 +34,9 @@ SELECT schema_name, table_name, column_name
 FROM duckdb_columns()
 SEMI JOIN duckdb_tables() USING (database_oid, table_oid)
 WHERE database_name = current_database() AND data_type = 'TIMESTAMP WITH TIME ZONE'
+"""
+
+_VIEWS = """
+SELECT schema_name, view_name FROM duckdb_views()
+WHERE database_name = current_database() AND NOT internal
 """

@@ -88,7 +88,7 @@ def test_an_expired_publication_is_an_error_of_lookup_that_names_the_others(
     expire_with_ducklake(copied, version)
     said = raised(LookupError, lambda: open_samples(copied.location, snapshot=first))
     assert f": snapshot {first[:12]} has expired. Open another one ({second[:12]}), or" in said
-    assert printed(capsys, tmp_path, copied.location, "--snapshot", first) == [said] * 3
+    assert printed(capsys, tmp_path, copied.location, "--snapshot", first) == [said] * len(FORMATS)
     with closing(open_samples(copied.location)) as samples:
         assert (samples.snapshot_id, len(samples)) == (second, 8)
 
@@ -117,7 +117,7 @@ def test_a_missing_data_file_is_named(
     said = raised(DatabaseError, lambda: open_samples(copied.location).images[:])
     assert f": its data file {copied.folder}/main/{table}/" in said
     assert said.endswith(f".parquet is missing. {RESTORE}")
-    assert printed(capsys, tmp_path, copied.location) == [said] * 3
+    assert printed(capsys, tmp_path, copied.location) == [said] * len(FORMATS)
     copied_to = str(tmp_path / "copy.duckdb")
     copy = lambda: copy_database(copied.location, copied_to, log=lambda _: None)  # noqa: E731
     assert raised(WarehouseError, copy).endswith(RESTORE)
