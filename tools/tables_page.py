@@ -44,7 +44,8 @@ Every table and view of the database, as described by its comments:
 A column marked *never* has a NOT NULL constraint; the meaning of another column states when it is null.
 Summaries are computed and have no constraints. Times are in UTC. In a published file their type is
 TIMESTAMP, which DuckDB alone can read. The warehouse, DuckLake and MotherDuck have
-TIMESTAMP WITH TIME ZONE.
+TIMESTAMP WITH TIME ZONE. Compare them with `now()` as `loaded_at AT TIME ZONE 'UTC'`, or after
+`SET TimeZone = 'UTC'`: DuckDB reads a TIMESTAMP in the zone of the session.
 
 `anomaly.<table>` is a view of `main.<table>`, so that the
 name does not depend on the name of the file.

@@ -144,8 +144,6 @@ class Samples(Pictured):
         """Return one sample by position or `image_id`; several by slice, positions, booleans or ids."""
         if isinstance(key, str):
             key = self._position_of(key)
-        elif isinstance(key, (pa.Array, pa.ChunkedArray)) and pa.types.is_string(key.type):
-            return self.select_ids(key)
         elif not isinstance(key, slice) and isinstance(next(iter(np.ravel(key)), None), str):
             return self.select_ids(key)
         chosen = chosen_positions(key, len(self))

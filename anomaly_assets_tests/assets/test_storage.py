@@ -170,3 +170,12 @@ def test_the_files_are_those_of_dagsters_own_storage(home: Path) -> None:
     storage = ConsolidatedSqliteEventLogStorage(str(home / "history"))
     entries = storage.get_logs_for_run(run_id)
     assert [entry.dagster_event_type for entry in entries] == ours
+
+
+def test_an_empty_database_of_runs_gets_its_tables(home: Path) -> None:
+    """SQLite creates an empty file if a process opens a database that was deleted."""
+    with opened(home) as instance:
+        made(instance, 1)
+    (home / "history" / "runs.db").write_bytes(b"")
+    with opened(home) as instance:
+        assert instance.get_run_by_id(made(instance, 1)) is not None

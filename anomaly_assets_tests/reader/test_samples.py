@@ -9,6 +9,7 @@ from typing import Any
 
 import duckdb
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from anomaly_assets.reader import Samples, open_samples
@@ -253,6 +254,8 @@ def test_ids_select_samples_in_the_order_asked_for(samples: Samples) -> None:
         samples[wanted],
         samples[np.array(wanted)],
         samples[column],
+        samples[pa.array(wanted)],
+        samples.select_ids(pa.chunked_array([wanted])),
     ):
         assert selected.table["image_id"].to_pylist() == wanted
         assert np.array_equal(selected.images[:], samples.take(wanted).images)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import duckdb
 
+from anomaly_assets.tables.sql_text import sql_literal
+
 
 def store_plain_times(connection: duckdb.DuckDBPyConnection) -> None:
     """Change each stored TIMESTAMP WITH TIME ZONE of the current database to a TIMESTAMP in UTC.
@@ -24,9 +26,12 @@ def store_plain_times(connection: duckdb.DuckDBPyConnection) -> None:
             f'ALTER TABLE "{schema}"."{table}" ALTER "{column}" SET DATA TYPE TIMESTAMP '
             f'USING make_timestamp(epoch_us("{column}"))'
         )
-    for schema, view in connection.execute(_VIEWS).fetchall():
-        # A view keeps the types that its columns had when it was bound, until it is bound again.
-        connection.execute(f'DESCRIBE "{schema}"."{view}"')
+    for schema, view, comment in connection.execute(_VIEWS).fetchall():
+        # A view keeps the types that its columns had when it was bound. DESCRIBE binds it again, and its
+        # comment, which stays the same, stores it.
+        name = f'"{schema}"."{view}"'
+        connection.execute(f"DESCRIBE {name}")
+        connection.execute(f"COMMENT ON VIEW {name} IS {sql_literal(comment or '')}")
 
 
 _WITH_TIME_ZONE = """
@@ -37,6 +42,9 @@ WHERE database_name = current_database() AND data_type = 'TIMESTAMP WITH TIME ZO
 """
 
 _VIEWS = """
-SELECT schema_name, view_name FROM duckdb_views()
-WHERE database_name = current_database() AND NOT internal
+SELECT DISTINCT views.schema_name, views.view_name, views.comment
+FROM duckdb_views() AS views
+JOIN duckdb_columns() AS columns
+    ON columns.table_oid = views.view_oid AND columns.database_oid = views.database_oid
+WHERE views.database_name = current_database() AND columns.data_type = 'TIMESTAMP WITH TIME ZONE'
 """
