@@ -238,7 +238,7 @@ def _(scene: Scene) -> object:
 
 @saying("Required module 'pytz'")
 def _(scene: Scene) -> object:
-    query = "SELECT published_at FROM snapshots"
+    query = "SELECT published_at::TIMESTAMPTZ FROM snapshots"  # as in a warehouse
     program = (
         "import duckdb, sys; sys.modules['pytz'] = None; "
         f"duckdb.connect({str(scene.published)!r}, read_only=True).execute({query!r}).fetchall()"
