@@ -87,3 +87,10 @@ def links(project: Path, page: str) -> list[str]:
 
 def _content(fence: re.Match[str]) -> str:
     return textwrap.dedent(fence["text"])
+
+
+def blocks_on_training(root: Path) -> list[str]:
+    """Return the Python of `docs/reading.md` on training, block by block."""
+    text = (root / "docs/reading.md").read_text("utf-8")
+    section = text.partition("\n## Train with PyTorch\n")[2].partition("\n## ")[0]
+    return re.findall(r"```python\n(.*?)```", section, re.DOTALL)

@@ -28,7 +28,13 @@ import duckdb
 import pytest
 
 from anomaly_assets_tests.documents.checkout import Checkout, substituted
-from anomaly_assets_tests.documents.markdown import PAGES, PROJECT, Block, blocks
+from anomaly_assets_tests.documents.markdown import (
+    PAGES,
+    PROJECT,
+    Block,
+    blocks,
+    blocks_on_training,
+)
 from anomaly_assets_tests.documents.test_your_own_data import ON_THE_PAGE, write_line4
 from anomaly_assets_tests.official_trees import write_tree
 from anomaly_assets_tests.stores.servers import free_ports
@@ -210,6 +216,12 @@ def _(checkout: Checkout, block: Block, request: pytest.FixtureRequest) -> None:
     for older in theirs.parent.glob("anomaly.*.duckdb"):
         older.unlink()
     assert checkout.run(command, PYTHONPATH=".", ANOMALY_DATABASE=str(theirs)) == ""
+
+
+@of("docs/reading.md", "import torch", "from torchvision.transforms import v2")
+def _(_: Checkout, block: Block, __: pytest.FixtureRequest) -> None:
+    """Check that `reader/test_training.py` executes it, which is skipped without PyTorch."""
+    assert block.text in blocks_on_training(PROJECT)
 
 
 @of(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -15,6 +14,7 @@ import pytest
 
 from anomaly_assets.reader import open_samples
 from anomaly_assets_tests.assets.environment import Environment
+from anomaly_assets_tests.documents.markdown import blocks_on_training
 
 pytest.importorskip("torch")
 
@@ -46,10 +46,8 @@ def home(
 
 @pytest.fixture
 def page(project_root: Path) -> list[str]:
-    """Return the Python of `docs/reading.md` on training, block by block."""
-    text = (project_root / "docs/reading.md").read_text("utf-8")
-    section = text.partition("\n## Train with PyTorch\n")[2].partition("\n## ")[0]
-    return re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+    """Return the blocks that the tests execute."""
+    return blocks_on_training(project_root)
 
 
 def test_an_epoch_is_trained_by_six_lines_below_the_imports(
