@@ -159,7 +159,12 @@ def test_no_table_is_gone_and_none_is_new(loaded: tuple[Project, Outcome], tmp_p
     plain = Project.at(tmp_path)
     plain.save({"mvtec_ad/bottle/train/good/000.png": noise(0)})
     load_all(plain)
-    query = "SELECT schema_name, table_name FROM duckdb_tables() ORDER BY ALL"
+    query = """
+        SELECT schema_name, table_name
+        FROM duckdb_tables()
+        WHERE NOT ends_with(schema_name, '_staging') -- only a reload that changes rows has them
+        ORDER BY ALL
+    """
     assert loaded[0].rows(query) == plain.rows(query)
 
 

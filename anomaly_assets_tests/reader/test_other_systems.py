@@ -30,7 +30,7 @@ import importlib, pkgutil
 import anomaly_assets
 imported = 0
 for found in pkgutil.walk_packages(anomaly_assets.__path__, "anomaly_assets."):
-    if not found.name.endswith((".__main__", ".reader.torch", ".reader.loader")):
+    if not found.name.endswith((".__main__", ".torch", ".loader", ".workers", ".marked")):
         importlib.import_module(found.name)
         imported += 1
 print(imported)
