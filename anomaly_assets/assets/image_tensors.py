@@ -111,7 +111,7 @@ def image_tensors(
         rejected_shown = chosen_rows(connection, "rejected_images", _REJECTED_SHOWN)
     for name, declared in ignored.items():
         context.log.warning(
-            f"{name}: the recipes of its declaration ({', '.join(declared) or 'none'}) are not used, "
+            f"{name}: the recipes of its declaration ({', '.join(declared)}) are not used, "
             "because ANOMALY_SIZES named the recipes in an earlier run. To use them, run once with "
             "ANOMALY_SIZES=declared."
         )

@@ -117,6 +117,9 @@ class SamplesLoader:
             samples.shape, channels_last, samples.images.dtype == np.float32, largest
         )
 
+    def __repr__(self) -> str:
+        return f"<{len(self)} batches of up to {self.batch_size} of {self.samples!r}>"
+
     def __len__(self) -> int:
         whole, rest = divmod(len(self.samples), self.batch_size)
         return whole + bool(rest and not self._drop_last)

@@ -67,7 +67,11 @@ class Samples(Pictured):
         unknown = f"; {left_out} with an unknown label left out" if left_out else ""
         # Not for the common recipe, which the size describes.
         recipe = f" ({self.recipe})" if "recipe" in self.table.column_names else ""
-        return f"<{len(self)} samples of {size}{recipe}: {self._selection.asked_for}{unknown}>"
+        found = self._selection.table.num_rows
+        chosen = "" if len(self) == found else f"; chosen from {found}"
+        return (
+            f"<{len(self)} samples of {size}{recipe}: {self._selection.asked_for}{chosen}{unknown}>"
+        )
 
     @property
     def shape(self) -> tuple[int, int, int]:

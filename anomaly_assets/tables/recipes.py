@@ -142,12 +142,15 @@ def _further(
 def ignored_declarations(
     connection: duckdb.DuckDBPyConnection, settings: Settings
 ) -> dict[str, list[str]]:
-    """Return declared recipes that earlier ones of ANOMALY_SIZES replace, by source dataset."""
+    """Return declared recipes that earlier ones of ANOMALY_SIZES replace, by source dataset.
+
+    A dataset that declares none is not in the result.
+    """
     found = {}
     for name, (recipes, named_by) in _further(connection, settings).items():
         dataset = SOURCE_DATASETS.get(name)
         declared = dataset.declaration.size if dataset else ()
-        if settings.sizes is None and named_by == SETTING and set(declared) != set(recipes):
+        if settings.sizes is None and named_by == SETTING and not set(declared) <= set(recipes):
             found[name] = [recipe.name for recipe in declared]
     return found
 

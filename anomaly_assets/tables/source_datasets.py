@@ -319,7 +319,10 @@ def _why_unknown(name: str) -> str:
         return (
             f"no file that can be read declares it ({', '.join(map(shown, sorted(files)))} cannot)"
         )
-    return "this project does not define it; `anomaly-assets forget` removes it"
+    return (
+        "no declaration defines it; name the TOML file that does in ANOMALY_DATASETS, or remove the dataset "
+        f"with `anomaly-assets forget {name}`"
+    )
 
 
 def _counted(changes: RowChanges) -> str:

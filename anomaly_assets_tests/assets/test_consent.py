@@ -397,8 +397,8 @@ def test_a_run_ends_with_a_line_for_each_source_dataset(
     assert run_job().success
     root = tiny.warehouse.parents[1] / "line4"
     unknown = (
-        f"line4: 3 images from {root.as_uri()}, kept: this project does not define it; "
-        "`anomaly-assets forget` removes it"
+        f"line4: 3 images from {root.as_uri()}, kept: no declaration defines it; name the TOML file that "
+        "does in ANOMALY_DATASETS, or remove the dataset with `anomaly-assets forget line4`"
     )
     unchanged = "0 changed, 0 removed, 0 rejected"
     assert lines == [

@@ -78,8 +78,7 @@ def test_sizes_of_the_environment_hold_until_it_names_others(
     with tiny.open_warehouse() as connection:
         settings = Settings.from_environment()
         assert ignored_declarations(connection, settings) == {
-            "dagm_2007": ["512x512x1"],
-            "mvtec_ad": [],
+            "dagm_2007": ["512x512x1"]  # mvtec_ad declares none
         }
     assert {row[3] for row in tiny.query(RECIPES)} == {"ANOMALY_SIZES"}
 

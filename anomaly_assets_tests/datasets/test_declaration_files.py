@@ -332,6 +332,13 @@ def test_what_is_not_toml_is_an_error_with_its_line() -> None:
     assert twice.startswith("line4.toml:3: the file is not TOML: ")
 
 
+@pytest.mark.parametrize("text", ["", "\n", "# [line4]\n"])
+def test_a_file_that_declares_nothing_is_an_error(text: str) -> None:
+    assert errors(text) == [
+        "line4.toml: the file declares nothing. Write a table: [name], a name of your own, and its keys."
+    ]
+
+
 def test_a_file_that_cannot_be_read_leaves_the_others(tmp_path: Path) -> None:
     good = tmp_path / "good.toml"
     good.write_text(f"[line4]\n{IMAGES}")

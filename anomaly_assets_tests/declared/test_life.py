@@ -163,8 +163,9 @@ def test_a_dataset_that_is_no_longer_declared_keeps_its_rows_and_is_named(place:
     for _ in range(2):
         assert place.run().success
         assert place.line_of("line5") == (
-            f"line5: 1 images from {place.path.as_uri()}/line5, kept: this project does not define it; "
-            "`anomaly-assets forget` removes it"
+            f"line5: 1 images from {place.path.as_uri()}/line5, kept: no declaration defines it; name the "
+            "TOML file that does in ANOMALY_DATASETS, or remove the dataset with "
+            "`anomaly-assets forget line5`"
         )
     assert place.published(COUNTS) == [("line4", 1), ("line5", 1)]
     assert "line5/images" not in place.assets

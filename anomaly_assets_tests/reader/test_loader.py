@@ -61,6 +61,7 @@ def test_an_epoch_has_the_batches_of_its_seed(
 def test_the_epoch_can_be_set_and_without_a_seed_the_order_is_kept(samples: Samples) -> None:
     loader = samples.to_loader(COUNT, shuffle=0)
     loader.set_epoch(5)
+    assert repr(loader) == f"<{len(loader)} batches of up to {COUNT} of {samples!r}>"
     assert_is(next(iter(loader)), next(samples.batches(COUNT, shuffle=5)))
     assert_is(next(iter(samples.to_loader(COUNT))), next(samples.batches(COUNT)))
 

@@ -210,5 +210,7 @@ def test_the_environment_names_the_database_that_is_opened_by_default(
 def test_samples_say_what_they_are(database: Path) -> None:
     samples = open_samples(database, category="bottle", split="train")
     assert repr(samples) == "<4 samples of 8×6×3: category='bottle' and split='train'>"
+    chosen = "<2 samples of 8×6×3: category='bottle' and split='train'; chosen from 4>"
+    assert repr(samples[:2]) == chosen
     assert samples.snapshot_id is not None
     assert len(samples.snapshot_id) == 64
