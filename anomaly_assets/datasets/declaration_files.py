@@ -150,7 +150,9 @@ def _tables(file: str, content: bytes, problems: list[Problem]) -> tuple[Lines, 
         problems.append(Problem(file, line, f"the file is not TOML: {reason}."))
         return Lines(""), {}
     if not tables:
-        message = "the file declares nothing. Write a table: [name], a name of your own, and its keys."
+        message = (
+            "the file declares nothing. Write a table: [name], a name of your own, and its keys."
+        )
         problems.append(Problem(file, None, message))
     return Lines(text), tables
 

@@ -320,8 +320,8 @@ def _why_unknown(name: str) -> str:
             f"no file that can be read declares it ({', '.join(map(shown, sorted(files)))} cannot)"
         )
     return (
-        "no declaration defines it; name the TOML file that does in ANOMALY_DATASETS, or remove the dataset "
-        f"with `anomaly-assets forget {name}`"
+        "no declaration defines it; name the TOML file that does in ANOMALY_DATASETS, or remove the "
+        f"dataset with `anomaly-assets forget {name}`"
     )
 
 
