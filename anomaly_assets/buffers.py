@@ -1,4 +1,4 @@
-"""Reuse the memory of batches that nobody refers to any more."""
+"""Reuse the memory of batches that are no longer referenced."""
 
 from __future__ import annotations
 

@@ -111,7 +111,7 @@ def resize_of(transform: str) -> str:
 
 
 def parse_recipe(text: str) -> Recipe:
-    """Return the recipe that a text names; see the top of this module.
+    """Parse a recipe; the docstring of the module describes the syntax.
 
     Raises:
         ValueError: The text is not a recipe; the message explains the syntax.
@@ -142,7 +142,7 @@ def parse_recipe(text: str) -> Recipe:
 
 
 def parse_recipes(texts: Sequence[str]) -> tuple[Recipe, ...]:
-    """Return the recipes that some texts name, each once, in order.
+    """Parse recipes; keep their order and drop duplicates.
 
     Raises:
         ValueError: A text is not a recipe.

@@ -1,4 +1,4 @@
-"""Keep a command alive whose screen went away: a closed pipe, a closed descriptor, a full disk.
+"""Keep a command running after its output is lost: a closed pipe, a closed descriptor, a full disk.
 
 `anomaly-assets materialize | head -1` must not end the run. So writing to standard output and standard
 error never fails: what cannot be written is dropped. Each write is tried, because Dagster redirects both

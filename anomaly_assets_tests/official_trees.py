@@ -38,7 +38,7 @@ LAYOUTS: Mapping[str, Callable[[int | None], Iterator[TrueFile]]] = {
 """Function that plans the files of each built-in dataset."""
 
 _LINKS = 50_000
-"""Links to one file; ext4 allows 65,000."""
+"""Maximum number of links to one file; ext4 allows 65,000."""
 
 
 @dataclass(frozen=True)

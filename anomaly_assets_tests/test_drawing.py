@@ -54,8 +54,8 @@ def test_text_that_is_too_wide_loses_its_middle(text: str, width: int) -> None:
 
 
 def test_text_is_broken_between_words_and_its_last_line_is_shortened() -> None:
-    lines = wrapped("Labels.txt says 1, there is no mask at all, and more than fits", 92, 11, 2)
+    lines = wrapped("Labels.txt gives 1, there is no mask at all, and more than fits", 92, 11, 2)
     assert len(lines) == 2
-    assert lines[0] == "Labels.txt says 1,"
+    assert lines[0] == "Labels.txt gives 1,"
     assert "…" in lines[1]
     assert wrapped("", 92, 11, 2) == [""]

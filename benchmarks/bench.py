@@ -159,7 +159,7 @@ class PhasesReport:
 
     @property
     def total(self) -> float:
-        """Seconds of all phases."""
+        """Return the seconds of all phases."""
         return sum(self.seconds.values())
 
 

@@ -29,7 +29,7 @@ from benchmarks.bench import Bench
 from benchmarks.dask import to_decode
 
 FILE_IMAGES = 512
-"""Images per transaction of a lake; each transaction becomes one file."""
+"""Number of images per transaction of a lake; each transaction becomes one file."""
 
 _BATCH = 32
 _ROWS = "SELECT * EXCLUDE (run_id) FROM image_tensors ORDER BY image_id"

@@ -51,7 +51,7 @@ def cached_against_memmap(bench: Bench) -> Ratios:
 def cached_against_hugging_face(bench: Bench) -> Ratios:
     """Read lists of fixed size in Arrow's format, copied from the memory map.
 
-    This is its fastest form: `with_format("numpy")` gives int64 unless told otherwise, and arrays of
+    This is its fastest form: `with_format("numpy")` gives int64 by default, and arrays of
     several dimensions or binary values took twice as long.
     """
     datasets = installed("datasets")

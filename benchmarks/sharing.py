@@ -29,7 +29,7 @@ from benchmarks.bench import seconds
 from benchmarks.trees import Tree, build_tree, pictures
 
 STRETCH = 512
-"""Samples per statement: 100 MB of tensors at the default size."""
+"""Number of samples per statement: 100 MB of tensors at the default size."""
 
 
 def measure(images: int) -> dict[str, dict[str, float]]:

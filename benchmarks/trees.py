@@ -18,7 +18,7 @@ PROJECT = Path(__file__).parents[1]
 REAL = PROJECT.parent / "shared" / "real"
 SAMPLES = PROJECT / "data" / "samples"
 _CONVERTED = 24
-"""Pictures of a declared dataset; a TIFF file has 3 MB."""
+"""Number of pictures of a declared dataset; a TIFF file has 3 MB."""
 
 OFFICIAL_COUNTS = PROJECT / "anomaly_assets_tests" / "official" / "official_counts.json"
 

@@ -29,17 +29,17 @@ ONLY_512: Mapping[str, str] = {"ANOMALY_SIZES": "512"}
 
 _OFFICIAL_IMAGES = 21454
 _COMMON_BYTES = 4.5e9
-"""Bytes of a database of the official shape with the common recipe."""
+"""Number of bytes of a database with as many images as MVTec AD and DAGM 2007, and the common recipe."""
 
 _SHIPPED_BYTES = 9.3e9
-"""The same with the recipes of the declarations."""
+"""Number of bytes of the same database with the recipes of the declarations."""
 
 _COPIES = 2.3
-"""Databases that a first run holds: the warehouse and the published one. The rest is a margin."""
+"""Number of databases that a first run holds: the warehouse and the published one. The rest is a margin."""
 
 
 def common(bench: Bench) -> Ratios:
-    """Compare the command for the common recipe; the last database stays for figures of refreshes."""
+    """Compare the command with the bare loop, for the common recipe; keep a database for refreshes."""
     yield from _against_bare_loop(bench, "common", COMMON, _COMMON_BYTES)
     kept = bench.work / f"loaded-{bench.many}"
     if not kept.exists():

@@ -191,7 +191,7 @@ _MODULES = {"bare": "PIL.Image", "straightforward": "benchmarks.straightforward"
 
 
 def _tensors(paths: Sequence[str], decode: Decode) -> Pixels:
-    """Return the pixels of some files, one row per file."""
+    """Return the pixels of these files, one row per file."""
     tensors = np.empty((len(paths), TENSOR_BYTES), np.uint8)
     for tensor, path in zip(tensors, paths, strict=True):
         tensor[:] = decode(_content(path)).reshape(-1)

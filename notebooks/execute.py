@@ -49,7 +49,7 @@ def main(names: list[str]) -> None:
     notebooks = names or sorted(
         name for name in tracked if name.startswith("notebooks/") and name.endswith(".ipynb")
     )
-    # Workshop: the same on every machine. The others: what they import lies in the copy.
+    # Workshop: the same on every machine. The others: the modules that they import are in the copy.
     os.environ.setdefault("WORKSHOP_API", "stand-in")
     for name in notebooks:
         with tempfile.TemporaryDirectory() as folder:

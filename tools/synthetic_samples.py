@@ -1,7 +1,7 @@
 """Draw the synthetic sample data that the project runs on until a root holds the real datasets.
 
 Every picture comes from a formula, so no dataset's licence applies to it. Layouts, sizes, modes and
-quirks are the official ones, so the loaders meet here what they meet in the field:
+quirks are those of the official datasets, so the loaders meet here what they meet in the field:
 
     mvtec_ad/readme.txt, license.txt
              woven/, bolt/     train/good  test/good  test/<defect>  ground_truth/<defect>

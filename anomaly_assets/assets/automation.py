@@ -48,15 +48,15 @@ scheduled_refresh = dg.ScheduleDefinition(
 
 _FIRST_PAUSE_SECONDS = 60.0
 _LONGEST_PAUSE_SECONDS = 6 * 3600.0
-"""After the first failed run a sensor waits one minute, then two, four, ... up to six hours."""
+"""Maximum pause of a sensor after failed runs: after the first it waits a minute, then two, four, ..."""
 
 _DOUBLINGS = 9  # 512 minutes, which is more than six hours
 
 _LONGEST_CHANGE_SECONDS = 600.0
-"""If the listing differs at every tick, a run is requested after this time anyway."""
+"""Maximum time to wait for an unchanged listing; then a run is requested even if it still changes."""
 
 _LOST_RUN_SECONDS = 24 * 3600.0
-"""A run older than this counts as killed: a killed process cannot record its own end."""
+"""Age above which a run counts as killed: a killed process cannot record its own end."""
 
 _ENDED = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
 _RUN_KEY_TAG = "dagster/run_key"

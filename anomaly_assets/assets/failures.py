@@ -11,7 +11,7 @@ FAILED_CHECK = "Failed check "
 """First words of the warning that names a failed check; see `failed_check_line`."""
 
 MOST_FILES = 5
-"""Affected files that are named for one failed check; the UI shows up to twenty."""
+"""Maximum number of affected files that are named for one failed check; the UI shows up to twenty."""
 
 _OURS = re.compile(r"anomaly_assets\.[\w.]+: ")
 _ANY = re.compile(r"[\w.]+: ")

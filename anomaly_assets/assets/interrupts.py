@@ -39,7 +39,7 @@ class Interrupts:
         """Raise if SIGINT or SIGTERM was received.
 
         Raises:
-            DagsterExecutionInterruptedError: The run was asked to stop.
+            DagsterExecutionInterruptedError: SIGINT or SIGTERM was received.
         """
         with suppress(BlockingIOError):
             while self.received is not None and (numbers := self.received.recv(4096)):

@@ -79,7 +79,7 @@ def watched(
 
     def watch() -> None:
         while not ended.wait(1.0):
-            # `total` would log the end, but only the caller can know that the step succeeded.
+            # `total` would log the end, but only the caller can detect that the step succeeded.
             progress(done() if total is None else min(done(), total - 1), total)
 
     watcher = threading.Thread(target=watch, name="watch", daemon=True)

@@ -194,7 +194,7 @@ def _only_checks(step: str) -> bool:
 
 
 def _joined(step: str, rows: list[str]) -> str:
-    """Return what a step did to its tables; the name of a table that is called like it is left out."""
+    """Return what a step did to its tables; the name of a table is left out if it is that of the step."""
     words = ", ".join(row.removeprefix(f"{step} ") for row in rows)
     return f"{step}: {words or 'done'}"
 

@@ -145,7 +145,7 @@ class LoadedTables:
     def folders_of_strays(
         self, root: Root, catalog: Catalog, categories: Sequence[str]
     ) -> Sequence[str]:
-        """Return the first folders whose stray files are loaded with some categories.
+        """Return the first folders whose stray files are loaded with these categories.
 
         They are the first folders of the images of these categories.
 
@@ -174,7 +174,7 @@ class LoadedTables:
 
 
 def scope_of(table: str, names: Iterable[str]) -> str:
-    """Return a predicate for the rows of some categories or folders; names may have any characters.
+    """Return a predicate for the rows of these categories or folders; names may have any characters.
 
     Args:
         table: `images`, whose rows have a category, or `stray_files`, whose rows have a folder.
@@ -187,12 +187,12 @@ def scope_of(table: str, names: Iterable[str]) -> str:
 
 
 def in_categories(table: pa.Table, categories: Sequence[str]) -> pa.Table:
-    """Return the rows of some categories; all rows for none."""
+    """Return the rows of these categories; all rows for none."""
     return _in_part("images", table, categories)
 
 
 def _in_part(table: str, listed: pa.Table, names: Sequence[str]) -> pa.Table:
-    """Return the listed rows of some categories, or of some first folders of stray files."""
+    """Return the listed rows of these categories, or of these first folders of stray files."""
     if not names:
         return listed
     parts = listed["category"] if table == "images" else _first_folders(listed)

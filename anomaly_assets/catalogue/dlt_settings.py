@@ -17,7 +17,7 @@ from dlt.common.configuration.specs.config_providers_context import ConfigProvid
 from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
 
 SETTINGS = {
-    # Without this, Arrow loads have no load id, and nobody could see which load wrote a row.
+    # Without this, Arrow loads have no load id, and no column shows which load wrote a row.
     "normalize.parquet_normalizer.add_dlt_load_id": True,
     # Without this, a merge leaves a second copy of the catalogue in the staging schema.
     "load.truncate_staging_dataset": True,

@@ -80,7 +80,7 @@ class Entries(Sequence[Listed]):
         return self.at(range(len(self)))
 
     def at(self, positions: Sequence[int]) -> Iterator[Listed]:
-        """Yield the files at some positions."""
+        """Yield the files at these positions."""
         for start in range(0, len(positions), PIECE):
             piece = self.columns(positions[start : start + PIECE])
             canonical, own, names = (
@@ -92,7 +92,7 @@ class Entries(Sequence[Listed]):
                 yield path, FileEntry(its or path, size, modified, version, problem, name)
 
     def columns(self, positions: Sequence[int]) -> pa.RecordBatch:
-        """Return the columns of the files at some positions, in their order."""
+        """Return the columns of the files at these positions, in the order of the positions."""
         return self._batch.take(pa.array(self._order[np.asarray(positions, np.int64)]))
 
     def path(self, position: int) -> str:
@@ -123,7 +123,7 @@ def texts(column: pa.Array) -> list[Any]:
 
 
 def binaries(values: Sequence[str | None]) -> pa.Array:
-    """Return texts as UTF-8, also those with bytes that are not UTF-8 in a name."""
+    """Return texts as UTF-8, including names with bytes that are not UTF-8."""
     try:
         return pa.array(values, pa.large_binary())
     except UnicodeEncodeError:

@@ -58,7 +58,7 @@ class Group(Generic[_Kind]):
         return self.at(range(len(self)))
 
     def at(self, numbers: Sequence[int]) -> Iterator[tuple[_Kind, FileEntry]]:
-        """Yield some files."""
+        """Yield the files with these numbers."""
         positions = array("q", map(self.positions.__getitem__, numbers))
         return ((self._made(path), entry) for path, entry in self.source.entries.at(positions))
 
@@ -81,7 +81,7 @@ class Group(Generic[_Kind]):
         return code
 
     def without(self, positions: Collection[int]) -> Any:
-        """Return the group without the files at some positions of the entries."""
+        """Remove the files at these positions of the entries; return this object."""
         if positions:
             kept = ~np.isin(np.frombuffer(self.positions, np.int64), [*positions])
             self.positions = _filtered(self.positions, kept)
@@ -125,11 +125,11 @@ class Images(Group[ImageFile]):
         return self._names[0]
 
     def names_at(self, numbers: Sequence[int]) -> list[str]:
-        """Return the canonical paths of some images."""
+        """Return the canonical paths of the images with these numbers."""
         return self.names.take(pa.array(numbers, pa.int64())).to_pylist()
 
     def without(self, positions: Collection[int]) -> Images:
-        """Return the images without those at some positions of the entries."""
+        """Remove the images at these positions of the entries; return this object."""
         if positions:
             kept = ~np.isin(np.frombuffer(self.positions, np.int64), [*positions])
             self._names = [self.names.filter(pa.array(kept))]

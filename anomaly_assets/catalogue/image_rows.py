@@ -1,7 +1,7 @@
 """Make the row of each image from all evidence about it.
 
-The label in a row is what can be said without decoding. A mask is no evidence before it is decoded: the
-view `images` decides with its content.
+The label in a row is what follows from the evidence without decoding. A mask is no evidence before it is
+decoded: the view `images` decides with its content.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Evidence:
         return self.tables.unmatched + self.labels.unmatched
 
     def is_unclear(self, position: int) -> bool:
-        """Return whether evidence about an image was not understood; then no default gives its label."""
+        """Return whether evidence about an image is invalid or ambiguous; then no default applies."""
         return (
             position in self.pairs.unclear
             or position in self.labels.unclear
@@ -146,7 +146,7 @@ class _Rows:
         return _mask_of(number, self._root, evidence, described)
 
     def _decision(self, number: int, has_mask: bool) -> tuple[object, ...]:
-        """Return the values of `_DECIDED`, which are those of all images with the same evidence."""
+        """Return the columns `_DECIDED`; images with the same evidence have the same values."""
         images, evidence = self._files.images, self._evidence
         described = evidence.tables.rows.get(number)
         declared_index = evidence.labels.label_index_of.get(number)

@@ -27,10 +27,10 @@ DECLARED_BUT_MISSING = "declared_but_missing"
 """Reason of a file that a table names and that does not exist."""
 
 MAX_BYTES = 4 * 1024 * 1024
-"""Limit of a labels file: a row of DAGM's takes 30 bytes, and parsing needs up to 30 times the file."""
+"""Maximum bytes of a labels file: a row of DAGM's takes 30, and parsing needs up to 30 times the file."""
 
 MOST_MISSING = 10_000
-"""Limit per table: ten times the largest official one. Unlimited names took gigabytes."""
+"""Maximum number of missing files that are listed per table. Unlimited names took gigabytes."""
 
 _FORMAT = "tab-separated fields: number, 0 or 1, file name"
 _LFS_POINTER = b"version https://git-lfs"
@@ -42,7 +42,7 @@ class Declared:
 
     Attributes:
         label_index_of: 0 for good, 1 for anomalous.
-        unclear: Images that a row may be about, or whose labels file was not understood.
+        unclear: Images that a row may be about, or whose labels file has invalid lines.
         unmatched: Number of rows that match no image.
         has_images: Whether a labels file is beside images of its place.
     """
@@ -196,9 +196,9 @@ def counted(count: int, what: str) -> str:
 
 
 def _malformed(labels: DeclaredLabels, content: bytes) -> str:
-    """Return which lines of a labels file were not understood, and how to correct them."""
+    """Return which lines of a labels file are invalid, and how to correct them."""
     lines = labels.malformed_lines
-    text = f"{counted(len(lines), 'line')} not understood: {', '.join(map(str, lines[:20]))}"
+    text = f"{counted(len(lines), 'invalid line')}: {', '.join(map(str, lines[:20]))}"
     if labels.encodings:
         text += f" (encodings tried: {', '.join(each.upper() for each in labels.encodings)})"
     if content.startswith(_LFS_POINTER):

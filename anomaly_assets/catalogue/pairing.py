@@ -183,7 +183,7 @@ class Pairs:
     _fetched: dict[int, tuple[MaskFile, FileEntry]] = field(default_factory=dict)
 
     def fetch(self, positions: Sequence[int]) -> None:
-        """Make the first masks of some images at once, for `mask`; one by one takes five times as long."""
+        """Make the first masks of these images at once, for `mask`; one by one takes five times as long."""
         numbers = [number for each in positions if (number := self.mask_of[each]) >= 0]
         self._fetched = dict(zip(numbers, self.masks.at(numbers), strict=True))
 

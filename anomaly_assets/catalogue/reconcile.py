@@ -213,7 +213,7 @@ def _expected_samples(connection: duckdb.DuckDBPyConnection, name: str, size: Si
 def _notes(
     dataset: SourceDataset, stored: StoredDataset | None, moved: Sequence[str]
 ) -> Iterator[str]:
-    """Yield sentences about a changed declaration, and about categories that nobody asked to reload."""
+    """Yield sentences about a changed declaration, and about further categories that are reloaded."""
     canonical = dataset.declaration.canonical_json
     if stored and stored.declaration not in (None, canonical):
         before, now = json.loads(str(stored.declaration)), json.loads(canonical)

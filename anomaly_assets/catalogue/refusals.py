@@ -67,7 +67,7 @@ class Size:
         categories: Sequence[str],
         stored: StoredDataset | None,
     ) -> Size:
-        """Count the listed and the loaded images of some categories, or of all."""
+        """Count the listed and the loaded images of these categories, or of all."""
         listed = in_categories(images, categories).num_rows
         replaced = sum(loaded[name] for name in loaded if not categories or name in categories)
         before = sum(loaded.values())

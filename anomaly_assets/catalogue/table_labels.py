@@ -52,7 +52,7 @@ class Tables:
     Attributes:
         rows: The row about an image, if there is one; several rows are united.
         masks: Masks that rows name.
-        unclear: Images about which a row or a table was not understood.
+        unclear: Images about which a row or a table is invalid.
         notes: Sentences for the log of a run.
         unmatched: Number of rows that match no image.
     """
@@ -121,7 +121,7 @@ class _Paths:
         self._folded: Mapping[str, list[str]] | None = None
 
     def meant(self, path: str, folders: Sequence[str]) -> str | None:
-        """Return the path of the file that a table names, below the first of some folders that has it."""
+        """Return the path of the file that a table names, below the first of these folders that has it."""
         tried = [f"{folder}/{path}" if folder else path for folder in folders]
         for each in tried:
             if each in self.images or each in self.others:
@@ -273,6 +273,6 @@ def _note_faults(files: Files, entry: FileEntry, table: TableContent) -> None:
         files.stray(entry.meant_path, "malformed_table", table.fault)
     elif table.malformed:
         number, sentence = table.malformed[0]
-        rows = counted(table.malformed_count, "row")
-        detail = f"{rows} not understood, such as {number}: {sentence}"
+        rows = counted(table.malformed_count, "invalid row")
+        detail = f"{rows}, such as {number}: {sentence}"
         files.stray(as_text(entry.meant_path), "malformed_table", detail)

@@ -54,7 +54,7 @@ _TABLE_OF_PROJECT = "a table of this project"
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Result of reading some files.
+    """Result of reading declaration files.
 
     Attributes:
         declarations: Declarations without an error, in the order of the files.

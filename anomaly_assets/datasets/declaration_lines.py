@@ -48,7 +48,7 @@ class Lines:
         if needle:
             after = bisect_right(self._starts, start)
             stop = self._starts[after] - 1 if after < len(self._starts) else len(self._lines)
-            # In quotation marks first: "{name}" is also the end of "{site}/{name}".
+            # Search for the quoted text first: "{name}" alone is also part of "{site}/{name}".
             for sought in (f'"{needle}"', f"'{needle}'", needle):
                 for number in range(start, stop + 1):
                     if sought in self._lines[number - 1]:

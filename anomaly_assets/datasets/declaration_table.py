@@ -110,7 +110,7 @@ class Table:
         return normalized(value)
 
     def choice(self, key: str, choices: Collection[Any], default: Any) -> Any:
-        """Return one of some values."""
+        """Return the value of a key; record a problem if it is not one of `choices`."""
         value = self.keys.get(key, default)
         # True equals 1 in Python, and not in TOML.
         if any(value == each and type(value) is type(each) for each in choices):

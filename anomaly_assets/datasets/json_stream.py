@@ -16,7 +16,7 @@ from anomaly_assets.datasets.names import shown
 
 _CHUNK = 256 * 1024
 LONGEST_VALUE = 16 * 1024 * 1024
-"""Characters of the longest value that is decoded at once: an element of a list, or a number or text."""
+"""Maximum characters of a value that is decoded at once: an element of a list, or a number or text."""
 
 _SPACE = re.compile(r"[ \t\r\n]*")
 

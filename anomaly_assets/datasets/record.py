@@ -19,7 +19,7 @@ Texts: TypeAlias = Mapping[str, str]
 """Text of each placeholder of a pattern, by its name."""
 
 Key: TypeAlias = tuple[str, ...]
-"""Values of some fields; a mask belongs to the image that has the same ones."""
+"""Values of fields; a mask belongs to the image that has the same ones."""
 
 
 class ImageFile(NamedTuple):
@@ -98,7 +98,7 @@ def value_of(record: ImageFile | MaskFile | TableFile, field: str) -> str | None
 
 
 def key_of(record: ImageFile | MaskFile | TableFile, fields: tuple[str, ...]) -> Key | None:
-    """Return the values of some fields of a record; None if it lacks one of them."""
+    """Return the values of these fields of a record; None if it lacks one of them."""
     values = []
     for field in fields:
         value = value_of(record, field)
@@ -120,7 +120,7 @@ class Stray:
     Attributes:
         relative_path: Path below the root.
         reason: Why, as one of a few words.
-        detail: A sentence for people, if more can be said.
+        detail: A sentence with more information, if there is any.
     """
 
     relative_path: str

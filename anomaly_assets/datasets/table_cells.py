@@ -20,7 +20,7 @@ MAX_ROWS = 5_000_000
 """Maximum number of rows of a table."""
 
 MOST_MALFORMED = 20
-"""Malformed rows that are kept with their reasons; the others are counted."""
+"""Maximum number of malformed rows that are kept with their reasons; the others are only counted."""
 
 _MOST_SHOWN = 60
 _MOST_COMPARED = 1000
@@ -41,7 +41,7 @@ class Row(NamedTuple):
         shapes: JSON text of the shapes of this image in a COCO file, for `decoding.shapes`. `[]` if the
             file has the image without annotations. None in other tables.
         width: Width of the picture on which the shapes were drawn; `height` is its height.
-        is_unclear: Whether a cell was not understood, so that nothing weaker may give the label.
+        is_unclear: Whether a cell is invalid, so that nothing weaker may give the label.
     """
 
     image: str
@@ -61,7 +61,7 @@ class TableContent(NamedTuple):
     """Content of a table.
 
     Attributes:
-        rows: Rows that can be used, also those of which a cell was not understood.
+        rows: Usable rows, including those with an invalid cell.
         malformed: Number and reason of rows that cannot be used, or not in full, at most `MOST_MALFORMED`.
         notes: Sentences about what was left out.
         fault: Error message with the remedy if the whole file cannot be used; then there are no rows.
@@ -167,7 +167,7 @@ class Collected:
     def row(
         self, cells: Cells, number: int, split: Split | None = None
     ) -> tuple[Row | None, str | None]:
-        """Return the row of some cells, and the reason why they cannot be used, or not in full."""
+        """Return the row of these cells, and the reason why they cannot be used, or not in full."""
         if _NO_TEXT.search("".join(filter(None, cells))):
             for column, cell in zip(COLUMNS, cells, strict=True):
                 if cell is not None and (reason := why_no_text(column, cell)):

@@ -8,7 +8,7 @@ from typing import BinaryIO
 from anomaly_assets.datasets.text import DecodedText, decode_text
 
 _HEAD = 64 * 1024
-"""Bytes that the encoding is found from; a multiple of four, as UTF-32 needs."""
+"""Number of bytes from which the encoding is found; a multiple of four, as UTF-32 needs."""
 
 _HEADERS = (256, 64)
 """Bytes that are taken for the start of a header."""
@@ -62,7 +62,7 @@ def open_text(content: BinaryIO | bytes, most: int) -> tuple[io.TextIOWrapper, s
 
 
 def _decoded_head(head: bytes) -> DecodedText:
-    """Decode the first bytes of a file, to know its encoding.
+    """Decode the first bytes of a file, to find its encoding.
 
     The bytes can end between the two halves of a UTF-16 character. If that, or names that are not ASCII,
     leave the encoding open, the header alone decides.

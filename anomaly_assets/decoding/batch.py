@@ -1,4 +1,4 @@
-"""Run one decoding task: read and decode some images into an Arrow record batch.
+"""Run one decoding task: read and decode images into an Arrow record batch.
 
 A task depends only on its arguments, so any `concurrent.futures.Executor` can run it.
 """
@@ -48,7 +48,7 @@ RECIPES_SCHEMA = _RECIPES_SCHEMA.set(
     _RECIPES_SCHEMA.get_field_index("image_tensor"),
     pa.field("image_tensor", pa.large_binary(), nullable=False),
 )
-"""Columns of `recipe_tensors`; the tiles of some images may have more than 2 GiB."""
+"""Columns of `recipe_tensors`; the tiles of a batch may have more than 2 GiB."""
 
 FACTS_SCHEMA = arrow_schema(TABLES["facts"])
 """Columns of `facts`."""
@@ -152,7 +152,7 @@ class DecodedBatch:
 def decode_batch(
     images: Sequence[StaleImage], roots: Mapping[str, Root], spec: Recipe
 ) -> DecodedBatch:
-    """Read and decode some images one after the other; the task that an executor runs.
+    """Read and decode images one after the other; the task that an executor runs.
 
     Raises:
         DecodingError: This machine or its packages are the cause, not a file.

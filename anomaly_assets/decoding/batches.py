@@ -61,8 +61,8 @@ def stale_images(
     """Create objects from rows of images; formats, depth and recipes are those of their source datasets.
 
     Args:
-        rows: Rows with `IMAGE_COLUMNS`. `common` may say whether the tensor of the common recipe is to be
-            made, and `further` the names of further recipes.
+        rows: Rows with `IMAGE_COLUMNS`. `common`, if present, is whether to make the tensor of the common
+            recipe, and `further` has the names of further recipes.
         depths: Bits that the 16-bit files of a source dataset use, if set.
         recipes: Recipes of the run.
     """

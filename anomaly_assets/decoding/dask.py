@@ -33,7 +33,7 @@ _VERSIONS = what_decides_pixels()
 """Versions of the code that this process has loaded, even if the files on the disk change later."""
 
 BATCH_IMAGES = 32
-"""Images per task: each task costs the driver and the scheduler some milliseconds, whatever its size."""
+"""Number of images per task: any task costs the driver and the scheduler some milliseconds."""
 
 _RETRIES = 1
 """Number of retries of a task that failed. The scheduler also counts worker deaths
@@ -100,7 +100,9 @@ def on_cluster(
         except Exception as error:
             gone = isinstance(error, (CancelledError, FutureCancelledError, CommClosedError))
             if gone or client.status != "running":
-                raise ComputeError(f"The scheduler at {location} went away. {_GOES_ON}") from error
+                raise ComputeError(
+                    f"The connection to the scheduler at {location} was lost. {_GOES_ON}"
+                ) from error
             raise
         finally:
             # If the scheduler is gone, tasks cannot be cancelled.

@@ -14,7 +14,7 @@ from anomaly_assets.roots.base import Root
 THREADS = "threads"
 
 BATCH_IMAGES = 8
-"""Images per task of a thread: few, so that all threads finish at about the same time."""
+"""Number of images per task of a thread: few, so that all threads finish at about the same time."""
 
 
 def open_compute(
@@ -35,7 +35,7 @@ def open_compute(
         patience_seconds: Timeout for one task of a cluster.
 
     Raises:
-        ComputeError: The cluster cannot be reached, has no workers or an unsuitable one, or goes away
+        ComputeError: The cluster cannot be reached, has no workers or an unsuitable one, or is lost
             later.
     """
     if location == THREADS:

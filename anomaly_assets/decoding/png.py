@@ -1,9 +1,9 @@
 """Decode PNG files: with Pillow, a faster inflate and, if installed, the Wuffs decoder.
 
-A third of Pillow's time for a PNG is inflating. Plain files, as in these datasets (8-bit grey or RGB),
-are inflated by ISA-L and passed on *stored*: the same PNG with the same filtered rows, but not
-compressed. Pillow decodes that, or Wuffs (extra `fast`, package `pywuffs`), which undoes the filters
-faster; pip needs a C++ compiler to install it.
+A third of Pillow's time for a PNG is inflating. ISA-L inflates plain files (8-bit grey or RGB, as in MVTec
+AD and DAGM 2007) and writes the same filtered rows into a *stored* PNG, which is not compressed. Pillow
+decodes that, or Wuffs (extra `fast`, package `pywuffs`), which undoes the filters faster; pip needs a C++
+compiler to install it.
 
 Pillow decodes all other files, and all unusual ones, from the original bytes. So the choice of decoder
 never decides what is loaded or rejected.
@@ -23,7 +23,7 @@ from PIL import Image
 
 _CHUNK_HEADER = struct.Struct(">I4s")
 _HEADER_END = 33
-"""Bytes of the signature and the IHDR chunk, with which every PNG begins."""
+"""Number of bytes of the signature and the IHDR chunk, with which every PNG begins."""
 
 _MOST_COMMENT_BYTES = 64 * 1024
 _ZLIB_HEADERS = (b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda")
@@ -146,7 +146,7 @@ def stored_pixels(image: Image.Image, content: bytes) -> memoryview | None:
             rows = decompressor.decompress(b"", min(_BLOCK_BYTES, left))
         # The checksum may not have been read yet. If there is one more byte, the data is too long.
         too_long = b"" if decompressor.eof else decompressor.decompress(b"", 1)
-    except igzip_lib.IsalError:  # type: ignore[misc]  # its types say less than it has
+    except igzip_lib.IsalError:  # type: ignore[misc]  # missing in its types
         return None
     if left or too_long or not decompressor.eof or decompressor.unused_data:
         return None

@@ -39,10 +39,10 @@ from anomaly_assets.decoding.transform import UInt8Array, UnusableImageError, as
 __all__ = ["LabelMe", "Shape", "labelme_shapes", "rasterise", "shapes_from_json"]
 
 _NEAR = 1.0
-"""Pixels that a shape may be outside of the picture, as by rounding."""
+"""Maximum distance of a shape from the picture, in pixels; rounding can cause this."""
 
 _FIRST_TURNED = 5
-"""First of the orientations that exchange width and height."""
+"""Number of the first of the orientations that exchange width and height."""
 
 
 def shapes_from_json(text: str) -> list[Shape]:

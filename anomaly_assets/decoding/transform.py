@@ -41,7 +41,7 @@ MAX_SIDE = 256 * 1024
 """Maximum side: resizing takes 50 bytes for each pixel of a side, 2 GB for one of 44 million."""
 
 MAX_PIXELS = 64 * 1024 * 1024
-"""Images above this are rejected before any pixel is decoded (official ones have 1,048,576)."""
+"""Maximum number of pixels; larger images are rejected before any pixel is decoded."""
 
 NEEDS_BIT_DEPTH = "needs_bit_depth"
 """Reason of a file with more than 8 bits per value, if neither it nor a setting states how many it uses."""
@@ -353,7 +353,7 @@ def refuse_depth(obstacle: str | None) -> None:
 def _deep_mask(image: Image.Image, content: bytes) -> Image.Image:
     """Return a grey image that is 0 only where a mask with more than 8 bits is 0.
 
-    The rules for alpha are those of `grey_mask`, with all bits.
+    Alpha is handled as in `grey_mask`, but all bits are compared.
     """
     if image.mode in ("I", "F"):  # signed values and 32 bits: only zero matters
         if deep.white_is_zero(image):

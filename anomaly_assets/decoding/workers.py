@@ -19,7 +19,7 @@ Task = Callable[[Sequence[StaleImage], Mapping[str, Root], Recipe], DecodedBatch
 
 
 BATCHES_PER_WORKER = 4
-"""Tasks per worker in flight or waiting to be written: workers continue during a commit."""
+"""Number of tasks per worker in flight or waiting to be written: workers continue during a commit."""
 
 
 class ComputeError(AnomalyAssetsError, RuntimeError):
@@ -57,7 +57,7 @@ def decode_in_order(
     """Decode batches concurrently, and yield the results in order.
 
     Raises:
-        DecodingError: A batch failed for a reason outside its files, also when it was retried alone.
+        DecodingError: A batch failed for a reason outside its files, even when it was retried alone.
         RootError: The root is gone, or its store does not answer.
         ComputeError: The cluster cannot decode.
     """

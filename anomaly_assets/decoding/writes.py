@@ -62,7 +62,7 @@ def write_images(
     run_id: str | None,
     held_back: list[Rejection],
 ) -> Written:
-    """Replace the stored rows of some images by the decoded ones, in one transaction.
+    """Replace the stored rows of images by the decoded ones, in one transaction.
 
     If a file or its mask could not be read as it was listed, existing tensors are kept. Other rejections of
     images that have a tensor are added to `held_back` and not written: whether this number of samples may

@@ -106,7 +106,7 @@ def reasons_of(rows: pa.Table, *, always_masks: bool = False) -> npt.NDArray[np.
 
     Args:
         rows: The rows of `rows_of`.
-        always_masks: Leave out anomalous images without a mask, also if no image has one.
+        always_masks: Leave out anomalous images without a mask, even if no image has one.
     """
     anomalous = np.asarray(rows["label_index"]) == 1
     has_mask = np.asarray(rows["mask_path"]) != ""

@@ -56,7 +56,7 @@ def write(source: Source, folder: Path, advance: Advance) -> int:
 
 
 def image_paths(table: pa.Table) -> pa.ChunkedArray:
-    """Return a path for every image; it is unique also if case is ignored.
+    """Return a path for every image; it is unique even if case is ignored.
 
     Args:
         table: The columns of `plain_columns`.

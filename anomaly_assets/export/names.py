@@ -39,7 +39,7 @@ _SPLIT_WORD = re.compile(
 
 
 def picture_paths(table: pa.Table, folders: Sequence[str]) -> pa.ChunkedArray:
-    """Return a path for the picture of every sample, with `/`; unique also if case is ignored.
+    """Return a path for the picture of every sample, with `/`; unique even if case is ignored.
 
     Only some samples at a time are Python objects, to save memory.
 

@@ -2,8 +2,8 @@
 
     data/train-00000-of-00001.parquet
 
-`data` is the folder that Polars and PyArrow read as one table, so it contains no other files. Their names
-are those of the Hugging Face Hub, by which `datasets` finds the splits.
+`data` is the folder that Polars and PyArrow read as one table, so it contains no other files. They are
+named as on the Hugging Face Hub, because `datasets` finds the splits by these names.
 
 Tensors are binary columns, which every reader of Parquet accepts; their shape is in the metadata of the
 field. Arrow's fixed-shape tensor was measured against it and is not used, see docs/exporting.md. `image`

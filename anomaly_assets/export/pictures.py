@@ -83,7 +83,7 @@ def write_pictures(
 
 
 def _parents(paths: pa.ChunkedArray) -> set[str]:
-    """Return the folders of some paths."""
+    """Return the folders of these paths."""
     return {*pc.replace_substring_regex(paths.drop_null(), "/[^/]*$", "").unique().to_pylist()}
 
 

@@ -85,7 +85,7 @@ class Source:
     Attributes:
         table: The columns of `plain_columns`, a row per sample.
         mask_from_file: bool, a value per sample; True if there is a ground-truth mask.
-        has_mask: bool, a value per sample; True also for good samples, whose mask is all zeros.
+        has_mask: bool, a value per sample; also True for good samples, whose mask is all zeros.
         shape: Height, width and channels of every sample.
         recipe: Name of the recipe of their tensors.
         snapshot_id: The snapshot they are read from; None if nothing was ever published.

@@ -1,1 +1,1 @@
-"""Inspect a folder before it is loaded, with a declaration."""
+"""Report how a declaration classifies a folder before it is loaded."""

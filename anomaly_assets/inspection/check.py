@@ -20,7 +20,7 @@ from anomaly_assets.inspection.sample import Sample, read_sample
 from anomaly_assets.roots.base import Root
 
 MOST_MASKS = 200
-"""Masks whose content is read."""
+"""Maximum number of masks whose content is read."""
 
 _LABELS = ("good", "anomalous")
 

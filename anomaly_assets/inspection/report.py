@@ -13,10 +13,10 @@ from anomaly_assets.inspection import foretold
 from anomaly_assets.inspection.check import BY_MASK, Found, Inspection
 
 EXAMPLES = 3
-"""Files that are named for each reason."""
+"""Maximum number of files that are named for each reason."""
 
 _MOST_LINES = 40
-"""Lines of the table of images; the other categories are added up."""
+"""Maximum number of lines in the table of images; the other categories are added up."""
 
 _LEAST_IMAGES = 2
 _EVIDENCE = {

@@ -15,7 +15,7 @@ from anomaly_assets.recipes import Recipe
 from anomaly_assets.roots.base import Root
 
 IMAGES_OF_A_SUFFIX = 20
-"""Images of each suffix whose content is read, with a mask or without."""
+"""Minimum number of images of each suffix whose content is read, with a mask or without."""
 
 _SMALL = Recipe(8, 8, 1)
 _BATCH = 20

@@ -104,7 +104,7 @@ class Plan(NamedTuple):
 
 
 def picked_samples(connection: duckdb.DuckDBPyConnection, keys: Sequence[Key]) -> Iterator[Sample]:
-    """Yield the samples of some keys, in their order; a few are read at a time and scaled down at once.
+    """Yield the samples of these keys, in their order; a few are read at a time and scaled down at once.
 
     Args:
         connection: A database with `image_tensors`.

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from anomaly_assets.reader.samples import Samples
 
 _PREFETCHED = 2
-"""Default of PyTorch: batches that each worker prepares in advance."""
+"""Number of batches that each worker prepares in advance: the default of PyTorch."""
 
 
 class SamplesLoader:

@@ -2,7 +2,7 @@
 
 `torchvision.transforms.v2` moves only what it takes for an image or a mask: a flip of an item with plain
 tensors moves the image alone. The default collation of PyTorch stacks marked tensors to a plain one, so a
-transform of the batch would do the same. `default_collate_fn_map` is the way to tell it otherwise. The
+transform of the batch would do the same. `default_collate_fn_map` changes that. The
 types are subclasses, so that the batches of other datasets stay as they are.
 """
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 MOST = 12
-"""Limit for the pictures of a notebook's output, and default of `show`."""
+"""Maximum number of pictures in a notebook's output, and default of `show`."""
 
 _MOST_BYTES = 200_000
 """Limit for the bytes of the picture in the output of a cell, which notebooks store as text."""

@@ -18,7 +18,7 @@ def wanted_name(size: Any, recipe: Any) -> tuple[str | None, tuple[int, int] | N
 
     Raises:
         TypeError: An argument has another type.
-        ValueError: Both are given, or the text names no recipe.
+        ValueError: Both are given, or the text is not a recipe.
     """
     if recipe is not None and size is not None:
         raise ValueError("Give size= or recipe=, not both: the name of a recipe includes its size.")

@@ -308,8 +308,8 @@ class Samples(Pictured):
         """Write these samples to a cache once, and return samples that are read from it at memory speed.
 
         The directory has one folder for each snapshot and selection; an existing folder is used unchanged.
-        `cached_selections` lists the folders, also of older snapshots, and can remove them. Images are
-        stored as uint8; masks only if the sample has one. Several processes may call this at once.
+        `cached_selections` lists the folders, including those of older snapshots, and can remove them.
+        Images are stored as uint8; masks only if the sample has one. Several processes may call this at once.
 
         Args:
             directory: Any folder; it is created if it is missing.
@@ -355,7 +355,7 @@ class Samples(Pictured):
         return stitched(self.table, self.recipe, maps)
 
     def close(self) -> None:
-        """Close the database, also for all samples selected from these."""
+        """Close the database, for these samples and for all samples selected from them."""
         self._pixels.close()
 
     def __enter__(self) -> Samples:

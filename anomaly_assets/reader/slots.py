@@ -114,7 +114,7 @@ def _count_fork() -> None:
 _PAGE = 4096
 
 _forks = 0
-"""Changes when this process is forked: then its child refers to all batches that exist."""
+"""Counter that changes when this process is forked: then its child refers to all batches that exist."""
 
 if hasattr(os, "register_at_fork"):
     # Count twice: other threads may create and delete batches between these calls and the fork.

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from anomaly_assets.reader.samples import Samples
 
 _HELD = 2
-"""Slots beyond those in preparation: for the current batch and the next one."""
+"""Number of slots beyond those in preparation: for the current batch and the next one."""
 
 _SPARE = 1
-"""Further slots, which may be lost by forks before persistent workers are replaced."""
+"""Number of further slots, which may be lost by forks before persistent workers are replaced."""
 
 
 class Task(NamedTuple):

@@ -19,7 +19,7 @@ from anomaly_assets.datasets.names import canonical_path, shown
 from anomaly_assets.errors import AnomalyAssetsError
 
 MAX_FILE_BYTES = 256 * 1024 * 1024
-"""Size limit of a file; images and masks of these datasets are much smaller."""
+"""Maximum size of a file in bytes; images and masks of the built-in datasets are much smaller."""
 
 TOO_LARGE = "file_too_large"
 """Problem of a file above `MAX_FILE_BYTES`, and of a labels file above the limit of its parser."""

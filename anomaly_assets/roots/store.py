@@ -118,9 +118,7 @@ class _Ranges(io.RawIOBase):
             return 0
         try:
             content = self._archive.read(self._position, end)
-        except (
-            FileUnreadableError
-        ) as error:  # zipfile would say of any OSError that it is no archive
+        except FileUnreadableError as error:  # zipfile would report an OSError as "not a zip file"
             raise RootError(f"The directory of an archive cannot be read: {error}") from None
         buffer[: len(content)] = content
         self._position += len(content)

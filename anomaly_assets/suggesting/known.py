@@ -14,7 +14,7 @@ from anomaly_assets.suggesting.tree import PICTURES, File, spread
 
 _ENOUGH = 0.95
 _SAMPLE = 500
-"""Pictures that are classified first: a declaration that explains few of them is not tried on all."""
+"""Number of pictures that are classified first: a declaration that fits few of them is not tried on all."""
 _PICTURE = (ImageFile, MaskFile)
 
 

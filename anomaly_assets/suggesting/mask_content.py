@@ -16,7 +16,7 @@ from anomaly_assets.suggesting.tree import File, Reader, spread
 MOST_MASK_BYTES = 16 * 1024 * 1024
 _MOST_PIXELS = 64_000_000
 _MOST_VALUES = 32
-"""Values of a picture that may be a mask; more are smooth edges or a photograph."""
+"""Maximum number of values of a picture that may be a mask; more are smooth edges or a photograph."""
 _MOST_CLASSES = 16
 _IN_ALL = 0.95
 
@@ -45,7 +45,7 @@ class Defect:
 
 
 def contents_of(masks: Sequence[File], reader: Reader, most: int) -> dict[File, Content | None]:
-    """Return the contents of some masks; None for a picture that is not a mask or cannot be read."""
+    """Return the contents of masks; None for a picture that is not a mask or cannot be read."""
     found: dict[File, Content | None] = {}
     for mask in spread(masks, most):
         content = reader.content(mask, MOST_MASK_BYTES)
@@ -55,7 +55,7 @@ def contents_of(masks: Sequence[File], reader: Reader, most: int) -> dict[File, 
 
 
 def are_masks(contents: Collection[Content | None]) -> bool:
-    """Return whether most of some pictures can be masks; true if none could be read."""
+    """Return whether most of the pictures can be masks; true if none could be read."""
     return 2 * sum(content is not None for content in contents) >= len(contents)
 
 

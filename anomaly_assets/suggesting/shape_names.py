@@ -91,7 +91,7 @@ def _shapes(content: bytes) -> Iterator[tuple[str, float]]:
 
 
 def _box(points: Any, kind: object) -> float:
-    """Return the area of the box around some points; zero if they have none."""
+    """Return the area of the box around the points; zero if they have none."""
     if not isinstance(points, list) or not all(_is_point(point) for point in points):
         return 0.0
     if kind == "circle" and len(points) == 2:

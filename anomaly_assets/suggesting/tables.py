@@ -80,7 +80,7 @@ class Images:
 def find(
     files: Sequence[File], pictures: Sequence[File], reader: Reader
 ) -> tuple[list[Table], list[str]]:
-    """Return the tables about some pictures, and sentences about files that were not understood."""
+    """Return the tables about these pictures, and sentences about files that cannot be used."""
     images = Images(pictures)
     found: list[Table] = []
     sentences: list[str] = []
@@ -211,7 +211,7 @@ def _table(
     *,
     has_split: bool = False,
 ) -> Table | str | None:
-    """Return the table of some rows, a sentence if no column is understood; None if no image is named."""
+    """Return the table of these rows, a sentence if no column is usable; None if no image is named."""
     cells: dict[str, list[str]] = defaultdict(list)
     for record in records:
         for column, cell in record.items():

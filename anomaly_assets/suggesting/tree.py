@@ -13,10 +13,10 @@ from anomaly_assets.datasets.record import is_junk, is_unsafe, split_name
 PICTURES = frozenset(suffix for suffixes in SUFFIXES.values() for suffix in suffixes)
 
 MOST_READS = 200
-"""Files that are read for one suggestion."""
+"""Maximum number of files that are read for one suggestion."""
 
 MOST_BYTES = 4 * 1024 * 1024
-"""Size of the largest table, or JSON, that is read."""
+"""Maximum size of a table, or JSON, that is read, in bytes."""
 
 _Any = TypeVar("_Any")
 

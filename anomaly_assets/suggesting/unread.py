@@ -81,7 +81,7 @@ def _is_voc(content: bytes) -> bool:
 
 
 def no_known_column(path: str, image: str, cells: Mapping[str, Sequence[str]]) -> str:
-    """Return the sentence for a table that names images, and whose other columns were not understood.
+    """Return the sentence for a table that names images, and whose other columns are unknown.
 
     Args:
         path: The file.

@@ -53,7 +53,7 @@ def comment(sentence: str) -> list[str]:
 
 
 def listed(texts: Iterable[str], most: int = 6) -> str:
-    """Return some texts for a sentence, in quotation marks."""
+    """Format the first `most` texts for a sentence, sorted and in quotation marks, and count the others."""
     found = sorted(texts)
     more = f" and {len(found) - most} more" if len(found) > most else ""
     return ", ".join(f'"{shown(text)}"' for text in found[:most]) + more

@@ -380,7 +380,8 @@ TABLES: Mapping[str, Table] = _by_name(
         ),
         Table(
             "facts",
-            "One row per decoded image: what its files are. Written with the tensor.",
+            "One row per decoded image, with properties of its files. "
+            "Rows are written in the same transaction as the tensor.",
             _FACTS,
         ),
         Table(

@@ -23,7 +23,7 @@ from anomaly_assets.tables.row_changes import RowChanges
 from anomaly_assets.tables.sql_text import column_names
 
 MIN_KEPT_SHARE = 0.8
-"""Fewer images or samples than this share of a mark need consent: the root may be broken."""
+"""Minimum share of the images or samples of a mark; fewer need consent: the root may be broken."""
 
 _SAMPLES_FOLDER = "/data/samples/"
 _SAMPLE_CATEGORIES = frozenset({"bolt", "woven", "Class1", "Class2"})
@@ -83,7 +83,7 @@ def stored_names(connection: duckdb.DuckDBPyConnection, database: str | None = N
     A database of the first release has no table `source_datasets`: they are found by their schemas.
 
     Args:
-        connection: A DuckDB in which the database is attached.
+        connection: A DuckDB instance to which the database is attached.
         database: Name under which it is attached; None for the current one.
     """
     return sorted(stored_datasets(connection, database))
@@ -95,7 +95,8 @@ def stored_datasets(
     """Return the source datasets in a database by name; see `stored_names`."""
     table = "source_datasets" if database is None else f"{database}.main.source_datasets"
     columns = [*StoredDataset.__dataclass_fields__]
-    for count in (len(columns), len(columns) - 1):  # the last column is newer than the table
+    # Warehouses of older releases lack the last column: the second attempt is without it.
+    for count in (len(columns), len(columns) - 1):
         try:
             query = f"SELECT {', '.join(columns[:count])} FROM {table}"  # noqa: S608
             rows = connection.execute(query).fetchall()
@@ -116,7 +117,7 @@ def loaded_datasets(
     """Return the source datasets whose schema has a dlt table `images`.
 
     Args:
-        connection: A DuckDB in which the database is attached.
+        connection: A DuckDB instance to which the database is attached.
         database: Name under which it is attached; None for the current one.
         known: Schemas to skip.
     """

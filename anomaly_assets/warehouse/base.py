@@ -25,7 +25,7 @@ CATALOG = "warehouse"
 """Name under which the working database is attached."""
 
 ROW_GROUP_SIZE = 2048
-"""Rows per DuckDB row group: DuckDB's minimum, because one row is an image of 200 kB."""
+"""Number of rows per DuckDB row group: DuckDB's minimum, because one row is an image of 200 kB."""
 
 Log = Callable[[str], None]
 
@@ -251,7 +251,7 @@ class Expired:
 
 
 class RemoteWarehouse(Warehouse):
-    """A warehouse on a server: a run starts one DuckDB, attaches the database to it, and shares it."""
+    """A warehouse on a server: a run starts one DuckDB instance, attaches the database, and shares it."""
 
     _instance: duckdb.DuckDBPyConnection | None = None
 
@@ -277,7 +277,7 @@ class RemoteWarehouse(Warehouse):
 
     @abstractmethod
     def _start(self) -> duckdb.DuckDBPyConnection:
-        """Start a DuckDB with the database attached; create the database if it does not exist."""
+        """Start a DuckDB instance with the database attached; create the database if it does not exist."""
 
     def _started(self) -> duckdb.DuckDBPyConnection:
         if self._instance is None:

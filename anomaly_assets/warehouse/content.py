@@ -23,7 +23,7 @@ ROWS_AT_ONCE = 100_000
 """Approximate number of rows that DuckDB sorts at once: about 100 MB."""
 
 _SAMPLED_PER_RANGE = 64
-"""Random keys for each range of keys; with this number, ranges differ by about an eighth."""
+"""Number of random keys for each range of keys; with this number, ranges differ by about an eighth."""
 
 _FETCHED_AT_ONCE = 2048
 

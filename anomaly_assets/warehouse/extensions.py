@@ -15,7 +15,7 @@ from anomaly_assets.tables.sql_text import sql_literal
 
 
 def load_extensions(connection: duckdb.DuckDBPyConnection, *names: str) -> None:
-    """Load extensions into a DuckDB that has not loaded them yet.
+    """Load extensions into a DuckDB instance that has not loaded them yet.
 
     Raises:
         WarehouseError: Their packages are not installed, or are for another version of DuckDB.

@@ -67,9 +67,9 @@ class Opened:
 
 
 def open_file(path: Path, held: HeldFile | None = None) -> Opened:
-    """Open a published file read-only, in a separate DuckDB.
+    """Open a published file read-only, in a separate DuckDB instance.
 
-    A separate DuckDB does not share settings and connections with that of the caller.
+    A separate DuckDB instance does not share settings and connections with that of the caller.
 
     Args:
         path: Name of the file.
@@ -251,7 +251,10 @@ _ADVICE = (
         "Unique file handle conflict",
         "This process has it open for writing. Close that connection first.",
     ),
-    ("with version number", "Install a DuckDB that reads it: pip install 'duckdb>=1.5.5,<2'."),
+    (
+        "with version number",
+        "Install a DuckDB version that reads it: pip install 'duckdb>=1.5.5,<2'.",
+    ),
     ("'pytz' failed to import", "Install the missing package: pip install pytz."),
     ("Out of Memory", "Select fewer samples, or end other programs that take memory."),
     ("Permission denied", "Ask its owner for permission to read it."),

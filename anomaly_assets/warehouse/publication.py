@@ -266,9 +266,9 @@ def _refuse_samples_for_data(
     named = sorted(published_marks)
     if named and stored and all(dataset.from_samples for dataset in stored.values()):
         raise PublishRefusedError(
-            f"Nothing was published: {location} holds data of named roots "
-            f"({', '.join(named)}), and this warehouse only the samples of the repository. Set the "
-            "roots of the data, such as MVTEC_AD_ROOT. To replace the data by the samples on purpose, "
+            f"Nothing was published: {location} contains data of roots that were set "
+            f"({', '.join(named)}), but this warehouse contains only the samples of the repository. Set "
+            "the roots of the data, such as MVTEC_AD_ROOT. To replace the data by the samples on purpose, "
             f"{consent('allow_shrink')}"
         )
 

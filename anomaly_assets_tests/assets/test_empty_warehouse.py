@@ -30,7 +30,7 @@ PASSING = {
     "mvtec_ad/stray_files:most_files_belong_to_images": LOADED,
     "rejected_images:images_are_usable": DECODED,
 }
-"""Checks whose table is always there, and what they say of an empty one."""
+"""Checks whose table is always there, and their results for an empty one."""
 
 NEEDING = {
     "duplicate_images:contents_stay_in_one_category": "duplicate_images",

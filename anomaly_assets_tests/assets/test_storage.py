@@ -173,7 +173,7 @@ def test_the_files_are_those_of_dagsters_own_storage(home: Path) -> None:
 
 
 def test_an_empty_database_of_runs_gets_its_tables(home: Path) -> None:
-    """SQLite creates an empty file if a process opens a database that was deleted."""
+    """Write an empty file, as SQLite does if a process opens a database that was deleted."""
     with opened(home) as instance:
         made(instance, 1)
     (home / "history" / "runs.db").write_bytes(b"")

@@ -118,7 +118,7 @@ def test_binary_labels_declare_nothing_and_are_named_in_one_short_row(
 @pytest.mark.parametrize(
     ("content", "fault"),
     [
-        (b"1\n1\t0\t0001.PNG\n2\t2\t0003.PNG\n", "1 line not understood: 3; write"),
+        (b"1\n1\t0\t0001.PNG\n2\t2\t0003.PNG\n", "1 invalid line: 3; write"),
         (b"1\n1\t0\t1.PNG\n", "names 1 image, of which none is there"),
         (b"\n" * (MOST_BYTES + 1), f"{LABELS}: larger than {MOST_BYTES} bytes"),
     ],
@@ -175,7 +175,7 @@ def test_a_name_too_long_for_a_file_is_a_malformed_line_and_no_row_of_its_length
     content = DECLARED + b"3\t1\t" + b"x" * 3_000_000 + b".PNG\n"
     assert labelled(project, content).strays == {LABELS: "malformed_labels"}
     assert offenders(project, "files_are_recognised", "dagm_2007") == {
-        LABELS: "malformed_labels: 1 line not understood: 4; "
+        LABELS: "malformed_labels: 1 invalid line: 4; "
         "write lines of tab-separated fields: number, 0 or 1, file name"
     }
 
@@ -219,7 +219,7 @@ def test_the_largest_labels_are_read_in_seconds_and_told_in_few_words(
     if check_detail is None:
         shown = ", ".join(map(str, range(4, 24)))
         detail = (
-            f"malformed_labels: {count:,} lines not understood: {shown}; "
+            f"malformed_labels: {count:,} invalid lines: {shown}; "
             "write lines of tab-separated fields: number, 0 or 1, file name"
         )
         assert found.shown == [(LABELS, detail)]

@@ -24,7 +24,7 @@ from anomaly_assets_tests.catalogue.trees import (
 )
 
 OF_THE_COPY = {"source_uri", "mask_source_uri", "modified_at", "file_version", "mask_file_version"}
-"""Columns that say where and when, not what."""
+"""Columns about the place and time of a load, not about the content."""
 
 
 def kinds(rows: dict[str, Row]) -> dict[str, tuple[str, str | None, str | None]]:
@@ -120,7 +120,7 @@ def test_one_mask_goes_to_the_image_with_its_suffix(tmp_path: Path) -> None:
     write(tmp_path, "bottle/test/cut/000.png", "bottle/test/cut/000.PNG")
     write(tmp_path, "bottle/ground_truth/cut/000_mask.png")
     if len(os.listdir(tmp_path / "bottle/test/cut")) == 1:
-        pytest.skip("this file system does not tell upper from lower case")
+        pytest.skip("this file system does not distinguish upper from lower case")
     mask = "bottle/ground_truth/cut/000_mask.png"
     assert kinds(images_of("mvtec_ad", tmp_path)) == {
         "bottle/test/cut/000.PNG": ("anomalous", "cut", None),
@@ -248,7 +248,7 @@ def test_labels_that_are_not_understood_name_their_lines(tmp_path: Path) -> None
         {
             "relative_path": "Class1/Train/Label/Labels.txt",
             "reason": "malformed_labels",
-            "detail": "2 lines not understood: 2, 4 (encodings tried: UTF-8); "
+            "detail": "2 invalid lines: 2, 4 (encodings tried: UTF-8); "
             "write lines of tab-separated fields: number, 0 or 1, file name",
         }
     ]
@@ -277,7 +277,7 @@ def test_a_row_that_is_not_understood_makes_no_image_good(tmp_path: Path, row: s
         "Class1/Test/0004.PNG": (None, "good", 0),  # another split, whose labels file has no fault
     }
     (stray,) = catalog_of("dagm_2007", tmp_path).stray_files.to_pylist()
-    assert stray["detail"].startswith("1 line not understood: 3")
+    assert stray["detail"].startswith("1 invalid line: 3")
 
 
 def test_a_labels_file_that_cannot_be_read_makes_no_image_good(tmp_path: Path) -> None:
@@ -296,7 +296,7 @@ def test_a_pointer_of_git_lfs_instead_of_labels_names_the_command(tmp_path: Path
     write(tmp_path, "Class1/Train/Label/Labels.txt", content=pointer)
     (stray,) = catalog_of("dagm_2007", tmp_path).stray_files.to_pylist()
     assert stray["detail"] == (
-        "3 lines not understood: 1, 2, 3; the file is a pointer of Git LFS: run git lfs pull"
+        "3 invalid lines: 1, 2, 3; the file is a pointer of Git LFS: run git lfs pull"
     )
 
 

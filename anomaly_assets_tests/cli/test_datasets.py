@@ -35,7 +35,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def write(folder: Path, *paths: str) -> None:
-    """Write a picture to each path, or a mask if its name says so."""
+    """Write a picture to each path, or a mask if `mask` is in its name."""
     for number, path in enumerate(paths):
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         picture = mask(BOX) if "mask" in path else noise(number)
@@ -43,7 +43,7 @@ def write(folder: Path, *paths: str) -> None:
 
 
 def declare(monkeypatch: pytest.MonkeyPatch, *files: str) -> Known:
-    """Let this process know the datasets of some files, as ANOMALY_DATASETS at its start would."""
+    """Define the datasets of these files in this process, as ANOMALY_DATASETS at its start would."""
     known = read_known({VARIABLE: os.pathsep.join(files)})
     for module in (datasets, settings):
         monkeypatch.setattr(module, "DECLARATIONS", known)

@@ -154,7 +154,7 @@ def test_a_worker_with_another_version_is_named_before_anything_is_done(
     package = Path(anomaly_assets.__file__).parent
     shutil.copytree(package, other / "anomaly_assets", ignore=shutil.ignore_patterns("__pycache__"))
     with open(other / "anomaly_assets" / "decoding" / "transform.py", "a") as file:
-        file.write("# somebody's own change\n")
+        file.write("# a change of this worker alone\n")
     with running_cluster(tmp_path / "cluster", workers=1) as cluster:
         cluster.add_worker(started_in=other)
         cluster.wait_for_workers(2)

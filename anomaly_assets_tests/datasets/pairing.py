@@ -9,7 +9,7 @@ from anomaly_assets.datasets.record import ImageFile, MaskFile, Record
 def paired(records: Iterable[Record]) -> dict[str, list[str]]:
     """Return the images of each mask, by path: those with the same text in every field of its pattern.
 
-    Splits and categories are compared by what they mean, also if they are values of the patterns.
+    Splits and categories are compared by what they mean, even if they are values of the patterns.
     """
     images: list[ImageFile] = []
     masks: list[MaskFile] = []

@@ -63,7 +63,7 @@ def words_of_sql() -> set[str]:
 
 
 def names_in_duckdb() -> set[str]:
-    """Return schemas and databases that every DuckDB has."""
+    """Return schemas and databases that every DuckDB instance has."""
     query = "SELECT schema_name FROM duckdb_schemas() UNION SELECT database_name FROM duckdb_databases()"
     with duckdb.connect(":memory:") as connection:
         return {name for (name,) in connection.execute(query).fetchall()}

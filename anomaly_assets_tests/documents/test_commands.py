@@ -62,7 +62,7 @@ def test_a_block_does_what_its_page_says(
     block: Block, checkout: Checkout, request: pytest.FixtureRequest
 ) -> None:
     check = CHECKS.get((block.page, block.first_line))
-    assert check is not None, f"Say in this module how {block.first_line!r} is executed."
+    assert check is not None, f"Define in this module how {block.first_line!r} is executed."
     assert checkout.first_run
     check(checkout, block, request)
 

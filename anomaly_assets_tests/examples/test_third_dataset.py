@@ -1,4 +1,4 @@
-"""Test the example of docs/adding-a-dataset.md: a TOML file adds a third dataset to the graph."""
+"""Test the example of docs/adding-a-dataset.md: a TOML file adds a dataset to the graph."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from anomaly_assets_tests.faults.trials import Facts, Trial
 LONGEST_GOODBYE_SECONDS = 60.0
 
 MOST_STEPS_BEGUN_LATER = 2
-"""One may have begun before the signal and been printed after it; one hears of the signal at its start."""
+"""Maximum number of steps: one that was printed after the signal, and one that is stopped at its start."""
 
 
 def trials(scene: Scene, scenarios: dict[str, Scenario], quick: bool, seed: int) -> Iterator[Trial]:

@@ -24,7 +24,7 @@ OF_THE_LOAD = frozenset(
         *("snapshot_id", "source_uri", "mask_source_uri"),
     }
 )
-"""Columns that say when, by whom and from which folder a row was loaded."""
+"""Columns about the load of a row: time, run and folder."""
 
 OF_THE_STORE = frozenset({"file_version", "mask_file_version", "modified_at"})
 """Columns that one kind of root fills differently from another."""
@@ -106,7 +106,7 @@ class Content:
 
 @contextmanager
 def opened(database: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open a database read-only, in a separate DuckDB."""
+    """Open a database read-only, in a separate DuckDB instance."""
     connection = duckdb.connect(":memory:", config={"threads": 1})
     try:
         connection.execute("SET TimeZone = 'UTC'")

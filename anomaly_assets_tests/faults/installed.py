@@ -118,7 +118,7 @@ def expect_logged(command: Command, names: Sequence[str], count: int | None, sta
         command: The run.
         names: Name and title of the source dataset; one of them must be in the line.
         count: Number of its images, also in the line; None for a dataset that was removed.
-        states: What the line must say, as alternatives of a regular expression.
+        states: Expected words of the line, as alternatives of a regular expression.
 
     Raises:
         Fault: The line is missing.

@@ -29,7 +29,7 @@ def read(database: Path) -> dict[str, object]:
 
 
 def main(database: Path, stop: Path) -> None:
-    """Read in a loop; end also when the parent ends."""
+    """Read in a loop until `stop` exists or the parent ends."""
     parent = os.getppid()
     while not stop.exists() and os.getppid() == parent:
         if database.exists():

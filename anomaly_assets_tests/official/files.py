@@ -1,4 +1,4 @@
-"""Define the files of a planned tree and their truth: images, masks, tables, strays and junk."""
+"""Define the files of a planned tree and the expected result: images, masks, tables, strays and junk."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from anomaly_assets_tests.official.files import (
 _COLOUR = Picture(".png")
 
 _NOT_PUBLISHED = 30
-"""Images of each class of MVTec AD 2 in a tree with official numbers; no numbers are agreed."""
+"""Number of images of each class of MVTec AD 2 in a tree with official numbers; no numbers are agreed."""
 
 
 def mvtec_ad(each: int | None) -> Iterator[TrueFile]:

@@ -45,7 +45,7 @@ def kolektor_sdd(each: int | None) -> Iterator[TrueFile]:
 
 
 def kolektor_sdd2(each: int | None) -> Iterator[TrueFile]:
-    """Plan KolektorSDD2; nobody divides the published numbers by split, so each has half of them."""
+    """Plan KolektorSDD2; no source divides the published numbers by split, so each has half of them."""
     good, bad = (numbers(each, total, 2) for total in official("kolektor_sdd2", "all"))
     for split, first, good_ones, bad_ones in zip(
         ("train", "test"), (10000, 20000), good, bad, strict=True

@@ -19,7 +19,7 @@ PICTURES = {
     "mvtec_ad/bottle/test/good/000.png": noise(10),
     "mvtec_ad/bottle/test/crack/000.png": noise(11),
     "mvtec_ad/bottle/ground_truth/crack/000_mask.png": mask((2, 3, 20, 14)),
-    "mvtec_ad/bottle/test/crack/001.png": noise(12),  # nobody drew its mask
+    "mvtec_ad/bottle/test/crack/001.png": noise(12),  # without a mask
     "mvtec_ad/bottle/test/crack/002.png": noise(13),
     # One pixel, which the resize loses.
     "mvtec_ad/bottle/ground_truth/crack/002_mask.png": mask((0, 0, 1, 1)),

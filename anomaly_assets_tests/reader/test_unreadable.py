@@ -228,7 +228,7 @@ def test_a_lake_has_no_files_to_list_and_its_password_is_not_shown() -> None:
             duckdb.IOException(
                 "Trying to read a database file with version number 9999, but we can"
             ),
-            "Install a DuckDB that reads it: pip install 'duckdb>=1.5.5,<2'.",
+            "Install a DuckDB version that reads it: pip install 'duckdb>=1.5.5,<2'.",
         ),
         (
             duckdb.OutOfMemoryException("Out of Memory Error: could not allocate block"),

@@ -22,7 +22,7 @@ from anomaly_assets_tests.decoding.pictures import picture, png
 SPEC = Recipe(32, 32, 3)
 
 BY_KIND = ("source_uri", "mask_source_uri", "modified_at", "file_version", "mask_file_version")
-"""Columns that say where and when, which differ between kinds of roots."""
+"""Columns about the place and time of a file, which differ between kinds of roots."""
 
 PATHS = (
     "bottle/train/good/000.png",

@@ -21,7 +21,7 @@ SIZE = 24
 
 
 class Truth(NamedTuple):
-    """All that the tree itself can tell a careful reader about an image.
+    """All that a careful reader can infer from the tree about an image.
 
     Attributes:
         category: Category; empty for the name of the declaration.

@@ -25,7 +25,8 @@ class Score:
         wrong: Truth and outcome of the others, by path.
         masks: Images with masks by the truth.
         paired: Those of them that have exactly these masks.
-        is_reached: Whether enough is right, or nothing is suggested where nothing can be.
+        is_reached: True if enough images of a solvable tree are right (`ENOUGH`), or if nothing is
+            suggested for an unsolvable one.
     """
 
     suggestion: Suggestion

@@ -1,7 +1,7 @@
 """Write twenty folders as people have them, with the truth about each image; 18 of them can be declared.
 
 The truth is what the tree itself gives to a careful reader. Where nothing gives a label, it is `unknown`:
-for an image without a mask beside images with one, nobody can be sure.
+for an image without a mask beside images with one, no label is certain.
 
 The trees were written before the first line of what is tested with them.
 """

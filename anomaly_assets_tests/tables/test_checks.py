@@ -346,7 +346,7 @@ def test_stray_masks_and_other_strays_are_named_by_a_check_each_and_per_source_d
             ('b/ground_truth/x/8_MASK.PNG', 'duplicate_mask', 'the image has 8_mask.png', '1.5'),
             ('b/ground_truth/good/1.png', 'mask_for_good_image', NULL, '1.5'),
             ('b/train/good/1.bmp', 'unsupported_suffix', NULL, '1.5'),
-            ('Class1/Labels.txt', 'malformed_labels', '1 lines not understood: 7', '1.5')
+            ('Class1/Labels.txt', 'malformed_labels', '1 invalid line: 7', '1.5')
         """
     )
     connection.execute(
@@ -359,7 +359,7 @@ def test_stray_masks_and_other_strays_are_named_by_a_check_each_and_per_source_d
         ("b/ground_truth/x/9_mask.png", "orphan_mask"),
     ]
     assert offenders(connection, "files_are_recognised") == [
-        ("Class1/Labels.txt", "malformed_labels: 1 lines not understood: 7"),
+        ("Class1/Labels.txt", "malformed_labels: 1 invalid line: 7"),
         ("b/train/good/1.bmp", "unsupported_suffix"),
     ]
     dagm = find(connection, "masks_belong_to_an_image", source_dataset="dagm_2007")
@@ -493,14 +493,14 @@ def test_a_labels_file_with_a_fault_is_named_with_the_images_of_its_folder(
     labels = "DAGM/Class1/Train/Label/Labels.txt"
     connection.execute(
         "INSERT INTO dagm_2007.stray_files (relative_path, reason, detail, _dlt_load_id) VALUES "
-        "(?, 'malformed_labels', '1 line not understood: 7', '1.5'), "
+        "(?, 'malformed_labels', '1 invalid line: 7', '1.5'), "
         "('Class10/Train/Label/Labels.txt', 'malformed_labels', 'another', '1.5')",
         [labels],
     )
     neither = "images: neither the path, a labels file nor a mask gives their label"
     assert offenders(connection, "labels_are_known") == [
         (f"{CLASS1}/test", f"1 of 1 {neither}"),
-        (f"{CLASS1}/train", f"2 of 2 {neither}; {labels}: 1 line not understood: 7"),
+        (f"{CLASS1}/train", f"2 of 2 {neither}; {labels}: 1 invalid line: 7"),
     ]
 
 

@@ -1,4 +1,4 @@
-"""Test MotherDuck without an account: the statements sent to a DuckDB that simulates it."""
+"""Test MotherDuck without an account: the statements sent to a DuckDB instance that simulates it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TOKEN = "token-of-somebody"
 
 
 class Played:
-    """A DuckDB in memory that records every statement, and simulates MotherDuck's own ones."""
+    """A DuckDB instance in memory that records every statement, and simulates MotherDuck's own ones."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, said: list[str]) -> None:
         self._connection = connection

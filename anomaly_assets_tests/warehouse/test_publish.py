@@ -160,7 +160,7 @@ def test_a_published_file_works_under_whatever_name_it_is_attached(
 
 @pytest.mark.usefixtures("published")
 def test_no_column_of_a_published_file_has_a_time_with_a_zone(target: Path) -> None:
-    """DuckDB alone cannot return it to Python. A view keeps the types of its columns until it is bound."""
+    """Check views too, which keep their types until they are bound: such a time needs `pytz`."""
     query = """
         SELECT table_name, column_name FROM duckdb_columns()
         WHERE data_type LIKE '%TIME ZONE%' AND NOT internal

@@ -64,7 +64,7 @@ def _address(file: Path, scheduler: subprocess.Popen[bytes]) -> str:
             return str(json.loads(file.read_text("utf-8"))["address"]).removeprefix("tcp://")
         except (OSError, ValueError):
             time.sleep(0.1)
-    raise SystemExit(f"The scheduler did not start; {file.with_name('dask.log')} says why.")
+    raise SystemExit(f"The scheduler did not start; see {file.with_name('dask.log')}.")
 
 
 def materialize(folder: Path, compute: str) -> int:

@@ -22,7 +22,7 @@ NEW_COLUMN = f"properties__{NEW_FIELD}"
 
 
 class NotYetError(Exception):
-    """What is missing, and what to do; shown to the participant as a sentence each."""
+    """A step is not solved yet: a sentence about what is missing, and one about what to do."""
 
     def __init__(self, missing: str, what_to_do: str) -> None:
         super().__init__(missing)
@@ -34,8 +34,8 @@ class Checkpoints:
     """One method per step.
 
     Args:
-        api: Where the earthquakes came from; it knows how many there should be.
-        pipeline: What loaded them.
+        api: Source of the earthquakes; it returns how many there should be.
+        pipeline: Pipeline that loaded them.
     """
 
     def __init__(self, api: Api, pipeline: dlt.Pipeline) -> None:
@@ -71,7 +71,7 @@ class Checkpoints:
         _report(6, self._contract)
 
     def _api_answers(self) -> str:
-        return f"{self.api.name} API answers; it knows {self._expected()} earthquakes of that week."
+        return f"{self.api.name} API answers; it has {self._expected()} earthquakes of that week."
 
     def _first_load(self) -> str:
         rows, _ = self._rows()
@@ -100,14 +100,14 @@ class Checkpoints:
         if variants:
             raise NotYetError(
                 f"Magnitudes are in two columns: properties__mag and {variants[0]}.",
-                'Say the type: columns={"properties__mag": {"data_type": "double"}}. '
+                'Set the type: columns={"properties__mag": {"data_type": "double"}}. '
                 "Then run the cell above again; it begins with refresh='drop_sources'.",
             )
         found = columns["properties__mag"].get("data_type")
         if found != "double":
             raise NotYetError(
                 f"properties__mag is of type {found}: the next decimal will open a second column.",
-                'Say the type: columns={"properties__mag": {"data_type": "double"}}.',
+                'Set the type: columns={"properties__mag": {"data_type": "double"}}.',
             )
         return "every magnitude is in one column, a double."
 

@@ -1,7 +1,7 @@
-# The source of participant.ipynb and solution.ipynb; build.py makes both of it.
+# The source of participant.ipynb and solution.ipynb; build.py builds both from it.
 #
-# Cells begin with "# %%". Lines beginning with "# ?" stand in the participant's notebook in place of
-# the one line after them, which stands in the solution. "# !" hides a notebook command from Python.
+# Cells begin with "# %%". Lines beginning with "# ?" replace, in the participant's notebook, the one
+# line after them; the solution has that line. "# !" hides a notebook command from Python.
 
 # %% [markdown] title
 # # dlt in one hour: a pipeline of earthquakes
@@ -31,7 +31,7 @@ from datetime import datetime, timezone
 
 os.environ["RUNTIME__LOG_LEVEL"] = "ERROR"  # dlt's warnings are useful, and long: not today
 os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
-os.environ["RUNTIME__HTTP_SHOW_ERROR_BODY"] = "true"  # when the API refuses, show what it says
+os.environ["RUNTIME__HTTP_SHOW_ERROR_BODY"] = "true"  # show the answer of the API when it refuses
 
 import dlt
 import duckdb
@@ -128,7 +128,7 @@ with duckdb.connect("earthquakes.duckdb") as database:
 
 # %% [markdown] step-3-task
 # The first magnitude that dlt saw was `5`, a whole number. `4.7` does not fit, so it opened a second
-# column. (On the live API this depends on the week.) Tell dlt the type.
+# column. (On the live API this depends on the week.) Give dlt the type.
 
 
 # %% step-3

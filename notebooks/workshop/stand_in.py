@@ -1,7 +1,7 @@
 """Provide the earthquake API of the workshop: the live one, or a stand-in on this machine.
 
 The live API is the event service of the United States Geological Survey (USGS), which needs no key:
-https://earthquake.usgs.gov/fdsnws/event/1/. The stand-in understands the same requests as far as the
+https://earthquake.usgs.gov/fdsnws/event/1/. The stand-in answers the same requests as far as the
 workshop needs them, with invented earthquakes. It can change (`day`) and fail (`fail_next`) on demand,
 which the live API does only now and then. It uses the standard library alone, and listens on
 the loopback interface only.
@@ -50,7 +50,7 @@ _KNOWN = {
 
 
 class Api:
-    """Where the earthquakes are.
+    """Source of the earthquakes.
 
     Attributes:
         name: `live` or `stand-in`.
@@ -211,7 +211,7 @@ def _earthquake(number: int, new_on: int, chance: random.Random) -> dict[str, An
 
 
 def _shortest(number: float) -> float | int:
-    """5 and not 5.0, as USGS writes it."""
+    """Return 5 instead of 5.0, as USGS writes it."""
     return int(number) if number == int(number) else number
 
 
@@ -295,6 +295,6 @@ def _handler_of(stand_in: StandIn) -> type[BaseHTTPRequestHandler]:
             self.wfile.write(content)
 
         def log_message(self, format: str, *args: Any) -> None:
-            """Say nothing: the notebook shows `requests`."""
+            """Log nothing: the notebook shows `requests`."""
 
     return Handler

@@ -140,7 +140,7 @@ def find_blobs(
         table: Table of the column, which may also hold blobs of other sizes.
 
     Raises:
-        UnexpectedLayoutError: The file is damaged, or was written by another DuckDB.
+        UnexpectedLayoutError: The file is damaged, or was written by another version of DuckDB.
     """
     [(block_size, blocks)] = cursor.execute(_BLOCKS).fetchall()
     next_block = np.full(blocks, -1, np.int64)

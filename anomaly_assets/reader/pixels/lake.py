@@ -190,7 +190,7 @@ class RemotePixels:
     def _ask(
         self, cursor: duckdb.DuckDBPyConnection, statement: str, wanted: list[tuple[str, int]]
     ) -> None:
-        """Query the tensors of some images and tiles."""
+        """Query the tensors of these images and tiles."""
         ids = [*dict.fromkeys(image_id for image_id, _ in wanted)]
         statement = statement.replace("<ids>", ", ".join("?" * len(ids)))
         values: list[Any] = [min(ids), max(ids), *ids]

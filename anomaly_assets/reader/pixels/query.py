@@ -113,7 +113,7 @@ class DatabasePixels:
     """Pixels in a published database.
 
     Args:
-        database: The database; each process that reads opens it.
+        database: The published database; each reading process opens its own connection.
         rows: Row id in the table, one per sample.
         mask_from_file: bool, one per sample; True if it has a mask to fetch.
         shape: Height, width and channels.

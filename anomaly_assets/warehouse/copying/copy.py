@@ -186,7 +186,7 @@ def _chosen_recipes(
 
     Raises:
         LookupError: The source has no such recipe.
-        ValueError: A text names no recipe.
+        ValueError: A text is not a recipe.
     """
     if wanted is None:
         return None
@@ -202,7 +202,7 @@ def _chosen_recipes(
 
 
 def _identified(connection: duckdb.DuckDBPyConnection) -> str:
-    """Give the newest snapshot of a copy without some recipes the id of its content, and return it."""
+    """Give the newest snapshot of a copy that lacks recipes the id of its content, and return it."""
     snapshot_id = content_id(connection)
     counts = row_counts(connection, [name for name in TABLES if name != "snapshots"])
     connection.execute(

@@ -34,7 +34,7 @@ def digest(
     """Return row count and digest of a table, or of a range of its rows.
 
     Args:
-        connection: A DuckDB with the database attached.
+        connection: A DuckDB instance with the database attached.
         database: Name under which the database is attached; None for the current one.
         schema: Schema of the table.
         name: Name of the table; a missing table has no rows.

@@ -69,8 +69,8 @@ def _attach(connection: duckdb.DuckDBPyConnection, location: str) -> None:
         return
     if not isinstance(parsed, Path):
         raise LocationError(
-            f"{parsed.name}: copying from MotherDuck is not supported. In a DuckDB that is logged in, "
-            f"COPY FROM DATABASE {parsed.database} TO … makes a file."
+            f"{parsed.name}: copying from MotherDuck is not supported. In a DuckDB instance that is "
+            f"logged in, COPY FROM DATABASE {parsed.database} TO … makes a file."
         )
     if not parsed.exists():
         raise WarehouseError(f"{parsed} does not exist.")

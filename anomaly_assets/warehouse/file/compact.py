@@ -26,7 +26,7 @@ def write_compact(connection: duckdb.DuckDBPyConnection, source: Path, copy: Pat
     """Copy all tables and views of a warehouse into a new file.
 
     Args:
-        connection: A DuckDB in which neither file is attached.
+        connection: A DuckDB instance in which neither file is attached.
         source: The warehouse; no process writes to it.
         copy: Path of the new file.
 

@@ -53,7 +53,7 @@ def copied_bytes(target: Path) -> int:
 
 
 def _copy_some(source: int, target: int, start: int) -> int:
-    """Copy some bytes from one descriptor to another and return their number; 0 at the end."""
+    """Copy bytes from one descriptor to another and return their number; 0 at the end."""
     if hasattr(os, "copy_file_range"):
         try:
             return os.copy_file_range(source, target, _AT_ONCE, start, start)

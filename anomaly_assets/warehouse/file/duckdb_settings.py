@@ -26,7 +26,7 @@ _WIDE_ROWS = {"threads": 1, "wal_autocheckpoint": "1KB", "auto_checkpoint_skip_w
 
 
 def start_duckdb() -> duckdb.DuckDBPyConnection:
-    """Start a DuckDB in memory, with the settings that every writer needs."""
+    """Start a DuckDB instance in memory, with the settings that every writer needs."""
     instance = duckdb.connect(":memory:")
     for setting in _SETTINGS:
         instance.execute(setting)

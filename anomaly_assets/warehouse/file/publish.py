@@ -149,7 +149,7 @@ def _history(
     target: Path, content: Content, origin: Mapping[str, Any]
 ) -> list[dict[str, str | int]]:
     if content.written:
-        # Use the row just written: reading it from the file would start another DuckDB.
+        # Use the row just written: reading it from the file would start another DuckDB instance.
         first = [(content.snapshot_id, origin["published_at"], origin["tensors"], target.name)]
         snapshots = [newest_snapshot(path) for path in kept_paths(target)]
     else:

@@ -32,7 +32,7 @@ from anomaly_assets.warehouse.open_published import (
 )
 
 ID_DIGITS = 12
-"""Digits of a snapshot id in a file name."""
+"""Number of digits of a snapshot id in a file name."""
 
 _FEWEST_DIGITS = 6
 """Minimum number of digits of an id that users must give."""
@@ -387,7 +387,7 @@ def newest_noted(connection: duckdb.DuckDBPyConnection, path: Path) -> Snapshot 
 
 @contextmanager
 def attached(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Attach a file read-only in a new DuckDB, which therefore sees a file that was just swapped in."""
+    """Attach a file read-only in a new DuckDB instance, so that a file that was just replaced is read."""
     with duckdb.connect(":memory:") as connection:
         connection.execute("SET TimeZone = 'UTC'")
         connection.execute(f"ATTACH {sql_literal(str(path))} AS published (READ_ONLY)")

@@ -43,7 +43,7 @@ class Target:
 
     Attributes:
         path: Path of the file, symbolic links resolved.
-        connection: A DuckDB that has the file attached; None if it cannot be opened.
+        connection: A DuckDB instance that has the file attached; None if it cannot be opened.
         problem: Reason why it cannot be opened; None if it can, or if nothing is there.
         snapshot: The newest publication that it records.
         snapshot_ids: All publications that it records.

@@ -185,10 +185,10 @@ class FileWarehouse(Warehouse):
         its cached blocks would take memory from the next step.
 
         Args:
-            wide_rows: Prepare for writing tensors. A separate DuckDB is started, because a DuckDB
-                keeps its memory until it ends. It has one thread, because parallel checkpoints of wide rows
-                doubled the file in measurements. Every commit is a checkpoint, so that rows are written
-                once and not to the write-ahead log first.
+            wide_rows: Prepare for writing tensors. A separate DuckDB instance is started, because an
+                instance keeps its memory until it ends. It has one thread, because parallel checkpoints of
+                wide rows doubled the file in measurements. Every commit is a checkpoint, so that rows are
+                written once and not to the write-ahead log first.
 
         Raises:
             WarehouseBusyError: Another run or program has the warehouse open.
@@ -224,9 +224,9 @@ class FileWarehouse(Warehouse):
 
     @contextmanager
     def loading(self) -> Iterator[LoadTarget]:
-        """Give dlt the DuckDB that `connect` starts, because it has our row group size.
+        """Give dlt the DuckDB instance that `connect` starts, because it has our row group size.
 
-        A DuckDB without this setting merges row groups to its default size at the next checkpoint: in a
+        An instance without this setting merges row groups to its default size at the next checkpoint: in a
         measurement it rewrote 4 GB of tensors for one changed row of the catalogue. DuckDB has one
         thread meanwhile, because each thread holds row groups of the catalogue until the commit.
         """

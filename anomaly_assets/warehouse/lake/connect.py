@@ -54,7 +54,7 @@ class ExpiredVersionError(WarehouseError):
 
 
 def start_for_lakes() -> duckdb.DuckDBPyConnection:
-    """Start a DuckDB that can attach lakes, with nothing attached.
+    """Start a DuckDB instance that can attach lakes, with nothing attached.
 
     Raises:
         WarehouseError: The extra `lake` is not installed.
@@ -69,7 +69,7 @@ def start_for_lakes() -> duckdb.DuckDBPyConnection:
 
 
 def prepare_for_lakes(instance: duckdb.DuckDBPyConnection) -> None:
-    """Load extensions and settings that a DuckDB needs to attach lakes.
+    """Load extensions and settings that a DuckDB instance needs to attach lakes.
 
     Raises:
         WarehouseError: The extra `lake` is not installed.
@@ -91,9 +91,9 @@ def attach_lake(
     """Attach a lake.
 
     Args:
-        instance: A DuckDB prepared by `prepare_for_lakes`.
+        instance: A DuckDB instance prepared by `prepare_for_lakes`.
         location: Location of the lake's catalogue.
-        name: Name of the lake's database in this DuckDB.
+        name: Name of the lake's database in this DuckDB instance.
         folder: Folder of the lake's files; needed only for a new lake, because the catalogue stores it.
         read_only: Refuse writes, and refuse to create a lake.
         version: The version to read; the default is the newest.
@@ -141,7 +141,7 @@ def connect_lake(
     Args:
         location: `ducklake:postgres:…`
         snapshot: Snapshot id, or its first digits; the default is the newest.
-        name: Name of the database in this DuckDB.
+        name: Name of the database in this DuckDB instance.
 
     Raises:
         LocationError: The location is malformed.

@@ -33,7 +33,7 @@ def settled_folder(
     path, provided that the lake's files are found there.
 
     Args:
-        instance: A DuckDB prepared by `prepare_for_lakes`.
+        instance: A DuckDB instance prepared by `prepare_for_lakes`.
         query: Function that runs a statement in the catalogue.
         folder: Folder from the settings; None for an existing lake.
         name: Name of the lake in messages.

@@ -40,7 +40,7 @@ from anomaly_assets.warehouse.lake.publish import (
 from anomaly_assets.warehouse.publication import Differences, Publication, Request
 
 TRANSACTION_ROWS = 512
-"""Tensors per transaction. Each transaction becomes one Parquet file: 100 MB at the default size."""
+"""Number of tensors per transaction, which becomes one Parquet file: 100 MB at the default size."""
 
 _FINISHING = "finishing"
 _WRITING = "writing"

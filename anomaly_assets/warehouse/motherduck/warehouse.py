@@ -39,7 +39,7 @@ _TOKEN_PAGE = "MotherDuck's settings, Access Tokens"
 
 
 def start_motherduck() -> duckdb.DuckDBPyConnection:
-    """Start a DuckDB that is logged in to MotherDuck, with nothing attached.
+    """Start a DuckDB instance that is logged in to MotherDuck, with nothing attached.
 
     Raises:
         WarehouseError: The environment has no token, or the extension is not installed.
@@ -89,7 +89,7 @@ class MotherDuckWarehouse(RemoteWarehouse):
         location: Location of the database.
         wait_seconds: Maximum time to wait for another run on this machine.
         log: Called with a message while waiting.
-        start: Function that returns a DuckDB that is logged in.
+        start: Function that returns a DuckDB instance that is logged in.
     """
 
     location: MotherDuckLocation

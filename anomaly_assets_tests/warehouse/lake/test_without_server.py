@@ -35,7 +35,7 @@ ONE, OTHER = "1" * 64, "12" * 32
 
 @pytest.fixture(scope="module")
 def instance() -> Iterator[duckdb.DuckDBPyConnection]:
-    """Start a DuckDB once: it verifies its extensions, 100 MB."""
+    """Start a DuckDB instance once: it verifies its extensions, 100 MB."""
     started = start_for_lakes()
     yield started
     started.close()
