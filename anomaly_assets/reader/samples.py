@@ -309,7 +309,8 @@ class Samples(Pictured):
 
         The directory has one folder for each snapshot and selection; an existing folder is used unchanged.
         `cached_selections` lists the folders, including those of older snapshots, and can remove them.
-        Images are stored as uint8; masks only if the sample has one. Several processes may call this at once.
+        Images are stored as uint8; masks only if the sample has one. Several processes may call this at
+        once.
 
         Args:
             directory: Any folder; it is created if it is missing.

@@ -111,7 +111,7 @@ def test_binary_labels_declare_nothing_and_are_named_in_one_short_row(
     assert labelled(project, content, ONE_UNKNOWN).strays == {LABELS: "malformed_labels"}
     (detail,) = offenders(project, "files_are_recognised", "dagm_2007").values()
     count = len(parse_labels(content).malformed_lines)
-    assert (detail or "").startswith(f"malformed_labels: {count:,} line")
+    assert (detail or "").startswith(f"malformed_labels: {count:,} invalid line")
     assert len(detail or "") < 250
 
 
