@@ -65,7 +65,7 @@ def test_comments_and_messages_are_read_and_names_are_not() -> None:
         'raise ValueError(f"{name} lies in another folder: name one.")\n'
         'rows = table(("offender", "detail"), found["offenders"])\n'
         'query = "SELECT image_id AS offender, detail FROM lies"\n'
-        'commented = """\nSELECT 1\n-- Said by somebody.\n"""\n'
+        'commented = """\nSELECT 1\n-- Given by somebody.\n"""\n'
     )
     assert sorted(rules(source)) == [
         (1, "personification"),
