@@ -294,10 +294,10 @@ def test_limits_of_size_and_time(monkeypatch: pytest.MonkeyPatch) -> None:
     turns = np.linspace(0, 2 * np.pi, 20_000)
     many = tuple(zip(200 + 1e7 * np.cos(turns), 200 + 1e7 * np.sin(turns), strict=True))
     circle = Shape("circle", ((200, 200), (2e15, 200)))
-    started = time.monotonic()
+    started = time.process_time()
     assert rasterise([Shape("polygon", many)], 400, 400).all()
     assert rasterise([circle], 400, 400).all()
-    assert time.monotonic() - started < 20
+    assert time.process_time() - started < 20
     monkeypatch.setattr(drawn, "MAX_MASK_BYTES", 99)
     with pytest.raises(UnusableImageError, match="A mask of 10x10"):
         rasterise([], 10, 10)
