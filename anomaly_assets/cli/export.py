@@ -125,10 +125,7 @@ def _sentence(made: Export) -> str:
         f"{made.folder} (snapshot {(made.snapshot_id or '')[:12]})"
     ]
     if made.left_out:
-        parts.append(
-            f"{made.left_out} of the {things} are not in samples.parquet but in left_out.parquet, because "
-            f"{made.format} does not accept them"
-        )
+        parts.append(made.left_out_sentence)
     if made.unknown:
         parts.append(f"{made.unknown} more {things} not exported because their label is unknown")
     return "; ".join(parts)

@@ -13,6 +13,7 @@ other splits are left out. The data module `Folder` of anomalib can read the fol
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -24,13 +25,13 @@ import pyarrow.parquet as pq
 
 from anomaly_assets.export.names import in_folders, picture_paths
 from anomaly_assets.export.pictures import Advance, write_pictures
-from anomaly_assets.export.selection import Source
+from anomaly_assets.export.selection import Source, Written
 
 COLUMNS = ("image_path", "label", "label_index", "mask_path", "split")
 """Columns that `Tabular` reads; paths are relative to the folder of the export."""
 
 
-def write(source: Source, folder: Path, advance: Advance) -> int:
+def write(source: Source, folder: Path, advance: Advance) -> Written:
     """Write the samples for anomalib.
 
     Args:
@@ -39,24 +40,24 @@ def write(source: Source, folder: Path, advance: Advance) -> int:
         advance: Called with the number of samples written since the last call.
 
     Returns:
-        Number of samples in `left_out.parquet`; their files are written like all others.
+        What was written: all samples, those of `left_out.parquet` too, and why these are not listed.
     """
     paths = picture_paths(source.table, ("source_dataset", "category", "split", "kind"))
     images, masks = in_folders(paths, source.mask_from_file)
     write_pictures(source, folder, images, masks, advance)
     rows = rows_of(source, images, masks)
-    listed, left_out = write_tables(folder, rows, reasons_of(rows))
+    listed, reasons = write_tables(folder, rows, reasons_of(rows))
     pyarrow.csv.write_csv(listed.select(list(COLUMNS)), folder / "samples.csv")
-    return left_out
+    return Written.all_of(source, reasons)
 
 
 def write_tables(
     folder: Path, rows: pa.Table, reasons: npt.NDArray[np.str_]
-) -> tuple[pa.Table, int]:
+) -> tuple[pa.Table, dict[str, int]]:
     """Write `samples.parquet`, and `left_out.parquet` if a row has a reason to be left out.
 
     Returns:
-        The rows of `samples.parquet`, and the number of the others.
+        The rows of `samples.parquet`, and the number of the others by reason, the most frequent first.
     """
     listed = rows.filter(pa.array(reasons == ""))
     pq.write_table(listed, folder / "samples.parquet")
@@ -64,7 +65,7 @@ def write_tables(
     left_out = left_out.filter(pa.array(reasons != ""))
     if left_out.num_rows:
         pq.write_table(left_out, folder / "left_out.parquet")
-    return listed, int(left_out.num_rows)
+    return listed, dict(Counter(left_out["reason"].to_pylist()).most_common())
 
 
 def rows_of(source: Source, images: pa.ChunkedArray, masks: pa.ChunkedArray) -> pa.Table:

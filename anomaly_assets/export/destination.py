@@ -85,19 +85,22 @@ def _placed(out: str | Path) -> Path:
     return target
 
 
-def describe(folder: Path, facts: dict[str, Any], card: str = "") -> None:
+def describe(folder: Path, facts: dict[str, Any], left_out: str = "", card: str = "") -> None:
     """Write the marker and `README.md`, both with the same description of the export.
 
     Args:
         folder: Folder of the export.
         facts: The description.
+        left_out: Which samples are left out and why, without a full stop; empty for none.
         card: Front matter of a dataset card in YAML; empty for a format without one.
     """
     content = json.dumps({"made_by": _MADE_BY, **facts}, indent=2, ensure_ascii=False)
     (folder / MARKER).write_text(content + "\n", encoding="utf-8")
     described = json.dumps(facts, indent=2, ensure_ascii=False)
     front = f"---\n{card}---\n\n" if card else ""
-    (folder / README).write_text(f"{front}{_README}\n```json\n{described}\n```\n", encoding="utf-8")
+    sentence = f"\n{left_out}.\n" if left_out else ""
+    text = f"{front}{_README}{sentence}\n```json\n{described}\n```\n"
+    (folder / README).write_text(text, encoding="utf-8")
 
 
 def described(folder: Path) -> dict[str, Any] | None:

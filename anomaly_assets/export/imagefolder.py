@@ -26,12 +26,12 @@ import pyarrow.parquet as pq
 from anomaly_assets.export.huggingface import PICTURE, class_names, front_matter, schema_metadata
 from anomaly_assets.export.names import in_folders, picture_paths
 from anomaly_assets.export.pictures import Advance, write_pictures, write_png
-from anomaly_assets.export.selection import Source
+from anomaly_assets.export.selection import Source, Written
 
 EMPTY_MASK = "masks/empty.png"
 
 
-def write(source: Source, folder: Path, advance: Advance) -> int:
+def write(source: Source, folder: Path, advance: Advance) -> Written:
     """Write the samples as an image folder.
 
     Args:
@@ -40,7 +40,7 @@ def write(source: Source, folder: Path, advance: Advance) -> int:
         advance: Called with the number of samples written since the last call.
 
     Returns:
-        Number of samples that no table lists: always 0.
+        What was written: all samples.
     """
     paths = picture_paths(source.table, ("split", "source_dataset", "category", "kind"))
     splits = source.table["split"]
@@ -60,7 +60,7 @@ def write(source: Source, folder: Path, advance: Advance) -> int:
         write_png(empty_mask, np.zeros(source.shape[:2], np.uint8))
         of_split = rows.filter(pc.equal(rows["split"], split))
         pq.write_table(of_split, folder / split / "metadata.parquet")
-    return 0
+    return Written.all_of(source)
 
 
 def card(source: Source) -> str:

@@ -23,13 +23,13 @@ import pyarrow.compute as pc
 from anomaly_assets.export.anomalib import reasons_of, rows_of, write_tables
 from anomaly_assets.export.names import digest, picture_paths, safe_folder
 from anomaly_assets.export.pictures import Advance, write_pictures
-from anomaly_assets.export.selection import Source
+from anomaly_assets.export.selection import Source, Written
 
 _FILES = ("readme.md", "samples.parquet", "left_out.parquet")
 """Names beside the folders of the categories."""
 
 
-def write(source: Source, folder: Path, advance: Advance) -> int:
+def write(source: Source, folder: Path, advance: Advance) -> Written:
     """Write the samples in the layout of MVTec AD.
 
     Args:
@@ -38,7 +38,7 @@ def write(source: Source, folder: Path, advance: Advance) -> int:
         advance: Called with the number of samples written since the last call.
 
     Returns:
-        Number of samples in `left_out.parquet`.
+        What was written; samples of `left_out.parquet` are not.
     """
     anomalous = pc.equal(source.table["label"], "anomalous")
     images = image_paths(source.table)
@@ -51,8 +51,10 @@ def write(source: Source, folder: Path, advance: Advance) -> int:
     has_place = pa.array(reasons == "")
     images, masks = (pc.if_else(has_place, paths, None) for paths in (images, masks))
     write_pictures(source, folder, images, masks, advance)
-    _, left_out = write_tables(folder, rows_of(source, pc.coalesce(images, ""), masks), reasons)
-    return left_out
+    rows = rows_of(source, pc.coalesce(images, ""), masks)
+    _, left_out = write_tables(folder, rows, reasons)
+    written, masks_written = (len(paths) - paths.null_count for paths in (images, masks))
+    return Written(written, masks_written, left_out)
 
 
 def image_paths(table: pa.Table) -> pa.ChunkedArray:

@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 
 from anomaly_assets.export.huggingface import PICTURE, class_names, front_matter, schema_metadata
 from anomaly_assets.export.pictures import Advance, encoded
-from anomaly_assets.export.selection import Part, Source
+from anomaly_assets.export.selection import Part, Source, Written
 
 ROW_GROUP_BYTES = 32 * 1024 * 1024
 """Size of the tensors in one row group: the least that a reader holds, and one thread reads."""
@@ -39,7 +39,7 @@ _COMPRESSION, _LEVEL = "zstd", 3
 _PIXELS = ("image_tensor", "mask_tensor", "image", "mask")
 
 
-def write(source: Source, folder: Path, advance: Advance) -> int:
+def write(source: Source, folder: Path, advance: Advance) -> Written:
     """Write the samples as Parquet files.
 
     In memory are one row group of each split and the parts that are read ahead.
@@ -50,7 +50,7 @@ def write(source: Source, folder: Path, advance: Advance) -> int:
         advance: Called with the number of samples written since the last call.
 
     Returns:
-        Number of samples that no table lists: always 0.
+        What was written: all samples.
     """
     schema = _schema(source)
     (folder / TABLE).mkdir()
@@ -67,7 +67,7 @@ def write(source: Source, folder: Path, advance: Advance) -> int:
                 if len(places):
                     files[split].add(_rows(source, part, places, schema))
             advance(len(part))
-    return 0
+    return Written.all_of(source)
 
 
 def card(source: Source) -> str:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from anomaly_assets.export.destination import describe, replaced
 from anomaly_assets.export.pictures import Advance
-from anomaly_assets.export.selection import Selection, Source, Values, opened
+from anomaly_assets.export.selection import Selection, Source, Values, Written, opened
 
 LAYOUT = 2
 """Version of the layout: increased when files or columns of any format change name or meaning."""
@@ -20,8 +20,8 @@ LAYOUT = 2
 Card = Callable[[Source], str]
 """Function that returns the front matter of a dataset card, in YAML."""
 
-Write = Callable[[Source, Path, Advance], int]
-"""Function that writes all samples into an empty folder and returns how many its table leaves out."""
+Write = Callable[[Source, Path, Advance], Written]
+"""Function that writes the samples into an empty folder."""
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,11 @@ class Export:
         folder: Folder of the export.
         format: `parquet`, `anomalib`, `mvtec` or `imagefolder`.
         snapshot_id: The snapshot it was read from.
-        samples: Number of images, or of tiles.
-        masks: Number of samples with a ground-truth mask.
+        samples: Number of written images, or of tiles.
+        masks: Number of written ground-truth masks.
         left_out: Number of images that the format's table cannot list; see the format.
+        reasons: The same number by reason.
+        not_written: Number of those among them whose images and masks are not written either.
         unknown: Number of matching images without a label, which are not exported.
         file_bytes: Size of all files.
         are_tiles: Whether each sample is a tile of an image.
@@ -49,6 +51,25 @@ class Export:
     unknown: int
     file_bytes: int
     are_tiles: bool = False
+    reasons: Mapping[str, int] = field(default_factory=dict)
+    not_written: int = 0
+
+    @property
+    def left_out_sentence(self) -> str:
+        """Return which samples the table leaves out and why, without a full stop; empty for none."""
+        if not self.left_out:
+            return ""
+        things = "tiles" if self.are_tiles else "images"
+        reasons = ", ".join(f"{count} {reason}" for reason, count in self.reasons.items())
+        if self.not_written:
+            return (
+                f"{self.not_written} more {things} not written, because {self.format} has no place for "
+                f"them ({reasons}): left_out.parquet lists them"
+            )
+        return (
+            f"{self.left_out} of the {things} are not in samples.parquet but in left_out.parquet, because "
+            f"{self.format} does not accept them ({reasons})"
+        )
 
 
 @dataclass(frozen=True)
@@ -133,23 +154,27 @@ class Exporter:
                 disable=None if progress else True,
             ) as bar,
         ):
+            written = self.write(source, folder, bar.update)
             found: dict[str, Any] = {
                 "format": self.format,
                 "snapshot_id": source.snapshot_id,
-                "samples": len(source),
-                "masks": int(source.mask_from_file.sum()),
-                "left_out": self.write(source, folder, bar.update),
+                "samples": written.samples,
+                "masks": written.masks,
+                "left_out": sum(written.reasons.values()),
+                "reasons": written.reasons,
             }
             unknown = {"unknown": source.unknown} if source.unknown else {}
             facts = {**found, **unknown, "layout": LAYOUT, **source.provenance}
-            describe(folder, facts, self.card(source) if self.card else "")
-            return Export(
+            made = Export(
                 folder=Path(out),
-                file_bytes=_size(folder),
+                file_bytes=0,
                 unknown=source.unknown,
                 are_tiles=source.are_tiles,
+                not_written=len(source) - written.samples,
                 **found,
             )
+            describe(folder, facts, made.left_out_sentence, self.card(source) if self.card else "")
+            return replace(made, file_bytes=_size(folder))
 
 
 def _size(folder: Path) -> int:

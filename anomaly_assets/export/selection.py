@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +76,26 @@ class Part:
 
     def __len__(self) -> int:
         return len(self.images)
+
+
+@dataclass(frozen=True)
+class Written:
+    """Numbers of written samples and masks, and of samples that are not in the table of a format.
+
+    Attributes:
+        samples: Number of images, or of tiles, with a file of their own or a row with pixels.
+        masks: Number of ground-truth masks.
+        reasons: Reason to leave samples out of the table of the format, with their number.
+    """
+
+    samples: int
+    masks: int
+    reasons: Mapping[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def all_of(cls, source: Source, reasons: Mapping[str, int] | None = None) -> Written:
+        """Describe a format that wrote every image, and every mask that a file gave."""
+        return cls(len(source), int(source.mask_from_file.sum()), reasons or {})
 
 
 @dataclass(frozen=True)

@@ -52,13 +52,16 @@ def test_an_export_says_what_it_holds_and_from_which_snapshot(
     done = run("--format", name, "--out", out, "--database", database)
     assert (done.returncode, done.stderr) == (0, "")
     known = snapshot_id(database)
-    assert done.stdout.startswith(f"{name}: 10 images, 3 masks")
-    left_out = (
-        "; 2 of the images are not in samples.parquet but in left_out.parquet, because anomalib does not "
-        "accept them"
-    )
-    leaves_out = name in ("anomalib", "mvtec")
-    ending = left_out.replace("anomalib", name) if leaves_out else ""
+    written = (8, 2) if name == "mvtec" else (10, 3)
+    assert done.stdout.startswith(f"{name}: {written[0]} images, {written[1]} masks")
+    why = "(1 anomalous_training_image, 1 anomalous_without_mask)"
+    sentence = {
+        "anomalib": "2 of the images are not in samples.parquet but in left_out.parquet, because anomalib "
+        f"does not accept them {why}",
+        "mvtec": f"2 more images not written, because mvtec has no place for them {why}: left_out.parquet "
+        "lists them",
+    }.get(name)
+    ending = f"; {sentence}" if sentence else ""
     assert done.stdout.endswith(f" MB in {out} (snapshot {known[:12]}){ending}\n")
     assert described(out) == {
         "made_by": "anomaly_assets.export",
@@ -68,10 +71,15 @@ def test_an_export_says_what_it_holds_and_from_which_snapshot(
         "filters": {},
         "licences": {"dagm_2007": "CC BY 4.0", "mvtec_ad": "CC BY-NC-SA 4.0"},
         "recipe": "8x6x3",
-        "samples": 10,
-        "masks": 3,
-        "left_out": 2 if leaves_out else 0,
+        "samples": written[0],
+        "masks": written[1],
+        "left_out": 2 if sentence else 0,
+        "reasons": {"anomalous_without_mask": 1, "anomalous_training_image": 1} if sentence else {},
     }
+    readme = (out / "README.md").read_text("utf-8")
+    assert (f"\n{sentence}.\n" in readme) == bool(sentence)
+    pictures = [path for path in out.rglob("*.png") if path.name != "empty.png"]
+    assert len(pictures) == (sum(written) if name != "parquet" else 0)
     assert os.listdir(tmp_path) == ["export"]
 
 
@@ -81,7 +89,9 @@ def test_an_export_of_tiles_says_tiles(tmp_path: Path, capsys: pytest.CaptureFix
     for name in FORMATS:
         out = str(tmp_path / name)
         assert main(["--format", name, "--out", out, "--database", str(database), *arguments]) == 0
-        assert capsys.readouterr().out.startswith(f"{name}: 66 tiles, 18 masks, ")
+        said = capsys.readouterr().out
+        assert said.startswith(f"{name}: {60 if name == 'mvtec' else 66} tiles, 18 masks, ")
+        assert ("; 6 more tiles not written, because mvtec has no place" in said) == (name == "mvtec")
 
 
 @pytest.mark.parametrize("name", FORMATS)
