@@ -14,7 +14,7 @@ from typing import Any
 
 import duckdb
 
-from anomaly_assets.tables.identity import is_warehouse
+from anomaly_assets.tables.identity import holds_publication
 from anomaly_assets.warehouse.file.pinned_file import HeldFile, OpenFile
 from anomaly_assets.warehouse.file.snapshots import open_snapshot
 from anomaly_assets.warehouse.open_published import DatabaseError, Opened, explained, open_file
@@ -227,7 +227,7 @@ def newest_id(connection: duckdb.DuckDBPyConnection) -> str | None:
 
 
 def _published_id(connection: duckdb.DuckDBPyConnection) -> str | None:
-    return None if is_warehouse(connection) else newest_id(connection)
+    return newest_id(connection) if holds_publication(connection) else None
 
 
 def _layout(connection: duckdb.DuckDBPyConnection) -> tuple[Any, ...] | None:

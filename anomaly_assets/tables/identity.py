@@ -23,6 +23,9 @@ INTENDED = "intended_publication"
 UNFINISHED_COPY = "unfinished_copy"
 """Table that marks an unfinished copy, to which no run has written since."""
 
+COMPLETE_COPY = "complete_copy"
+"""Table that marks a complete copy of a publication in a file, to which no run has written since."""
+
 _IDENTITY_COLUMNS = "(warehouse_id VARCHAR NOT NULL, made_at TIMESTAMP WITH TIME ZONE NOT NULL)"
 _OWNERS_COLUMNS = "(warehouse_id VARCHAR NOT NULL, since TIMESTAMP WITH TIME ZONE NOT NULL)"
 _MOST_NAMED = 5
@@ -80,9 +83,26 @@ def is_warehouse(connection: duckdb.DuckDBPyConnection) -> bool:
     return bool(connection.execute(query, [IDENTITY]).fetchall())
 
 
+def holds_publication(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Return whether the content of a database is its newest snapshot: published, or a copy of that."""
+    query = (
+        "SELECT 1 FROM duckdb_tables() WHERE database_name = current_database() AND table_name = ?"
+    )
+    is_copy = bool(connection.execute(query, [COMPLETE_COPY]).fetchall())
+    return is_copy or not is_warehouse(connection)
+
+
+def mark_complete(connection: duckdb.DuckDBPyConnection) -> None:
+    """Mark a file as a complete copy of a publication, until a run writes to it."""
+    connection.execute(
+        f"CREATE TABLE IF NOT EXISTS {COMPLETE_COPY} (since TIMESTAMP WITH TIME ZONE)"
+    )
+
+
 def take_over(connection: duckdb.DuckDBPyConnection) -> None:
     """Mark a copy, complete or not, as the warehouse of runs: `copy` no longer resumes there."""
-    connection.execute(f"DROP TABLE IF EXISTS {UNFINISHED_COPY}")
+    for name in (UNFINISHED_COPY, COMPLETE_COPY):
+        connection.execute(f"DROP TABLE IF EXISTS {name}")
 
 
 def _refuse_foreign_database(connection: duckdb.DuckDBPyConnection) -> None:

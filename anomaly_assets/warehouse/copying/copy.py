@@ -22,7 +22,7 @@ from anomaly_assets.errors import WarehouseError
 from anomaly_assets.locations import LakeLocation, MotherDuckLocation, is_file, parse_location
 from anomaly_assets.recipes import parse_recipe
 from anomaly_assets.tables.ddl import comment_on_catalogue, ensure_tables, refresh, row_counts
-from anomaly_assets.tables.identity import IDENTITY
+from anomaly_assets.tables.identity import IDENTITY, is_warehouse
 from anomaly_assets.tables.recipes import existing_recipes, listed_recipes
 from anomaly_assets.tables.registry import TABLES, WIDE
 from anomaly_assets.tables.source_datasets import stored_names
@@ -97,7 +97,7 @@ def copy_database(
     with closing(duckdb.connect(":memory:")) as connection:
         attach_source(connection, source)  # fail before anything is created
         chosen = _chosen_recipes(connection, source, recipes)
-        _refuse_unpublished_changes(connection, source)
+        is_published = _is_published(connection, source)
     final = parse_location(target)
     if isinstance(final, Path):
         try:
@@ -118,7 +118,8 @@ def copy_database(
         with _both(source, warehouse) as connection:
             tables = verified(connection, chosen)
             snapshot_id = None if chosen is None else _identified(connection)
-            release(connection, warehouse, final if isinstance(final, Path) else None)
+            into = final if isinstance(final, Path) else None
+            release(connection, warehouse, into, is_published=is_published)
     if isinstance(final, Path):
         put_in_place(unfinished, final)
     return Copy(tables, written, time.monotonic() - started, snapshot_id)
@@ -143,16 +144,22 @@ def _target_named(target: Path | LakeLocation | MotherDuckLocation) -> Iterator[
         ) from cause
 
 
-def _refuse_unpublished_changes(connection: duckdb.DuckDBPyConnection, source: str) -> None:
-    """Refuse a warehouse whose content is not its last publication, for instance after a killed run.
+def _is_published(connection: duckdb.DuckDBPyConnection, source: str) -> bool:
+    """Return whether the content of the source is its newest publication.
 
-    The copy would have the id of that publication, and other samples.
+    False for a warehouse of the first release: its ids do not include all of its content.
+
+    Raises:
+        CopyError: The source is a warehouse whose content is not its newest publication, for instance after
+            a killed run. The copy would have the id of that publication, and other samples.
     """
     if not is_file(source):
-        return  # what is published there
+        return True
     connection.execute(f"USE {SOURCE}.main")
+    if not is_warehouse(connection):
+        return True
     if not table_exists(connection, "main", IDENTITY):
-        return  # a published file, or a warehouse of the first release
+        return False
     newest = "SELECT snapshot_id FROM snapshots ORDER BY published_at DESC LIMIT 1"
     found = connection.execute(newest).fetchone()
     if found is None or found[0] != content_id(connection):
@@ -160,6 +167,7 @@ def _refuse_unpublished_changes(connection: duckdb.DuckDBPyConnection, source: s
             f"{source} is a warehouse with changes that are not published. Run `make materialize` first, "
             "or copy the published database."
         )
+    return True
 
 
 @contextmanager

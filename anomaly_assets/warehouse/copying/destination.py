@@ -17,11 +17,13 @@ from anomaly_assets.atomic import put_new_file
 from anomaly_assets.errors import AnomalyAssetsError
 from anomaly_assets.tables.ddl import ALIAS_SCHEMA
 from anomaly_assets.tables.identity import (
+    COMPLETE_COPY,
     IDENTITY,
     INTENDED,
     OWNERS,
     PUBLISHED_FILES,
     UNFINISHED_COPY,
+    mark_complete,
     take_over,
 )
 from anomaly_assets.tables.recipes import TENSOR_SHAPE
@@ -41,6 +43,7 @@ _OF_ONE_PLACE = (
     INTENDED,
     TENSOR_SHAPE,
     UNFINISHED_COPY,
+    COMPLETE_COPY,
 )
 """Tables that are not copied, because they describe one warehouse and where it publishes."""
 
@@ -154,12 +157,23 @@ def copied_tables(connection: duckdb.DuckDBPyConnection, database: str) -> list[
 
 
 def release(
-    connection: duckdb.DuckDBPyConnection, warehouse: Warehouse, final: Path | None
+    connection: duckdb.DuckDBPyConnection,
+    warehouse: Warehouse,
+    final: Path | None,
+    *,
+    is_published: bool,
 ) -> None:
-    """Make a complete copy available to readers; a file must then be closed and renamed."""
+    """Make a complete copy available to readers; a file must then be closed and renamed.
+
+    A file is a warehouse, of which readers give no snapshot id. A mark makes them give the id of published
+    content until the first run writes to the file.
+    """
     take_over(connection)
-    if final is not None and catalog_name(final) == ALIAS_SCHEMA:
-        connection.execute(f"DROP SCHEMA IF EXISTS {ALIAS_SCHEMA} CASCADE")
+    if final is not None:
+        if is_published:
+            mark_complete(connection)
+        if catalog_name(final) == ALIAS_SCHEMA:
+            connection.execute(f"DROP SCHEMA IF EXISTS {ALIAS_SCHEMA} CASCADE")
     warehouse.release_copy(connection)
 
 

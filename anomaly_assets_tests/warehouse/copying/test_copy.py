@@ -14,6 +14,7 @@ import pytest
 from anomaly_assets.catalogue.dlt_source import load
 from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.errors import WarehouseError
+from anomaly_assets.reader import open_samples
 from anomaly_assets.tables.recipes import record_spec
 from anomaly_assets.warehouse.copying import copy as copying
 from anomaly_assets.warehouse.copying.copy import CopyError, copy_database
@@ -202,6 +203,39 @@ def test_a_run_makes_an_unfinished_copy_its_own(
     run(project)
     with project.warehouse.connect() as connection:
         assert ("unfinished_copy",) not in connection.execute("SHOW TABLES").fetchall()
+
+
+@pytest.mark.parametrize("of_warehouse", [False, True])
+def test_a_copy_to_a_file_has_the_snapshot_id_of_its_source_until_a_run_uses_it(
+    project: Project, tmp_path: Path, of_warehouse: bool
+) -> None:
+    """Test a former bug: readers took a copy for a warehouse, which has no snapshot id."""
+    published = project.folder / "anomaly.duckdb"
+    snapshot_id = project.warehouse.publish(published, SPEC).snapshot_id
+    source = project.warehouse.path if of_warehouse else published
+    for place in (tmp_path / "copy.duckdb", tmp_path / "copy_of_copy.duckdb"):
+        copy_database(str(source), str(place), log=quiet)
+        with open_samples(place) as samples:
+            assert samples.snapshot_id == snapshot_id
+        with open_samples(place, snapshot=snapshot_id) as samples:
+            assert len(samples) == 9
+        source = place
+    used = FileWarehouse(tmp_path / "copy.duckdb")
+    assert used.publish(tmp_path / "published.duckdb", SPEC).snapshot_id == snapshot_id
+    with open_samples(used.path) as samples:
+        assert samples.snapshot_id is None
+
+
+def test_a_copy_of_a_warehouse_of_the_first_release_states_no_snapshot(
+    project: Project, tmp_path: Path
+) -> None:
+    """Check that a copy gives no id if its content may differ from the newest publication."""
+    project.warehouse.publish(project.folder / "anomaly.duckdb", SPEC)
+    project.rows("DROP TABLE identity")
+    project.rows("CREATE TABLE mvtec_ad_staging.images (image_id VARCHAR)")
+    copy_database(str(project.warehouse.path), str(tmp_path / "copy.duckdb"), log=quiet)
+    with open_samples(tmp_path / "copy.duckdb") as samples:
+        assert samples.snapshot_id is None
 
 
 def test_a_warehouse_that_records_what_belongs_to_it_alone_is_copied(
