@@ -29,6 +29,7 @@ built-in exception if callers may expect one::
     ├── PublishRefusedError (RuntimeError)        warehouse: a check fails, or the target is not its own
     ├── CopyError (RuntimeError)                  warehouse: it cannot be copied
     ├── DatabaseError (RuntimeError)              reader: the published database cannot be opened or queried
+    ├── CommercialUseError (ValueError)           reader: samples may not be used commercially
     ├── CacheError (RuntimeError)                 reader: a cache of arrays cannot be written or used
     ├── ExportError (RuntimeError)                export: nothing was exported
     ├── RunFailedError (RuntimeError)             assets: a run of the graph failed

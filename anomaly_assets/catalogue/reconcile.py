@@ -168,8 +168,10 @@ def reconcile(
             loaded.renamed(in_categories(catalog.images, categories)) if images.deleted else 0,
             (*_notes(dataset, stored, moved), *catalog.notes),
         )
-        noted = stored and (stored.from_samples, stored.definition_digest)
-        if found.any_change or noted != (from_samples, dataset.definition_digest):
+        noted = stored and (stored.from_samples, stored.definition_digest, stored.commercial_use)
+        # The last one is null in a warehouse of an earlier release.
+        present = from_samples, dataset.definition_digest, dataset.declaration.commercial_use
+        if found.any_change or noted != present:
             with warehouse.writing():
                 take_over(connection)
                 allow_nulls(connection, dataset.name)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal, TypeAlias
 
+from anomaly_assets.datasets.licences import CommercialUse
 from anomaly_assets.datasets.pattern_text import Pattern, Template
 from anomaly_assets.datasets.words import ANOMALOUS_WORDS, GOOD_WORDS, Label, Split
 from anomaly_assets.recipes import Recipe
@@ -144,6 +145,7 @@ class Declaration:
         file: The file, as it was given.
         line: Line of the header of the table.
         canonical_json: Every declared key except `root` and `like`, whose keys are included.
+        commercial_use: As declared; without the key, what follows from the licence.
         root: Folder, archive or URL; None if the dataset is off.
         category: Default category: for images whose category nothing else defines.
         label: Default label: for images whose label nothing else defines.
@@ -159,6 +161,7 @@ class Declaration:
     title: str
     licence: str
     citation: str | None
+    commercial_use: CommercialUse
     root: str | None
     like: str | None
     category: str

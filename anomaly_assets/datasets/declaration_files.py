@@ -21,6 +21,11 @@ from anomaly_assets.datasets.declaration import Declaration
 from anomaly_assets.datasets.declaration_entries import Entries
 from anomaly_assets.datasets.declaration_lines import Lines
 from anomaly_assets.datasets.declaration_table import Problem, Table
+from anomaly_assets.datasets.licences import (
+    COMMERCIAL_USES,
+    UNKNOWN_LICENCE,
+    commercial_use_of,
+)
 from anomaly_assets.datasets.source_dataset import name_fault, taken_names
 from anomaly_assets.datasets.text import decode_text
 
@@ -36,7 +41,17 @@ BUILT_IN = (
 """Names of the built-in declarations; each is a TOML file of this package."""
 
 KEYS = (
-    *("title", "licence", "citation", "root", "like", "category", "split", "label"),
+    *(
+        "title",
+        "licence",
+        "citation",
+        "commercial_use",
+        "root",
+        "like",
+        "category",
+        "split",
+        "label",
+    ),
     *("images", "masks", "tables", "strays", "formats", "unmasked", "words", "depth", "size"),
     *("links", "folders_around", "training_is_good", "counts"),
 )
@@ -44,7 +59,7 @@ KEYS = (
 LATER_KEYS: Mapping[str, str] = {"attributes": "0.3"}
 """Keys of later versions, each with the first version that has it."""
 
-_OF_THE_DATA = frozenset({"title", "licence", "citation", "root", "counts"})
+_OF_THE_DATA = frozenset({"title", "licence", "citation", "commercial_use", "root", "counts"})
 """Keys that describe the data and not the layout: `like` adds them only under the same name."""
 
 _PLACE = re.compile(r"\s*\(at (?:line (\d+), column \d+|end of document)\)")
@@ -209,14 +224,16 @@ def _built(table: Table) -> Declaration:
     entries = Entries(table, words)
     folder = PurePath(table.file).parent.as_posix()
     category = table.text("category", table.name) or table.name
+    licence = table.text("licence", UNKNOWN_LICENCE) or UNKNOWN_LICENCE
     return Declaration(
         name=table.name,
         file=table.file,
         line=table.lines.of(table.name),
         canonical_json=canonical_json(table.keys),
         title=table.text("title", table.name) or table.name,
-        licence=table.text("licence", "unknown") or "unknown",
+        licence=licence,
         citation=table.text("citation"),
+        commercial_use=table.choice("commercial_use", COMMERCIAL_USES, commercial_use_of(licence)),
         root=table.root("" if folder == "." else folder),
         like=table.text("like"),
         # With placeholders, the key is a value of each pattern of images, and no default is needed.

@@ -82,6 +82,10 @@ def _keys() -> Mapping[str, Schema]:
         "title": _described(_TEXT, "Name for people."),
         "licence": _described(_TEXT, "Licence of the images."),
         "citation": _described(_TEXT, "Publication to cite."),
+        "commercial_use": _described(
+            {"enum": _choices(Declaration, "commercial_use")},
+            "Whether the images may be used commercially; by default as far as the licence is known.",
+        ),
         "root": _described(
             _TEXT,
             "Folder, zip file or URL, without a password. A relative path starts at this file. The "

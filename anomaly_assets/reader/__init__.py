@@ -16,6 +16,7 @@ from anomaly_assets.reader.cache import CachedSelection, CacheError, cached_sele
 from anomaly_assets.reader.database import DatabaseError
 from anomaly_assets.reader.open import UnknownLabelWarning, open_cache, open_samples
 from anomaly_assets.reader.samples import Samples
+from anomaly_assets.reader.terms import CommercialUseError
 from anomaly_assets.warehouse.file.snapshots import (
     Snapshot,
     SnapshotDifference,
@@ -27,6 +28,7 @@ __all__ = [
     "Batch",
     "CacheError",
     "CachedSelection",
+    "CommercialUseError",
     "DatabaseError",
     "FetchedArray",
     "Sample",

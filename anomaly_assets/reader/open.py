@@ -37,6 +37,7 @@ def open_samples(
     include_unknown: bool = False,
     size: int | tuple[int, int] | None = None,
     recipe: str | None = None,
+    commercial: bool = False,
 ) -> Samples:
     """Open the samples of a published database; a sample must match all filters.
 
@@ -58,8 +59,12 @@ def open_samples(
         size: Side of the tensors in pixels, or (height, width): the recipe of this size.
         recipe: Name of the recipe of the tensors, such as `512x512x1`; `Samples.recipes` lists them.
             Without it and `size`, the common recipe, which all source datasets have.
+        commercial: Refuse samples of source datasets that are not known to allow commercial use, by
+            their licence or the key `commercial_use` of their declaration.
 
     Raises:
+        CommercialUseError: A source dataset of the samples forbids commercial use, or is not known to
+            allow it; the message names it with its licence.
         FileNotFoundError: The database does not exist.
         LookupError: A value, the recipe or the snapshot does not exist, or no sample matches all filters;
             the message lists the existing values.
@@ -87,7 +92,13 @@ def open_samples(
         opened = RemoteDatabase(location, snapshot)
     try:
         selection, rows = select(
-            opened, wanted, where, include_unknown=include_unknown, recipe=named, size=sides
+            opened,
+            wanted,
+            where,
+            include_unknown=include_unknown,
+            recipe=named,
+            size=sides,
+            commercial=commercial,
         )
         if left_out := selection.unknown_left_out:
             message = f"{left_out} samples with an unknown label are left out. {HOW_TO_INCLUDE}"

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from anomaly_assets.buffers import Buffers
+from anomaly_assets.datasets.licences import Terms
 from anomaly_assets.datasets.names import shown
 from anomaly_assets.errors import install_extra
 from anomaly_assets.reader import cache
@@ -96,8 +97,18 @@ class Samples(Pictured):
     @property
     def licences(self) -> dict[str, str]:
         """Return the licence of each source dataset of these samples; empty for a cache."""
+        return {name: of_dataset.licence for name, of_dataset in self.terms.items()}
+
+    @property
+    def terms(self) -> dict[str, Terms]:
+        """Return licence, commercial use and citation of each source dataset; empty for a cache."""
         datasets = self.table["source_dataset"].unique().to_pylist()
-        return {name: text for name, text in self._selection.licences.items() if name in datasets}
+        return {name: terms for name, terms in self._selection.terms.items() if name in datasets}
+
+    @property
+    def published_on(self) -> str | None:
+        """Return the day on which the snapshot was published, such as `2026-11-29`; None for a cache."""
+        return self._selection.published_on
 
     @property
     def unknown_left_out(self) -> int:

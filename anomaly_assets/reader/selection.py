@@ -14,13 +14,16 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from anomaly_assets.datasets.licences import Terms
 from anomaly_assets.datasets.names import shown
 from anomaly_assets.datasets.words import ACCEPTED_WORDS, UNKNOWN
 from anomaly_assets.reader.batch import BoolArray, IntArray
 from anomaly_assets.reader.database import Database, explained
 from anomaly_assets.reader.normalise import Statistics
 from anomaly_assets.reader.recipes import chosen_recipe
+from anomaly_assets.reader.terms import published_on, refuse_commercial_use
 from anomaly_assets.tables.recipes import RecipeNames, existing_recipes
+from anomaly_assets.tables.source_datasets import terms_of_use
 from anomaly_assets.tables.sql_text import sql_literal
 
 FILTERED = ("source_dataset", "category", "split", "label")
@@ -52,7 +55,8 @@ class Selection:
         unknown_left_out: Number of samples that match, and are left out because their label is unknown.
         further_recipe: Recipe of the tensors; None for the common one.
         recipes: Recipes of the database by source dataset.
-        licences: Licence of each source dataset of the database.
+        terms: Terms of use of each source dataset of the database.
+        published_on: Day of the publication of the snapshot, such as `2026-11-29`; None if not recorded.
     """
 
     table: pa.Table
@@ -65,7 +69,8 @@ class Selection:
     unknown_left_out: int = 0
     further_recipe: str | None = None
     recipes: RecipeNames = field(default_factory=dict)
-    licences: Mapping[str, str] = field(default_factory=dict)
+    terms: Mapping[str, Terms] = field(default_factory=dict)
+    published_on: str | None = None
 
     @classmethod
     def of(
@@ -158,6 +163,7 @@ def select(
     include_unknown: bool = False,
     recipe: str | None = None,
     size: tuple[int, int] | None = None,
+    commercial: bool = False,
 ) -> tuple[Selection, IntArray]:
     """Find the wanted samples.
 
@@ -170,11 +176,13 @@ def select(
         include_unknown: Include samples whose label is unknown.
         recipe: Name of the recipe of the tensors; without it and `size`, the common one.
         size: Height and width of the recipe.
+        commercial: Refuse samples of source datasets that are not known to allow commercial use.
 
     Returns:
         Their metadata, and the row id of each in the table with their tensors.
 
     Raises:
+        CommercialUseError: A source dataset of the samples is not known to allow commercial use.
         LookupError: No sample matches, or there is no such recipe; the message lists the existing values.
         ValueError: `where` is not a condition over the columns of `samples`.
     """
@@ -223,11 +231,14 @@ def select(
         table = found.drop_columns(["row"]).combine_chunks()
         with explained(database.location):
             statistics = _statistics(cursor, further, table["channels"][0].as_py())
-            licences = _licences(cursor)
+            terms = terms_of_use(cursor)
+            published = published_on(cursor, database.snapshot_id)
+        if commercial:
+            refuse_commercial_use(table, terms)
         selection = Selection.of(
             table, database.snapshot_id, statistics, asked_for, left_out, further, recipes
         )
-        return replace(selection, licences=licences), rows
+        return replace(selection, terms=terms, published_on=published), rows
 
 
 def _selected_datasets(
@@ -337,15 +348,6 @@ def _statistics(cursor: duckdb.DuckDBPyConnection, recipe: str | None, channels:
     except duckdb.CatalogException:  # published before the first summaries were computed
         return {}
     return {(row[0], row[1]): (row[2], row[3]) for row in rows}
-
-
-def _licences(cursor: duckdb.DuckDBPyConnection) -> dict[str, str]:
-    try:
-        return dict(
-            cursor.execute("SELECT source_dataset, licence FROM source_datasets").fetchall()
-        )
-    except duckdb.CatalogException:  # published by a release that did not publish this table
-        return {}
 
 
 def _asked_for(wanted: Wanted, where: str | None) -> str:

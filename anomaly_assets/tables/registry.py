@@ -596,6 +596,12 @@ TABLES: Mapping[str, Table] = _by_name(
                 Column("title", "VARCHAR", "display name", nullable=False),
                 Column("licence", "VARCHAR", "terms of use of the images", nullable=False),
                 Column(
+                    "commercial_use",
+                    "VARCHAR",
+                    "allowed, forbidden or unknown, as declared or by the licence; null: not recorded yet",
+                ),
+                Column("citation", "VARCHAR", "publication to cite; null if none is declared"),
+                Column(
                     "definition_digest",
                     "VARCHAR",
                     "SHA-256 of the declaration; null if a release before 0.2 loaded the dataset",

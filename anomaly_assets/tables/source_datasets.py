@@ -10,6 +10,7 @@ matters. So the larger one of the stored mark and the present number of rows is 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
@@ -17,6 +18,7 @@ from datetime import datetime, timezone
 import duckdb
 
 from anomaly_assets.datasets import DECLARATIONS, SOURCE_DATASETS, SourceDataset
+from anomaly_assets.datasets.licences import CommercialUse, Terms, commercial_use_of
 from anomaly_assets.datasets.names import shown
 from anomaly_assets.settings import Settings
 from anomaly_assets.tables.row_changes import RowChanges
@@ -43,6 +45,8 @@ class StoredDataset:
     most_images: int = 0
     most_samples: int = 0
     declaration: str | None = None
+    commercial_use: CommercialUse | None = None
+    citation: str | None = None
 
 
 @dataclass(frozen=True)
@@ -94,18 +98,33 @@ def stored_datasets(
 ) -> dict[str, StoredDataset]:
     """Return the source datasets in a database by name; see `stored_names`."""
     table = "source_datasets" if database is None else f"{database}.main.source_datasets"
-    columns = [*StoredDataset.__dataclass_fields__]
-    # Warehouses of older releases lack the last column: the second attempt is without it.
-    for count in (len(columns), len(columns) - 1):
-        try:
-            query = f"SELECT {', '.join(columns[:count])} FROM {table}"  # noqa: S608
-            rows = connection.execute(query).fetchall()
-        except duckdb.BinderException:
-            continue
-        except duckdb.CatalogException:
-            break
-        return {row[0]: StoredDataset(*row) for row in sorted(rows)}
-    return loaded_datasets(connection, database)
+    existing = column_names(connection, table)
+    if existing is None:
+        return loaded_datasets(connection, database)
+    # Warehouses of older releases lack some columns.
+    columns = [name for name in StoredDataset.__dataclass_fields__ if name in existing]
+    query = f"SELECT {', '.join(columns)} FROM {table} ORDER BY source_dataset"  # noqa: S608
+    rows = connection.execute(query).fetchall()
+    return {row[0]: StoredDataset(**dict(zip(columns, row, strict=True))) for row in rows}
+
+
+def terms_of_use(connection: duckdb.DuckDBPyConnection) -> dict[str, Terms]:
+    """Return the terms of each source dataset of the current database; empty for one of the first release.
+
+    Rows of earlier releases have no value for commercial use. It follows from their licence, and the
+    citation is in their declaration.
+    """
+    if column_names(connection, "source_datasets") is None:
+        return {}
+    return {
+        name: Terms(
+            stored.title,
+            stored.licence,
+            stored.commercial_use or commercial_use_of(stored.licence),
+            stored.citation or json.loads(stored.declaration or "{}").get("citation"),
+        )
+        for name, stored in stored_datasets(connection).items()
+    }
 
 
 def loaded_datasets(
@@ -210,6 +229,8 @@ def record_listing(
         most_images,
         (before.most_samples if before else 0) if most_samples is None else most_samples,
         dataset.declaration.canonical_json,
+        dataset.declaration.commercial_use,
+        dataset.declaration.citation,
     )
     if row != before:
         _write(connection, row)
@@ -360,6 +381,8 @@ def _described(name: str, root_uri: str | None, from_samples: bool) -> StoredDat
         None,
         root_uri,
         from_samples,
+        commercial_use=dataset.declaration.commercial_use if dataset else None,
+        citation=dataset.declaration.citation if dataset else None,
     )
 
 

@@ -10,6 +10,7 @@ import pytest
 from anomaly_assets.catalogue.dlt_source import load
 from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.tables.ddl import refresh
+from anomaly_assets.warehouse.content import content_id
 from anomaly_assets_tests.warehouse.project import Project, mask, noise
 
 MVTEC = SOURCE_DATASETS["mvtec_ad"]
@@ -52,6 +53,21 @@ def test_rows_name_the_load_that_changed_them_last(loaded_twice: Project) -> Non
         (["001.png", "002.png", "003.png", "004.png"],),
         (["000.png", "008.png", "009.png"],),
     ]
+
+
+def test_a_load_records_the_terms_of_its_declaration(loaded_twice: Project) -> None:
+    """Check that a warehouse of an earlier release gets them with its next load, and keeps its content."""
+    terms = "SELECT commercial_use, citation FROM source_datasets"
+    expected = [("forbidden", MVTEC.declaration.citation)]
+    assert loaded_twice.rows(terms) == expected
+    with loaded_twice.warehouse.connect() as connection:
+        before = content_id(connection)
+        for column in ("commercial_use", "citation"):
+            connection.execute(f"ALTER TABLE source_datasets DROP COLUMN {column}")
+    load(MVTEC, str(loaded_twice.folder / "mvtec_ad"), loaded_twice.warehouse)
+    assert loaded_twice.rows(terms) == expected
+    with loaded_twice.warehouse.connect() as connection:
+        assert content_id(connection) == before
 
 
 def test_history_says_which_source_dataset_was_loaded_and_when(loaded_twice: Project) -> None:

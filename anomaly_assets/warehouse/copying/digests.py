@@ -31,7 +31,9 @@ def digest(
     image_ids: tuple[str, str] | None = None,
     recipes: Collection[str] | None = None,
 ) -> TableDigest:
-    """Return row count and digest of a table, or of a range of its rows.
+    """Return row count and digest of a table, or of a range of its rows, in the columns of the source.
+
+    A table of the source that an earlier release made can lack columns, which are null in its copy.
 
     Args:
         connection: A DuckDB instance with the database attached.
@@ -44,10 +46,15 @@ def digest(
     columns = connection.execute(
         """
         SELECT column_name, data_type FROM duckdb_columns()
-        WHERE database_name = coalesce(?, current_database()) AND schema_name = ? AND table_name = ?
+        WHERE database_name = coalesce($database, current_database())
+        AND schema_name = $schema AND table_name = $name
+        AND column_name IN (
+            SELECT column_name FROM duckdb_columns()
+            WHERE database_name = $source AND schema_name = $schema AND table_name = $name
+        )
         ORDER BY column_name
         """,
-        [database, schema, name],
+        {"database": database, "source": SOURCE, "schema": schema, "name": name},
     ).fetchall()
     if not columns:
         return TableDigest(0, "")

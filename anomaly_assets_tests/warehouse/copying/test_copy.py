@@ -238,6 +238,18 @@ def test_a_copy_of_a_warehouse_of_the_first_release_states_no_snapshot(
         assert samples.snapshot_id is None
 
 
+def test_a_file_without_the_newest_columns_is_copied(source: str, tmp_path: Path) -> None:
+    """Test a former bug: columns that only the copy has changed the digest of a table."""
+    change(
+        source,
+        "ALTER TABLE source_datasets DROP COLUMN commercial_use",
+        "ALTER TABLE source_datasets DROP COLUMN citation",
+    )
+    copy_database(source, str(tmp_path / "copy.duckdb"), log=quiet)
+    with open_samples(tmp_path / "copy.duckdb") as samples:
+        assert samples.terms["dagm_2007"].commercial_use == "allowed"
+
+
 def test_a_warehouse_that_records_what_belongs_to_it_alone_is_copied(
     project: Project, tmp_path: Path
 ) -> None:
