@@ -76,6 +76,11 @@ _FORMATS = ("parquet", "anomalib", "mvtec", "imagefolder")
 )
 @click.option("--recipe", metavar="NAME", help="Tensors of this recipe, such as 512x512x1.")
 @click.option("--include-unknown", is_flag=True, help="Export images without a label too.")
+@click.option(
+    "--commercial",
+    is_flag=True,
+    help="Refuse datasets that are not known to allow commercial use.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace an existing export.")
 @click.option("--quiet", is_flag=True, help="Print nothing but errors.")
 def command(file_format: str, out: str, quiet: bool, **options: Any) -> int:

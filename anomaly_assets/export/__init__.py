@@ -30,22 +30,24 @@ __all__ = [
     "to_parquet",
 ]
 
-to_parquet = Exporter("parquet", parquet.write, parquet.card)
+to_parquet = Exporter("parquet", parquet.write, parquet.card, files=parquet.FILES)
 """Export samples as Parquet files, a set for each split."""
 
-to_anomalib = Exporter("anomalib", anomalib.write)
+to_anomalib = Exporter("anomalib", anomalib.write, files=anomalib.FILES)
 """Export samples as PNG files with the table that anomalib's `Tabular` takes.
 
 `Export.left_out` counts images that `Tabular` cannot list.
 """
 
-to_mvtec = Exporter("mvtec", mvtec.write)
+to_mvtec = Exporter("mvtec", mvtec.write, files=mvtec.FILES)
 """Export samples as PNG files in the layout of MVTec AD, which anomalib's `MVTecAD` and others read.
 
 `Export.left_out` counts images that have no place in this layout.
 """
 
-to_imagefolder = Exporter("imagefolder", imagefolder.write, imagefolder.card)
+to_imagefolder = Exporter(
+    "imagefolder", imagefolder.write, imagefolder.card, files=imagefolder.FILES
+)
 """Export samples as PNG files that `datasets.load_dataset("imagefolder", …)` loads, masks included."""
 
 FORMATS = {

@@ -23,9 +23,12 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
+from anomaly_assets.export.croissant import Files
 from anomaly_assets.export.names import in_folders, picture_paths
 from anomaly_assets.export.pictures import Advance, write_pictures
 from anomaly_assets.export.selection import Source, Written
+
+FILES = Files("samples.parquet", images=["images/*/*/*/*/*.png"], masks=["masks/*/*/*/*/*.png"])
 
 COLUMNS = ("image_path", "label", "label_index", "mask_path", "split")
 """Columns that `Tabular` reads; paths are relative to the folder of the export."""

@@ -22,14 +22,6 @@ from anomaly_assets.export.errors import ExportError
 MARKER = ".anomaly_assets_export.json"
 """File that marks a folder as an export; hidden, so that readers of folders ignore it."""
 
-README = "README.md"
-"""File that describes an export to people, and to Hugging Face's `datasets` as a dataset card."""
-
-_README = """# Images for anomaly detection
-
-Exported from a database of anomaly_assets. The licences below are those of the images. `filters` is the
-selection (`{}`: all samples), and `recipe` the height, width and channels of each image.
-"""
 _MADE_BY = "anomaly_assets.export"
 
 
@@ -85,22 +77,10 @@ def _placed(out: str | Path) -> Path:
     return target
 
 
-def describe(folder: Path, facts: dict[str, Any], left_out: str = "", card: str = "") -> None:
-    """Write the marker and `README.md`, both with the same description of the export.
-
-    Args:
-        folder: Folder of the export.
-        facts: The description.
-        left_out: Which samples are left out and why, without a full stop; empty for none.
-        card: Front matter of a dataset card in YAML; empty for a format without one.
-    """
+def mark(folder: Path, facts: dict[str, Any]) -> None:
+    """Write the marker, which holds a description of the export."""
     content = json.dumps({"made_by": _MADE_BY, **facts}, indent=2, ensure_ascii=False)
     (folder / MARKER).write_text(content + "\n", encoding="utf-8")
-    described = json.dumps(facts, indent=2, ensure_ascii=False)
-    front = f"---\n{card}---\n\n" if card else ""
-    sentence = f"\n{left_out}.\n" if left_out else ""
-    text = f"{front}{_README}{sentence}\n```json\n{described}\n```\n"
-    (folder / README).write_text(text, encoding="utf-8")
 
 
 def described(folder: Path) -> dict[str, Any] | None:

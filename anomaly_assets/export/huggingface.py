@@ -1,9 +1,8 @@
-"""Describe the columns of an export to `datasets` of Hugging Face: classes, pictures, the dataset card."""
+"""Describe the columns of an export to `datasets` of Hugging Face: classes, pictures, splits."""
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
@@ -15,9 +14,6 @@ Classes = Mapping[str, Sequence[str]]
 
 PICTURE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 """Type in which `datasets` stores pictures."""
-
-_LICENCE = re.compile(r"cc0-1\.0|cc-by(-nc)?(-sa|-nd)?-[0-9]\.[0-9]")
-"""Licences that the Hub has under the same name."""
 
 _TYPES = {"double": "float64"}
 """Types that `datasets` names otherwise than Arrow does."""
@@ -43,8 +39,8 @@ def schema_metadata(classes: Classes, pictures: Sequence[str] = ()) -> dict[str,
     return {"huggingface": json.dumps({"info": {"features": features}})}
 
 
-def front_matter(source: Source, schema: pa.Schema, classes: Classes, files: str) -> str:
-    """Return the front matter of a dataset card, in YAML.
+def loading_lines(source: Source, schema: pa.Schema, classes: Classes, files: str) -> str:
+    """Return the lines of a dataset card from which `datasets` loads its files, in YAML.
 
     Args:
         source: The samples.
@@ -55,12 +51,8 @@ def front_matter(source: Source, schema: pa.Schema, classes: Classes, files: str
     known = json.loads(schema.metadata[b"huggingface"])["info"]["features"]
     described = {name: feature for name, feature in known.items() if "names" in feature}
     classes = {**{name: feature["names"] for name, feature in described.items()}, **classes}
-    licences = sorted({_licence(text) for text in source.licences.values()}) or ["unknown"]
     splits = sorted(source.table["split"].unique().to_pylist())
     lines = [
-        f"license: {json.dumps(licences[0] if len(licences) == 1 else licences)}",
-        "task_categories: [image-classification, image-segmentation]",
-        "tags: [anomaly-detection, defect-detection, industrial-inspection]",
         "configs:",
         "- config_name: default",
         "  data_files:",
@@ -76,13 +68,8 @@ def _feature(field: pa.Field, classes: Classes) -> dict[str, object]:
     if field.name in classes:
         names = {str(number): name for number, name in enumerate(classes[field.name])}
         return {"dtype": {"class_label": {"names": names}}}
-    if pa.types.is_struct(field.type):
+    if field.type == PICTURE:
         return {"dtype": "image"}
     if pa.types.is_list(field.type):
         return {"list": str(field.type.value_type)}
     return {"dtype": _TYPES.get(str(field.type), str(field.type))}
-
-
-def _licence(text: str) -> str:
-    name = text.lower().replace(" ", "-")
-    return name if name == "unknown" or _LICENCE.fullmatch(name) else "other"

@@ -23,12 +23,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from anomaly_assets.export.huggingface import PICTURE, class_names, front_matter, schema_metadata
+from anomaly_assets.export.croissant import Files
+from anomaly_assets.export.huggingface import PICTURE, class_names, loading_lines, schema_metadata
 from anomaly_assets.export.names import in_folders, picture_paths
 from anomaly_assets.export.pictures import Advance, write_pictures, write_png
 from anomaly_assets.export.selection import Source, Written
 
 EMPTY_MASK = "masks/empty.png"
+
+FILES = Files("*/metadata.parquet", images=["*/images/*/*/*/*.png"], masks=["*/masks/*/*/*/*.png"])
 
 
 def write(source: Source, folder: Path, advance: Advance) -> Written:
@@ -64,12 +67,12 @@ def write(source: Source, folder: Path, advance: Advance) -> Written:
 
 
 def card(source: Source) -> str:
-    """Return the front matter of the dataset card."""
+    """Return the lines of the dataset card from which `datasets` loads the files."""
     nothing = pa.chunked_array([pa.nulls(len(source), pa.string())])
     schema = _rows(source, nothing, nothing).schema
     for place, name in enumerate(("image", "mask")):
         schema = schema.set(place, pa.field(name, PICTURE))
-    return front_matter(source, schema, {}, "{}/**")
+    return loading_lines(source, schema, {}, "{}/**")
 
 
 def _rows(source: Source, images: pa.ChunkedArray, masks: pa.ChunkedArray) -> pa.Table:

@@ -21,11 +21,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from anomaly_assets.export.anomalib import reasons_of, rows_of, write_tables
+from anomaly_assets.export.croissant import Files
 from anomaly_assets.export.names import digest, picture_paths, safe_folder
 from anomaly_assets.export.pictures import Advance, write_pictures
 from anomaly_assets.export.selection import Source, Written
 
-_FILES = ("readme.md", "samples.parquet", "left_out.parquet")
+FILES = Files(
+    "samples.parquet",
+    images=["*/train/*/*.png", "*/test/*/*.png"],
+    masks=["*/ground_truth/*/*.png"],
+)
+
+_FILES = ("readme.md", "license", "croissant.json", "samples.parquet", "left_out.parquet")
 """Names beside the folders of the categories."""
 
 
@@ -53,8 +60,7 @@ def write(source: Source, folder: Path, advance: Advance) -> Written:
     write_pictures(source, folder, images, masks, advance)
     rows = rows_of(source, pc.coalesce(images, ""), masks)
     _, left_out = write_tables(folder, rows, reasons)
-    written, masks_written = (len(paths) - paths.null_count for paths in (images, masks))
-    return Written(written, masks_written, left_out)
+    return Written(reasons == "", len(masks) - masks.null_count, left_out)
 
 
 def image_paths(table: pa.Table) -> pa.ChunkedArray:

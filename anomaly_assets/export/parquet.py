@@ -23,7 +23,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from anomaly_assets.export.huggingface import PICTURE, class_names, front_matter, schema_metadata
+from anomaly_assets.export.croissant import Files
+from anomaly_assets.export.huggingface import PICTURE, class_names, loading_lines, schema_metadata
 from anomaly_assets.export.pictures import Advance, encoded
 from anomaly_assets.export.selection import Part, Source, Written
 
@@ -34,6 +35,8 @@ ROW_GROUPS_PER_FILE = 32
 
 TABLE = "data"
 """Folder that contains only Parquet files."""
+
+FILES = Files(f"{TABLE}/*.parquet")
 
 _COMPRESSION, _LEVEL = "zstd", 3
 _PIXELS = ("image_tensor", "mask_tensor", "image", "mask")
@@ -71,8 +74,8 @@ def write(source: Source, folder: Path, advance: Advance) -> Written:
 
 
 def card(source: Source) -> str:
-    """Return the front matter of the dataset card."""
-    return front_matter(source, _schema(source), {"label": class_names(source)}, TABLE + "/{}-*")
+    """Return the lines of the dataset card from which `datasets` loads the files."""
+    return loading_lines(source, _schema(source), {"label": class_names(source)}, TABLE + "/{}-*")
 
 
 class _Files:

@@ -10,15 +10,19 @@ from typing import Any
 
 from tqdm import tqdm
 
-from anomaly_assets.export.destination import describe, replaced
+from anomaly_assets.export.card import README, card_text
+from anomaly_assets.export.croissant import CROISSANT, Files, croissant_text
+from anomaly_assets.export.destination import mark, replaced
+from anomaly_assets.export.errors import ExportError
+from anomaly_assets.export.licence import LICENSE, licence_text
 from anomaly_assets.export.pictures import Advance
 from anomaly_assets.export.selection import Selection, Source, Values, Written, opened
 
-LAYOUT = 2
+LAYOUT = 3
 """Version of the layout: increased when files or columns of any format change name or meaning."""
 
 Card = Callable[[Source], str]
-"""Function that returns the front matter of a dataset card, in YAML."""
+"""Function that returns the lines of a dataset card from which `datasets` loads the files, in YAML."""
 
 Write = Callable[[Source, Path, Advance], Written]
 """Function that writes the samples into an empty folder."""
@@ -79,12 +83,14 @@ class Exporter:
     Attributes:
         format: Name of the format.
         write: Function that writes the samples.
-        card: Function that returns the front matter of `README.md`; None for a format without one.
+        card: Function that returns the lines of `README.md` for `datasets`; None if it cannot load it.
+        files: Files of the format that Croissant describes.
     """
 
     format: str
     write: Write
     card: Card | None = None
+    files: Files = field(default_factory=Files)
 
     def __call__(
         self,
@@ -100,6 +106,7 @@ class Exporter:
         include_unknown: bool = False,
         size: int | tuple[int, int] | None = None,
         recipe: str | None = None,
+        commercial: bool = False,
         overwrite: bool = False,
         progress: bool = False,
     ) -> Export:
@@ -118,11 +125,13 @@ class Exporter:
             include_unknown: Export images without a label too.
             size: Side of the exported tensors, or (height, width), as `open_samples` takes it.
             recipe: Name of the recipe of the exported tensors; without it and `size`, the common one.
+            commercial: Refuse source datasets that are not known to allow commercial use.
             overwrite: Replace an export at `out`; readers see all of the old one or all of the new one.
             progress: Show a progress bar if standard error is a terminal.
 
         Raises:
-            ExportError: `out` cannot be written; it is unchanged.
+            CommercialUseError: A source dataset is not known to allow commercial use; the message names it.
+            ExportError: `out` cannot be written, or the format has no place for any sample.
             FileNotFoundError: The database does not exist.
             LookupError: No sample matches, or no such recipe exists; the message lists the existing values.
             ValueError: `where` is not a condition, or the samples have different shapes.
@@ -138,6 +147,7 @@ class Exporter:
             include_unknown,
             size,
             recipe,
+            commercial,
         )
         return self._export(out, selection, overwrite, progress)
 
@@ -150,15 +160,17 @@ class Exporter:
             tqdm(
                 total=len(source),
                 desc=self.format,
-                unit=" tiles" if source.are_tiles else " images",
+                unit=f" {source.things}",
                 disable=None if progress else True,
             ) as bar,
         ):
             written = self.write(source, folder, bar.update)
+            if not written.rows.any():
+                raise ExportError(_nothing_written(self.format, len(source), written.reasons))
             found: dict[str, Any] = {
                 "format": self.format,
                 "snapshot_id": source.snapshot_id,
-                "samples": written.samples,
+                "samples": int(written.rows.sum()),
                 "masks": written.masks,
                 "left_out": sum(written.reasons.values()),
                 "reasons": written.reasons,
@@ -170,11 +182,27 @@ class Exporter:
                 file_bytes=0,
                 unknown=source.unknown,
                 are_tiles=source.are_tiles,
-                not_written=len(source) - written.samples,
+                not_written=int((~written.rows).sum()),
                 **found,
             )
-            describe(folder, facts, made.left_out_sentence, self.card(source) if self.card else "")
+            mark(folder, facts)
+            loading = self.card(source) if self.card else ""
+            described = source.described(written.rows)
+            for name, text in {
+                README: card_text(described, facts, made.left_out_sentence, loading),
+                LICENSE: licence_text(described),
+                CROISSANT: croissant_text(described, folder, self.files),
+            }.items():
+                (folder / name).write_text(text, encoding="utf-8")
             return replace(made, file_bytes=_size(folder))
+
+
+def _nothing_written(file_format: str, samples: int, reasons: Mapping[str, int]) -> str:
+    counted = ", ".join(f"{count} {reason}" for reason, count in reasons.items())
+    return (
+        f"Nothing was exported: {file_format} has no place for any of the {samples} samples ({counted}). "
+        "Choose another format, such as parquet, or select other samples."
+    )
 
 
 def _size(folder: Path) -> int:

@@ -6,7 +6,7 @@ import json
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from anomaly_assets.datasets.licences import Terms
 from anomaly_assets.reader import open_samples
 from anomaly_assets.reader.open import UnknownLabelWarning
 
@@ -39,6 +40,7 @@ class Selection:
     include_unknown: bool = False
     size: int | tuple[int, int] | None = None
     recipe: str | None = None
+    commercial: bool = False
 
     def filters(self) -> dict[str, Any]:
         """Return the filters in a form that can be stored as JSON."""
@@ -57,6 +59,8 @@ class Selection:
             named["where"] = self.where
         if self.include_unknown:
             named["include_unknown"] = True
+        if self.commercial:
+            named["commercial"] = True
         return named
 
 
@@ -83,19 +87,19 @@ class Written:
     """Numbers of written samples and masks, and of samples that are not in the table of a format.
 
     Attributes:
-        samples: Number of images, or of tiles, with a file of their own or a row with pixels.
-        masks: Number of ground-truth masks.
+        rows: bool, a value per sample of the source; True if its image is written.
+        masks: Number of written ground-truth masks.
         reasons: Reason to leave samples out of the table of the format, with their number.
     """
 
-    samples: int
+    rows: npt.NDArray[np.bool_]
     masks: int
     reasons: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def all_of(cls, source: Source, reasons: Mapping[str, int] | None = None) -> Written:
         """Describe a format that wrote every image, and every mask that a file gave."""
-        return cls(len(source), int(source.mask_from_file.sum()), reasons or {})
+        return cls(np.ones(len(source), np.bool_), int(source.mask_from_file.sum()), reasons or {})
 
 
 @dataclass(frozen=True)
@@ -110,7 +114,8 @@ class Source:
         recipe: Name of the recipe of their tensors.
         snapshot_id: The snapshot they are read from; None if nothing was ever published.
         unknown: Number of matching samples that are left out because their label is unknown.
-        licences: Licence of each source dataset.
+        terms: Terms of use of each source dataset.
+        published_on: Day on which the snapshot was published, such as `2026-11-29`; None if not recorded.
         filters: The filters, in a form that can be stored as JSON.
     """
 
@@ -121,7 +126,8 @@ class Source:
     recipe: str
     snapshot_id: str | None
     unknown: int
-    licences: dict[str, str]
+    terms: dict[str, Terms]
+    published_on: str | None
     filters: dict[str, Any]
     _batches: Callable[[int], Iterator[Any]]
 
@@ -134,7 +140,7 @@ class Source:
         return {
             "snapshot_id": self.snapshot_id or "",
             "recipe": self.recipe,
-            "licences": self.licences,
+            "licences": {name: terms.licence for name, terms in self.terms.items()},
             "filters": self.filters,
         }
 
@@ -150,6 +156,26 @@ class Source:
     def are_tiles(self) -> bool:
         """Return whether each sample is a tile of an image."""
         return "/tile=" in self.recipe
+
+    @property
+    def things(self) -> str:
+        """Return the word for several samples."""
+        return "tiles" if self.are_tiles else "images"
+
+    @property
+    def title(self) -> str:
+        """Return the titles of the source datasets, joined by commas."""
+        names = sorted(self.table["source_dataset"].unique().to_pylist())
+        return ", ".join(self.terms[name].title if name in self.terms else name for name in names)
+
+    def described(self, rows: npt.NDArray[np.bool_]) -> Source:
+        """Return some rows, for a description of what was written; `parts` still yields all samples."""
+        return replace(
+            self,
+            table=self.table.filter(pa.array(rows)),
+            mask_from_file=self.mask_from_file[rows],
+            has_mask=self.has_mask[rows],
+        )
 
     def parts(self) -> Iterator[Part]:
         """Yield all samples in the order of `table`, about 16 MB at a time."""
@@ -178,7 +204,8 @@ def opened(selection: Selection) -> Iterator[Source]:
             samples.recipe,
             samples.snapshot_id,
             samples.unknown_left_out,
-            samples.licences,
+            samples.terms,
+            samples.published_on,
             selection.filters(),
             samples.batches,
         )

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from anomaly_assets.export.destination import MARKER, describe, described, replaced
+from anomaly_assets.export.destination import MARKER, described, mark, replaced
 from anomaly_assets.export.errors import ExportError
 from anomaly_assets_tests.disk import record_calls
 
@@ -24,7 +24,7 @@ LEFT = f".export.{'0' * 32}.unfinished"
 def make(out: Path, content: str, *, overwrite: bool = False) -> None:
     with replaced(out, overwrite=overwrite) as folder:
         (folder / "content").write_text(content)
-        describe(folder, {"format": "parquet", "samples": 3, "snapshot_id": "abc"})
+        mark(folder, {"format": "parquet", "samples": 3, "snapshot_id": "abc"})
 
 
 def names(folder: Path) -> list[str]:
@@ -44,7 +44,7 @@ def test_nothing_has_the_final_name_before_the_end(tmp_path: Path) -> None:
 def test_an_empty_folder_is_taken(tmp_path: Path) -> None:
     (tmp_path / "export").mkdir()
     make(tmp_path / "export", "new")
-    assert names(tmp_path / "export") == [MARKER, "README.md", "content"]
+    assert names(tmp_path / "export") == [MARKER, "content"]
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
@@ -97,7 +97,7 @@ def test_an_export_inside_another_one_is_refused_and_the_other_is_as_it_was(
         ExportError, match=r"is inside the export .*/export\. .* Name a folder beside it"
     ):
         make(outer / inner, "second", overwrite=True)
-    assert names(outer) == [MARKER, "README.md", "content", "data"]
+    assert names(outer) == [MARKER, "content", "data"]
     assert names(outer / "data") == []
 
 
@@ -173,7 +173,7 @@ def test_what_a_killed_export_left_is_removed_by_the_next_one(tmp_path: Path, le
     (leftover / "link").symlink_to(outside)
     make(tmp_path / "export", "new")
     assert names(tmp_path) == ["export", "outside"]
-    assert names(tmp_path / "export") == [MARKER, "README.md", "content"]
+    assert names(tmp_path / "export") == [MARKER, "content"]
     assert (outside / "kept").read_text() == "kept"
 
 
@@ -185,7 +185,7 @@ def test_a_link_in_the_place_of_the_hidden_folder_is_not_followed(tmp_path: Path
         (tmp_path / left).symlink_to(outside)
     make(tmp_path / "export", "new")
     assert names(outside) == ["kept"]
-    assert names(tmp_path / "export") == [MARKER, "README.md", "content"]
+    assert names(tmp_path / "export") == [MARKER, "content"]
 
 
 def test_two_exports_into_one_place_do_not_meet(tmp_path: Path) -> None:
@@ -223,7 +223,7 @@ def test_an_export_that_comes_while_another_one_is_being_completed_takes_nothing
         f"Another export is writing {out}. Wait for it, or name another folder.",
     ]
     assert names(tmp_path) == ["export"]
-    assert names(out) == [MARKER, "README.md", "content"]
+    assert names(out) == [MARKER, "content"]
     make(out, "second", overwrite=True)
     assert (out / "content").read_text() == "second"
 
@@ -253,8 +253,8 @@ for _ in range(rounds):
         with destination.replaced(out, overwrite=True) as folder:
             for number in range(files):
                 (folder / str(number)).touch()
-            destination.describe(folder, {})
-        outcomes.append("complete" if names() == files + 2 else "incomplete")
+            destination.mark(folder, {})
+        outcomes.append("complete" if names() == files + 1 else "incomplete")
     except destination.ExportError as error:
         outcomes.append("refused" if "Another export is writing" in str(error) else str(error))
 print(json.dumps(outcomes))
@@ -318,5 +318,5 @@ def test_trouble_with_the_disk_says_what_to_do(tmp_path: Path, number: int, advi
 
 def test_only_a_folder_with_our_marker_is_an_export(tmp_path: Path) -> None:
     assert described(tmp_path) is None
-    describe(tmp_path, {"format": "anomalib"})
+    mark(tmp_path, {"format": "anomalib"})
     assert described(tmp_path) == {"made_by": "anomaly_assets.export", "format": "anomalib"}

@@ -126,16 +126,17 @@ def test_the_card_has_licences_splits_features_and_the_facts_of_the_marker(
 ) -> None:
     out = FORMATS[name](tmp_path / "out", database, source_dataset="mvtec_ad").folder
     text = (out / "README.md").read_text("utf-8")
-    *front, _ = text.split("# Images")
-    assert bool(front[0]) == (name in CARDS)
-    if front[0]:
-        card = yaml.safe_load(front[0].strip().strip("-"))
-        assert card["license"] == "cc-by-nc-sa-4.0"
+    card = yaml.safe_load(text.split("---\n")[1])
+    assert card["license"] == "cc-by-nc-sa-4.0"
+    assert card["pretty_name"] == "MVTec AD"
+    assert card["size_categories"] == ["n<1K"]
+    assert "anomaly-detection" in card["tags"]
+    assert ("configs" in card) == (name in CARDS)
+    if name in CARDS:
         assert [each["split"] for each in card["configs"][0]["data_files"]] == ["test", "train"]
         assert {"image", "mask", "label"} < {
             each["name"] for each in card["dataset_info"]["features"]
         }
-        assert "anomaly-detection" in card["tags"]
     facts = json.loads(text.partition("```json\n")[2].partition("```")[0])
     marker = json.loads((out / ".anomaly_assets_export.json").read_text("utf-8"))
     assert {"made_by": "anomaly_assets.export", **facts} == marker

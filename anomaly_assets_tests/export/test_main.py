@@ -66,7 +66,7 @@ def test_an_export_says_what_it_holds_and_from_which_snapshot(
     assert described(out) == {
         "made_by": "anomaly_assets.export",
         "format": name,
-        "layout": 2,
+        "layout": 3,
         "snapshot_id": known,
         "filters": {},
         "licences": {"dagm_2007": "CC BY 4.0", "mvtec_ad": "CC BY-NC-SA 4.0"},
@@ -91,7 +91,9 @@ def test_an_export_of_tiles_says_tiles(tmp_path: Path, capsys: pytest.CaptureFix
         assert main(["--format", name, "--out", out, "--database", str(database), *arguments]) == 0
         said = capsys.readouterr().out
         assert said.startswith(f"{name}: {60 if name == 'mvtec' else 66} tiles, 18 masks, ")
-        assert ("; 6 more tiles not written, because mvtec has no place" in said) == (name == "mvtec")
+        assert ("; 6 more tiles not written, because mvtec has no place" in said) == (
+            name == "mvtec"
+        )
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -184,7 +186,7 @@ def test_an_export_is_replaced_with_overwrite_alone(database: Path, tmp_path: Pa
     assert "--overwrite" in refused.stderr
     assert files_below(out) == before
     assert run("--format", "parquet", *options, "--overwrite").returncode == 0
-    assert sorted(os.listdir(out)) == [MARKER, "README.md", "data"]
+    assert sorted(os.listdir(out)) == [MARKER, "LICENSE", "README.md", "croissant.json", "data"]
     assert os.listdir(tmp_path) == ["export"]
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.datasets.record import ImageFile, MaskFile
-from anomaly_assets.export import mvtec, to_mvtec
+from anomaly_assets.export import ExportError, mvtec, to_mvtec
 from anomaly_assets.export.destination import MARKER
 from anomaly_assets_tests.export.published import (
     ANOMALOUS_IN_TRAINING,
@@ -37,7 +37,7 @@ def files_of(folder: Path) -> set[str]:
 
 def test_the_folders_are_those_of_the_official_layout(exported: Path) -> None:
     assert files_of(exported) == {
-        *(MARKER, "README.md", "samples.parquet", "left_out.parquet"),
+        *(MARKER, "README.md", "LICENSE", "croissant.json", "samples.parquet", "left_out.parquet"),
         *("bottle/train/good/000.png", "bottle/train/good/001.png", "bottle/test/good/000.png"),
         *("bottle/test/crack/000.png", "bottle/ground_truth/crack/000_mask.png"),
         *("carpet/train/good/000.png", "carpet/test/hole/000.png"),
@@ -83,6 +83,16 @@ def test_images_without_a_place_are_in_a_table_with_the_reason(exported: Path) -
 def test_an_anomalous_image_without_any_mask_is_left_out(database: Path, tmp_path: Path) -> None:
     where = f"image_id = '{WITHOUT_MASK}' OR label = 'good'"
     assert to_mvtec(tmp_path / "export", database, where=where).left_out == 1
+
+
+def test_an_export_without_a_place_for_any_image_is_refused(database: Path, tmp_path: Path) -> None:
+    with pytest.raises(ExportError) as raised:
+        to_mvtec(tmp_path / "export", database, where=f"image_id = '{ANOMALOUS_IN_TRAINING}'")
+    assert str(raised.value) == (
+        "Nothing was exported: mvtec has no place for any of the 1 samples (1 anomalous_training_image). "
+        "Choose another format, such as parquet, or select other samples."
+    )
+    assert [*tmp_path.iterdir()] == []
 
 
 @pytest.mark.parametrize(

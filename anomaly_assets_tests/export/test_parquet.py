@@ -118,6 +118,8 @@ def test_files_are_named_by_split(exported: Path) -> None:
     assert found == {
         MARKER,
         "README.md",
+        "LICENSE",
+        "croissant.json",
         "data/test-00000-of-00001.parquet",
         "data/train-00000-of-00001.parquet",
     }
