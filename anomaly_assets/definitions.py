@@ -12,6 +12,7 @@ from anomaly_assets.assets.automation import (
 )
 from anomaly_assets.assets.broken import broken_assets
 from anomaly_assets.assets.checks import all_checks
+from anomaly_assets.assets.corrections import corrections
 from anomaly_assets.assets.image_tensors import image_tensors, samples
 from anomaly_assets.assets.images import (
     DagsterDltResource,
@@ -47,6 +48,7 @@ def definitions_for(
             *map(files_spec, datasets),
             *map(catalogue_assets, datasets),
             images_asset(names),
+            corrections,
             image_tensors,
             samples,
             *summary_assets(names),

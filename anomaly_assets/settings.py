@@ -18,6 +18,7 @@ from anomaly_assets.recipes import MOST_TENSOR_BYTES, PILLOW, SIMD, Recipe, pars
 
 VARIABLES = (
     "ANOMALY_DATASETS",
+    "ANOMALY_CORRECTIONS",
     "ANOMALY_WAREHOUSE",
     "ANOMALY_LAKE_DATA",
     "ANOMALY_DATABASE",
@@ -76,6 +77,7 @@ class Settings:
         sizes_as_declared: True if the environment asks for the further recipes of the declarations, instead
             of those that the warehouse recorded.
         resize: `simd` or `pillow`, if set in the environment.
+        corrections: CSV file with corrections, or folder of such files; None to keep the loaded ones.
         compute: Executor of decoding: `threads`, or `dask://HOST:PORT` of a Dask scheduler.
         workers: Number of decoding threads.
         task_timeout_seconds: Timeout of one decoding task of a cluster.
@@ -105,6 +107,7 @@ class Settings:
     sizes: tuple[Recipe, ...] | None = None
     sizes_as_declared: bool = False
     resize: str | None = None
+    corrections: Path | None = None
 
     def recipe_over(self, recorded: Recipe) -> Recipe:
         """Return the recorded common recipe of a warehouse, overridden by the environment's values."""
@@ -187,6 +190,7 @@ class Settings:
             sizes=sizes[1:] if sizes else None,
             sizes_as_declared=sizes_as_declared,
             resize=_resize(values.get("ANOMALY_RESIZE") or None),
+            corrections=_corrections(values.get("ANOMALY_CORRECTIONS", "").strip()),
         )
 
 
@@ -429,6 +433,14 @@ def _resize(text: str | None) -> str | None:
     if text not in (None, PILLOW, SIMD):
         raise SettingsError(f"ANOMALY_RESIZE={text!r}: use {SIMD} or {PILLOW}.")
     return text
+
+
+def _corrections(text: str) -> Path | None:
+    if not is_file(text or "corrections.csv"):
+        raise SettingsError(
+            f"ANOMALY_CORRECTIONS={shown_scheme(text)}: use a CSV file, or a folder with CSV files."
+        )
+    return Path(text) if text else None
 
 
 def _is_side(text: str) -> bool:

@@ -35,7 +35,7 @@ FLOORS = (
     {"roots", "suggesting"},
     {"tables"},
     {"warehouse"},
-    {"catalogue", "decoding"},
+    {"catalogue", "curation", "decoding"},
     {"reader", "inspection"},
     {"export", "previews"},
     {"assets"},

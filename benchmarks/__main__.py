@@ -66,6 +66,7 @@ FIGURES = (
     Figure("unchanged refresh / scandir and stat", loading.refresh_unchanged, "<=", 25, True),
     Figure("refresh command / bare imports", loading.refresh_by_command, "<=", 3, False),
     Figure("one changed / unchanged refresh", loading.refresh_one_changed, "<=", 1.2, True),
+    Figure("refresh with corrections / without", loading.refresh_with_corrections, "<=", 1.1, True),
     Figure("peak memory 20,000 / 2,000 images", loading.peak_memory, "<=", 1.1, False, 2),
     Figure("warehouse / tensors, first load", loading.size_after_first_load, "<=", 1.05, True, 2),
     Figure("warehouse / tensors, 10x5 %", loading.size_after_ten_refreshes, "<=", 1.3, False, 2),

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import random
+import shutil
 import subprocess
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 
 from PIL import Image
 
@@ -13,6 +16,7 @@ from anomaly_assets.decoding.resize import why_not_simd
 from anomaly_assets.recipes import PILLOW, SIMD, Recipe
 from anomaly_assets.warehouse.file.warehouse import FileWarehouse
 from benchmarks.bench import (
+    COMMON,
     Bench,
     PhasesReport,
     Ratios,
@@ -71,8 +75,49 @@ def refresh_unchanged(bench: Bench) -> Ratios:
         yield ours / listing
 
 
-def _refresh(tree: Tree, folder: Path) -> PhasesReport:
-    return run_phases(tree, folder / "warehouse.duckdb", folder / "anomaly.duckdb")
+def refresh_with_corrections(bench: Bench) -> Ratios:
+    """Compare refreshes that change nothing, with and without a file of 10,000 corrections."""
+    tree, folder = bench.loaded(bench.many)
+    corrected = folder.with_name(f"{folder.name}-corrected")
+    shutil.copytree(folder, corrected)
+    file = corrected / "corrections.csv"
+    with FileWarehouse(corrected / "warehouse.duckdb").connect() as connection:
+        rows = connection.execute(_CORRECTED).fetchall()
+    file.write_text(
+        "\n".join(["image_id,content_sha256,field,value,reason", *(row for (row,) in rows)])
+    )
+    variables = {"ANOMALY_CORRECTIONS": str(file)}
+    _refresh(tree, corrected, variables)
+    for _ in range(bench.pairs):
+        ours = _refresh(tree, corrected, variables)
+        without = _refresh(tree, folder)
+        print(f"    {len(rows)} corrections, refresh {ours.total:.2f} s", flush=True)
+        yield ours.total / without.total
+    shutil.rmtree(corrected)
+
+
+_CORRECTED = """
+SELECT concat_ws(
+    ',',
+    image_id,
+    CASE WHEN place % 2 = 0 THEN content_sha256 ELSE '' END,
+    ['label,unknown', 'split,validation', 'exclude,true', 'label,anomalous'][1 + place % 4],
+    'benchmark'
+)
+FROM (SELECT image_id, content_sha256, row_number() OVER (ORDER BY md5(image_id)) AS place FROM facts)
+ORDER BY place LIMIT 10000
+"""
+
+
+def _refresh(
+    tree: Tree, folder: Path, variables: Mapping[str, str] = MappingProxyType({})
+) -> PhasesReport:
+    return run_phases(
+        tree,
+        folder / "warehouse.duckdb",
+        folder / "anomaly.duckdb",
+        variables={**COMMON, **variables},
+    )
 
 
 def refresh_one_changed(bench: Bench) -> Ratios:

@@ -20,6 +20,7 @@ from pathlib import Path
 import duckdb
 
 from anomaly_assets.catalogue.dlt_source import load
+from anomaly_assets.curation.correction_files import as_table, read_corrections
 from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.decoding.build import build_tensors
 from anomaly_assets.decoding.open import open_compute
@@ -28,7 +29,8 @@ from anomaly_assets.recipes import Recipe
 from anomaly_assets.roots.open import open_root
 from anomaly_assets.settings import Settings
 from anomaly_assets.tables import checks
-from anomaly_assets.tables.ddl import comment_on_catalogue, ensure_tables, refresh
+from anomaly_assets.tables.corrections import replace_lines
+from anomaly_assets.tables.ddl import comment_on_catalogue, ensure_tables, refresh, refresh_labels
 from anomaly_assets.tables.recipes import recipes_for, record_recipes
 from anomaly_assets.tables.registry import TABLES
 from anomaly_assets.warehouse.file.warehouse import FileWarehouse
@@ -76,8 +78,11 @@ def refresh_everything(
                 if load(SOURCE_DATASETS[name], root, warehouse).any_change:
                     with warehouse.connect() as connection:
                         comment_on_catalogue(connection, name)
-            with warehouse.connect() as connection:
-                refresh(connection, "images")
+        with phase("corrections"), warehouse.connect() as connection:
+            ensure_tables(connection)
+            refresh_labels(connection)
+            if settings.corrections is not None:
+                replace_lines(connection, as_table(read_corrections(settings.corrections)))
         with phase("tensors"):
             opened = {name: open_root(root) for name, root in roots.items()}
             with warehouse.writing(), warehouse.connect() as connection:

@@ -134,7 +134,14 @@ def _described(connection: duckdb.DuckDBPyConnection) -> dict[Names, tuple[str, 
         ORDER BY ALL
     """
     columns = """
-        SELECT column_name, replace(data_type, ' WITH TIME ZONE', ''), NOT is_nullable, comment
+        SELECT
+            column_name,
+            CASE
+                WHEN starts_with(data_type, 'STRUCT(') THEN 'STRUCT'
+                ELSE replace(data_type, ' WITH TIME ZONE', '')
+            END,
+            NOT is_nullable,
+            comment
         FROM duckdb_columns()
         WHERE database_name = current_database() AND schema_name = ? AND table_name = ?
         ORDER BY column_index

@@ -56,7 +56,7 @@ class TensorsConfig(dg.Config):
         table_spec(
             name,
             group="harmonised",
-            deps=["images"],
+            deps=["images", "corrections"],
             kinds={"python", "duckdb"},
             files=_DECODING_FILES,
         )
@@ -178,7 +178,7 @@ def _speed(report: BuildReport) -> dict[str, Any]:
         table_spec(
             "samples",
             group="harmonised",
-            deps=["images", "image_tensors"],
+            deps=["images", "corrections", "image_tensors"],
             kinds={"duckdb", "view"},
             files=["assets/image_tensors.py"],
         )

@@ -32,10 +32,9 @@ from anomaly_assets.catalogue.dlt_source import (
 )
 from anomaly_assets.datasets import SourceDataset
 from anomaly_assets.tables.ddl import (
-    LABEL_VIEWS,
     comment_on_catalogue,
     has_comments,
-    refresh,
+    refresh_labels,
     row_count,
 )
 from anomaly_assets.tables.preview_rows import Shown, chosen_rows
@@ -231,7 +230,7 @@ def images_asset(source_datasets: Iterable[str]) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult:
         """Join the catalogues of all source datasets in one view."""
         with warehouse.warehouse.writing(), warehouse.warehouse.connect() as connection:
-            refresh(connection, *LABEL_VIEWS)
+            refresh_labels(connection)
             per_dataset = connection.execute(
                 "SELECT source_dataset, count(*) FROM images GROUP BY ALL ORDER BY ALL"
             ).fetchall()

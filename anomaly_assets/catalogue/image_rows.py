@@ -124,6 +124,7 @@ class _Rows:
             "file_size_bytes": files["size_bytes"],
             "modified_at": files["modified_at"],
             "file_version": files["version"],
+            "attributes": [self._attributes(number) for number in numbers.tolist()],
             **dict(zip(_DECIDED, zip(*decided, strict=True), strict=True)),
             **dict(zip(_OF_MASK, zip(*masks, strict=True), strict=True)),
         }
@@ -137,6 +138,10 @@ class _Rows:
             ],
             schema=IMAGES_SCHEMA,
         )
+
+    def _attributes(self, number: int) -> str | None:
+        described = self._evidence.tables.rows.get(number)
+        return described.row.attributes if described else None
 
     def _mask(self, number: int) -> Mask:
         evidence = self._evidence

@@ -20,6 +20,7 @@ from anomaly_assets.catalogue.labels_files import (
     note_missing,
 )
 from anomaly_assets.catalogue.pairing import Index
+from anomaly_assets.datasets.attributes import as_json
 from anomaly_assets.datasets.declaration import MaskEntry
 from anomaly_assets.datasets.names import as_text, shown
 from anomaly_assets.datasets.record import TableFile, split_name, value_of
@@ -229,7 +230,11 @@ def _united(one: Row, other: Row) -> tuple[Row, bool]:
         (one.width, one.height) if one.shapes is not None else (other.width, other.height)
     )
     is_unclear = one.is_unclear or other.is_unclear or not same
-    return one._replace(**values, is_unclear=is_unclear), same
+    first, second = (json.loads(each.attributes or "{}") for each in (one, other))
+    differing = {name for name in first.keys() & second.keys() if first[name] != second[name]}
+    both = {**first, **second}
+    values["attributes"] = as_json({name: both[name] for name in both.keys() - differing})
+    return one._replace(**values, is_unclear=is_unclear), same and not differing
 
 
 def _add_mask(

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal, TypeAlias
 
+from anomaly_assets.datasets.attributes import Attribute
 from anomaly_assets.datasets.licences import CommercialUse
 from anomaly_assets.datasets.pattern_text import Pattern, Template
 from anomaly_assets.datasets.words import ANOMALOUS_WORDS, GOOD_WORDS, Label, Split
@@ -37,6 +38,9 @@ DEFAULT_WORDS: Mapping[str, frozenset[str]] = {
 
 UNASSIGNED: Split = "unassigned"
 """Default split: for images whose split nothing else defines."""
+
+ATTRIBUTES = "attributes."
+"""Start of the name of a cell with an attribute."""
 
 ALL_SPLITS = "all"
 """Key of the numbers in all splits together, if the number in each split is not known."""
@@ -106,12 +110,20 @@ class TableEntry(Entry):
         columns: Column of each property of an image.
         match: Whether an image is given by its path or by its name alone.
         rows: `split` if the rows are in one list per split.
+        attributes: Column and type of each attribute of images, by name.
     """
 
     read: Literal["csv", "json", "coco", "dagm_labels"] = "csv"
     columns: Mapping[str, str] = field(default_factory=dict)
     match: Literal["path", "name"] = "path"
     rows: Literal["list", "split"] = "list"
+    attributes: Mapping[str, Attribute] = field(default_factory=dict)
+
+    @property
+    def cells(self) -> dict[str, str]:
+        """Return the column of each property and, after `attributes.`, of each attribute."""
+        attributes = {f"{ATTRIBUTES}{name}": each.column for name, each in self.attributes.items()}
+        return {**self.columns, **attributes}
 
 
 @dataclass(frozen=True, kw_only=True)

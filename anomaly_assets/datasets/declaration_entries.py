@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from anomaly_assets.datasets.attributes import NAME, TYPES, Attribute
 from anomaly_assets.datasets.declaration import (
     ImageEntry,
     MaskEntry,
@@ -30,7 +31,7 @@ _VALUES = ("category", "split", "label", "defect_type")
 _OPTIONS = {
     "images": (),
     "masks": ("defect", "read", "shapes"),
-    "tables": ("read", "columns", "match", "rows"),
+    "tables": ("read", "columns", "match", "rows", "attributes"),
     "strays": ("reason",),
 }
 COLUMNS = ("image", "category", "split", "label", "defect_type", "mask")
@@ -223,7 +224,50 @@ class Entries:
             )
         self._table.unknown_keys(columns, COLUMNS, "tables")
         options["columns"] = {key: columns[key] for key in COLUMNS if key in columns}
+        options["attributes"] = self._attributes(keys, options["read"], pattern)
         return options
+
+    def _attributes(
+        self, keys: dict[str, Any], read: str, pattern: Pattern
+    ) -> dict[str, Attribute]:
+        """Return the attributes that a table gives, by name."""
+        declared = keys.get("attributes", {})
+        if not isinstance(declared, dict):
+            self._problem(
+                'tables: attributes is { name = "a column", .. }.', "tables", pattern.text
+            )
+            return {}
+        if declared and read not in ("csv", "json"):
+            self._problem(
+                f'tables: attributes need read = "csv" or "json", and not "{read}".',
+                "tables",
+                pattern.text,
+            )
+        found = {}
+        for name, value in declared.items():
+            given = {"column": value} if isinstance(value, str) else value
+            if not NAME.fullmatch(name):
+                self._problem(
+                    f'tables: attribute "{name}": a name has lower-case letters, digits and underscores, '
+                    "such as camera.",
+                    "tables",
+                    pattern.text,
+                )
+            elif (
+                not isinstance(given, dict)
+                or not isinstance(given.get("column"), str)
+                or given.get("type", "text") not in TYPES
+                or not given.keys() <= {"column", "type"}
+            ):
+                self._problem(
+                    f'tables: attribute {name} is a column, or {{ column = "a column", type = "text" }}; '
+                    f"types are {', '.join(TYPES)}.",
+                    "tables",
+                    pattern.text,
+                )
+            else:
+                found[name] = Attribute(given["column"], given.get("type", "text"))
+        return found
 
     def _reason(self, keys: dict[str, Any], pattern: Pattern) -> str:
         reason = keys.get("reason", "not_needed")

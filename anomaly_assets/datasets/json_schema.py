@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+from anomaly_assets.datasets.attributes import NAME, TYPES
 from anomaly_assets.datasets.declaration import (
     ALL_SPLITS,
     DEFAULT_WORDS,
@@ -164,6 +165,7 @@ def _option(of_class: type[Entry], name: str) -> Schema:
         "defect_type": _TEXT,
         "shapes": {"type": "array", "items": {"type": "string"}},
         "columns": _table(dict.fromkeys(COLUMNS, _TEXT)),
+        "attributes": _attributes(),
         "reason": {"type": "string", "pattern": f"^{REASON.pattern}$"},
     }
     if name in others:
@@ -175,6 +177,16 @@ def _option(of_class: type[Entry], name: str) -> Schema:
     colour = {"type": "string", "pattern": "^#[0-9A-Fa-f]{6}$"}
     lists = [{"type": "array", "items": each, "minItems": 1} for each in (number, colour)]
     return {"anyOf": [choices, *lists]}
+
+
+def _attributes() -> Schema:
+    of_column = _table({"column": _TEXT, "type": {"enum": list(TYPES)}}, required=["column"])
+    names = {"pattern": f"^{NAME.pattern}$"}
+    return {
+        "type": "object",
+        "propertyNames": names,
+        "additionalProperties": {"anyOf": [_TEXT, of_column]},
+    }
 
 
 def _counts() -> Schema:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import NamedTuple
 
-from anomaly_assets.datasets.declaration import Words
+from anomaly_assets.datasets.attributes import Attribute, as_json, typed_value
+from anomaly_assets.datasets.declaration import ATTRIBUTES, Words
 from anomaly_assets.datasets.names import canonical_path, normalized, shown
 from anomaly_assets.datasets.patterns import folded
 from anomaly_assets.datasets.words import UNSPECIFIED, Label, Split
@@ -42,6 +43,7 @@ class Row(NamedTuple):
             file has the image without annotations. None in other tables.
         width: Width of the picture on which the shapes were drawn; `height` is its height.
         is_unclear: Whether a cell is invalid, so that nothing weaker may give the label.
+        attributes: Attributes as JSON; None without any.
     """
 
     image: str
@@ -55,6 +57,7 @@ class Row(NamedTuple):
     width: int | None = None
     height: int | None = None
     is_unclear: bool = False
+    attributes: str | None = None
 
 
 class TableContent(NamedTuple):
@@ -83,7 +86,7 @@ _NO_TYPES = frozenset({"-", "--", "none", "n/a", "na", "nan", "null"})
 """Texts in a column of defect types that mean none, beside a column of labels."""
 
 Cells = Sequence["str | None"]
-"""Text of each column of `COLUMNS`; None for an empty cell or a column that is not declared."""
+"""Text of each column of `Collected.names`; None for an empty cell or a column that is not declared."""
 
 
 @dataclass
@@ -96,9 +99,11 @@ class Collected:
         malformed: Number and reason of rows that cannot be used; not all of them.
         malformed_count: Number of all of them.
         notes: Sentences about what was left out.
+        attributes: Attributes that the table gives, by name.
     """
 
     words: Words
+    attributes: Mapping[str, Attribute] = field(default_factory=dict)
     rows: list[Row] = field(default_factory=list)
     malformed: list[tuple[int, str]] = field(default_factory=list)
     malformed_count: int = 0
@@ -110,6 +115,7 @@ class Collected:
             **self.words.split_of,
         }
         self._same: dict[str, str] = {}
+        self.names = (*COLUMNS, *(f"{ATTRIBUTES}{name}" for name in self.attributes))
 
     def content(self) -> TableContent:
         """Return the rows and what is wrong with the others."""
@@ -121,7 +127,7 @@ class Collected:
         """Add a row, or the reason why it cannot be used.
 
         Args:
-            cells: Text of each column of `COLUMNS`, without space around.
+            cells: Text of each column of `names`, without space around.
             number: Number of the row.
             place: Start of the reason, if the file has several lists.
             split: Split of a row that does not give it.
@@ -169,10 +175,10 @@ class Collected:
     ) -> tuple[Row | None, str | None]:
         """Return the row of these cells, and the reason why they cannot be used, or not in full."""
         if _NO_TEXT.search("".join(filter(None, cells))):
-            for column, cell in zip(COLUMNS, cells, strict=True):
+            for column, cell in zip(self.names, cells, strict=False):
                 if cell is not None and (reason := why_no_text(column, cell)):
                     return None, reason
-        image, category, split_word, label_word, defect_type, mask = cells
+        image, category, split_word, label_word, defect_type, mask, *others = cells
         path = path_below_root(image) if image else ""
         if not path:
             return None, "image is empty"
@@ -202,6 +208,9 @@ class Collected:
             defect_type = UNSPECIFIED if meant else self.once(defect_type)
         if label != "anomalous":
             defect_type = None
+        is_unclear = bool(reasons)
+        attributes, faults = self._attributes(others)
+        reasons += faults
         row = Row(
             path,
             self.once(category) if category else None,
@@ -210,9 +219,21 @@ class Collected:
             defect_type or None,
             (path_below_root(mask) or None) if mask else None,
             number,
-            is_unclear=bool(reasons),
+            is_unclear=is_unclear,
+            attributes=self.once(attributes) if attributes else None,
         )
         return row, "; ".join(reasons) or None
+
+    def _attributes(self, cells: Iterable[str | None]) -> tuple[str | None, list[str]]:
+        """Return attributes as JSON, and why some have no value; they change nothing else in the row."""
+        values, faults = {}, []
+        for (name, attribute), cell in zip(self.attributes.items(), cells, strict=False):
+            if cell:
+                try:
+                    values[name] = typed_value(attribute.type, normalized(cell))
+                except ValueError:
+                    faults.append(f"{name} is {quoted(cell)}, which is no {attribute.type}")
+        return as_json(values), faults
 
 
 def why_no_text(name: str, text: str) -> str | None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import TextIO
 
 from anomaly_assets.datasets.table_cells import (
-    COLUMNS,
     Collected,
     TableFaultError,
     find_column,
@@ -24,8 +23,6 @@ _HINT = "sep="
 def read_csv(text: TextIO, columns: Mapping[str, str], collected: Collected) -> None:
     """Add the rows of a table of separated values.
 
-    The separator is the one with which the header has most of the declared columns.
-
     Args:
         text: The table, with line ends as they are in the file.
         columns: Column of each property of an image.
@@ -34,6 +31,33 @@ def read_csv(text: TextIO, columns: Mapping[str, str], collected: Collected) -> 
     Raises:
         TableFaultError: The table cannot be used.
     """
+    names, records = open_records(text, columns.values(), collected.refuse)
+    places = _places(names, columns, collected.names)
+    for number, cells in records:
+        collected.add(
+            [None if place is None else cells[place].strip() or None for place in places], number
+        )
+
+
+def open_records(
+    text: TextIO, wanted: Collection[str], refuse: Callable[[int, str], None]
+) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
+    """Read the header of a table of separated values, and return its records as a stream.
+
+    The separator is the one with which the header has most of the wanted columns.
+
+    Args:
+        text: The table, with line ends as they are in the file.
+        wanted: Names of columns.
+        refuse: Called with the line of a record that cannot be used, and the reason.
+
+    Returns:
+        The columns, and the records that are not blank: number of the first line, and one cell for each
+        column.
+
+    Raises:
+        TableFaultError: The table cannot be used; also raised while records are read.
+    """
     lines = iter(text)
     skipped = 0
     for line in lines:
@@ -41,25 +65,34 @@ def read_csv(text: TextIO, columns: Mapping[str, str], collected: Collected) -> 
             break
         skipped += 1
     else:
-        raise TableFaultError("The file has no text. Copy it again, or remove the pattern.")
+        raise TableFaultError("The file has no text. Write a header into it, or copy it again.")
     separators = _SEPARATORS
     bare = line.strip().strip('"')
     if bare.lower().startswith(_HINT) and len(bare) == len(_HINT) + 1:
         separators = bare[-1]
         skipped += 1
         line = next(lines, "")
-    separator = max(separators, key=lambda each: _columns_found(line, each, columns))
-    records = _records(chain([line], lines), separator, skipped, collected)
+    separator = max(separators, key=lambda each: _columns_found(line, each, wanted))
+    records = _records(chain([line], lines), separator, skipped, refuse)
     header = next(records, None)
     if header is None:
         raise TableFaultError(
             "The first line is no header. Write the names of the columns into it."
         )
     names = [each.strip() for each in header[1]]
-    places = _places(names, columns)
+    return names, _complete(records, names, separator, refuse)
+
+
+def _complete(
+    records: Iterable[tuple[int, list[str]]],
+    names: Sequence[str],
+    separator: str,
+    refuse: Callable[[int, str], None],
+) -> Iterator[tuple[int, list[str]]]:
+    """Yield records with as many cells as the header; refuse those with more."""
     for number, cells in records:
         if len(cells) > len(names) and any(cells[len(names) :]):
-            collected.refuse(
+            refuse(
                 number,
                 f"{len(cells)} cells, and the header has {len(names)}; quote cells with a separator",
             )
@@ -69,10 +102,7 @@ def read_csv(text: TextIO, columns: Mapping[str, str], collected: Collected) -> 
                 f"Row {number} has a quotation mark that is not closed: a cell contains the rows after it. "
                 "Close it, or double the marks within the cell."
             )
-        cells += [""] * (len(names) - len(cells))
-        collected.add(
-            [None if place is None else cells[place].strip() or None for place in places], number
-        )
+        yield number, cells[: len(names)] + [""] * (len(names) - len(cells))
 
 
 def _has_rows(cell: str, separator: str, columns: int) -> bool:
@@ -81,17 +111,17 @@ def _has_rows(cell: str, separator: str, columns: int) -> bool:
     return columns > 1 and any(line.count(separator) == columns - 1 for line in lines)
 
 
-def _columns_found(line: str, separator: str, columns: Mapping[str, str]) -> tuple[int, int]:
-    """Return how many declared columns a header has with a separator, and how many columns at all."""
+def _columns_found(line: str, separator: str, wanted: Collection[str]) -> tuple[int, int]:
+    """Return how many wanted columns a header has with a separator, and how many columns at all."""
     try:
         names = next(csv.reader([line], delimiter=separator, skipinitialspace=True), [])
     except csv.Error:
         return 0, 0
-    return sum(bool(find_column(name, names)) for name in columns.values()), len(names)
+    return sum(bool(find_column(name, names)) for name in wanted), len(names)
 
 
 def _records(
-    lines: Iterable[str], separator: str, skipped: int, collected: Collected
+    lines: Iterable[str], separator: str, skipped: int, refuse: Callable[[int, str], None]
 ) -> Iterator[tuple[int, list[str]]]:
     """Yield the records that are not blank, with the number of their first line."""
     reader = csv.reader(lines, delimiter=separator, skipinitialspace=True)
@@ -102,15 +132,17 @@ def _records(
         except StopIteration:
             return
         except csv.Error as error:  # such as a cell of 131,072 characters
-            collected.refuse(number, f"{error}; a quotation mark may not be closed")
+            refuse(number, f"{error}; a quotation mark may not be closed")
             continue
         if any(record):
             yield number, record
 
 
-def _places(names: list[str], columns: Mapping[str, str]) -> list[int | None]:
+def _places(
+    names: list[str], columns: Mapping[str, str], wanted: Iterable[str]
+) -> list[int | None]:
     places: list[int | None] = []
-    for column in COLUMNS:
+    for column in wanted:
         name = columns.get(column)
         found = find_column(name, names) if name is not None else [None]
         if not found:

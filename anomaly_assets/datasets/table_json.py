@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
+from anomaly_assets.datasets.declaration import ATTRIBUTES
 from anomaly_assets.datasets.json_stream import JsonStream
 from anomaly_assets.datasets.table_cells import (
-    COLUMNS,
     Collected,
     TableFaultError,
     find_column,
@@ -41,7 +41,7 @@ def read_json(
     Raises:
         TableFaultError: The table cannot be used.
     """
-    objects = _Objects(columns)
+    objects = _Objects(columns, collected.names)
     sign = stream.next_sign()
     if rows == "list":
         if sign != "[":
@@ -88,7 +88,9 @@ def _add_list(
 ) -> None:
     for number, element in enumerate(stream.elements(), start=1):
         if isinstance(element, str):
-            collected.add((element.strip(), *(None,) * (len(COLUMNS) - 1)), number, place, split)
+            collected.add(
+                (element.strip(), *(None,) * (len(collected.names) - 1)), number, place, split
+            )
             continue
         if not isinstance(element, dict):
             collected.refuse(number, f"{place}the row is {_kind(element)} and no object")
@@ -118,8 +120,9 @@ def _add_list(
 class _Objects:
     """Values of declared keys in objects, and which keys are in any object."""
 
-    def __init__(self, columns: Mapping[str, str]) -> None:
+    def __init__(self, columns: Mapping[str, str], names: Sequence[str]) -> None:
         self._columns = columns
+        self._names = names
         self._missing = set(columns.values())
         self._keys: dict[str, None] = {}
         self._any = False
@@ -128,7 +131,7 @@ class _Objects:
     def values(self, element: dict[str, Any]) -> Iterator[tuple[str, Any]]:
         """Yield each property of an image with its value."""
         self._any = True
-        for column in COLUMNS:
+        for column in self._names:
             name = self._columns.get(column)
             value = _MISSING if name is None else self._value(element, name)
             if value is not _MISSING:
@@ -171,7 +174,8 @@ def _cell(column: str, value: Any, collected: Collected) -> str | None:
         return value.strip()
     if isinstance(value, bool):
         text = str(value).lower()
-        return text if column in ("label", "defect_type") and collected.label_of(text) else None
+        is_label = column in ("label", "defect_type") and collected.label_of(text)
+        return text if is_label or column.startswith(ATTRIBUTES) else None
     if isinstance(value, float):
         return str(int(value)) if value.is_integer() else str(value)
     return str(value) if isinstance(value, int) else None

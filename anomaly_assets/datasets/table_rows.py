@@ -43,7 +43,7 @@ def read_table(content: BinaryIO | bytes, entry: TableEntry, words: Words) -> Ta
         entry: The declared table.
         words: Words with a meaning.
     """
-    collected = Collected(words)
+    collected = Collected(words, entry.attributes)
     most = MAX_BYTES[entry.read]
     try:
         if entry.read == "dagm_labels":
@@ -69,11 +69,11 @@ def _read_text(
 ) -> None:
     text, _ = open_text(content, most)
     if entry.read == "csv":
-        read_csv(text, entry.columns, collected)
+        read_csv(text, entry.cells, collected)
     elif entry.read == "coco":
         read_coco(JsonStream(text), collected)
     else:
-        read_json(JsonStream(text), entry.columns, entry.rows, collected)
+        read_json(JsonStream(text), entry.cells, entry.rows, collected)
 
 
 def _read_labels(content: BinaryIO | bytes, most: int, collected: Collected) -> None:

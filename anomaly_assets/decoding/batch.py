@@ -35,9 +35,12 @@ from anomaly_assets.roots.base import (
     FileUnreadableError,
     Root,
     RootError,
+    changed,
 )
+from anomaly_assets.roots.open import open_root
 from anomaly_assets.settings import depth_variable
 from anomaly_assets.tables.arrow import arrow_schema
+from anomaly_assets.tables.corrections import CORRECTED_MASK, version_of_mask
 from anomaly_assets.tables.registry import TABLES
 
 TENSORS_SCHEMA = arrow_schema(TABLES["image_tensors"])
@@ -243,6 +246,8 @@ def _mask(
     recipes: Sequence[Recipe],
 ) -> DecodedMask:
     def read(uri: str, version: str | None) -> bytes:
+        if version is not None and version.startswith(CORRECTED_MASK):
+            return _read_corrected(uri, version)
         return _read(roots, image, uri, version, MAX_FILE_BYTES)
 
     size = decoded.original_width, decoded.original_height
@@ -257,6 +262,19 @@ def _mask(
         Picture(content, *size),
         recipes,
     )
+
+
+def _read_corrected(uri: str, version: str) -> bytes:
+    """Read a corrected mask, which is beside its correction file and not below a root."""
+    folder, _, name = uri.rpartition("/")
+    try:
+        root = open_root(folder)
+    except RootError as error:
+        raise FileUnreadableError(str(error)) from error
+    content = root.read(str(root.path_of(f"{root.uri}/{name}")))
+    if version_of_mask(content) != version:
+        raise changed(uri)
+    return content
 
 
 def _read(

@@ -51,6 +51,7 @@ from anomaly_assets.decoding.writes import Decoded, write_images
 from anomaly_assets.errors import AnomalyAssetsError
 from anomaly_assets.recipes import Recipes
 from anomaly_assets.roots.base import Root
+from anomaly_assets.tables.corrections import masks_in_use, pin_decoded
 from anomaly_assets.tables.ddl import ensure_tables, row_count, sql_text, upstream_needed
 from anomaly_assets.tables.identity import take_over
 from anomaly_assets.tables.source_datasets import stored_datasets
@@ -110,9 +111,24 @@ def build_tensors(
     with closing(warehouse.turns(list(roots))) as turns:
         for names in turns:
             part = {name: roots[name] for name in names}
+            with warehouse.connect() as connection:
+                ensure_tables(connection)
+                with upstream_needed():
+                    masks = masks_in_use(connection)
             _build_part(
                 warehouse, part, recipes, compute, run_id, progress, report, allow_shrink, depths
             )
+            with warehouse.writing(), warehouse.connect() as connection:
+                pin_decoded(connection)
+                are_others = masks_in_use(connection) != masks
+            if are_others:
+                # A corrected mask belongs to a content, which is known once the image is decoded.
+                again = BuildReport()
+                _build_part(
+                    warehouse, part, recipes, compute, run_id, None, again, allow_shrink, depths
+                )
+                report.rejections.update(again.rejections)
+                report.decode_seconds += again.decode_seconds
     report.seconds = time.monotonic() - started
     return report
 

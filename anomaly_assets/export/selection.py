@@ -211,18 +211,21 @@ def opened(selection: Selection) -> Iterator[Source]:
         )
 
 
+_LEFT_OUT = ("loaded_at", "attributes")
+
+
 def plain_columns(table: pa.Table) -> pa.Table:
     """Return the columns of the view `samples` as exports have them: no null, time or path of a machine.
 
     PyTorch cannot collate nulls and times, and no path of this machine exists on another one. `loaded_at`
-    is left out. `source_uri` is the path below the root of the source dataset. A null `defect_type` is
-    empty, a null `label_index` is -1, and a null `mask_area_fraction` is 0.
+    and `attributes` are left out. `source_uri` is the path below the root of the source dataset. A null
+    `defect_type` is empty, a null `label_index` is -1, and a null `mask_area_fraction` is 0.
 
     Args:
         table: Columns of the view `samples`, without tensors.
     """
     paths = pc.replace_substring_regex(table["image_id"], "^[^/]*/", "")
-    columns = {name: table[name] for name in table.column_names if name != "loaded_at"}
+    columns = {name: table[name] for name in table.column_names if name not in _LEFT_OUT}
     columns["source_uri"] = paths
     columns["defect_type"] = table["defect_type"].fill_null("")
     columns["label_index"] = table["label_index"].fill_null(-1)

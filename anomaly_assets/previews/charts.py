@@ -264,7 +264,7 @@ SELECT
     split,
     count(*) FILTER (label = 'good') AS good,
     count(*) FILTER (label = 'anomalous') AS anomalous
-FROM images
+FROM effective_images AS images
 GROUP BY ALL
 ORDER BY source_dataset, category, split DESC
 """
@@ -280,7 +280,7 @@ SELECT
     100 * median(tensors.mask_area_fraction) AS median,
     100 * quantile_cont(tensors.mask_area_fraction, 0.75) AS high,
     100 * max(tensors.mask_area_fraction) AS largest
-FROM images
+FROM effective_images AS images
 JOIN image_tensors AS tensors ON tensors.image_id = images.image_id
 WHERE images.label = 'anomalous' AND tensors.mask_area_fraction > 0
 GROUP BY ALL

@@ -182,7 +182,7 @@ SELECT
     list(images.category ORDER BY images.image_id),
     list(images.split ORDER BY images.image_id)
 FROM (SELECT image_ids, unnest(image_ids) AS image_id FROM copies) AS copies
-JOIN images ON images.image_id = copies.image_id
+JOIN effective_images AS images ON images.image_id = copies.image_id
 GROUP BY ALL
 ORDER BY copies.image_ids
 """

@@ -284,7 +284,7 @@ WITH candidates AS (
             PARTITION BY images.category, images.label, images.defect_type
             ORDER BY images.mask_relative_path IS NULL, md5(images.image_id)
         ) AS place
-    FROM images
+    FROM effective_images AS images
     SEMI JOIN image_tensors AS tensors ON tensors.image_id = images.image_id
     WHERE images.source_dataset = $source_dataset
     AND (

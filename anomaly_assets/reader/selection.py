@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from anomaly_assets.datasets.attributes import NO_ATTRIBUTES
 from anomaly_assets.datasets.licences import Terms
 from anomaly_assets.datasets.names import shown
 from anomaly_assets.datasets.words import ACCEPTED_WORDS, UNKNOWN
@@ -276,7 +277,7 @@ def _rows(
             duckdb.extract_statements(f"SELECT {where}")
         if len(duckdb.extract_statements(statement)) != 1:
             raise ValueError(f"where={where!r} is more than one SQL statement.")
-        return cursor.execute(statement, values).to_arrow_table()
+        return _with_attributes(cursor.execute(statement, values).to_arrow_table())
     except duckdb.InterruptException:
         raise
     except duckdb.Error as error:
@@ -291,6 +292,14 @@ def _rows(
             f"where={where!r} is not a SQL condition over the columns of samples: "
             f"{_said(error)} Columns: {', '.join(columns)}."
         ) from error
+
+
+def _with_attributes(table: pa.Table) -> pa.Table:
+    """Leave the column `attributes` out if no source dataset has attributes."""
+    if "attributes" not in table.column_names:  # published by an earlier release
+        return table
+    names = [each.name for each in table.schema.field("attributes").type]
+    return table.drop_columns(["attributes"]) if names == [*NO_ATTRIBUTES] else table
 
 
 def _said(error: duckdb.Error) -> str:

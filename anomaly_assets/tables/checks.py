@@ -227,6 +227,14 @@ LABEL_CHECKS = (
         "categories are unknown or incomplete compared with the official dataset",
         "Check your copy, or ignore this if you use a subset on purpose.",
     ),
+    Check(
+        "corrections_are_applied",
+        "Every line of the correction files is applied.",
+        "correction is not applied",
+        "corrections are not applied",
+        "Look at the image, then correct the line or remove it. A line for a file that was replaced needs "
+        "the content_sha256 of the new file.",
+    ),
 )
 REJECTED_CHECKS = (
     Check(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from importlib import resources
 
 import duckdb
 
+from anomaly_assets.datasets.attributes import struct_of
 from anomaly_assets.errors import WarehouseError
 from anomaly_assets.tables.identity import ensure_identity
 from anomaly_assets.tables.recipes import record_loaded
@@ -21,7 +23,7 @@ from anomaly_assets.tables.registry import (
     Column,
     Table,
 )
-from anomaly_assets.tables.source_datasets import register_loaded, stored_names
+from anomaly_assets.tables.source_datasets import register_loaded, stored_datasets, stored_names
 from anomaly_assets.tables.sql_text import column_names, sql_literal, table_exists
 
 ALIAS_SCHEMA = "anomaly"
@@ -29,13 +31,17 @@ ALIAS_SCHEMA = "anomaly"
 
 _CREATE = "CREATE OR REPLACE TABLE {} AS"
 _SUMMARIES_FOLDER = "summaries"
-LABEL_VIEWS = ("images", "effective_images")
-"""Views over the catalogues of all source datasets; the second is made from the first."""
+LABEL_VIEWS = ("images", "corrected_fields", "effective_images", "corrections")
+"""Views over the catalogues of all source datasets, in this order; `ensure_tables` adds missing ones."""
+
+_READ_BY_LABELS = ("facts", "correction_lines")
+"""Stored tables that these views read: a label depends on the decoded mask, and on corrections."""
 
 SAMPLE_VIEWS = ("samples", "samples_without_tensors", "recipe_statistics")
 """Views over the tensors, in this order; the macro `samples_at` is created together with the first."""
 
 _UNION = re.compile(r"(FROM|JOIN) <(\w+)>")
+_ATTRIBUTES = "<attributes>"
 _DLT_LOADS = (Column("load_id", "VARCHAR", ""),)
 
 
@@ -82,8 +88,9 @@ def refresh(connection: duckdb.DuckDBPyConnection, *names: str) -> None:
     """
     if not names:
         return
-    if "images" in names and not table_exists(connection, "main", "facts"):
-        names = ("facts", *names)  # a label depends on the decoded mask
+    if "images" in names:
+        missing = (each for each in _READ_BY_LABELS if not table_exists(connection, "main", each))
+        names = (*missing, *names)
     connection.begin()
     connection.execute(f"CREATE SCHEMA IF NOT EXISTS {ALIAS_SCHEMA}")
     documented = _documented(connection, *names)
@@ -140,7 +147,10 @@ def _documented(connection: duckdb.DuckDBPyConnection, *names: str) -> dict[str,
         """,
         {"names": names},
     ).fetchall():
-        found.setdefault(table, []).append(tuple(column))
+        name_of_column, kind, comment = column
+        # The fields of a struct follow from the declarations; a view with other fields has another text.
+        kind = "STRUCT" if kind.startswith("STRUCT(") else kind
+        found.setdefault(table, []).append((name_of_column, kind, comment))
     lake = is_lake(connection)  # DuckLake has no comments on the columns of a view
     return {
         name: (lake and TABLES[name].is_view)
@@ -177,7 +187,10 @@ def _is_as_it_would_be(connection: duckdb.DuckDBPyConnection, name: str) -> bool
             "WHERE view_name = ? AND (database_name = current_database() OR temporary)"
         )
         found = connection.execute(query, [name]).fetchall()
+        structs = connection.execute(_STRUCTS, [name]).fetchall() if _has_struct(name) else []
         connection.execute(f"DROP VIEW temp.main.{name}")
+        if len(structs) > 1:
+            return False  # the fields of the struct have changed
         # DuckDB quotes the names of some types in a new view, but not in a stored one.
         texts = {text.partition(" AS ")[2].rstrip(";\n ").replace('"', "") for (text,) in found}
         return len(found) == 3 and len(texts) == 2  # the view, and its alias
@@ -195,6 +208,27 @@ def _is_as_it_would_be(connection: duckdb.DuckDBPyConnection, name: str) -> bool
         """  # noqa: S608
     ).fetchone()
     return sums is not None and sums[0] == sums[1]
+
+
+_STRUCTS = """
+SELECT DISTINCT data_type FROM duckdb_columns()
+WHERE table_name = ? AND starts_with(data_type, 'STRUCT')
+AND database_name IN (current_database(), 'temp')
+"""
+
+
+def _has_struct(name: str) -> bool:
+    return any(column.type == "STRUCT" for column in TABLES[name].columns)
+
+
+def refresh_labels(connection: duckdb.DuckDBPyConnection) -> None:
+    """Rebuild the views of labels, and those over samples that exist.
+
+    If a declaration changes the fields of the struct `attributes`, a view that was made before cannot be
+    read until it is rebuilt.
+    """
+    over_samples = SAMPLE_VIEWS if table_exists(connection, "main", "samples") else ()
+    refresh(connection, *LABEL_VIEWS, *over_samples)
 
 
 def refresh_outdated(connection: duckdb.DuckDBPyConnection, *names: str) -> list[str]:
@@ -234,10 +268,14 @@ def ensure_tables(connection: duckdb.DuckDBPyConnection) -> None:
     if "source_datasets" in missing:
         record_loaded(connection)
     _add_facts(connection)
-    if "images" in found and "effective_images" not in found:  # made by a release before 0.2
-        refresh(connection, *LABEL_VIEWS)
-    if "samples" in found and not found.keys() >= {*SAMPLE_VIEWS}:
-        refresh(connection, *SAMPLE_VIEWS)
+    # Views of an earlier release; those over samples read the views of labels.
+    outdated = [
+        name
+        for name in (*LABEL_VIEWS, *SAMPLE_VIEWS)
+        if found.get(name, {}).keys() != {*TABLES[name].column_names}
+    ]
+    if "images" in found and outdated:
+        refresh(connection, *LABEL_VIEWS, *(SAMPLE_VIEWS if "samples" in found else ()))
 
 
 def _migrate(
@@ -398,7 +436,15 @@ def statement(connection: duckdb.DuckDBPyConnection, name: str) -> str:
     if tables := {table for _, table in _UNION.findall(text)}:
         source_datasets = stored_names(connection)
         unions = {table: _union(connection, table, source_datasets) for table in tables}
+    if _ATTRIBUTES in text:
+        text = text.replace(_ATTRIBUTES, _struct_of_attributes(connection))
     return _UNION.sub(lambda found: f"{found[1]} {unions[found[2]]}", text)
+
+
+def _struct_of_attributes(connection: duckdb.DuckDBPyConnection) -> str:
+    """Return the expression that turns the column `attributes` of a catalogue into a typed struct."""
+    fields = struct_of(held.declaration for held in stored_datasets(connection).values())
+    return f"from_json(attributes, {sql_literal(json.dumps(fields))})"
 
 
 def _union(

@@ -123,7 +123,11 @@ _IMAGES = (
         "path of the ground-truth mask, paired by name; null without mask",
     ),
     Column("mask_source_uri", "VARCHAR", "URI of the mask file; null without mask"),
-    Column("mask_file_version", "VARCHAR", "file version of the mask; null without mask"),
+    Column(
+        "mask_file_version",
+        "VARCHAR",
+        "file version of the mask; null without mask; of a corrected mask in effective_images: its content",
+    ),
     Column(
         "declared_label_index",
         "BIGINT",
@@ -132,8 +136,8 @@ _IMAGES = (
     Column(
         "label_source",
         "VARCHAR",
-        "evidence of the label: table, path, labels_file, mask, unmasked, default or none; null if loaded "
-        "before 0.2",
+        "evidence of the label: table, path, labels_file, mask, unmasked, default or none; correction in "
+        "effective_images; null if loaded before 0.2",
     ),
     Column("path_label_index", "BIGINT", "label by the path: 0 or 1; null if it has none"),
     Column("table_label_index", "BIGINT", "label by a table: 0 or 1; null if there is none"),
@@ -143,10 +147,57 @@ _IMAGES = (
         "how the mask is read, as JSON; null for a picture whose non-zero pixels are defective",
     ),
     Column(
+        "attributes",
+        "VARCHAR",
+        "further columns of tables, such as attributes.camera: a struct in views, JSON in the tables of "
+        "source datasets",
+    ),
+    Column(
         "_dlt_load_id",
         "VARCHAR",
         "load that inserted or last changed the row; foreign key to load_history",
     ),
+)
+
+_CORRECTION_LINES = (
+    Column("file", "VARCHAR", "name of the CSV file", nullable=False),
+    Column("line", "BIGINT", "number of the line in the file", nullable=False),
+    Column("image_id", "VARCHAR", "image to correct; null if only its content is named"),
+    Column("content_sha256", "VARCHAR", "SHA-256 of the content to correct, if the line names one"),
+    Column("field", "VARCHAR", "label, defect_type, split, exclude or mask, as written"),
+    Column("value", "VARCHAR", "new value, as written"),
+    Column("reason", "VARCHAR", "why, as written"),
+    Column("corrected_by", "VARCHAR", "column `by` of the file: the person"),
+    Column("corrected_at", "TIMESTAMP WITH TIME ZONE", "column `at` of the file: the time"),
+    Column(
+        "used_value",
+        "VARCHAR",
+        "value in the words of images, of a mask its file version; null if it is impossible",
+    ),
+    Column("mask_source_uri", "VARCHAR", "URI of a corrected mask; null for other fields"),
+    Column("fault", "VARCHAR", "why the value is impossible; null if it is not"),
+    Column(
+        "pinned_sha256",
+        "VARCHAR",
+        "content that the correction is for: the one in the line, else the one that the image had when the "
+        "line was first read; null if that is not certain",
+    ),
+    Column(
+        "awaited_version",
+        "VARCHAR",
+        "file version that the image had when the line was first read, as long as it is not decoded",
+    ),
+    Column(
+        "first_seen_at",
+        "TIMESTAMP WITH TIME ZONE",
+        "time of the run that first read the line",
+        nullable=False,
+    ),
+)
+_OF_LINE = {column.name: column for column in _CORRECTION_LINES}
+
+_OF_VIEWS = tuple(
+    replace(column, type="STRUCT") if column.name == "attributes" else column for column in _IMAGES
 )
 
 _TENSORS = (
@@ -271,6 +322,7 @@ _SAMPLES = (
     *_picked(_TENSORS, "content_sha256", "mask_area_fraction"),
     *_picked(_IMAGES, "source_uri"),
     *_picked(_TENSORS, "loaded_at"),
+    *_picked(_OF_VIEWS, "attributes"),
 )
 
 CATALOGUE_TABLES: Mapping[str, Table] = _by_name(
@@ -316,13 +368,66 @@ TABLES: Mapping[str, Table] = _by_name(
         Table(
             "images",
             "One row per image of all source datasets, with the label by all evidence.",
-            _IMAGES,
+            _OF_VIEWS,
+            is_view=True,
+        ),
+        Table(
+            "correction_lines",
+            "One row per line of the correction files, as a run read it; corrections adds the status.",
+            _CORRECTION_LINES,
+            key=2,
+        ),
+        Table(
+            "correction_pins",
+            "One row per image, field and time of a correction without content_sha256: the content it is "
+            "for. Rows stay after the line is removed.",
+            (
+                *(replace(_OF_LINE[name], nullable=False) for name in ("image_id", "field")),
+                _OF_LINE["corrected_at"],
+                *(_OF_LINE[name] for name in ("pinned_sha256", "awaited_version")),
+                _OF_LINE["first_seen_at"],
+            ),
+        ),
+        Table(
+            "corrected_fields",
+            "One row per image and field with a correction for the decoded content of the image.",
+            (
+                Column("image_id", "VARCHAR", "foreign key to images"),
+                Column("field", "VARCHAR", "label, defect_type, split, exclude or mask"),
+                Column(
+                    "value",
+                    "VARCHAR",
+                    "value in effect, of a mask its file version; null if corrections disagree",
+                ),
+                Column("places", "VARCHAR[]", "file:line of each correction, sorted"),
+                Column("written_value", "VARCHAR", "value as written: of a mask, its path"),
+                _OF_LINE["mask_source_uri"],
+            ),
             is_view=True,
         ),
         Table(
             "effective_images",
-            "One row per image, with the label in effect: that of images; see docs/labels.md.",
-            tuple(replace(column, nullable=True) for column in _IMAGES),
+            "One row per image that is not excluded, with label, defect type, split and mask after "
+            "corrections; "
+            "see docs/curation.md.",
+            tuple(replace(column, nullable=True) for column in _OF_VIEWS),
+            is_view=True,
+        ),
+        Table(
+            "corrections",
+            "One row per line of the correction files, with its status: applied, or why not.",
+            (
+                *_picked(_CORRECTION_LINES, "file", "line", "image_id", "content_sha256", "field"),
+                *_picked(_CORRECTION_LINES, "value", "reason", "corrected_by", "corrected_at"),
+                *_picked(_CORRECTION_LINES, "pinned_sha256", "first_seen_at"),
+                Column(
+                    "status",
+                    "VARCHAR",
+                    "applied, other_content, unknown_image, conflict, impossible_value or not_decoded",
+                ),
+                Column("detail", "VARCHAR", "why it is not applied; null for applied"),
+                Column("images", "BIGINT", "number of images to which it is applied"),
+            ),
             is_view=True,
         ),
         Table(
@@ -675,5 +780,7 @@ WIDE = tuple(
 )
 """Stored tables with tensors, which are copied in parts."""
 
-COUNTED = tuple(name for name in TABLES if name != "recipe_statistics")
+COUNTED = tuple(
+    name for name in TABLES if name not in ("recipe_statistics", "corrected_fields", "corrections")
+)
 """Tables and views whose rows are counted at each publication; the others read all rows to count some."""

@@ -272,7 +272,10 @@ def read_consents(
 def sample_counts(
     connection: duckdb.DuckDBPyConnection, database: str | None = None
 ) -> dict[str, int]:
-    """Return the number of samples of each source dataset with at least one."""
+    """Return the number of samples of each source dataset with at least one.
+
+    Excluded images count: a correction excludes them on purpose, so they are no loss.
+    """
     place = "" if database is None else f"{database}.main."
     query = (
         f"SELECT source_dataset, count(*) FROM {place}images "  # noqa: S608

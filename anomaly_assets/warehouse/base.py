@@ -319,11 +319,11 @@ SELECT
     tensors.content_sha256,
     tensors.transform,
     tensors.mask_file_version,
-    images.label,
-    images.split,
-    images.category,
-    images.defect_type,
-    images.source_uri
-FROM images
+    samples.label,
+    samples.split,
+    samples.category,
+    samples.defect_type,
+    samples.source_uri
+FROM samples
 JOIN image_tensors AS tensors USING (image_id)
 """

@@ -18,7 +18,6 @@ from anomaly_assets.recipes import Recipe
 from anomaly_assets.tables.checks import blocking_findings
 from anomaly_assets.tables.ddl import (
     refresh_outdated,
-    row_count,
     row_counts,
     upstream_needed,
 )
@@ -205,7 +204,7 @@ def checked_content(
 
 def _refuse_emptying(connection: duckdb.DuckDBPyConnection, published: Published) -> None:
     """Refuse to replace samples by an empty table; covers the repository's samples, which have no marks."""
-    if published.snapshot_id() is None or row_count(connection, "samples"):
+    if published.snapshot_id() is None or sample_counts(connection):  # also if all are excluded
         return
     samples = published.row_counts(["samples"])["samples"]
     if samples and not read_consents(connection) - published.consents():

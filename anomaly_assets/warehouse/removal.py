@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import duckdb
 
-from anomaly_assets.tables.ddl import LABEL_VIEWS, ensure_tables, refresh
+from anomaly_assets.tables.ddl import LABEL_VIEWS, SAMPLE_VIEWS, ensure_tables, refresh
 from anomaly_assets.tables.identity import take_over
 from anomaly_assets.tables.source_datasets import note_consent, stored_datasets
 from anomaly_assets.tables.sql_text import table_exists
 from anomaly_assets.warehouse.base import Warehouse
 
-_VIEWS_OVER_DATASETS = (*LABEL_VIEWS, "load_history")
+_VIEWS_OVER_DATASETS = (*LABEL_VIEWS, *SAMPLE_VIEWS, "load_history")
 
 
 def forget(warehouse: Warehouse, source_dataset: str) -> int:

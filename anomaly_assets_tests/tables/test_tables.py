@@ -27,7 +27,7 @@ Described = Mapping[tuple[str, str], list[tuple[Any, ...]]]
 """Schema and table to (column, type, comment), in order."""
 
 COLUMNS = """
-    SELECT schema_name, table_name, column_name, data_type, comment
+    SELECT schema_name, table_name, column_name, regexp_replace(data_type, '^STRUCT.*', 'STRUCT'), comment
     FROM duckdb_columns() WHERE NOT internal AND database_name = current_database()
     ORDER BY schema_name, table_name, column_index
 """

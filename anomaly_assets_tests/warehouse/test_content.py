@@ -15,7 +15,7 @@ from anomaly_assets.warehouse.content import content_id
 from anomaly_assets_tests.warehouse.project import Project
 
 OF_RELEASE_0_2 = (
-    "SELECT encode(row::VARCHAR) FROM images AS row ORDER BY image_id",
+    "SELECT encode(row::VARCHAR) FROM (SELECT * EXCLUDE (attributes) FROM images) AS row ORDER BY image_id",
     "SELECT encode(row::VARCHAR) FROM "
     "(SELECT image_id, file_format, bit_depth, mask_file_format FROM facts) AS row ORDER BY image_id",
     "SELECT encode(row::VARCHAR) FROM "

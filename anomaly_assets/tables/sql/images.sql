@@ -2,8 +2,8 @@
 -- union of all existing tables <source_dataset>.images, which hold the evidence. The first one in this order
 -- decides: a table, the path, the labels file, the content of the mask, and the label without a mask (`unmasked`, or
 -- the key `label`). One exception: good in a labels file, against a mask with defective pixels, gives anomalous.
--- A mask is no evidence until it is decoded. Rows that a release before 0.2 loaded keep their label.
--- Only facts of masks are joined, because they are few.
+-- A mask is no evidence until it is decoded, nor while a corrected mask takes its place. Rows that a release
+-- before 0.2 loaded keep their label. Only facts of masks are joined, because they are few.
 CREATE OR REPLACE VIEW images AS
 WITH evidence AS (
     SELECT
@@ -11,7 +11,9 @@ WITH evidence AS (
         CASE WHEN images.mask_relative_path IS NOT NULL THEN (decoded.area > 0)::BIGINT END AS mask_label_index
     FROM <images> AS images
     LEFT JOIN (
-        SELECT image_id AS decoded_id, mask_area_fraction AS area FROM facts WHERE mask_area_fraction IS NOT NULL
+        SELECT image_id AS decoded_id, mask_area_fraction AS area
+        FROM facts
+        WHERE mask_area_fraction IS NOT NULL AND starts_with(mask_file_version, 'correction:') IS DISTINCT FROM true
     ) AS decoded ON decoded.decoded_id = images.image_id
 ),
 decided AS (
@@ -53,6 +55,8 @@ with_type AS (
             END AS defect_type
         )
     FROM with_index
-)
-SELECT * EXCLUDE (decided_by) REPLACE (decided_by AS label_source)
-FROM with_type;
+),
+-- Attributes are a struct of all names that the declarations of the warehouse give.
+with_source AS (SELECT * EXCLUDE (decided_by) REPLACE (decided_by AS label_source) FROM with_type)
+SELECT * REPLACE (<attributes> AS attributes)
+FROM with_source;

@@ -24,7 +24,7 @@ per_channel AS (
         unnest(tensors.channel_sums) AS value_sum,
         unnest(tensors.channel_square_sums) AS square_sum,
         coalesce((box[3] - box[1]) * (box[4] - box[2]), height * width) AS pixels
-    FROM images
+    FROM effective_images AS images
     JOIN tensors USING (image_id)
     WHERE images.split IN ('train', 'unassigned') AND images.label = 'good'
 ),

@@ -25,7 +25,8 @@ SELECT
     CASE WHEN images.label = 'good' AND mask_area_fraction > 0 THEN NULL ELSE mask_area_fraction END
         AS mask_area_fraction,
     images.source_uri,
-    tensors.loaded_at
-FROM images
+    tensors.loaded_at,
+    images.attributes
+FROM effective_images AS images
 JOIN image_tensors AS tensors ON tensors.image_id = images.image_id
 WHERE images.image_id IS NOT NULL AND images.label IS NOT NULL;

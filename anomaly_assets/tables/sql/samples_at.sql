@@ -26,7 +26,8 @@ SELECT
     tensors.loaded_at,
     tensors.recipe,
     tensors.tile,
-    tensors.box
+    tensors.box,
+    labels.attributes
 FROM (
     FROM (
         SELECT

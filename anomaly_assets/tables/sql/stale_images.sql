@@ -15,8 +15,31 @@ WITH rejected AS (
         ) AS again
     FROM rejected_images
 ),
+masks AS (
+    -- Only while the decoded version is the listed one: another version may have another content.
+    SELECT
+        image_id AS masked_id,
+        facts.file_version AS masked_version,
+        value AS new_mask,
+        written_value AS new_path,
+        fields.mask_source_uri AS new_uri
+    FROM corrected_fields AS fields
+    JOIN facts USING (image_id)
+    WHERE field = 'mask' AND value IS NOT NULL
+),
+with_masks AS (  -- also of excluded images, which keep their tensors
+    SELECT
+        images.* REPLACE (
+            coalesce(new_path, mask_relative_path) AS mask_relative_path,
+            coalesce(new_uri, mask_source_uri) AS mask_source_uri,
+            coalesce(new_mask, mask_file_version) AS mask_file_version,
+            CASE WHEN new_mask IS NULL THEN mask_reading END AS mask_reading
+        )
+    FROM images
+    LEFT JOIN masks ON masks.masked_id = images.image_id AND masks.masked_version = images.file_version
+),
 catalogued AS MATERIALIZED (
-    SELECT COLUMNS($columns) FROM images WHERE list_contains($source_datasets, source_dataset)
+    SELECT COLUMNS($columns) FROM with_masks WHERE list_contains($source_datasets, source_dataset)
 ),
 missing AS (
     SELECT images.image_id, list(wanted.recipe ORDER BY wanted.recipe) AS recipes

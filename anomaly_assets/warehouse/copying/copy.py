@@ -162,7 +162,11 @@ def _is_published(connection: duckdb.DuckDBPyConnection, source: str) -> bool:
         return False
     newest = "SELECT snapshot_id FROM snapshots ORDER BY published_at DESC LIMIT 1"
     found = connection.execute(newest).fetchone()
-    if found is None or found[0] != content_id(connection):
+    try:
+        is_published = found is not None and found[0] == content_id(connection)
+    except duckdb.CatalogException:  # an earlier release wrote it, and it lacks a table
+        is_published = False
+    if not is_published:
         raise CopyError(
             f"{source} is a warehouse with changes that are not published. Run `make materialize` first, "
             "or copy the published database."

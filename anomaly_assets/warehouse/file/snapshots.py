@@ -413,10 +413,10 @@ _RECIPES = "SELECT source_dataset || ': ' || recipe FROM recipes WHERE NOT is_co
 _CONTENT = """
 SELECT
     image_id,
-    content_sha256,
-    transform,
-    md5(mask_tensor),
+    tensors.content_sha256,
+    tensors.transform,
+    md5(tensors.mask_tensor),
     label || coalesce('/' || defect_type, '')
-FROM image_tensors
-JOIN images USING (image_id)
+FROM image_tensors AS tensors
+JOIN samples USING (image_id)
 """

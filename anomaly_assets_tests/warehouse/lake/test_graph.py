@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from anomaly_assets.warehouse.lake.connect import connect_lake
 from anomaly_assets_tests.assets.environment import Environment
 from anomaly_assets_tests.assets.runs import Run, run_job
 from anomaly_assets_tests.assets.trees import write_image, write_mask
@@ -104,3 +107,31 @@ def test_the_password_is_in_no_table_no_event_and_no_file(
             )
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert not [path for path in files if b"lake+secret" in path.read_bytes()]
+
+
+def test_corrections_give_what_they_give_in_a_file(
+    tiny: Environment, lake: Lake, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "corrections.csv"
+    content = hashlib.sha256((tiny.mvtec_ad / "woven/train/good/000.png").read_bytes())
+    write_mask(tmp_path, "mask.png", values=(255,) * 10)
+    file.write_text(
+        "image_id,content_sha256,field,value\n"
+        "mvtec_ad/bolt/train/good/000.png,,label,anomalous\n"
+        f",{content.hexdigest()},exclude,true\n"
+        "mvtec_ad/bolt/test/scratch/000.png,,mask,mask.png\n"
+    )
+    monkeypatch.setenv("ANOMALY_CORRECTIONS", str(file))
+    query = """
+        SELECT image_id, label, defect_type, mask_area_fraction
+        FROM samples_without_tensors ORDER BY image_id
+    """
+    assert refreshed().materialized["corrections"]["dagster/row_count"] == 3
+    versions = lake.versions()
+    assert not refreshed().materialized["published_database"]["written"]
+    assert lake.versions() == versions
+    with closing(connect_lake(lake.location)) as connection:
+        found = connection.execute(query).fetchall()
+    embedded(tiny, monkeypatch)
+    assert found == tiny.query(query)
+    assert len(found) == 12

@@ -18,7 +18,7 @@ SELECT
             )
         ELSE defect_type
     END AS detail
-FROM images
+FROM effective_images
 WHERE label = 'anomalous'
 AND mask_relative_path IS NULL
 -- A declaration without any masks promises none. Rows of a release before 0.2 have no declaration.

@@ -6,7 +6,17 @@ SELECT
         WHEN tensors.image_id IS NULL THEN 'neither decoded nor rejected'
         ELSE 'decoded from another version of the image or its mask'
     END AS detail
-FROM <images> AS images
+FROM (
+    SELECT
+        images.image_id,
+        relative_path,
+        file_version,
+        coalesce(masks.written_value, mask_relative_path) AS mask_relative_path,
+        coalesce(masks.value, mask_file_version) AS mask_file_version
+    FROM <images> AS images
+    LEFT JOIN corrected_fields AS masks
+        ON masks.image_id = images.image_id AND masks.field = 'mask' AND masks.value IS NOT NULL
+) AS images
 LEFT JOIN image_tensors AS tensors ON tensors.image_id = images.image_id
 -- One join each for image and mask: DuckDB compares every pair of rows for a condition with OR.
 ANTI JOIN rejected_images AS rejected

@@ -1,5 +1,5 @@
 -- Images with evidence for two labels, and defects of a labels file without a mask. The detail has the first
--- evidence with all that agrees, and then all that does not.
+-- evidence with all that agrees, and then all that does not. A correction of the label settles the question.
 WITH sides AS (
     SELECT
         image_id,
@@ -28,18 +28,21 @@ WITH sides AS (
                 END
             }
         ] AS evidence
-    FROM images
+    FROM effective_images AS images
     LEFT JOIN (
         SELECT image_id AS decoded_id, mask_area_fraction AS area FROM facts WHERE mask_area_fraction IS NOT NULL
     ) AS decoded ON decoded.decoded_id = images.image_id
-    WHERE table_label_index <> path_label_index
-    OR table_label_index <> declared_label_index
-    OR path_label_index <> declared_label_index
-    OR (
-        mask_relative_path IS NOT NULL
-        AND (area > 0)::BIGINT <> coalesce(table_label_index, path_label_index, declared_label_index)
+    WHERE label_source IS DISTINCT FROM 'correction'
+    AND (
+        table_label_index <> path_label_index
+        OR table_label_index <> declared_label_index
+        OR path_label_index <> declared_label_index
+        OR (
+            mask_relative_path IS NOT NULL
+            AND (area > 0)::BIGINT <> coalesce(table_label_index, path_label_index, declared_label_index)
+        )
+        OR (mask_relative_path IS NULL AND declared_label_index = 1)
     )
-    OR (mask_relative_path IS NULL AND declared_label_index = 1)
 ),
 known AS (SELECT * REPLACE ([each FOR each IN evidence IF each.label IS NOT NULL] AS evidence) FROM sides)
 SELECT

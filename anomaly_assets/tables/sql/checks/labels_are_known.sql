@@ -10,7 +10,7 @@ WITH splits AS (
         count(*) FILTER (label = 'unknown') AS unknown,
         count(*) FILTER (label_source = 'unmasked') AS unmasked,
         count(mask_relative_path) + count(declared_label_index) AS evidence
-    FROM images
+    FROM effective_images
     GROUP BY ALL
 ),
 affected AS (

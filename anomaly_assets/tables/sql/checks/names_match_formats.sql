@@ -7,6 +7,7 @@ WITH files AS (
     FROM facts
     JOIN <images> AS images ON images.image_id = facts.image_id
     WHERE facts.mask_file_format IS NOT NULL
+        AND starts_with(facts.mask_file_version, 'correction:') IS DISTINCT FROM true
 )
 SELECT image_id AS offender, parse_filename(path) || ' is a ' || format || ' file' AS detail
 FROM files

@@ -15,7 +15,7 @@ SELECT
         FILTER (tensors.image_id IS NOT NULL)) AS original_sizes,
     list_sort(list(DISTINCT tensors.original_mode)
         FILTER (tensors.image_id IS NOT NULL)) AS original_modes
-FROM images
+FROM effective_images AS images
 LEFT JOIN image_tensors AS tensors ON tensors.image_id = images.image_id
 LEFT JOIN rejected_images AS rejected
     ON rejected.image_id = images.image_id AND rejected.relative_path = images.relative_path

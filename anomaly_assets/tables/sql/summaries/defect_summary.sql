@@ -14,7 +14,7 @@ SELECT
     max(tensors.mask_area_fraction) AS area_fraction_max,
     median((mask_box[3] - mask_box[1]) / mask_width) AS box_width_median,
     median((mask_box[4] - mask_box[2]) / mask_height) AS box_height_median
-FROM images
+FROM effective_images AS images
 LEFT JOIN image_tensors AS tensors ON tensors.image_id = images.image_id
 WHERE images.label = 'anomalous'
 GROUP BY ALL

@@ -7,7 +7,7 @@ SELECT
     count(DISTINCT images.split) FILTER (images.split <> 'unassigned') > 1 AS crosses_splits,
     count(DISTINCT (images.source_dataset, images.category)) > 1 AS crosses_categories,
     count(DISTINCT images.label) FILTER (images.label <> 'unknown') > 1 AS crosses_labels
-FROM images
+FROM effective_images AS images
 JOIN image_tensors AS tensors ON tensors.image_id = images.image_id
 GROUP BY tensors.content_sha256
 HAVING count(*) > 1

@@ -9,7 +9,7 @@ WITH per_channel AS (
         unnest(tensors.channel_sums) AS value_sum,
         unnest(tensors.channel_square_sums) AS square_sum,
         tensors.height * tensors.width AS pixels
-    FROM images
+    FROM effective_images AS images
     JOIN image_tensors AS tensors ON tensors.image_id = images.image_id
     WHERE images.split IN ('train', 'unassigned') AND images.label = 'good'
 ),

@@ -1,0 +1,1 @@
+"""Read the decisions of people about images: corrections."""
