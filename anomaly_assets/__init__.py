@@ -18,7 +18,15 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from anomaly_assets.errors import AnomalyAssetsError
-    from anomaly_assets.export import Export, to_anomalib, to_imagefolder, to_mvtec, to_parquet
+    from anomaly_assets.export import (
+        Export,
+        to_anomalib,
+        to_coco,
+        to_imagefolder,
+        to_label_studio,
+        to_mvtec,
+        to_parquet,
+    )
     from anomaly_assets.reader import Batch, Sample, Samples, open_cache, open_samples
     from anomaly_assets.version import __version__
 
@@ -32,7 +40,9 @@ __all__ = [
     "open_cache",
     "open_samples",
     "to_anomalib",
+    "to_coco",
     "to_imagefolder",
+    "to_label_studio",
     "to_mvtec",
     "to_parquet",
 ]
@@ -47,7 +57,9 @@ _DEFINED_IN = {
     "open_cache": "reader",
     "open_samples": "reader",
     "to_anomalib": "export",
+    "to_coco": "export",
     "to_imagefolder": "export",
+    "to_label_studio": "export",
     "to_mvtec": "export",
     "to_parquet": "export",
 }

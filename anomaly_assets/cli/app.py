@@ -16,6 +16,7 @@ _MODULES = {
     "load": "load",
     "forget": "forget",
     "export": "export",
+    "corrections": "corrections",
     "copy": "copy",
     "expire": "expire",
     "excerpt": "excerpt",

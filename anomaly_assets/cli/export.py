@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from anomaly_assets.export import Export
 
 _HOW_TO_INCLUDE = "Add --include-unknown to export them."
-_FORMATS = ("parquet", "anomalib", "mvtec", "imagefolder")
+_FORMATS = ("parquet", "anomalib", "mvtec", "imagefolder", "label-studio", "coco")
 
 
 @click.command(
@@ -34,6 +34,7 @@ _FORMATS = ("parquet", "anomalib", "mvtec", "imagefolder")
         "anomaly-assets export --format anomalib --out export/bolt --category bolt",
         "anomaly-assets export --format mvtec --out export/mvtec --source-dataset mvtec_ad",
         "anomaly-assets export --format imagefolder --out export/hf --where 'mask_area_fraction > 0.01'",
+        "anomaly-assets export --format label-studio --out export/review --check labels_agree --originals",
     )
 )
 @click.option(
@@ -68,6 +69,9 @@ _FORMATS = ("parquet", "anomalib", "mvtec", "imagefolder")
     help="Only good, anomalous or unknown; may be repeated.",
 )
 @click.option("--where", metavar="SQL", help="Only samples that match this SQL condition.")
+@click.option(
+    "--check", metavar="NAME", help="Only images that this check names, such as labels_agree."
+)
 @click.option("--snapshot", metavar="ID", help="Read this snapshot instead of the newest.")
 @click.option(
     "--size",
@@ -75,6 +79,11 @@ _FORMATS = ("parquet", "anomalib", "mvtec", "imagefolder")
     help="Tensors of this side in pixels; for others, --recipe.",
 )
 @click.option("--recipe", metavar="NAME", help="Tensors of this recipe, such as 512x512x1.")
+@click.option(
+    "--originals",
+    is_flag=True,
+    help="Export the files of the roots in their own size; label-studio and coco only.",
+)
 @click.option("--include-unknown", is_flag=True, help="Export images without a label too.")
 @click.option(
     "--commercial",

@@ -1,4 +1,4 @@
-"""Export samples for other tools: Parquet, anomalib, the layout of MVTec AD, `imagefolder`.
+"""Export samples for other tools: Parquet, anomalib, MVTec AD's layout, `imagefolder`, annotation tools.
 
     from anomaly_assets.export import to_parquet
 
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 try:
     from anomaly_assets.export import anomalib, imagefolder, mvtec, parquet
+    from anomaly_assets.export.annotation import coco, label_studio, pictures
     from anomaly_assets.export.run import Export, Exporter
 except ModuleNotFoundError as error:
     if error.name not in ("PIL", "tqdm"):
@@ -25,7 +26,9 @@ __all__ = [
     "Export",
     "ExportError",
     "to_anomalib",
+    "to_coco",
     "to_imagefolder",
+    "to_label_studio",
     "to_mvtec",
     "to_parquet",
 ]
@@ -50,6 +53,18 @@ to_imagefolder = Exporter(
 )
 """Export samples as PNG files that `datasets.load_dataset("imagefolder", …)` loads, masks included."""
 
+to_label_studio = Exporter(
+    "label-studio", label_studio.write, files=pictures.FILES, whole_images=True
+)
+"""Export samples as tasks of Label Studio, with labels and masks to correct."""
+
+to_coco = Exporter("coco", coco.write, files=pictures.FILES, whole_images=True)
+"""Export samples as COCO instances, with masks as polygons."""
+
 FORMATS = {
-    exporter.format: exporter for exporter in (to_parquet, to_anomalib, to_mvtec, to_imagefolder)
+    exporter.format: exporter
+    for exporter in (
+        *(to_parquet, to_anomalib, to_mvtec, to_imagefolder),
+        *(to_label_studio, to_coco),
+    )
 }

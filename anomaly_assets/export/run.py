@@ -34,7 +34,7 @@ class Export:
 
     Attributes:
         folder: Folder of the export.
-        format: `parquet`, `anomalib`, `mvtec` or `imagefolder`.
+        format: Name of the format.
         snapshot_id: The snapshot it was read from.
         samples: Number of written images, or of tiles.
         masks: Number of written ground-truth masks.
@@ -85,12 +85,14 @@ class Exporter:
         write: Function that writes the samples.
         card: Function that returns the lines of `README.md` for `datasets`; None if it cannot load it.
         files: Files of the format that Croissant describes.
+        whole_images: Whether it is a format of annotation tools, which takes no tiles.
     """
 
     format: str
     write: Write
     card: Card | None = None
     files: Files = field(default_factory=Files)
+    whole_images: bool = False
 
     def __call__(
         self,
@@ -107,6 +109,8 @@ class Exporter:
         size: int | tuple[int, int] | None = None,
         recipe: str | None = None,
         commercial: bool = False,
+        check: str | None = None,
+        originals: bool = False,
         overwrite: bool = False,
         progress: bool = False,
     ) -> Export:
@@ -126,12 +130,16 @@ class Exporter:
             size: Side of the exported tensors, or (height, width), as `open_samples` takes it.
             recipe: Name of the recipe of the exported tensors; without it and `size`, the common one.
             commercial: Refuse source datasets that are not known to allow commercial use.
+            check: Export only the images that this data quality check names, such as `labels_agree`.
+            originals: Export the files of the roots in their own size, instead of tensors; formats of
+                annotation tools only.
             overwrite: Replace an export at `out`; readers see all of the old one or all of the new one.
             progress: Show a progress bar if standard error is a terminal.
 
         Raises:
             CommercialUseError: A source dataset is not known to allow commercial use; the message names it.
-            ExportError: `out` cannot be written, or the format has no place for any sample.
+            ExportError: `out` cannot be written, the format takes no such samples or has no place for any,
+                or an original cannot be read. `out` is unchanged.
             FileNotFoundError: The database does not exist.
             LookupError: No sample matches, or no such recipe exists; the message lists the existing values.
             ValueError: `where` is not a condition, or the samples have different shapes.
@@ -148,7 +156,14 @@ class Exporter:
             size,
             recipe,
             commercial,
+            check,
+            originals,
         )
+        if originals and not self.whole_images:
+            raise ExportError(
+                f"{self.format} holds tensors and no original files. Leave --originals (originals=True) "
+                "out, or choose a format of annotation tools: label-studio or coco."
+            )
         return self._export(out, selection, overwrite, progress)
 
     def _export(
@@ -164,6 +179,11 @@ class Exporter:
                 disable=None if progress else True,
             ) as bar,
         ):
+            if self.whole_images and ("/tile=" in source.recipe or "/fit" in source.recipe):
+                raise ExportError(
+                    f"{self.format} takes whole images, and not the recipe {source.recipe}. Choose another "
+                    "--recipe or --size, or export the files with --originals."
+                )
             written = self.write(source, folder, bar.update)
             if not written.rows.any():
                 raise ExportError(_nothing_written(self.format, len(source), written.reasons))

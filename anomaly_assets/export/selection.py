@@ -5,19 +5,24 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from anomaly_assets.datasets.licences import Terms
-from anomaly_assets.reader import open_samples
-from anomaly_assets.reader.open import UnknownLabelWarning
+from anomaly_assets.datasets.words import UNKNOWN
+from anomaly_assets.reader import Samples, open_samples
+from anomaly_assets.reader.database import explained
+from anomaly_assets.reader.open import UnknownLabelWarning, open_database
+from anomaly_assets.reader.selection import HOW_TO_INCLUDE
+from anomaly_assets.tables.checks import affected_images
 
 Values = str | Sequence[str] | None
 """One value of a column, several values, or None for any value."""
@@ -28,7 +33,12 @@ _LARGEST_BATCH = 64
 
 @dataclass(frozen=True)
 class Selection:
-    """Arguments of `open_samples`; see there."""
+    """Arguments of `open_samples`; see there.
+
+    Attributes:
+        check: Only images that this check names.
+        originals: Whether the files are decoded in their own size.
+    """
 
     database: str | Path | None = None
     source_dataset: Values = None
@@ -41,6 +51,8 @@ class Selection:
     size: int | tuple[int, int] | None = None
     recipe: str | None = None
     commercial: bool = False
+    check: str | None = None
+    originals: bool = False
 
     def filters(self) -> dict[str, Any]:
         """Return the filters in a form that can be stored as JSON."""
@@ -57,11 +69,24 @@ class Selection:
         }
         if self.where:
             named["where"] = self.where
+        if self.check:
+            named["check"] = self.check
         if self.include_unknown:
             named["include_unknown"] = True
         if self.commercial:
             named["commercial"] = True
         return named
+
+    @contextmanager
+    def cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Open the database for a query, and close it afterwards; raises the errors of `open_samples`."""
+        with (
+            closing(open_database(self.database, self.snapshot)) as database,
+            explained(database.location),
+            database.unchanged() as opened,
+            opened.cursor() as cursor,
+        ):
+            yield cursor
 
 
 @dataclass(frozen=True)
@@ -116,7 +141,7 @@ class Source:
         unknown: Number of matching samples that are left out because their label is unknown.
         terms: Terms of use of each source dataset.
         published_on: Day on which the snapshot was published, such as `2026-11-29`; None if not recorded.
-        filters: The filters, in a form that can be stored as JSON.
+        selection: The arguments that selected them.
     """
 
     table: pa.Table
@@ -128,7 +153,7 @@ class Source:
     unknown: int
     terms: dict[str, Terms]
     published_on: str | None
-    filters: dict[str, Any]
+    selection: Selection
     _batches: Callable[[int], Iterator[Any]]
 
     def __len__(self) -> int:
@@ -141,7 +166,7 @@ class Source:
             "snapshot_id": self.snapshot_id or "",
             "recipe": self.recipe,
             "licences": {name: terms.licence for name, terms in self.terms.items()},
-            "filters": self.filters,
+            "filters": self.selection.filters(),
         }
 
     @property
@@ -189,12 +214,27 @@ class Source:
 
 @contextmanager
 def opened(selection: Selection) -> Iterator[Source]:
-    """Open the selected samples; raises the errors of `open_samples`."""
+    """Open the selected samples.
+
+    Raises:
+        LookupError: The check does not exist, names no image, or see `open_samples`, whose other errors are
+            raised too.
+    """
     options: dict[str, Any] = {**vars(selection)}
+    del options["check"], options["originals"]
+    named = _named_by(selection)
+    include_unknown = options.pop("include_unknown")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UnknownLabelWarning)  # the export counts them
-        samples = open_samples(options.pop("database"), **options)
-    with samples:
+        opened_samples = open_samples(
+            options.pop("database"),
+            include_unknown=include_unknown or named is not None,
+            **options,
+        )
+    with opened_samples as samples:
+        unknown = samples.unknown_left_out
+        if named is not None:
+            samples, unknown = _only(samples, named, include_unknown or selection.label is not None)
         mask_from_file = np.asarray(samples.table["mask_area_fraction"].is_valid())
         yield Source(
             plain_columns(samples.table),
@@ -203,12 +243,39 @@ def opened(selection: Selection) -> Iterator[Source]:
             samples.shape,
             samples.recipe,
             samples.snapshot_id,
-            samples.unknown_left_out,
+            unknown,
             samples.terms,
             samples.published_on,
-            selection.filters(),
+            selection,
             samples.batches,
         )
+
+
+def _named_by(selection: Selection) -> list[str] | None:
+    """Return the ids of the images that the check names; None without a check."""
+    if selection.check is None:
+        return None
+    with selection.cursor() as cursor:
+        named = affected_images(cursor, selection.check)
+    if not named:
+        raise LookupError(
+            f"The check {selection.check} names no image: there is nothing to export."
+        )
+    return named
+
+
+def _only(samples: Samples, named: Sequence[str], include_unknown: bool) -> tuple[Samples, int]:
+    """Return the samples of these images, and the number of those left out for their unknown label."""
+    found = pc.is_in(samples.table["image_id"], value_set=pa.array(named))
+    known = pc.not_equal(samples.table["label"], UNKNOWN)
+    kept = found if include_unknown else pc.and_(found, known)
+    left_out = pc.sum(found).as_py() - pc.sum(kept).as_py()
+    if not pc.any(kept).as_py():
+        raise LookupError(
+            f"None of the {len(named)} images that the check names is among these {len(samples)} samples"
+            + (f"; {left_out} have an unknown label. {HOW_TO_INCLUDE}" if left_out else ".")
+        )
+    return samples.select(np.asarray(kept)), left_out
 
 
 _LEFT_OUT = ("loaded_at", "attributes")

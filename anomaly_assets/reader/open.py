@@ -84,12 +84,7 @@ def open_samples(
     _refuse_no_text("snapshot", snapshot, "the id of a snapshot, or its first digits")
     named, sides = wanted_name(size, recipe)
     location = published_database() if database is None else _location(database)
-    if is_file(location):
-        opened = Database(location, snapshot)
-    else:
-        from anomaly_assets.reader.pixels.lake import RemoteDatabase, RemotePixels
-
-        opened = RemoteDatabase(location, snapshot)
+    opened = _opened(location, snapshot)
     try:
         selection, rows = select(
             opened,
@@ -107,6 +102,8 @@ def open_samples(
         opened.close()
         raise
     if not is_file(location):
+        from anomaly_assets.reader.pixels.lake import RemotePixels
+
         pixels = RemotePixels(
             opened,
             selection.table["image_id"],
@@ -120,6 +117,22 @@ def open_samples(
         opened, rows, selection.mask_from_file, selection.shape, selection.tensors
     )
     return Samples(selection, stored)
+
+
+def open_database(
+    database: str | os.PathLike[str] | None = None, snapshot: str | None = None
+) -> Database:
+    """Open a snapshot of a published database for queries; for arguments and errors, see `open_samples`."""
+    location = published_database() if database is None else _location(database)
+    return _opened(location, snapshot)
+
+
+def _opened(location: str, snapshot: str | None) -> Database:
+    if is_file(location):
+        return Database(location, snapshot)
+    from anomaly_assets.reader.pixels.lake import RemoteDatabase
+
+    return RemoteDatabase(location, snapshot)
 
 
 def open_cache(folder: str | os.PathLike[str]) -> Samples:

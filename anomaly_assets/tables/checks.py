@@ -16,7 +16,7 @@ import duckdb
 from anomaly_assets.datasets import SOURCE_DATASETS, SourceDataset
 from anomaly_assets.datasets.known import official_counts
 from anomaly_assets.recipes import Recipe
-from anomaly_assets.tables.ddl import statement, upstream_needed
+from anomaly_assets.tables.ddl import sql_text, statement, upstream_needed
 
 MOST_SHOWN = 20
 """Limit for affected images or files that a finding names; all of them are counted."""
@@ -307,6 +307,16 @@ def catalogue_checks(dataset: SourceDataset) -> Iterator[Check]:
         )
 
 
+IMAGE_CHECKS = tuple(
+    check
+    for check in (
+        *(*IMAGES_CHECKS, *TENSOR_CHECKS, *LABEL_CHECKS, *DUPLICATE_CHECKS),
+        *(each for dataset in SOURCE_DATASETS.values() for each in catalogue_checks(dataset)),
+    )
+    if check.of_images
+)
+"""Checks whose queries return ids of images."""
+
 PUBLISHED_CHECK = Check(
     "published_counts_equal_the_warehouse",
     "The published database has as many rows as the warehouse, table by table.",
@@ -357,6 +367,55 @@ def evaluate(
             data = "decoded" if check.of_decoded else "loaded"
             empty = finding.passed and not has_rows(data)
         yield check, replace(finding, empty=empty)
+
+
+def affected_images(connection: duckdb.DuckDBPyConnection, name: str) -> list[str]:
+    """Return the ids of all images that a check names; of equal images, the ids of all copies.
+
+    Args:
+        connection: A warehouse or a published database.
+        name: Name of a check of `IMAGE_CHECKS`.
+
+    Raises:
+        LookupError: No check about images has this name; the message lists the names.
+        WarehouseError: A checked table does not exist yet.
+    """
+    names = sorted({check.name for check in IMAGE_CHECKS})
+    if name not in names:
+        raise LookupError(f"{name!r} is no check that names images. These are: {', '.join(names)}.")
+    query = f"checks/{name}"
+    with upstream_needed():
+        of_catalogues = "$source_dataset" in sql_text(query)
+        source_datasets = _with_good_training(connection) if of_catalogues else [None]
+        found = {
+            image_id
+            for source_dataset in source_datasets
+            for image_id, _ in _rows(connection, query, _values(source_dataset, None))
+        }
+        if name.startswith("contents_"):
+            copies = connection.execute(
+                "SELECT unnest(image_ids) FROM duplicate_images WHERE list_contains($found, image_ids[1])",
+                {"found": sorted(found)},
+            ).fetchall()
+            found.update(image_id for (image_id,) in copies)
+    return sorted(found)
+
+
+def _with_good_training(connection: duckdb.DuckDBPyConnection) -> list[str]:
+    """Return the source datasets whose declaration promises that training images are good.
+
+    A dataset that a release before 0.2 loaded has no declaration in the database.
+    """
+    promising = [name for name, each in SOURCE_DATASETS.items() if each.training_is_good]
+    rows = connection.execute(
+        """
+        SELECT source_dataset FROM source_datasets
+        WHERE json_extract(declaration, '$.training_is_good')::BOOLEAN
+        OR (declaration IS NULL AND list_contains($promising, source_dataset))
+        """,
+        {"promising": promising},
+    ).fetchall()
+    return [name for (name,) in rows]
 
 
 def _values(source_dataset: str | None, spec: Recipe | None) -> dict[str, Any]:

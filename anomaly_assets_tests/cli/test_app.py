@@ -50,7 +50,7 @@ def test_the_help_names_every_sub_command_and_every_exit_code(
 def test_each_sub_command_has_a_help_with_examples(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = [name, "list"] if name == "datasets" else [name]
+    arguments = {"datasets": [name, "list"], "corrections": [name, "import"]}.get(name, [name])
     assert main([*arguments, "--help"]) == 0
     long = capsys.readouterr().out
     assert "Examples:" in long

@@ -28,6 +28,8 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_an_export_holds_the_tensors_of_the_recipe_and_its_name(
     database: Path, tmp_path: Path, file_format: str, asked: dict[str, Any]
 ) -> None:
+    if "recipe" in asked and FORMATS[file_format].whole_images:
+        pytest.skip("a format of annotation tools takes no tiles")
     samples = open_samples(database, **OF_MVTEC, **asked)
     made = FORMATS[file_format](tmp_path / "out", database, **OF_MVTEC, **asked)
     assert made.samples + made.not_written == len(samples)

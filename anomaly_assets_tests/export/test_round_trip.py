@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ import pytest
 from PIL import Image
 
 from anomaly_assets.export import FORMATS
+from anomaly_assets.export.annotation import brush
+from anomaly_assets.export.annotation.polygons import pixels_of
 from anomaly_assets.reader import open_samples
 from anomaly_assets.recipes import Recipe
 from anomaly_assets_tests.export.published import pixels, publish_pictures
@@ -77,12 +80,41 @@ def from_table(folder: Path, load: Load) -> Iterator[Item]:
         yield row["image_id"], row["label_index"], pixels(folder / row["image_path"]), mask
 
 
+def from_tasks(folder: Path, load: Load) -> Iterator[Item]:
+    for task in json.loads((folder / "tasks.json").read_text("utf-8")):
+        results = {each["from_name"]: each["value"] for each in task["predictions"][0]["result"]}
+        label = ["good", "anomalous"].index(results["label"]["choices"][0])
+        mask = np.zeros((SIDE, SIDE), np.uint8)
+        if "brush" in results:
+            mask = brush.decode(results["brush"]["rle"], SIDE, SIDE)
+        yield task["data"]["image_id"], label, pixels(folder / task["data"]["picture"]), mask
+
+
+def from_coco(folder: Path, load: Load) -> Iterator[Item]:
+    content = json.loads((folder / "annotations.json").read_text("utf-8"))
+    ids = {
+        row["picture"]: (row["image_id"], row["label_index"])
+        for row in pq.read_table(folder / "samples.parquet").to_pylist()
+    }
+    for image in content["images"]:
+        shapes = [
+            np.array(points, float).reshape(-1, 2)
+            for annotation in content["annotations"]
+            if annotation["image_id"] == image["id"]
+            for points in annotation["segmentation"]
+        ]
+        path = image["file_name"]
+        yield *ids[path], pixels(folder / path), pixels_of(shapes, SIDE, SIDE)
+
+
 WAYS = [
     ("parquet", from_tensors),
     ("parquet", from_datasets),
     ("imagefolder", from_image_folder),
     ("anomalib", from_table),
     ("mvtec", from_table),
+    ("label-studio", from_tasks),
+    ("coco", from_coco),
 ]
 
 

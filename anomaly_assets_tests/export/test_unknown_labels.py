@@ -10,9 +10,21 @@ import pyarrow.parquet as pq
 import pytest
 
 from anomaly_assets.cli.app import main
-from anomaly_assets.export import to_anomalib, to_imagefolder, to_mvtec, to_parquet
+from anomaly_assets.export import (
+    to_anomalib,
+    to_imagefolder,
+    to_label_studio,
+    to_mvtec,
+    to_parquet,
+)
 from anomaly_assets.export.run import Exporter
 from anomaly_assets.reader import UnknownLabelWarning, open_samples
+from anomaly_assets_tests.export.annotation.answered import (
+    chosen,
+    compared,
+    exported_tasks,
+    submitted,
+)
 from anomaly_assets_tests.warehouse.project import SPEC, Project, mask, noise
 
 KNOWN, UNKNOWN = "dagm_2007/Class1/Train/0001.PNG", "dagm_2007/Class2/Train/0001.PNG"
@@ -190,3 +202,15 @@ def test_statistics_are_those_of_good_images_to_train_from(project: Project) -> 
     )
     [(means,)] = project.rows("SELECT channel_means FROM pixel_statistics")
     assert means == pytest.approx((pixels / 255).mean(axis=0).tolist())
+
+
+def test_an_image_of_unknown_label_gets_one_in_an_annotation_tool(
+    database: Path, tmp_path: Path
+) -> None:
+    folder = to_label_studio(tmp_path / "out", database, label="unknown").folder
+    [first, second] = exported_tasks(folder)
+    assert first["predictions"][0]["result"] == []
+    answers = [submitted(first, result=[chosen("label", "good")]), submitted(second)]
+    [line] = compared(answers, folder, tmp_path).lines
+    image_id = first["data"]["image_id"]
+    assert (line.image_id, line.field, line.value) == (image_id, "label", "good")

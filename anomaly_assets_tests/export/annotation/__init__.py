@@ -1,0 +1,1 @@
+"""Test exports for annotation tools, and the way back."""

@@ -1,0 +1,105 @@
+"""Test how files of corrections get new lines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from anomaly_assets.export.annotation.corrections_file import Line, edits
+from anomaly_assets.export.errors import ExportError
+
+HEADER = "image_id,content_sha256,field,value,reason,by,at\n"
+NEW = Line("a/1.png", "ab12", "label", "good", "second look", "ana", "2026-01-02")
+OF_NEW = "a/1.png,ab12,label,good,second look,ana,2026-01-02\n"
+
+
+def written(path: Path, *lines: Line) -> str:
+    for edit in edits(path, lines):
+        edit.write()
+    return path.read_text("utf-8")
+
+
+def test_a_new_file_has_a_header(tmp_path: Path) -> None:
+    assert written(tmp_path / "new" / "corrections.csv", NEW) == HEADER + OF_NEW
+
+
+def test_lines_are_added_in_the_columns_separator_and_line_ends_of_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "corrections.csv"
+    path.write_bytes(b"\xef\xbb\xbfvalue;field;content_sha256;image_id\r\nx;split;;b/1.png")
+    for edit in edits(path, [NEW]):
+        edit.write()
+    assert path.read_bytes() == (
+        b"\xef\xbb\xbfvalue;field;content_sha256;image_id\r\nx;split;;b/1.png\r\n"
+        b"good;label;ab12;a/1.png\r\n"
+    )
+
+
+def test_a_line_that_is_there_is_not_added_again(tmp_path: Path) -> None:
+    path = tmp_path / "corrections.csv"
+    written(path, NEW)
+    assert edits(path, [NEW]) == []
+
+
+@pytest.mark.parametrize(
+    "old", ["a/1.png,ab12,label,anomalous", "a/1.png,,label,anomalous", ",ab12,label,anomalous"]
+)
+def test_a_line_that_contradicts_is_replaced(tmp_path: Path, old: str) -> None:
+    path = tmp_path / "corrections.csv"
+    path.write_text(f'{HEADER}{old},"a reason\nin two lines",,\n')
+    assert written(path, NEW) == HEADER + OF_NEW
+
+
+@pytest.mark.parametrize(
+    "old",
+    [
+        "a/1.png,cd34,label,anomalous",
+        "a/2.png,ab12,label,anomalous",
+        "a/1.png,ab12,split,test",
+        "a/2.png,,label,anomalous",
+    ],
+)
+def test_a_line_about_something_else_stays(tmp_path: Path, old: str) -> None:
+    path = tmp_path / "corrections.csv"
+    path.write_text(f"{HEADER}{old},,,\n")
+    assert written(path, NEW) == f"{HEADER}{old},,,\n{OF_NEW}"
+
+
+def test_a_line_of_another_file_is_removed_there(tmp_path: Path) -> None:
+    path, other = tmp_path / "new.csv", tmp_path / "old.csv"
+    other.write_text(f"{HEADER}a/1.png,,label,anomalous,,,\nb/1.png,,label,good,,,\n")
+    changed = edits(path, [NEW], [other])
+    assert [edit.path for edit in changed] == [path, other]
+    assert changed[1].after == f"{HEADER}b/1.png,,label,good,,,\n"
+
+
+def test_the_diff_can_be_reviewed_and_applied(tmp_path: Path) -> None:
+    path = tmp_path / "corrections.csv"
+    path.write_text(f"{HEADER}a/1.png,,label,anomalous,,,\n")
+    [edit] = edits(path, [NEW])
+    assert edit.diff() == (
+        f"--- {path.as_posix()}\n+++ {path.as_posix()}\n@@ -1,2 +1,2 @@\n {HEADER}"
+        f"-a/1.png,,label,anomalous,,,\n+{OF_NEW}"
+    )
+
+
+def test_line_breaks_in_a_reason_become_spaces(tmp_path: Path) -> None:
+    line = Line("a/1.png", "ab12", "label", "good", "first\nsecond")
+    assert "first second" in written(tmp_path / "corrections.csv", line)
+
+
+def test_a_file_of_other_columns_is_an_error_that_names_them(tmp_path: Path) -> None:
+    path = tmp_path / "other.csv"
+    path.write_text("image,label\na,good\n")
+    with pytest.raises(ExportError, match="its columns are image, label, and they can be image_id"):
+        edits(path, [NEW])
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ExportError, match="Save it as UTF-8"):
+        edits(path, [NEW])
+
+
+def test_a_file_without_a_column_for_the_content_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "short.csv"
+    path.write_text("image_id,field,value\n")
+    with pytest.raises(ExportError, match="has no column content_sha256. Add it to the header"):
+        edits(path, [NEW])

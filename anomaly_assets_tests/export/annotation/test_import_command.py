@@ -1,0 +1,99 @@
+"""Test the command that turns what a tool returned into corrections."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from anomaly_assets.cli.app import main
+from anomaly_assets.export import to_label_studio
+from anomaly_assets_tests.export.annotation.answered import (
+    CRACK,
+    GOOD,
+    chosen,
+    exported_tasks,
+    submitted,
+)
+
+
+@pytest.fixture
+def returned(database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a JSON export with a corrected label and a deleted mask."""
+    monkeypatch.chdir(tmp_path)
+    to_label_studio("export", database)
+    tasks = {task["data"]["image_id"]: task for task in exported_tasks(Path("export"))}
+    file = Path("project-1.json")
+    answers = [
+        submitted(tasks[GOOD], result=[chosen("label", "anomalous")]),
+        submitted(tasks[CRACK], result=[chosen("label", "anomalous")]),
+    ]
+    file.write_text(json.dumps(answers), "utf-8")
+    return file
+
+
+IMPORT = ("corrections", "import", "project-1.json", "--export", "export")
+
+
+def test_without_write_the_command_prints_a_diff_and_writes_nothing(
+    returned: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = sorted(Path().iterdir())
+    assert main([*IMPORT]) == 0
+    printed = capsys.readouterr()
+    assert printed.out.startswith("--- /dev/null\n+++ corrections.csv\n@@ -0,0 +1,3 @@\n+image_id,")
+    assert f"\n+{GOOD}," in printed.out
+    assert printed.out.endswith(
+        "2 annotated images, 2 corrections, 1 of masks; --write adds them to corrections.csv\n"
+    )
+    assert printed.err == ""
+    assert sorted(Path().iterdir()) == before
+
+
+def test_write_adds_the_lines_and_the_masks_once(
+    returned: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*IMPORT, "--write", "--corrections", "team/corrections.csv"]) == 0
+    with Path("team/corrections.csv").open(newline="", encoding="utf-8") as file:
+        rows = [*csv.DictReader(file)]
+    assert [(row["image_id"], row["field"]) for row in rows] == [(CRACK, "mask"), (GOOD, "label")]
+    assert {row["reason"] for row in rows} == {"annotated in project-1.json"}
+    with Image.open(Path("team") / rows[0]["value"]) as mask:
+        assert (mask.size, mask.mode) == ((24, 16), "L")
+        assert not np.asarray(mask).any()
+    capsys.readouterr()
+    content = Path("team/corrections.csv").read_bytes()
+    assert main([*IMPORT, "--write", "--corrections", "team/corrections.csv"]) == 0
+    assert capsys.readouterr().out == (
+        "2 annotated images, 2 corrections, 1 of masks: team/corrections.csv has all of them already\n"
+    )
+    assert Path("team/corrections.csv").read_bytes() == content
+
+
+def test_what_cannot_be_used_is_a_warning(
+    returned: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answers = json.loads(returned.read_text("utf-8"))
+    answers[0]["data"]["picture"] = "other.png"
+    returned.write_text(json.dumps(answers), "utf-8")
+    assert main([*IMPORT]) == 0
+    assert capsys.readouterr().err == (
+        "warning: task 3: its picture 'other.png' is not in the export\n"
+    )
+
+
+def test_the_folder_of_the_file_is_the_export_unless_another_is_named(
+    returned: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["corrections", "import", "export/tasks.json"]) == 0
+    assert capsys.readouterr().out == (
+        "0 annotated images, 0 corrections, 0 of masks: nothing differs from the export\n"
+    )
+    assert main(["corrections", "import", "project-1.json"]) == 1
+    assert (
+        "Name the folder that was imported into the tool: --export DIR." in capsys.readouterr().err
+    )
