@@ -10,12 +10,14 @@ from pathlib import Path
 import click
 
 from anomaly_assets.cli.running import (
+    UsageError,
     begin_work,
     examples,
     expected,
     not_empty,
     warn_of_unknown_variables,
 )
+from anomaly_assets.settings import Settings
 
 
 @click.group()
@@ -44,7 +46,7 @@ def command() -> None:
     "target",
     callback=not_empty,
     metavar="CSV",
-    help="File that gets the corrections (corrections.csv).",
+    help="File that gets the corrections (ANOMALY_CORRECTIONS, else corrections.csv).",
 )
 @click.option("--by", metavar="NAME", help="Author, if the file names none (your login name).")
 @click.option("--reason", metavar="TEXT", help="Reason, if the annotator gave none.")
@@ -67,7 +69,7 @@ def import_file(
 
     begin_work()
     warn_of_unknown_variables()
-    path = Path(target or "corrections.csv")
+    path, others = _files(target)
     with expected(OSError):
         found = returned(
             file,
@@ -76,7 +78,7 @@ def import_file(
             at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
             reason=reason or f"annotated in {file.name}",
         )
-        changed = edits(path, found.lines)
+        changed = edits(path, found.lines, others)
         if write:
             for name, content in found.masks.items():
                 (path.parent / name).parent.mkdir(parents=True, exist_ok=True)
@@ -89,6 +91,19 @@ def import_file(
         print(f"warning: {problem}", file=sys.stderr)
     print(_sentence(len(found.lines), len(found.masks), found.images, bool(changed), write, path))
     return 0
+
+
+def _files(target: str | None) -> tuple[Path, list[Path]]:
+    """Return the file that gets the corrections, and all files that are in use."""
+    place = Settings.from_environment().corrections
+    if place is None or not place.is_dir():
+        return Path(target or place or "corrections.csv"), []
+    if target is None:
+        raise UsageError(
+            f"ANOMALY_CORRECTIONS names the folder {place}. Name a file in it: --corrections "
+            f"{place / 'annotated.csv'}"
+        )
+    return Path(target), sorted(place.glob("*.csv"))
 
 
 def _sentence(

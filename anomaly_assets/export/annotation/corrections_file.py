@@ -6,10 +6,11 @@ import csv
 import difflib
 import io
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 from anomaly_assets.atomic import replaced_file
+from anomaly_assets.curation.correction_files import COLUMNS
 from anomaly_assets.datasets.text import decode_text
 from anomaly_assets.export.errors import ExportError
 
@@ -18,7 +19,7 @@ _SEPARATORS = ",;\t|"
 
 @dataclass(frozen=True)
 class Line:
-    """Line of a file of corrections.
+    """Line of a file of corrections; its attributes are the columns `COLUMNS`.
 
     Attributes:
         image_id: The image.
@@ -45,10 +46,6 @@ class Line:
             not other.image_id and bool(other.content_sha256)
         )
         return self.field == other.field and same_content and same_image
-
-
-COLUMNS = tuple(column.name for column in fields(Line))
-"""Columns of a file of corrections; a file may have them in any order."""
 
 
 @dataclass(frozen=True)

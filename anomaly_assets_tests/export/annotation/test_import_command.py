@@ -97,3 +97,20 @@ def test_the_folder_of_the_file_is_the_export_unless_another_is_named(
     assert (
         "Name the folder that was imported into the tool: --export DIR." in capsys.readouterr().err
     )
+
+
+def test_the_file_is_that_of_the_setting_and_lines_of_other_files_are_replaced(
+    returned: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ANOMALY_CORRECTIONS", "own.csv")
+    assert main([*IMPORT]) == 0
+    assert "+++ own.csv\n" in capsys.readouterr().out
+    Path("team").mkdir()
+    old = Path("team/old.csv")
+    old.write_text(f"image_id,field,value\n{GOOD},label,good\n", "utf-8")
+    monkeypatch.setenv("ANOMALY_CORRECTIONS", "team")
+    assert main([*IMPORT]) == 2
+    assert "Name a file in it: --corrections team/annotated.csv" in capsys.readouterr().err
+    assert main([*IMPORT, "--corrections", "team/new.csv", "--write"]) == 0
+    assert old.read_text("utf-8") == "image_id,field,value\n"
+    assert Path("team/new.csv").read_text("utf-8").count("\n") == 3
