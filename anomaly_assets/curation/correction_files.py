@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import NamedTuple
 
 import pyarrow as pa
 
@@ -56,8 +56,7 @@ class CorrectionsError(AnomalyAssetsError, ValueError):
     """A correction file cannot be read, or is not one; no correction was changed."""
 
 
-@dataclass(frozen=True, slots=True)
-class CorrectionLine:
+class CorrectionLine(NamedTuple):
     """Line of a correction file; `TABLES["correction_lines"]` describes the columns."""
 
     file: str
@@ -97,11 +96,11 @@ def read_corrections(place: Path) -> list[CorrectionLine]:
 
 def as_table(lines: Sequence[CorrectionLine]) -> pa.Table:
     """Return lines as an Arrow table with the columns of `correction_lines` that a file gives."""
-    names = [each.name for each in fields(CorrectionLine)]
+    names = CorrectionLine._fields
     others = [name for name in TABLES["correction_lines"].column_names if name not in names]
     schema = arrow_schema(TABLES["correction_lines"], without=others)
-    columns = [[getattr(line, name) for line in lines] for name in names]
-    return pa.table(dict(zip(names, columns, strict=True)), schema=schema)
+    columns = zip(*lines, strict=True) if lines else [()] * len(names)
+    return pa.table(dict(zip(names, map(list, columns), strict=True)), schema=schema)
 
 
 def _read(file: Path) -> Iterator[CorrectionLine]:
@@ -212,9 +211,8 @@ def _with_mask(line: CorrectionLine, folder: Root) -> CorrectionLine:
     try:
         content = folder.read(line.used_value)
     except FileUnreadableError as error:
-        return replace(line, used_value=None, fault=f"the mask cannot be read: {shown(error)}")
-    return replace(
-        line,
+        return line._replace(used_value=None, fault=f"the mask cannot be read: {shown(error)}")
+    return line._replace(
         used_value=version_of_mask(content),
         mask_source_uri=folder.uri_of(line.used_value),
     )

@@ -47,6 +47,9 @@ def replace_lines(connection: duckdb.DuckDBPyConnection, lines: pa.Table) -> Row
     now = datetime.now(timezone.utc)
     connection.register("read_lines", lines)
     try:
+        columns = ", ".join(lines.column_names)
+        if connection.execute(_ARE_STORED.format(columns)).fetchall() == [(True,)]:
+            return RowChanges(unchanged=lines.num_rows)
         connection.begin()
         connection.execute(f"CREATE OR REPLACE TEMP TABLE new_pins AS {_NEW_PINS}", {"now": now})
         if connection.execute(
@@ -129,6 +132,18 @@ def _write_pinned_lines(
     connection.execute("DROP TABLE temp.pinned_lines")
     return before
 
+
+_ARE_STORED = """
+SELECT
+    (SELECT (count(*), sum(hash(each))) FROM (SELECT {0} FROM read_lines) AS each)
+    IS NOT DISTINCT FROM
+    (SELECT (count(*), sum(hash(each))) FROM (SELECT {0} FROM correction_lines) AS each)
+    -- A line without pin may get one, for instance when its source dataset is loaded.
+    AND NOT EXISTS (
+        FROM correction_lines
+        WHERE content_sha256 IS NULL AND pinned_sha256 IS NULL AND awaited_version IS NULL
+    )
+"""
 
 _NEW_PINS = """
 SELECT

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 
 import duckdb
@@ -104,7 +104,7 @@ class World:
             elif kind == "edit" and self.lines:
                 place = self.random.randrange(len(self.lines))
                 value = self.random.choice(VALUES[str(self.lines[place].field)])
-                self.lines[place] = replace(self.lines[place], used_value=value)
+                self.lines[place] = self.lines[place]._replace(used_value=value)
             elif kind == "add":
                 self.lines.append(self._line())
 
@@ -127,7 +127,7 @@ class World:
 
     def read_lines(self) -> list[CorrectionLine]:
         """Number the lines, and note what each one without digest is for when it is first read."""
-        self.lines = [replace(line, line=number) for number, line in enumerate(self.lines)]
+        self.lines = [line._replace(line=number) for number, line in enumerate(self.lines)]
         for line in self.lines:
             if line.content_sha256 is None:
                 file = self.files.get(str(line.image_id))
