@@ -79,6 +79,7 @@ class FailedCheck:
         files: The first affected files, each with its detail, if any.
         count: Number of affected files.
         blocking: Whether nothing is published while it fails.
+        picture: Path of the picture of the affected images, if there is one.
     """
 
     asset: str
@@ -87,6 +88,7 @@ class FailedCheck:
     files: tuple[tuple[str, str], ...] = ()
     count: int = 0
     blocking: bool = False
+    picture: str = ""
 
     def lines(self) -> list[str]:
         """Return the sentence, and the first affected files below it."""
@@ -122,4 +124,5 @@ def failed_check(evaluation: dg.AssetCheckEvaluation) -> FailedCheck:
         tuple((str(each.data["affected"]), str(each.data["detail"] or "")) for each in records),
         int(str(metadata["count"].value)) if "count" in metadata else 0,
         evaluation.severity == dg.AssetCheckSeverity.ERROR,
+        str(metadata["pictures_file"].value) if "pictures_file" in metadata else "",
     )

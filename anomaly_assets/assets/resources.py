@@ -10,6 +10,7 @@ import duckdb
 from pydantic import PrivateAttr
 
 from anomaly_assets.assets.interrupts import Interrupts, hearing_interrupts
+from anomaly_assets.assets.notices import notices
 from anomaly_assets.assets.outcome import Outcome, outcome_of, step_events
 from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.errors import WarehouseBusyError
@@ -51,6 +52,13 @@ class WarehouseResource(dg.ConfigurableResource):
 
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["WarehouseResource"]:
+        """Hold the warehouse during the run, and send notices of what failed once it is released."""
+        with notices(context) as telling, self._held(context):
+            telling.place = self._warehouse.name
+            yield self
+
+    @contextmanager
+    def _held(self, context: dg.InitResourceContext) -> Iterator[None]:
         """Read the settings, record the code version, and hold the lock of the warehouse during the run."""
         _load_what_decodes()
         code_version()  # Cached now: files on disk may change before the run publishes.
@@ -77,7 +85,7 @@ class WarehouseResource(dg.ConfigurableResource):
                 raise
             self._interrupts = held.enter_context(hearing_interrupts())
             try:
-                yield self
+                yield
             finally:
                 self._report(log)
                 if context.run is not None and context.instance is not None:
