@@ -143,6 +143,20 @@ def test_a_refused_run_is_no_reason_to_publish_again(eventful: Project) -> None:
     assert eventful.warehouse.differences(target(eventful)) == []
 
 
+def test_a_published_file_of_an_earlier_release_gets_its_history_although_nothing_changed(
+    eventful: Project,
+) -> None:
+    with duckdb.connect(str(target(eventful))) as connection:
+        connection.execute("DROP VIEW main.history")
+        connection.execute("DROP TABLE main.run_events")
+    again = eventful.warehouse.publish(target(eventful), SPEC)
+    assert again.written
+    with duckdb.connect(str(target(eventful)), read_only=True) as connection:
+        found, _ = newest_events(connection, 100)
+    assert "published" in {each.event for each in found}
+    assert not eventful.warehouse.publish(target(eventful), SPEC).written
+
+
 def test_a_warehouse_of_an_earlier_release_gets_its_history(eventful: Project) -> None:
     before = read(eventful)
     with eventful.warehouse.connect() as connection:
