@@ -95,23 +95,15 @@ def command(
 def lines_of(event: Event) -> list[str]:
     """Return an event as lines of at most 80 columns; a longer path stays whole, so it can be copied."""
     dataset = f" {event.source_dataset}:" if event.source_dataset else ""
-    lines = _wrapped(
-        f"{event.event}{dataset} {shown(event.detail)}", f"{event.happened_at:%Y-%m-%d %H:%M}  "
-    )
-    if event.root_uri is not None:
-        lines += _wrapped(f"from {shown(event.root_uri)}", _INDENT)
-    return lines
-
-
-def _wrapped(text: str, first: str) -> list[str]:
-    return textwrap.wrap(
-        text,
+    lines = textwrap.wrap(
+        f"{event.event}{dataset} {shown(event.detail)}",
         _COLUMNS,
-        initial_indent=first,
+        initial_indent=f"{event.happened_at:%Y-%m-%d %H:%M}  ",
         subsequent_indent=_INDENT,
         break_long_words=False,
         break_on_hyphens=False,
     )
+    return lines if event.root_uri is None else [*lines, f"{_INDENT}from {shown(event.root_uri)}"]
 
 
 @contextmanager

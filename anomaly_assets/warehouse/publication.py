@@ -208,8 +208,8 @@ def _lacks_history(connection: duckdb.DuckDBPyConnection, published: Published) 
 
     Its rows are not compared: refused runs add some, and are no reason to publish.
     """
-    ours = row_count(connection, "history")
-    return bool(ours) and not published.row_counts(["history"])["history"]
+    ours, theirs = row_counts(connection, ["history"]), published.row_counts(["history"])
+    return bool(ours["history"]) and not theirs["history"]
 
 
 def _refuse_emptying(connection: duckdb.DuckDBPyConnection, published: Published) -> None:

@@ -133,4 +133,6 @@ def test_lines_have_80_columns_and_names_have_no_control_characters() -> None:
 
 def test_a_path_is_not_cut_so_that_it_can_be_copied() -> None:
     root = f"file:///data/{'a-long-folder/' * 9}mvtec"
-    assert f"                  {root}" in lines_of(Event(AT, "loaded", "mvtec_ad", "1 new", root))
+    assert f"                  from {root}" in lines_of(
+        Event(AT, "loaded", "mvtec_ad", "1 new", root)
+    )
