@@ -14,7 +14,6 @@ PAGES = (
     "CONTRIBUTING.md",
     "docs/reading.md",
     "docs/settings.md",
-    "docs/curation.md",
     "docs/troubleshooting.md",
     "examples/ci/README.md",
 )

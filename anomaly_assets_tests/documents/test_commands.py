@@ -248,30 +248,6 @@ def _(_: Checkout, block: Block, __: pytest.FixtureRequest) -> None:
     assert block.text == "pip install -r requirements-reader.txt\npip install --no-deps .\n"
 
 
-@of("docs/curation.md", ".venv/bin/anomaly-assets log")
-def _(checkout: Checkout, block: Block, _: pytest.FixtureRequest) -> None:
-    first, *lines = checkout.run(block.text).splitlines()
-    assert first == (block.output or "").partition("\n")[0]
-    assert all(len(line) <= 80 for line in lines if "file:///" not in line)
-    assert any(
-        re.match(r"[-0-9]{10} [0-9:]{5}  published [0-9]+ samples of ", line) for line in lines
-    )
-
-
-@of(
-    "docs/curation.md",
-    "export ANOMALY_NOTIFY='mailto://robot:password@mail.example?to=team@mail.example"
-    "|slack://TokenA/TokenB/TokenC'",
-)
-def _(checkout: Checkout, block: Block, _: pytest.FixtureRequest) -> None:
-    read = "from anomaly_assets.settings import notify_addresses as read; "
-    ask = (
-        "from anomaly_assets.notify import refuse_unusable as ask; ask(read()); print(len(read()))"
-    )
-    assert checkout.run(f'{block.text}.venv/bin/python -c "{read}{ask}"') == "2\n"
-
-
-@of("docs/curation.md", "pip install '.[notify]'")
 @of("docs/settings.md", "pip install '.[s3]'")
 def _(checkout: Checkout, block: Block, request: pytest.FixtureRequest) -> None:
     folder = request.getfixturevalue("tmp_path")
