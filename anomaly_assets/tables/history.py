@@ -1,4 +1,4 @@
-"""Record refused and failed steps of runs, and read the newest rows of the view `history`."""
+"""Record steps of runs that no other table records, and read the newest rows of the view `history`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 
 import duckdb
 
-EVENTS = ("loaded", "published", "accepted", "removed", "refused", "failed")
+EVENTS = ("loaded", "published", "corrected", "accepted", "removed", "refused", "failed")
 """Values of the column `event` of `history`."""
 
 _MOST_CHARACTERS = 2000
@@ -17,12 +17,12 @@ _MOST_CHARACTERS = 2000
 
 @dataclass(frozen=True)
 class StepEvent:
-    """A step that a run refused, or that failed.
+    """A step that a run refused, that failed, or that read changed correction files.
 
     Attributes:
         step: Name of the step.
-        event: `refused` for a reason that this package found, otherwise `failed`.
-        detail: The reason, and what to do.
+        event: `refused` for a reason that this package found, `failed` for another, or `corrected`.
+        detail: The reason, and what to do; or the number of changed lines.
         source_dataset: Source dataset of the step, if it has one.
         root_uri: Root of this source dataset, without credentials.
     """
@@ -48,7 +48,7 @@ class Event:
 def note_step_events(
     connection: duckdb.DuckDBPyConnection, run_id: str, events: Iterable[StepEvent]
 ) -> None:
-    """Record refused and failed steps of a run; a step that is recorded already is not repeated.
+    """Record steps of a run; a step that is recorded already is not repeated.
 
     With one process per step, each process records the steps that failed before its own end.
 

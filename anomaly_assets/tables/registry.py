@@ -767,7 +767,7 @@ TABLES: Mapping[str, Table] = _by_name(
         ),
         Table(
             "run_events",
-            "One row per step that a run refused or that failed. Use history instead.",
+            "One row per step that was refused, failed, or read changed corrections. Use history instead.",
             (
                 Column(
                     "happened_at",
@@ -775,7 +775,7 @@ TABLES: Mapping[str, Table] = _by_name(
                     "end of the run",
                     nullable=False,
                 ),
-                Column("event", "VARCHAR", "refused or failed", nullable=False),
+                Column("event", "VARCHAR", "refused, failed or corrected", nullable=False),
                 Column("source_dataset", "VARCHAR", "source dataset of the step; null for others"),
                 Column("detail", "VARCHAR", "reason, and what to do", nullable=False),
                 Column("root_uri", "VARCHAR", "root of the run, without credentials"),
@@ -785,13 +785,13 @@ TABLES: Mapping[str, Table] = _by_name(
         ),
         Table(
             "history",
-            "One row per event: loaded, published, accepted, removed, refused or failed.",
+            "One row per event: loaded, published, corrected, accepted, removed, refused or failed.",
             (
                 Column("happened_at", "TIMESTAMP", "time of the event, in UTC"),
                 Column(
                     "event",
                     "VARCHAR",
-                    "loaded, published, accepted (consent to a loss), removed, refused or failed",
+                    "loaded, published, corrected, accepted (a loss), removed, refused or failed",
                 ),
                 Column("source_dataset", "VARCHAR", "source dataset; null if the event has none"),
                 Column("detail", "VARCHAR", "numbers or reason, as a sentence"),

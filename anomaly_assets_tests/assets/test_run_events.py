@@ -1,6 +1,7 @@
 """Test that runs record the steps that they refused, and the steps that failed."""
 
 import shutil
+from pathlib import Path
 
 import dagster as dg
 import pytest
@@ -84,3 +85,20 @@ def test_a_warehouse_that_cannot_be_written_to_does_not_change_the_cause(
     run: Run = run_selection(catalogue("mvtec_ad"))
     assert "RootError" in run.failures["mvtec_ad"]
     assert recorded(tiny) == []
+
+
+def test_changed_lines_of_correction_files_are_recorded_and_removed_ones_too(
+    tiny: Environment, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "corrections.csv"
+    header = "image_id,content_sha256,field,value,reason,by,at\n"
+    monkeypatch.setenv("ANOMALY_CORRECTIONS", str(file))
+    selection = catalogue("mvtec_ad") | dg.AssetSelection.assets("images", "corrections")
+    for lines in ("mvtec_ad/bolt/test/good/000.png,,label,anomalous,a scratch,anna,\n", "", ""):
+        file.write_text(header + lines)
+        assert run_selection(selection.without_checks()).success
+    query = "SELECT event, detail FROM run_events ORDER BY happened_at"
+    assert tiny.query(query, database=tiny.warehouse) == [
+        ("corrected", "lines of correction files: 1 new"),
+        ("corrected", "lines of correction files: 1 removed"),
+    ]
