@@ -58,13 +58,13 @@ def note_step_events(
         events: Its refused and failed steps.
     """
     recorded = connection.execute(
-        "SELECT step FROM run_events WHERE run_id = ?", [run_id]
+        "SELECT step, event FROM run_events WHERE run_id = ?", [run_id]
     ).fetchall()
     now = datetime.now(timezone.utc)
     rows = [
         (now, each.event, each.source_dataset, _cut(each.detail), each.root_uri, run_id, each.step)
         for each in events
-        if (each.step,) not in recorded
+        if (each.step, each.event) not in recorded
     ]
     if rows:
         connection.begin()
