@@ -5,6 +5,7 @@ built-in exception if callers may expect one::
 
     AnomalyAssetsError
     ├── SettingsError (ValueError)                settings: an environment variable has an invalid value
+    ├── NotifyError (RuntimeError)                notify: notices cannot be sent to an address
     ├── LocationError (ValueError)                locations: the location of a database is malformed
     ├── TargetError (OSError)                     atomic: a file or folder cannot be replaced
     ├── TargetBusyError (RuntimeError)            atomic: another process is replacing it

@@ -33,6 +33,7 @@ VARIABLES = (
     "ANOMALY_REFRESH_CRON",
     "ANOMALY_SENSOR_SECONDS",
     "ANOMALY_LOCK_WAIT_SECONDS",
+    "ANOMALY_NOTIFY",
     "ANOMALY_STORE_TIMEOUT_SECONDS",
 )
 """Variables that do not belong to one source dataset; `unknown_variables` accepts no other `ANOMALY_…`."""
@@ -84,6 +85,7 @@ class Settings:
         refresh_cron: Cron expression of the scheduled refresh.
         sensor_seconds: Minimum interval between two checks of a sensor.
         lock_wait_seconds: Maximum time that a run waits for another one.
+        notify: Addresses that get a notice of failed runs and checks.
     """
 
     roots: Mapping[str, str | None]
@@ -108,6 +110,7 @@ class Settings:
     sizes_as_declared: bool = False
     resize: str | None = None
     corrections: Path | None = None
+    notify: tuple[str, ...] = field(default=(), repr=False)  # passwords and tokens are in them
 
     def recipe_over(self, recorded: Recipe) -> Recipe:
         """Return the recorded common recipe of a warehouse, overridden by the environment's values."""
@@ -191,6 +194,7 @@ class Settings:
             sizes_as_declared=sizes_as_declared,
             resize=_resize(values.get("ANOMALY_RESIZE") or None),
             corrections=_corrections(values.get("ANOMALY_CORRECTIONS", "").strip()),
+            notify=notify_addresses(values),
         )
 
 
@@ -468,6 +472,23 @@ def store_timeout_seconds(environment: Mapping[str, str] | None = None) -> float
     """
     values = os.environ if environment is None else environment
     return float(_whole_number(values, "ANOMALY_STORE_TIMEOUT_SECONDS", 20))
+
+
+def notify_addresses(environment: Mapping[str, str] | None = None) -> tuple[str, ...]:
+    """Return the addresses that get a notice of failed runs and checks; none by default.
+
+    Raises:
+        SettingsError: One is not an address; the message has its number and not its text.
+    """
+    values = os.environ if environment is None else environment
+    addresses = tuple(filter(None, re.split(r"[|\s]+", values.get("ANOMALY_NOTIFY", ""))))
+    for number, address in enumerate(addresses, 1):
+        if not re.match(r"[A-Za-z][A-Za-z0-9+.-]*://\S", address):
+            raise SettingsError(
+                f"ANOMALY_NOTIFY: address {number} of {len(addresses)} does not begin like mailto:// or "
+                "slack://. Separate addresses by | and write | and spaces in a password as %7C and %20."
+            )
+    return addresses
 
 
 def motherduck_token(environment: Mapping[str, str] | None = None) -> str | None:

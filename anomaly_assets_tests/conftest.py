@@ -16,6 +16,7 @@ SLOW = (
     *(
         "assets/test_consent",
         "assets/test_large_reports",
+        "assets/test_notices",
         "assets/test_previews",
         "assets/test_purge",
     ),

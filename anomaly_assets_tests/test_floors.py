@@ -28,6 +28,7 @@ FLOORS = (
         "streams",
         "version",
         "arguments",
+        "notify",
     },
     {"atomic", "drawing", "locations", "recipes"},
     {"datasets"},

@@ -9,6 +9,7 @@ from anomaly_assets.assets.resources import WarehouseResource
 from anomaly_assets.assets.specs import table_spec
 from anomaly_assets.tables.corrections import replace_lines
 from anomaly_assets.tables.ddl import ensure_tables, refresh_labels, row_count
+from anomaly_assets.tables.history import StepEvent, note_step_events
 from anomaly_assets.tables.preview_rows import first_rows
 from anomaly_assets.tables.row_changes import RowChanges
 
@@ -45,6 +46,7 @@ def corrections(
         refresh_labels(connection)
         if lines is not None:
             changes = replace_lines(connection, lines)
+            note_step_events(connection, context.run.run_id, _events(changes))
         else:
             changes = RowChanges(unchanged=row_count(connection, "correction_lines"))
         query = "SELECT status, count(*) FROM corrections GROUP BY ALL ORDER BY ALL"
@@ -62,4 +64,15 @@ def corrections(
             "statuses": dict(statuses),
             "rows": rows_shown(shown, changes),
         },
+    )
+
+
+def _events(changes: RowChanges) -> list[StepEvent]:
+    """Return the row of `run_events` of changed correction files; none if no line changed."""
+    counts = ((changes.added, "new"), (changes.changed, "changed"), (changes.removed, "removed"))
+    words = ", ".join(f"{count:,} {word}" for count, word in counts if count)
+    return (
+        [StepEvent("corrections", "corrected", f"lines of correction files: {words}")]
+        if words
+        else []
     )

@@ -1,7 +1,6 @@
 """Describe why a run failed, and which checks failed, without stack traces."""
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import dagster as dg
@@ -9,6 +8,9 @@ from dagster_shared.error import SerializableErrorInfo
 
 FAILED_CHECK = "Failed check "
 """First words of the warning that names a failed check; see `failed_check_line`."""
+
+CHECK_FAILED = "DagsterAssetCheckFailedError"
+"""Dagster's error for a step with a failed blocking check; it names the checks without their sentences."""
 
 MOST_FILES = 5
 """Maximum number of affected files that are named for one failed check; the UI shows up to twenty."""
@@ -29,8 +31,7 @@ def cause_of(error: SerializableErrorInfo, hint: str = "") -> str:
     Returns:
         The message alone for errors of this package, which explain what to do; with the class for others.
     """
-    while (error.cls_name or "").startswith("Dagster") and error.cause is not None:
-        error = error.cause
+    error = _raised(error)
     text = " ".join(line.strip() for line in error.message.splitlines() if line.strip())
     if ours := _OURS.match(text):
         return text[ours.end() :]
@@ -38,6 +39,23 @@ def cause_of(error: SerializableErrorInfo, hint: str = "") -> str:
     message = text[known.end() :] if known else text
     end = "." if hint and not message.endswith((".", "!", "?")) else ""
     return f"{error.cls_name}: {message}{end}{hint}"
+
+
+def is_ours(error: SerializableErrorInfo) -> bool:
+    """Return whether this package raised an error on purpose; its message explains what to do."""
+    return bool(_OURS.match(_raised(error).message.lstrip()))
+
+
+def is_failed_check(error: SerializableErrorInfo) -> bool:
+    """Return whether a step failed because a blocking check did; the error has no sentence of its own."""
+    return _raised(error).cls_name == CHECK_FAILED
+
+
+def _raised(error: SerializableErrorInfo) -> SerializableErrorInfo:
+    """Return the error that a step or resource raised, without Dagster's errors around it."""
+    while (error.cls_name or "").startswith("Dagster") and error.cause is not None:
+        error = error.cause
+    return error
 
 
 def is_interrupt(error: SerializableErrorInfo) -> bool:
@@ -48,15 +66,6 @@ def is_interrupt(error: SerializableErrorInfo) -> bool:
             return True
         found = found.cause
     return False
-
-
-def causes_in(events: Iterable[dg.DagsterEvent]) -> dict[str, str]:
-    """Return the cause of every step that failed, by step."""
-    return {
-        str(event.step_key): cause_of(event.step_failure_data.error)
-        for event in events
-        if event.is_step_failure and event.step_failure_data.error is not None
-    }
 
 
 @dataclass(frozen=True)
@@ -70,6 +79,7 @@ class FailedCheck:
         files: The first affected files, each with its detail, if any.
         count: Number of affected files.
         blocking: Whether nothing is published while it fails.
+        picture: Path of the picture of the affected images, if there is one.
     """
 
     asset: str
@@ -78,6 +88,7 @@ class FailedCheck:
     files: tuple[tuple[str, str], ...] = ()
     count: int = 0
     blocking: bool = False
+    picture: str = ""
 
     def lines(self) -> list[str]:
         """Return the sentence, and the first affected files below it."""
@@ -113,4 +124,5 @@ def failed_check(evaluation: dg.AssetCheckEvaluation) -> FailedCheck:
         tuple((str(each.data["affected"]), str(each.data["detail"] or "")) for each in records),
         int(str(metadata["count"].value)) if "count" in metadata else 0,
         evaluation.severity == dg.AssetCheckSeverity.ERROR,
+        str(metadata["pictures_file"].value) if "pictures_file" in metadata else "",
     )

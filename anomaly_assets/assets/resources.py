@@ -9,8 +9,9 @@ import dagster as dg
 import duckdb
 from pydantic import PrivateAttr
 
-from anomaly_assets.assets.failures import causes_in
 from anomaly_assets.assets.interrupts import Interrupts, hearing_interrupts
+from anomaly_assets.assets.notices import notices
+from anomaly_assets.assets.outcome import Outcome, outcome_of, step_events
 from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.errors import WarehouseBusyError
 from anomaly_assets.recipes import Recipes
@@ -18,7 +19,8 @@ from anomaly_assets.roots.base import RootError
 from anomaly_assets.roots.open import refuse_bad_root
 from anomaly_assets.settings import Settings, unknown_variables
 from anomaly_assets.signals import import_what_duckdb_imports
-from anomaly_assets.tables.ddl import ensure_tables
+from anomaly_assets.tables.ddl import HISTORY_VIEWS, ensure_tables, refresh
+from anomaly_assets.tables.history import note_step_events
 from anomaly_assets.tables.recipes import recipes_for
 from anomaly_assets.tables.row_changes import RowChanges
 from anomaly_assets.tables.source_datasets import dataset_lines, why_kept
@@ -50,6 +52,13 @@ class WarehouseResource(dg.ConfigurableResource):
 
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["WarehouseResource"]:
+        """Hold the warehouse during the run, and send notices of what failed once it is released."""
+        with notices(context) as telling, self._held(context):
+            telling.place = self._warehouse.name
+            yield self
+
+    @contextmanager
+    def _held(self, context: dg.InitResourceContext) -> Iterator[None]:
         """Read the settings, record the code version, and hold the lock of the warehouse during the run."""
         _load_what_decodes()
         code_version()  # Cached now: files on disk may change before the run publishes.
@@ -76,10 +85,13 @@ class WarehouseResource(dg.ConfigurableResource):
                 raise
             self._interrupts = held.enter_context(hearing_interrupts())
             try:
-                yield self
+                yield
             finally:
                 self._report(log)
-                _repeat_causes(context)
+                if context.run is not None and context.instance is not None:
+                    outcome = outcome_of(context.instance, context.run.run_id, complete=False)
+                    self._record(outcome, context.run.run_id)
+                    _repeat_causes(context, outcome)
 
     def _report(self, log: Callable[[str], None]) -> None:
         """Log a line per source dataset at the end of the run; an error in it does not fail the run."""
@@ -95,6 +107,16 @@ class WarehouseResource(dg.ConfigurableResource):
                     )
                 for line in lines:
                     log(line)
+
+    def _record(self, outcome: Outcome, run_id: str) -> None:
+        """Record steps that were refused or failed; an error in it, as on a full disk, is not raised."""
+        events = [*step_events(outcome, self._settings)]
+        if not events or not self._used:
+            return
+        with suppress(duckdb.Error, OSError, RuntimeError), self._warehouse.connect() as connection:
+            ensure_tables(connection)
+            note_step_events(connection, run_id, events)
+            refresh(connection, *HISTORY_VIEWS)  # a first run may have failed before it made them
 
     @property
     def settings(self) -> Settings:
@@ -162,20 +184,15 @@ def configured(run_config: Mapping[str, Any], step: str, option: str) -> bool:
     return bool(config.get(option, False))
 
 
-def _repeat_causes(context: dg.InitResourceContext) -> None:
+def _repeat_causes(context: dg.InitResourceContext, outcome: Outcome) -> None:
     """Log why steps failed as the last lines of the run.
 
     Dagster logs a stack trace when a step fails and a line for every step behind it: a log of continuous
     integration would show the cause some forty lines above its end.
     """
-    if context.run is None or context.instance is None or context.log is None:
-        return
-    failures = context.instance.all_logs(
-        context.run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE
-    )
-    events = [entry.dagster_event for entry in failures if entry.dagster_event is not None]
-    for step, cause in causes_in(events).items():
-        context.log.error(f"{step} failed: {cause}")
+    for step in outcome.failed:
+        if context.log is not None:
+            context.log.error(f"{step.name} failed: {step.cause}")
 
 
 def _load_what_decodes() -> None:

@@ -34,6 +34,7 @@ from dagster._utils.interrupts import capture_interrupts, check_captured_interru
 from dagster_shared.cli import PythonPointerOpts
 from dagster_shared.yaml_utils import load_yaml_from_globs
 
+from anomaly_assets.assets.failures import CHECK_FAILED
 from anomaly_assets.assets.home import HomeError
 from anomaly_assets.assets.screen import Screen
 from anomaly_assets.assets.selection import (
@@ -54,7 +55,6 @@ DEFAULT_HOME = Path("data", "dagster_home")
 _LOCATION = "anomaly_assets"  # as workspace.yaml names it
 _STOPPED = "The run was stopped. What was written stays, and the next run goes on from there."
 _HINT = " The run in the UI has the stack trace, and so has --verbose."
-_CHECK_FAILED = "DagsterAssetCheckFailedError"  # names checks, without their sentences
 _REPOSITORY = "__repository__"  # as Dagster names the one of a `Definitions`
 
 
@@ -175,7 +175,7 @@ def _cause(screen: Screen) -> str:
     causes = [
         cause
         for cause in dict.fromkeys(screen.causes.values())
-        if not (blocking and cause.startswith(_CHECK_FAILED))
+        if not (blocking and cause.startswith(CHECK_FAILED))
     ]
     if blocking and not screen.published:
         causes.insert(0, "Nothing was published, because of a failed check.")

@@ -18,7 +18,7 @@ from anomaly_assets.assets.reports import (
 )
 from anomaly_assets.assets.resources import WarehouseResource
 from anomaly_assets.assets.specs import table_spec
-from anomaly_assets.tables.ddl import refresh, row_count
+from anomaly_assets.tables.ddl import HISTORY_VIEWS, refresh, row_count
 from anomaly_assets.tables.preview_rows import first_rows
 from anomaly_assets.tables.registry import CATALOGUE_TABLES, TABLES, Table
 from anomaly_assets.tables.row_changes import RowChanges, Rows, compare, keyed_rows
@@ -49,7 +49,7 @@ def summary_asset(name: str, source_datasets: Sequence[str]) -> dg.AssetsDefinit
         alone = warehouse.warehouse.writing if entry.is_view else warehouse.warehouse.finishing
         with alone(), warehouse.warehouse.connect() as connection:
             before = keyed_rows(connection, name) if entry.key else Rows()
-            refresh(connection, name)
+            refresh(connection, *(HISTORY_VIEWS if name in HISTORY_VIEWS else (name,)))
             rows = row_count(connection, name)
             if entry.key:
                 changes = compare(before, keyed_rows(connection, name))

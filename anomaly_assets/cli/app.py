@@ -21,6 +21,7 @@ _MODULES = {
     "expire": "expire",
     "excerpt": "excerpt",
     "info": "info",
+    "log": "log",
     "completion": "completion",
 }
 """Modules of the sub-commands, in the order of the help text; each has its command as `command`."""

@@ -40,6 +40,9 @@ _READ_BY_LABELS = ("facts", "correction_lines")
 SAMPLE_VIEWS = ("samples", "samples_without_tensors", "recipe_statistics")
 """Views over the tensors, in this order; the macro `samples_at` is created together with the first."""
 
+HISTORY_VIEWS = ("load_history", "history")
+"""Views over loads, in this order; the second also has publications, consents and refusals."""
+
 _UNION = re.compile(r"(FROM|JOIN) <(\w+)>")
 _ATTRIBUTES = "<attributes>"
 _DLT_LOADS = (Column("load_id", "VARCHAR", ""),)
@@ -256,7 +259,7 @@ def ensure_tables(connection: duckdb.DuckDBPyConnection) -> None:
         WHERE database_name = current_database() AND schema_name = 'main'
         AND list_contains($names, table_name)
         """,
-        {"names": [*STORED, *LABEL_VIEWS, *SAMPLE_VIEWS]},
+        {"names": [*STORED, *LABEL_VIEWS, *SAMPLE_VIEWS, *HISTORY_VIEWS]},
     ).fetchall():
         found.setdefault(table, {})[column] = nullable
     missing = [name for name in STORED if name not in found]
@@ -276,6 +279,8 @@ def ensure_tables(connection: duckdb.DuckDBPyConnection) -> None:
     ]
     if "images" in found and outdated:
         refresh(connection, *LABEL_VIEWS, *(SAMPLE_VIEWS if "samples" in found else ()))
+    if "load_history" in found and "history" not in found:
+        refresh(connection, "history")
 
 
 def _migrate(

@@ -765,6 +765,42 @@ TABLES: Mapping[str, Table] = _by_name(
                 Column("run_id", "VARCHAR", "Dagster run with the consent; null for a command"),
             ),
         ),
+        Table(
+            "run_events",
+            "One row per step that was refused, failed, or read changed corrections. Use history instead.",
+            (
+                Column(
+                    "happened_at",
+                    "TIMESTAMP WITH TIME ZONE",
+                    "end of the run",
+                    nullable=False,
+                ),
+                Column("event", "VARCHAR", "refused, failed or corrected", nullable=False),
+                Column("source_dataset", "VARCHAR", "source dataset of the step; null for others"),
+                Column("detail", "VARCHAR", "reason, and what to do", nullable=False),
+                Column("root_uri", "VARCHAR", "root of the run, without credentials"),
+                Column("run_id", "VARCHAR", "Dagster run", nullable=False),
+                Column("step", "VARCHAR", "step of the run", nullable=False),
+            ),
+        ),
+        Table(
+            "history",
+            "One row per event: loaded, published, corrected, accepted, removed, refused or failed.",
+            (
+                Column("happened_at", "TIMESTAMP", "time of the event, in UTC"),
+                Column(
+                    "event",
+                    "VARCHAR",
+                    "loaded, published, corrected, accepted (a loss), removed, refused or failed",
+                ),
+                Column("source_dataset", "VARCHAR", "source dataset; null if the event has none"),
+                Column("detail", "VARCHAR", "numbers or reason, as a sentence"),
+                Column("root_uri", "VARCHAR", "root that was listed, without credentials"),
+                Column("run_id", "VARCHAR", "Dagster run; null for loads and for commands"),
+                Column("id", "VARCHAR", "load_id of a load, snapshot_id of a publication"),
+            ),
+            is_view=True,
+        ),
     )
 )
 """Harmonised tables and views, in the schema `main` and, as views, in the schema `anomaly`."""
@@ -780,7 +816,10 @@ WIDE = tuple(
 )
 """Stored tables with tensors, which are copied in parts."""
 
-COUNTED = tuple(
-    name for name in TABLES if name not in ("recipe_statistics", "corrected_fields", "corrections")
-)
-"""Tables and views whose rows are counted at each publication; the others read all rows to count some."""
+_NOT_COUNTED = {
+    *("recipe_statistics", "corrected_fields", "corrections"),  # read all rows to count some
+    "run_events",  # a refused run changes it, and nothing that has to be published
+    "history",
+}
+COUNTED = tuple(name for name in TABLES if name not in _NOT_COUNTED)
+"""Tables and views whose rows are counted and compared at each publication."""

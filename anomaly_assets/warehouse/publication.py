@@ -193,6 +193,7 @@ def checked_content(
         published.adopted
         or published.snapshot_id() != snapshot_id
         or bool(_differing(counts, published))
+        or _lacks_history(connection, published)
     )
     counts.pop("snapshots")  # this publication adds a row
     time = time_of_publication(connection)
@@ -200,6 +201,15 @@ def checked_content(
     if written:
         set_sample_marks(connection, marks)  # before the copy, so that the copy has them too
     return Content(snapshot_id, written, counts["samples"], row, summaries)
+
+
+def _lacks_history(connection: duckdb.DuckDBPyConnection, published: Published) -> bool:
+    """Return whether an earlier release published the database, without the view `history`.
+
+    Its rows are not compared: refused runs add some, and are no reason to publish.
+    """
+    ours, theirs = row_counts(connection, ["history"]), published.row_counts(["history"])
+    return bool(ours["history"]) and not theirs["history"]
 
 
 def _refuse_emptying(connection: duckdb.DuckDBPyConnection, published: Published) -> None:

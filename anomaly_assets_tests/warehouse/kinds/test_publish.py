@@ -13,7 +13,8 @@ from anomaly_assets.decoding.open import open_compute
 from anomaly_assets.errors import rerun_with
 from anomaly_assets.recipes import Recipe, Recipes
 from anomaly_assets.settings import Settings
-from anomaly_assets.tables.ddl import SAMPLE_VIEWS, refresh
+from anomaly_assets.tables.ddl import HISTORY_VIEWS, SAMPLE_VIEWS, refresh
+from anomaly_assets.tables.history import StepEvent, note_step_events
 from anomaly_assets.tables.recipes import record_recipes
 from anomaly_assets.warehouse.publication import PublishRefusedError
 from anomaly_assets.warehouse.removal import forget, remove_samples
@@ -54,6 +55,22 @@ def test_a_changed_row_is_published(published: Published, change: str) -> None:
         assert without_zones(published.read(everything)) == without_zones(
             published.rows(everything)
         )
+
+
+def test_a_refused_step_is_in_the_history_and_no_reason_to_publish_again(
+    published: Published,
+) -> None:
+    with published.warehouse.connect() as connection:
+        note_step_events(connection, "run", [StepEvent("mvtec_ad", "refused", "It shrank.")])
+        note_step_events(connection, "run", [StepEvent("mvtec_ad", "refused", "It shrank.")])
+        refresh(connection, *HISTORY_VIEWS)
+    query = "SELECT event, count(*) FROM history GROUP BY ALL ORDER BY ALL"
+    # On a lake, the publication is that of the copy.
+    known = dict(published.rows(query))
+    assert (known["loaded"], known["refused"]) == (2, 1)
+    assert published.publish().written is False
+    assert published.differences() == []
+    assert dict(published.read(query))["loaded"] == 2
 
 
 def test_tensors_of_further_recipes_are_built_published_and_read(

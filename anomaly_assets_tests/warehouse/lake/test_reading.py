@@ -10,10 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from anomaly_assets.cli.app import main
 from anomaly_assets.reader import open_samples
 from anomaly_assets.reader.database import DatabaseError
+from anomaly_assets.tables.ddl import HISTORY_VIEWS, refresh
+from anomaly_assets.tables.history import StepEvent, note_step_events
 from anomaly_assets.warehouse.lake.connect import PUBLISHED_VERSIONS
 from anomaly_assets_tests.warehouse.lake.lakes import Lake
+from anomaly_assets_tests.warehouse.lake.postgres import PASSWORD
 from anomaly_assets_tests.warehouse.project import SPEC, Project
 
 
@@ -102,3 +106,21 @@ def test_publications_stay_recorded_after_a_clock_that_was_ahead(copied: Lake) -
     assert (second.written, third.written) == (True, False)
     recorded = {row[0] for row in copied.rows("SELECT snapshot_id FROM snapshots")}
     assert {first.snapshot_id, second.snapshot_id} <= recorded
+
+
+def test_the_log_has_events_after_the_last_publication_and_takes_no_lock(
+    copied: Lake, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    warehouse = copied.warehouse()
+    with warehouse.finishing():
+        with warehouse.connect() as connection:
+            note_step_events(connection, "run", [StepEvent("samples", "refused", "It shrank.")])
+            refresh(connection, *HISTORY_VIEWS)
+        monkeypatch.setenv("ANOMALY_WAREHOUSE", copied.location)
+        assert main(["log"]) == 0
+    printed = capsys.readouterr()
+    first, newest, *_ = printed.out.splitlines()
+    assert first == f"{copied.parsed.name}, newest first, times in UTC"
+    assert newest.endswith("  refused It shrank.")
+    assert printed.err == ""
+    assert PASSWORD not in printed.out
