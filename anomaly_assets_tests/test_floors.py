@@ -36,7 +36,7 @@ FLOORS = (
     {"tables"},
     {"warehouse"},
     {"catalogue", "curation", "decoding"},
-    {"reader", "inspection"},
+    {"reader", "inspection", "near_duplicates"},
     {"export", "previews"},
     {"assets"},
     {"cli"},
