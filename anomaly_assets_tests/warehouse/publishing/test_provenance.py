@@ -35,6 +35,8 @@ def test_a_snapshot_names_roots_loads_transform_version_and_rows(project: Projec
         **{
             "duplicate_images": 0,
             "near_duplicates": 0,
+            "correction_lines": 0,
+            "correction_pins": 0,
             "load_history": 2,
             "source_datasets": 2,
             "consents": 0,
