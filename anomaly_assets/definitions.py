@@ -20,6 +20,7 @@ from anomaly_assets.assets.images import (
     files_spec,
     images_asset,
 )
+from anomaly_assets.assets.near_duplicates import near_duplicates
 from anomaly_assets.assets.previews import contact_sheets
 from anomaly_assets.assets.published import published_asset
 from anomaly_assets.assets.resources import WarehouseResource
@@ -52,6 +53,7 @@ def definitions_for(
             image_tensors,
             samples,
             *summary_assets(names),
+            near_duplicates,
             contact_sheets,
             published_asset(names),
             *broken_assets(declarations),

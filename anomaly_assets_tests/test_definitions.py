@@ -33,6 +33,7 @@ ROWS = {
     "load_history": 2,
     "mvtec_ad/images": 9,
     "mvtec_ad/stray_files": 0,
+    "near_duplicates": 0,
     "pixel_statistics": 3,
     "recipe_tensors": 4,
     "rejected_images": 0,
@@ -215,7 +216,7 @@ def test_building_the_definitions_writes_nothing_and_reads_only_the_environment(
         text=True,
         check=False,
     )
-    assert (done.returncode, done.stdout) == (0, "15 4 * * 1\n19\n"), done.stderr
+    assert (done.returncode, done.stdout) == (0, "15 4 * * 1\n20\n"), done.stderr
     assert list(folder.rglob("*")) == []
     # The package warns at import that it is deprecated; this project cannot change that.
     assert "embedded" not in done.stderr

@@ -37,7 +37,7 @@ FLOORS = (
     {"tables"},
     {"warehouse"},
     {"catalogue", "curation", "decoding"},
-    {"reader", "inspection"},
+    {"reader", "inspection", "near_duplicates"},
     {"export", "previews"},
     {"assets"},
     {"cli"},

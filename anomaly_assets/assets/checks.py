@@ -181,6 +181,9 @@ def all_checks(source_datasets: Mapping[str, SourceDataset]) -> list[dg.AssetChe
         asset_checks(
             "duplicate_images", {dg.AssetKey("duplicate_images"): quality.DUPLICATE_CHECKS}
         ),
+        asset_checks(
+            "near_duplicates", {dg.AssetKey("near_duplicates"): quality.NEAR_DUPLICATE_CHECKS}
+        ),
         published_counts,
     ]
 

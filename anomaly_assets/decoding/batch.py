@@ -18,6 +18,7 @@ from anomaly_assets.buffers import Buffers
 from anomaly_assets.datasets.names import shown
 from anomaly_assets.decoding.mask_reading import Picture, decode_read_mask
 from anomaly_assets.decoding.tensors import Tensor, UInt8Array
+from anomaly_assets.decoding.thumbnail import thumbnail_of
 from anomaly_assets.decoding.transform import (
     NEEDS_BIT_DEPTH,
     DecodedImage,
@@ -191,7 +192,7 @@ def _decode_batch(
             raise DecodingError(_what_to_do(shown(image.image_id), error)) from error
         measured = _measured(image, decoded, mask)
         if image.common:
-            facts.append(measured)
+            facts.append(measured | {"thumbnail": thumbnail_of(decoded.pixels)})
         masks = mask.masks if mask else [None] * len(decoded.tensors)
         if image.further:
             further.reserve(sum(each.pixels.size for each in decoded.tensors[image.common :]))

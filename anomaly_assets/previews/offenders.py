@@ -55,8 +55,8 @@ _ROW = _SIDE + (1 + _DETAIL_LINES) * _LINE + 12
 class _Shown:
     image_id: str
     detail: str
-    first: bool = True
-    """False for the second and further copies of one image, which are drawn beside the first."""
+    sign: str = ""
+    """Drawn between the image and the one before it: "=" for a copy of that, "~" for a near duplicate."""
 
 
 def offender_sheet(
@@ -83,8 +83,9 @@ def offender_sheet(
         if image.image_id not in pixels:
             middle = (left + _SIDE // 2, top + _SIDE // 2)
             write(sheet, middle, "cannot be read", ink=FAINT_INK, anchor="mm")
-        if not image.first and column:
-            ImageDraw.Draw(sheet).text((left - _GAP // 2, top + _SIDE // 2), "=", INK, anchor="mm")
+        if image.sign and column:
+            middle = (left - _GAP // 2, top + _SIDE // 2)
+            ImageDraw.Draw(sheet).text(middle, image.sign, INK, anchor="mm")
         path = image.image_id.partition("/")[2]
         write(sheet, (left, top + _SIDE + 3), fitted(path, _SIDE, 11))
         for line, text in enumerate(wrapped(image.detail, _SIDE, 11, _DETAIL_LINES), 1):
@@ -106,7 +107,12 @@ def small_sheet(sheet: Image.Image, most_bytes: int) -> bytes:
 def _chosen(
     connection: duckdb.DuckDBPyConnection, check: str, finding: Finding
 ) -> Iterator[_Shown]:
-    """Yield the images to draw: the affected ones, and all copies of each if the check is about copies."""
+    """Yield the images to draw: the affected ones, and the copies of each if the check is about copies."""
+    if check == "near_duplicates_stay_in_one_split":
+        for *both, distance in connection.execute(_PAIRS, [MOST_IMAGES // 2]).fetchall():
+            for (image_id, split), sign in zip(both, ("", "~"), strict=True):
+                yield _Shown(image_id, f"{split}, distance {distance:.2f}", sign)
+        return
     if not check.startswith("contents_"):
         for image_id, detail in finding.shown[:MOST_IMAGES]:
             yield _Shown(image_id, detail or "")
@@ -117,7 +123,8 @@ def _chosen(
     room = MOST_IMAGES
     for image_ids, categories, splits in copies:
         for position, image_id in enumerate(image_ids[:room]):
-            yield _Shown(image_id, f"{categories[position]}, {splits[position]}", position == 0)
+            detail = f"{categories[position]}, {splits[position]}"
+            yield _Shown(image_id, detail, "=" if position else "")
             room -= 1
         if room <= 0:
             return
@@ -185,4 +192,13 @@ FROM (SELECT image_ids, unnest(image_ids) AS image_id FROM copies) AS copies
 JOIN effective_images AS images ON images.image_id = copies.image_id
 GROUP BY ALL
 ORDER BY copies.image_ids
+"""
+
+_PAIRS = """
+SELECT (image_id_a, one.split), (image_id_b, other.split), distance
+FROM near_duplicates
+JOIN effective_images AS one ON one.image_id = image_id_a
+JOIN effective_images AS other ON other.image_id = image_id_b
+WHERE crosses_splits
+ORDER BY distance, image_id_a, image_id_b LIMIT ?
 """

@@ -266,6 +266,18 @@ DUPLICATE_CHECKS = (
         of_decoded=True,
     ),
 )
+NEAR_DUPLICATE_CHECKS = (
+    Check(
+        "near_duplicates_stay_in_one_split",
+        "No two images that look like copies of each other are in two splits.",
+        "image looks like a copy of one in another split",
+        "images look like copies of images in another split",
+        "Look at the pictures. If both show one photograph, remove one of the files, or a model is tested "
+        "on its training data.",
+        of_images=True,
+        of_decoded=True,
+    ),
+)
 STRAY_CHECKS = (
     Check(
         "most_files_belong_to_images",

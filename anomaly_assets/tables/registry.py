@@ -289,6 +289,12 @@ _FACTS = (
     *_picked(_TENSORS, "mask_width", "mask_height", "mask_area_fraction", "mask_values"),
     *_picked(_TENSORS, "mask_box"),
     Column("mask_file_format", "VARCHAR", "format of the mask file; null without mask"),
+    Column(
+        "thumbnail",
+        "BLOB",
+        "uint8, row-major 32 x 32 grey values of the tensor; null for a smaller tensor, and for one of an "
+        "earlier release until near_duplicates is materialized",
+    ),
 )
 
 _RECIPE = Column(
@@ -624,6 +630,42 @@ TABLES: Mapping[str, Table] = _by_name(
             made_from=("images", "image_tensors"),
         ),
         Table(
+            "near_duplicates",
+            "One row per pair of images of a category that look like copies and have different bytes.",
+            (
+                replace(_IMAGES[0], name="image_id_a", meaning="image_id of the first image"),
+                replace(_IMAGES[0], name="image_id_b", meaning="image_id of the second image"),
+                *_NAMES,
+                Column(
+                    "distance",
+                    "DOUBLE",
+                    "1 minus the cosine of what is unusual about both thumbnails: 0 to 0.3",
+                    nullable=False,
+                ),
+                Column(
+                    "crosses_splits",
+                    "BOOLEAN",
+                    "true if the images are in two splits: a leak",
+                    nullable=False,
+                ),
+            ),
+            key=2,
+        ),
+        Table(
+            "searched_categories",
+            "One row per category that was searched for near duplicates: what was compared.",
+            (
+                *_NAMES,
+                Column("images", "BIGINT", "images that were compared", nullable=False),
+                Column(
+                    "content",
+                    "VARCHAR",
+                    "digest of these images; a category with another one is searched again",
+                    nullable=False,
+                ),
+            ),
+        ),
+        Table(
             "load_history",
             "One row per load of a source dataset that changed something.",
             (
@@ -811,15 +853,14 @@ SUMMARIES: Mapping[str, Table] = _by_name(table for table in TABLES.values() if 
 STORED: Mapping[str, Table] = _by_name(table for table in TABLES.values() if table.is_stored)
 """Tables whose rows cannot be computed from other tables."""
 
-WIDE = tuple(
-    name for name, table in STORED.items() if any(column.type == "BLOB" for column in table.columns)
-)
+WIDE = tuple(name for name, table in STORED.items() if "image_tensor" in table.column_names)
 """Stored tables with tensors, which are copied in parts."""
 
 _NOT_COUNTED = {
     *("recipe_statistics", "corrected_fields", "corrections"),  # read all rows to count some
     "run_events",  # a refused run changes it, and nothing that has to be published
     "history",
+    "searched_categories",  # no content
 }
 COUNTED = tuple(name for name in TABLES if name not in _NOT_COUNTED)
 """Tables and views whose rows are counted and compared at each publication."""

@@ -62,8 +62,8 @@ def _remove(connection: duckdb.DuckDBPyConnection, name: str) -> int:
     images = 0
     if table_exists(connection, name, "images"):
         images = connection.execute(f'SELECT count(*) FROM "{name}".images').fetchall()[0][0]  # noqa: S608
-    connection.execute("DELETE FROM source_datasets WHERE source_dataset = ?", [name])
-    connection.execute("DELETE FROM recipes WHERE source_dataset = ?", [name])
+    for table in ("source_datasets", "recipes", "near_duplicates", "searched_categories"):
+        connection.execute(f"DELETE FROM {table} WHERE source_dataset = ?", [name])  # noqa: S608
     views = connection.execute(
         "SELECT view_name FROM duckdb_views() WHERE database_name = current_database()"
     ).fetchall()

@@ -54,7 +54,7 @@ _SUMMED_UP = {
 _COMPARED = [
     *("images", "image_tensors", "facts", "rejected_images", "samples", "dataset_summary"),
     *("pixel_statistics", "defect_summary", "duplicate_images", "load_history", "snapshots"),
-    "source_datasets",
+    *("near_duplicates", "source_datasets"),
 ]
 """Tables of the schema `main` that are compared. Others depend on the warehouse, not on the roots."""
 

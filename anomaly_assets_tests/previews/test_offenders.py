@@ -88,6 +88,29 @@ def test_all_copies_of_a_content_are_drawn_side_by_side(tmp_path: Path) -> None:
     assert [shade(sheet, position) for position in range(3)] == [70.0, 70.0, 255.0]
 
 
+def test_near_duplicates_are_drawn_side_by_side_the_nearest_pair_first(tmp_path: Path) -> None:
+    shades = {"train": (40, 80), "test": (60, 100)}
+    pictures = {
+        f"bottle/{split}/good/{number:03}.png": even(value)
+        for split, values in shades.items()
+        for number, value in enumerate(values)
+    }
+    project = built(tmp_path, pictures)
+    project.refresh_all()
+    for number, distance in enumerate((0.2, 0.1)):
+        project.rows(
+            "INSERT INTO near_duplicates VALUES (?, ?, 'mvtec_ad', 'bottle', ?, true)",
+            [
+                *(f"mvtec_ad/bottle/{split}/good/{number:03}.png" for split in ("test", "train")),
+                distance,
+            ],
+        )
+    sheet = sheet_of(
+        project, "near_duplicates_stay_in_one_split", "mvtec_ad/bottle/test/good/001.png"
+    )
+    assert [shade(sheet, position) for position in range(4)] == [100.0, 80.0, 60.0, 40.0]
+
+
 def test_a_sheet_has_a_few_offenders_and_a_small_one_its_first_row_sooner_than_smaller_pictures(
     tmp_path: Path,
 ) -> None:

@@ -17,3 +17,4 @@ SELECT struct_pack(file, line) AS key, encode(row::VARCHAR) AS content
 FROM (SELECT * EXCLUDE (awaited_version, first_seen_at) FROM correction_lines) AS row;
 SELECT image_id AS key, encode(row::VARCHAR) AS content
 FROM (SELECT image_id, attributes FROM <images> AS images WHERE attributes IS NOT NULL) AS row;
+SELECT struct_pack(image_id_a, image_id_b) AS key, encode(row::VARCHAR) AS content FROM near_duplicates AS row;

@@ -43,6 +43,7 @@ def digest(
         image_ids: First and last id of the range.
         recipes: Further recipes whose rows count; None for all.
     """
+    # A source of an earlier release may lack columns; they are null in the copy.
     columns = connection.execute(
         """
         SELECT column_name, data_type FROM duckdb_columns()

@@ -75,6 +75,15 @@ def test_a_copy_is_on_the_disk_before_it_has_its_name(
     assert count(folder / "copy.duckdb") == [(9,)]
 
 
+def test_a_source_whose_tables_lack_new_columns_is_copied(source: str, tmp_path: Path) -> None:
+    with duckdb.connect(source) as connection:
+        connection.execute("ALTER TABLE facts DROP COLUMN thumbnail")
+    copy_database(source, str(tmp_path / "copy.duckdb"), log=quiet)
+    with duckdb.connect(str(tmp_path / "copy.duckdb"), read_only=True) as connection:
+        counts = "SELECT count(*), count(content_sha256), count(thumbnail) FROM anomaly.facts"
+        assert connection.execute(counts).fetchall() == [(9, 9, 0)]
+
+
 def test_a_copy_is_made_where_a_link_points_to(source: str, tmp_path: Path) -> None:
     (tmp_path / "share").mkdir()
     (tmp_path / "link.duckdb").symlink_to("share/team.duckdb")
