@@ -35,7 +35,7 @@ FLOORS = (
     {"roots", "suggesting"},
     {"tables"},
     {"warehouse"},
-    {"catalogue", "curation", "decoding"},
+    {"catalogue", "curation", "decoding", "splitting"},
     {"reader", "inspection"},
     {"export", "previews"},
     {"assets"},
