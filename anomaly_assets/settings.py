@@ -23,6 +23,7 @@ VARIABLES = (
     "ANOMALY_LAKE_DATA",
     "ANOMALY_DATABASE",
     "ANOMALY_KEEP_SNAPSHOTS",
+    "ANOMALY_SPLITS",
     "ANOMALY_IMAGE_SIZE",
     "ANOMALY_CHANNELS",
     "ANOMALY_SIZES",
@@ -84,6 +85,7 @@ class Settings:
         refresh_cron: Cron expression of the scheduled refresh.
         sensor_seconds: Minimum interval between two checks of a sensor.
         lock_wait_seconds: Maximum time that a run waits for another one.
+        splits: Folder with the files of split assignments; it may be missing.
     """
 
     roots: Mapping[str, str | None]
@@ -108,6 +110,7 @@ class Settings:
     sizes_as_declared: bool = False
     resize: str | None = None
     corrections: Path | None = None
+    splits: Path = Path("splits")
 
     def recipe_over(self, recorded: Recipe) -> Recipe:
         """Return the recorded common recipe of a warehouse, overridden by the environment's values."""
@@ -191,6 +194,7 @@ class Settings:
             sizes_as_declared=sizes_as_declared,
             resize=_resize(values.get("ANOMALY_RESIZE") or None),
             corrections=_corrections(values.get("ANOMALY_CORRECTIONS", "").strip()),
+            splits=Path(values.get("ANOMALY_SPLITS") or "splits"),
         )
 
 

@@ -37,12 +37,14 @@ LABEL_VIEWS = ("images", "corrected_fields", "effective_images", "corrections")
 _READ_BY_LABELS = ("facts", "correction_lines")
 """Stored tables that these views read: a label depends on the decoded mask, and on corrections."""
 
-SAMPLE_VIEWS = ("samples", "samples_without_tensors", "recipe_statistics")
-"""Views over the tensors, in this order; the macro `samples_at` is created together with the first."""
+SAMPLE_VIEWS = ("samples", "samples_without_tensors", "recipe_statistics", "splits")
+"""Views over tensors and facts, in this order; the macro `samples_at` is created with the first."""
 
 _UNION = re.compile(r"(FROM|JOIN) <(\w+)>")
 _ATTRIBUTES = "<attributes>"
 _DLT_LOADS = (Column("load_id", "VARCHAR", ""),)
+_OPTIONAL = {"near_duplicates": "NULL::VARCHAR AS image_id_a, NULL::VARCHAR AS image_id_b"}
+"""Tables that a query may name before they exist, as `<table>`, with the columns that it reads."""
 
 
 @contextmanager
@@ -455,6 +457,12 @@ def _union(
     The source datasets are those of the warehouse, even if this process does not define them. Names come
     from the warehouse and the registry, never from files.
     """
+    if table in _OPTIONAL:
+        return (
+            table
+            if table_exists(connection, "main", table)
+            else f"(SELECT {_OPTIONAL[table]} LIMIT 0)"
+        )
     columns = _DLT_LOADS if table == "_dlt_loads" else CATALOGUE_TABLES[table].columns
     origin = (
         "" if any(each.name == "source_dataset" for each in columns) else "'{}' AS source_dataset, "
