@@ -181,6 +181,7 @@ def all_checks(source_datasets: Mapping[str, SourceDataset]) -> list[dg.AssetChe
         asset_checks(
             "duplicate_images", {dg.AssetKey("duplicate_images"): quality.DUPLICATE_CHECKS}
         ),
+        asset_checks("splits", {dg.AssetKey("splits"): quality.SPLIT_CHECKS}),
         published_counts,
     ]
 
