@@ -24,6 +24,7 @@ from anomaly_assets.assets.near_duplicates import near_duplicates
 from anomaly_assets.assets.previews import contact_sheets
 from anomaly_assets.assets.published import published_asset
 from anomaly_assets.assets.resources import WarehouseResource
+from anomaly_assets.assets.splits import splits
 from anomaly_assets.assets.summaries import summary_assets
 from anomaly_assets.datasets import DECLARATIONS, SOURCE_DATASETS, Known, SourceDataset
 from anomaly_assets.garbage import freeze
@@ -52,6 +53,7 @@ def definitions_for(
             corrections,
             image_tensors,
             samples,
+            splits,
             *summary_assets(names),
             near_duplicates,
             contact_sheets,

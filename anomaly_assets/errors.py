@@ -24,6 +24,7 @@ built-in exception if callers may expect one::
     ├── ComputeError (RuntimeError)               decoding: the Dask cluster cannot decode
     ├── SamplesLostError (RuntimeError)           decoding: too many good tensors would be replaced
     ├── TooManyUnreadableError (RuntimeError)     decoding: many files of a root cannot be read
+    ├── AssignmentError (ValueError)              splitting: an assignment or its file cannot be used
     ├── WarehouseError (RuntimeError)             warehouse: it cannot be opened, or lacks a table
     │   └── ExpiredVersionError                   … because its version of a lake was deleted
     ├── WarehouseBusyError (RuntimeError)         warehouse: another run holds its lock

@@ -23,6 +23,7 @@ VARIABLES = (
     "ANOMALY_LAKE_DATA",
     "ANOMALY_DATABASE",
     "ANOMALY_KEEP_SNAPSHOTS",
+    "ANOMALY_SPLITS",
     "ANOMALY_IMAGE_SIZE",
     "ANOMALY_CHANNELS",
     "ANOMALY_SIZES",
@@ -86,6 +87,7 @@ class Settings:
         sensor_seconds: Minimum interval between two checks of a sensor.
         lock_wait_seconds: Maximum time that a run waits for another one.
         notify: Addresses that get a notice of failed runs and checks.
+        splits: Folder with the files of split assignments; it may be missing.
     """
 
     roots: Mapping[str, str | None]
@@ -111,6 +113,7 @@ class Settings:
     resize: str | None = None
     corrections: Path | None = None
     notify: tuple[str, ...] = field(default=(), repr=False)  # passwords and tokens are in them
+    splits: Path = Path("splits")
 
     def recipe_over(self, recorded: Recipe) -> Recipe:
         """Return the recorded common recipe of a warehouse, overridden by the environment's values."""
@@ -195,6 +198,7 @@ class Settings:
             resize=_resize(values.get("ANOMALY_RESIZE") or None),
             corrections=_corrections(values.get("ANOMALY_CORRECTIONS", "").strip()),
             notify=notify_addresses(values),
+            splits=Path(values.get("ANOMALY_SPLITS") or "splits"),
         )
 
 

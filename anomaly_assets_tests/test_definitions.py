@@ -38,6 +38,7 @@ ROWS = {
     "recipe_tensors": 4,
     "rejected_images": 0,
     "samples": 13,
+    "splits": 0,
 }
 """Every table, and its rows when the tiny roots are loaded."""
 

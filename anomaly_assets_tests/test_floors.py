@@ -36,7 +36,7 @@ FLOORS = (
     {"roots", "suggesting"},
     {"tables"},
     {"warehouse"},
-    {"catalogue", "curation", "decoding"},
+    {"catalogue", "curation", "decoding", "splitting"},
     {"reader", "inspection", "near_duplicates"},
     {"export", "previews"},
     {"assets"},

@@ -184,6 +184,7 @@ def all_checks(source_datasets: Mapping[str, SourceDataset]) -> list[dg.AssetChe
         asset_checks(
             "near_duplicates", {dg.AssetKey("near_duplicates"): quality.NEAR_DUPLICATE_CHECKS}
         ),
+        asset_checks("splits", {dg.AssetKey("splits"): quality.SPLIT_CHECKS}),
         published_counts,
     ]
 

@@ -34,6 +34,7 @@ def published_asset(source_datasets: Iterable[str]) -> dg.AssetsDefinition:
         "recipe_tensors",
         "rejected_images",
         "near_duplicates",
+        "splits",
         *(table.name for table in TABLES.values() if table.made_from),
         *(dg.AssetKey([name, "stray_files"]) for name in source_datasets),
     ]

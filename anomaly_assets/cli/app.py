@@ -15,6 +15,7 @@ _MODULES = {
     "datasets": "datasets",
     "load": "load",
     "forget": "forget",
+    "split": "split",
     "export": "export",
     "corrections": "corrections",
     "copy": "copy",

@@ -84,6 +84,12 @@ _FORMATS = ("parquet", "anomalib", "mvtec", "imagefolder", "label-studio", "coco
     is_flag=True,
     help="Export the files of the roots in their own size; label-studio and coco only.",
 )
+@click.option(
+    "--assignment", metavar="NAME", help="The folds of this split assignment are the splits."
+)
+@click.option(
+    "--fold", multiple=True, metavar="NAME", help="Only this fold, such as val; may be repeated."
+)
 @click.option("--include-unknown", is_flag=True, help="Export images without a label too.")
 @click.option(
     "--commercial",
@@ -105,7 +111,7 @@ def command(file_format: str, out: str, quiet: bool, **options: Any) -> int:
 
     begin_work()
     warn_of_unknown_variables()
-    for name in ("source_dataset", "category", "split", "label"):
+    for name in ("source_dataset", "category", "split", "label", "fold"):
         options[name] = list(options[name]) or None
     terminated: list[int] = []
 
@@ -142,6 +148,11 @@ def _sentence(made: Export) -> str:
         parts.append(made.left_out_sentence)
     if made.unknown:
         parts.append(f"{made.unknown} more {things} not exported because their label is unknown")
+    if made.without_split:
+        parts.append(
+            f"{made.without_split} {things} have no split: `anomaly-assets split --name v1 --val 0.2` "
+            "assigns them to folds, and --assignment v1 exports these"
+        )
     return "; ".join(parts)
 
 

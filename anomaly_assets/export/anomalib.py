@@ -27,6 +27,7 @@ from anomaly_assets.export.croissant import Files
 from anomaly_assets.export.names import in_folders, picture_paths
 from anomaly_assets.export.pictures import Advance, write_pictures
 from anomaly_assets.export.selection import Source, Written
+from anomaly_assets.reader.assignments import FOLD
 
 FILES = Files("samples.parquet", images=["images/*/*/*/*/*.png"], masks=["masks/*/*/*/*/*.png"])
 
@@ -84,7 +85,7 @@ def rows_of(source: Source, images: pa.ChunkedArray, masks: pa.ChunkedArray) -> 
     in_training = pc.equal(table["split"], "train")
     normal = pc.if_else(in_training, "normal", "normal_test")
     named = pc.if_else(pc.equal(labels, 0), normal, "abnormal")
-    tiles = {name: table[name] for name in ("tile", "box") if name in table.column_names}
+    further = {name: table[name] for name in ("tile", "box", FOLD) if name in table.column_names}
     rows = pa.table(
         {
             "image_path": images,
@@ -96,7 +97,7 @@ def rows_of(source: Source, images: pa.ChunkedArray, masks: pa.ChunkedArray) -> 
             "source_dataset": table["source_dataset"],
             "category": table["category"],
             "defect_type": pc.if_else(pc.equal(defect_types, ""), table["label"], defect_types),
-            **tiles,
+            **further,
         }
     )
     return rows.replace_schema_metadata(source.metadata)

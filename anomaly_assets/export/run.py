@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from tqdm import tqdm
 
 from anomaly_assets.export.card import README, card_text
@@ -44,6 +45,7 @@ class Export:
         unknown: Number of matching images without a label, which are not exported.
         file_bytes: Size of all files.
         are_tiles: Whether each sample is a tile of an image.
+        without_split: Number of samples of the split `unassigned`; an assignment gives them a fold.
     """
 
     folder: Path
@@ -55,6 +57,7 @@ class Export:
     unknown: int
     file_bytes: int
     are_tiles: bool = False
+    without_split: int = 0
     reasons: Mapping[str, int] = field(default_factory=dict)
     not_written: int = 0
 
@@ -111,6 +114,8 @@ class Exporter:
         commercial: bool = False,
         check: str | None = None,
         originals: bool = False,
+        assignment: str | None = None,
+        fold: Values = None,
         overwrite: bool = False,
         progress: bool = False,
     ) -> Export:
@@ -133,6 +138,8 @@ class Exporter:
             check: Export only the images that this data quality check names, such as `labels_agree`.
             originals: Export the files of the roots in their own size, instead of tensors; formats of
                 annotation tools only.
+            assignment: Name of a split assignment, whose folds are the splits of the export.
+            fold: Export only this fold of the assignment, or these.
             overwrite: Replace an export at `out`; readers see all of the old one or all of the new one.
             progress: Show a progress bar if standard error is a terminal.
 
@@ -158,6 +165,8 @@ class Exporter:
             commercial,
             check,
             originals,
+            assignment,
+            fold,
         )
         if originals and not self.whole_images:
             raise ExportError(
@@ -203,6 +212,7 @@ class Exporter:
                 unknown=source.unknown,
                 are_tiles=source.are_tiles,
                 not_written=int((~written.rows).sum()),
+                without_split=int(np.sum(np.asarray(source.table["split"]) == "unassigned")),
                 **found,
             )
             mark(folder, facts)

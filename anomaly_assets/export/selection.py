@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from anomaly_assets.datasets.licences import Terms
 from anomaly_assets.datasets.words import UNKNOWN
 from anomaly_assets.reader import Samples, open_samples
+from anomaly_assets.reader.assignments import FOLD
 from anomaly_assets.reader.database import explained
 from anomaly_assets.reader.open import UnknownLabelWarning, open_database
 from anomaly_assets.reader.selection import HOW_TO_INCLUDE
@@ -53,6 +54,8 @@ class Selection:
     commercial: bool = False
     check: str | None = None
     originals: bool = False
+    assignment: str | None = None
+    fold: Values = None
 
     def filters(self) -> dict[str, Any]:
         """Return the filters in a form that can be stored as JSON."""
@@ -61,12 +64,15 @@ class Selection:
             "category": self.category,
             "split": self.split,
             "label": self.label,
+            "fold": self.fold,
         }
         named: dict[str, Any] = {
             name: [value] if isinstance(value, str) else list(value)
             for name, value in given.items()
             if value
         }
+        if self.assignment:
+            named["assignment"] = self.assignment
         if self.where:
             named["where"] = self.where
         if self.check:
@@ -286,7 +292,8 @@ def plain_columns(table: pa.Table) -> pa.Table:
 
     PyTorch cannot collate nulls and times, and no path of this machine exists on another one. `loaded_at`
     and `attributes` are left out. `source_uri` is the path below the root of the source dataset. A null
-    `defect_type` is empty, a null `label_index` is -1, and a null `mask_area_fraction` is 0.
+    `defect_type` is empty, a null `label_index` is -1, and a null `mask_area_fraction` is 0. The folds of
+    an assignment are the splits: `val` is called `validation`, and numbered folds `train`.
 
     Args:
         table: Columns of the view `samples`, without tensors.
@@ -297,4 +304,7 @@ def plain_columns(table: pa.Table) -> pa.Table:
     columns["defect_type"] = table["defect_type"].fill_null("")
     columns["label_index"] = table["label_index"].fill_null(-1)
     columns["mask_area_fraction"] = table["mask_area_fraction"].fill_null(0.0)
+    if FOLD in columns:
+        named = pc.replace_substring_regex(columns[FOLD], "^val$", "validation")
+        columns["split"] = pc.replace_substring_regex(named, "^[0-9]+$", "train")
     return pa.table(columns)

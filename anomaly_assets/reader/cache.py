@@ -32,6 +32,7 @@ import pyarrow as pa
 
 from anomaly_assets.atomic import replaced_folder, resolved, sync
 from anomaly_assets.errors import AnomalyAssetsError
+from anomaly_assets.reader.assignments import FOLD
 from anomaly_assets.reader.batch import Batch, BoolArray, IntArray, UInt8Array
 from anomaly_assets.reader.pixels.query import empty_masks, gathered
 from anomaly_assets.reader.selection import Selection
@@ -298,6 +299,8 @@ def _digest(selection: Selection) -> str:
     digest = hashlib.sha256(f"{_FORMAT} {selection.snapshot_id} {selection.shape}".encode())
     for column in ("image_id", "content_sha256"):
         digest.update("\n".join(selection.table[column].to_pylist()).encode())
+    if FOLD in selection.table.column_names:
+        digest.update("\n".join([FOLD, *selection.table[FOLD].to_pylist()]).encode())
     if selection.further_recipe is not None:
         tiles = " ".join(map(str, selection.table["tile"].to_pylist()))
         digest.update(f"{selection.further_recipe} {tiles}".encode())

@@ -11,6 +11,7 @@ from typing import Any
 from anomaly_assets.datasets.words import UNKNOWN, label_meant
 from anomaly_assets.locations import is_file
 from anomaly_assets.reader import cache
+from anomaly_assets.reader.assignments import Assignment
 from anomaly_assets.reader.database import Database
 from anomaly_assets.reader.pixels.blocks import StoredPixels
 from anomaly_assets.reader.recipes import wanted_name
@@ -38,6 +39,8 @@ def open_samples(
     size: int | tuple[int, int] | None = None,
     recipe: str | None = None,
     commercial: bool = False,
+    assignment: str | None = None,
+    fold: Values = None,
 ) -> Samples:
     """Open the samples of a published database; a sample must match all filters.
 
@@ -61,17 +64,21 @@ def open_samples(
             Without it and `size`, the common recipe, which all source datasets have.
         commercial: Refuse samples of source datasets that are not known to allow commercial use, by
             their licence or the key `commercial_use` of their declaration.
+        assignment: Name of a split assignment, such as `v1`, that `anomaly-assets split` made. Only samples
+            that have a fold in it are opened; `Samples.table` has the column `fold`.
+        fold: Only this fold of the assignment, such as `val`, or each of several. `train` means all
+            numbered folds, if it has some.
 
     Raises:
         CommercialUseError: A source dataset of the samples forbids commercial use, or is not known to
             allow it; the message names it with its licence.
         FileNotFoundError: The database does not exist.
-        LookupError: A value, the recipe or the snapshot does not exist, or no sample matches all filters;
-            the message lists the existing values.
+        LookupError: A value, the recipe, the assignment, the fold or the snapshot does not exist, or no
+            sample matches all filters; the message lists the existing values.
         TypeError: An argument is not a string, a filter is neither a string nor a list of strings, or
             `size` is not a size.
         ValueError: `where` is not such a condition, the list of a filter is empty, `recipe` is not the
-            name of a recipe, or the samples have different shapes.
+            name of a recipe, `fold` is given without `assignment`, or the samples have different shapes.
         DatabaseError: The database is not a published database, or cannot be read.
     """
     asked = dict(zip(FILTERED, (source_dataset, category, split, label), strict=True))
@@ -82,6 +89,7 @@ def open_samples(
         ]
     _refuse_no_text("where", where, "a SQL condition, such as \"defect_type = 'scratch'\"")
     _refuse_no_text("snapshot", snapshot, "the id of a snapshot, or its first digits")
+    folds = _folds(assignment, fold)
     named, sides = wanted_name(size, recipe)
     location = published_database() if database is None else _location(database)
     opened = _opened(location, snapshot)
@@ -94,6 +102,7 @@ def open_samples(
             recipe=named,
             size=sides,
             commercial=commercial,
+            assignment=folds,
         )
         if left_out := selection.unknown_left_out:
             message = f"{left_out} samples with an unknown label are left out. {HOW_TO_INCLUDE}"
@@ -154,6 +163,14 @@ def _values(name: str, given: Any) -> list[str]:
     if not values:
         raise ValueError(f"{name}=[] matches nothing: leave {name} out to get all.")
     return values
+
+
+def _folds(assignment: str | None, fold: Values) -> Assignment | None:
+    _refuse_no_text("assignment", assignment, "the name of a split assignment, such as 'v1'")
+    folds = () if fold is None else _values("fold", fold)
+    if assignment is None and folds:
+        raise ValueError(f"fold={fold!r} needs the name of an assignment, such as assignment='v1'.")
+    return None if assignment is None else Assignment(assignment, folds)
 
 
 def _refuse_no_text(name: str, given: Any, expected: str) -> None:

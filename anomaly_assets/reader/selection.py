@@ -18,6 +18,7 @@ from anomaly_assets.datasets.attributes import NO_ATTRIBUTES
 from anomaly_assets.datasets.licences import Terms
 from anomaly_assets.datasets.names import shown
 from anomaly_assets.datasets.words import ACCEPTED_WORDS, UNKNOWN
+from anomaly_assets.reader.assignments import FOLD, Assignment, existing_assignments, has_folds
 from anomaly_assets.reader.batch import BoolArray, IntArray
 from anomaly_assets.reader.database import Database, explained
 from anomaly_assets.reader.normalise import Statistics
@@ -165,6 +166,7 @@ def select(
     recipe: str | None = None,
     size: tuple[int, int] | None = None,
     commercial: bool = False,
+    assignment: Assignment | None = None,
 ) -> tuple[Selection, IntArray]:
     """Find the wanted samples.
 
@@ -178,6 +180,7 @@ def select(
         recipe: Name of the recipe of the tensors; without it and `size`, the common one.
         size: Height and width of the recipe.
         commercial: Refuse samples of source datasets that are not known to allow commercial use.
+        assignment: Only images with a fold of this assignment.
 
     Returns:
         Their metadata, and the row id of each in the table with their tensors.
@@ -192,16 +195,19 @@ def select(
             existing = _existing(cursor)
             _refuse_unknown(wanted, existing, database.location)
             recipes = existing_recipes(cursor)
+            if assignment is not None:
+                assignment = assignment.chosen(existing_assignments(cursor), database.location)
         source = _COMMON
         if recipe is not None or size is not None:
-            selected = _selected_datasets(cursor, wanted, where, database, existing)
+            selected = _selected_datasets(cursor, wanted, where, database, existing, assignment)
             if selected:
                 recipe = chosen_recipe(recipes, selected, recipe, size)
             if recipe is not None and all(recipe != names[0] for names in recipes.values()):
                 source = _FURTHER.replace("<recipe>", sql_literal(recipe))
         further = None if source == _COMMON else recipe
+        source = source if assignment is None else assignment.applied(source)
         found = _rows(cursor, wanted, where, database, source)
-        asked_for = _asked_for(wanted, where)
+        asked_for = _asked_for(wanted, where, assignment)
         matching = found.num_rows
         if not include_unknown and "label" not in wanted:
             found = found.filter(pc.not_equal(found["label"], UNKNOWN))
@@ -212,7 +218,7 @@ def select(
             others = {column: values for column, values in wanted.items() if column != "label"}
             labels = _rows(cursor, others, where, database, source)["label"]
             if labels.unique().to_pylist() == [UNKNOWN]:
-                left_out, asked_for = len(labels), _asked_for(others, where)
+                left_out, asked_for = len(labels), _asked_for(others, where, assignment)
                 remedy = (
                     "The label 'unknown' selects them; docs/labels.md lists what gives a label."
                 )
@@ -225,7 +231,7 @@ def select(
             raise LookupError(
                 f"{database.location} has no sample with {asked_for}, but each condition alone has "
                 f"some. {_categories(existing)}"
-                if len(wanted) + bool(where) > 1
+                if len(wanted) + bool(where) + bool(assignment) > 1
                 else f"{database.location} has no sample with {asked_for}. {_categories(existing)}"
             )
         rows = found["row"].to_numpy()
@@ -248,6 +254,7 @@ def _selected_datasets(
     where: str | None,
     database: Database,
     existing: list[dict[str, str]],
+    assignment: Assignment | None,
 ) -> set[str]:
     """Return the source datasets of the samples that match."""
     matching = {
@@ -255,10 +262,11 @@ def _selected_datasets(
         for row in existing
         if all(row[column] in values for column, values in wanted.items())
     }
-    if where is None or len(matching) < 2:
+    if (where is None and assignment is None) or len(matching) < 2:
         return matching
+    source = _ANY if assignment is None else assignment.applied(_ANY)
     # A condition on columns of the recipe may match no image here; it then excludes no dataset.
-    found = _rows(cursor, wanted, where, database, _ANY)["source_dataset"].unique().to_pylist()
+    found = _rows(cursor, wanted, where, database, source)["source_dataset"].unique().to_pylist()
     return set(found) or matching
 
 
@@ -287,7 +295,8 @@ def _rows(
             # Run without the condition: if this fails too, the condition is not the cause.
             cursor.execute(source.replace("<where>", "true"), values).fetchall()
             columns = [row[0] for row in cursor.execute("DESCRIBE samples").fetchall()]
-            columns += () if source == _COMMON else _OF_RECIPES
+            columns += _OF_RECIPES if _OF_RECIPES[0] in source else ()
+            columns += [FOLD] if has_folds(source) else ()
         raise ValueError(
             f"where={where!r} is not a SQL condition over the columns of samples: "
             f"{_said(error)} Columns: {', '.join(columns)}."
@@ -359,10 +368,13 @@ def _statistics(cursor: duckdb.DuckDBPyConnection, recipe: str | None, channels:
     return {(row[0], row[1]): (row[2], row[3]) for row in rows}
 
 
-def _asked_for(wanted: Wanted, where: str | None) -> str:
+def _asked_for(wanted: Wanted, where: str | None, assignment: Assignment | None) -> str:
     parts: list[Any] = [
-        f"{column}={values[0]!r}" if len(values) == 1 else f"{column} in {list(values)}"
-        for column, values in wanted.items()
+        *([assignment.asked_for] if assignment else []),
+        *(
+            f"{column}={values[0]!r}" if len(values) == 1 else f"{column} in {list(values)}"
+            for column, values in wanted.items()
+        ),
     ]
     return " and ".join([*parts, *([f"({where})"] if where else [])]) or _NO_FILTER
 

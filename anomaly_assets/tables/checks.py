@@ -278,6 +278,18 @@ NEAR_DUPLICATE_CHECKS = (
         of_decoded=True,
     ),
 )
+SPLIT_CHECKS = (
+    Check(
+        "folds_do_not_leak",
+        "No near duplicates, and no images of one group, are in two folds of a split assignment.",
+        "image belongs together with an image of another fold",
+        "images belong together with images of another fold",
+        "Assigned images never move. Exclude one image of each pair, or make another assignment with "
+        "`anomaly-assets split`, which keeps them together.",
+        of_images=True,
+        of_decoded=True,
+    ),
+)
 STRAY_CHECKS = (
     Check(
         "most_files_belong_to_images",

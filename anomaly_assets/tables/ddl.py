@@ -37,8 +37,8 @@ LABEL_VIEWS = ("images", "corrected_fields", "effective_images", "corrections")
 _READ_BY_LABELS = ("facts", "correction_lines")
 """Stored tables that these views read: a label depends on the decoded mask, and on corrections."""
 
-SAMPLE_VIEWS = ("samples", "samples_without_tensors", "recipe_statistics")
-"""Views over the tensors, in this order; the macro `samples_at` is created together with the first."""
+SAMPLE_VIEWS = ("samples", "samples_without_tensors", "recipe_statistics", "splits")
+"""Views over tensors and facts, in this order; the macro `samples_at` is created with the first."""
 
 HISTORY_VIEWS = ("load_history", "history")
 """Views over loads, in this order; the second also has publications, consents and refusals."""

@@ -331,6 +331,28 @@ _SAMPLES = (
     *_picked(_OF_VIEWS, "attributes"),
 )
 
+_ASSIGNMENT = Column("assignment", "VARCHAR", "name of the split assignment, such as v1")
+_ASSIGNED = (
+    replace(_ASSIGNMENT, nullable=False),
+    _OF_TENSOR["content_sha256"],
+    Column("fold", "VARCHAR", "train, val or test; 0, 1, … instead of train", nullable=False),
+    Column(
+        "unit",
+        "VARCHAR",
+        "smallest content of those that stay in one fold together, such as near duplicates, when they were "
+        "assigned",
+        nullable=False,
+    ),
+    Column(
+        "decided_by",
+        "VARCHAR",
+        "hash, balance, group, near_duplicate or same_file; source if the split of the source is the fold",
+        nullable=False,
+    ),
+    Column("group_value", "VARCHAR", "group when it was assigned; empty for none", nullable=False),
+    Column("image_id", "VARCHAR", "an image with this content at that time", nullable=False),
+)
+
 CATALOGUE_TABLES: Mapping[str, Table] = _by_name(
     (
         Table(
@@ -534,6 +556,17 @@ TABLES: Mapping[str, Table] = _by_name(
             "sizes and counts.",
             tuple(column for column in _SAMPLES if column.type != "BLOB"),
             is_view=True,
+        ),
+        Table(
+            "splits",
+            "One row per image and split assignment that has it: its fold.",
+            (
+                _ASSIGNMENT,
+                *_picked(_TENSORS, "image_id", "content_sha256"),
+                *_picked(_ASSIGNED, "fold", "decided_by", "unit"),
+            ),
+            is_view=True,
+            key=2,
         ),
         Table(
             "dataset_summary",
@@ -778,6 +811,25 @@ TABLES: Mapping[str, Table] = _by_name(
                     nullable=False,
                 ),
             ),
+        ),
+        Table(
+            "assignments",
+            "One row per split assignment, as `anomaly-assets split` makes them.",
+            (
+                replace(_ASSIGNMENT, nullable=False),
+                Column("options", "VARCHAR", "options of the command, as JSON", nullable=False),
+                Column(
+                    "taken",
+                    "VARCHAR[]",
+                    "splits of the source whose images are assigned; others stay what they are",
+                    nullable=False,
+                ),
+            ),
+        ),
+        Table(
+            "assigned_contents",
+            "One row per split assignment and content: the lines of its file. Use splits for images.",
+            _ASSIGNED,
         ),
         Table(
             "consents",

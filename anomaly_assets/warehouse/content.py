@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import duckdb
 
 from anomaly_assets.tables.ddl import statement
-from anomaly_assets.tables.registry import SUMMARIES
+from anomaly_assets.tables.registry import STORED, SUMMARIES
 from anomaly_assets.tables.source_datasets import stored_datasets
 from anomaly_assets.tables.sql_text import table_exists
 from anomaly_assets.warehouse.buffers import drop_cached
@@ -63,7 +63,12 @@ def _rows_digest(connection: duckdb.DuckDBPyConnection) -> str:
 def _contents(connection: duckdb.DuckDBPyConnection, query: str) -> Iterator[list[tuple[Any, ...]]]:
     """Yield the column `content` of a query in the order of its column `key`, a few rows at a time."""
     rows = f"({query.strip().rstrip(';')})"
-    limits = _limits(connection, rows)
+    try:
+        limits = _limits(connection, rows)
+    except duckdb.CatalogException as error:
+        if not any(f"name {name} does not exist" in str(error) for name in STORED):
+            raise
+        return  # a warehouse of an earlier release, which is copied as it is
     for first, after in zip([None, *limits], [*limits, None], strict=True):
         bounds = {"first": first, "after": after}
         bounds = {name: bound for name, bound in bounds.items() if bound is not None}

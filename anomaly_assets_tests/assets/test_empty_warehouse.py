@@ -42,6 +42,7 @@ NEEDING = {
     "samples:counts_equal_the_official_ones": "images",
     "samples:labels_agree": "images",
     "samples:labels_are_known": "images",
+    "splits:folds_do_not_leak": "splits",
 }
 """Checks to the table that they need, and that only the asset makes."""
 

@@ -18,3 +18,6 @@ FROM (SELECT * EXCLUDE (awaited_version, first_seen_at) FROM correction_lines) A
 SELECT image_id AS key, encode(row::VARCHAR) AS content
 FROM (SELECT image_id, attributes FROM <images> AS images WHERE attributes IS NOT NULL) AS row;
 SELECT struct_pack(image_id_a, image_id_b) AS key, encode(row::VARCHAR) AS content FROM near_duplicates AS row;
+SELECT struct_pack(assignment, content_sha256) AS key, encode(row::VARCHAR) AS content
+FROM assigned_contents AS row;
+SELECT assignment AS key, encode(row::VARCHAR) AS content FROM assignments AS row;

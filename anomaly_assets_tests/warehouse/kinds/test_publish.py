@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 from datetime import datetime, timezone
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -13,7 +14,9 @@ from anomaly_assets.decoding.open import open_compute
 from anomaly_assets.errors import rerun_with
 from anomaly_assets.recipes import Recipe, Recipes
 from anomaly_assets.settings import Settings
-from anomaly_assets.tables.ddl import HISTORY_VIEWS, SAMPLE_VIEWS, refresh
+from anomaly_assets.splitting.plan import Plan
+from anomaly_assets.splitting.update import update
+from anomaly_assets.tables.ddl import HISTORY_VIEWS, SAMPLE_VIEWS, ensure_tables, refresh
 from anomaly_assets.tables.history import StepEvent, note_step_events
 from anomaly_assets.tables.recipes import record_recipes
 from anomaly_assets.warehouse.publication import PublishRefusedError
@@ -97,6 +100,28 @@ def test_tensors_of_further_recipes_are_built_published_and_read(
     assert not published.publish().written
     fewer = build_tensors(published.warehouse, roots, Recipes(SPEC), compute=compute)
     assert fewer.recipe_rows_removed == report.recipe_rows
+
+
+def test_an_assignment_is_published_and_its_newcomers_too(
+    published: Published, tmp_path: Path
+) -> None:
+    before, plan = published.newest_id(), Plan(val=0.4, by=("label",))
+    training = "FROM assigned_contents WHERE contains(image_id, 'bottle')"
+    folds = "SELECT image_id, fold FROM splits WHERE assignment = 'v1' ORDER BY ALL"
+    with published.warehouse.connect() as connection:
+        ensure_tables(connection)
+        made = update(connection, tmp_path, "v1", plan, makes_file=True)
+        assert made.newcomers == 5
+    assert published.publish().snapshot_id != before
+    assert len(published.read(folds)) == 9
+    assert published.read(folds) == published.rows(folds)
+    (tmp_path / "v1.csv").unlink()
+    published.rows(f"DELETE {training}")
+    with published.warehouse.connect() as connection:
+        assert update(connection, tmp_path, "v1").newcomers == 2
+    published.publish()
+    assert published.read(folds) == published.rows(folds)
+    assert not published.publish().written
 
 
 def test_a_removed_image_leaves_the_published_samples(published: Published) -> None:

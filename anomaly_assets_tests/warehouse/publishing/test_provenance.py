@@ -32,15 +32,9 @@ def test_a_snapshot_names_roots_loads_transform_version_and_rows(project: Projec
         "samples_without_tensors": 9,
         **{"rejected_images": 0, "recipe_tensors": 0, "recipes": 0},
         **{"dataset_summary": 8, "pixel_statistics": 3, "defect_summary": 3},
-        **{
-            "duplicate_images": 0,
-            "near_duplicates": 0,
-            "correction_lines": 0,
-            "correction_pins": 0,
-            "load_history": 2,
-            "source_datasets": 2,
-            "consents": 0,
-        },
+        **{"duplicate_images": 0, "near_duplicates": 0, "load_history": 2},
+        **{"source_datasets": 2, "consents": 0, "correction_lines": 0, "correction_pins": 0},
+        **{"splits": 0, "assignments": 0, "assigned_contents": 0},
     }
     with project.warehouse.connect() as connection:
         assert provenance(connection, publication.snapshot_id) == origin
