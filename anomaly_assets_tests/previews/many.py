@@ -2,7 +2,7 @@
 
 import duckdb
 
-from anomaly_assets.tables.ddl import ensure_tables, refresh
+from anomaly_assets.tables.ddl import ensure_tables, refresh_labels
 
 SIDE = 16
 
@@ -77,4 +77,4 @@ def _write_images(connection: duckdb.DuckDBPyConnection, query: str) -> None:
         FROM mvtec_ad.images
     """)
     connection.execute("ALTER TABLE mvtec_ad.images DROP COLUMN content_sha256")
-    refresh(connection, "images")
+    refresh_labels(connection)

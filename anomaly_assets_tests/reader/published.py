@@ -83,7 +83,8 @@ def publish_rows(
             'bottle' AS category,
             'test' AS split,
             NULL::VARCHAR AS defect_type,
-            '' AS source_uri
+            '' AS source_uri,
+            NULL::STRUCT(no_attributes BOOLEAN) AS attributes
         FROM range($count) AS numbered (number)
         """,
         {"count": count},
@@ -121,6 +122,7 @@ def publish_rows(
         """,
         {"snapshot_id": snapshot_id},
     )
+    connection.execute("CREATE VIEW effective_images AS FROM images")
     connection.execute(sql_text("samples"))
     connection.execute("CHECKPOINT")
     connection.close()
