@@ -85,10 +85,12 @@ def effective(root: Path, path: str, declared: str, mask: str, annotated: str) -
         connection.register("listed", catalogue.images)
         connection.execute("CREATE TABLE catalogue AS FROM listed")
         connection.execute(
-            "CREATE TABLE facts AS SELECT $id AS image_id, $area::DOUBLE AS mask_area_fraction",
+            "CREATE TABLE facts AS SELECT $id AS image_id, $area::DOUBLE AS mask_area_fraction, "
+            "'1' AS mask_file_version",
             facts,
         )
-        connection.execute(sql_text("images").replace("<images>", "catalogue"))
+        view = sql_text("images").replace("<images>", "catalogue")
+        connection.execute(view.replace("<attributes>", "attributes"))
         ((found, by),) = connection.execute(
             "SELECT label, label_source FROM images WHERE image_id = $id", {"id": facts["id"]}
         ).fetchall()
