@@ -56,8 +56,10 @@ KEYS = (
     *("links", "folders_around", "training_is_good", "counts"),
 )
 
-LATER_KEYS: Mapping[str, str] = {"attributes": "0.3"}
-"""Keys of later versions, each with the first version that has it."""
+MISPLACED_KEYS: Mapping[str, str] = {
+    "attributes": "`attributes` belongs into an entry of `tables`, beside `columns`."
+}
+"""Keys of other places, each with its problem."""
 
 _OF_THE_DATA = frozenset({"title", "licence", "citation", "commercial_use", "root", "counts"})
 """Keys that describe the data and not the layout: `like` adds them only under the same name."""
@@ -175,7 +177,7 @@ def _tables(file: str, content: bytes, problems: list[Problem]) -> tuple[Lines, 
 def _declaration(table: Table, built_in: Mapping[str, Mapping[str, Any]]) -> Declaration:
     """Return the declaration of a table with the keys of `like`; what is wrong goes to the table."""
     own = table.keys
-    table.unknown_keys(own, KEYS, later=LATER_KEYS)
+    table.unknown_keys(own, KEYS, misplaced=MISPLACED_KEYS)
     _check_name(table, built_in)
     like = own.get("like")
     if like is not None:

@@ -87,15 +87,15 @@ class Table:
         found: Iterable[str],
         known: Collection[str],
         *place: str,
-        later: Mapping[str, str] | None = None,
+        misplaced: Mapping[str, str] | None = None,
     ) -> None:
         """Record keys that do not exist, with the one that was probably meant."""
-        later = later or {}
+        misplaced = misplaced or {}
         for key in found:
-            if key in later:
-                self.problem(f"`{key}` needs anomaly_assets >= {later[key]}.", *place, key)
+            if key in misplaced:
+                self.problem(misplaced[key], *place, key)
             elif key not in known:
-                similar = get_close_matches(key, [*known, *later], 1)
+                similar = get_close_matches(key, [*known, *misplaced], 1)
                 meant = f" Did you mean `{similar[0]}`?" if similar else ""
                 self.problem(f"unknown key `{key}`.{meant}", *place, key, needle=key)
 

@@ -168,7 +168,7 @@ def test_a_path_that_leaves_the_root_is_an_error() -> None:
     ("line", "message"),
     [
         ("sise = 256", "unknown key `sise`. Did you mean `size`?"),
-        ("attributes = 256", "`attributes` needs anomaly_assets >= 0.3."),
+        ("attributes = 256", "`attributes` belongs into an entry of `tables`, beside `columns`."),
         ('liecnce = "own"', "unknown key `liecnce`. Did you mean `licence`?"),
         ("zzz = 1", "unknown key `zzz`."),
         (

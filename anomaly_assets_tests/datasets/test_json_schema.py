@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from anomaly_assets.datasets.declaration_files import (
     BUILT_IN,
     KEYS,
-    LATER_KEYS,
+    MISPLACED_KEYS,
     built_in_keys,
     declared,
     tomllib,
@@ -74,7 +74,7 @@ def test_the_examples_of_the_language_are_valid() -> None:
     "line",
     [
         "sise = 256",
-        *(f"{key} = 256" for key in LATER_KEYS),
+        *(f"{key} = 256" for key in MISPLACED_KEYS),
         "title = 4",
         'like = "mvtek_ad"',
         'formats = ["gif"]',
