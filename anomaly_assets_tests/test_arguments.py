@@ -12,8 +12,11 @@ from anomaly_assets.excerpt import main as excerpt
 from anomaly_assets.warehouse.__main__ import main as warehouse
 
 PROJECT_ROOT = Path(__file__).parents[1]
-CHECKED_OTHERWISE = {("examples/dask/run.py", "--workers"), ("examples/dask/run.py", "--threads")}
-"""A script that imports nothing of the project has a check of its own."""
+CHECKED_OTHERWISE = {
+    *(("examples/dask/run.py", name) for name in ("--workers", "--threads")),
+    *(("anomaly_assets/cli/split.py", name) for name in ("--val", "--test", "--folds")),
+}
+"""A script that imports nothing of the project has checks of its own; `Plan` has those of assignments."""
 
 
 @pytest.mark.parametrize("text", ["-1", "0.5", "", "one", "0x1", "1e3", "²"])

@@ -23,6 +23,9 @@ from anomaly_assets.assets.progress import duration
 from anomaly_assets.assets.reports import ROW_COUNTS
 
 _CLEAR_LINE = "\r\x1b[K"
+_LONG_SECONDS = 10
+"""Seconds after which a step has a line although its tables are empty."""
+
 _NOT_REFRESHED = " not refreshed ("  # is logged, and in the metadata that the step's line shows
 _PROGRESS_END = re.compile(
     r"(?P<done>[\d,]+) of (?P=done) (?P<unit>\w+).* in [^,]*, (?P<speed>\S+)/s$"
@@ -134,10 +137,13 @@ class Screen:
         self._clear()
         if _only_checks(step):
             return
-        took = duration(event.step_success_data.duration_ms / 1000)
+        rows, seconds = self._rows.setdefault(step, []), event.step_success_data.duration_ms / 1000
+        if not rows and len(self._rows) > 1 and seconds < _LONG_SECONDS:
+            return  # its tables are empty, such as those of corrections without any correction
+        took = duration(seconds)
         if step in self._speeds:
             took = f"{took}, {self._speeds[step]}"
-        self._print(f"{_joined(step, self._rows.setdefault(step, []))} [{took}]")
+        self._print(f"{_joined(step, rows)} [{took}]")
 
     def _checked(self, event: dg.DagsterEvent) -> None:
         evaluation = event.asset_check_evaluation_data

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from importlib import resources
 
@@ -61,8 +61,9 @@ def upstream_needed() -> Iterator[None]:
         missing = re.search(r"Table with name (\S+) does not exist", str(error))
         if missing is None:
             raise
+        name = "images" if missing[1] in (*LABEL_VIEWS, "samples") else missing[1]
         raise WarehouseError(
-            f"The warehouse has no {missing[1]} yet. Materialize the assets upstream of this one first, "
+            f"The warehouse has no {name} yet. Materialize the assets upstream of this one first, "
             "or the whole graph."
         ) from None
 
@@ -174,6 +175,24 @@ def _kind(connection: duckdb.DuckDBPyConnection) -> str:
     return str(found[0]) if found else ""
 
 
+def _definition(text: str) -> str:
+    """Return the query of a view from the statement that creates it."""
+    return text.partition(" AS ")[2].rstrip(";\n ")
+
+
+def _new_text(connection: duckdb.DuckDBPyConnection, text: str) -> str:
+    """Return the query of a view as DuckDB prints that of a new view.
+
+    A stored UNION has other parentheses. A view over a table that is gone keeps its text.
+    """
+    with suppress(duckdb.CatalogException):
+        connection.execute(f"CREATE OR REPLACE TEMP VIEW printed_again AS {_definition(text)}")
+        query = "SELECT sql FROM duckdb_views() WHERE view_name = 'printed_again' AND temporary"
+        [(text,)] = connection.execute(query).fetchall()
+        connection.execute("DROP VIEW temp.main.printed_again")
+    return _definition(text)
+
+
 def _is_as_it_would_be(connection: duckdb.DuckDBPyConnection, name: str) -> bool:
     """Return True if a rebuild would not change the rows of a summary or the text of a view.
 
@@ -195,7 +214,9 @@ def _is_as_it_would_be(connection: duckdb.DuckDBPyConnection, name: str) -> bool
         if len(structs) > 1:
             return False  # the fields of the struct have changed
         # DuckDB quotes the names of some types in a new view, but not in a stored one.
-        texts = {text.partition(" AS ")[2].rstrip(";\n ").replace('"', "") for (text,) in found}
+        texts = {_definition(text).replace('"', "") for (text,) in found}
+        if len(found) == 3 and len(texts) == 3:
+            texts = {_new_text(connection, text).replace('"', "") for (text,) in found}
         return len(found) == 3 and len(texts) == 2  # the view, and its alias
     rows = select.partition(_CREATE.format(name))[2].rstrip().rstrip(";")
     # Compare sums of row hashes, which do not depend on the order: five times as fast as EXCEPT ALL in both

@@ -1,5 +1,7 @@
 """Test data quality in the graph: affected files, severities, and checks that block publishing."""
 
+from typing import cast
+
 import dagster as dg
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from PIL import Image
 from anomaly_assets.decoding import build
 from anomaly_assets.decoding.build import BuildReport, build_tensors
 from anomaly_assets.definitions import defs
+from anomaly_assets.warehouse.base import Warehouse
 from anomaly_assets_tests.assets.environment import Environment
 from anomaly_assets_tests.assets.runs import Run, offenders, run_job, run_selection
 from anomaly_assets_tests.assets.trees import SIDE, grey_png, png, write_image, write_mask
@@ -134,9 +137,10 @@ PASSED_HERE = {
     "image_tensors:images_have_8_bits",
     "dagm_2007/stray_files:most_files_belong_to_images",
     "mvtec_ad/stray_files:most_files_belong_to_images",
+    "samples:corrections_are_applied",
     "splits:folds_do_not_leak",
 }
-"""Checks that a first load always passes: it refuses or decodes such roots, and has no assignment."""
+"""Checks that a first load passes: it refuses such roots, and has no assignment or correction."""
 
 
 def test_faults_in_the_data_stop_nothing_but_are_told(faulty: Run) -> None:
@@ -220,8 +224,8 @@ def test_a_blocking_check_that_fails_stops_publishing_and_fails_the_run(
 
     def lose_one(*arguments: object, **options: object) -> BuildReport:
         report = build_tensors(*arguments, **options)  # type: ignore[arg-type]
-        with tiny.open_warehouse() as warehouse:
-            warehouse.execute("DELETE FROM image_tensors WHERE image_id = ?", [lost])
+        with cast("Warehouse", arguments[0]).connect() as connection:
+            connection.execute("DELETE FROM image_tensors WHERE image_id = ?", [lost])
         return report
 
     monkeypatch.setattr(build, "build_tensors", lose_one)
@@ -240,6 +244,7 @@ def test_a_blocking_check_that_fails_stops_publishing_and_fails_the_run(
         "dagm_2007/stray_files",
         "images",
         "load_history",
+        "corrections",
         "image_tensors",
         "recipe_tensors",
         "rejected_images",

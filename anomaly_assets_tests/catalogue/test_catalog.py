@@ -63,6 +63,7 @@ def test_an_image_row_says_everything_about_its_file(tmp_path: Path) -> None:
             "path_label_index": 1,
             "table_label_index": None,
             "mask_reading": None,
+            "attributes": None,
         }
     ]
     assert catalog.images.schema == IMAGES_SCHEMA

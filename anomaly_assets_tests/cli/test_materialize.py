@@ -311,7 +311,10 @@ def test_a_process_ends_with_the_code_of_the_command(
             "--select 'mvtec_ad/files': a run reads mvtec_ad/files and never writes it. Did you mean "
             "mvtec_ad/images, mvtec_ad/stray_files or group:mvtec_ad? Nothing ran.",
         ),
-        ("images, sampels", "--select 'sampels': no asset has this name. Did you mean samples? "),
+        (
+            "images, sampels",
+            "--select 'sampels': no asset has this name. Did you mean samples or splits? ",
+        ),
         (
             "group:mvtec",
             "--select 'group:mvtec': it selects no asset. Did you mean group:mvtec_ad ",
@@ -327,7 +330,7 @@ def test_a_selection_of_nothing_says_what_can_be_selected(select: str, said: str
 
 
 @pytest.mark.parametrize(
-    ("select", "count"), [("*", 16), ("group:mvtec_ad", 2), ("mvtec_ad/files+, samples", 3)]
+    ("select", "count"), [("*", 19), ("group:mvtec_ad", 2), ("mvtec_ad/files+, samples", 3)]
 )
 def test_a_selection_leaves_out_what_a_run_only_reads(select: str, count: int) -> None:
     assert len(selected_keys(select, defs.get_repository_def().asset_graph)) == count

@@ -18,6 +18,9 @@ from anomaly_assets_tests.warehouse.project import SPEC, Project, mask, noise
 WITHOUT_MASK = "mvtec_ad/bottle/test/crack/001.png"
 ANOMALOUS_IN_TRAINING = "dagm_2007/Class1/Train/0002.PNG"
 
+LEFT_OUT = ("loaded_at", "attributes")
+"""Columns of samples that exports do not have."""
+
 PICTURES = {
     "mvtec_ad/bottle/train/good/000.png": noise(0),
     "mvtec_ad/bottle/train/good/001.png": noise(1),
@@ -52,7 +55,7 @@ class Stored:
     @property
     def exported(self) -> dict[str, Any]:
         """Return the columns as exports have them: without nulls, times and paths of this machine."""
-        row = {name: value for name, value in self.row.items() if name != "loaded_at"}
+        row = {name: value for name, value in self.row.items() if name not in LEFT_OUT}
         _, row["source_uri"] = row["image_id"].split("/", 1)
         nulls = {"defect_type": "", "label_index": -1, "mask_area_fraction": 0.0}
         return {**row, **{name: value for name, value in nulls.items() if row[name] is None}}

@@ -19,7 +19,7 @@ from PIL import Image
 
 from anomaly_assets.export import parquet, to_parquet
 from anomaly_assets.export.destination import MARKER
-from anomaly_assets_tests.export.published import publish_pictures, snapshot_id, stored
+from anomaly_assets_tests.export.published import LEFT_OUT, publish_pictures, snapshot_id, stored
 from anomaly_assets_tests.warehouse.project import noise
 
 PICTURES = ("image", "mask")
@@ -99,7 +99,7 @@ def test_columns_are_those_of_samples_in_their_order_and_four_more(
 ) -> None:
     with duckdb.connect(str(database), read_only=True) as connection:
         rows = connection.execute("DESCRIBE main.samples").fetchall()
-    columns = [row[0] for row in rows if row[0] != "loaded_at"]
+    columns = [row[0] for row in rows if row[0] not in LEFT_OUT]
     (path, *_) = exported.rglob("*.parquet")
     schema = pq.read_schema(path)
     assert schema.names == [*columns, "has_mask", "mask_from_file", "image", "mask"]

@@ -24,10 +24,10 @@ SELECT
     labels.mask_area_fraction,
     labels.source_uri,
     tensors.loaded_at,
+    labels.attributes,
     tensors.recipe,
     tensors.tile,
-    tensors.box,
-    labels.attributes
+    tensors.box
 FROM (
     FROM (
         SELECT
