@@ -217,7 +217,7 @@ def test_building_the_definitions_writes_nothing_and_reads_only_the_environment(
         text=True,
         check=False,
     )
-    assert (done.returncode, done.stdout) == (0, "15 4 * * 1\n20\n"), done.stderr
+    assert (done.returncode, done.stdout) == (0, "15 4 * * 1\n21\n"), done.stderr
     assert list(folder.rglob("*")) == []
     # The package warns at import that it is deprecated; this project cannot change that.
     assert "embedded" not in done.stderr

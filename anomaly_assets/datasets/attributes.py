@@ -72,7 +72,10 @@ def typed_value(kind: AttributeType, text: str) -> Any:
         return truth
     if kind == "time":
         found = datetime.fromisoformat(re.sub(r"[zZ]$", "+00:00", text))
-        in_utc = found if found.tzinfo is None else found.astimezone(timezone.utc)
+        try:
+            in_utc = found if found.tzinfo is None else found.astimezone(timezone.utc)
+        except OverflowError:  # before year 1 or after year 9999
+            raise ValueError(text) from None
         return in_utc.replace(tzinfo=None).isoformat(" ")
     return text
 

@@ -158,5 +158,6 @@ def remove(connection: duckdb.DuckDBPyConnection, folder: Path, name: str) -> in
         raise AssignmentError(
             f"There is no assignment {name!r}. Existing assignments: {', '.join(found) or 'none'}."
         )
-    assignment_file.path_of(folder, name).unlink(missing_ok=True)
+    if name in assignment_file.names_in(folder):  # another file of this name is not ours
+        assignment_file.path_of(folder, name).unlink()
     return stored.remove(connection, name)

@@ -45,6 +45,7 @@ HISTORY_VIEWS = ("load_history", "history")
 
 _UNION = re.compile(r"(FROM|JOIN) <(\w+)>")
 _ATTRIBUTES = "<attributes>"
+_FURTHER_COLUMNS = "<further columns>"
 _DLT_LOADS = (Column("load_id", "VARCHAR", ""),)
 
 
@@ -464,6 +465,10 @@ def statement(connection: duckdb.DuckDBPyConnection, name: str) -> str:
         unions = {table: _union(connection, table, source_datasets) for table in tables}
     if _ATTRIBUTES in text:
         text = text.replace(_ATTRIBUTES, _struct_of_attributes(connection))
+    if _FURTHER_COLUMNS in text:
+        columns = TABLES[name].column_names
+        further = [each for each in columns if not re.search(rf"\b{re.escape(each)}\b", text)]
+        text = text.replace(_FURTHER_COLUMNS, "".join(f"{each}, " for each in further))
     return _UNION.sub(lambda found: f"{found[1]} {unions[found[2]]}", text)
 
 

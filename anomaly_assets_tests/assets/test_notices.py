@@ -196,7 +196,7 @@ def test_a_notice_comes_by_mail_and_no_address_is_in_the_events_or_the_output_of
         run = run_selection(catalogue("mvtec_ad"), instance=home)
     [message] = box.received
     assert message["Subject"] == "anomaly_assets: 1 step failed"
-    assert "does not exist" in message.as_string()
+    assert "does not exist" in str(message.get_payload(decode=True)).replace("\\n", " ")
     logs = home.all_logs(run.result.run_id)
     [warning] = [entry for entry in logs if "A notice could not be sent" in entry.user_message]
     assert warning.user_message.endswith("to address 2 (json) of ANOMALY_NOTIFY.")

@@ -68,10 +68,10 @@ def test_a_client_alone_runs_its_lines(heading: str, folder: Path, tmp_path: Pat
     printed = client.run(_script(block), folder=folder)
     assert {
         "DuckDB in Python": "62 rows",
-        "The DuckDB command line": "18 columns",
+        "The DuckDB command line": "19 columns",
         "ibis": "62 in all",
-        "Polars": "(62, 18)",
-        "pandas": "(62, 18)",
+        "Polars": "(62, 19)",
+        "pandas": "(62, 19)",
         "Pixels": "(256, 256, 3) 196608",
     }[heading] in printed
 

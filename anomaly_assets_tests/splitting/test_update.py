@@ -209,6 +209,15 @@ def test_a_removed_assignment_is_gone(
         remove(connection, tmp_path, "v1")
 
 
+def test_removing_an_assignment_leaves_a_file_that_is_none(
+    connection: duckdb.DuckDBPyConnection, tmp_path: Path
+) -> None:
+    update(connection, tmp_path, "v1", PLAN, makes_file=True)
+    (tmp_path / "v1.csv").write_text("not,ours\n1,2\n")
+    assert remove(connection, tmp_path, "v1") == TRAINING
+    assert (tmp_path / "v1.csv").read_text() == "not,ours\n1,2\n"
+
+
 def test_an_unchanged_assignment_writes_nothing(
     connection: duckdb.DuckDBPyConnection, tmp_path: Path
 ) -> None:

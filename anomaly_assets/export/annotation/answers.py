@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from anomaly_assets.datasets.words import UNSPECIFIED
 from anomaly_assets.decoding.transform import UInt8Array
 
 GOOD = "good"
@@ -56,7 +57,10 @@ class Answer:
             yield "label", label
         if label == GOOD:
             return
-        if self.defect_type and self.defect_type != self.row["defect_type"]:
+        exported = self.row["defect_type"]
+        if label == self.row["label"]:
+            exported = exported or UNSPECIFIED  # the category of an image without a defect type
+        if self.defect_type and self.defect_type != exported:
             yield "defect_type", self.defect_type
         if self.mask is not None:
             size = self.row["original_width"], self.row["original_height"]

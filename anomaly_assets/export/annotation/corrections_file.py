@@ -100,7 +100,9 @@ def edits(target: Path, lines: Sequence[Line], others: Sequence[Path] = ()) -> l
     """
     added = list(lines)
     found = []
-    for path in dict.fromkeys((target, *others)):
+    # One file may be spelled in two ways; as two files, the second would be written over the first.
+    others = [path for path in dict.fromkeys(others) if path.resolve() != target.resolve()]
+    for path in (target, *others):
         content = path.read_bytes() if path.exists() else b""
         decoded = decode_text(content)
         if not decoded.is_clean:

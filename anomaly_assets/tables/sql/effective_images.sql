@@ -1,5 +1,6 @@
 -- One row per image that is not excluded: `images`, with label, defect type, split and mask after corrections. If the
--- content of a mask decides the label, that of a corrected mask does so once it is decoded.
+-- content of a mask decides the label, that of a corrected mask does so once it is decoded. ddl.py adds the columns of
+-- the registry that are not named here.
 CREATE OR REPLACE VIEW effective_images AS
 WITH corrected AS (
     SELECT
@@ -71,6 +72,7 @@ SELECT
     table_label_index,
     CASE WHEN new_mask IS NULL THEN mask_reading END AS mask_reading,
     attributes,
+    <further columns>
     _dlt_load_id
 FROM decided
 WHERE new_exclude IS DISTINCT FROM 'true';

@@ -73,6 +73,14 @@ def test_a_line_of_another_file_is_removed_there(tmp_path: Path) -> None:
     assert changed[1].after == f"{HEADER}b/1.png,,label,good,,,\n"
 
 
+def test_a_file_that_is_spelled_in_two_ways_is_one_file(tmp_path: Path) -> None:
+    path, alias = tmp_path / "new.csv", tmp_path / "alias.csv"
+    path.write_text(f"{HEADER}a/1.png,,label,anomalous,,,\n")
+    alias.symlink_to(path)
+    [edit] = edits(path, [NEW], [tmp_path / "x" / ".." / "new.csv", alias])
+    assert edit.after == f"{HEADER}{OF_NEW}"
+
+
 def test_the_diff_can_be_reviewed_and_applied(tmp_path: Path) -> None:
     path = tmp_path / "corrections.csv"
     path.write_text(f"{HEADER}a/1.png,,label,anomalous,,,\n")

@@ -1,6 +1,13 @@
 SELECT
     concat_ws(':', file, line) AS offender,
-    format('{}: {} ({}={}): {}', coalesce(image_id, content_sha256, 'no image'), status, field, value, detail) AS detail
+    format(
+        '{}: {} ({}={}): {}',
+        coalesce(image_id, content_sha256, 'no image'),
+        status,
+        coalesce(field, 'no field'),
+        coalesce(value, 'no value'),
+        coalesce(detail, 'no detail')
+    ) AS detail
 FROM corrections
 WHERE status <> 'applied'
 ORDER BY file, line;
