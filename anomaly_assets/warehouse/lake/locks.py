@@ -180,7 +180,10 @@ class LakeLocks:
                 self._lock(function, lock)
                 return
             except LockNotAvailable:
-                holder = self._holder(lock)
+                holders = self._execute(_HOLDERS, lock)
+                if any(pid == self._process for _, pid, _ in holders):
+                    return  # PostgreSQL granted the lock just before the timeout, and keeps it
+                holder = _named(holders)
             if time.monotonic() >= deadline:
                 raise WarehouseBusyError(
                     f"{self._location.name}: {lock} was held for more than {self._wait_seconds:.0f} s by "
@@ -188,15 +191,6 @@ class LakeLocks:
                 )
             self._log(f"Waiting for {lock} in {self._location.name}, held by {holder}.")
             patience = _REMIND_SECONDS
-
-    def _holder(self, lock: str) -> str:
-        rows = self._execute(_HOLDERS, lock)
-        who = [
-            f"{name or f'another run (PostgreSQL process {pid})'} since {since:%Y-%m-%d %H:%M:%S} UTC"
-            for name, pid, since in rows
-            if since is not None
-        ]
-        return " and ".join(who) or "another run"
 
     def _execute(self, query: str, lock: str | None, *values: object) -> list[tuple]:
         import psycopg
@@ -239,8 +233,17 @@ AND locks.database = (SELECT oid FROM pg_database WHERE datname = current_databa
 AND locks.classid::BIGINT = %s
 AND locks.objid::BIGINT = %s
 AND locks.granted
-AND locks.pid <> pg_backend_pid()
 """
+
+
+def _named(holders: list[tuple]) -> str:
+    """Return who holds a lock, for messages."""
+    who = [
+        f"{name or f'another run (PostgreSQL process {pid})'} since {since:%Y-%m-%d %H:%M:%S} UTC"
+        for name, pid, since in holders
+        if since is not None
+    ]
+    return " and ".join(who) or "another run"
 
 
 def _key(lock: str) -> int:

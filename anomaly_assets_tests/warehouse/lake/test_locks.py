@@ -104,6 +104,29 @@ def test_a_refresh_after_finishing_is_possible(lake: Lake) -> None:
             pass
 
 
+def test_a_lock_that_is_granted_just_before_its_timeout_is_held_once(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from psycopg.errors import LockNotAvailable
+
+    take = LakeLocks._lock
+
+    def late(locks: LakeLocks, function: str, lock: str) -> object:
+        found = take(locks, function, lock)
+        if function == "pg_advisory_lock" and lock == "writing":
+            raise LockNotAvailable
+        return found
+
+    first, other = lake.warehouse(), lake.warehouse(1.0)
+    with first.locked(), other.locked():
+        with monkeypatch.context() as patch:
+            patch.setattr(LakeLocks, "_lock", late)
+            with first.writing():
+                pass
+        with other.writing():
+            pass
+
+
 def test_a_lost_session_ends_the_run(lake: Lake) -> None:
     with lake.warehouse().locked() as warehouse, lake.postgres.session(lake.database) as session:
         with warehouse.writing():
