@@ -184,9 +184,9 @@ def _definition(text: str) -> str:
 def _new_text(connection: duckdb.DuckDBPyConnection, text: str) -> str:
     """Return the query of a view as DuckDB prints that of a new view.
 
-    A stored UNION has other parentheses. A view over a table that is gone keeps its text.
+    A stored UNION has other parentheses. A view over a table or column that is gone keeps its text.
     """
-    with suppress(duckdb.CatalogException):
+    with suppress(duckdb.CatalogException, duckdb.BinderException):
         connection.execute(f"CREATE OR REPLACE TEMP VIEW printed_again AS {_definition(text)}")
         query = "SELECT sql FROM duckdb_views() WHERE view_name = 'printed_again' AND temporary"
         [(text,)] = connection.execute(query).fetchall()
