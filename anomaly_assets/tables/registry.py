@@ -335,7 +335,13 @@ _ASSIGNMENT = Column("assignment", "VARCHAR", "name of the split assignment, suc
 _ASSIGNED = (
     replace(_ASSIGNMENT, nullable=False),
     _OF_TENSOR["content_sha256"],
-    Column("fold", "VARCHAR", "train, val or test; 0, 1, … instead of train", nullable=False),
+    Column(
+        "fold",
+        "VARCHAR",
+        "train, val or test; 0, 1, … instead of train; in assigned_contents also left_out, for near "
+        "duplicates of test images, which no fold has",
+        nullable=False,
+    ),
     Column(
         "unit",
         "VARCHAR",
