@@ -5,6 +5,7 @@ import dagster as dg
 from anomaly_assets.assets.reports import materialized, row_metadata, rows_shown, table
 from anomaly_assets.assets.resources import WarehouseResource
 from anomaly_assets.assets.specs import table_spec
+from anomaly_assets.datasets.names import counted
 from anomaly_assets.splitting.contents import Bridge
 from anomaly_assets.splitting.update import Updated, names_of, update, warnings_of
 from anomaly_assets.tables.ddl import ensure_tables, refresh, row_count
@@ -67,9 +68,10 @@ def _row(bridge: Bridge) -> tuple[str, ...]:
 def _report(context: dg.AssetExecutionContext, updated: Updated) -> None:
     """Log what people have to do: commit a file, or look at images."""
     if updated.newcomers and updated.path and not updated.unwritten:
-        are_new = "content is new" if updated.newcomers == 1 else "contents are new"
+        are_new = "is new" if updated.newcomers == 1 else "are new"
         context.log.info(
-            f"{updated.newcomers} {are_new} in the assignment {updated.name}: commit {updated.path}."
+            f"{counted(updated.newcomers, 'content')} {are_new} in the assignment {updated.name}: commit "
+            f"{updated.path}."
         )
     for sentence in warnings_of(updated):
         context.log.warning(sentence)

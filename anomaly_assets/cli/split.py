@@ -14,6 +14,7 @@ from anomaly_assets.cli.running import (
     expected,
     warn_of_unknown_variables,
 )
+from anomaly_assets.datasets.names import counted
 from anomaly_assets.settings import Settings
 
 
@@ -79,8 +80,7 @@ def command(name: str, remove: bool, **options: Any) -> None:
         ensure_tables(connection)
         if remove:
             contents = update.remove(connection, settings.splits, name)
-            some = f"{contents:,} content{'' if contents == 1 else 's'}"
-            print(f"{name}: removed, with {some}. {_PUBLISH}")
+            print(f"{name}: removed, with {counted(contents, 'content')}. {_PUBLISH}")
             return
         made = update.update(connection, settings.splits, name, plan, makes_file=True)
     total = sum(made.folds.values())
@@ -88,9 +88,9 @@ def command(name: str, remove: bool, **options: Any) -> None:
         f"{fold} {made.folds[fold]:,} ({made.folds[fold] / max(total, 1):.1%})"
         for fold in [*made.plan.shares, *sorted({*made.folds} - {*made.plan.shares})]
     )
-    are_new = "content is new" if made.newcomers == 1 else "contents are new"
+    are_new = "is new" if made.newcomers == 1 else "are new"
     print(
-        f"{name}: {total:,} image{'' if total == 1 else 's'}: {counts}. {made.newcomers:,} {are_new}."
+        f"{name}: {counted(total, 'image')}: {counts}. {counted(made.newcomers, 'content')} {are_new}."
     )
     print(f"Commit {made.path}. {_PUBLISH}")
     shares = made.plan.shares.items()

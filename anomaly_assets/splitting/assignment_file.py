@@ -134,7 +134,7 @@ def parsed(text: str) -> tuple[Plan, dict[str, Line]]:
         earlier = lines.setdefault(line.content, line)
         if earlier.fold != line.fold:
             raise ValueError(
-                f"line {number}: {line.content[:12]}… is in the fold {line.fold}, and in {earlier.fold} "
+                f"line {number}: {line.content} is in the fold {line.fold}, and in {earlier.fold} "
                 "above."
             )
     return plan, lines

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import duckdb
 
-from anomaly_assets.datasets.names import shown
+from anomaly_assets.datasets.names import counted, shown
 from anomaly_assets.splitting import assignment_file, stored
 from anomaly_assets.splitting.assign import assign
 from anomaly_assets.splitting.assignment_file import AssignmentError
@@ -162,10 +162,9 @@ def warnings_of(updated: Updated) -> Iterator[str]:
             "warehouse, and has replaced it. Copies of the file must be of one `anomaly-assets split`."
         )
     if updated.by_file:
-        contents = f"{updated.by_file:,} content{'' if updated.by_file == 1 else 's'}"
         yield (
-            f"{path} moved {contents} of the assignment {name} to another fold. If nobody edited it on "
-            "purpose, take an earlier version of it."
+            f"{path} moved {counted(updated.by_file, 'content')} of the assignment {name} to another fold. "
+            "If nobody edited it on purpose, take an earlier version of it."
         )
     for column in updated.missing:
         yield (
@@ -194,7 +193,7 @@ def warnings_of(updated: Updated) -> Iterator[str]:
 
 
 def _newcomers(count: int, one: str, several: str) -> str:
-    return f"{count:,} newcomer {one}" if count == 1 else f"{count:,} newcomers {several}"
+    return f"{counted(count, 'newcomer')} {one if count == 1 else several}"
 
 
 def _first(count: int) -> str:

@@ -316,11 +316,11 @@ STRAY_CHECKS = (
     ),
     Check(
         "files_are_recognised",
-        "Every file is an image, a mask, a labels file, or known junk.",
-        "file is not a recognised image, mask or labels file",
-        "files are not recognised images, masks or labels files",
-        "Correct labels files, and rename, move or delete other files. Keep a symbolic link whose detail "
-        "names a variable, and set that.",
+        "Every file is an image, a mask, a labels file, a table, or known junk, and can be read in full.",
+        "file is not a recognised image, mask or labels file, or has lines that cannot be used",
+        "files are not recognised images, masks or labels files, or have lines that cannot be used",
+        "Correct the lines of labels files and tables that the details name; rename, move or delete other "
+        "files. Keep a symbolic link whose detail names a variable, and set that.",
     ),
 )
 

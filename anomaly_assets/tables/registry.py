@@ -867,7 +867,8 @@ TABLES: Mapping[str, Table] = _by_name(
         ),
         Table(
             "run_events",
-            "One row per step that was refused, failed, or read changed corrections. Use history instead.",
+            "One row per step that was refused, failed, read changed corrections or removed samples. Use "
+            "history instead.",
             (
                 Column(
                     "happened_at",
@@ -875,7 +876,7 @@ TABLES: Mapping[str, Table] = _by_name(
                     "end of the run",
                     nullable=False,
                 ),
-                Column("event", "VARCHAR", "refused, failed or corrected", nullable=False),
+                Column("event", "VARCHAR", "refused, failed, corrected or removed", nullable=False),
                 Column("source_dataset", "VARCHAR", "source dataset of the step; null for others"),
                 Column("detail", "VARCHAR", "reason, and what to do", nullable=False),
                 Column("root_uri", "VARCHAR", "root of the run, without credentials"),
