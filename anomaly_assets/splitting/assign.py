@@ -182,9 +182,14 @@ def _balanced(
             if line is not None:
                 lacking[key][line.fold] -= 1
     order = sorted(units, key=lambda unit: (-strata[unit][None], number_of(plan.seed, unit), unit))
-    decided = {}
-    for unit in order:
+    decided: dict[str, str] = {}
+    for unit in (
+        order * 2
+    ):  # the second time, all others are known: that corrects what the last ones left
         needs = [(size, lacking[key]) for key, size in strata[unit].items()]
+        if unit in decided:
+            for size, lack in needs:
+                lack[decided[unit]] += size
         fold = max(shares, key=lambda fold: sum(size * lack[fold] for size, lack in needs))
         for size, lack in needs:
             lack[fold] -= size
