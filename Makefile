@@ -17,6 +17,7 @@ COMMAND := .venv/bin/anomaly-assets
 AZURITE := .venv/stores/node_modules/azurite
 DAFT := .venv/daft/.installed
 ANOMALIB := .venv/anomalib/.installed
+LABEL_STUDIO := .venv/label-studio/.installed
 MARP := .venv/slides/node_modules/@marp-team/marp-cli
 debian = apt-get update -qq && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive \
   apt-get install -qq --yes --no-install-recommends $(1) >/dev/null
@@ -25,7 +26,7 @@ found_in_project = @site='import sysconfig; print(sysconfig.get_path("purelib"))
   .venv/bin/python -c "$$site" >"$$($(1)/bin/python -c "$$site")/zz_project.pth"
 
 .DEFAULT_GOAL := help
-.PHONY: help materialize ui test test-all test-slow test-anomalib test-lake test-ui screenshots chromium lint types bench bench-quick bench-writers bench-dask bench-growth faults faults-quick stores postgresql torch notebooks slides docs docs-serve lock tables purge clean dagster-home
+.PHONY: help materialize ui test test-all test-slow test-anomalib test-label-studio test-lake test-ui screenshots chromium lint types bench bench-quick bench-writers bench-dask bench-growth faults faults-quick stores postgresql torch notebooks slides docs docs-serve lock tables purge clean dagster-home
 
 help: ## List the targets
 	@echo "make TARGET [ARGS='further arguments'] [PYTHON=python3.12] [PORT=3000]"
@@ -49,7 +50,7 @@ test-slow: PROCESSES ?= 3
 test: $(COMMAND) ## Run the fast tests in two processes, 3 minutes; ARGS goes to pytest
 	$(PYTEST) -m "not slow and not browser" $(ARGS)
 
-test-all: test test-slow test-anomalib test-ui ## Run all tests: fast, slow, with anomalib, and in a browser
+test-all: test test-slow test-anomalib test-label-studio test-ui ## Run all tests: fast, slow, with anomalib and Label Studio's SDK, and in a browser
 
 test-slow: $(COMMAND) ## Run the slow tests: servers, clusters, installations, documented commands
 	$(PYTEST) -m "slow and not browser" $(ARGS)
@@ -65,6 +66,20 @@ $(ANOMALIB): | $(COMMAND)
 	.venv/anomalib/bin/python -m pip install --quiet --disable-pip-version-check \
 	  anomalib==2.7.0 torch==2.14.1 torchvision==0.29.1
 	$(call found_in_project,.venv/anomalib)
+	@touch $@
+
+test-label-studio: $(LABEL_STUDIO) ## Run the tests with Label Studio's SDK, in an environment of its own (360 MB)
+	unset DAGSTER_HOME; .venv/label-studio/bin/python -m pytest -k label_studio \
+	  anomaly_assets_tests/export/annotation/test_packages.py anomaly_assets_tests/export/annotation/test_brush.py $(ARGS)
+
+# The SDK needs 30 packages that nothing else needs, among them OpenCV. Importing it here makes sure that its tests
+# are not skipped.
+$(LABEL_STUDIO): | $(COMMAND)
+	@echo "Installing Label Studio's SDK into .venv/label-studio, 360 MB; this takes a minute."
+	$(RUN) venv --clear .venv/label-studio
+	$(call found_in_project,.venv/label-studio)
+	.venv/label-studio/bin/python -m pip install --quiet --disable-pip-version-check label-studio-sdk==2.1.2
+	.venv/label-studio/bin/python -c 'import label_studio_sdk.converter.brush, label_studio_sdk.label_interface'
 	@touch $@
 
 test-lake: $(COMMAND) postgresql ## Run the tests of a warehouse on DuckLake, on a real PostgreSQL and S3

@@ -34,7 +34,7 @@ _SUMMARIES_FOLDER = "summaries"
 LABEL_VIEWS = ("images", "corrected_fields", "effective_images", "corrections")
 """Views over the catalogues of all source datasets, in this order; `ensure_tables` adds missing ones."""
 
-_READ_BY_LABELS = ("facts", "correction_lines")
+_READ_BY_LABELS = ("facts", "correction_lines", "rejected_images")
 """Stored tables that these views read: a label depends on the decoded mask, and on corrections."""
 
 SAMPLE_VIEWS = ("samples", "samples_without_tensors", "recipe_statistics", "splits")

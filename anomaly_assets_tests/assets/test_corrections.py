@@ -31,6 +31,7 @@ def test_the_first_run_applies_corrections_and_removing_them_gives_the_first_sna
     assert run.success, run.failures
     assert tiny.query(LABELS) == [("anomalous", 5), ("good", 8)]
     assert run.materialized["corrections"]["dagster/row_count"] == 2
+    assert run.materialized["samples"]["rows_added"] == 13
     assert run.checks["samples:corrections_are_applied"].metadata["count"].value == 1
     with open_samples(tiny.database, where="label_index = 1 AND split = 'train'") as samples:
         assert GOOD in samples.table["image_id"].to_pylist()
@@ -69,11 +70,18 @@ def test_excluding_most_images_is_published_without_further_consent(
     assert run.success, run.failures
     assert tiny.query("SELECT image_id FROM anomaly.samples") == [(excluded[0],)]
     assert tiny.query("SELECT count(*) FROM anomaly.images") == [(13,)]
+    samples = run.materialized["samples"]
+    assert (samples["dagster/row_count"], samples["rows_removed"]) == (1, 12)
     assert run.materialized["image_tensors"]["rows_unchanged"] == 13
     file.write_text(HEADER + "\n".join([*lines, f"{excluded[0]},,exclude,true,,,"]))
     run = run_job()
     assert run.success, run.failures
     assert tiny.query("SELECT count(*) FROM anomaly.samples") == [(0,)]
+    with pytest.raises(LookupError, match="has no samples: corrections exclude 13 images"):
+        open_samples(tiny.database)
+    file.write_text(HEADER + f"{excluded[0]},,label,good,,,")
+    samples = run_job().materialized["samples"]
+    assert (samples["rows_added"], samples["rows_changed"], samples["rows_removed"]) == (13, 0, 0)
 
 
 def test_a_file_with_an_unknown_column_stops_the_run_before_anything_is_published(

@@ -125,7 +125,7 @@ def test_a_picture_of_a_failed_check_that_fails_is_a_warning(
     monkeypatch.setattr("anomaly_assets.previews.offenders.offender_sheet", draw)
     run = run_job(instance=instance)
     assert run.success
-    check = run.checks["images:anomalous_images_have_masks"]
+    check = run.checks["samples:anomalous_images_have_masks"]
     assert not check.passed
     assert list(offenders(check)) == ["mvtec_ad/bolt/test/scratch/000.png"]
     assert check.metadata["pictures"].value == (

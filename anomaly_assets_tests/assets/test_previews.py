@@ -74,7 +74,7 @@ def test_a_failed_check_shows_its_offenders_before_and_after_they_are_decoded(
     assert run.success
     files = set()
     for name in (
-        "images:anomalous_images_have_masks",
+        "samples:anomalous_images_have_masks",
         "duplicate_images:contents_stay_in_one_split",
     ):
         metadata = run.checks[name].metadata
@@ -122,7 +122,7 @@ def test_pictures_are_stored_when_they_change_and_else_the_run_that_has_them_is_
 
 def test_pictures_of_a_failed_check_are_stored_when_they_change(tiny: Environment) -> None:
     (tiny.mvtec_ad / "bolt/ground_truth/scratch/000_mask.png").unlink()
-    name = "images:anomalous_images_have_masks"
+    name = "samples:anomalous_images_have_masks"
     with dg.DagsterInstance.ephemeral() as instance:
         runs = [run_job(instance=instance) for _ in range(3)]
         (tiny.mvtec_ad / "woven/ground_truth/tear/000_mask.png").unlink()
