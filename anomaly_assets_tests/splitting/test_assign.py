@@ -58,7 +58,8 @@ class World:
     lines: dict[str, Line] = field(default_factory=dict)
 
     def near_duplicates(self) -> list[NearDuplicate]:
-        existing = {each.content for each in (*self.images.values(), *self.held_out.values())}
+        existing = {each.content for each in self.images.values()}
+        existing |= {line.content for line in self.held_out.values()}
         return [pair for pair in self.pairs if {pair.content, pair.other} <= existing]
 
     def run(self, shuffled: random.Random) -> Assigned:
