@@ -68,6 +68,8 @@ def pytest_configure(config: pytest.Config) -> None:
     named = {"PYTEST_DEBUG_TEMPROOT", "TMPDIR", "PYTEST_XDIST_WORKER"} & os.environ.keys()
     if named or config.getoption("basetemp") or not SHARED_MEMORY.is_dir():
         return
+    if os.statvfs(SHARED_MEMORY).f_flag & os.ST_NOEXEC:  # tests install packages there
+        return
     fast = "not slow" in config.getoption("-m")
     free = min(shutil.disk_usage(SHARED_MEMORY).free, psutil.virtual_memory().available)
     if free > (MEMORY_OF_FAST_TESTS if fast else MEMORY_OF_ALL_TESTS):

@@ -21,6 +21,7 @@ def file(tiny: Environment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     return tmp_path / "corrections.csv"
 
 
+@pytest.mark.slow
 def test_the_first_run_applies_corrections_and_removing_them_gives_the_first_snapshot_again(
     tiny: Environment, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -56,6 +57,7 @@ def test_the_first_run_applies_corrections_and_removing_them_gives_the_first_sna
     assert tiny.query(rows) == tiny.query(rows, database=other)
 
 
+@pytest.mark.slow
 def test_excluding_most_images_is_published_without_further_consent(
     tiny: Environment, file: Path
 ) -> None:

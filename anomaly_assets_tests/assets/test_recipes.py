@@ -70,6 +70,7 @@ def test_samples_at_a_recipe_have_the_columns_of_samples_and_its_tensors(
     )
 
 
+@pytest.mark.slow
 def test_sizes_of_the_environment_hold_until_it_names_others(
     tiny: Environment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -126,6 +127,7 @@ def test_the_declared_recipe_is_turned_off_with_one_line(
     assert {row[1] for row in refreshed.query(RECIPES)} == {"32x32x3"}
 
 
+@pytest.mark.slow
 def test_the_snapshot_id_of_the_common_recipe_alone_does_not_depend_on_recipes(
     tiny: Environment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -140,6 +142,7 @@ def test_the_snapshot_id_of_the_common_recipe_alone_does_not_depend_on_recipes(
     assert tiny.query(IDS)[-1] == (before,)
 
 
+@pytest.mark.slow
 def test_a_warehouse_keeps_its_resize_until_it_is_set(
     tiny: Environment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -157,6 +160,7 @@ def test_a_warehouse_keeps_its_resize_until_it_is_set(
     assert tiny.query(MADE) == [("512x512x1", "lanczos-simd-512x512x1")]
 
 
+@pytest.mark.slow
 def test_a_machine_without_simd_begins_with_pillow_and_is_refused_by_a_simd_warehouse(
     tiny: Environment, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -28,6 +28,7 @@ def test_newcomers_are_assigned_after_what_decides_about_them() -> None:
     assert upstream >= {"images", "image_tensors", "near_duplicates", "corrections"} & assets.keys()
 
 
+@pytest.mark.slow
 def test_a_run_assigns_newcomers_and_publishes_them(refreshed: Environment, folder: Path) -> None:
     [(before,)] = refreshed.query("SELECT snapshot_id FROM snapshots")
     assert main(["split", "--name", "v1", "--val", "0.4", "--by", "label"]) == 0
