@@ -8,9 +8,14 @@ from pathlib import Path
 
 import psutil
 import pytest
+from hypothesis import HealthCheck, settings
 
 from anomaly_assets_tests.assets.environment import Environment, set_up
 from anomaly_assets_tests.assets.trees import write_tiny_roots
+
+# A machine that is busy with other things generates examples slowly; no test fails because of that.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 PROJECT_ROOT = Path(__file__).parents[1]
 _FOLDER = f"{Path(__file__).parent}/"
