@@ -14,6 +14,8 @@ export RUNTIME__DLTHUB_TELEMETRY := false
 RUN := .venv/bin/python -m
 INSTALLED := .venv/.installed
 COMMAND := .venv/bin/anomaly-assets
+# Python compiles a module when it is first imported; most of the 18,000 installed ones never are.
+PIP := pip install --quiet --disable-pip-version-check --no-compile
 AZURITE := .venv/stores/node_modules/azurite
 DAFT := .venv/daft/.installed
 ANOMALIB := .venv/anomalib/.installed
@@ -63,8 +65,7 @@ test-anomalib: $(ANOMALIB) ## Run the tests that train with anomalib, in an envi
 $(ANOMALIB): | $(COMMAND)
 	@echo "Installing anomalib and PyTorch into .venv/anomalib, 6 GB; this takes some minutes."
 	$(RUN) venv --clear .venv/anomalib
-	.venv/anomalib/bin/python -m pip install --quiet --disable-pip-version-check \
-	  anomalib==2.7.0 torch==2.14.1 torchvision==0.29.1
+	.venv/anomalib/bin/python -m $(PIP) anomalib==2.7.0 torch==2.14.1 torchvision==0.29.1
 	$(call found_in_project,.venv/anomalib)
 	@touch $@
 
@@ -114,7 +115,7 @@ bench-writers: $(DAFT) ## Install Daft into .venv/daft, so that bench measures i
 $(DAFT): | $(COMMAND)
 	@echo "Installing Daft into .venv/daft; this takes half a minute."
 	$(RUN) venv --clear .venv/daft
-	.venv/daft/bin/python -m pip install --quiet --disable-pip-version-check daft==0.7.26
+	.venv/daft/bin/python -m $(PIP) daft==0.7.26
 	$(call found_in_project,.venv/daft)
 	@touch $@
 
@@ -154,7 +155,7 @@ $(AZURITE): | $(INSTALLED)
 # Not in requirements.lock, which would hold CUDA's build, some gigabytes, for everybody.
 torch: $(COMMAND) ## Install PyTorch and torchvision, for the tests of `Samples.to_torch`
 	@{ $(RUN) pip show --quiet torch && $(RUN) pip show --quiet torchvision; } 2>/dev/null || \
-	  $(RUN) pip install --quiet --disable-pip-version-check torch==2.13.0 torchvision==0.28.0
+	  $(RUN) $(PIP) torch==2.13.0 torchvision==0.28.0
 
 notebooks: $(COMMAND) ## Execute every notebook from a clean state; ARGS names some of them
 	unset DAGSTER_HOME; $(RUN) notebooks.execute $(ARGS)
@@ -180,7 +181,7 @@ docs-serve: $(COMMAND) ## Show the site on PORT, and follow changes
 
 # Extras keep their brackets, because pip before 24 refuses them in a hashed file otherwise.
 lock: $(COMMAND) ## Resolve requirements.lock again; ARGS=--upgrade takes newer versions
-	$(RUN) pip install --quiet --disable-pip-version-check uv
+	$(RUN) $(PIP) uv
 	$(RUN) uv pip compile pyproject.toml --extra dev --universal --python-version 3.10 \
 	  --generate-hashes --no-strip-extras --no-emit-index-url --no-header --quiet \
 	  --output-file requirements.lock $(ARGS)
@@ -214,5 +215,5 @@ $(INSTALLED): requirements.lock
 	  exit 1; }
 	@echo "Installing requirements.lock into .venv; this takes a minute or two."
 	$(PYTHON) -m venv --clear .venv
-	$(RUN) pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(RUN) $(PIP) --require-hashes -r requirements.lock
 	@touch $@

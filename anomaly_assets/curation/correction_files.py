@@ -131,7 +131,7 @@ def open_lines(text: TextIO, file: str, refuse: Callable[[int, str], None]) -> O
         _line(
             file,
             line,
-            {name: text for name, at in places.items() if (text := normalized(cells[at].strip()))},
+            {name: cell for name, at in places.items() if (cell := normalized(cells[at].strip()))},
         )
         for line, cells in opened.records
     )
