@@ -196,8 +196,8 @@ def refuse_parted(world: World, assigned: Assigned) -> None:
     groups: dict[str, set[str]] = defaultdict(set)
     for each in world.images.values():
         groups[each.group].add(each.content)
-    for content, line in lines.items():
-        groups[line.group].add(content)
+    for line in (*by_content(world.held_out.values()).values(), *world.lines.values()):
+        groups[line.group].add(line.content)
     groups.pop("", None)
     for every in groups.values():
         members = every - left_out
