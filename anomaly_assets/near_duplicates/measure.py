@@ -43,7 +43,7 @@ _BLOCK = 1024
 _DIRECTIONS = 20
 _IMAGES_PER_DIRECTION = 8
 _SLOPE_WEIGHT = 1.0
-_WELL_KNOWN = 64  # images from which on all pairs up to `MOST_DISTANCE` are listed
+_WELL_KNOWN = 50  # images from which on all pairs up to `MOST_DISTANCE` are listed
 _LEAST_LIMIT = 0.15
 _TIMES_CROPPED = 4.5
 _CROPPED = 6 / 512  # what is cut off at each side, of the height and the width
@@ -118,7 +118,7 @@ def measure_of(thumbnails: Thumbnails) -> Measure:
 def most_distance(measure: Measure, thumbnails: Thumbnails) -> float:
     """Return the maximum distance of near duplicates in a category, 0.15 to 0.3.
 
-    In a category of fewer than 64 images, it is 4.5 times the distance that images have from themselves
+    In a category of fewer than 50 images, it is 4.5 times the distance that images have from themselves
     without a margin. A real crop moves fine textures too, which a thumbnail lacks: up to 4 times.
 
     Args:
