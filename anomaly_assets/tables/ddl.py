@@ -467,7 +467,8 @@ def statement(connection: duckdb.DuckDBPyConnection, name: str) -> str:
         text = text.replace(_ATTRIBUTES, _struct_of_attributes(connection))
     if _FURTHER_COLUMNS in text:
         columns = TABLES[name].column_names
-        further = [each for each in columns if not re.search(rf"\b{re.escape(each)}\b", text)]
+        listed = text.rpartition("\nSELECT\n")[2]  # a name in another part is no column
+        further = [each for each in columns if not re.search(rf"\b{re.escape(each)}\b", listed)]
         text = text.replace(_FURTHER_COLUMNS, "".join(f"{each}, " for each in further))
     return _UNION.sub(lambda found: f"{found[1]} {unions[found[2]]}", text)
 

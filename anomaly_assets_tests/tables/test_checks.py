@@ -526,8 +526,8 @@ def test_advice_about_training_images_names_every_word_that_means_good() -> None
 
 def test_advice_about_files_does_not_delete_labels_files() -> None:
     assert ALL["files_are_recognised"].advice == (
-        "Correct labels files, and rename, move or delete other files. Keep a symbolic link whose detail "
-        "names a variable, and set that."
+        "Correct the lines of labels files and tables that the details name; rename, move or delete other "
+        "files. Keep a symbolic link whose detail names a variable, and set that."
     )
 
 
