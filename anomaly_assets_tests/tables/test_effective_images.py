@@ -184,7 +184,7 @@ def test_the_content_of_masks_decides_where_nothing_else_does(tmp_path: Path) ->
 def test_a_column_of_the_catalogue_needs_no_line_in_the_view(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A name that another part of the text has, such as `area`, is no column of the view either."""
+    """Include names that other parts of the text have, such as `area`."""
     entry = ddl.TABLES["effective_images"]
     names = ("area", "lens")
     columns = (*entry.columns, *(Column(name, "VARCHAR", "") for name in names))
