@@ -11,10 +11,10 @@ _NO_SPACE = ("No space left on device", "disk is full", "ENOSPC")
 _QUOTA = "Disk quota exceeded"
 _TOO_LARGE = ("File too large", "EFBIG")
 _UNCLEAR = ("disk I/O error", "cannot write", "Could not write", "unable to open database file")
-"""Messages that SQLite and DuckDB also have for a full disk, and for other reasons."""
+"""Messages of SQLite and DuckDB that may mean a full disk or another fault; the free space decides."""
 
 _NEARLY_FULL_BYTES = 1024 * 1024
-_REMEDY = "then run again: what was committed stays."
+_REMEDY = "then run again: committed rows are kept."
 
 
 def out_of_space(error: BaseException | str, paths: Iterable[str | os.PathLike[str]]) -> str | None:

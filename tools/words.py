@@ -188,8 +188,11 @@ def _forbidden(text: str, line: int) -> _Broken:
 
 
 def _blanked(text: str, pattern: re.Pattern[str]) -> str:
-    """Return a text of the same lines, with a sign that is no word in place of each match."""
-    return pattern.sub(lambda match: "`" + "\n" * match[0].count("\n"), text)
+    """Return a text of the same lines, with a sign that is no word in place of each match.
+
+    The sign is no backtick, because those are paired afterwards.
+    """
+    return pattern.sub(lambda match: "¤" + "\n" * match[0].count("\n"), text)
 
 
 _READERS = {".py": python_findings, ".sql": sql_findings, ".md": markdown_findings}

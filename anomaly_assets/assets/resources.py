@@ -52,7 +52,7 @@ class WarehouseResource(dg.ConfigurableResource):
 
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["WarehouseResource"]:
-        """Hold the warehouse during the run, and send notices of what failed once it is released."""
+        """Hold the warehouse's lock during the run; send notices of failures after releasing it."""
         with notices(context) as telling, self._held(context):
             telling.place = self._warehouse.name
             yield self

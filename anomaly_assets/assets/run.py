@@ -53,7 +53,7 @@ MODULE = "anomaly_assets.definitions"
 DEFAULT_HOME = Path("data", "dagster_home")
 
 _LOCATION = "anomaly_assets"  # as workspace.yaml names it
-_STOPPED = "The run was stopped. What was written stays, and the next run goes on from there."
+_STOPPED = "The run was stopped. Committed rows are kept, and the next run continues from there."
 _HINT = " The run in the UI has the stack trace, and so has --verbose."
 _REPOSITORY = "__repository__"  # as Dagster names the one of a `Definitions`
 
@@ -63,7 +63,7 @@ class RunFailedError(AnomalyAssetsError, RuntimeError):
 
 
 class RunStoppedError(AnomalyAssetsError, RuntimeError):
-    """The run was stopped by Ctrl-C or SIGTERM; what was written stays."""
+    """The run was stopped by Ctrl-C or SIGTERM; committed rows are kept."""
 
 
 def materialize(

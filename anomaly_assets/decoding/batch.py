@@ -300,8 +300,8 @@ def _what_to_do(what: str, error: Exception) -> str:
         )
     said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     return (
-        f"Decoding {what} failed, and no file is the cause ({shown(said)[:500]}). What was written stays, "
-        f"and the next run goes on from there. {remedy}"
+        f"Decoding {what} failed, and no file is the cause ({shown(said)[:500]}). Committed rows are kept, "
+        f"and the next run continues from there. {remedy}"
     )
 
 

@@ -276,7 +276,7 @@ def _refuse_unreadable(count: int, total: int, batch: DecodedBatch) -> None:
         last = next((f" The last one: {rejected.detail}." for rejected in unreadable), "")
         raise TooManyUnreadableError(
             f"{count} of {total} files to decode cannot be read as they were listed.{last} Nothing is "
-            "lost: decoded tensors are kept, and the next run goes on from there. Check the root and its "
+            "lost: decoded tensors are kept, and the next run continues from there. Check the root and its "
             "permissions, and that every machine sees the same root and nothing writes to it."
         )
 

@@ -51,7 +51,7 @@ _MOST_BYTES_IN_FLIGHT = 1024 * 1024 * 1024
 _LEAST_TASK_BYTES = 2 * 1024 * 1024
 """Minimum bytes of tensors per task: below that, tasks cost the driver more than tensors."""
 
-_GOES_ON = "What was written stays, and the next run goes on from there."
+_GOES_ON = "Committed rows are kept, and the next run continues from there."
 
 
 @contextmanager

@@ -276,7 +276,7 @@ class Store:
             if _is_transient(error):
                 raise RootError(
                     f"{self.uri} does not answer ({safe_text(error)}; asked {ATTEMPTS} times for "
-                    f"{shown(path)}). What was loaded stays; run again when it is back."
+                    f"{shown(path)}). Rows loaded earlier are kept; run again when it is back."
                 ) from None
             kind = AccessDeniedError if _is_denied(error) else FileUnreadableError
             raise kind(f"{shown(path)}: {safe_text(error)}") from None

@@ -27,8 +27,8 @@ def parted(
 ) -> Iterator[Parted]:
     """Yield newcomers that are in another fold than what they belong together with.
 
-    Contents that no fold has are no part of this. Of a group, each fold that has newcomers is named once
-    with each other fold.
+    Contents that no fold has are no part of this. Each pair of a fold that has newcomers of a group and
+    another fold of this group is yielded once.
 
     Args:
         made: Lines of newcomers.

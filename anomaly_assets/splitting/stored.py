@@ -31,7 +31,7 @@ def stored_plan(connection: duckdb.DuckDBPyConnection, name: str) -> Plan | None
     """Return the options of an assignment of the warehouse; None if there is none.
 
     Raises:
-        AssignmentError: A later release made it, with options that this one does not know.
+        AssignmentError: A later release created it, with options that this release does not support.
     """
     query = "SELECT options FROM assignments WHERE assignment = ?"
     found = connection.execute(query, [name]).fetchone()

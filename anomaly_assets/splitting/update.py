@@ -1,8 +1,9 @@
 """Bring assignments up to date: in the file, if there is one, and in the warehouse.
 
-The file decides. Lines that only the warehouse has, because a run elsewhere assigned them, are added to it.
+The file takes precedence. Lines that only the warehouse has, because a run elsewhere assigned them, are
+added to it.
 Newcomers are assigned, and added to both. An assignment without a file goes on in the warehouse alone.
-If the file has other options than the warehouse, it is another assignment of this name, and replaces it.
+If the options in the file and in the warehouse differ, the assignment in the file replaces the other one.
 """
 
 from __future__ import annotations
@@ -169,7 +170,7 @@ def warnings_of(updated: Updated) -> Iterator[str]:
     for column in updated.missing:
         yield (
             f"{name}: no image has a value of {shown(column)} any more, which the option "
-            f"{updated.plan.columns[column]} names. What is assigned stays; "
+            f"{updated.plan.columns[column]} names. Assigned images keep their fold; "
             f"{_newcomers(updated.newcomers, 'was', 'were')} assigned without it."
         )
     if updated.left_out:

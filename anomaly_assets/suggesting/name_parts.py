@@ -98,7 +98,7 @@ def _by_defect(names: Sequence[Parts]) -> Iterator[tuple[str, set[str], set[str]
 
 
 def _places(names: Sequence[Parts], fits: Callable[[Kind], bool]) -> list[int] | None:
-    """Return where the first word of a kind is in each name; None if a name has none."""
+    """Return the position of the first word of a kind in each name; None if some name has no such word."""
     places = [
         next((n for n in range(0, len(parts), 2) if fits(kind_of(parts[n]))), -1) for parts in names
     ]

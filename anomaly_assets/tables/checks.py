@@ -304,8 +304,8 @@ SPLIT_CHECKS = (
         "Some image has a value of each column that the options of a split assignment name.",
         "column or attribute of a split assignment is gone",
         "columns or attributes of split assignments are gone",
-        "What is assigned stays, and newcomers are assigned without {them}. Restore the attribute in the "
-        "declaration, or make another assignment with `anomaly-assets split`.",
+        "Assigned images keep their fold, and new images are assigned without {them}. Restore the "
+        "attribute in the declaration, or make another assignment with `anomaly-assets split`.",
     ),
 )
 STRAY_CHECKS = (

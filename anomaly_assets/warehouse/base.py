@@ -79,7 +79,7 @@ class Warehouse(ABC):
 
     @abstractmethod
     def locked(self) -> AbstractContextManager[Warehouse]:
-        """Hold the warehouse for the time of a run; calls may be nested in one process.
+        """Open the lock session of a run, or lock the warehouse; calls may be nested in a process.
 
         Raises:
             WarehouseBusyError: Another run held the lock for longer than `wait_seconds`.

@@ -59,7 +59,7 @@ def bolts_once(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 @pytest.fixture
 def bolts(bolts_once: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> Environment:
-    """Restore these in place, because the warehouse records the root; DAGM 2007 is left out."""
+    """Restore `bolts_once` at the same path, because the warehouse records the root; leave DAGM out."""
     folder, copy = bolts_once
     shutil.rmtree(folder)
     shutil.copytree(copy, folder)

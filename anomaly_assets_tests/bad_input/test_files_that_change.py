@@ -297,7 +297,7 @@ def test_more_than_a_fifth_of_files_that_are_not_those_that_were_listed_end_the_
     assert str(raised.value) == (
         "5 of 6 files to decode cannot be read as they were listed. The last one: "
         f"{paths[4]}: not the file that was listed, because it was changed or replaced since. Nothing is "
-        "lost: decoded tensors are kept, and the next run goes on from there. Check the root and its "
+        "lost: decoded tensors are kept, and the next run continues from there. Check the root and its "
         "permissions, and that every machine sees the same root and nothing writes to it."
     )
     assert project.column("SELECT count(*) FROM rejected_images") == [0]

@@ -432,7 +432,7 @@ def test_ctrl_c_ends_the_run_cleanly(number: signal.Signals, good: Done, folder:
         process.send_signal(number)
         assert process.wait(timeout=60) == 130
         assert process.stderr.read() == (
-            "The run was stopped. What was written stays, and the next run goes on from there.\n"
+            "The run was stopped. Committed rows are kept, and the next run continues from there.\n"
         )
     assert folder.run("--select", "mvtec_ad/images").code == 0
 
@@ -478,7 +478,7 @@ def test_a_signal_before_the_first_step_stops_the_run(
     )
     assert (done.returncode, done.stdout) == (130, "")
     assert done.stderr == (
-        "The run was stopped. What was written stays, and the next run goes on from there.\n"
+        "The run was stopped. Committed rows are kept, and the next run continues from there.\n"
     )
 
 
@@ -504,7 +504,7 @@ def test_files_that_may_not_grow_are_the_cause_in_one_sentence(
     *_, last = done.stderr.splitlines()
     assert re.fullmatch(
         rf"error: A file in {tmp_path}/data\S* would become larger than this process may write: "
-        r"[\d.]+ MB \(ulimit -f\)\. Raise the limit, then run again: what was committed stays\.",
+        r"[\d.]+ MB \(ulimit -f\)\. Raise the limit, then run again: committed rows are kept\.",
         last,
     )
     assert "Traceback" not in done.stderr

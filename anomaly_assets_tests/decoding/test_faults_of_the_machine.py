@@ -152,8 +152,8 @@ def test_a_fault_of_the_machine_ends_the_build_with_its_cause_and_takes_no_tenso
         with pytest.raises(DecodingError) as raised:
             built.build()
     assert str(raised.value) == (
-        f"Decoding {IMAGES[1]} failed, and no file is the cause (MemoryError). What was written stays, "
-        "and the next run goes on from there. There is too little memory: end other programs, or set "
+        f"Decoding {IMAGES[1]} failed, and no file is the cause (MemoryError). Committed rows are kept, "
+        "and the next run continues from there. There is too little memory: end other programs, or set "
         "ANOMALY_WORKERS=1, then run again."
     )
     assert built.rows("SELECT * FROM image_tensors ORDER BY image_id") == before

@@ -348,8 +348,8 @@ def test_an_assignment_whose_attribute_is_gone_goes_on_and_is_named(
         name: fold for name, fold in before.items() if name != NEW
     }
     assert [*warnings_of(made)] == [
-        f"v1: no image has a value of camera any more, which the option --{option} names. What is assigned "
-        "stays; 1 newcomer was assigned without it."
+        f"v1: no image has a value of camera any more, which the option --{option} names. Assigned "
+        "images keep their fold; 1 newcomer was assigned without it."
     ]
     [(_, finding)] = evaluate(connection, SPLIT_CHECKS[1])
     assert finding.shown == [("v1: camera", "no image has a value of it")]

@@ -206,7 +206,7 @@ class LakeLocks:
         except psycopg.Error as error:
             raise WarehouseError(
                 f"{self._location.name}: the connection that holds the locks of this run is lost "
-                f"({self._said(error)}). What is published stays; run again when the server is back."
+                f"({self._said(error)}). The published data are unchanged; run again when it is back."
             ) from None
 
     def _said(self, error: Exception) -> str:
