@@ -63,7 +63,13 @@ def _remove(connection: duckdb.DuckDBPyConnection, name: str) -> int:
     images = 0
     if table_exists(connection, name, "images"):
         images = connection.execute(f'SELECT count(*) FROM "{name}".images').fetchall()[0][0]  # noqa: S608
-    for table in ("source_datasets", "recipes", "near_duplicates", "searched_categories", *EVALUATION):
+    for table in (
+        "source_datasets",
+        "recipes",
+        "near_duplicates",
+        "searched_categories",
+        *EVALUATION,
+    ):
         connection.execute(f"DELETE FROM {table} WHERE source_dataset = ?", [name])  # noqa: S608
     views = connection.execute(
         "SELECT view_name FROM duckdb_views() WHERE database_name = current_database()"

@@ -197,7 +197,7 @@ def _copied(
 
 
 def _live_bytes(connection: duckdb.DuckDBPyConnection) -> int:
-    """Return the bytes of tensors, masks, maps and banks, computed from their shapes without reading them."""
+    """Return the bytes of tensors, masks, maps and banks, by their shapes; none of them is read."""
     found = connection.execute(
         """
         SELECT coalesce(sum(bytes), 0) FROM (

@@ -193,9 +193,7 @@ def recognised(found: Target, connection: duckdb.DuckDBPyConnection, *, adopt: b
             return found
     elif recorded_id := _unchanged_since_publication(connection, found.path):
         evaluation = provenance(connection, recorded_id).get("evaluation_id")
-        return replace(
-            found, problem=None, recorded_id=recorded_id, recorded_evaluation=evaluation
-        )
+        return replace(found, problem=None, recorded_id=recorded_id, recorded_evaluation=evaluation)
     if adopt:
         return replace(found, adopted=True)
     what = found.problem or _whose(found, is_later=is_later)
