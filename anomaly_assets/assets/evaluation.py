@@ -83,7 +83,7 @@ def evaluation(
         return
     before = _rows(warehouse)
     done = evaluate(
-        warehouse.warehouse,
+        lambda: warehouse.warehouse,
         published_database(),
         backbone,
         assignment=settings.evaluate_assignment,
@@ -91,7 +91,6 @@ def evaluation(
         run_id=context.run.run_id,
         log=context.log.info,
         progress=lambda key: Progress(context.log.info, f"images of {key}"),
-        go_on=lambda: warehouse.warehouse,
     )
     with warehouse.warehouse.writing(), warehouse.warehouse.connect() as connection:
         for name in _RESULTS:
@@ -166,8 +165,8 @@ def published_evaluation(
         context.log.warning(str(error))
         return materialized(context, {"left_out": str(error)})
     context.log.info(
-        f"published_evaluation: {'written' if published.written else 'unchanged'} in "
-        f"{duration(time.monotonic() - started)}"
+        f"{'Written' if published.written else 'Unchanged'}, after "
+        f"{duration(time.monotonic() - started)}."
     )
     return materialized(
         context,

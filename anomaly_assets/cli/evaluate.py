@@ -20,8 +20,8 @@ def command(category: tuple[str, ...], verbose: bool) -> int:
     """Train the baseline on good images, score all others, publish the results.
 
     It reads the published database and needs the extra `baseline`. Only categories whose images, labels or
-    settings changed since the last evaluation are evaluated. An interrupted evaluation goes on with the next
-    category. The data and their snapshot id do not change.
+    settings changed since the last evaluation are evaluated. An interrupted evaluation goes on from there.
+    The data and their snapshot id do not change.
     """
     begin_work()
     with expected(ImportError, OSError):

@@ -57,8 +57,7 @@ class Images:
 
     Attributes:
         table: One row per image, ordered by `image_id`: image_id, content_sha256, split, label,
-            defect_type, has_defect (whether the mask of the file has a defective pixel; null without a mask)
-            and fold (in the assignment; null without one).
+            defect_type, transform, and fold in the assignment, which is null without one.
         near_duplicates: Pairs of ids of images that look like copies.
     """
 
@@ -169,7 +168,9 @@ pairs AS (
     FROM near_duplicates
     GROUP BY ALL
 )
-SELECT source_dataset, category, recipe, count(*), bit_xor(rows.content) || '-' || coalesce(any_value(pairs.content), 0)
+SELECT
+    source_dataset, category, recipe, count(*),
+    bit_xor(rows.content) || '-' || coalesce(any_value(pairs.content), 0)
 FROM rows
 LEFT JOIN pairs USING (source_dataset, category)
 GROUP BY ALL
@@ -177,12 +178,12 @@ ORDER BY source_dataset, category, max(pixels), recipe
 """  # noqa: S608
 
 _IMAGES = """
-SELECT image_id, content_sha256, split, label, defect_type, mask_area_fraction > 0 AS has_defect, fold
+SELECT image_id, content_sha256, split, label, defect_type, transform, fold
 FROM samples_without_tensors AS samples
-SEMI JOIN (
-    SELECT image_id FROM recipe_tensors WHERE recipe = $recipe AND tile = 0
+JOIN (
+    SELECT image_id, transform FROM recipe_tensors WHERE recipe = $recipe AND tile = 0
     UNION ALL
-    SELECT image_id FROM image_tensors
+    SELECT image_id, tensors.transform FROM image_tensors AS tensors
     JOIN recipes ON recipes.is_common AND recipes.source_dataset = $source_dataset
         AND recipes.recipe = $recipe
     WHERE starts_with(image_id, $source_dataset || '/')

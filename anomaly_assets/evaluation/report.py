@@ -29,9 +29,12 @@ def metric_lines(location: str, categories: Sequence[str] = ()) -> Iterator[str]
         location: The published database.
         categories: Only these categories; empty for all.
     """
-    with closing(open_database(location)) as database:
-        with explained(database.location), database.opened().cursor() as cursor:
-            found = cursor.execute(_METRICS, {"categories": list(categories)}).fetchall()
+    with (
+        closing(open_database(location)) as database,
+        explained(database.location),
+        database.opened().cursor() as cursor,
+    ):
+        found = cursor.execute(_METRICS, {"categories": list(categories)}).fetchall()
     rows = [_cells(row) for row in found]
     if not rows:
         yield "No category has results yet."

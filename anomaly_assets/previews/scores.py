@@ -91,10 +91,11 @@ def current_score_sheets(database: Database, folder: Path) -> ScoreSheets:
         folder: Folder of the sheets.
     """
     with explained(database.location), database.unchanged() as opened, opened.cursor() as cursor:
-        with suppress(duckdb.CatalogException):  # published by an earlier release
+        try:
             found = cursor.execute(_SHEETS).fetchall()
-            return _current(database, cursor, folder, found)
-    return ScoreSheets({}, 0)
+        except duckdb.CatalogException:  # published by an earlier release
+            return ScoreSheets({}, 0)
+        return _current(database, cursor, folder, found)
 
 
 def _current(

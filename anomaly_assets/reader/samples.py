@@ -351,11 +351,11 @@ class Samples(Pictured):
     def scores(self) -> pa.Table:
         """Return the scores of the baseline for these samples, one row per sample, in their order.
 
-        Columns: `image_id`; `role` (bank, validation, test, unknown, or why the image is left out);
-        `label_when_scored`; `score`, higher for more unusual images; `out_of_fold_score` of images in the
-        bank, whose score is near 0; `above_threshold`; `threshold`. All are null for an image that was not
-        scored, or whose file was replaced since. Scores of different categories or recipes cannot be
-        compared.
+        Columns: `image_id`; `role`: bank, validation, test, or scored for an unknown label;
+        `label_when_scored`; `score`, higher for more unusual images; `out_of_fold_score`, the same for
+        images of the bank, whose own patches are not compared; `above_threshold`; `threshold`. All are null
+        for an image that was left out, or whose file was replaced since. Scores of different categories or
+        recipes cannot be compared.
 
         Raises:
             LookupError: The database has no scores of this recipe, or the samples come from a cache.

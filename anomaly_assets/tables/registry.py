@@ -723,11 +723,15 @@ TABLES: Mapping[str, Table] = _by_name(
                 Column(
                     "left_out",
                     "MAP(VARCHAR, BIGINT)",
-                    "reason to the number of images that are neither in the bank nor measured",
+                    "reason to the number of images that are left out, or left out of some metrics",
                     nullable=False,
                 ),
                 Column("threshold", "DOUBLE", "score above which an image counts as anomalous"),
-                Column("threshold_source", "VARCHAR", "images that the threshold comes from"),
+                Column(
+                    "threshold_source",
+                    "VARCHAR",
+                    "validation or out_of_fold: the good images that it comes from; null without one",
+                ),
                 Column(
                     "evaluated_at",
                     "TIMESTAMP WITH TIME ZONE",
@@ -750,22 +754,25 @@ TABLES: Mapping[str, Table] = _by_name(
                 Column(
                     "role",
                     "VARCHAR",
-                    "bank, validation, test, unknown, or the reason why it is left out",
+                    "bank, validation, test, or scored for an unknown label",
                     nullable=False,
                 ),
                 Column("label", "VARCHAR", "label when it was scored", nullable=False),
                 Column(
-                    "score", "DOUBLE", "distance to the nearest patch of the bank", nullable=False
+                    "score",
+                    "DOUBLE",
+                    "largest distance of a patch to the nearest one of the bank, for images of the bank to "
+                    "those of other folds; null if there is none",
                 ),
                 Column(
                     "out_of_fold_score",
                     "DOUBLE",
-                    "distance to the patches of other folds; null for images outside of the bank",
+                    "the same for images of the bank; null for others",
                 ),
                 Column(
                     "above_threshold",
                     "BOOLEAN",
-                    "whether the score, out of fold for the bank, is above the threshold; null without one",
+                    "whether the score is above the threshold; null without one of both",
                 ),
             ),
             key=2,
@@ -835,6 +842,7 @@ TABLES: Mapping[str, Table] = _by_name(
                 Column("bank_sha256", "VARCHAR", "digest of the bank", nullable=False),
                 Column("patches", "BIGINT", "number of patches", nullable=False),
                 Column("dimensions", "BIGINT", "numbers per patch", nullable=False),
+                Column("folds", "BLOB", "int8, the fold of each patch", nullable=False),
                 Column(
                     "bank",
                     "BLOB",

@@ -19,8 +19,8 @@ RESULTS = (
     "NULL, true)",
     f"INSERT INTO baseline_metrics VALUES ({BOTTLE}, '', 'image_auroc', 0.9, 0.8, 1.0, 1, 1, NULL)",
     f"INSERT INTO baseline_maps VALUES ({IMAGE}, 'mvtec_ad', 'bottle', 1, 2, 0, 1, '\\x00\\xFF'::BLOB)",
-    f"INSERT INTO suspect_images VALUES ({IMAGE}, 'anomalous_like_good', 'mvtec_ad', 'bottle', 1, 0.7, 'It.')",
-    f"INSERT INTO baseline_banks VALUES ({BOTTLE}, 0, 'bank', 1, 1, '\\x00\\x00\\x00\\x00'::BLOB)",
+    f"INSERT INTO suspect_images VALUES ({IMAGE}, 'anomalous_like_good', 'mvtec_ad', 'bottle', 1, 1, '')",
+    f"INSERT INTO baseline_banks VALUES ({BOTTLE}, 0, 'bank', 1, 1, 'a'::BLOB, 'abcd'::BLOB)",
     f"INSERT INTO baseline_vectors VALUES ({IMAGE}, 'mvtec_ad', 'bottle', '\\x00'::BLOB)",
 )
 ORIGIN = "SELECT snapshot_id, published_at, run_id FROM snapshots ORDER BY published_at"
