@@ -35,6 +35,7 @@ VARIABLES = (
     "ANOMALY_SENSOR_SECONDS",
     "ANOMALY_LOCK_WAIT_SECONDS",
     "ANOMALY_NOTIFY",
+    "ANOMALY_BACKBONE",
     "ANOMALY_STORE_TIMEOUT_SECONDS",
 )
 """Variables that do not belong to one source dataset; `unknown_variables` accepts no other `ANOMALY_…`."""
@@ -88,6 +89,7 @@ class Settings:
         lock_wait_seconds: Maximum time that a run waits for another one.
         notify: Addresses that get a notice of failed runs and checks.
         splits: Folder with the files of split assignments; it may be missing.
+        backbone: Network of the baseline detector: `packaged`, `timm:NAME`, or the path of a file.
     """
 
     roots: Mapping[str, str | None]
@@ -114,6 +116,7 @@ class Settings:
     corrections: Path | None = None
     notify: tuple[str, ...] = field(default=(), repr=False)  # passwords and tokens are in them
     splits: Path = Path("splits")
+    backbone: str = "packaged"
 
     def recipe_over(self, recorded: Recipe) -> Recipe:
         """Return the recorded common recipe of a warehouse, overridden by the environment's values."""
@@ -199,6 +202,7 @@ class Settings:
             corrections=_corrections(values.get("ANOMALY_CORRECTIONS", "").strip()),
             notify=notify_addresses(values),
             splits=Path(values.get("ANOMALY_SPLITS") or "splits"),
+            backbone=values.get("ANOMALY_BACKBONE", "").strip() or "packaged",
         )
 
 
