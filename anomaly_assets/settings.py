@@ -32,12 +32,12 @@ VARIABLES = (
     "ANOMALY_WORKERS",
     "ANOMALY_TASK_TIMEOUT_SECONDS",
     "ANOMALY_REFRESH_CRON",
-    "ANOMALY_BACKBONE",
     "ANOMALY_EVALUATE_CRON",
     "ANOMALY_EVALUATE_ASSIGNMENT",
     "ANOMALY_SENSOR_SECONDS",
     "ANOMALY_LOCK_WAIT_SECONDS",
     "ANOMALY_NOTIFY",
+    "ANOMALY_BACKBONE",
     "ANOMALY_STORE_TIMEOUT_SECONDS",
 )
 """Variables that do not belong to one source dataset; `unknown_variables` accepts no other `ANOMALY_…`."""
@@ -97,7 +97,7 @@ class Settings:
         evaluate_cron: Cron expression of the scheduled evaluation.
         evaluate_assignment: Split assignment that the evaluation uses for images without a split; None for
             the only one.
-        backbone: Network of the baseline: `packaged`, `timm:NAME`, or a file; None for the packaged one.
+        backbone: Network of the baseline detector: `packaged`, `timm:NAME`, or the path of a file.
     """
 
     roots: Mapping[str, str | None]
@@ -126,7 +126,7 @@ class Settings:
     splits: Path = Path("splits")
     evaluate_cron: str = EVALUATE_CRON
     evaluate_assignment: str | None = None
-    backbone: str | None = None
+    backbone: str = "packaged"
 
     def recipe_over(self, recorded: Recipe) -> Recipe:
         """Return the recorded common recipe of a warehouse, overridden by the environment's values."""
@@ -214,7 +214,7 @@ class Settings:
             splits=Path(values.get("ANOMALY_SPLITS") or "splits"),
             evaluate_cron=_cron(values, "ANOMALY_EVALUATE_CRON", EVALUATE_CRON),
             evaluate_assignment=values.get("ANOMALY_EVALUATE_ASSIGNMENT") or None,
-            backbone=values.get("ANOMALY_BACKBONE") or None,
+            backbone=values.get("ANOMALY_BACKBONE", "").strip() or "packaged",
         )
 
 

@@ -44,11 +44,13 @@ class Subject:
         key: Category and recipe.
         digest: Digest of images, labels, masks, folds, recipe, network and protocol.
         images: Number of images.
+        is_common: Whether its recipe is the common one.
     """
 
     key: Key
     digest: str
     images: int
+    is_common: bool
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,7 @@ def subjects_of(
     """
     with explained(database.location), database.unchanged() as opened, opened.cursor() as cursor:
         recipes = [*_recipes(cursor)]
+        common = {(name, of[0]) for name, of in existing_recipes(cursor).items()}
         found = cursor.execute(
             _CONTENTS,
             {
@@ -85,9 +88,15 @@ def subjects_of(
                 "recipes": [recipe for _, recipe in recipes],
             },
         ).fetchall()
+    keys = [Key(*key) for *key, _, _ in found]
     return [
-        Subject(Key(*key), _digest(key, contents, sorted(method.items())), images)
-        for *key, images, contents in found
+        Subject(
+            key,
+            _digest(*key, contents, sorted(method.items())),
+            images,
+            (key.source_dataset, key.recipe) in common,
+        )
+        for key, (*_, images, contents) in zip(keys, found, strict=True)
     ]
 
 

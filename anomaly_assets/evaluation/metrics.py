@@ -215,4 +215,4 @@ def _fraction(weights: Floats, is_above: Bools) -> Floats:
 def _ratio(part: Floats, whole: Floats, without: float = np.nan) -> Floats:
     """Return part / whole, and `without` where the whole is zero."""
     whole = np.broadcast_to(whole, np.shape(part))
-    return np.divide(part, whole, out=np.full(np.shape(part), without), where=whole > 0)
+    return np.divide(part, whole, out=np.full(np.shape(part), without, np.float64), where=whole > 0)

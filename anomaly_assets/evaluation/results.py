@@ -11,9 +11,10 @@ import numpy as np
 import pyarrow as pa
 
 from anomaly_assets.evaluation.bank import Bank
-from anomaly_assets.evaluation.detector import CategoryResult
+from anomaly_assets.evaluation.detector import CategoryResult, ImageScore
 from anomaly_assets.evaluation.inputs import Subject
-from anomaly_assets.evaluation.protocol import BANK, LEFT_OUT, ROLES, TEST
+from anomaly_assets.evaluation.protocol import BANK, ROLES, TEST, Roles, Use
+from anomaly_assets.evaluation.suspects import suspects_of
 from anomaly_assets.tables.arrow import arrow_schema
 from anomaly_assets.tables.registry import TABLES
 
@@ -22,12 +23,19 @@ _LABELS = {0: "good", 1: "anomalous", -1: "unknown"}
 
 
 def rows_of(
-    subject: Subject, result: CategoryResult, *, backbone: str, seconds: float, run_id: str | None
+    subject: Subject,
+    roles: Roles,
+    result: CategoryResult,
+    *,
+    backbone: str,
+    seconds: float,
+    run_id: str | None,
 ) -> dict[str, pa.Table]:
     """Return the rows of a result, by table.
 
     Args:
         subject: What was evaluated.
+        roles: What each image was used for.
         result: Its result.
         backbone: Name of the network.
         seconds: Duration of the evaluation.
@@ -47,11 +55,7 @@ def rows_of(
         "images_scored": len(result.scores),
         "images_good": test.count(0),
         "images_anomalous": test.count(1),
-        "left_out": [
-            (why, count)
-            for why, count in counts.items()
-            if count and why not in {*ROLES} - {LEFT_OUT}
-        ],
+        "left_out": [(why, count) for why, count in counts.items() if count and why not in ROLES],
         "threshold": result.threshold,
         "threshold_source": result.threshold_source,
         "evaluated_at": datetime.now(timezone.utc),
@@ -59,20 +63,14 @@ def rows_of(
         "run_id": run_id,
     }
     of_images = [({"image_id": each.use.image.image_id, **key}, each) for each in result.scores]
+    scored = {each.use.image.image_id: each for each in result.scores}
     tables = {
         "evaluations": [of_key],
         "baseline_scores": [
-            {
-                **names,
-                "content_sha256": each.use.image.content,
-                "role": each.use.role,
-                "label": _LABELS[each.use.image.label_index],
-                "score": each.score,
-                "out_of_fold_score": each.out_of_fold_score,
-                "above_threshold": each.is_above_threshold,
-            }
-            for names, each in of_images
+            {"image_id": use.image.image_id, **key, **_score(use, scored.get(use.image.image_id))}
+            for use in roles.uses
         ],
+        "suspect_images": [{**key, **asdict(each)} for each in suspects_of(result)],
         "baseline_metrics": [
             {**key, **asdict(row), "note": row.note or None} for row in result.metrics
         ],
@@ -94,6 +92,18 @@ def rows_of(
         "baseline_banks": [] if bank is None else [{**key, **_stored(bank)}],
     }
     return {name: table_of(name, rows) for name, rows in tables.items()}
+
+
+def _score(use: Use, scored: ImageScore | None) -> dict[str, Any]:
+    return {
+        "content_sha256": use.image.content,
+        "role": use.role,
+        "reason": use.reason or None,
+        "label": _LABELS[use.image.label_index],
+        "score": scored.score if scored else None,
+        "out_of_fold_score": scored.out_of_fold_score if scored else None,
+        "above_threshold": scored.is_above_threshold if scored else None,
+    }
 
 
 def table_of(name: str, rows: Iterable[Mapping[str, Any]]) -> pa.Table:

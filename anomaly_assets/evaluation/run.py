@@ -26,7 +26,7 @@ from anomaly_assets.evaluation.inputs import (
     images_of,
     subjects_of,
 )
-from anomaly_assets.evaluation.protocol import VERSION, ImageRow, roles_of
+from anomaly_assets.evaluation.protocol import VERSION, ImageRow, Roles, roles_of
 from anomaly_assets.evaluation.results import bank_of, rows_of
 from anomaly_assets.evaluation.stored import remove_results, replace_results, stored_inputs
 from anomaly_assets.reader.batch import Batch
@@ -111,11 +111,17 @@ def evaluate(
             key, started = subject.key, time.monotonic()
             with _tables(warehouse()) as connection:
                 kept = _kept_bank(connection, key)
-            result = _result(database, key, backbone, assignment, kept, progress)
-            seconds = round(time.monotonic() - started, 3)
-            rows = rows_of(subject, result, backbone=backbone.name, seconds=seconds, run_id=run_id)
+            roles, result = _result(database, key, backbone, assignment, kept, progress)
+            rows = rows_of(
+                subject,
+                roles,
+                result,
+                backbone=backbone.name,
+                seconds=round(time.monotonic() - started, 3),
+                run_id=run_id,
+            )
             with _tables(warehouse()) as connection:
-                replace_results(connection, key, rows)
+                replace_results(connection, key, rows, _common_and_finest(key, subjects))
             if result.no_number:
                 reasons[key] = result.no_number
             log(f"{number} of {len(stale)}: {key}, {_said(result)}")
@@ -141,6 +147,13 @@ def _refuse_unknown(categories: Collection[str], subjects: Iterable[Subject]) ->
         )
 
 
+def _common_and_finest(key: Key, subjects: Sequence[Subject]) -> tuple[str, str]:
+    """Return the common recipe and the finest one of a category; subjects are ordered by size."""
+    of_category = [subject for subject in subjects if subject.key[:2] == key[:2]]
+    common = next((each.key.recipe for each in of_category if each.is_common), key.recipe)
+    return common, of_category[-1].key.recipe
+
+
 def _kept_bank(connection: duckdb.DuckDBPyConnection, key: Key) -> Bank | None:
     found = connection.execute(
         "SELECT seed, bank_sha256, patches, dimensions, folds, bank FROM baseline_banks "
@@ -157,8 +170,9 @@ def _result(
     assignment: str | None,
     kept: Bank | None,
     progress: Callable[[Key], Progress] | None,
-) -> CategoryResult:
+) -> tuple[Roles, CategoryResult]:
     images = images_of(database, key, assignment)
+    roles = roles_of(_image_rows(images), images.near_duplicates, _folds(images))
     with open_samples(
         database.location,
         snapshot=database.snapshot_id,
@@ -174,15 +188,16 @@ def _result(
             return samples.select_ids(image_ids).batches(size)
 
         transforms = sorted(set(images.table["transform"].to_pylist()))
-        return evaluate_category(
+        result = evaluate_category(
             some,
-            roles_of(_image_rows(images), images.near_duplicates, _folds(images)),
+            roles,
             backbone,
             kept=kept,
             pixels=f"{key.recipe} {transforms}",
             weak_labels=key.source_dataset in _WEAK_LABELS,
             progress=progress(key) if progress else None,
         )
+    return roles, result
 
 
 def _image_rows(images: Images) -> Iterator[ImageRow]:

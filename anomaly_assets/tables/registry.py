@@ -754,9 +754,10 @@ TABLES: Mapping[str, Table] = _by_name(
                 Column(
                     "role",
                     "VARCHAR",
-                    "bank, validation, test, or scored for an unknown label",
+                    "bank, validation, test, scored for an unknown label, or left_out",
                     nullable=False,
                 ),
+                Column("reason", "VARCHAR", "why it is left out or only scored; null for others"),
                 Column("label", "VARCHAR", "label when it was scored", nullable=False),
                 Column(
                     "score",
@@ -829,6 +830,12 @@ TABLES: Mapping[str, Table] = _by_name(
                 *_NAMES,
                 Column("rank", "BIGINT", "1 for the first one to look at", nullable=False),
                 Column("score", "DOUBLE", "score that the rank comes from", nullable=False),
+                Column(
+                    "is_likely",
+                    "BOOLEAN",
+                    "whether the score is so unusual that a check warns",
+                    nullable=False,
+                ),
                 Column("reason", "VARCHAR", "why, as a sentence", nullable=False),
             ),
             key=3,
