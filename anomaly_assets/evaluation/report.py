@@ -78,5 +78,5 @@ FROM evaluations
 LEFT JOIN (FROM baseline_metrics WHERE defect_type = '') AS metrics USING (source_dataset, category, recipe)
 WHERE len($categories) = 0 OR list_contains($categories, category)
 GROUP BY source_dataset, category, recipe
-ORDER BY source_dataset, category, recipe
+ORDER BY source_dataset, category, try_cast(split_part(recipe, 'x', 1) AS INTEGER), recipe
 """

@@ -43,7 +43,7 @@ def rows_of(
     """
     bank, counts = result.bank, result.counts
     key = subject.key._asdict()
-    test = [each.use.image.label_index for each in result.scores if each.use.role == TEST]
+    test = [use.image.label_index for use in roles.of(TEST)]
     of_key: dict[str, Any] = {
         **key,
         "status": result.no_number or MEASURED,

@@ -352,10 +352,10 @@ class Samples(Pictured):
         """Return the scores of the baseline for these samples, one row per sample, in their order.
 
         Columns: `image_id`; `role`: bank, validation, test, scored (for an unknown label) or left_out;
-        `reason` of the last two; `label_when_scored`; `score`, higher for more unusual images; `out_of_fold_score`, the same for
-        images of the bank, whose own patches are not compared; `above_threshold`; `threshold`. All are null
-        for an image that was never evaluated, or whose file was replaced since. Scores of different categories or
-        recipes cannot be compared.
+        `reason` of the last two; `label_when_scored`; `score`, higher for more unusual images;
+        `out_of_fold_score`, the same for images of the bank, whose own patches are not compared;
+        `above_threshold`; `threshold`. All are null for an image that was never evaluated, or whose file
+        was replaced since. Scores of different categories or recipes cannot be compared.
 
         Raises:
             LookupError: The database has no scores of this recipe, or the samples come from a cache.

@@ -47,8 +47,8 @@ def scores_of(table: pa.Table, recipe: str, database: Database | None) -> pa.Tab
 
 _SCORES = """
 SELECT
-    image_id, scores.content_sha256, role, reason, scores.label AS label_when_scored, score, out_of_fold_score,
-    above_threshold, threshold
+    image_id, scores.content_sha256, role, reason, scores.label AS label_when_scored, score,
+    out_of_fold_score, above_threshold, threshold
 FROM baseline_scores AS scores
 JOIN evaluations USING (source_dataset, category, recipe)
 WHERE scores.recipe = $recipe

@@ -15,11 +15,11 @@ IMAGE = "'mvtec_ad/bottle/test/crack/000.png', '8x6x3'"
 RESULTS = (
     f"INSERT INTO evaluations VALUES ({BOTTLE}, 'measured', 'inputs', 'fake', 'bank', 2, 4, 4, 1, 1, "
     "map(['unknown'], [1]), 0.5, 'out of fold', now(), 1.5, 'a run')",
-    f"INSERT INTO baseline_scores VALUES ({IMAGE}, 'mvtec_ad', 'bottle', 'sha', 'test', NULL, 'anomalous', 0.75, "
-    "NULL, true)",
+    f"INSERT INTO baseline_scores VALUES ({IMAGE}, 'mvtec_ad', 'bottle', 'sha', 'test', NULL, "
+    "'anomalous', 0.75, NULL, true)",
     f"INSERT INTO baseline_metrics VALUES ({BOTTLE}, '', 'image_auroc', 0.9, 0.8, 1.0, 1, 1, NULL)",
     f"INSERT INTO baseline_maps VALUES ({IMAGE}, 'mvtec_ad', 'bottle', 1, 2, 0, 1, '\\x00\\xFF'::BLOB)",
-    f"INSERT INTO suspect_images VALUES ({IMAGE}, 'anomalous_like_good', 'mvtec_ad', 'bottle', 1, 1, true, '')",
+    f"INSERT INTO suspect_images VALUES ({IMAGE}, 'label_first', 'mvtec_ad', 'bottle', 1, 1, true, '')",
     f"INSERT INTO baseline_banks VALUES ({BOTTLE}, 0, 'bank', 1, 1, 'a'::BLOB, 'abcd'::BLOB)",
     f"INSERT INTO baseline_vectors VALUES ({IMAGE}, 'mvtec_ad', 'bottle', '\\x00'::BLOB)",
 )
