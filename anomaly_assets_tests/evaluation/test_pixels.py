@@ -74,9 +74,8 @@ def test_values_equal_the_definitions_with_and_without_ties(
     maps, masks = images(seed, values, lift)
     found = measured(maps, masks)
     expected = naive(maps, masks)
-    np.testing.assert_allclose(
-        [found["", "pixel_auroc"].value, found["", "aupro"].value], expected, rtol=0, atol=1e-9
-    )
+    values_found = found["", "pixel_auroc"].value, found["", "aupro"].value
+    assert values_found == pytest.approx(expected, abs=1e-9)
     for row in (found["", "pixel_auroc"], found["", "aupro"]):
         assert row.low is not None
         assert row.high is not None
@@ -93,8 +92,8 @@ def test_a_kind_of_defect_is_compared_with_all_defect_free_pixels(
     found = measured(maps, masks)
     for number, kind in enumerate("ab"):
         expected = naive(maps, masks, number)
-        values = [found[kind, "pixel_auroc"].value, found[kind, "aupro"].value]
-        np.testing.assert_allclose(values, expected, rtol=0, atol=1e-9)
+        values = found[kind, "pixel_auroc"].value, found[kind, "aupro"].value
+        assert values == pytest.approx(expected, abs=1e-9)
         assert found[kind, "aupro"].images_anomalous == 6
 
 
