@@ -197,7 +197,7 @@ def _add_pixels(
         counts["test_masks_empty"] += 1
     else:
         kind = use.image.defect_type if is_anomalous else None
-        of_pixels.add(full_size(distances, mask.shape), mask, kind)
+        of_pixels.add(use.image.image_id, full_size(distances, mask.shape), mask, kind)
 
 
 def _scored(use: Use, features: Floats, distances: Floats | None) -> ImageScore:

@@ -7,7 +7,7 @@ interval come from the same code.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +19,14 @@ RESAMPLES = 1000
 """Resamples of a bootstrap interval."""
 SEED = 0
 
+METRICS = (
+    *("image_auroc", "image_average_precision", "image_best_f1"),
+    *("false_alarm_rate", "recall"),
+)
+"""Names of the metrics of images; the last two need a threshold."""
+
 TOO_FEW = "too few images"
+NO_THRESHOLD = "no threshold"
 CHOSEN_ON_TEST = "chosen on test"
 WEAK_LABELS = "weak labels"
 
@@ -45,7 +52,7 @@ class MetricRow:
         images_good: Number of good test images that were measured.
         images_anomalous: Number of anomalous test images that were measured.
         note: Remarks, separated by a semicolon and a space: `too few images`, `chosen on test`,
-            `weak labels`. Empty for none.
+            `weak labels`, `no threshold`. Empty for none.
     """
 
     defect_type: str
@@ -132,34 +139,39 @@ def image_metrics(
         chosen = ~is_anomalous | (kinds == kind) if kind else np.ones(len(scores), bool)
         some, labels = scores[chosen], is_anomalous[chosen]
         counts = int((~labels).sum()), int(labels.sum())
-        for name, metric, note in _metrics(threshold):
-            if metric is None or min(counts) < LEAST_IMAGES:
-                why = TOO_FEW if min(counts) < LEAST_IMAGES else "no threshold"
-                rows.append(MetricRow(kind, name, None, None, None, *counts, why))
-                continue
-            [value] = metric(some, labels, np.ones((1, len(some)))).tolist()
-            low, high = interval(some, labels, metric)
-            rows.append(MetricRow(kind, name, value, low, high, *counts, note))
+        if min(counts) < LEAST_IMAGES:
+            rows += [MetricRow(kind, each, None, None, None, *counts, TOO_FEW) for each in METRICS]
+            continue
+        metrics = _metrics(threshold)
+        values = [metric(some, labels, np.ones((1, len(some))))[0] for metric in metrics.values()]
+        ends = intervals(some, labels, list(metrics.values()))
+        for name, value, (low, high) in zip(metrics, values, ends, strict=True):
+            note = CHOSEN_ON_TEST if name == "image_best_f1" else ""
+            rows.append(MetricRow(kind, name, float(value), low, high, *counts, note))
+        rows += [
+            MetricRow(kind, name, None, None, None, *counts, NO_THRESHOLD)
+            for name in METRICS
+            if name not in metrics
+        ]
     return rows
 
 
-def interval(
-    scores: Floats, anomalous: Bools, metric: Metric, share: float = 0.95, seed: int = SEED
-) -> tuple[float, float]:
-    """Return the ends of a percentile bootstrap interval, stratified by class.
+def intervals(
+    scores: Floats, anomalous: Bools, metrics: Sequence[Metric]
+) -> list[tuple[float, float]]:
+    """Return the ends of the 95 % percentile bootstrap interval of each metric, stratified by class.
 
     Args:
         scores: N numbers.
         anomalous: N booleans, with both classes.
-        metric: The metric.
-        share: Fraction of the resamples inside.
-        seed: Seed of the resamples.
+        metrics: Metrics, which see the same resamples.
     """
-    found = np.concatenate(
-        [metric(scores, anomalous, weights) for weights in resamples(anomalous, seed)]
-    )
-    low, high = np.quantile(found, [(1 - share) / 2, (1 + share) / 2]).tolist()
-    return low, high
+    found = [
+        [metric(scores, anomalous, weights) for metric in metrics]
+        for weights in resamples(anomalous)
+    ]
+    ends = np.quantile(np.concatenate(found, axis=1), [0.025, 0.975], axis=1)
+    return [(float(low), float(high)) for low, high in ends.T]
 
 
 def resamples(strata: npt.NDArray[np.generic], seed: int = SEED) -> Iterator[Floats]:
@@ -175,19 +187,18 @@ def resamples(strata: npt.NDArray[np.generic], seed: int = SEED) -> Iterator[Flo
     for start in range(0, RESAMPLES, at_once):
         weights = np.zeros((min(at_once, RESAMPLES - start), len(strata)))
         for group in groups:
-            for row in weights:
-                row[group] = np.bincount(
-                    random.integers(len(group), size=len(group)), minlength=len(group)
-                )
+            count, rows = len(group), len(weights)
+            drawn = random.integers(count, size=(rows, count)) + count * np.arange(rows)[:, None]
+            drawn_often = np.bincount(drawn.ravel(), minlength=rows * count)
+            weights[:, group] = drawn_often.reshape(rows, count)
         yield weights
 
 
-def _metrics(threshold: float | None) -> Iterator[tuple[str, Metric | None, str]]:
-    yield "image_auroc", auroc, ""
-    yield "image_average_precision", average_precision, ""
-    yield "image_best_f1", best_f1, CHOSEN_ON_TEST
-    yield "false_alarm_rate", None if threshold is None else false_alarm_rate(threshold), ""
-    yield "recall", None if threshold is None else recall(threshold), ""
+def _metrics(threshold: float | None) -> dict[str, Metric]:
+    found: dict[str, Metric] = dict(zip(METRICS, (auroc, average_precision, best_f1), strict=False))
+    if threshold is not None:
+        found |= {"false_alarm_rate": false_alarm_rate(threshold), "recall": recall(threshold)}
+    return found
 
 
 def _cumulated(

@@ -7,6 +7,7 @@ dropped, one after the other: scores between 8 and 32 then differ by at least a 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 
 import numpy as np
@@ -20,6 +21,9 @@ MOST_DISTINCT = 1 << 20
 
 _COARSE_BITS = np.uint32(16)
 """Bits that are dropped for intervals: scores with a relative difference of 0.8 % become equal."""
+
+_GOOD = "good"
+_KIND = "kind of defect: "
 
 Floats = npt.NDArray[np.float64]
 Keys = npt.NDArray[np.uint32]
@@ -39,15 +43,19 @@ class PixelMetrics:
     def __init__(self) -> None:
         self._free = _Scores(1)
         self._defective: dict[str, _Scores] = {}
-        self._strata: list[str] = []
-        self._coarse: list[tuple[_Scores, _Scores]] = []
+        self._images: dict[str, tuple[str, _Scores]] = {}
 
     def add(
-        self, scores: npt.NDArray[np.float32], mask: npt.NDArray[np.uint8], defect_type: str | None
+        self,
+        image_id: str,
+        scores: npt.NDArray[np.float32],
+        mask: npt.NDArray[np.uint8],
+        defect_type: str | None,
     ) -> None:
         """Add the map of one test image whose mask is known.
 
         Args:
+            image_id: Its id. The order in which images are added does not change the result.
             scores: float32, H x W, not negative: the map in the size of the mask.
             mask: uint8, H x W; defective pixels are not 0. An anomalous image must have at least one.
             defect_type: Kind of defect; None for a good image.
@@ -57,27 +65,25 @@ class PixelMetrics:
         """
         from scipy import ndimage
 
-        keys = _keys(scores)
-        is_defect = mask > 0
+        keys = _keys(scores).ravel()
+        is_defect = (mask > 0).ravel()
         if is_defect.any() == (defect_type is None):
             raise ValueError(
                 "An anomalous image needs defective pixels, and a good image has none."
             )
-        coarse = _Scores(1), _Scores(2)
-        free = keys[~is_defect]
-        coarse[0].add(free >> _COARSE_BITS, np.ones((len(free), 1)))
-        self._free.add(free, None)
+        columns = np.zeros((len(keys), 3))
+        columns[:, 0] = ~is_defect
+        self._free.add(keys[~is_defect], None)
         if defect_type is not None:
-            regions, _ = ndimage.label(is_defect, np.ones((3, 3)))
-            numbers = regions[is_defect]
-            columns = np.ones((len(numbers), 2))
-            columns[:, 1] = 1 / np.bincount(numbers)[numbers]
-            coarse[1].add(keys[is_defect] >> _COARSE_BITS, columns)
-            self._defective.setdefault(defect_type, _Scores(2)).add(keys[is_defect], columns)
-        for each in coarse:
-            each.merge()
-        self._coarse.append(coarse)
-        self._strata.append("good" if defect_type is None else f"defect {defect_type}")
+            regions = ndimage.label(mask > 0, np.ones((3, 3)))[0].ravel()[is_defect]
+            columns[is_defect, 1] = 1
+            columns[is_defect, 2] = 1 / np.bincount(regions)[regions]
+            of_kind = self._defective.setdefault(defect_type, _Scores(2))
+            of_kind.add(keys[is_defect], columns[is_defect, 1:])
+        rounded = _Scores(3)
+        rounded.add(keys >> _COARSE_BITS, columns)
+        rounded.merge()
+        self._images[image_id] = (_GOOD if defect_type is None else _KIND + defect_type), rounded
 
     def rows(self, note: str = "") -> list[MetricRow]:
         """Return pixel AUROC and AUPRO: of all images, and of each kind of defect.
@@ -88,12 +94,12 @@ class PixelMetrics:
         Args:
             note: Remark for every row.
         """
-        good = self._strata.count("good")
+        strata = Counter(stratum for stratum, _ in self._images.values())
         rows = []
         kinds = sorted(self._defective)
         for kind in ["", *filter(None, kinds)]:
             chosen = [kind] if kind else kinds
-            counts = good, sum(self._strata.count(f"defect {each}") for each in chosen)
+            counts = strata[_GOOD], sum(strata[_KIND + each] for each in chosen)
             for name, metric in (("pixel_auroc", _auroc), ("aupro", _aupro)):
                 value = low = high = None
                 remarks = [note] if note else []
@@ -110,26 +116,23 @@ class PixelMetrics:
     def _interval(
         self, kinds: list[str], metric: Callable[[Curve], Floats], value: float
     ) -> tuple[float, float]:
-        strata = np.asarray(self._strata)
-        keys = np.unique(np.concatenate([each.keys for pair in self._coarse for each in pair]))[
-            ::-1
-        ]
-        free = np.stack([each.spread(keys)[:, 0] for each, _ in self._coarse])
-        is_chosen = np.isin(strata, [f"defect {kind}" for kind in kinds])
-        found = [
-            each.spread(keys)
-            for (_, each), chosen in zip(self._coarse, is_chosen, strict=True)
-            if chosen
-        ]
-        defective = np.stack(found)
-        ones = np.ones((1, len(strata)))
+        strata, scores = zip(*(self._images[name] for name in sorted(self._images)), strict=True)
+        keys = np.unique(np.concatenate([each.keys for each in scores]))[::-1]
+        sums = np.stack([each.spread(keys) for each in scores])
+        is_chosen = np.isin(strata, [_KIND + kind for kind in kinds])
 
         def curve(weights: Floats) -> Curve:
-            sums = weights @ free, *(weights[:, is_chosen] @ defective[:, :, n] for n in (0, 1))
-            return tuple(np.cumsum(each, axis=1) for each in sums)  # type: ignore[return-value]
+            false = np.cumsum(weights @ sums[:, :, 0], axis=1)
+            true, covered = (
+                np.cumsum(weights[:, is_chosen] @ sums[is_chosen][:, :, column], axis=1)
+                for column in (1, 2)
+            )
+            return false, true, covered
 
-        [center] = metric(curve(ones)).tolist()
-        values = np.concatenate([metric(curve(weights)) for weights in resamples(strata)])
+        [center] = metric(curve(np.ones((1, len(strata))))).tolist()
+        values = np.concatenate(
+            [metric(curve(weights)) for weights in resamples(np.asarray(strata))]
+        )
         low, high = (np.quantile(values, [0.025, 0.975]) + value - center).clip(0, 1).tolist()
         return low, high
 

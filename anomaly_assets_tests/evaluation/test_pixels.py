@@ -61,7 +61,7 @@ def images(seed: int, values: int, lift: float) -> tuple[Maps, Masks]:
 def measured(maps: Maps, masks: Masks) -> dict[tuple[str, str], MetricRow]:
     metrics = PixelMetrics()
     for number, (scores, mask) in enumerate(zip(maps, masks, strict=True)):
-        metrics.add(scores, mask, "ab"[number % 2] if mask.any() else None)
+        metrics.add(f"{number}", scores, mask, "ab"[number % 2] if mask.any() else None)
     return {(row.defect_type, row.metric): row for row in metrics.rows()}
 
 
@@ -74,9 +74,8 @@ def test_values_equal_the_definitions_with_and_without_ties(
     maps, masks = images(seed, values, lift)
     found = measured(maps, masks)
     expected = naive(maps, masks)
-    np.testing.assert_allclose(
-        [found["", "pixel_auroc"].value, found["", "aupro"].value], expected, rtol=0, atol=1e-9
-    )
+    values_found = found["", "pixel_auroc"].value, found["", "aupro"].value
+    assert values_found == pytest.approx(expected, abs=1e-9)
     for row in (found["", "pixel_auroc"], found["", "aupro"]):
         assert row.low is not None
         assert row.high is not None
@@ -93,8 +92,8 @@ def test_a_kind_of_defect_is_compared_with_all_defect_free_pixels(
     found = measured(maps, masks)
     for number, kind in enumerate("ab"):
         expected = naive(maps, masks, number)
-        values = [found[kind, "pixel_auroc"].value, found[kind, "aupro"].value]
-        np.testing.assert_allclose(values, expected, rtol=0, atol=1e-9)
+        values = found[kind, "pixel_auroc"].value, found[kind, "aupro"].value
+        assert values == pytest.approx(expected, abs=1e-9)
         assert found[kind, "aupro"].images_anomalous == 6
 
 
@@ -150,11 +149,11 @@ def test_without_images_there_is_no_number() -> None:
 def test_scores_that_are_no_distances_are_refused(score: float) -> None:
     scores = np.full((2, 2), score, np.float32)
     with pytest.raises(ValueError, match="finite"):
-        PixelMetrics().add(scores, np.zeros((2, 2), np.uint8), None)
+        PixelMetrics().add("a", scores, np.zeros((2, 2), np.uint8), None)
 
 
 def test_an_anomalous_image_with_an_empty_mask_is_refused() -> None:
     with pytest.raises(ValueError, match="needs defective pixels"):
-        PixelMetrics().add(np.ones((2, 2), np.float32), np.zeros((2, 2), np.uint8), "crack")
+        PixelMetrics().add("a", np.ones((2, 2), np.float32), np.zeros((2, 2), np.uint8), "crack")
     with pytest.raises(ValueError, match="good image has none"):
-        PixelMetrics().add(np.ones((2, 2), np.float32), np.ones((2, 2), np.uint8), None)
+        PixelMetrics().add("a", np.ones((2, 2), np.float32), np.ones((2, 2), np.uint8), None)
