@@ -45,7 +45,7 @@ def metric_lines(location: str, categories: Sequence[str] = ()) -> Iterator[str]
         yield "  ".join(cells).rstrip()
     for category, recipe, status, *_ in found:
         if status != "measured":
-            yield f"{shown(category)} at {recipe} has no number: {status}."
+            yield f"{shown(category)} at {recipe} has no number: {status}"
 
 
 def _cells(row: tuple[Any, ...]) -> tuple[str, ...]:
