@@ -38,7 +38,7 @@ class Key(NamedTuple):
 
 @dataclass(frozen=True)
 class Subject:
-    """What one result is computed from.
+    """Inputs of one result.
 
     Attributes:
         key: Category and recipe.

@@ -48,7 +48,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Evaluated:
-    """What an evaluation did.
+    """Report of an evaluation.
 
     Attributes:
         evaluated: Categories and recipes that were evaluated now.

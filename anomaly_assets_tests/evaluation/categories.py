@@ -1,4 +1,4 @@
-"""Publish two categories that a fake network can tell apart, tiny enough for the fast tests."""
+"""Publish two categories whose defects a fake network finds, tiny enough for the fast tests."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class FakeBackbone:
         count, height, width, channels = images.shape
         blocks = images.reshape(count, height // 2, 2, width // 2, 2, channels)
         both = [blocks.mean((2, 4)), blocks.max((2, 4))]
-        return np.concatenate(both, -1).astype(np.float32) / 255
+        return np.asarray(np.concatenate(both, -1) / 255, np.float32)
 
     def place(self, array: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         return array

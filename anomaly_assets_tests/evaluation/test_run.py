@@ -97,7 +97,7 @@ def test_a_new_test_image_is_scored_with_the_kept_bank(evaluated: Evaluating) ->
     backbone = FakeBackbone()
     done = evaluated.evaluate(backbone)
     assert [key.category for key in done.evaluated] == ["bolt", "bolt"]
-    assert sum(backbone.seen) == 2 * (IMAGES + 1)  # one pass: the bank is not made again
+    assert sum(backbone.seen) == 2 * (IMAGES + 1)  # one pass, with the kept bank
     assert evaluated.project.rows(bank) == before
 
 
