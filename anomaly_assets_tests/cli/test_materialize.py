@@ -319,8 +319,8 @@ def test_a_process_ends_with_the_code_of_the_command(
             "group:mvtec",
             "--select 'group:mvtec': it selects no asset. Did you mean group:mvtec_ad ",
         ),
-        ("+(", "--select '+(': this cannot be read as a selection. Choose from contact_sheets, "),
-        ("xyz", "--select 'xyz': no asset has this name. Choose from contact_sheets, "),
+        ("+(", "--select '+(': this cannot be read as a selection. Choose from baseline_metrics, "),
+        ("xyz", "--select 'xyz': no asset has this name. Choose from baseline_metrics, "),
     ],
 )
 def test_a_selection_of_nothing_says_what_can_be_selected(select: str, said: str) -> None:
