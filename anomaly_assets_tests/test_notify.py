@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import logging
+import re
 import sys
 from typing import Any
 
@@ -40,10 +41,12 @@ def test_each_address_gets_it_and_the_others_are_named_by_number_and_kind() -> N
         [closed] = free_ports(1)
         unreachable = f"mailto://127.0.0.1:{closed}/?from=a@{SECRET}.example&to=b@{SECRET}.example"
         assert send([unreachable, hook.address, box.address], "title", "text") == [
-            "address 1 (mailto)"
+            "address 1 (mailto): Connection refused"
         ]
         hook.status = 500
-        assert send([hook.address], "title", "text") == ["address 1 (json)"]
+        assert send([hook.address], "title", "text") == [
+            "address 1 (json): the server answered 500 (Internal Server Error)"
+        ]
     assert len(hook.received) == len(box.received) == 1
 
 
@@ -71,7 +74,33 @@ def test_an_error_of_a_plugin_is_not_raised(monkeypatch: pytest.MonkeyPatch) -> 
         raise RuntimeError(f"json://{SECRET}")
 
     monkeypatch.setattr("apprise.Apprise.notify", fail)
-    assert send([f"json://127.0.0.1/{SECRET}"], "title", "text") == ["address 1 (json)"]
+    assert send([f"json://127.0.0.1/{SECRET}"], "title", "text") == [
+        "address 1 (json): RuntimeError"
+    ]
+
+
+def test_the_reason_of_a_webhook_holds_no_part_of_its_address() -> None:
+    [closed] = free_ports(1)
+    address = f"json://127.0.0.1:{closed}/{SECRET}"
+    assert send([address], "title", "text") == ["address 1 (json): Connection refused"]
+
+
+@pytest.mark.parametrize(
+    ("address", "why"),
+    [
+        (
+            "mailot://a@b.example",
+            "It has no type of this name, as mailto or slack. Did you mean mailto://?",
+        ),
+        ("slack://x", "The type exists, but a part of the address is missing or wrong. Compare"),
+        ("windows://", "This type does not work on this machine."),
+    ],
+)
+def test_why_an_address_cannot_be_used_is_said_before_anything_is_sent(
+    address: str, why: str
+) -> None:
+    with pytest.raises(NotifyError, match=re.escape(why)):
+        refuse_unusable([address])
 
 
 def test_an_address_that_apprise_does_not_support_is_named_by_its_number() -> None:

@@ -187,7 +187,7 @@ def catalogue_assets(dataset: SourceDataset) -> dg.AssetsDefinition:
             else:
                 loads = {}
             if not settings.sample_roots:
-                warehouse.removed.update(remove_samples(warehouse.warehouse))
+                warehouse.removed.update(remove_samples(warehouse.warehouse, context.run.run_id))
             counted = found.tables["images"]
             warehouse.refreshed[dataset.name] = RowChanges(
                 counted.inserted, counted.updated, counted.deleted, counted.unchanged

@@ -128,7 +128,7 @@ class Notices:
         text = "\n\n".join([*parts, f"Run {self._run_id[:8]}{place}."])
         failed = send(self.addresses, _title(new, fixed), text)
         if failed:
-            self._warn(f"A notice could not be sent to {', '.join(failed)} of ANOMALY_NOTIFY.")
+            self._warn(f"A notice could not be sent. ANOMALY_NOTIFY, {'; '.join(failed)}.")
         return len(failed) < len(self.addresses)
 
     @property

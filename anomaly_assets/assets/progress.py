@@ -29,6 +29,7 @@ class Progress:
         self._log, self._unit, self._clock = log, unit, clock
         self._started = clock()
         self._next = self._started + _FIRST_SECONDS
+        self.has_logged = False
 
     def __call__(self, done: int, total: int | None = None) -> None:
         """Log the progress if a line is due; the end is always logged.
@@ -40,6 +41,7 @@ class Progress:
         now = self._clock()
         if now < self._next and done != total:
             return
+        self.has_logged = True
         elapsed = now - self._started
         self._next = now + min(_MOST_SECONDS, max(_FIRST_SECONDS, _SHARE_OF_ELAPSED * elapsed))
         rate = done / max(elapsed, 1e-6)

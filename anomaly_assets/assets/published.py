@@ -77,6 +77,8 @@ def published_asset(source_datasets: Iterable[str]) -> dg.AssetsDefinition:
                 adopt=config.adopt,
                 allow_shrink=config.allow_shrink,
             )
+        if copied and published.written and progress.has_logged:
+            progress(copied[1], copied[1])
         if published.summaries:
             context.log.warning(
                 f"Rebuilt {', '.join(published.summaries)}: a run that changed samples left them out."

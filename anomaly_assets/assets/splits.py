@@ -5,7 +5,9 @@ import dagster as dg
 from anomaly_assets.assets.reports import materialized, row_metadata, rows_shown, table
 from anomaly_assets.assets.resources import WarehouseResource
 from anomaly_assets.assets.specs import table_spec
-from anomaly_assets.splitting.update import Updated, bridges_sentence, names_of, update
+from anomaly_assets.datasets.names import counted
+from anomaly_assets.splitting.contents import Bridge
+from anomaly_assets.splitting.update import Updated, names_of, update, warnings_of
 from anomaly_assets.tables.ddl import ensure_tables, refresh, row_count
 from anomaly_assets.tables.preview_rows import first_rows
 from anomaly_assets.tables.row_changes import compare, keyed_rows
@@ -40,11 +42,8 @@ def splits(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> d
     for each in updated:
         _report(context, each)
     folds = [(each.name, fold, count) for each in updated for fold, count in each.folds.items()]
-    bridges = [
-        (each.name, bridge.image_id, bridge.fold, bridge.reason, bridge.other_id, bridge.other_fold)
-        for each in updated
-        for bridge in each.bridges
-    ]
+    bridges = [(each.name, *_row(bridge)) for each in updated for bridge in each.bridges]
+    left_out = [(each.name, *_row(bridge)) for each in updated for bridge in each.left_out]
     return materialized(
         context,
         {
@@ -52,6 +51,8 @@ def splits(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> d
             "folds": table(("assignment", "fold", "images"), folds),
             "bridges": len(bridges),
             "bridges_in_this_run": table(_BRIDGE, bridges),
+            "left_out": len(left_out),
+            "left_out_in_this_run": table(_BRIDGE, left_out),
             "rows": rows_shown(shown, changes),
         },
     )
@@ -60,21 +61,17 @@ def splits(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> d
 _BRIDGE = ("assignment", "image", "fold", "reason", "other image", "other fold")
 
 
+def _row(bridge: Bridge) -> tuple[str, ...]:
+    return bridge.image_id, bridge.fold, bridge.reason, bridge.other_id, bridge.other_fold
+
+
 def _report(context: dg.AssetExecutionContext, updated: Updated) -> None:
-    """Log what people have to do: commit a file, or look at bridges."""
+    """Log what people have to do: commit a file, or look at images."""
     if updated.newcomers and updated.path and not updated.unwritten:
+        are_new = "is new" if updated.newcomers == 1 else "are new"
         context.log.info(
-            f"{updated.newcomers} contents are new in the assignment {updated.name}: commit {updated.path}."
+            f"{counted(updated.newcomers, 'content')} {are_new} in the assignment {updated.name}: commit "
+            f"{updated.path}."
         )
-    if updated.unwritten:
-        context.log.warning(
-            f"{updated.path} was not written ({updated.unwritten}). The warehouse has its new lines: run "
-            f"`anomaly-assets split --name {updated.name}` where the file can be written."
-        )
-    if updated.by_file:
-        context.log.warning(
-            f"{updated.path} moved {updated.by_file} contents of the assignment {updated.name} to another "
-            "fold. If nobody edited it on purpose, take an earlier version of it."
-        )
-    if updated.bridges:
-        context.log.warning(bridges_sentence(updated))
+    for sentence in warnings_of(updated):
+        context.log.warning(sentence)

@@ -12,7 +12,7 @@ from anomaly_assets.catalogue.declared import Matches, match, merged
 from anomaly_assets.catalogue.grouping import Files
 from anomaly_assets.catalogue.pairing import Index, Place, place_of
 from anomaly_assets.datasets.dagm_labels import parse_labels
-from anomaly_assets.datasets.names import as_text, canonical_path, normalized, shown
+from anomaly_assets.datasets.names import as_text, canonical_path, counted, normalized, shown
 from anomaly_assets.datasets.record import DeclaredLabels, TableFile
 from anomaly_assets.roots.base import (
     TOO_LARGE,
@@ -188,11 +188,6 @@ def add_detail(
     path = as_text(entry.meant_path)
     reason, before = files.strays.get(path, (reason, None))
     files.stray(entry.meant_path, reason, f"{before}; {detail}" if before else detail)
-
-
-def counted(count: int, what: str) -> str:
-    """Return a number with its noun."""
-    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
 
 
 def _malformed(labels: DeclaredLabels, content: bytes) -> str:

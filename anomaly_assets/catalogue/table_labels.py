@@ -16,13 +16,12 @@ from anomaly_assets.catalogue.labels_files import (
     DECLARED_BUT_MISSING,
     add_detail,
     content_of,
-    counted,
     note_missing,
 )
 from anomaly_assets.catalogue.pairing import Index
 from anomaly_assets.datasets.attributes import as_json
 from anomaly_assets.datasets.declaration import MaskEntry
-from anomaly_assets.datasets.names import as_text, shown
+from anomaly_assets.datasets.names import as_text, counted, shown
 from anomaly_assets.datasets.record import TableFile, split_name, value_of
 from anomaly_assets.datasets.table_rows import MAX_BYTES, Row, TableContent, read_table
 from anomaly_assets.datasets.words import UNSPECIFIED

@@ -17,6 +17,7 @@ from anomaly_assets.cli.running import (
     not_empty,
     warn_of_unknown_variables,
 )
+from anomaly_assets.datasets.names import counted
 from anomaly_assets.settings import Settings
 
 
@@ -109,9 +110,11 @@ def _files(target: str | None) -> tuple[Path, list[Path]]:
 def _sentence(
     lines: int, masks: int, images: int, has_changed: bool, written: bool, path: Path
 ) -> str:
-    counted = f"{images} annotated images, {lines} corrections, {masks} of masks"
+    numbers = (
+        f"{counted(images, 'annotated image')}, {counted(lines, 'correction')}, {masks:,} of masks"
+    )
     if not lines:
-        return f"{counted}: nothing differs from the export"
+        return f"{numbers}: nothing differs from the export"
     if not has_changed:
-        return f"{counted}: {path} has all of them already"
-    return f"{counted}: written to {path}" if written else f"{counted}; --write adds them to {path}"
+        return f"{numbers}: {path} has all of them already"
+    return f"{numbers}: written to {path}" if written else f"{numbers}; --write adds them to {path}"

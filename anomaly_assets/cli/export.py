@@ -20,6 +20,7 @@ from anomaly_assets.cli.running import (
     warn_of_unknown_variables,
 )
 from anomaly_assets.datasets import SOURCE_DATASETS
+from anomaly_assets.datasets.names import counted
 
 if TYPE_CHECKING:
     from anomaly_assets.export import Export
@@ -139,19 +140,23 @@ def command(file_format: str, out: str, quiet: bool, **options: Any) -> int:
 
 
 def _sentence(made: Export) -> str:
-    things = "tiles" if made.are_tiles else "images"
+    thing = "tile" if made.are_tiles else "image"
     parts = [
-        f"{made.format}: {made.samples} {things}, {made.masks} masks, {made.file_bytes / 1e6:.1f} MB in "
+        f"{made.format}: {counted(made.samples, thing)}, {counted(made.masks, 'mask')}, "
+        f"{made.file_bytes / 1e6:.1f} MB in "
         f"{made.folder} (snapshot {(made.snapshot_id or '')[:12]})"
     ]
     if made.left_out:
         parts.append(made.left_out_sentence)
     if made.unknown:
-        parts.append(f"{made.unknown} more {things} not exported because their label is unknown")
+        their = "its" if made.unknown == 1 else "their"
+        parts.append(
+            f"{counted(made.unknown, f'more {thing}')} not exported because {their} label is unknown"
+        )
     if made.without_split:
         parts.append(
-            f"{made.without_split} {things} have no split: `anomaly-assets split --name v1 --val 0.2` "
-            "assigns them to folds, and --assignment v1 exports these"
+            f"{counted(made.without_split, thing)} without a split: `anomaly-assets split --name v1 --val "
+            "0.2` assigns them to folds, and --assignment v1 exports these"
         )
     return "; ".join(parts)
 

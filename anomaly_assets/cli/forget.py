@@ -14,7 +14,7 @@ from anomaly_assets.cli.running import (
     warn_of_unknown_variables,
 )
 from anomaly_assets.datasets import SOURCE_DATASETS
-from anomaly_assets.datasets.names import shown
+from anomaly_assets.datasets.names import counted, shown
 from anomaly_assets.settings import Settings
 
 
@@ -37,7 +37,7 @@ def command(source_dataset: str) -> None:
             settings.warehouse, settings.lock_wait_seconds, lake_data=settings.lake_data
         )
         images = forget(warehouse, source_dataset)
-    removed = f"{source_dataset}: {images:,} images removed from {warehouse.name}."
+    removed = f"{source_dataset}: {counted(images, 'image')} removed from {warehouse.name}."
     print(f"{removed} {_what_next(settings, source_dataset)}")
 
 

@@ -72,7 +72,7 @@ def command(
     begin_reading()
     warn_of_unknown_variables()
     with (
-        expected(duckdb.IOException, FileNotFoundError),
+        expected(duckdb.IOException, FileNotFoundError, LookupError),
         _opened(database) as (name, connection),
     ):
         try:

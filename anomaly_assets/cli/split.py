@@ -14,6 +14,7 @@ from anomaly_assets.cli.running import (
     expected,
     warn_of_unknown_variables,
 )
+from anomaly_assets.datasets.names import counted
 from anomaly_assets.settings import Settings
 
 
@@ -79,7 +80,7 @@ def command(name: str, remove: bool, **options: Any) -> None:
         ensure_tables(connection)
         if remove:
             contents = update.remove(connection, settings.splits, name)
-            print(f"{name}: removed, with {contents:,} contents. {_PUBLISH}")
+            print(f"{name}: removed, with {counted(contents, 'content')}. {_PUBLISH}")
             return
         made = update.update(connection, settings.splits, name, plan, makes_file=True)
     total = sum(made.folds.values())
@@ -87,7 +88,10 @@ def command(name: str, remove: bool, **options: Any) -> None:
         f"{fold} {made.folds[fold]:,} ({made.folds[fold] / max(total, 1):.1%})"
         for fold in [*made.plan.shares, *sorted({*made.folds} - {*made.plan.shares})]
     )
-    print(f"{name}: {total:,} images: {counts}. {made.newcomers:,} contents are new.")
+    are_new = "is new" if made.newcomers == 1 else "are new"
+    print(
+        f"{name}: {counted(total, 'image')}: {counts}. {counted(made.newcomers, 'content')} {are_new}."
+    )
     print(f"Commit {made.path}. {_PUBLISH}")
     shares = made.plan.shares.items()
     if (
@@ -96,8 +100,8 @@ def command(name: str, remove: bool, **options: Any) -> None:
         and any(abs(made.folds[fold] / max(total, 1) - share) > _FAR for fold, share in shares)
     ):
         print("With few images, the hash misses the shares. --by category,label balances them.")
-    if made.bridges:
-        print(f"warning: {update.bridges_sentence(made)}", file=sys.stderr)
+    for sentence in update.warnings_of(made):
+        print(f"warning: {sentence}", file=sys.stderr)
 
 
 _FAR = 0.03

@@ -67,6 +67,11 @@ def shown(name: object) -> str:
     return HIDDEN.sub(_escaped, as_text(str(name)))
 
 
+def counted(count: int, noun: str) -> str:
+    """Return a number with its noun, such as `1 image` or `2 images`."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
 def spelled(name: str) -> str:
     r"""Return a name in ASCII, so that similar names differ visibly: `\u00e9` is not `e\u0301`."""
     return "".join(

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 
 from anomaly_assets.datasets.known import official_counts
-from anomaly_assets.datasets.names import shown
+from anomaly_assets.datasets.names import counted, shown
 from anomaly_assets.datasets.record import split_name
 from anomaly_assets.datasets.words import UNKNOWN, UNSPECIFIED
 from anomaly_assets.inspection import foretold
@@ -231,11 +231,6 @@ def _odd_counts(found: Inspection) -> Iterator[str]:
 
 def _first(found: Inspection, label: str) -> str:
     return next(shown(image.path) for image in found.images if image.label == label)
-
-
-def counted(count: int, what: str) -> str:
-    """Return a number with its noun."""
-    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
 
 
 def _categories(count: int) -> str:

@@ -26,7 +26,7 @@ from anomaly_assets.reader.recipes import chosen_recipe
 from anomaly_assets.reader.terms import published_on, refuse_commercial_use
 from anomaly_assets.tables.recipes import RecipeNames, existing_recipes
 from anomaly_assets.tables.source_datasets import terms_of_use
-from anomaly_assets.tables.sql_text import sql_literal
+from anomaly_assets.tables.sql_text import attribute_names, sql_literal
 
 FILTERED = ("source_dataset", "category", "split", "label")
 """Columns with their own argument of `open_samples`."""
@@ -300,6 +300,8 @@ def _rows(
             columns = [row[0] for row in cursor.execute("DESCRIBE samples").fetchall()]
             columns += _OF_RECIPES if _OF_RECIPES[0] in source else ()
             columns += [FOLD] if has_folds(source) else ()
+            attributes = [f"attributes.{name}" for name in attribute_names(cursor, "samples")]
+            columns = [name for name in columns if name != "attributes"] + attributes
         raise ValueError(
             f"where={where!r} is not a SQL condition over the columns of samples: "
             f"{_said(error)} Columns: {', '.join(columns)}."

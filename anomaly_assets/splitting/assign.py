@@ -7,6 +7,10 @@ A content that is assigned keeps its fold and unit. Ties attach newcomers to uni
 an equal group, then near duplicates by their distance, then a file that was rewritten under its name. If a
 tie would join two folds, it is not followed, and is returned as a bridge. What has no tie to an assigned
 unit becomes a unit of its own, for which the hash decides, or the sizes of the folds (`Plan.is_balanced`).
+
+A newcomer that is a near duplicate of an image of another split of the source, such as a test image, is
+left out of all folds. It attracts nothing: otherwise a few test images could pull whole films out of
+training.
 """
 
 from __future__ import annotations
@@ -18,6 +22,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from anomaly_assets.splitting.contents import (
     BALANCE,
     HASH,
+    LEFT_OUT,
+    NEAR_DUPLICATE,
     SOURCE,
     Assigned,
     Bridge,
@@ -26,6 +32,7 @@ from anomaly_assets.splitting.contents import (
     NearDuplicate,
     Stratum,
 )
+from anomaly_assets.splitting.held_out import copies_near, groups_of_source, nearest_of_source
 from anomaly_assets.splitting.plan import Plan
 from anomaly_assets.splitting.ties import Ties, closest_first
 
@@ -35,7 +42,7 @@ def assign(
     images: Iterable[Image],
     lines: Mapping[str, Line] | None = None,
     near_duplicates: Iterable[NearDuplicate] = (),
-    held_out: Mapping[str, str] | None = None,
+    held_out: Mapping[str, Line] | None = None,
 ) -> Assigned:
     """Assign the contents of these images that have no line yet.
 
@@ -46,10 +53,10 @@ def assign(
         images: All images that exist now, and that the plan takes.
         lines: Lines of all contents that were assigned before, by content; also of those that are gone.
         near_duplicates: Pairs; those with contents of other images are ignored.
-        held_out: Contents with a copy in a split that the plan does not take, each with the fold of that
-            split. They get that fold, and attach no other content to it.
+        held_out: Contents with an image in a split that the plan does not take, each with a line that has
+            the fold of that split. Copies of them get that fold; near duplicates are left out.
     """
-    lines = lines or {}
+    lines, held_out = lines or {}, held_out or {}
     of_content: dict[str, list[Image]] = defaultdict(list)
     for image in sorted(images, key=lambda image: image.image_id):
         of_content[image.content].append(image)
@@ -59,10 +66,21 @@ def assign(
         for content, found in of_content.items()
     }
     made = {
-        content: Line(content, fold, content, SOURCE, groups[content], names[content])
-        for content, fold in (held_out or {}).items()
+        content: Line(content, held.fold, content, SOURCE, groups[content], names[content])
+        for content, held in held_out.items()
         if content in of_content and content not in lines
     }
+    near_duplicates = [*near_duplicates]
+    newcomers = of_content.keys() - lines.keys() - made.keys()
+    of_source = {
+        content: line
+        for content, line in {**held_out, **lines, **made}.items()
+        if line.decided_by == SOURCE
+    }
+    left_out = nearest_of_source(newcomers, of_source, near_duplicates)
+    for content in left_out:
+        group, name = groups[content], names[content]
+        made[content] = Line(content, LEFT_OUT, content, NEAR_DUPLICATE, group, name)
     ties = Ties({**lines, **made}, of_content.keys() - lines.keys() - made.keys())
     bridged = ties.follow(closest_first(of_content, ties, near_duplicates))
     undecided: dict[str, list[str]] = {}
@@ -81,7 +99,9 @@ def assign(
         how = BALANCE if plan.is_balanced else HASH
         for content in members:
             made[content] = Line(content, decided[unit], unit, how, groups[content], names[content])
-    known = {**lines, **made}
+    known = {**held_out, **lines, **made}
+    bridged += copies_near(made, lines, near_duplicates)
+    bridged += groups_of_source(newcomers - left_out.keys(), groups, held_out, lines)
     bridges = {
         Bridge(
             names.get(newcomer) or known[newcomer].image_id,
@@ -94,7 +114,16 @@ def assign(
         )
         for newcomer, other, reason in bridged
     }
-    return Assigned(made, sorted(each for each in bridges if each.fold != each.other_fold))
+    return Assigned(
+        made,
+        sorted(each for each in bridges if each.fold != each.other_fold),
+        sorted(
+            Bridge(
+                names[one], LEFT_OUT, line.image_id, line.fold, NEAR_DUPLICATE, one, line.content
+            )
+            for one, line in left_out.items()
+        ),
+    )
 
 
 def number_of(seed: int, unit: str) -> float:
@@ -153,9 +182,14 @@ def _balanced(
             if line is not None:
                 lacking[key][line.fold] -= 1
     order = sorted(units, key=lambda unit: (-strata[unit][None], number_of(plan.seed, unit), unit))
-    decided = {}
-    for unit in order:
+    decided: dict[str, str] = {}
+    for unit in (
+        order * 2
+    ):  # the second time, all others are known: that corrects what the last ones left
         needs = [(size, lacking[key]) for key, size in strata[unit].items()]
+        if unit in decided:
+            for size, lack in needs:
+                lack[decided[unit]] += size
         fold = max(shares, key=lambda fold: sum(size * lack[fold] for size, lack in needs))
         for size, lack in needs:
             lack[fold] -= size

@@ -20,7 +20,7 @@ from pathlib import Path
 from anomaly_assets.atomic import replaced_file
 from anomaly_assets.datasets.names import shown
 from anomaly_assets.errors import AnomalyAssetsError
-from anomaly_assets.splitting.contents import Line
+from anomaly_assets.splitting.contents import LEFT_OUT, SOURCE, Line
 from anomaly_assets.splitting.plan import Plan, PlanError
 
 COLUMNS = ("content_sha256", "fold", "unit", "decided_by", "group", "image_id")
@@ -126,15 +126,15 @@ def parsed(text: str) -> tuple[Plan, dict[str, Line]]:
                 "begins with a SHA-256."
             )
         line = Line(row[0], row[1], row[2] or row[0], *row[3:])
-        if line.fold not in plan.shares and line.decided_by != "source":
+        if line.fold not in (*plan.shares, LEFT_OUT) and line.decided_by != SOURCE:
             raise ValueError(
                 f"line {number}: the options have no fold {shown(line.fold)}, but "
-                f"{', '.join(plan.shares)}."
+                f"{', '.join(plan.shares)}, and {LEFT_OUT} for an image that no fold has."
             )
         earlier = lines.setdefault(line.content, line)
         if earlier.fold != line.fold:
             raise ValueError(
-                f"line {number}: {line.content[:12]}… is in the fold {line.fold}, and in {earlier.fold} "
+                f"line {number}: {line.content} is in the fold {line.fold}, and in {earlier.fold} "
                 "above."
             )
     return plan, lines

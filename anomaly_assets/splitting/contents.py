@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 HASH, BALANCE, SOURCE = "hash", "balance", "source"
 GROUP, NEAR_DUPLICATE, SAME_FILE = "group", "near_duplicate", "same_file"
 """Values of `Line.decided_by`."""
+
+LEFT_OUT = "left_out"
+"""Fold of contents that no fold has, because a near duplicate is in a split that the plan does not take."""
 
 Stratum = tuple[str, ...]
 
@@ -34,7 +37,7 @@ class Line:
 
     Attributes:
         content: SHA-256 of the bytes.
-        fold: Its fold.
+        fold: Its fold, or `LEFT_OUT`.
         unit: Smallest content of the unit when the unit was made.
         decided_by: `hash`, `balance`, `group`, `near_duplicate`, `same_file` or `source`.
         group: Group of the image when it was assigned; empty for none.
@@ -66,11 +69,11 @@ class NearDuplicate:
 
 @dataclass(frozen=True, order=True)
 class Bridge:
-    """Tie between two folds, which could not be followed because assigned images never move.
+    """Tie between two folds that was not followed: assigned images and those of the source never move.
 
     Attributes:
         image_id: Newcomer.
-        fold: Its fold.
+        fold: Its fold, or `LEFT_OUT`.
         other_id: Image that it belongs to as well.
         other_fold: Fold of that image.
         reason: `group` or `near_duplicate`.
@@ -94,7 +97,9 @@ class Assigned:
     Attributes:
         lines: Lines of the newcomers, by content; those given are not repeated.
         bridges: Ties between two folds, sorted.
+        left_out: Newcomers that are in no fold, each with the nearest image of another split, sorted.
     """
 
     lines: dict[str, Line]
     bridges: list[Bridge]
+    left_out: list[Bridge] = field(default_factory=list)

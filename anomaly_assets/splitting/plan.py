@@ -7,6 +7,8 @@ import re
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from anomaly_assets.tables.registry import TABLES
+
 TRAIN, VAL, TEST = "train", "val", "test"
 
 HELD_OUT = {"test": TEST, "validation": VAL}
@@ -18,6 +20,7 @@ TAKEN = ("train", "unassigned")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _SPLITS = ("train", "test", "validation", "unassigned")
 _MOST_FOLDS = 100
+_ATTRIBUTES = "attributes."
 
 
 class PlanError(ValueError):
@@ -54,17 +57,20 @@ class Plan:
         """Refuse options that make no assignment."""
         for name, share in (("val", self.val), ("test", self.test)):
             if not (math.isfinite(share) and 0 <= share < 1):
-                raise PlanError(f"{name}={share}: use a share from 0 to below 1, such as 0.2.")
+                raise PlanError(f"--{name} {share}: use a share from 0 to below 1, such as 0.2.")
         if self.val + self.test >= 1:
-            raise PlanError(f"val={self.val} and test={self.test} leave nothing for training.")
+            raise PlanError(f"--val {self.val} and --test {self.test} leave nothing for training.")
         if self.folds and not 2 <= self.folds <= _MOST_FOLDS:
-            raise PlanError(f"folds={self.folds}: use 2 to {_MOST_FOLDS} folds.")
+            raise PlanError(f"--folds {self.folds}: use 2 to {_MOST_FOLDS} folds.")
         if not (self.val or self.test or self.folds):
             raise PlanError(
-                "Give a share for val or test, such as --val 0.2, or a number of folds."
+                "Give a share with --val or --test, such as --val 0.2, or a number of folds with --folds."
             )
+        for name, option in self.columns.items():
+            if not name or '"' in name:
+                raise PlanError(f"{option} {name!r}: name a column or an attribute.")
         if not self.taken or not {*self.taken} <= {*_SPLITS}:
-            raise PlanError(f"taken={list(self.taken)}: use some of {', '.join(_SPLITS)}.")
+            raise PlanError(f"--from {','.join(self.taken)}: use some of {', '.join(_SPLITS)}.")
 
     @property
     def shares(self) -> dict[str, float]:
@@ -78,6 +84,23 @@ class Plan:
     def is_balanced(self) -> bool:
         """Return True if the sizes of the folds decide, and not the hash of each unit alone."""
         return bool(self.by or self.group)
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """Return the columns and attributes that the plan reads, each with the option that names it."""
+        grouped = {self.group: "--group"} if self.group else {}
+        return {**dict.fromkeys(self.by, "--by"), **grouped}
+
+    @property
+    def command_line(self) -> str:
+        """Return the options as `anomaly-assets split` takes them, such as `--seed 0 --val 0.2`."""
+        options = self.options()
+        options["from"] = options.pop("taken", ())
+        words = {
+            name: ",".join(value) if isinstance(value, tuple) else str(value)
+            for name, value in options.items()
+        }
+        return " ".join(f"--{name} {word}" for name, word in words.items() if word)
 
     def options(self) -> dict[str, Any]:
         """Return the options that differ from their default, in a form that can be stored as JSON."""
@@ -100,14 +123,20 @@ class Plan:
                 val=float(options.get("val", 0.0)),
                 test=float(options.get("test", 0.0)),
                 folds=int(options.get("folds", 0)),
-                group=options.get("group"),
-                by=tuple(options.get("by", ())),
+                group=_plain(options["group"]) if options.get("group") else None,
+                by=tuple(map(_plain, options.get("by", ()))),
                 taken=tuple(options.get("taken", TAKEN)),
             )
         except PlanError:
             raise
         except (TypeError, ValueError) as error:
             raise PlanError(f"{options}: {error}") from None
+
+
+def _plain(name: str) -> str:
+    """Return `camera` for `attributes.camera`, as conditions name it, unless a column has this name too."""
+    plain = name.removeprefix(_ATTRIBUTES)
+    return name if plain in TABLES["effective_images"].column_names else plain
 
 
 def refuse_bad_name(name: str) -> None:
@@ -118,5 +147,5 @@ def refuse_bad_name(name: str) -> None:
     """
     if not _NAME.fullmatch(name):
         raise PlanError(
-            f"name={name!r}: use letters, digits, dots, hyphens and underscores, at most 64, such as v1."
+            f"--name {name!r}: use letters, digits, dots, hyphens and underscores, at most 64, such as v1."
         )

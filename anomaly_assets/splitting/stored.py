@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 import duckdb
 
 from anomaly_assets.splitting.assignment_file import AssignmentError
-from anomaly_assets.splitting.contents import Image, Line, NearDuplicate
-from anomaly_assets.splitting.plan import HELD_OUT, Plan
-from anomaly_assets.tables.sql_text import column_names, sql_literal
+from anomaly_assets.splitting.contents import SOURCE, Image, Line, NearDuplicate
+from anomaly_assets.splitting.plan import HELD_OUT, Plan, PlanError
+from anomaly_assets.tables.sql_text import attribute_names, column_names, sql_literal
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -21,10 +21,27 @@ _LINES = "content_sha256, fold, unit, decided_by, group_value, image_id"
 """Columns of `assigned_contents`, in the order of the fields of `Line`."""
 
 
-def stored_plans(connection: duckdb.DuckDBPyConnection) -> dict[str, Plan]:
-    """Return the options of all assignments of the warehouse, by name."""
-    found = connection.execute("SELECT assignment, options FROM assignments ORDER BY ALL")
-    return {name: Plan.of(json.loads(options)) for name, options in found.fetchall()}
+def stored_names(connection: duckdb.DuckDBPyConnection) -> list[str]:
+    """Return the names of all assignments of the warehouse."""
+    found = connection.execute("SELECT assignment FROM assignments ORDER BY ALL").fetchall()
+    return [name for (name,) in found]
+
+
+def stored_plan(connection: duckdb.DuckDBPyConnection, name: str) -> Plan | None:
+    """Return the options of an assignment of the warehouse; None if there is none.
+
+    Raises:
+        AssignmentError: A later release made it, with options that this one does not know.
+    """
+    query = "SELECT options FROM assignments WHERE assignment = ?"
+    found = connection.execute(query, [name]).fetchone()
+    try:
+        return Plan.of(json.loads(found[0])) if found else None
+    except PlanError as error:
+        raise AssignmentError(
+            f"The options of the assignment {name} cannot be used: {error} Update anomaly_assets, or "
+            f"remove it with `anomaly-assets split --name {name} --remove`."
+        ) from None
 
 
 def stored_lines(connection: duckdb.DuckDBPyConnection, name: str) -> dict[str, Line]:
@@ -107,20 +124,28 @@ def _arrow(lines: Sequence[Line]) -> pa.Table:
     )
 
 
-def decoded_images(
-    connection: duckdb.DuckDBPyConnection, plan: Plan
-) -> tuple[list[Image], dict[str, str]]:
-    """Return the images that a plan takes, and the contents with a copy in another split.
+@dataclass(frozen=True)
+class Decoded:
+    """Decoded images, as a plan sees them.
+
+    Attributes:
+        images: Images that the plan takes.
+        held_out: Contents with an image in a split that the plan does not take, each with a line that has
+            the fold of that split.
+        missing: Columns and attributes of the plan of which no image has a value.
+    """
+
+    images: list[Image]
+    held_out: dict[str, Line]
+    missing: list[str]
+
+
+def decoded_images(connection: duckdb.DuckDBPyConnection, plan: Plan) -> Decoded:
+    """Return the decoded images of the warehouse.
 
     Args:
         connection: The warehouse.
         plan: Options of the assignment.
-
-    Returns:
-        The images, and the fold of each of these contents.
-
-    Raises:
-        AssignmentError: No image has a column or attribute that the plan names.
     """
     names = [*plan.by, *([plan.group] if plan.group else [])]
     columns = column_names(connection, "effective_images") or set()
@@ -133,36 +158,51 @@ def decoded_images(
         ORDER BY images.image_id
         """  # noqa: S608
     ).fetchall()
-    for place, name in enumerate(names, 4):
-        if rows and all(row[place] is None for row in rows):
-            raise _unknown(name)
+    missing = [
+        name
+        for place, name in enumerate(names, 4)
+        if rows and all(row[place] is None for row in rows)
+    ]
     images = []
-    held_out: dict[str, str] = {}
+    held_out: dict[str, Line] = {}
     for image_id, content, source_dataset, split, *found in rows:
+        grouped = plan.group is not None and found[-1] is not None
+        group = f"{source_dataset}/{found[-1]}" if grouped else ""
         if split in plan.taken:
             stratum = tuple(value or "" for value in found[: len(plan.by)])
-            grouped = plan.group is not None and found[-1] is not None
-            group = f"{source_dataset}/{found[-1]}" if grouped else ""
             images.append(Image(image_id, content, stratum, group))
         elif split in HELD_OUT:
-            held_out.setdefault(content, HELD_OUT[split])
-    return images, held_out
+            line = Line(content, HELD_OUT[split], content, SOURCE, group, image_id)
+            held_out.setdefault(content, line)
+    return Decoded(images, held_out, missing)
 
 
 def _value(name: str, columns: Collection[str]) -> str:
     """Return a SQL expression for the value of a column or attribute of an image, as text."""
     if name in columns:
         return f'images."{name}"::VARCHAR'
+    name = name.removeprefix("attributes.")
     if "attributes" not in columns or '"' in name:
-        raise _unknown(name)
+        return "NULL::VARCHAR"
     path = sql_literal(f'$."{name}"')
     return f"json_extract_string(to_json(images.attributes), {path})"
 
 
-def _unknown(name: str) -> AssignmentError:
-    return AssignmentError(
-        f"No image has a value of {name!r}: name a column of anomaly.effective_images, such as category, "
-        "or an attribute."
+def refuse_missing(
+    connection: duckdb.DuckDBPyConnection, plan: Plan, missing: Sequence[str]
+) -> None:
+    """Raise an error if no image has a value of a column or attribute of a new plan.
+
+    Raises:
+        AssignmentError: There is one; the message lists what exists.
+    """
+    if not missing:
+        return
+    columns = column_names(connection, "effective_images") or set()
+    attributes = attribute_names(connection, "effective_images")
+    raise AssignmentError(
+        f"{plan.columns[missing[0]]} {missing[0]}: no image has a value of it. Columns: "
+        f"{', '.join(sorted(columns - {'attributes'}))}. Attributes: {', '.join(attributes) or 'none'}."
     )
 
 

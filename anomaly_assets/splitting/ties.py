@@ -9,6 +9,7 @@ from itertools import pairwise
 
 from anomaly_assets.splitting.contents import (
     GROUP,
+    LEFT_OUT,
     NEAR_DUPLICATE,
     SAME_FILE,
     SOURCE,
@@ -115,6 +116,8 @@ class Ties:
         root = self._root(newcomer)
         if self.is_frozen(other):
             line, held = self.frozen[other], self._joined.get(root)
+            if line.fold == LEFT_OUT:
+                return None
             if line.decided_by == SOURCE or (held and held[0].fold != line.fold):
                 return newcomer, other, tie.reason
             self._joined.setdefault(root, (line, tie.reason))

@@ -272,8 +272,8 @@ NEAR_DUPLICATE_CHECKS = (
         "No two images that look like copies of each other are in two splits.",
         "image looks like a copy of one in another split",
         "images look like copies of images in another split",
-        "Look at the pictures. If both show one photograph, remove one of the files, or a model is tested "
-        "on its training data.",
+        "Look at the pictures. If both show one photograph, exclude one with a correction, or remove its "
+        "file: else a model is tested on its training data.",
         of_images=True,
         of_decoded=True,
     ),
@@ -284,10 +284,18 @@ SPLIT_CHECKS = (
         "No near duplicates, and no images of one group, are in two folds of a split assignment.",
         "image belongs together with an image of another fold",
         "images belong together with images of another fold",
-        "Assigned images never move. Exclude one image of each pair, or make another assignment with "
-        "`anomaly-assets split`, which keeps them together.",
+        "Assigned images never move. Exclude one image of each pair with a correction, or make another "
+        "assignment with `anomaly-assets split`, which keeps them together.",
         of_images=True,
         of_decoded=True,
+    ),
+    Check(
+        "assignment_columns_exist",
+        "Some image has a value of each column that the options of a split assignment name.",
+        "column or attribute of a split assignment is gone",
+        "columns or attributes of split assignments are gone",
+        "What is assigned stays, and newcomers are assigned without {them}. Restore the attribute in the "
+        "declaration, or make another assignment with `anomaly-assets split`.",
     ),
 )
 METRICS_CHECKS = (
@@ -330,11 +338,11 @@ STRAY_CHECKS = (
     ),
     Check(
         "files_are_recognised",
-        "Every file is an image, a mask, a labels file, or known junk.",
-        "file is not a recognised image, mask or labels file",
-        "files are not recognised images, masks or labels files",
-        "Correct labels files, and rename, move or delete other files. Keep a symbolic link whose detail "
-        "names a variable, and set that.",
+        "Every file is an image, a mask, a labels file, a table, or known junk, and can be read in full.",
+        "file is not a recognised image, mask or labels file, or has lines that cannot be used",
+        "files are not recognised images, masks or labels files, or have lines that cannot be used",
+        "Correct the lines of labels files and tables that the details name; rename, move or delete other "
+        "files. Keep a symbolic link whose detail names a variable, and set that.",
     ),
 )
 
@@ -357,6 +365,7 @@ IMAGE_CHECKS = tuple(
     check
     for check in (
         *(*IMAGES_CHECKS, *TENSOR_CHECKS, *LABEL_CHECKS, *DUPLICATE_CHECKS),
+        *(*NEAR_DUPLICATE_CHECKS, *SPLIT_CHECKS),
         *(each for dataset in SOURCE_DATASETS.values() for each in catalogue_checks(dataset)),
     )
     if check.of_images
@@ -416,17 +425,17 @@ def evaluate(
 
 
 def affected_images(connection: duckdb.DuckDBPyConnection, name: str) -> list[str]:
-    """Return the ids of all images that a check names; of equal images, the ids of all copies.
+    """Return the ids of all images that a check names; of copies and near duplicates, the ids of all.
 
     Args:
         connection: A warehouse or a published database.
-        name: Name of a check of `IMAGE_CHECKS`.
+        name: Name of a check of `IMAGE_CHECKS`, or of the check of corrections.
 
     Raises:
         LookupError: No check about images has this name; the message lists the names.
         WarehouseError: A checked table does not exist yet.
     """
-    names = sorted({check.name for check in IMAGE_CHECKS})
+    names = sorted({*(check.name for check in IMAGE_CHECKS), _OF_CORRECTIONS})
     if name not in names:
         raise LookupError(f"{name!r} is no check that names images. These are: {', '.join(names)}.")
     query = f"checks/{name}"
@@ -438,13 +447,42 @@ def affected_images(connection: duckdb.DuckDBPyConnection, name: str) -> list[st
             for source_dataset in source_datasets
             for image_id, _ in _rows(connection, query, _values(source_dataset, None))
         }
-        if name.startswith("contents_"):
-            copies = connection.execute(
-                "SELECT unnest(image_ids) FROM duplicate_images WHERE list_contains($found, image_ids[1])",
-                {"found": sorted(found)},
-            ).fetchall()
-            found.update(image_id for (image_id,) in copies)
+        if further := _FURTHER.get(name):
+            parameters = {"found": sorted(found)} if "$found" in further else {}
+            others = {
+                image_id for (image_id,) in connection.execute(further, parameters).fetchall()
+            }
+            found = others if name == _OF_CORRECTIONS else found | others
     return sorted(found)
+
+
+_OF_CORRECTIONS = "corrections_are_applied"
+"""Check that names lines of files, and no images."""
+
+_COPIES = "SELECT unnest(image_ids) FROM duplicate_images WHERE list_contains($found, image_ids[1])"
+
+_FURTHER = {
+    "contents_stay_in_one_split": _COPIES,
+    "contents_stay_in_one_category": _COPIES,
+    "near_duplicates_stay_in_one_split": "SELECT image_id_b FROM near_duplicates WHERE crosses_splits",
+    "folds_do_not_leak": """
+SELECT other.image_id
+FROM near_duplicates AS pairs
+JOIN splits AS one ON one.image_id = pairs.image_id_a
+JOIN splits AS other ON other.image_id = pairs.image_id_b AND other.assignment = one.assignment
+WHERE one.fold <> other.fold
+""",
+    _OF_CORRECTIONS: """
+SELECT facts.image_id
+FROM corrections JOIN facts ON facts.image_id = corrections.image_id
+WHERE status <> 'applied'
+UNION
+SELECT facts.image_id
+FROM corrections JOIN facts ON facts.content_sha256 = corrections.content_sha256
+WHERE status <> 'applied'
+""",
+}
+"""Queries for the other images of what a check names, such as the copies."""
 
 
 def _with_good_training(connection: duckdb.DuckDBPyConnection) -> list[str]:

@@ -8,6 +8,9 @@ from datetime import datetime, timezone
 
 import duckdb
 
+from anomaly_assets.datasets import SOURCE_DATASETS
+from anomaly_assets.datasets.names import shown
+
 EVENTS = ("loaded", "published", "corrected", "accepted", "removed", "refused", "failed")
 """Values of the column `event` of `history`."""
 
@@ -17,12 +20,13 @@ _MOST_CHARACTERS = 2000
 
 @dataclass(frozen=True)
 class StepEvent:
-    """A step that a run refused, that failed, or that read changed correction files.
+    """A step that a run refused, that failed, that read changed correction files, or removed samples.
 
     Attributes:
         step: Name of the step.
-        event: `refused` for a reason that this package found, `failed` for another, or `corrected`.
-        detail: The reason, and what to do; or the number of changed lines.
+        event: `refused` for a reason that this package found, `failed` for another, `corrected`, or
+            `removed` for the sample data.
+        detail: The reason, and what to do; or the number of changed lines or removed images.
         source_dataset: Source dataset of the step, if it has one.
         root_uri: Root of this source dataset, without credentials.
     """
@@ -94,7 +98,15 @@ def newest_events(
 
     Raises:
         duckdb.CatalogException: The database has no view `history`.
+        LookupError: There is no such source dataset; the message lists those of the database.
     """
+    if source_dataset is not None:
+        known = {name for (name,) in connection.execute(_DATASETS).fetchall()}
+        if source_dataset not in known | SOURCE_DATASETS.keys():
+            raise LookupError(
+                f"source_dataset={source_dataset!r} does not exist. Existing values: "
+                f"{', '.join(map(shown, sorted(known)))}."
+            )
     rows = connection.execute(
         """
         SELECT happened_at, event, source_dataset, detail, root_uri, count(*) OVER () AS matching
@@ -107,6 +119,13 @@ def newest_events(
         {"source_dataset": source_dataset, "events": [*events], "limit": limit},
     ).fetchall()
     return [Event(*row) for *row, _ in rows], rows[0][-1] if rows else 0
+
+
+_DATASETS = """
+SELECT source_dataset FROM source_datasets
+UNION
+SELECT source_dataset FROM history WHERE source_dataset IS NOT NULL
+"""
 
 
 def _cut(text: str) -> str:

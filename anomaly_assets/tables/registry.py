@@ -337,7 +337,13 @@ _ASSIGNMENT = Column("assignment", "VARCHAR", "name of the split assignment, suc
 _ASSIGNED = (
     replace(_ASSIGNMENT, nullable=False),
     _OF_TENSOR["content_sha256"],
-    Column("fold", "VARCHAR", "train, val or test; 0, 1, … instead of train", nullable=False),
+    Column(
+        "fold",
+        "VARCHAR",
+        "train, val or test; 0, 1, … instead of train; in assigned_contents also left_out, for near "
+        "duplicates of test images, which no fold has",
+        nullable=False,
+    ),
     Column(
         "unit",
         "VARCHAR",
@@ -1036,7 +1042,8 @@ TABLES: Mapping[str, Table] = _by_name(
         ),
         Table(
             "run_events",
-            "One row per step that was refused, failed, or read changed corrections. Use history instead.",
+            "One row per step that was refused, failed, read changed corrections or removed samples. Use "
+            "history instead.",
             (
                 Column(
                     "happened_at",
@@ -1044,7 +1051,7 @@ TABLES: Mapping[str, Table] = _by_name(
                     "end of the run",
                     nullable=False,
                 ),
-                Column("event", "VARCHAR", "refused, failed or corrected", nullable=False),
+                Column("event", "VARCHAR", "refused, failed, corrected or removed", nullable=False),
                 Column("source_dataset", "VARCHAR", "source dataset of the step; null for others"),
                 Column("detail", "VARCHAR", "reason, and what to do", nullable=False),
                 Column("root_uri", "VARCHAR", "root of the run, without credentials"),

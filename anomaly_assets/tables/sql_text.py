@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import duckdb
 
+from anomaly_assets.datasets.attributes import NO_ATTRIBUTES
+
 
 def sql_literal(text: str) -> str:
     """Quote a string as a SQL string literal; for statements that take no bound parameters."""
@@ -29,3 +31,12 @@ def column_names(connection: duckdb.DuckDBPyConnection, table: str) -> set[str] 
     except duckdb.CatalogException:
         return None
     return {column[0] for column in found.description or ()}
+
+
+def attribute_names(connection: duckdb.DuckDBPyConnection, view: str) -> list[str]:
+    """Return the names in the struct `attributes` of a view, sorted; none if it has no such struct."""
+    found = connection.execute(f"FROM {view} LIMIT 0")
+    kinds = {column[0]: column[1] for column in found.description or ()}
+    kind = kinds.get("attributes")
+    names = [name for name, _ in kind.children] if kind is not None and kind.id == "struct" else []
+    return sorted({*names} - {*NO_ATTRIBUTES})

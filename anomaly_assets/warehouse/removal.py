@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import uuid
+
 import duckdb
 
+from anomaly_assets.datasets.names import counted
 from anomaly_assets.tables.ddl import LABEL_VIEWS, SAMPLE_VIEWS, ensure_tables, refresh
+from anomaly_assets.tables.history import StepEvent, note_step_events
 from anomaly_assets.tables.identity import take_over
 from anomaly_assets.tables.registry import EVALUATION
 from anomaly_assets.tables.source_datasets import note_consent, stored_datasets
@@ -41,8 +45,12 @@ def forget(warehouse: Warehouse, source_dataset: str) -> int:
         return _remove(connection, source_dataset)
 
 
-def remove_samples(warehouse: Warehouse) -> dict[str, int]:
+def remove_samples(warehouse: Warehouse, run_id: str = "") -> dict[str, int]:
     """Remove the samples of the repository, because data from a root that a variable names was loaded.
+
+    Args:
+        warehouse: Warehouse that may hold them.
+        run_id: Id of the run, for `history`; empty without Dagster.
 
     Returns:
         Source dataset to the number of images that were removed.
@@ -52,7 +60,15 @@ def remove_samples(warehouse: Warehouse) -> dict[str, int]:
         if not found:
             return {}
         with warehouse.writing():
-            return {name: _remove(connection, name) for name in found}
+            ensure_tables(connection)
+            removed = {name: _remove(connection, name) for name in found}
+            why = "samples of the repository, because data from another root was loaded"
+            events = [
+                StepEvent(name, "removed", f"{counted(images, 'image')}: {why}", name)
+                for name, images in removed.items()
+            ]
+            note_step_events(connection, run_id or uuid.uuid4().hex, events)
+            return removed
 
 
 def _remove(connection: duckdb.DuckDBPyConnection, name: str) -> int:

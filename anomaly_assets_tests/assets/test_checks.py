@@ -139,6 +139,7 @@ PASSED_HERE = {
     "mvtec_ad/stray_files:most_files_belong_to_images",
     "samples:corrections_are_applied",
     "splits:folds_do_not_leak",
+    "splits:assignment_columns_exist",
 }
 """Checks that a first load passes: it refuses such roots, and has no assignment or correction."""
 

@@ -44,6 +44,7 @@ NEEDING = {
     "samples:labels_agree": "images",
     "samples:labels_are_known": "images",
     "splits:folds_do_not_leak": "splits",
+    "splits:assignment_columns_exist": "images",
 }
 """Checks to the table that they need, and that only the asset makes."""
 

@@ -199,7 +199,9 @@ def test_a_notice_comes_by_mail_and_no_address_is_in_the_events_or_the_output_of
     assert "does not exist" in str(message.get_payload(decode=True)).replace("\\n", " ")
     logs = home.all_logs(run.result.run_id)
     [warning] = [entry for entry in logs if "A notice could not be sent" in entry.user_message]
-    assert warning.user_message.endswith("to address 2 (json) of ANOMALY_NOTIFY.")
+    assert warning.user_message.endswith(
+        "ANOMALY_NOTIFY, address 2 (json): the server answered 500 (Internal Server Error)."
+    )
     printed = capfd.readouterr()
     texts = [caplog.text, printed.out, printed.err, *map(repr, logs)]
     assert SECRET not in "".join(texts)

@@ -136,3 +136,12 @@ def test_a_path_is_not_cut_so_that_it_can_be_copied() -> None:
     assert f"                  from {root}" in lines_of(
         Event(AT, "loaded", "mvtec_ad", "1 new", root)
     )
+
+
+@pytest.mark.usefixtures("published")
+def test_an_unknown_source_dataset_is_an_error_that_names_the_known_ones(capsys: Screen) -> None:
+    lines, error = printed(capsys, "--source-dataset", "nope", code=1)
+    assert lines == []
+    assert error == (
+        "error: source_dataset='nope' does not exist. Existing values: dagm_2007, mvtec_ad.\n"
+    )

@@ -58,10 +58,10 @@ def test_folds_by_the_hash_that_miss_their_share_are_named(folder: Path, capsys:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--val", "1.5"], "error: val=1.5: use a share from 0 to below 1, such as 0.2.\n"),
+        (["--val", "1.5"], "error: --val 1.5: use a share from 0 to below 1, such as 0.2.\n"),
         (["--val", "0.6", "--test", "0.4"], "leave nothing for training."),
-        (["--folds", "1"], "error: folds=1: use 2 to 100 folds.\n"),
-        (["--seed", "3"], "error: Give a share for val or test, such as --val 0.2, or a number "),
+        (["--folds", "1"], "error: --folds 1: use 2 to 100 folds.\n"),
+        (["--seed", "3"], "error: Give a share with --val or --test, such as --val 0.2, or a "),
         (["--val", "0.2", "--from", "tests"], "use some of train, test, validation, unassigned."),
         (["--val", "0.2", "--remove"], "error: --remove takes no other option than --name.\n"),
     ],
@@ -97,6 +97,6 @@ def test_a_newcomer_that_bridges_two_folds_is_named(
     capsys.readouterr()
     assert main(["split", "--name", "v1"]) == 0
     printed = capsys.readouterr()
-    assert "1 contents are new" in printed.out
-    assert printed.err.startswith("warning: v1: 1 newcomer belongs to two folds. The first: ")
+    assert "1 content is new" in printed.out
+    assert printed.err.startswith("warning: v1: 1 newcomer belongs to two folds. mvtec_ad/")
     assert f"and its near duplicate {train.format(1)} in " in printed.err

@@ -11,8 +11,17 @@ from PIL import Image
 from anomaly_assets.cli.export import main
 from anomaly_assets.export import to_label_studio, to_parquet
 from anomaly_assets.export.destination import described
-from anomaly_assets_tests.export.published import PICTURES, WITHOUT_MASK, publish_pictures
-from anomaly_assets_tests.warehouse.project import noise
+from anomaly_assets.splitting.plan import Plan
+from anomaly_assets.splitting.update import update
+from anomaly_assets_tests.curation.corrected import correct
+from anomaly_assets_tests.export.published import (
+    PICTURES,
+    WITHOUT_MASK,
+    publish_pictures,
+    publish_project,
+)
+from anomaly_assets_tests.splitting.near import add_near_duplicates
+from anomaly_assets_tests.warehouse.project import Project, noise
 
 COPIES = ["mvtec_ad/bottle/test/good/000.png", "mvtec_ad/bottle/train/good/001.png"]
 IN_TRAINING = "mvtec_ad/bottle/train/dent/000.png"
@@ -86,3 +95,32 @@ def test_a_check_that_passes_or_does_not_exist_is_an_error_that_says_so(
     said = capsys.readouterr().err
     assert said.startswith("error: 'labels_are_known' is no check that names images. These are: ")
     assert "anomalous_images_have_masks, contents_stay_in_one_category," in said
+
+
+def test_both_images_of_near_duplicates_and_of_parted_folds_and_corrected_images_are_exported(
+    tmp_path: Path,
+) -> None:
+    good, copied, other = (f"mvtec_ad/bottle/train/good/00{number}.png" for number in range(3))
+    project = Project.at(tmp_path)
+    project.save({**PICTURES, other: noise(60)})
+    publish_project(project)
+    correct(project, f"{other},,split,nowhere,,,")
+    with project.warehouse.connect() as connection:
+        add_near_duplicates(connection, [(good, copied, 0.1), (good, COPIES[0], 0.2)])
+        connection.execute(
+            "UPDATE near_duplicates SET crosses_splits = contains(image_id_b, '/test/') "
+            "OR contains(image_id_a, '/test/')"
+        )
+        update(connection, tmp_path / "splits", "v1", Plan(val=0.5))
+        connection.execute(
+            "UPDATE assigned_contents SET fold = CASE image_id WHEN ? THEN 'val' ELSE 'train' END",
+            [good],
+        )
+    database = publish_project(project)
+    named = {
+        "near_duplicates_stay_in_one_split": sorted([good, COPIES[0]]),
+        "folds_do_not_leak": sorted([good, copied, COPIES[0]]),
+        "corrections_are_applied": [other],
+    }
+    for check, expected in named.items():
+        assert exported(to_parquet(tmp_path / check, database, check=check).folder) == expected

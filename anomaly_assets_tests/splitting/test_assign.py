@@ -46,27 +46,40 @@ class World:
     Attributes:
         plan: Options of the assignment.
         images: Existing images by id.
+        held_out: Lines of test images, which the plan does not take, by id.
         pairs: Near duplicates that were ever added.
         lines: Lines so far.
     """
 
     plan: Plan
     images: dict[str, Image] = field(default_factory=dict)
+    held_out: dict[str, Line] = field(default_factory=dict)
     pairs: set[NearDuplicate] = field(default_factory=set)
     lines: dict[str, Line] = field(default_factory=dict)
 
     def near_duplicates(self) -> list[NearDuplicate]:
-        existing = {image.content for image in self.images.values()}
+        existing = {each.content for each in (*self.images.values(), *self.held_out.values())}
         return [pair for pair in self.pairs if {pair.content, pair.other} <= existing]
 
     def run(self, shuffled: random.Random) -> Assigned:
         images, pairs = [*self.images.values()], self.near_duplicates()
-        assigned = assign(self.plan, images, self.lines, pairs)
+        held_out = [*self.held_out.values()]
+        assigned = assign(self.plan, images, self.lines, pairs, by_content(held_out))
         shuffled.shuffle(images)
         shuffled.shuffle(pairs)
+        shuffled.shuffle(held_out)
         turned = [NearDuplicate(pair.other, pair.content, pair.distance) for pair in pairs]
-        assert assign(self.plan, images, self.lines, turned) == assigned
+        assert assign(self.plan, images, self.lines, turned, by_content(held_out)) == assigned
         return assigned
+
+
+def by_content(lines: Iterable[Line]) -> dict[str, Line]:
+    return {line.content: line for line in sorted(lines, key=lambda line: line.image_id)[::-1]}
+
+
+def held_out(number: int, content: str | None = None, group: str = "") -> Line:
+    content = content or content_of(number)
+    return Line(content, "test", content, "source", group, f"parts/test/{number:05}.png")
 
 
 def change(world: World, kind: str, random_: random.Random, number: int) -> None:
@@ -78,10 +91,18 @@ def change(world: World, kind: str, random_: random.Random, number: int) -> None
     newcomer = image(number, stratum, group)
     if kind == "newcomer" or chosen is None:
         world.images[newcomer.image_id] = newcomer
-    elif kind == "near_duplicate":
-        world.images[newcomer.image_id] = newcomer
+    elif kind in ("near_duplicate", "test_image"):
+        tested = sorted(world.held_out)
+        if kind == "test_image":
+            line = held_out(number, random_.choice((None, None, chosen.content)), group)
+            world.held_out[line.image_id] = line
+            newcomer = replace(newcomer, content=line.content)
+        else:
+            world.images[newcomer.image_id] = newcomer
+            existing += tested
         for other in random_.sample(existing, min(len(existing), random_.choice((1, 1, 2)))):
-            content = world.images[other].content
+            near: Image | Line = world.images.get(other) or world.held_out[other]
+            content = near.content
             world.pairs.add(NearDuplicate(newcomer.content, content, random_.random() / 20))
     elif kind == "copy":
         copied = replace(newcomer, content=chosen.content)
@@ -90,6 +111,8 @@ def change(world: World, kind: str, random_: random.Random, number: int) -> None
         world.images[chosen.image_id] = replace(chosen, stratum=stratum)
     elif kind == "rewrite":
         world.images[chosen.image_id] = replace(chosen, content=newcomer.content)
+    elif kind == "test_removal" and world.held_out:
+        del world.held_out[random_.choice(sorted(world.held_out))]
     elif kind == "rename":
         del world.images[chosen.image_id]
         world.images[newcomer.image_id] = replace(chosen, image_id=newcomer.image_id)
@@ -97,7 +120,10 @@ def change(world: World, kind: str, random_: random.Random, number: int) -> None
         del world.images[chosen.image_id]
 
 
-KINDS = ("newcomer", "near_duplicate", "copy", "relabel", "rewrite", "rename", "removal")
+KINDS = (
+    *("newcomer", "near_duplicate", "copy", "relabel", "rewrite", "rename", "removal"),
+    *("test_image", "test_removal"),
+)
 STEPS = st.lists(
     st.lists(st.sampled_from((*KINDS, "newcomer", "near_duplicate")), min_size=1, max_size=12),
     min_size=1,
@@ -121,16 +147,36 @@ def test_nothing_moves_and_only_reported_bridges_part_what_belongs_together(
         assert not assigned.lines.keys() & before.keys()
         world.lines = {**before, **assigned.lines}
         assert {each.content for each in world.images.values()} <= world.lines.keys()
-        assert {line.fold for line in world.lines.values()} <= plan.shares.keys()
-        assert assign(
-            plan, world.images.values(), world.lines, world.near_duplicates()
-        ) == Assigned({}, [])
+        for line in world.lines.values():
+            assert line.fold in (*plan.shares, "left_out") or line.decided_by == "source"
+        assert world.run(random_) == Assigned({}, [])
         refuse_parted(world, assigned)
+        refuse_trained(world, assigned)
+
+
+def refuse_trained(world: World, assigned: Assigned) -> None:
+    """Raise an error if a newcomer is in a fold although it is a near duplicate of a test image."""
+    tested = {line.content for line in world.held_out.values()} - world.lines.keys()
+    tested |= {line.content for line in world.lines.values() if line.decided_by == "source"}
+    near = {
+        one
+        for pair in world.near_duplicates()
+        for one, other in ((pair.content, pair.other), (pair.other, pair.content))
+        if other in tested
+    }
+    for content, line in assigned.lines.items():
+        if line.decided_by != "source":
+            assert (line.fold == "left_out") == (content in near)
+    assert {each.content for each in assigned.left_out} == {
+        content for content, line in assigned.lines.items() if line.fold == "left_out"
+    }
 
 
 def refuse_parted(world: World, assigned: Assigned) -> None:
     """Raise an error if newcomers are parted from what they belong to, and no bridge is reported."""
-    fold = {content: line.fold for content, line in world.lines.items()}
+    lines = {**by_content(world.held_out.values()), **world.lines}
+    fold = {content: line.fold for content, line in lines.items()}
+    left_out = {content for content, name in fold.items() if name == "left_out"}
     reported = {
         (*sorted((bridge.content, bridge.other_content)), bridge.reason)
         for bridge in assigned.bridges
@@ -142,15 +188,18 @@ def refuse_parted(world: World, assigned: Assigned) -> None:
         assert bridge.content in assigned.lines
     for pair in world.near_duplicates():
         one, other = sorted((pair.content, pair.other))
-        if {one, other} & assigned.lines.keys() and fold[one] != fold[other]:
+        if {one, other} & left_out or not {one, other} & assigned.lines.keys():
+            continue
+        if fold[one] != fold[other]:
             assert (one, other, "near_duplicate") in reported
     groups: dict[str, set[str]] = defaultdict(set)
     for each in world.images.values():
         groups[each.group].add(each.content)
-    for content, line in world.lines.items():
+    for content, line in lines.items():
         groups[line.group].add(content)
     groups.pop("", None)
-    for members in groups.values():
+    for every in groups.values():
+        members = every - left_out
         if members & assigned.lines.keys() and len({fold[content] for content in members}) > 1:
             assert any({one, other} <= members for one, other, _ in reported)
 
@@ -289,13 +338,39 @@ def test_a_file_that_is_rewritten_under_its_name_stays_in_its_fold() -> None:
         assert (found.fold, found.decided_by) == (lines[content_of(number)].fold, "same_file")
 
 
-def test_a_content_with_a_copy_in_the_test_split_is_a_test_image_and_attracts_nothing() -> None:
+def test_a_copy_of_a_test_image_is_a_test_image_and_its_near_duplicates_are_left_out() -> None:
     plan = Plan(val=0.5)
-    pair = NearDuplicate(content_of(0), content_of(1), 0.001)
-    assigned = assign(plan, map(image, (0, 1)), {}, [pair], {content_of(0): "test"})
-    assert assigned.lines[content_of(0)].fold == "test"
-    assert assigned.lines[content_of(0)].decided_by == "source"
-    assert assigned.lines[content_of(1)].fold in ("train", "val")
-    assert [(each.other_fold, each.reason) for each in assigned.bridges] == [
-        ("test", "near_duplicate")
+    pairs = [
+        NearDuplicate(content_of(0), content_of(1), 0.2),
+        NearDuplicate(content_of(1), content_of(9), 0.1),
+        NearDuplicate(content_of(1), content_of(2), 0.001),
     ]
+    tested = by_content((held_out(8, content_of(0)), held_out(9)))
+    assigned = assign(plan, map(image, (0, 1, 2)), {}, pairs, tested)
+    first, second, third = (assigned.lines[content_of(number)] for number in range(3))
+    assert (first.fold, first.decided_by) == ("test", "source")
+    assert (second.fold, second.decided_by) == ("left_out", "near_duplicate")
+    assert third.fold in ("train", "val")  # not pulled out by what is left out
+    assert assigned.bridges == []
+    assert [(each.image_id, each.other_id, each.other_fold) for each in assigned.left_out] == [
+        ("parts/00001.png", "parts/test/00009.png", "test")
+    ]
+
+
+def test_what_is_assigned_stays_when_its_near_duplicate_arrives_among_the_test_images() -> None:
+    plan = Plan(val=0.5)
+    lines = assign(plan, [image(0)]).lines
+    pair = NearDuplicate(content_of(0), content_of(1), 0.01)
+    assert assign(plan, [image(0)], lines, [pair], by_content([held_out(1)])) == Assigned({}, [])
+    left_out = assign(plan, [image(0)], {}, [pair], by_content([held_out(1)])).lines
+    assert assign(plan, [image(0)], left_out) == Assigned({}, [])
+
+
+def test_a_group_that_has_test_images_is_reported() -> None:
+    """One camera can have taken all images, so these are not left out."""
+    plan = Plan(val=0.5, group="serial")
+    images = [image(number, group=f"s{number % 2}") for number in range(4)]
+    assigned = assign(plan, images, {}, [], by_content([held_out(9, group="s1")]))
+    [bridge] = assigned.bridges
+    assert (bridge.reason, bridge.other_id) == ("group", "parts/test/00009.png")
+    assert bridge.content in {content_of(1), content_of(3)}

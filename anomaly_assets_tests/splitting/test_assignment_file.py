@@ -78,7 +78,7 @@ HEAD = text_of(PLAN, [])
         ("", "line 1: it does not begin with '# anomaly-assets split'."),
         (
             '# anomaly-assets split {"val": 2}\n',
-            "line 1: its options cannot be used: val=2.0: use ",
+            "line 1: its options cannot be used: --val 2.0: use ",
         ),
         (
             '# anomaly-assets split {"until": 3}\n',
@@ -89,11 +89,11 @@ HEAD = text_of(PLAN, [])
         (HEAD + "<<<<<<< HEAD\n", "line 3: <<<<<<< HEAD is not a line of 6 values"),
         (
             HEAD + f"{content_of(1)},7,,hash,,a\n",
-            "line 3: the options have no fold 7, but val, train.",
+            "line 3: the options have no fold 7, but val, train, and left_out for ",
         ),
         (
             HEAD + f"{content_of(1)},val,,hash,,a\n{content_of(1)},train,,hash,,a\n",
-            f"line 4: {content_of(1)[:12]}… is in the fold train, and in val above.",
+            f"line 4: {content_of(1)} is in the fold train, and in val above.",
         ),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -10,7 +11,8 @@ import pytest
 
 from anomaly_assets.splitting.assignment_file import AssignmentError, read, text_of, write
 from anomaly_assets.splitting.plan import Plan
-from anomaly_assets.splitting.update import names_of, remove, update
+from anomaly_assets.splitting.update import names_of, remove, update, warnings_of
+from anomaly_assets.tables.checks import SPLIT_CHECKS, evaluate
 from anomaly_assets.tables.ddl import ensure_tables, row_counts
 from anomaly_assets.tables.source_datasets import stored_names
 from anomaly_assets.warehouse.content import content_id
@@ -130,15 +132,18 @@ def test_a_file_that_cannot_be_written_is_named_and_the_warehouse_keeps_the_line
 
 def test_other_options_are_refused(connection: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
     update(connection, tmp_path, "v1", PLAN, makes_file=True)
-    with pytest.raises(AssignmentError, match=r'has the options \{"seed": 0, "val": 0.5\}'):
+    with pytest.raises(AssignmentError, match=r"has the options --seed 0 --val 0\.5\. "):
         update(connection, tmp_path, "v1", Plan(val=0.2), makes_file=True)
     with pytest.raises(AssignmentError, match="no assignment 'v2': give a share, such as --val"):
         update(connection, tmp_path, "v2", makes_file=True)
-    with pytest.raises(AssignmentError, match="No image has a value of 'camera'"):
+    with pytest.raises(
+        AssignmentError,
+        match=r"^--group camera: no image has a value of it. Columns: .*category, .*Attributes: none\.$",
+    ):
         update(connection, tmp_path, "v2", Plan(val=0.2, group="camera"), makes_file=True)
     with pytest.raises(AssignmentError, match="splits validation is decoded, so there is nothing"):
         update(connection, tmp_path, "v2", Plan(val=0.2, taken=("validation",)), makes_file=True)
-    with pytest.raises(AssignmentError, match=r"name='\.\./v2'"):
+    with pytest.raises(AssignmentError, match=r"--name '\.\./v2'"):
         update(connection, tmp_path, "../v2", PLAN, makes_file=True)
     assert names_of(connection, tmp_path) == ["v1"]
 
@@ -276,3 +281,114 @@ def test_images_that_moved_keep_their_fold(project: Project, tmp_path: Path) -> 
         connection.execute("UPDATE mvtec_ad.images SET split = 'test'")
         update(connection, tmp_path, "v1")
         assert folds(connection) == before
+
+
+def test_a_training_image_that_looks_like_a_test_image_is_in_no_fold(
+    connection: duckdb.DuckDBPyConnection, tmp_path: Path
+) -> None:
+    test, train = "mvtec_ad/bottle/test/good/000.png", "mvtec_ad/bottle/train/good/000.png"
+    add_near_duplicates(connection, [(train, test, 0.1)])
+    made = update(connection, tmp_path, "v1", PLAN, makes_file=True)
+    assert (made.newcomers, made.folds["left_out"]) == (TRAINING, 1)
+    assert [*warnings_of(made)] == [
+        "v1: 1 newcomer looks like an image of a split that is not assigned, and no fold has it. "
+        f"{train}, a near duplicate of {test} in test."
+    ]
+    found = folds(connection)
+    assert (found.get(train), found[test]) == (None, "test")
+    assert read(tmp_path / "v1.csv")[1].keys() == {
+        content
+        for (content,) in connection.execute(
+            "SELECT content_sha256 FROM assigned_contents"
+        ).fetchall()
+    }
+    connection.execute("DELETE FROM near_duplicates")
+    assert update(connection, tmp_path, "v1").folds["left_out"] == 1
+    # A copy of what is left out that the source has among its test images is a test image.
+    connection.execute("UPDATE mvtec_ad.images SET split = 'test' WHERE image_id = ?", [train])
+    assert folds(connection)[train] == "test"
+
+
+def test_a_fold_that_is_edited_to_left_out_leaves_the_image_out(
+    connection: duckdb.DuckDBPyConnection, tmp_path: Path
+) -> None:
+    update(connection, tmp_path, "v1", PLAN, makes_file=True)
+    plan, lines = read(tmp_path / "v1.csv")
+    first, *others = sorted(lines.values(), key=lambda line: line.content)
+    write(tmp_path / "v1.csv", plan, [replace(first, fold="left_out"), *others])
+    update(connection, tmp_path, "v1")
+    assert first.image_id not in folds(connection)
+
+
+def with_attribute(connection: duckdb.DuckDBPyConnection, name: str) -> None:
+    connection.execute(
+        f"CREATE OR REPLACE VIEW effective_images AS SELECT COLUMNS(name -> name <> 'attributes'), "
+        f"{{'{name}': filename}} AS attributes FROM images"
+    )
+
+
+@pytest.mark.parametrize("option", ["by", "group"])
+def test_an_assignment_whose_attribute_is_gone_goes_on_and_is_named(
+    connection: duckdb.DuckDBPyConnection, tmp_path: Path, option: str
+) -> None:
+    with_attribute(connection, "camera")
+    value = "attributes.camera" if option == "group" else ["attributes.camera"]
+    plan = Plan.of({"val": 0.5, option: value})
+    assert plan == Plan.of({"val": 0.5, option: "camera" if option == "group" else ["camera"]})
+    update(connection, tmp_path, "v1", plan, makes_file=True)
+    [(check, finding)] = evaluate(connection, SPLIT_CHECKS[1])
+    assert (check.name, finding.count) == ("assignment_columns_exist", 0)
+    before = folds(connection)
+    with_attribute(connection, "serial")
+    connection.execute(
+        "UPDATE facts SET content_sha256 = sha256(image_id) WHERE image_id = $1", [NEW]
+    )
+    made = update(connection, tmp_path, "v1")
+    assert {name: fold for name, fold in folds(connection).items() if name != NEW} == {
+        name: fold for name, fold in before.items() if name != NEW
+    }
+    assert [*warnings_of(made)] == [
+        f"v1: no image has a value of camera any more, which the option --{option} names. What is assigned "
+        "stays; 1 newcomer was assigned without it."
+    ]
+    [(_, finding)] = evaluate(connection, SPLIT_CHECKS[1])
+    assert finding.shown == [("v1: camera", "no image has a value of it")]
+    wrong = rf"^--{option} camera: .* Attributes: serial\.$"
+    with pytest.raises(AssignmentError, match=wrong):
+        update(connection, tmp_path, "v2", plan, makes_file=True)
+
+
+NEW = "mvtec_ad/bottle/train/good/000.png"
+
+
+def test_a_file_with_other_options_replaces_the_assignment_of_the_warehouse(
+    connection: duckdb.DuckDBPyConnection, tmp_path: Path
+) -> None:
+    update(connection, tmp_path / "mine", "v1", PLAN, makes_file=True)
+    [line] = [line for line in read(tmp_path / "mine/v1.csv")[1].values() if line.image_id == NEW]
+    theirs = Plan(folds=2)
+    write(tmp_path / "theirs/v1.csv", theirs, [replace(line, fold="1")])
+    made = update(connection, tmp_path / "theirs", "v1")
+    assert {*made.folds} == {"0", "1"}
+    assert made.newcomers == TRAINING - 1
+    first, *_ = warnings_of(made)
+    assert first == (
+        f"{tmp_path}/theirs/v1.csv has other options (--seed 0 --folds 2) than the assignment v1 of the "
+        "warehouse, and has replaced it. Copies of the file must be of one `anomaly-assets split`."
+    )
+    plan, lines = read(tmp_path / "theirs/v1.csv")
+    assert plan == theirs
+    assert lines[line.content].fold == "1"
+    again = update(connection, tmp_path / "theirs", "v1")
+    assert (again.newcomers, [*warnings_of(again)]) == (0, [])
+
+
+def test_options_of_a_later_release_name_the_assignment(
+    connection: duckdb.DuckDBPyConnection, tmp_path: Path
+) -> None:
+    connection.execute("INSERT INTO assignments VALUES ('v9', '{\"val\": 0.2, \"cohort\": 1}', [])")
+    with pytest.raises(
+        AssignmentError, match=r"options of the assignment v9 cannot be used: .*cohort"
+    ):
+        update(connection, tmp_path, "v9")
+    assert remove(connection, tmp_path, "v9") == 0

@@ -20,7 +20,7 @@ from anomaly_assets.tables.history import (
 )
 from anomaly_assets.tables.source_datasets import note_consent
 from anomaly_assets.warehouse.copying.copy import copy_database
-from anomaly_assets.warehouse.removal import forget
+from anomaly_assets.warehouse.removal import forget, remove_samples
 from anomaly_assets_tests.warehouse.project import SPEC, Project, noise
 
 REFUSED = StepEvent("mvtec_ad", "refused", "The root lists 1 image.", "mvtec_ad", "/data/mvtec")
@@ -187,3 +187,19 @@ def test_there_is_no_event_before_the_first_load(tmp_path: Path) -> None:
 
 def test_every_event_of_the_view_can_be_chosen(eventful: Project) -> None:
     assert {each.event for each in read(eventful)} <= {*EVENTS}
+
+
+def test_removed_sample_data_is_an_event(tmp_path: Path) -> None:
+    project = Project.at(tmp_path)
+    project.save(
+        {f"mvtec_ad/bottle/train/good/{number:03}.png": noise(number) for number in range(2)}
+    )
+    root = str(project.folder / "mvtec_ad")
+    load(SOURCE_DATASETS["mvtec_ad"], root, project.warehouse, from_samples=True)
+    assert remove_samples(project.warehouse, "run 1") == {"mvtec_ad": 2}
+    project.refresh_all()
+    [event] = read(project, events=("removed",))
+    assert (event.source_dataset, event.detail) == (
+        "mvtec_ad",
+        "2 images: samples of the repository, because data from another root was loaded",
+    )

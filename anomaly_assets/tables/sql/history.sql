@@ -10,7 +10,10 @@ SELECT
         CASE WHEN rows_inserted > 0 THEN format('{:,} new', rows_inserted::BIGINT) END,
         CASE WHEN rows_updated > 0 THEN format('{:,} changed', rows_updated::BIGINT) END,
         CASE WHEN rows_deleted > 0 THEN format('{:,} removed', rows_deleted::BIGINT) END,
-        CASE WHEN stray_changes > 0 THEN format('{:,} changes of stray files', stray_changes::BIGINT) END,
+        CASE
+            WHEN stray_changes = 1 THEN '1 change of stray files'
+            WHEN stray_changes > 1 THEN format('{:,} changes of stray files', stray_changes::BIGINT)
+        END,
         CASE WHEN status = 'interrupted' THEN 'interrupted' END
     ) AS detail,
     root_uri,
@@ -23,7 +26,10 @@ SELECT
     'published',
     NULL,
     concat(
-        format('{:,} samples of ', coalesce(row_counts['samples'], tensors)),
+        format(
+            CASE coalesce(row_counts['samples'], tensors) WHEN 1 THEN '{:,} sample of ' ELSE '{:,} samples of ' END,
+            coalesce(row_counts['samples'], tensors)
+        ),
         coalesce(array_to_string(map_keys(roots), ', '), 'no source dataset'),
         CASE WHEN rejected > 0 THEN format(', {:,} rejected', rejected) ELSE '' END,
         ', snapshot ',
@@ -40,8 +46,8 @@ SELECT
     source_dataset,
     CASE kind
         WHEN 'forgotten' THEN 'from the warehouse, by anomaly-assets forget'
-        WHEN 'shrunk_root' THEN format('a root with only {:,} images', images)
-        ELSE format('a publication with only {:,} samples', images)
+        WHEN 'shrunk_root' THEN format('a root with only {:,} image', images) || CASE images WHEN 1 THEN '' ELSE 's' END
+        ELSE format('a publication with only {:,} sample', images) || CASE images WHEN 1 THEN '' ELSE 's' END
     END,
     NULL,
     run_id,

@@ -7,7 +7,10 @@ WITH groups AS (
         splits.fold,
         images.source_dataset || '/' || coalesce(
             json_extract_string(to_json(images), '$."' || (assignments.options ->> '$.group') || '"'),
-            json_extract_string(to_json(images), '$.attributes."' || (assignments.options ->> '$.group') || '"')
+            json_extract_string(
+                to_json(images),
+                '$.attributes."' || regexp_replace(assignments.options ->> '$.group', '^attributes\.', '') || '"'
+            )
         ) AS group_value
     FROM assignments
     JOIN splits ON splits.assignment = assignments.assignment

@@ -4,7 +4,7 @@ SELECT
     format('{}x{} {}', original_width, original_height, original_mode) AS file,
     format('{}x{}x{}', height, width, channels) AS tensor,
     round(100 * mask_area_fraction, 3) AS mask_area_percent,
-    left(content_sha256, 12) AS content_sha256,
+    content_sha256,
     strftime(loaded_at, '%Y-%m-%d %H:%M:%S') AS loaded_at
 FROM image_tensors
 ORDER BY loaded_at DESC, image_id
