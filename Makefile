@@ -55,7 +55,8 @@ test-slow: $(COMMAND) ## Run the slow tests: servers, clusters, installations, d
 	$(PYTEST) -m "slow and not browser" $(ARGS)
 
 test-anomalib: $(ANOMALIB) ## Run the tests that train with anomalib, in an environment of its own (6 GB)
-	unset DAGSTER_HOME; .venv/anomalib/bin/python -m pytest anomaly_assets_tests/export/test_with_anomalib.py $(ARGS)
+	unset DAGSTER_HOME; .venv/anomalib/bin/python -m pytest anomaly_assets_tests/export/test_with_anomalib.py \
+	  anomaly_assets_tests/evaluation/test_with_anomalib.py $(ARGS)
 
 # anomalib needs torchvision, and that needs its own release of PyTorch. It gets an environment of its own, which
 # finds everything else in .venv.
