@@ -8,8 +8,8 @@
 - `cost`: processor seconds per 1,000 images and peak memory, with 1,000 good training images.
 - `anomalib`: the same patches through PatchCore of anomalib; run it with `.venv/anomalib/bin/python`.
 
-Images have 512 x 512 pixels; with `--quick`, 256 x 256 and fewer ones. Ratios of processor seconds hold on a
-busy machine, wall seconds do not.
+Images have 512 x 512 pixels; with `--quick`, 256 x 256. Ratios of processor seconds hold on a busy machine,
+wall seconds do not.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from typing import Any
 
 import numpy as np
 
-from anomaly_assets.evaluation.backbone import Backbone, open_backbone
 from anomaly_assets.evaluation import detector
+from anomaly_assets.evaluation.backbone import Backbone, open_backbone
 from anomaly_assets.evaluation.detail import detail_of
 from anomaly_assets.evaluation.detector import CategoryResult, evaluate_category
 from anomaly_assets.evaluation.metrics import auroc
