@@ -25,7 +25,7 @@ found_in_project = @site='import sysconfig; print(sysconfig.get_path("purelib"))
   .venv/bin/python -c "$$site" >"$$($(1)/bin/python -c "$$site")/zz_project.pth"
 
 .DEFAULT_GOAL := help
-.PHONY: help materialize ui test test-all test-slow test-anomalib test-lake test-ui screenshots chromium lint types bench bench-quick bench-writers bench-dask bench-growth faults faults-quick stores postgresql torch notebooks slides docs docs-serve lock tables purge clean dagster-home
+.PHONY: help materialize ui test test-all test-slow test-anomalib test-lake test-ui screenshots chromium lint types bench bench-quick bench-writers bench-dask bench-growth bench-evaluate faults faults-quick stores postgresql torch notebooks slides docs docs-serve lock tables purge clean dagster-home
 
 help: ## List the targets
 	@echo "make TARGET [ARGS='further arguments'] [PYTHON=python3.12] [PORT=3000]"
@@ -55,7 +55,8 @@ test-slow: $(COMMAND) ## Run the slow tests: servers, clusters, installations, d
 	$(PYTEST) -m "slow and not browser" $(ARGS)
 
 test-anomalib: $(ANOMALIB) ## Run the tests that train with anomalib, in an environment of its own (6 GB)
-	unset DAGSTER_HOME; .venv/anomalib/bin/python -m pytest anomaly_assets_tests/export/test_with_anomalib.py $(ARGS)
+	unset DAGSTER_HOME; .venv/anomalib/bin/python -m pytest anomaly_assets_tests/export/test_with_anomalib.py \
+	  anomaly_assets_tests/evaluation/test_with_anomalib.py $(ARGS)
 
 # anomalib needs torchvision, and that needs its own release of PyTorch. It gets an environment of its own, which
 # finds everything else in .venv.
@@ -109,6 +110,9 @@ bench-dask: $(COMMAND) ## Measure decoding on a local Dask cluster, and the cost
 
 bench-growth: $(COMMAND) ## Measure growth with the number of images, half an hour, 3 GB below TMPDIR; ARGS=--quick: 2 minutes
 	unset DAGSTER_HOME; $(RUN) benchmarks.growth $(ARGS)
+
+bench-evaluate: torch ## Measure the baseline detector on generated categories, one hour; ARGS=--quick: 15 minutes
+	unset DAGSTER_HOME; $(RUN) benchmarks.evaluating $(ARGS)
 
 faults: $(COMMAND) ## Kill, crowd, starve and cancel the command; half an hour, writes a report
 	unset DAGSTER_HOME; $(RUN) anomaly_assets_tests.faults $(ARGS)
