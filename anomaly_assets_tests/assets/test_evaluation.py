@@ -1,4 +1,4 @@
-"""Test the job `evaluate`: what it publishes, when it says that it cannot, and what it locks."""
+"""Test the job `evaluate`: what it publishes, its messages, and what it locks."""
 
 from __future__ import annotations
 
