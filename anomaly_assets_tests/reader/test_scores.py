@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -14,7 +15,7 @@ from anomaly_assets.reader.open import open_database
 from anomaly_assets.warehouse.copying.copy import copy_database
 from anomaly_assets_tests.evaluation.categories import FINE, Evaluating, FakeBackbone, picture
 
-BOLT = {"source_dataset": "mvtec_ad", "category": "bolt"}
+BOLT: dict[str, Any] = {"source_dataset": "mvtec_ad", "category": "bolt"}
 CHANGED = "mvtec_ad/bolt/test/good/003.png"
 
 
