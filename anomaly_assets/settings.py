@@ -469,7 +469,7 @@ def _corrections(text: str) -> Path | None:
 
 
 def _is_side(text: str) -> bool:
-    return text.isdecimal() and len(text) <= 4 and 1 <= int(text) <= 4096
+    return text.isascii() and text.isdecimal() and len(text) <= 4 and 1 <= int(text) <= 4096
 
 
 def published_database(environment: Mapping[str, str] | None = None) -> str:

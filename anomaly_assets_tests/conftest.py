@@ -1,13 +1,21 @@
 """Define the fixtures of all tests: the project's folder, and a separate environment."""
 
 import gc
+import os
+import shutil
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
+from hypothesis import HealthCheck, settings
 
 from anomaly_assets_tests.assets.environment import Environment, set_up
 from anomaly_assets_tests.assets.trees import write_tiny_roots
+
+# A machine that is busy with other things generates examples slowly; no test fails because of that.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 PROJECT_ROOT = Path(__file__).parents[1]
 _FOLDER = f"{Path(__file__).parent}/"
@@ -45,9 +53,33 @@ SERVERS = {"checkout", "postgres", "s3", "servers"}
 
 LONGEST = (
     *("warehouse/lake/", "dask/", "documents/", "notebooks/", "stores/"),
-    *("test_command_line", "warehouse/", "reader/", "assets/", "bad_input/", "cli/", "catalogue/"),
+    *("test_command_line", "test_install", "inspection/", "tables/test_registry_grows"),
+    *("declared/", "releases/", "test_automation_repeats", "examples/"),
+    *("warehouse/", "reader/", "assets/", "bad_input/", "cli/", "catalogue/"),
 )
 """Tests that begin first, so that of several processes none is left alone with a long module."""
+
+
+SHARED_MEMORY = Path("/dev/shm")
+MEMORY_OF_FAST_TESTS, MEMORY_OF_ALL_TESTS = 2_000_000_000, 12_000_000_000
+"""Free bytes that temporary folders in memory need; installations of slow tests take most of them."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Put temporary folders into memory if it has room, unless a variable or `--basetemp` names a place.
+
+    DuckDB and publishing call `fsync` forty times in a test of a warehouse. On a disk each call takes
+    milliseconds, and syncing a file system waits for everything that other processes write.
+    """
+    named = {"PYTEST_DEBUG_TEMPROOT", "TMPDIR", "PYTEST_XDIST_WORKER"} & os.environ.keys()
+    if named or config.getoption("basetemp") or not SHARED_MEMORY.is_dir():
+        return
+    if os.statvfs(SHARED_MEMORY).f_flag & os.ST_NOEXEC:  # tests install packages there
+        return
+    fast = "not slow" in config.getoption("-m")
+    free = min(shutil.disk_usage(SHARED_MEMORY).free, psutil.virtual_memory().available)
+    if free > (MEMORY_OF_FAST_TESTS if fast else MEMORY_OF_ALL_TESTS):
+        os.environ["PYTEST_DEBUG_TEMPROOT"] = str(SHARED_MEMORY)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -123,6 +155,34 @@ def tiny(environment: Environment) -> Environment:
     """Add roots of a few tiny images to the environment: 9 and 4."""
     write_tiny_roots(environment)
     return environment
+
+
+@pytest.fixture(scope="session")
+def refreshed_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Run the whole graph once on the roots of `tiny`; returns the folder of its files."""
+    from anomaly_assets_tests.assets.runs import run_job  # imports Dagster
+
+    folder = tmp_path_factory.mktemp("refreshed")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        environment = set_up(folder, monkeypatch)
+        write_tiny_roots(environment)
+        assert run_job().success
+    shutil.copytree(folder / "roots", folder / "roots_as_loaded")
+    return folder
+
+
+@pytest.fixture
+def refreshed(refreshed_once: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Environment:
+    """Return an environment like `tiny`, after one run of the whole graph with default settings.
+
+    The roots stay in one place and are copied for each test, because a warehouse records its roots. The
+    warehouse, the published database and its pictures are copied to `tmp_path`.
+    """
+    shutil.rmtree(refreshed_once / "roots")
+    shutil.copytree(refreshed_once / "roots_as_loaded", refreshed_once / "roots")
+    for name in ("work", "published"):
+        shutil.copytree(refreshed_once / name, tmp_path / name)
+    return set_up(tmp_path, monkeypatch, roots=refreshed_once / "roots")
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ CHECKED_OTHERWISE = {
 """A script that imports nothing of the project has checks of its own; `Plan` has those of assignments."""
 
 
-@pytest.mark.parametrize("text", ["-1", "0.5", "", "one", "0x1", "1e3", "²"])
+@pytest.mark.parametrize("text", ["-1", "0.5", "", "one", "0x1", "1e3", "²", "٣", "1_0"])
 def test_what_is_no_whole_number_from_the_bound_on_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="^'.*': use a whole number of at least 0.$"):
         whole_number(text, 0)

@@ -224,6 +224,7 @@ class Empty:
                 **kept,
                 "PATH": f"{self._programs}{os.pathsep}{kept['PATH']}",
                 "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+                "PIP_NO_COMPILE": "1",  # takes as long as unpacking
                 **variables,
             },
             stdout=subprocess.PIPE,

@@ -117,10 +117,8 @@ def _check(warehouse: FileWarehouse, roots: Mapping[str, str], spec: Recipe) -> 
             ensure_tables(connection)
             list(checks.evaluate(connection, *group, spec=spec))
     for name in roots:
-        of_dataset = tuple(checks.catalogue_checks(SOURCE_DATASETS[name]))
-        for group in (checks.STRAY_CHECKS, of_dataset):
-            with warehouse.connect() as connection:
-                list(checks.evaluate(connection, *group, source_dataset=name))
+        with warehouse.connect() as connection:
+            list(checks.evaluate(connection, *checks.STRAY_CHECKS, source_dataset=name))
 
 
 def main() -> None:

@@ -4,10 +4,15 @@ from collections import Counter
 
 import dagster as dg
 
-from anomaly_assets.assets.reports import materialized, row_metadata, rows_shown
+from anomaly_assets.assets.reports import (
+    materialized,
+    row_metadata,
+    rows_shown,
+    sample_metadata,
+)
 from anomaly_assets.assets.resources import WarehouseResource
 from anomaly_assets.assets.specs import table_spec
-from anomaly_assets.tables.corrections import replace_lines
+from anomaly_assets.tables.corrections import Replaced, replace_lines
 from anomaly_assets.tables.ddl import ensure_tables, refresh_labels, row_count
 from anomaly_assets.tables.history import StepEvent, note_step_events
 from anomaly_assets.tables.preview_rows import first_rows
@@ -45,10 +50,10 @@ def corrections(
         ensure_tables(connection)
         refresh_labels(connection)
         if lines is not None:
-            changes = replace_lines(connection, lines)
-            note_step_events(connection, context.run.run_id, _events(changes))
+            replaced = replace_lines(connection, lines)
+            note_step_events(connection, context.run.run_id, _events(replaced.lines))
         else:
-            changes = RowChanges(unchanged=row_count(connection, "correction_lines"))
+            replaced = Replaced(RowChanges(unchanged=row_count(connection, "correction_lines")))
         query = "SELECT status, count(*) FROM corrections GROUP BY ALL ORDER BY ALL"
         statuses = Counter(dict(connection.execute(query).fetchall()))
         shown = first_rows(connection, "corrections", _ROWS_SHOWN)
@@ -60,9 +65,10 @@ def corrections(
     return materialized(
         context,
         {
-            **row_metadata(statuses.total(), changes),
+            **row_metadata(statuses.total(), replaced.lines),
+            **sample_metadata(replaced.samples),
             "statuses": dict(statuses),
-            "rows": rows_shown(shown, changes),
+            "rows": rows_shown(shown, replaced.lines),
         },
     )
 

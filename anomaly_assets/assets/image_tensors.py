@@ -8,7 +8,7 @@ import dagster as dg
 
 from anomaly_assets.assets.progress import Progress
 from anomaly_assets.assets.reports import (
-    changes_of_view,
+    changes_of_samples,
     materialized,
     row_metadata,
     rows_shown,
@@ -193,7 +193,7 @@ def samples(
         refresh(connection, *SAMPLE_VIEWS)
         rows = row_count(connection, "samples")
         shown = chosen_rows(connection, "samples", _ROWS_SHOWN)
-    changes = changes_of_view(context, rows, [dg.AssetKey("image_tensors")])
+    changes = changes_of_samples(context, rows)
     return materialized(
         context, {**row_metadata(rows, changes), "rows": rows_shown(shown, changes)}
     )

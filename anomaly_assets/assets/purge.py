@@ -177,7 +177,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _days(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text[:9]) <= _MOST_DAYS:
+    if not (text.isascii() and text.isdecimal()) or not 1 <= int(text[:9]) <= _MOST_DAYS:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to {_MOST_DAYS}")
     return int(text)
 

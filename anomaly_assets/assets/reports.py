@@ -21,6 +21,9 @@ from anomaly_assets.tables.row_changes import RowChanges
 ROW_COUNTS = ("rows_added", "rows_changed", "rows_removed", "rows_unchanged")
 """Metadata names of every asset with rows: counts of what this run did to them."""
 
+_OF_SAMPLES = "sample_"
+"""Start of metadata names of what corrections change in samples."""
+
 MOST_PICTURE_CHARACTERS = 75_000
 """Limit for all pictures in one event, in characters; the rest is for tables and numbers."""
 
@@ -144,14 +147,34 @@ def row_metadata(rows: int, changes: RowChanges) -> dict[str, Any]:
     return {"dagster/row_count": rows, **dict(zip(ROW_COUNTS, counts, strict=True))}
 
 
-def changes_in_this_run(context: dg.AssetExecutionContext, key: dg.AssetKey) -> RowChanges:
+def sample_metadata(changes: RowChanges) -> dict[str, Any]:
+    """Return metadata with what an asset changed in samples; `changes_in_this_run` reads it."""
+    counts = (changes.added, changes.changed, changes.removed)
+    return {f"{_OF_SAMPLES}{name}": n for name, n in zip(ROW_COUNTS, counts, strict=False)}
+
+
+def changes_of_samples(context: dg.AssetExecutionContext, rows: int) -> RowChanges:
+    """Return this run's changes to the rows of `samples`: by decoding, and by corrections."""
+    decoded = changes_in_this_run(context, dg.AssetKey("image_tensors"))
+    corrected = changes_in_this_run(context, dg.AssetKey("corrections"), _OF_SAMPLES)
+    added, changed = decoded.added + corrected.added, decoded.changed + corrected.changed
+    removed = decoded.removed + corrected.removed
+    return RowChanges(added, changed, removed, max(0, rows - added - changed))
+
+
+def changes_in_this_run(
+    context: dg.AssetExecutionContext, key: dg.AssetKey, prefix: str = ""
+) -> RowChanges:
     """Return this run's changes to the rows of an asset; zeros if it did not materialize the asset."""
     event = context.instance.get_latest_materialization_event(key)
     if event is None or event.asset_materialization is None or event.run_id != context.run.run_id:
         return RowChanges()
     metadata = event.asset_materialization.metadata
     return RowChanges(
-        *(int(str(metadata[name].value)) if name in metadata else 0 for name in ROW_COUNTS)
+        *(
+            int(str(metadata[prefix + name].value)) if prefix + name in metadata else 0
+            for name in ROW_COUNTS
+        )
     )
 
 

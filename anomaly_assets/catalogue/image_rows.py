@@ -276,7 +276,7 @@ def _annotated(files: Files, evidence: Evidence) -> _Annotated:
         found.masked[part_of(position)].add(evidence.pairs.fields_of(position))
     found.labelled.update(map(part_of, evidence.labels.label_index_of))
     found.labelled.update(map(part_of, evidence.tables.masks))
-    for position, (row, _) in evidence.tables.rows.items():
+    for position, (row, *_) in evidence.tables.rows.items():
         if row.label is not None or row.shapes is not None:
             found.labelled.add(part_of(position))
     return found
@@ -285,7 +285,7 @@ def _annotated(files: Files, evidence: Evidence) -> _Annotated:
 def _mask_of(position: int, root: Root, evidence: Evidence, described: Described | None) -> Mask:
     """Return the mask of an image: that of a table, or those that its name pairs."""
     if described is not None and described.row.shapes is not None:
-        row, table = described
+        row, table, _ = described
         drawn = {"read": "coco", "shapes": row.shapes, "width": row.width, "height": row.height}
         text = _json(drawn)
         # The version is that of the shapes: others in the same table change nothing here.

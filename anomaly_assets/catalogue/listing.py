@@ -180,7 +180,7 @@ def _named_masks(tables: Tables) -> set[str]:
 def _changed(files: Files, tables: Tables) -> dict[int, ImageFile]:
     """Return the images whose row gives a category or split that their path does not give."""
     images, found = files.images, dict[int, ImageFile]()
-    for position, (row, _) in tables.rows.items():
+    for position, (row, *_) in tables.rows.items():
         category, split = images.traits[images.codes[position]][:2]
         if (row.category and not category) or (row.split and not split):
             found[position] = images.record(position)._replace(

@@ -20,7 +20,7 @@ from anomaly_assets.catalogue.labels_files import (
 )
 from anomaly_assets.catalogue.pairing import Index
 from anomaly_assets.datasets.attributes import as_json
-from anomaly_assets.datasets.declaration import MaskEntry
+from anomaly_assets.datasets.declaration import ATTRIBUTES, MaskEntry
 from anomaly_assets.datasets.names import as_text, counted, shown
 from anomaly_assets.datasets.record import TableFile, split_name, value_of
 from anomaly_assets.datasets.table_rows import MAX_BYTES, Row, TableContent, read_table
@@ -31,10 +31,15 @@ _MOST_NAMED = 3
 
 
 class Described(NamedTuple):
-    """Row of a table about an image, and the table."""
+    """Row of a table about an image, and the table.
+
+    Attributes:
+        disputed: Names of values about which rows disagree; later rows do not give them again.
+    """
 
     row: Row
     table: FileEntry
+    disputed: frozenset[str] = frozenset()
 
 
 class NamedMask(NamedTuple):
@@ -189,11 +194,13 @@ def _add(files: Files, place: _Place, table: TableContent, tables: Tables, paths
             category=row.category or place.record.category, split=row.split or place.record.split
         )
         before = tables.rows.get(position)
+        described = Described(row, place.entry)
         if before is not None:
-            row, is_same = _united(before.row, row)
-            if not is_same:
+            described = _united(before, described)
+            row = described.row
+            if described.disputed != before.disputed:
                 twice.append(row.image)
-        tables.rows[position] = Described(row, place.entry)
+        tables.rows[position] = described
         if row.is_unclear:
             tables.unclear.add(position)
         if row.mask is not None:
@@ -209,31 +216,38 @@ def _add(files: Files, place: _Place, table: TableContent, tables: Tables, paths
             add_detail(files, place.entry, f"{len(rows):,} rows {what}: {named}", "malformed_table")
 
 
-def _united(one: Row, other: Row) -> tuple[Row, bool]:
-    """Unite two rows of one image, and return whether they agree; conflicting values are dropped."""
-    same = True
+def _united(one: Described, other: Described) -> Described:
+    """Unite two rows of one image; values about which they disagree are dropped, also in later rows."""
+    first, second = one.row, other.row
+    disputed = set(one.disputed)
     values: dict[str, Any] = {}
     for name in ("category", "split", "label"):
-        first, second = getattr(one, name), getattr(other, name)
-        if first is not None and second is not None and first != second:
-            same = False
-            values[name] = None
-        else:
-            values[name] = first if first is not None else second
-    types = {each for each in (one.defect_type, other.defect_type) if each is not None}
+        disputed |= _disputed(name, getattr(first, name), getattr(second, name))
+        found = getattr(first, name) or getattr(second, name)
+        values[name] = None if name in disputed else found
+    is_same = disputed == one.disputed
+    types = {each for each in (first.defect_type, second.defect_type) if each is not None}
     values["defect_type"] = types.pop() if len(types) == 1 else UNSPECIFIED if types else None
-    shapes = [json.loads(each) for each in (one.shapes, other.shapes) if each is not None]
+    shapes = [json.loads(each) for each in (first.shapes, second.shapes) if each is not None]
     values["shapes"] = json.dumps([*chain(*shapes)], ensure_ascii=False) if shapes else None
-    values["mask"] = other.mask
-    values["width"], values["height"] = (
-        (one.width, one.height) if one.shapes is not None else (other.width, other.height)
+    values["mask"] = second.mask
+    drawn_on = first if first.shapes is not None else second
+    values["width"], values["height"] = drawn_on.width, drawn_on.height
+    is_unclear = first.is_unclear or second.is_unclear or not is_same
+    old, new = (json.loads(each.attributes or "{}") for each in (first, second))
+    for name in old.keys() & new.keys():
+        disputed |= _disputed(f"{ATTRIBUTES}{name}", old[name], new[name])
+    both = {**old, **new}
+    values["attributes"] = as_json(
+        {name: both[name] for name in both if f"{ATTRIBUTES}{name}" not in disputed}
     )
-    is_unclear = one.is_unclear or other.is_unclear or not same
-    first, second = (json.loads(each.attributes or "{}") for each in (one, other))
-    differing = {name for name in first.keys() & second.keys() if first[name] != second[name]}
-    both = {**first, **second}
-    values["attributes"] = as_json({name: both[name] for name in both.keys() - differing})
-    return one._replace(**values, is_unclear=is_unclear), same and not differing
+    row = first._replace(**values, is_unclear=is_unclear)
+    return Described(row, other.table, frozenset(disputed))
+
+
+def _disputed(name: str, one: object, other: object) -> set[str]:
+    """Return the name of a value if both rows give it, differently."""
+    return {name} if one is not None and other is not None and one != other else set()
 
 
 def _add_mask(
@@ -273,10 +287,10 @@ def _refuse_shared_masks(files: Files, tables: Tables, paths: _Paths) -> None:
 
 
 def _note_faults(files: Files, entry: FileEntry, table: TableContent) -> None:
-    if table.fault:
-        files.stray(entry.meant_path, "malformed_table", table.fault)
-    elif table.malformed:
+    faults = [table.fault] if table.fault else [*table.missing]
+    if table.malformed and not table.fault:
         number, sentence = table.malformed[0]
         rows = counted(table.malformed_count, "invalid row")
-        detail = f"{rows}, such as {number}: {sentence}"
-        files.stray(as_text(entry.meant_path), "malformed_table", detail)
+        faults.append(f"{rows}, such as {number}: {sentence}")
+    if faults:
+        files.stray(as_text(entry.meant_path), "malformed_table", " ".join(faults))

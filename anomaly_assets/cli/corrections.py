@@ -91,6 +91,10 @@ def import_file(
     for problem in found.problems:
         print(f"warning: {problem}", file=sys.stderr)
     print(_sentence(len(found.lines), len(found.masks), found.images, bool(changed), write, path))
+    if found.lines and Settings.from_environment().corrections is None:
+        print(
+            f"ANOMALY_CORRECTIONS is not set: set it to {path}, or no run reads these corrections."
+        )
     return 0
 
 
@@ -104,7 +108,9 @@ def _files(target: str | None) -> tuple[Path, list[Path]]:
             f"ANOMALY_CORRECTIONS names the folder {place}. Name a file in it: --corrections "
             f"{place / 'annotated.csv'}"
         )
-    return Path(target), sorted(place.glob("*.csv"))
+    from anomaly_assets.curation.correction_files import files_in
+
+    return Path(target), files_in(place)
 
 
 def _sentence(

@@ -14,10 +14,11 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TextIO
 
 import pyarrow as pa
 
+from anomaly_assets.arguments import iso_time
 from anomaly_assets.datasets.names import HIDDEN, normalized, shown, spelled
 from anomaly_assets.datasets.table_cells import TableFaultError, find_column
 from anomaly_assets.datasets.table_csv import open_records
@@ -38,6 +39,7 @@ MAX_BYTES = 256 * 1024 * 1024
 
 _REQUIRED = ("field", "value")
 _NAMES = ("image_id", "content_sha256")
+_FOR_PEOPLE = ("reason", "by")
 _NO_TEXT = re.compile(f"{HIDDEN.pattern}|\ufffd")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _SPLITS = {
@@ -82,16 +84,58 @@ def read_corrections(place: Path) -> list[CorrectionLine]:
     Raises:
         CorrectionsError: There is no such file, or one cannot be used.
     """
-    if place.is_dir():
-        files = sorted(each for each in place.iterdir() if each.suffix.lower() == ".csv")
-        if not files:
-            raise CorrectionsError(
-                f"ANOMALY_CORRECTIONS: the folder {shown(place)} has no CSV file. Is it mounted? "
-                "To remove all corrections, put a CSV file there that has only the header."
-            )
-    else:
-        files = [place]
+    files = files_in(place) if place.is_dir() else [place]
+    if not files:
+        raise CorrectionsError(
+            f"ANOMALY_CORRECTIONS: the folder {shown(place)} has no CSV file. Is it mounted? "
+            "To remove all corrections, put a CSV file there that has only the header."
+        )
     return [line for file in files for line in _read(file)]
+
+
+def files_in(folder: Path) -> list[Path]:
+    """Return the correction files of a folder, in the order of their names."""
+    return sorted(each for each in folder.iterdir() if each.suffix.lower() == ".csv")
+
+
+class OpenedFile(NamedTuple):
+    """Text of a correction file.
+
+    Attributes:
+        separator: Separator of the cells.
+        width: Number of columns.
+        places: Place of each column of `COLUMNS` that the file has.
+        lines: The lines, without the versions of their masks.
+    """
+
+    separator: str
+    width: int
+    places: Mapping[str, int]
+    lines: Iterator[CorrectionLine]
+
+
+def open_lines(text: TextIO, file: str, refuse: Callable[[int, str], None]) -> OpenedFile:
+    """Read the header of a correction file, and return its lines as a stream.
+
+    Args:
+        text: The file, with line ends as they are.
+        file: Its name.
+        refuse: Called with the number of a line that cannot be used, and the reason.
+
+    Raises:
+        TableFaultError: The file cannot be used; also raised while lines are read.
+    """
+    opened = open_records(text, COLUMNS, refuse)
+    places = _places(opened.names)
+    lines = (
+        _line(
+            file,
+            line,
+            {name: cell for name, at in places.items() if (cell := normalized(cells[at].strip()))},
+        )
+        for line, cells in opened.records
+    )
+    return OpenedFile(opened.separator, len(opened.names), places, lines)
 
 
 def as_table(lines: Sequence[CorrectionLine]) -> pa.Table:
@@ -113,11 +157,8 @@ def _read(file: Path) -> Iterator[CorrectionLine]:
         folder = open_root(str(file.parent))
         with file.open("rb") as content:
             text, _ = open_text(content, MAX_BYTES)
-            names, records = open_records(text, COLUMNS, refuse)
-            places = _places(names)
-            for line, cells in records:
-                written = {name: cells[at].strip() for name, at in places.items()}
-                yield _with_mask(_line(normalized(file.name), line, written), folder)
+            for line in open_lines(text, normalized(file.name), refuse).lines:
+                yield _with_mask(line, folder)
     except (OSError, RootError) as error:
         raise _unusable(
             file, f"{getattr(error, 'strerror', None) or error}. Correct ANOMALY_CORRECTIONS."
@@ -160,10 +201,12 @@ def _places(names: Sequence[str]) -> dict[str, int]:
     return places
 
 
-def _line(file: str, line: int, written: Mapping[str, str]) -> CorrectionLine:
-    """Return the row of a line; the first fault is kept."""
+def _line(file: str, line: int, cells: dict[str, str]) -> CorrectionLine:
+    """Return the row of a line from its cells that are not empty; the first fault is kept."""
     faults: list[str] = []
-    cells = {name: normalized(text) for name, text in written.items() if text}
+    for name in _FOR_PEOPLE:
+        if name in cells:
+            cells[name] = on_one_line(cells[name])
     if sign := _NO_TEXT.search("".join(cells.values())):
         name = next(name for name, text in cells.items() if sign[0] in text)
         faults.append(f"{name} has {spelled(sign[0])}, which is no text")
@@ -186,7 +229,8 @@ def _line(file: str, line: int, written: Mapping[str, str]) -> CorrectionLine:
     corrected_at = None
     if "at" in cells:
         try:
-            corrected_at = _time(cells["at"])
+            found = iso_time(cells["at"])
+            corrected_at = found if found.tzinfo else found.replace(tzinfo=timezone.utc)
         except ValueError:
             faults.append("at is not a time in ISO 8601, such as 2026-11-29T10:00Z")
     return CorrectionLine(
@@ -204,6 +248,11 @@ def _line(file: str, line: int, written: Mapping[str, str]) -> CorrectionLine:
     )
 
 
+def on_one_line(text: str) -> str:
+    """Return a text for people without line breaks, which a cell may have in quotation marks."""
+    return " ".join(text.split())
+
+
 def _with_mask(line: CorrectionLine, folder: Root) -> CorrectionLine:
     """Return a line with the URI and the version of its mask, if it corrects one."""
     if line.field != "mask" or line.used_value is None:
@@ -216,13 +265,6 @@ def _with_mask(line: CorrectionLine, folder: Root) -> CorrectionLine:
         used_value=version_of_mask(content),
         mask_source_uri=folder.uri_of(line.used_value),
     )
-
-
-def _time(text: str) -> datetime:
-    """Return a time; in UTC if the text names no zone. A date alone is its first moment."""
-    # Python 3.10 reads no Z and no time with a lower-case t.
-    found = datetime.fromisoformat(re.sub(r"[zZ]$", "+00:00", text))
-    return found.replace(tzinfo=timezone.utc) if found.tzinfo is None else found
 
 
 Used = tuple[str | None, str | None]

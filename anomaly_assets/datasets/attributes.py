@@ -16,8 +16,10 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import timezone
 from typing import Any, Literal, TypeAlias, get_args
+
+from anomaly_assets.arguments import iso_time
 
 AttributeType: TypeAlias = Literal["text", "integer", "number", "boolean", "time"]
 """Type of an attribute in a declaration; times are in UTC."""
@@ -41,6 +43,9 @@ _TRUTH = {
     **dict.fromkeys(("false", "no", "0"), False),
 }
 _MOST_INTEGER = 2**63
+# Python's own functions also read 12_3, and the digits of other scripts.
+_INTEGER = re.compile("[+-]?[0-9]{1,19}")
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 
 @dataclass(frozen=True)
@@ -58,12 +63,12 @@ def typed_value(kind: AttributeType, text: str) -> Any:
         ValueError: The text is no value of this type.
     """
     if kind == "integer":
-        number = int(text) if text.isascii() else None
-        if number is None or not -_MOST_INTEGER <= number < _MOST_INTEGER:
+        number = int(text) if _INTEGER.fullmatch(text) else _MOST_INTEGER
+        if not -_MOST_INTEGER <= number < _MOST_INTEGER:
             raise ValueError(text)
         return number
     if kind == "number":
-        if not math.isfinite(value := float(text)):
+        if not _NUMBER.fullmatch(text) or not math.isfinite(value := float(text)):
             raise ValueError(text)
         return value
     if kind == "boolean":
@@ -71,7 +76,7 @@ def typed_value(kind: AttributeType, text: str) -> Any:
             raise ValueError(text)
         return truth
     if kind == "time":
-        found = datetime.fromisoformat(re.sub(r"[zZ]$", "+00:00", text))
+        found = iso_time(text)
         try:
             in_utc = found if found.tzinfo is None else found.astimezone(timezone.utc)
         except OverflowError:  # before year 1 or after year 9999

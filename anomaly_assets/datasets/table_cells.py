@@ -69,6 +69,7 @@ class TableContent(NamedTuple):
         notes: Sentences about what was left out.
         fault: Error message with the remedy if the whole file cannot be used; then there are no rows.
         malformed_count: Number of all rows that cannot be used.
+        missing: Sentences about attributes that no image of the table has, because their column is missing.
     """
 
     rows: Sequence[Row]
@@ -76,6 +77,7 @@ class TableContent(NamedTuple):
     notes: tuple[str, ...] = ()
     fault: str | None = None
     malformed_count: int = 0
+    missing: tuple[str, ...] = ()
 
 
 class TableFaultError(Exception):
@@ -100,10 +102,12 @@ class Collected:
         malformed_count: Number of all of them.
         notes: Sentences about what was left out.
         attributes: Attributes that the table gives, by name.
+        missing: Sentences about attributes whose column is missing.
     """
 
     words: Words
     attributes: Mapping[str, Attribute] = field(default_factory=dict)
+    missing: list[str] = field(default_factory=list)
     rows: list[Row] = field(default_factory=list)
     malformed: list[tuple[int, str]] = field(default_factory=list)
     malformed_count: int = 0
@@ -120,7 +124,12 @@ class Collected:
     def content(self) -> TableContent:
         """Return the rows and what is wrong with the others."""
         return TableContent(
-            self.rows, tuple(self.malformed), tuple(self.notes), None, self.malformed_count
+            self.rows,
+            tuple(self.malformed),
+            tuple(self.notes),
+            None,
+            self.malformed_count,
+            tuple(self.missing),
         )
 
     def add(self, cells: Cells, number: int, place: str = "", split: Split | None = None) -> None:
@@ -157,6 +166,16 @@ class Collected:
         if len(self.malformed) < MOST_MALFORMED:
             self.malformed.append((number, reason))
 
+    def miss(self, column: str, problem: str) -> None:
+        """Note that a table lacks the column of an attribute; it changes nothing else.
+
+        Raises:
+            TableFaultError: The column has another property: without it, labels could be wrong.
+        """
+        if not column.startswith(ATTRIBUTES):
+            raise TableFaultError(problem)
+        self.missing.append(f"No image has {column.removeprefix(ATTRIBUTES)}. {problem}")
+
     def split_of(self, word: str) -> Split | None:
         """Return the split of a word, exactly or else ignoring case; None if it is no such word."""
         word = normalized(word)
@@ -174,8 +193,8 @@ class Collected:
         self, cells: Cells, number: int, split: Split | None = None
     ) -> tuple[Row | None, str | None]:
         """Return the row of these cells, and the reason why they cannot be used, or not in full."""
-        if _NO_TEXT.search("".join(filter(None, cells))):
-            for column, cell in zip(self.names, cells, strict=False):
+        if _NO_TEXT.search("".join(filter(None, cells[: len(COLUMNS)]))):
+            for column, cell in zip(COLUMNS, cells, strict=False):
                 if cell is not None and (reason := why_no_text(column, cell)):
                     return None, reason
         image, category, split_word, label_word, defect_type, mask, *others = cells
@@ -228,11 +247,15 @@ class Collected:
         """Return attributes as JSON, and why some have no value; they change nothing else in the row."""
         values, faults = {}, []
         for (name, attribute), cell in zip(self.attributes.items(), cells, strict=False):
-            if cell:
-                try:
-                    values[name] = typed_value(attribute.type, normalized(cell))
-                except ValueError:
-                    faults.append(f"{name} is {quoted(cell)}, which is no {attribute.type}")
+            if not cell:
+                continue
+            if reason := why_no_text(name, cell):
+                faults.append(reason)
+                continue
+            try:
+                values[name] = typed_value(attribute.type, normalized(cell))
+            except ValueError:
+                faults.append(f"{name} is {quoted(cell)}, which is no {attribute.type}")
         return as_json(values), faults
 
 
@@ -281,15 +304,26 @@ def find_column(name: str, columns: Sequence[str]) -> list[int]:
     return []
 
 
-def no_column(name: str, columns: Sequence[str]) -> str:
-    """Return the error message for a column that a table does not have."""
+def no_column(name: str, columns: Sequence[str], key: str = "columns") -> str:
+    """Return the error message for a column that a table does not have.
+
+    Args:
+        name: The column.
+        columns: The columns of the table.
+        key: Key of the declaration that names the column.
+    """
     by_form = {_loose(each): each for each in columns[:_MOST_COMPARED]}
     similar = get_close_matches(_loose(name), list(by_form), 1)
     meant = f" Did you mean {quoted(by_form[similar[0]])}?" if similar else ""
     return (
-        f"No column {quoted(name)}.{meant} The columns are {listed(columns)}. Correct `columns`, or "
+        f"No column {quoted(name)}.{meant} The columns are {listed(columns)}. Correct `{key}`, or "
         "remove the key."
     )
+
+
+def key_of(column: str) -> str:
+    """Return the key of a declaration that names the column of a property of an image."""
+    return "attributes" if column.startswith(ATTRIBUTES) else "columns"
 
 
 def _loose(name: str) -> str:

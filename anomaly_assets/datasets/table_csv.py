@@ -5,12 +5,13 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
-from typing import TextIO
+from typing import NamedTuple, TextIO
 
 from anomaly_assets.datasets.table_cells import (
     Collected,
     TableFaultError,
     find_column,
+    key_of,
     no_column,
     quoted,
 )
@@ -31,17 +32,31 @@ def read_csv(text: TextIO, columns: Mapping[str, str], collected: Collected) -> 
     Raises:
         TableFaultError: The table cannot be used.
     """
-    names, records = open_records(text, columns.values(), collected.refuse)
-    places = _places(names, columns, collected.names)
-    for number, cells in records:
+    opened = open_records(text, columns.values(), collected.refuse)
+    places = _places(opened.names, columns, collected)
+    for number, cells in opened.records:
         collected.add(
             [None if place is None else cells[place].strip() or None for place in places], number
         )
 
 
+class Records(NamedTuple):
+    """Table of separated values.
+
+    Attributes:
+        separator: Separator of the cells.
+        names: The columns.
+        records: The records that are not blank: number of the first line, and one cell for each column.
+    """
+
+    separator: str
+    names: list[str]
+    records: Iterator[tuple[int, list[str]]]
+
+
 def open_records(
     text: TextIO, wanted: Collection[str], refuse: Callable[[int, str], None]
-) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
+) -> Records:
     """Read the header of a table of separated values, and return its records as a stream.
 
     The separator is the one with which the header has most of the wanted columns.
@@ -50,10 +65,6 @@ def open_records(
         text: The table, with line ends as they are in the file.
         wanted: Names of columns.
         refuse: Called with the line of a record that cannot be used, and the reason.
-
-    Returns:
-        The columns, and the records that are not blank: number of the first line, and one cell for each
-        column.
 
     Raises:
         TableFaultError: The table cannot be used; also raised while records are read.
@@ -80,7 +91,7 @@ def open_records(
             "The first line is no header. Write the names of the columns into it."
         )
     names = [each.strip() for each in header[1]]
-    return names, _complete(records, names, separator, refuse)
+    return Records(separator, names, _complete(records, names, separator, refuse))
 
 
 def _complete(
@@ -97,7 +108,9 @@ def _complete(
                 f"{len(cells)} cells, and the header has {len(names)}; quote cells with a separator",
             )
             continue
-        if any("\n" in cell and _has_rows(cell, separator, len(names)) for cell in cells):
+        if "\n" in "".join(cells) and any(
+            "\n" in cell and _has_rows(cell, separator, len(names)) for cell in cells
+        ):
             raise TableFaultError(
                 f"Row {number} has a quotation mark that is not closed: a cell contains the rows after it. "
                 "Close it, or double the marks within the cell."
@@ -138,18 +151,16 @@ def _records(
             yield number, record
 
 
-def _places(
-    names: list[str], columns: Mapping[str, str], wanted: Iterable[str]
-) -> list[int | None]:
+def _places(names: list[str], columns: Mapping[str, str], collected: Collected) -> list[int | None]:
+    """Return the place of each property of an image; None for one that is not declared, or is missing."""
     places: list[int | None] = []
-    for column in wanted:
+    for column in collected.names:
         name = columns.get(column)
-        found = find_column(name, names) if name is not None else [None]
-        if not found:
-            raise TableFaultError(no_column(str(name), names))
-        if len(found) > 1:
-            raise TableFaultError(
-                f"{len(found)} columns have the name {quoted(str(name))}. Rename all but one."
-            )
-        places.append(found[0])
+        found = [] if name is None else find_column(name, names)
+        if name is not None and not found:
+            collected.miss(column, no_column(name, names, key_of(column)))
+        if name is not None and len(found) > 1:
+            problem = f"{len(found)} columns have the name {quoted(name)}. Rename all but one."
+            collected.miss(column, problem)
+        places.append(found[0] if len(found) == 1 else None)
     return places

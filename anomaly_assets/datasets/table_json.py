@@ -11,6 +11,7 @@ from anomaly_assets.datasets.table_cells import (
     Collected,
     TableFaultError,
     find_column,
+    key_of,
     listed,
     no_column,
     quoted,
@@ -57,7 +58,7 @@ def read_json(
             )
         _add_splits(stream, objects, collected)
     stream.end()
-    objects.check()
+    objects.check(collected)
 
 
 def _add_splits(stream: JsonStream, objects: _Objects, collected: Collected) -> None:
@@ -107,7 +108,7 @@ def _add_list(
                 else:
                     reason = f"{column} is {_kind(value)}; text is needed"
                 collected.refuse(number, f"{place}{reason}")
-                refused = True
+                refused |= not column.startswith(ATTRIBUTES)  # which change nothing else
             cells.append(cell or None)
         if not refused:
             collected.add(cells, number, place, split)
@@ -123,7 +124,7 @@ class _Objects:
     def __init__(self, columns: Mapping[str, str], names: Sequence[str]) -> None:
         self._columns = columns
         self._names = names
-        self._missing = set(columns.values())
+        self._missing = {name for name in names if name in columns}
         self._keys: dict[str, None] = {}
         self._any = False
         self._found: dict[tuple[str, tuple[str, ...]], str | None] = {}
@@ -135,7 +136,7 @@ class _Objects:
             name = self._columns.get(column)
             value = _MISSING if name is None else self._value(element, name)
             if value is not _MISSING:
-                self._missing.discard(str(name))
+                self._missing.discard(column)
             yield column, value
         if self._missing and len(self._keys) < _MOST_KEYS:
             self._keys.update(dict.fromkeys(element))
@@ -158,14 +159,17 @@ class _Objects:
             value = value.get(key, _MISSING) if isinstance(value, dict) else _MISSING
         return value
 
-    def check(self) -> None:
-        """Refuse a table if a declared key is in none of its objects.
+    def check(self, collected: Collected) -> None:
+        """Refuse a table if a declared key is in none of its objects; note the key of an attribute.
 
         Raises:
-            TableFaultError: A declared key is in no object.
+            TableFaultError: The declared key of a property other than an attribute is in no object.
         """
-        if self._any and self._missing:
-            raise TableFaultError(no_column(min(self._missing), list(self._keys)))
+        if not self._any:
+            return
+        for column in sorted(self._missing):
+            keys = list(self._keys)
+            collected.miss(column, no_column(self._columns[column], keys, key_of(column)))
 
 
 def _cell(column: str, value: Any, collected: Collected) -> str | None:

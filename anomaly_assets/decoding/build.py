@@ -51,7 +51,7 @@ from anomaly_assets.decoding.writes import Decoded, write_images
 from anomaly_assets.errors import AnomalyAssetsError
 from anomaly_assets.recipes import Recipes
 from anomaly_assets.roots.base import Root
-from anomaly_assets.tables.corrections import masks_in_use, pin_decoded
+from anomaly_assets.tables.corrections import forget_masks, masks_in_use, pin_decoded
 from anomaly_assets.tables.ddl import ensure_tables, row_count, sql_text, upstream_needed
 from anomaly_assets.tables.identity import take_over
 from anomaly_assets.tables.source_datasets import stored_datasets
@@ -118,12 +118,10 @@ def build_tensors(
             _build_part(
                 warehouse, part, recipes, compute, run_id, progress, report, allow_shrink, depths
             )
-            with warehouse.writing(), warehouse.connect() as connection:
-                pin_decoded(connection)
-                are_others = masks_in_use(connection) != masks
-            if are_others:
-                # A corrected mask belongs to a content, which is known once the image is decoded.
-                again = BuildReport()
+            # A corrected mask belongs to a content, which is known once the image is decoded. If the mask
+            # then cannot be decoded, that of the source is used.
+            while (found := _decided_masks(warehouse)) != masks:
+                masks, again = found, BuildReport()
                 _build_part(
                     warehouse, part, recipes, compute, run_id, None, again, allow_shrink, depths
                 )
@@ -131,6 +129,13 @@ def build_tensors(
                 report.decode_seconds += again.decode_seconds
     report.seconds = time.monotonic() - started
     return report
+
+
+def _decided_masks(warehouse: Warehouse) -> set[tuple[str, str]]:
+    """Decide the pins of images that were decoded since, and return the corrected masks that are in use."""
+    with warehouse.writing(), warehouse.connect() as connection:
+        pin_decoded(connection)
+        return masks_in_use(connection)
 
 
 def _build_part(
@@ -151,6 +156,7 @@ def _build_part(
         take_over(connection)
         with upstream_needed():
             report.removed += _remove_gone(connection)
+            forget_masks(connection)
             report.recipe_rows_removed += _remove_recipes(connection, list(roots), recipes)
             stale = find_stale(connection, list(roots), recipes, depths)
         report.unchanged = row_count(connection, "image_tensors") - report.decoded

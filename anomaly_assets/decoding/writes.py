@@ -19,6 +19,7 @@ from anomaly_assets.decoding.batch import (
     Rejection,
 )
 from anomaly_assets.decoding.rejections import insert_rejections
+from anomaly_assets.tables.corrections import CORRECTED_MASK
 
 _KNOWN = """
 SELECT
@@ -125,10 +126,7 @@ def write_images(
             recipe_rows_replaced = int(deleted[0]) if deleted else 0
         connection.execute(f"DELETE FROM facts WHERE {_REPLACED}")  # noqa: S608
         connection.execute("INSERT INTO facts BY NAME FROM decoded_facts")
-        connection.execute(
-            "DELETE FROM rejected_images WHERE image_id IN (SELECT image_id FROM stale) "
-            "AND image_id NOT IN (FROM held)"
-        )
+        connection.execute(_DELETE_REJECTIONS)
         insert_rejections(connection, [each for each in rejections if each.image_id not in held])
         connection.commit()
         remade_common = images.filter(images["common"])["image_id"].to_pylist()
@@ -155,6 +153,17 @@ _REPLACED = (
     "image_id IN (SELECT image_id FROM stale WHERE common) AND image_id NOT IN (FROM staying)"
 )
 
+
+_DELETE_REJECTIONS = f"""
+DELETE FROM rejected_images
+WHERE image_id IN (SELECT image_id FROM stale) AND image_id NOT IN (FROM held)
+AND (
+    NOT starts_with(file_version, '{CORRECTED_MASK}')
+    OR (image_id, file_version) IN (SELECT (image_id, mask_file_version) FROM stale)
+)
+"""  # noqa: S608
+"""Delete the rejections of images that were decoded. That of a corrected mask stays if the image was
+decoded with the mask of the source, or the next run would try the same file in vain."""
 
 _SCHEMAS = {"image_tensors": TENSORS_SCHEMA, "recipe_tensors": RECIPES_SCHEMA}
 _INSERTED_BYTES = 8 * 1024 * 1024

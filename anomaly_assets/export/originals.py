@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+import duckdb
 import numpy as np
 import numpy.typing as npt
 
@@ -36,7 +37,16 @@ class Originals:
         self._roots = _opened(table["source_dataset"].unique().to_pylist(), settings)
         image_ids = table["image_id"].to_pylist()
         with source.selection.cursor() as cursor:
-            rows = cursor.execute(_ROWS, {"columns": IMAGE_COLUMNS, "ids": image_ids}).fetchall()
+            try:
+                rows = cursor.execute(
+                    _ROWS, {"columns": IMAGE_COLUMNS, "ids": image_ids}
+                ).fetchall()
+            except (duckdb.BinderException, duckdb.CatalogException) as error:
+                raise ExportError(
+                    "An earlier release published this database, without what --originals (originals=True) "
+                    "needs. Run `anomaly-assets materialize`, which publishes it again, or leave "
+                    "--originals out."
+                ) from error
         found = [row for (row,) in rows]
         images = {image.image_id: image for image in stale_images(found, settings.depths)}
         if len(images) != len(image_ids):

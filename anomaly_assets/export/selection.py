@@ -284,16 +284,19 @@ def _only(samples: Samples, named: Sequence[str], include_unknown: bool) -> tupl
     return samples.select(np.asarray(kept)), left_out
 
 
-_LEFT_OUT = ("loaded_at", "attributes")
+ATTRIBUTES = "attributes"
+
+_LEFT_OUT = ("loaded_at", ATTRIBUTES)
 
 
 def plain_columns(table: pa.Table) -> pa.Table:
     """Return the columns of the view `samples` as exports have them: no null, time or path of a machine.
 
     PyTorch cannot collate nulls and times, and no path of this machine exists on another one. `loaded_at`
-    and `attributes` are left out. `source_uri` is the path below the root of the source dataset. A null
-    `defect_type` is empty, a null `label_index` is -1, and a null `mask_area_fraction` is 0. The folds of
-    an assignment are the splits: `val` is called `validation`, and numbered folds `train`.
+    is left out. Each attribute is a column at the end, such as `attribute_camera`, of its own type; nulls
+    and times stay. `source_uri` is the path below the root of the source dataset. A null `defect_type` is
+    empty, a null `label_index` is -1, and a null `mask_area_fraction` is 0. The folds of an assignment are
+    the splits: `val` is called `validation`, and numbered folds `train`.
 
     Args:
         table: Columns of the view `samples`, without tensors.
@@ -307,4 +310,9 @@ def plain_columns(table: pa.Table) -> pa.Table:
     if FOLD in columns:
         named = pc.replace_substring_regex(columns[FOLD], "^val$", "validation")
         columns["split"] = pc.replace_substring_regex(named, "^[0-9]+$", "train")
+    if ATTRIBUTES in table.column_names:
+        columns |= {
+            f"attribute_{each.name}": pc.struct_field(table[ATTRIBUTES], each.name)
+            for each in table.schema.field(ATTRIBUTES).type
+        }
     return pa.table(columns)

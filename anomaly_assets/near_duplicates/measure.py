@@ -11,7 +11,8 @@ of a thumbnail after these steps:
 4. Directions in which the images of the category vary most are scaled down to the level of the others.
 
 The distance of two images is 1 minus the cosine of their remainders: near 0 for copies, near 1 for others.
-Decision 23 has the measurements behind these steps and the limit.
+In a small category, fewer directions are known, and similar parts are closer. There the limit follows from
+what a crop does to its images. Decision 23 has the measurements behind these steps and the limit.
 """
 
 from __future__ import annotations
@@ -21,14 +22,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from anomaly_assets.decoding.thumbnail import SIDE
 
-METHOD = 1
+METHOD = 2
 """Number of this method; another one makes every category searched again."""
 
 MOST_DISTANCE = 0.3
-"""Maximum distance of near duplicates."""
+"""Maximum distance of near duplicates; less in small categories, see `most_distance`."""
 
 MOST_NEIGHBOURS = 10
 """Nearest images for which an image has pairs: in a film, every image is near to all others."""
@@ -41,6 +43,10 @@ _BLOCK = 1024
 _DIRECTIONS = 20
 _IMAGES_PER_DIRECTION = 8
 _SLOPE_WEIGHT = 1.0
+_WELL_KNOWN = 50  # images from which on all pairs up to `MOST_DISTANCE` are listed
+_LEAST_LIMIT = 0.15
+_TIMES_CROPPED = 4.5
+_CROPPED = 6 / 512  # what is cut off at each side, of the height and the width
 _LEAST_DEVIATION = 0.5  # grey levels; a picture without contrast has no features
 _DECIMALS = 4
 
@@ -109,6 +115,29 @@ def measure_of(thumbnails: Thumbnails) -> Measure:
     return Measure(mean, weights, common, directions, 1 - lengths[usual] / lengths[:usual])
 
 
+def most_distance(measure: Measure, thumbnails: Thumbnails) -> float:
+    """Return the maximum distance of near duplicates in a category, 0.15 to 0.3.
+
+    In a category of fewer than 50 images, it is 4.5 times the distance that images have from themselves
+    without a margin. A real crop moves fine textures too, which a thumbnail lacks: up to 4 times.
+
+    Args:
+        measure: What is usual in the category.
+        thumbnails: All of its images; uint8, N x `SIDE` x `SIDE`.
+    """
+    if len(thumbnails) >= _WELL_KNOWN:
+        return MOST_DISTANCE
+    near, far = SIDE * _CROPPED, SIDE * (1 - _CROPPED)
+    cropped = [
+        Image.fromarray(each).resize((SIDE, SIDE), Image.Resampling.BICUBIC, (near, near, far, far))
+        for each in thumbnails
+    ]
+    features = measure.features(thumbnails), measure.features(np.stack([*map(np.asarray, cropped)]))
+    usual = float(np.median(1 - np.einsum("ij,ij->i", *features)))
+    # Rounded, because the last digits differ from machine to machine.
+    return round(min(max(_TIMES_CROPPED * usual, _LEAST_LIMIT), MOST_DISTANCE), 2)
+
+
 def near_pairs(thumbnails: Thumbnails, contents: npt.NDArray[np.int64]) -> list[Pair]:
     """Return the near duplicates of a category: two positions, the smaller one first, and their distance.
 
@@ -122,6 +151,7 @@ def near_pairs(thumbnails: Thumbnails, contents: npt.NDArray[np.int64]) -> list[
     if len(thumbnails) < LEAST_IMAGES:
         return []
     measure = measure_of(thumbnails)
+    limit = most_distance(measure, thumbnails)
     found: dict[tuple[int, int], float] = {}
     for rows in _blocks(len(thumbnails)):
         of_rows = measure.features(thumbnails[rows])
@@ -129,14 +159,14 @@ def near_pairs(thumbnails: Thumbnails, contents: npt.NDArray[np.int64]) -> list[
         for columns in _blocks(len(thumbnails)):
             of_columns = of_rows if rows == columns else measure.features(thumbnails[columns])
             near = of_rows.astype(np.float32) @ of_columns.astype(np.float32).T
-            is_near = near > 1 - MOST_DISTANCE - 1e-4
+            is_near = near > 1 - limit - 1e-4
             is_near &= contents[rows, None] != contents[None, columns]
             first, second = np.nonzero(is_near)
             # Multiplied again with 64 bits: the last digits of `near` differ from machine to machine.
             cosine = np.einsum("ij,ij->i", of_rows[first], of_columns[second])
             distance = np.maximum(1 - cosine, 0).round(_DECIMALS)
             pairs = np.column_stack([first + rows.start, second + columns.start, distance])
-            nearest = [_nearest(np.concatenate([*nearest, pairs[distance <= MOST_DISTANCE]]))]
+            nearest = [_nearest(np.concatenate([*nearest, pairs[distance <= limit]]))]
         for one, other, distance in nearest[0].tolist():
             found[int(min(one, other)), int(max(one, other))] = distance
     return [(one, other, distance) for (one, other), distance in sorted(found.items())]

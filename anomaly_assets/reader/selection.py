@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -16,7 +17,7 @@ import pyarrow.compute as pc
 
 from anomaly_assets.datasets.attributes import NO_ATTRIBUTES
 from anomaly_assets.datasets.licences import Terms
-from anomaly_assets.datasets.names import shown
+from anomaly_assets.datasets.names import counted, shown
 from anomaly_assets.datasets.words import ACCEPTED_WORDS, UNKNOWN
 from anomaly_assets.reader.assignments import FOLD, Assignment, existing_assignments, has_folds
 from anomaly_assets.reader.batch import BoolArray, IntArray
@@ -195,7 +196,9 @@ def select(
     with database.unchanged() as opened, opened.cursor() as cursor:
         with explained(database.location):
             existing = _existing(cursor)
-            _refuse_unknown(wanted, existing, database.location)
+            if not existing:
+                raise _no_samples(cursor, database.location)
+            _refuse_unknown(wanted, existing)
             recipes = existing_recipes(cursor)
             if assignment is not None:
                 assignment = assignment.chosen(existing_assignments(cursor), database.location)
@@ -327,9 +330,7 @@ def _existing(cursor: duckdb.DuckDBPyConnection) -> list[dict[str, str]]:
     return [dict(zip(FILTERED, row, strict=True)) for row in found]
 
 
-def _refuse_unknown(wanted: Wanted, existing: list[dict[str, str]], location: str) -> None:
-    if not existing:
-        raise LookupError(f"{location} has no samples yet. Materialize the graph with a root.")
+def _refuse_unknown(wanted: Wanted, existing: list[dict[str, str]]) -> None:
     for column, values in wanted.items():
         known = sorted({row[column] for row in existing})
         if column == "label" and known == [UNKNOWN] and {*values} <= _LABELS:
@@ -349,6 +350,18 @@ def _refuse_unknown(wanted: Wanted, existing: list[dict[str, str]], location: st
             if column == "label" and value not in _LABELS:
                 listed += f" Accepted words, in any case: {ACCEPTED_WORDS}."
             raise LookupError(f"{column}={value!r} does not exist.{meant} {listed}")
+
+
+def _no_samples(cursor: duckdb.DuckDBPyConnection, location: str) -> LookupError:
+    """Return the error about a database without samples: nothing is loaded, or all of it is excluded."""
+    with suppress(duckdb.CatalogException):  # published before there were corrections
+        [(excluded,)] = cursor.execute(_EXCLUDED).fetchall()
+        if excluded:
+            return LookupError(
+                f"{location} has no samples: corrections exclude {counted(excluded, 'image')}. The view "
+                "corrections names the lines. Remove some of them, and materialize the graph again."
+            )
+    return LookupError(f"{location} has no samples yet. Materialize the graph with a root.")
 
 
 def _categories(existing: list[dict[str, str]]) -> str:
@@ -388,6 +401,10 @@ _NOT_OF_CONDITIONS = ("checksum", "Out of Memory")
 """Parts of error messages about the file or the machine, which no condition causes."""
 
 _EXISTING = "SELECT DISTINCT source_dataset, category, split, label FROM samples"
+
+_EXCLUDED = """
+SELECT count(DISTINCT image_id) FROM corrected_fields WHERE field = 'exclude' AND value = 'true'
+"""
 
 _CONDITIONS = """
 WHERE (len($source_dataset) = 0 OR list_contains($source_dataset, source_dataset))

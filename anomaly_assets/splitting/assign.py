@@ -19,6 +19,7 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 
+from anomaly_assets.splitting.bridges import parted
 from anomaly_assets.splitting.contents import (
     BALANCE,
     HASH,
@@ -32,7 +33,7 @@ from anomaly_assets.splitting.contents import (
     NearDuplicate,
     Stratum,
 )
-from anomaly_assets.splitting.held_out import copies_near, groups_of_source, nearest_of_source
+from anomaly_assets.splitting.held_out import nearest_of_source
 from anomaly_assets.splitting.plan import Plan
 from anomaly_assets.splitting.ties import Ties, closest_first
 
@@ -82,7 +83,7 @@ def assign(
         group, name = groups[content], names[content]
         made[content] = Line(content, LEFT_OUT, content, NEAR_DUPLICATE, group, name)
     ties = Ties({**lines, **made}, of_content.keys() - lines.keys() - made.keys())
-    bridged = ties.follow(closest_first(of_content, ties, near_duplicates))
+    ties.follow(closest_first(of_content, ties, near_duplicates))
     undecided: dict[str, list[str]] = {}
     for members in ties.units():
         frozen, reason = ties.joined(members[0])
@@ -100,8 +101,6 @@ def assign(
         for content in members:
             made[content] = Line(content, decided[unit], unit, how, groups[content], names[content])
     known = {**held_out, **lines, **made}
-    bridged += copies_near(made, lines, near_duplicates)
-    bridged += groups_of_source(newcomers - left_out.keys(), groups, held_out, lines)
     bridges = {
         Bridge(
             names.get(newcomer) or known[newcomer].image_id,
@@ -112,11 +111,11 @@ def assign(
             newcomer,
             other,
         )
-        for newcomer, other, reason in bridged
+        for newcomer, other, reason in parted(made, lines, held_out, of_content, near_duplicates)
     }
     return Assigned(
         made,
-        sorted(each for each in bridges if each.fold != each.other_fold),
+        sorted(bridges),
         sorted(
             Bridge(
                 names[one], LEFT_OUT, line.image_id, line.fold, NEAR_DUPLICATE, one, line.content
@@ -185,7 +184,7 @@ def _balanced(
     decided: dict[str, str] = {}
     for unit in (
         order * 2
-    ):  # the second time, all others are known: that corrects what the last ones left
+    ):  # the second time, all others are known: it corrects what the last ones left
         needs = [(size, lacking[key]) for key, size in strata[unit].items()]
         if unit in decided:
             for size, lack in needs:

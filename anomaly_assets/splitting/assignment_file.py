@@ -116,6 +116,7 @@ def parsed(text: str) -> tuple[Plan, dict[str, Line]]:
     if tuple(next(rows, ())) != COLUMNS:
         raise ValueError(f"line 2: the columns are not {','.join(COLUMNS)}.")
     lines: dict[str, Line] = {}
+    numbers: dict[str, int] = {}
     for row in rows:
         number = rows.line_num + 1
         if not row:
@@ -132,9 +133,10 @@ def parsed(text: str) -> tuple[Plan, dict[str, Line]]:
                 f"{', '.join(plan.shares)}, and {LEFT_OUT} for an image that no fold has."
             )
         earlier = lines.setdefault(line.content, line)
+        above = numbers.setdefault(line.content, number)
         if earlier.fold != line.fold:
             raise ValueError(
-                f"line {number}: {line.content} is in the fold {line.fold}, and in {earlier.fold} "
-                "above."
+                f"line {number}: {line.content} is in the fold {line.fold}, and in line {above} in "
+                f"{earlier.fold}."
             )
     return plan, lines

@@ -104,35 +104,30 @@ class Ties:
         line = self.frozen[content]
         return f"{line.fold} {line.unit}"
 
-    def follow(self, ties: Iterable[_Tie]) -> list[tuple[str, str, str]]:
-        """Join sets along ties; return newcomer, other content and reason of ties between two folds."""
-        return [
-            bridge for tie in ties if (bridge := self._refused(tie)) and tie.reason != SAME_FILE
-        ]
+    def follow(self, ties: Iterable[_Tie]) -> None:
+        """Join sets along ties; one that would join two folds is not followed."""
+        for tie in ties:
+            self._follow(tie)
 
-    def _refused(self, tie: _Tie) -> tuple[str, str, str] | None:
+    def _follow(self, tie: _Tie) -> None:
         pair = tie.content, tie.other
         newcomer, other = pair if not self.is_frozen(tie.content) else pair[::-1]
         root = self._root(newcomer)
         if self.is_frozen(other):
-            line, held = self.frozen[other], self._joined.get(root)
-            if line.fold == LEFT_OUT:
-                return None
-            if line.decided_by == SOURCE or (held and held[0].fold != line.fold):
-                return newcomer, other, tie.reason
-            self._joined.setdefault(root, (line, tie.reason))
-            return None
+            line = self.frozen[other]
+            if line.decided_by != SOURCE and line.fold != LEFT_OUT:
+                self._joined.setdefault(root, (line, tie.reason))
+            return
         second = self._root(other)
         if root == second:
-            return None
+            return
         ours, theirs = self._joined.get(root), self._joined.get(second)
         if ours and theirs:
-            return (newcomer, other, tie.reason) if ours[0].fold != theirs[0].fold else None
+            return
         kept, merged = sorted((root, second))
         self._parents[merged] = kept
         if held := ours or theirs:
             self._joined[kept] = held
-        return None
 
     def joined(self, content: str) -> tuple[Line | None, str]:
         """Return the line whose unit a newcomer joins, and the reason; None if it joins none."""

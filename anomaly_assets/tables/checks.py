@@ -13,10 +13,11 @@ from typing import Any
 
 import duckdb
 
-from anomaly_assets.datasets import SOURCE_DATASETS, SourceDataset
+from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.datasets.known import official_counts
+from anomaly_assets.errors import WarehouseError
 from anomaly_assets.recipes import Recipe
-from anomaly_assets.tables.ddl import sql_text, statement, upstream_needed
+from anomaly_assets.tables.ddl import statement, upstream_needed
 
 MOST_SHOWN = 20
 """Limit for affected images or files that a finding names; all of them are counted."""
@@ -89,14 +90,6 @@ IMAGES_CHECKS = (
         "image_ids belong to several images each",
         "Report this as a bug: the paths below a root are unique.",
         blocking=True,
-    ),
-    Check(
-        "anomalous_images_have_masks",
-        "Every anomalous image has a ground-truth mask.",
-        "anomalous image has no mask",
-        "anomalous images have no mask",
-        "Add the missing mask files, or exclude {them} from pixel-level evaluation.",
-        of_images=True,
     ),
 )
 TENSOR_CHECKS = (
@@ -205,10 +198,27 @@ TENSOR_CHECKS = (
 )
 LABEL_CHECKS = (
     Check(
+        "anomalous_images_have_masks",
+        "Every anomalous image has a ground-truth mask.",
+        "anomalous image has no mask",
+        "anomalous images have no mask",
+        "Add the missing mask files, or exclude {them} from pixel-level evaluation.",
+        of_images=True,
+    ),
+    Check(
+        "training_images_are_good",
+        "Training splits have good images only, if the declaration of their source dataset promises it.",
+        "training image is anomalous",
+        "training images are anomalous",
+        "Move images of defects to the test split. If these are sound parts, rename their folder: only "
+        "good, ok, normal and 0 mean good.",
+        of_images=True,
+    ),
+    Check(
         "labels_are_known",
         "Every image has a label, by its path, a labels file or its mask.",
-        "split of a category has images without evidence for a label",
-        "splits of categories have images without evidence for a label",
+        "split of a category has images without a label, or without evidence for it",
+        "splits of categories have images without a label, or without evidence for it",
         "Add or correct the labels file, masks or folders. `open_samples` and exports leave images of "
         "unknown label out, unless `include_unknown` is set.",
     ),
@@ -347,26 +357,11 @@ STRAY_CHECKS = (
 )
 
 
-def catalogue_checks(dataset: SourceDataset) -> Iterator[Check]:
-    """Yield the checks on the catalogue of a source dataset; they depend on its declaration."""
-    if dataset.training_is_good:
-        yield Check(
-            "training_images_are_good",
-            f"{dataset.title}'s training split contains good images only.",
-            "training image is anomalous",
-            "training images are anomalous",
-            "Move images of defects to the test split. If these are sound parts, rename their folder: only "
-            "good, ok, normal and 0 mean good.",
-            of_images=True,
-        )
-
-
 IMAGE_CHECKS = tuple(
     check
     for check in (
         *(*IMAGES_CHECKS, *TENSOR_CHECKS, *LABEL_CHECKS, *DUPLICATE_CHECKS),
         *(*NEAR_DUPLICATE_CHECKS, *SPLIT_CHECKS),
-        *(each for dataset in SOURCE_DATASETS.values() for each in catalogue_checks(dataset)),
     )
     if check.of_images
 )
@@ -433,26 +428,25 @@ def affected_images(connection: duckdb.DuckDBPyConnection, name: str) -> list[st
 
     Raises:
         LookupError: No check about images has this name; the message lists the names.
-        WarehouseError: A checked table does not exist yet.
+        WarehouseError: The database lacks a table or column that the check reads.
     """
     names = sorted({*(check.name for check in IMAGE_CHECKS), _OF_CORRECTIONS})
     if name not in names:
         raise LookupError(f"{name!r} is no check that names images. These are: {', '.join(names)}.")
-    query = f"checks/{name}"
-    with upstream_needed():
-        of_catalogues = "$source_dataset" in sql_text(query)
-        source_datasets = _with_good_training(connection) if of_catalogues else [None]
-        found = {
-            image_id
-            for source_dataset in source_datasets
-            for image_id, _ in _rows(connection, query, _values(source_dataset, None))
-        }
+    try:
+        rows = _rows(connection, f"checks/{name}", _values(None, None))
+        found = {image_id for image_id, _ in rows}
         if further := _FURTHER.get(name):
             parameters = {"found": sorted(found)} if "$found" in further else {}
             others = {
                 image_id for (image_id,) in connection.execute(further, parameters).fetchall()
             }
             found = others if name == _OF_CORRECTIONS else found | others
+    except (duckdb.BinderException, duckdb.CatalogException) as error:
+        raise WarehouseError(
+            f"The database lacks what the check {name} reads. If an earlier release published it, run "
+            "`anomaly-assets materialize`, which publishes it again."
+        ) from error
     return sorted(found)
 
 
@@ -485,33 +479,20 @@ WHERE status <> 'applied'
 """Queries for the other images of what a check names, such as the copies."""
 
 
-def _with_good_training(connection: duckdb.DuckDBPyConnection) -> list[str]:
-    """Return the source datasets whose declaration promises that training images are good.
-
-    A dataset that a release before 0.2 loaded has no declaration in the database.
-    """
-    promising = [name for name, each in SOURCE_DATASETS.items() if each.training_is_good]
-    rows = connection.execute(
-        """
-        SELECT source_dataset FROM source_datasets
-        WHERE json_extract(declaration, '$.training_is_good')::BOOLEAN
-        OR (declaration IS NULL AND list_contains($promising, source_dataset))
-        """,
-        {"promising": promising},
-    ).fetchall()
-    return [name for (name,) in rows]
-
-
 def _values(source_dataset: str | None, spec: Recipe | None) -> dict[str, Any]:
     of_spec = {**asdict(spec), "transform": spec.transform} if spec else {}
-    return {"source_dataset": source_dataset, **of_spec}
+    # A dataset that a release before 0.2 loaded has no declaration in the database.
+    promising = [name for name, each in SOURCE_DATASETS.items() if each.training_is_good]
+    return {"source_dataset": source_dataset, "promising": promising, **of_spec}
 
 
 def _found(connection: duckdb.DuckDBPyConnection, check: Check, values: dict[str, Any]) -> Finding:
-    """Count the affected rows in DuckDB, and fetch only those that are shown."""
+    """Fetch only the rows that are shown; count the others in DuckDB, if there can be some."""
     name = f"checks/{check.name}"
+    shown = _rows(connection, name, values, f"{{}} LIMIT {MOST_SHOWN}")
+    if len(shown) < MOST_SHOWN:
+        return Finding(len(shown), shown)
     [(count,)] = _rows(connection, name, values, "SELECT count(*) FROM ({})")
-    shown = _rows(connection, name, values, f"{{}} LIMIT {MOST_SHOWN}") if count else []
     return Finding(count, shown)
 
 

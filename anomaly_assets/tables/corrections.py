@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
@@ -34,7 +35,20 @@ def version_of_mask(content: bytes) -> str:
     return f"{CORRECTED_MASK}{hashlib.sha256(content).hexdigest()}"
 
 
-def replace_lines(connection: duckdb.DuckDBPyConnection, lines: pa.Table) -> RowChanges:
+@dataclass(frozen=True)
+class Replaced:
+    """Result of reading the correction files.
+
+    Attributes:
+        lines: What changed in `correction_lines`.
+        samples: What follows for samples, without those that are decoded again for another mask.
+    """
+
+    lines: RowChanges
+    samples: RowChanges = RowChanges()  # noqa: RUF009 (frozen)
+
+
+def replace_lines(connection: duckdb.DuckDBPyConnection, lines: pa.Table) -> Replaced:
     """Replace the lines of all correction files in one transaction; writes nothing if none changed.
 
     Args:
@@ -42,14 +56,15 @@ def replace_lines(connection: duckdb.DuckDBPyConnection, lines: pa.Table) -> Row
         lines: The lines of all files; see `curation.correction_files.as_table`.
 
     Returns:
-        What changed in `correction_lines`.
+        What changed in `correction_lines`, and in samples.
     """
     now = datetime.now(timezone.utc)
     connection.register("read_lines", lines)
     try:
         columns = ", ".join(lines.column_names)
         if connection.execute(_ARE_STORED.format(columns)).fetchall() == [(True,)]:
-            return RowChanges(unchanged=lines.num_rows)
+            return Replaced(RowChanges(unchanged=lines.num_rows))
+        connection.execute(f"CREATE OR REPLACE TEMP TABLE corrected_before AS {_CORRECTED}")
         connection.begin()
         connection.execute(f"CREATE OR REPLACE TEMP TABLE new_pins AS {_NEW_PINS}", {"now": now})
         if connection.execute(
@@ -66,8 +81,11 @@ def replace_lines(connection: duckdb.DuckDBPyConnection, lines: pa.Table) -> Row
     finally:
         connection.unregister("read_lines")
     if before is None:
-        return RowChanges(unchanged=lines.num_rows)
-    return compare(before, keyed_rows(connection, "correction_lines"))
+        return Replaced(RowChanges(unchanged=lines.num_rows))
+    [samples] = connection.execute(_SAMPLES_CHANGED).fetchall()
+    connection.execute("DROP TABLE temp.corrected_before")
+    changes = compare(before, keyed_rows(connection, "correction_lines"))
+    return Replaced(changes, RowChanges(*samples))
 
 
 def pin_decoded(connection: duckdb.DuckDBPyConnection) -> int:
@@ -109,6 +127,14 @@ def masks_in_use(connection: duckdb.DuckDBPyConnection) -> set[tuple[str, str]]:
     return {(image_id, version) for image_id, version in connection.execute(query).fetchall()}
 
 
+def forget_masks(connection: duckdb.DuckDBPyConnection) -> None:
+    """Delete the rejections of corrected masks that no line gives to the content of their image."""
+    if connection.execute(f"SELECT 1 FROM ({_FORGOTTEN}) LIMIT 1").fetchall():  # noqa: S608
+        connection.execute(
+            f"DELETE FROM rejected_images WHERE (image_id, file_version) IN ({_FORGOTTEN})"  # noqa: S608
+        )
+
+
 def _write_pinned_lines(
     connection: duckdb.DuckDBPyConnection, lines: str, now: datetime
 ) -> Rows | None:
@@ -132,6 +158,37 @@ def _write_pinned_lines(
     connection.execute("DROP TABLE temp.pinned_lines")
     return before
 
+
+_FORGOTTEN = f"""
+SELECT (rejected.image_id, rejected.file_version)
+FROM (FROM rejected_images WHERE starts_with(file_version, '{CORRECTED_MASK}')) AS rejected
+LEFT JOIN facts ON facts.image_id = rejected.image_id
+ANTI JOIN correction_lines AS lines
+    ON lines.used_value = rejected.file_version
+    AND lines.pinned_sha256 = facts.content_sha256
+    AND coalesce(lines.image_id, rejected.image_id) = rejected.image_id
+"""  # noqa: S608
+
+_CORRECTED = """
+SELECT image_id, bool_or(field = 'exclude' AND value = 'true') AS is_excluded,
+    string_agg(field || '=' || value, ',' ORDER BY field) FILTER (field <> 'mask') AS corrected
+FROM corrected_fields GROUP BY image_id
+"""
+
+_SAMPLES_CHANGED = f"""
+SELECT
+    count(*) FILTER (was_excluded AND NOT is_excluded) AS added,
+    count(*) FILTER (NOT was_excluded AND NOT is_excluded AND corrected IS DISTINCT FROM earlier)
+        AS changed,
+    count(*) FILTER (NOT was_excluded AND is_excluded) AS removed
+FROM (
+    SELECT
+        coalesce(old.is_excluded, false) AS was_excluded, coalesce(new.is_excluded, false) AS is_excluded,
+        old.corrected AS earlier, new.corrected
+    FROM temp.corrected_before AS old
+    FULL JOIN ({_CORRECTED}) AS new ON new.image_id = old.image_id
+)
+"""  # noqa: S608
 
 _ARE_STORED = """
 SELECT

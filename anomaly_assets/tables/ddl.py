@@ -34,7 +34,7 @@ _SUMMARIES_FOLDER = "summaries"
 LABEL_VIEWS = ("images", "corrected_fields", "effective_images", "corrections")
 """Views over the catalogues of all source datasets, in this order; `ensure_tables` adds missing ones."""
 
-_READ_BY_LABELS = ("facts", "correction_lines")
+_READ_BY_LABELS = ("facts", "correction_lines", "rejected_images")
 """Stored tables that these views read: a label depends on the decoded mask, and on corrections."""
 
 SAMPLE_VIEWS = ("samples", "samples_without_tensors", "recipe_statistics", "splits")
@@ -467,7 +467,8 @@ def statement(connection: duckdb.DuckDBPyConnection, name: str) -> str:
         text = text.replace(_ATTRIBUTES, _struct_of_attributes(connection))
     if _FURTHER_COLUMNS in text:
         columns = TABLES[name].column_names
-        further = [each for each in columns if not re.search(rf"\b{re.escape(each)}\b", text)]
+        listed = text.rpartition("\nSELECT\n")[2]  # a name in another part is no column
+        further = [each for each in columns if not re.search(rf"\b{re.escape(each)}\b", listed)]
         text = text.replace(_FURTHER_COLUMNS, "".join(f"{each}, " for each in further))
     return _UNION.sub(lambda found: f"{found[1]} {unions[found[2]]}", text)
 

@@ -426,7 +426,8 @@ TABLES: Mapping[str, Table] = _by_name(
         ),
         Table(
             "corrected_fields",
-            "One row per image and field with a correction for the decoded content of the image.",
+            "One row per image and field with a correction for the decoded content of the image, without "
+            "masks that cannot be decoded.",
             (
                 Column("image_id", "VARCHAR", "foreign key to images"),
                 Column("field", "VARCHAR", "label, defect_type, split, exclude or mask"),
@@ -459,7 +460,8 @@ TABLES: Mapping[str, Table] = _by_name(
                 Column(
                     "status",
                     "VARCHAR",
-                    "applied, other_content, unknown_image, conflict, impossible_value or not_decoded",
+                    "applied, other_content, unknown_image, conflict, impossible_value, unreadable_mask or "
+                    "not_decoded",
                 ),
                 Column("detail", "VARCHAR", "why it is not applied; null for applied"),
                 Column("images", "BIGINT", "number of images to which it is applied"),

@@ -74,13 +74,21 @@ class Environment:
             connection.close()
 
 
-def set_up(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Environment:
-    """Set all settings to paths in a folder, and ignore the settings of the shell."""
+def set_up(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, *, roots: Path | None = None
+) -> Environment:
+    """Set all settings to paths in a folder, and ignore the settings of the shell.
+
+    Args:
+        folder: Folder of the warehouse and of the published database.
+        monkeypatch: Sets the variables.
+        roots: Folder of the roots; `<folder>/roots` by default.
+    """
     for name in [*os.environ]:
         if name.startswith("ANOMALY_") or name == "DAGSTER_HOME":
             monkeypatch.delenv(name)
     environment = Environment(
-        roots={name: folder / "roots" / name for name in SAMPLED},
+        roots={name: (roots or folder / "roots") / name for name in SAMPLED},
         warehouse=folder / "work" / "warehouse.duckdb",
         database=folder / "published" / "anomaly.duckdb",
     )

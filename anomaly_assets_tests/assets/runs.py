@@ -5,8 +5,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import dagster as dg
+from dagster._core.storage.event_log import in_memory as events_in_memory
+from dagster._core.storage.runs import in_memory as runs_in_memory
 
 from anomaly_assets.definitions import defs
+
+# Dagster stamps a database in memory with the revision of its schema, which nothing reads. For a stamp
+# Alembic imports 89 migrations: 40 ms for each run of a test, an eighth of the time of one check.
+events_in_memory.stamp_alembic_rev = lambda *_: None
+runs_in_memory.stamp_alembic_rev = lambda *_: None
 
 CHANGE_SHAPE = {"ops": {"image_tensors": {"config": {"change_shape": True}}}}
 """Run config that rebuilds all tensors in another shape."""
@@ -87,6 +94,15 @@ def run_selection(
     job = dg.define_asset_job("selected", selection=selection)
     resolved = dg.Definitions.merge(defs, dg.Definitions(jobs=[job])).resolve_job_def("selected")
     return _run(resolved, instance, run_config)
+
+
+def run_published(**options: Any) -> Run:
+    """Refresh the published database and all that it is made from, without checks and contact sheets.
+
+    This takes two thirds of the time of `run_job`. Publishing evaluates the blocking checks itself.
+    """
+    selection = dg.AssetSelection.assets("published_database").upstream().without_checks()
+    return run_selection(selection, **options)
 
 
 def catalogue(*source_datasets: str) -> dg.AssetSelection:

@@ -1,5 +1,6 @@
 """Test data quality in the graph: affected files, severities, and checks that block publishing."""
 
+import re
 from typing import cast
 
 import dagster as dg
@@ -10,6 +11,7 @@ from PIL import Image
 from anomaly_assets.decoding import build
 from anomaly_assets.decoding.build import BuildReport, build_tensors
 from anomaly_assets.definitions import defs
+from anomaly_assets.tables.ddl import sql_text
 from anomaly_assets.warehouse.base import Warehouse
 from anomaly_assets_tests.assets.environment import Environment
 from anomaly_assets_tests.assets.runs import Run, offenders, run_job, run_selection
@@ -78,7 +80,7 @@ def faulty(module_environment: Environment) -> Run:
 MASKLESS = {f"mvtec_ad/bottle/test/broken/{n:03}.png": "broken" for n in range(21)}
 
 FOUND = {
-    "mvtec_ad/images:training_images_are_good": {"mvtec_ad/bottle/train/broken/000.png": "broken"},
+    "samples:training_images_are_good": {"mvtec_ad/bottle/train/broken/000.png": "broken"},
     "mvtec_ad/stray_files:masks_belong_to_an_image": {
         "bottle/ground_truth/broken/999_mask.png": "orphan_mask"
     },
@@ -126,7 +128,7 @@ FOUND = {
 """Affected files and their details by check."""
 
 COUNTED = {
-    "images:anomalous_images_have_masks",
+    "samples:anomalous_images_have_masks",
     "samples:counts_equal_the_official_ones",
     "rejected_images:images_are_usable",
 }
@@ -168,7 +170,7 @@ def test_a_check_names_exactly_the_offenders_and_says_why(faulty: Run, name: str
 
 
 def test_a_check_counts_all_offenders_and_names_twenty(faulty: Run) -> None:
-    found = faulty.checks["images:anomalous_images_have_masks"]
+    found = faulty.checks["samples:anomalous_images_have_masks"]
     expected = {
         "dagm_2007/Class1/Train/0001.PNG": "unspecified",
         **MASKLESS,
@@ -261,3 +263,16 @@ def test_a_blocking_check_that_fails_stops_publishing_and_fails_the_run(
         f"images_have_a_tensor_or_a_rejection (1, first {lost})."
     ) in message
     assert not tiny.database.exists()
+
+
+def test_checks_of_corrected_values_are_on_assets_that_follow_the_corrections() -> None:
+    """Dagster may evaluate a check as soon as its asset is materialized: before corrections are read."""
+    after = dg.AssetSelection.assets("corrections").downstream().resolve(GRAPH)
+    early = {key.name for key in GRAPH.asset_check_keys if key.asset_key not in after}
+    assert early == {
+        *("image_ids_are_unique", "most_files_belong_to_images"),
+        *("masks_belong_to_an_image", "files_are_recognised"),
+    }
+    for name in early:
+        read = sql_text(f"checks/{name}")
+        assert not re.search("effective_images|corrected|samples|splits|label|facts", read)

@@ -16,7 +16,7 @@ from anomaly_assets.decoding.build import waiting_images
 from anomaly_assets.recipes import Recipe, Recipes
 from anomaly_assets.warehouse.file.warehouse import FileWarehouse
 from anomaly_assets_tests.assets.environment import Environment, set_up
-from anomaly_assets_tests.assets.runs import run_job, run_selection
+from anomaly_assets_tests.assets.runs import run_job, run_published, run_selection
 from anomaly_assets_tests.assets.trees import write_image
 from anomaly_assets_tests.datasets.declared import source_dataset
 from anomaly_assets_tests.sampled import SAMPLED
@@ -81,14 +81,14 @@ def test_files_that_turn_into_pointers_lose_no_sample_and_a_repair_decodes_nothi
         path.write_bytes(LFS_POINTER)
     before = bolts.database.read_bytes()
     for _ in range(2):
-        run = run_job()
+        run = run_published()
         assert run.failures.keys() == {"image_tensors"}
         assert "mvtec_ad would have 3 of 20" in run.failures["image_tensors"]
         assert "mvtec_ad/bolt/train/good/000.png" in run.failures["image_tensors"]
         assert bolts.database.read_bytes() == before
     shutil.rmtree(bolts.mvtec_ad)
     shutil.copytree(kept, bolts.mvtec_ad)  # with the old times
-    run = run_job()
+    run = run_published()
     assert run.success
     made = run.materialized["image_tensors"]
     assert (made["rows_added"], made["rows_changed"], made["rows_unchanged"]) == (0, 0, 20)
@@ -98,7 +98,7 @@ def test_files_that_turn_into_pointers_lose_no_sample_and_a_repair_decodes_nothi
 def test_few_files_that_turn_into_pointers_are_rejected(bolts: Environment) -> None:
     for path in images(bolts)[:4]:
         path.write_bytes(LFS_POINTER)
-    run = run_job()
+    run = run_published()
     assert run.success
     assert run.materialized["image_tensors"]["rows_removed"] == 4
     assert published(bolts) == 16
@@ -107,14 +107,14 @@ def test_few_files_that_turn_into_pointers_are_rejected(bolts: Environment) -> N
 def test_many_rejections_are_published_with_consent_which_is_recorded(bolts: Environment) -> None:
     for path in images(bolts)[:17]:
         path.write_bytes(LFS_POINTER)
-    assert not run_job().success
-    run = run_job(run_config=ALLOW_SHRINK)
+    assert not run_published().success
+    run = run_published(run_config=ALLOW_SHRINK)
     assert run.success
     assert published(bolts) == 3
     assert bolts.query("SELECT source_dataset, kind, images, run_id FROM anomaly.consents") == [
         ("mvtec_ad", "fewer_samples", 3, run.result.run_id)
     ]
-    assert run_job().success
+    assert run_published().success
 
 
 def test_a_root_that_loses_a_little_every_day_is_refused_once_a_fifth_is_gone(
@@ -124,7 +124,7 @@ def test_a_root_that_loses_a_little_every_day_is_refused_once_a_fifth_is_gone(
     for _ in range(9):
         for path in images(bolts)[:2]:
             path.unlink()
-        if run_job().success:
+        if run_published().success:
             accepted.append(published(bolts))
     assert accepted == [18, 16]
     assert published(bolts) == 16
@@ -135,17 +135,17 @@ def test_a_consent_to_a_shrunk_root_holds_for_its_publication_and_sets_the_mark(
 ) -> None:
     for path in images(bolts)[:15]:
         path.unlink()
-    run = run_job()
+    run = run_published()
     assert "lists 5 images of MVTec AD, 20 are loaded" in run.failures["mvtec_ad"]
-    assert run_job(run_config=shrink_config("mvtec_ad")).success
+    assert run_published(run_config=shrink_config("mvtec_ad")).success
     assert published(bolts) == 5
     assert bolts.query("SELECT kind, images FROM anomaly.consents") == [("shrunk_root", 5)]
     images(bolts)[0].unlink()
-    assert run_job().success  # 4 of 5
+    assert run_published().success  # 4 of 5
     images(bolts)[0].unlink()
     assert (
         "lists 3 images of MVTec AD, 4 are loaded (5 were accepted before)"
-        in (run_job().failures["mvtec_ad"])
+        in (run_published().failures["mvtec_ad"])
     )
 
 
@@ -156,7 +156,7 @@ def test_a_consent_that_could_not_be_published_at_once_holds_for_the_next_run(
         path.unlink()
     catalogue = dg.AssetSelection.assets(["mvtec_ad", "images"], ["mvtec_ad", "stray_files"])
     assert run_selection(catalogue.without_checks(), run_config=shrink_config("mvtec_ad")).success
-    assert run_job().success
+    assert run_published().success
     assert published(bolts) == 5
 
 
@@ -167,12 +167,12 @@ def test_a_consent_to_fewer_images_is_none_to_losing_those_as_well(bolts: Enviro
     (bolts.mvtec_ad / "bolt").rename(bolts.mvtec_ad / "screw")
     for path in images(bolts)[1:]:
         path.write_bytes(LFS_POINTER)
-    run = run_job(run_config=shrink_config("mvtec_ad"))
+    run = run_published(run_config=shrink_config("mvtec_ad"))
     assert "mvtec_ad would have 1 of 10" in str(run.failures)
     assert published(bolts) == 20
     for path in images(bolts):
         write_image(bolts.mvtec_ad, str(path.relative_to(bolts.mvtec_ad)))
-    assert run_job().success
+    assert run_published().success
     assert published(bolts) == 10
 
 
@@ -182,9 +182,9 @@ def test_one_category_of_another_root_does_not_join_those_of_the_first(
     """Test a former bug: all rows were recorded as rows of the second root."""
     shutil.copytree(bolts.mvtec_ad, tmp_path / "second")
     monkeypatch.setenv("MVTEC_AD_ROOT", str(tmp_path / "second"))
-    run = run_job(run_config={"ops": {"mvtec_ad": {"config": {"categories": ["bolt"]}}}})
+    run = run_published(run_config={"ops": {"mvtec_ad": {"config": {"categories": ["bolt"]}}}})
     assert "load all categories from the new root once" in run.failures["mvtec_ad"]
-    assert run_job().success
+    assert run_published().success
 
 
 def test_samples_of_the_repository_never_take_the_place_of_data(
@@ -201,11 +201,11 @@ def test_samples_of_the_repository_never_take_the_place_of_data(
     monkeypatch.chdir(fresh)
     monkeypatch.setenv("ANOMALY_WAREHOUSE", str(fresh / "warehouse.duckdb"))
     adopt = {"ops": {"published_database": {"config": {"adopt": True}}}}
-    failure = run_job(run_config=adopt).failures["published_database"]
+    failure = run_published(run_config=adopt).failures["published_database"]
     assert "contains data of roots that were set (mvtec_ad), but this warehouse contains" in failure
     assert published(bolts) == 20
     both = {"ops": {"published_database": {"config": {"adopt": True, "allow_shrink": True}}}}
-    assert run_job(run_config=both).success
+    assert run_published(run_config=both).success
     assert published(bolts) == 31
 
 
@@ -214,14 +214,14 @@ def test_a_lost_warehouse_does_not_publish_one_image_over_twenty(bolts: Environm
     for path in images(bolts)[1:]:
         path.unlink()
     before = bolts.database.read_bytes()
-    run = run_job()
+    run = run_published()
     assert "was published by another warehouse" in run.failures["published_database"]
     adopt = {"ops": {"published_database": {"config": {"adopt": True}}}}
-    run = run_job(run_config=adopt)
+    run = run_published(run_config=adopt)
     assert "mvtec_ad would have 1 of 20" in run.failures["published_database"]
     assert bolts.database.read_bytes() == before
     both = {"ops": {"published_database": {"config": {"adopt": True, "allow_shrink": True}}}}
-    assert run_job(run_config=both).success
+    assert run_published(run_config=both).success
     assert published(bolts) == 1
 
 
@@ -240,7 +240,7 @@ def shipped(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> Enviro
 def test_samples_leave_with_the_first_run_that_lists_a_named_root(
     shipped: Environment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert run_job().success
+    assert run_published().success
     assert shipped.query(SAMPLES) == [("dagm_2007", 5), ("mvtec_ad", 6)]
     flags = "SELECT source_dataset, from_samples FROM anomaly.source_datasets ORDER BY ALL"
     assert shipped.query(flags) == [("dagm_2007", True), ("mvtec_ad", True)]
@@ -252,7 +252,7 @@ def test_samples_leave_with_the_first_run_that_lists_a_named_root(
     monkeypatch.setenv("MVTEC_AD_ROOT", str(shipped.mvtec_ad))
     monkeypatch.setenv("DAGM_2007_ROOT", "")
     monkeypatch.setenv("ANOMALY_IMAGE_SIZE", "16")
-    assert run_job().success
+    assert run_published().success
     assert shipped.query(SAMPLES) == [("mvtec_ad", 1)]
     assert shipped.query(flags) == [("mvtec_ad", False)]
     tables = "SELECT count(*) FROM duckdb_tables() WHERE schema_name LIKE 'dagm%'"
@@ -262,12 +262,12 @@ def test_samples_leave_with_the_first_run_that_lists_a_named_root(
 def test_samples_stay_where_no_named_root_could_be_listed(
     shipped: Environment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert run_job().success
+    assert run_published().success
     monkeypatch.setenv("MVTEC_AD_ROOT", str(shipped.mvtec_ad))  # does not exist
-    assert not run_job().success
+    assert not run_published().success
     assert shipped.query(SAMPLES) == [("dagm_2007", 5), ("mvtec_ad", 6)]
     monkeypatch.setenv("MVTEC_AD_ROOT", "")
-    assert run_job().success
+    assert run_published().success
     assert shipped.query(SAMPLES) == [("dagm_2007", 5), ("mvtec_ad", 6)]
 
 
@@ -277,8 +277,8 @@ def test_samples_never_join_data_of_a_named_root(
     write_pictures(shipped.mvtec_ad, "nut/train/good/000.png")
     with monkeypatch.context() as patch:
         patch.setenv("MVTEC_AD_ROOT", str(shipped.mvtec_ad))
-        assert run_job().success
-    run = run_job()  # as after a variable was lost
+        assert run_published().success
+    run = run_published()  # as after a variable was lost
     assert run.success
     assert shipped.query(SAMPLES) == [("mvtec_ad", 1)]
     assert "it was loaded from" in (run.materialized["mvtec_ad/images"]["left_out"])
@@ -300,12 +300,11 @@ def test_images_of_a_root_that_is_no_longer_named_are_not_decoded_from_the_sampl
 
 
 def test_a_consent_without_the_variables_of_its_run_is_refused(
-    tiny: Environment, monkeypatch: pytest.MonkeyPatch
+    refreshed: Environment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert run_job().success
     monkeypatch.setenv("MVTEC_AD_ROOT", "")
     for option in ("allow_shrink", "allow_strays"):
-        run = run_job(run_config={"ops": {"mvtec_ad": {"config": {option: True}}}})
+        run = run_published(run_config={"ops": {"mvtec_ad": {"config": {option: True}}}})
         assert (
             f"NotListedError: {option} cannot be used, because this run does not list MVTec AD "
             "(MVTEC_AD_ROOT is empty). Set MVTEC_AD_ROOT and the other variables as in the run"
@@ -338,7 +337,7 @@ def test_a_dataset_that_a_run_does_not_define_keeps_its_rows_and_its_publication
     tiny: Environment, third: SourceDataset
 ) -> None:
     for _ in range(2):
-        assert run_job().success
+        assert run_published().success
         assert tiny.query(SAMPLES) == [("dagm_2007", 4), ("line4", 3), ("mvtec_ad", 9)]
     assert tiny.query("SELECT title, licence FROM anomaly.source_datasets ORDER BY ALL")[1] == (
         "Line 4", "own",
@@ -348,7 +347,7 @@ def test_a_dataset_that_a_run_does_not_define_keeps_its_rows_and_its_publication
 def test_forgetting_a_dataset_is_the_one_way_to_remove_it(
     tiny: Environment, third: SourceDataset, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run_job().success
+    assert run_published().success
     assert forget.main(["line5"]) == 1
     assert "It holds: dagm_2007, line4, mvtec_ad." in capsys.readouterr().err
     assert forget.main(["line4"]) == 0
@@ -356,7 +355,7 @@ def test_forgetting_a_dataset_is_the_one_way_to_remove_it(
         f"line4: 3 images removed from {tiny.warehouse}. The published database keeps them until the next "
         "run.\n"
     )
-    assert run_job().success
+    assert run_published().success
     assert tiny.query(SAMPLES) == [("dagm_2007", 4), ("mvtec_ad", 9)]
     assert forget.main(["mvtec_ad"]) == 0
     assert "Its root would bring it back (MVTEC_AD_ROOT names it)" in capsys.readouterr().out

@@ -74,7 +74,7 @@ def test_a_failed_check_shows_its_offenders_before_and_after_they_are_decoded(
     assert run.success
     files = set()
     for name in (
-        "images:anomalous_images_have_masks",
+        "samples:anomalous_images_have_masks",
         "duplicate_images:contents_stay_in_one_split",
     ):
         metadata = run.checks[name].metadata
@@ -101,32 +101,34 @@ def test_pictures_are_stored_when_they_change_and_else_the_run_that_has_them_is_
     tiny: Environment,
 ) -> None:
     assets = ("contact_sheets", "dataset_summary", "defect_summary")
+    drawn = dg.AssetSelection.assets(*assets).upstream().without_checks()
     with dg.DagsterInstance.ephemeral() as instance:
-        first, second, third = (run_job(instance=instance) for _ in range(3))
+        first, second, third = (run_selection(drawn, instance=instance) for _ in range(3))
         for asset, pictures in zip(assets, (2, 1, 1), strict=True):
             assert (len(shown(first, asset)), linked(first, asset)) == (pictures, None)
             for unchanged in (second, third):
                 assert shown(unchanged, asset) == set()
                 assert linked(unchanged, asset) == first.result.run_id
         write_image(tiny.mvtec_ad, "bolt/train/good/003.png")
-        fourth = run_job(instance=instance)
+        fourth = run_selection(drawn, instance=instance)
         assert len(shown(fourth, "contact_sheets")) == 2
         assert len(shown(fourth, "dataset_summary")) == 1
         assert linked(fourth, "defect_summary") == first.result.run_id
         # A link to a run that was deleted would show nothing.
         instance.delete_run(first.result.run_id)
         instance.delete_run(fourth.result.run_id)
-        fifth = run_job(instance=instance)
+        fifth = run_selection(drawn, instance=instance)
         assert [len(shown(fifth, asset)) for asset in assets] == [2, 1, 1]
 
 
 def test_pictures_of_a_failed_check_are_stored_when_they_change(tiny: Environment) -> None:
     (tiny.mvtec_ad / "bolt/ground_truth/scratch/000_mask.png").unlink()
-    name = "images:anomalous_images_have_masks"
+    name = "samples:anomalous_images_have_masks"
+    checked = dg.AssetSelection.assets("samples").upstream()
     with dg.DagsterInstance.ephemeral() as instance:
-        runs = [run_job(instance=instance) for _ in range(3)]
+        runs = [run_selection(checked, instance=instance) for _ in range(3)]
         (tiny.mvtec_ad / "woven/ground_truth/tear/000_mask.png").unlink()
-        runs.append(run_job(instance=instance))
+        runs.append(run_selection(checked, instance=instance))
     found = [run.checks[name] for run in runs]
     assert [check.passed for check in found] == [False] * 4
     assert [len(offenders(check)) for check in found] == [1, 1, 1, 2]
@@ -145,15 +147,16 @@ def test_metadata_are_stored_with_the_materialization_and_not_with_the_output_of
         for event in run.result.all_events
         if event.event_type == dg.DagsterEventType.STEP_OUTPUT
     ]
-    assert len(outputs) == 49
+    assert len(outputs) == 50
     assert {name for output in outputs for name in output.metadata} == set()
     assert len(run.materialized) == 19
     assert all(run.materialized.values())
 
 
 def test_an_unchanged_table_shows_a_few_rows(samples: Environment) -> None:
+    summary = dg.AssetSelection.assets("dataset_summary").upstream().without_checks()
     with dg.DagsterInstance.ephemeral() as instance:
-        first, second = run_job(instance=instance), run_job(instance=instance)
+        first, second = (run_selection(summary, instance=instance) for _ in range(2))
     rows = [
         str(run.materialized["dataset_summary"]["rows"]).splitlines() for run in (first, second)
     ]

@@ -52,7 +52,7 @@ def test_the_official_layout_gives_the_counted_images_and_masks(
 def test_the_checks_name_the_nine_images_without_a_mask_and_the_seven_masks_without_an_image(
     official: Run,
 ) -> None:
-    without_a_mask = official.checks["images:anomalous_images_have_masks"]
+    without_a_mask = official.checks["samples:anomalous_images_have_masks"]
     assert offenders(without_a_mask) == {
         f"mvtec_ad/leather/test/{defect}/{name}.png": defect
         for defect, names in {
@@ -79,7 +79,7 @@ def test_the_checks_name_the_nine_images_without_a_mask_and_the_seven_masks_with
         )
     }
     assert official.failed_checks == {
-        "images:anomalous_images_have_masks",
+        "samples:anomalous_images_have_masks",
         "samples:counts_equal_the_official_ones",
         "mvtec_ad/stray_files:masks_belong_to_an_image",
     }

@@ -7,7 +7,7 @@ import dagster as dg
 import pytest
 
 from anomaly_assets_tests.assets.environment import Environment
-from anomaly_assets_tests.assets.runs import Run, catalogue, run_job, run_selection
+from anomaly_assets_tests.assets.runs import Run, catalogue, run_selection
 
 EVENTS = "SELECT event, source_dataset, detail, root_uri, run_id, step FROM run_events"
 
@@ -49,13 +49,12 @@ def test_a_first_run_that_is_refused_is_recorded_too(
     assert "does not exist. 0 images listed, 0 loaded; nothing was changed." in str(detail)
 
 
-def test_a_blocking_check_is_recorded_with_its_sentence(tiny: Environment) -> None:
-    assert run_job().success
-    with tiny.open_warehouse() as connection:
+def test_a_blocking_check_is_recorded_with_its_sentence(refreshed: Environment) -> None:
+    with refreshed.open_warehouse() as connection:
         connection.execute("INSERT INTO mvtec_ad.images FROM mvtec_ad.images LIMIT 1")
     run = run_selection(dg.AssetSelection.checks_for_assets("images"))
     assert not run.success
-    [(event, name, detail, root, _, step)] = recorded(tiny)
+    [(event, name, detail, root, _, step)] = recorded(refreshed)
     assert (event, name, root, step) == ("refused", None, None, "images_checks")
     assert str(detail).startswith(
         "Nothing was published, because of a failed check. image_ids_are_unique of images: "

@@ -9,18 +9,16 @@ import pytest
 from anomaly_assets.cli.app import main
 from anomaly_assets.definitions import defs
 from anomaly_assets_tests.assets.environment import Environment
-from anomaly_assets_tests.assets.runs import run_job
-from anomaly_assets_tests.assets.trees import write_image, write_tiny_roots
+from anomaly_assets_tests.assets.runs import run_job, run_published
+from anomaly_assets_tests.assets.trees import write_image
 
 FOLDS = "SELECT image_id, fold FROM anomaly.splits WHERE assignment = 'v1'"
 
 
 @pytest.fixture
-def folder(environment: Environment, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """Publish the tiny roots; return the folder for the files of assignments."""
-    write_tiny_roots(environment)
+def folder(refreshed: Environment, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Return the folder for the files of assignments; it does not exist yet."""
     monkeypatch.setenv("ANOMALY_SPLITS", str(tmp_path / "splits"))
-    assert run_job().success
     return tmp_path / "splits"
 
 
@@ -30,27 +28,28 @@ def test_newcomers_are_assigned_after_what_decides_about_them() -> None:
     assert upstream >= {"images", "image_tensors", "near_duplicates", "corrections"} & assets.keys()
 
 
-def test_a_run_assigns_newcomers_and_publishes_them(environment: Environment, folder: Path) -> None:
-    [(before,)] = environment.query("SELECT snapshot_id FROM snapshots")
+@pytest.mark.slow
+def test_a_run_assigns_newcomers_and_publishes_them(refreshed: Environment, folder: Path) -> None:
+    [(before,)] = refreshed.query("SELECT snapshot_id FROM snapshots")
     assert main(["split", "--name", "v1", "--val", "0.4", "--by", "label"]) == 0
-    assert environment.query(FOLDS) == []
-    run = run_job()
+    assert refreshed.query(FOLDS) == []
+    run = run_published()
     assert run.success
-    first = dict(environment.query(FOLDS))
+    first = dict(refreshed.query(FOLDS))
     assert len(first) == 13
     assert sorted({*first.values()}) == ["test", "train", "val"]
     assert (
-        before != environment.query("SELECT snapshot_id FROM snapshots ORDER BY published_at")[1][0]
+        before != refreshed.query("SELECT snapshot_id FROM snapshots ORDER BY published_at")[1][0]
     )
     text = (folder / "v1.csv").read_text()
 
     paths = [f"bolt/train/good/{number:03}.png" for number in range(10, 15)]
     for path in paths:
-        write_image(environment.mvtec_ad, path)
-    (environment.mvtec_ad / paths[0]).rename(environment.mvtec_ad / "bolt/train/good/009.png")
+        write_image(refreshed.mvtec_ad, path)
+    (refreshed.mvtec_ad / paths[0]).rename(refreshed.mvtec_ad / "bolt/train/good/009.png")
     run = run_job()
     assert run.success
-    second = dict(environment.query(FOLDS))
+    second = dict(refreshed.query(FOLDS))
     assert {name: fold for name, fold in second.items() if name in first} == first
     assert len(second) == 18
     assert run.materialized["splits"]["dagster/row_count"] == 18
@@ -59,19 +58,19 @@ def test_a_run_assigns_newcomers_and_publishes_them(environment: Environment, fo
     after = (folder / "v1.csv").read_text().splitlines()
     assert [line for line in after if line in text.splitlines()] == text.splitlines()
 
-    run = run_job()
+    run = run_published()
     assert run.materialized["published_database"]["written"] is False
     assert (folder / "v1.csv").read_text().splitlines() == after
 
 
 def test_a_file_that_cannot_be_used_fails_its_step_and_nothing_is_published(
-    environment: Environment, folder: Path
+    refreshed: Environment, folder: Path
 ) -> None:
     assert main(["split", "--name", "v1", "--val", "0.4"]) == 0
     with (folder / "v1.csv").open("a") as file:
         file.write(">>>>>>> theirs\n")
-    run = run_job()
+    run = run_published()
     assert not run.success
     assert [*run.failures] == ["splits"]
     assert f"{folder}/v1.csv, line 11: >>>>>>> theirs is not a line" in run.failures["splits"]
-    assert environment.query(FOLDS) == []
+    assert refreshed.query(FOLDS) == []

@@ -32,7 +32,6 @@ _CHECKS = {
         checks.LABEL_CHECKS,
         checks.REJECTED_CHECKS,
         checks.STRAY_CHECKS,
-        *map(checks.catalogue_checks, SOURCE_DATASETS.values()),
     )
     for check in group
 }

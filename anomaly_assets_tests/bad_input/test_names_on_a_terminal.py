@@ -84,7 +84,7 @@ def test_a_whole_run_writes_them_to_no_log_and_no_check(
         "mvtec_ad/stray_files:files_are_recognised",
         "mvtec_ad/stray_files:masks_belong_to_an_image",
         "dagm_2007/stray_files:files_are_recognised",
-        "images:anomalous_images_have_masks",
+        "samples:anomalous_images_have_masks",
         "rejected_images:images_are_usable",
     ):
         found = offenders(run.checks[name])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from anomaly_assets.tables.checks import TENSOR_CHECKS, evaluate
+from anomaly_assets.tables.checks import LABEL_CHECKS, TENSOR_CHECKS, evaluate
 from anomaly_assets_tests.curation.corrected import correct, details, sha256, statuses
 from anomaly_assets_tests.warehouse.project import SPEC, Project, mask, noise
 
@@ -154,3 +154,98 @@ def test_an_excluded_image_gets_its_corrected_mask_too(project: Project) -> None
     correct(project, LINE)
     assert project.build().decoded == 0
     assert project.column(AREA, [CRACK]) == [0.5]
+
+
+VERSIONS = "SELECT mask_file_version IS NULL, mask_area_fraction FROM facts WHERE image_id = ?"
+
+
+def test_the_mask_of_the_source_holds_while_a_corrected_mask_cannot_be_decoded(
+    project: Project,
+) -> None:
+    project.path("masks/crack.png").write_bytes(b"no picture")
+    correct(project, LINE)
+    for _ in range(2):
+        project.build()
+        assert statuses(project) == ["unreadable_mask"]
+        assert details(project)[0].startswith("the mask of the source holds: ")
+        assert project.column(AREA, [CRACK]) == [0.25]
+        assert is_current(project)
+        effective = "SELECT mask_relative_path FROM effective_images WHERE image_id = ?"
+        assert project.column(effective, [CRACK]) == [CRACK_MASK.partition("/")[2]]
+        assert project.column("SELECT relative_path FROM rejected_images") == ["masks/crack.png"]
+    assert project.build().decoded == 0
+
+    project.save({CRACK_MASK: mask((0, 0, 24, 16))})  # the source goes on
+    project.list_files()
+    assert project.build().decoded == 1
+    assert (statuses(project), project.column(AREA, [CRACK])) == (["unreadable_mask"], [1.0])
+
+    project.save({"masks/crack.png": mask((0, 0, 24, 8))})
+    correct(project, LINE)
+    project.build()
+    assert (statuses(project), project.column(AREA, [CRACK])) == (["applied"], [0.5])
+    assert project.column("SELECT relative_path FROM rejected_images") == []
+
+
+def test_a_corrected_mask_that_cannot_be_decoded_leaves_with_its_line(project: Project) -> None:
+    project.path("masks/crack.png").write_bytes(b"no picture")
+    correct(project, LINE, f"{PART},,mask,masks/crack.png,,,")
+    project.build()
+    assert project.rows("SELECT image_id FROM rejected_images ORDER BY ALL") == [(PART,), (CRACK,)]
+    correct(project, f"{PART},,mask,masks/crack.png,,,")
+    project.build()
+    assert project.rows("SELECT image_id FROM rejected_images") == [(PART,)]
+    correct(project)
+    assert project.build().decoded == 0
+    assert project.rows("FROM rejected_images") == []
+
+
+def test_a_new_image_whose_corrected_mask_cannot_be_decoded_keeps_that_of_the_source(
+    project: Project,
+) -> None:
+    new = "mvtec_ad/bottle/test/crack/001.png"
+    project.path("masks/crack.png").write_bytes(b"no picture")
+    picture, drawn = noise(7), mask((0, 0, 12, 8))
+    project.save({new: picture, "mvtec_ad/bottle/ground_truth/crack/001_mask.png": drawn})
+    project.list_files()
+    correct(project, f",{sha256(project.path(new))},mask,masks/crack.png,,,")
+    project.build()
+    assert (statuses(project), project.column(AREA, [new])) == (["unreadable_mask"], [0.25])
+
+
+def test_a_mask_that_cannot_be_read_for_a_while_is_tried_again(project: Project) -> None:
+    correct(project, LINE)
+    project.save({"masks/crack.png": mask((0, 0, 24, 16))})
+    project.build()
+    assert (statuses(project), project.column(AREA, [CRACK])) == (["unreadable_mask"], [0.25])
+    project.save({"masks/crack.png": mask((0, 0, 24, 8))})
+    project.build()
+    assert (statuses(project), project.column(AREA, [CRACK])) == (["applied"], [0.5])
+
+
+def test_a_mask_of_a_good_image_is_reported_and_used_once_the_label_is_corrected(
+    project: Project,
+) -> None:
+    good = "mvtec_ad/bottle/train/good/000.png"
+    correct(project, f"{good},,mask,masks/crack.png,,,")
+    project.build()
+    assert (statuses(project), details(project)) == (
+        ["impossible_value"],
+        [f"{good} is good, so its mask is not used: correct its label as well"],
+    )
+    assert project.column(AREA, [good]) == [None]
+    check = next(each for each in LABEL_CHECKS if each.name == "labels_agree")
+    with project.warehouse.connect() as connection:
+        ((_, finding),) = evaluate(connection, check)
+    assert finding.shown == [
+        (
+            good,
+            "good by its path, but a corrected mask with defective pixels; used: good by path",
+        )
+    ]
+    correct(project, f"{good},,mask,masks/crack.png,,,", f"{good},,label,anomalous,,,")
+    assert project.build().decoded == 0
+    assert (statuses(project), project.column(AREA, [good])) == (["applied", "applied"], [0.5])
+    correct(project, f"{good},,mask,masks/black.png,,,")
+    project.build()
+    assert statuses(project) == ["applied"]

@@ -152,3 +152,49 @@ def test_wrong_attributes_are_named(attributes: str, message: str) -> None:
     text = PARTS.partition("attributes")[0] + f"attributes = {attributes}\n"
     problems = declared({"own.toml": text.encode()}).problems
     assert message in " ".join(map(str, problems))
+
+
+LABELLED = """
+[parts]
+images = ["{name}"]
+
+[[parts.tables]]
+path = "parts.csv"
+columns = { image = "file", label = "result" }
+attributes.camera = "Kamera"
+attributes.serial = { column = "SN", type = "integer" }
+"""
+
+
+def test_a_table_without_the_column_of_an_attribute_keeps_its_labels(own: Declared) -> None:
+    own.declare(LABELLED)
+    own.image("parts/a.png", "parts/b.png")
+    own.text("parts/parts.csv", "file;result;SN\na.png;good;1\nb.png;bad;2\n")
+    load_parts(own, "parts")
+    query = "SELECT filename, label, attributes.camera, attributes.serial FROM images ORDER BY ALL"
+    assert own.project.rows(query) == [
+        ("a.png", "good", None, 1),
+        ("b.png", "anomalous", None, 2),
+    ]
+    assert own.project.column("SELECT detail FROM parts.stray_files") == [
+        'No image has camera. No column "Kamera". The columns are "file", "result", "SN". Correct '
+        "`attributes`, or remove the key."
+    ]
+
+
+def test_rows_that_disagree_about_an_attribute_or_a_label_give_none_however_many_they_are(
+    own: Declared,
+) -> None:
+    own.declare(LABELLED)
+    own.image("parts/a.png", "parts/b.png")
+    rows = "file;result;Kamera;SN\na.png;good;A;1\na.png;good;B;1\na.png;good;C;1\n"
+    own.text("parts/parts.csv", f"{rows}b.png;good;A;\nb.png;bad;A;\nb.png;good;A;\n")
+    load_parts(own, "parts")
+    query = "SELECT filename, label, attributes.camera, attributes.serial FROM images ORDER BY ALL"
+    assert own.project.rows(query) == [
+        ("a.png", "good", None, 1),
+        ("b.png", "unknown", "A", None),
+    ]
+    assert own.project.column("SELECT detail FROM parts.stray_files") == [
+        "2 rows contradict another row of the same image, or name several images: a.png, b.png"
+    ]

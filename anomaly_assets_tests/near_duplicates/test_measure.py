@@ -6,11 +6,19 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from anomaly_assets.decoding.thumbnail import SIDE
+from anomaly_assets.decoding.thumbnail import SIDE, thumbnail_of
 from anomaly_assets.near_duplicates import measure
-from anomaly_assets.near_duplicates.measure import MOST_DISTANCE, MOST_NEIGHBOURS, Pair, near_pairs
+from anomaly_assets.near_duplicates.measure import (
+    MOST_DISTANCE,
+    MOST_NEIGHBOURS,
+    Pair,
+    measure_of,
+    near_pairs,
+)
 from anomaly_assets_tests.near_duplicates.thumbnails import Thumbnails, copies, parts
+from tools.synthetic_samples import draw_bolt
 
 
 def pairs_of(*thumbnails: Thumbnails) -> list[Pair]:
@@ -101,3 +109,22 @@ def test_memory_does_not_grow_with_the_square_of_the_images(
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < 1.2 * peaks[0]
+
+
+def test_similar_bolts_of_a_small_category_are_no_near_duplicates_and_their_copies_are() -> None:
+    """Draw bolts that differ in little else than their angle: at the limit of large ones, two are near."""
+    bolts = [Image.fromarray(draw_bolt(np.random.default_rng([7, n])).image) for n in range(17)]
+    drawn = np.stack([small(bolt) for bolt in bolts])
+    features = measure_of(drawn).features(drawn)
+    assert (1 - features @ features.T <= MOST_DISTANCE).sum() > len(drawn)
+    assert pairs_of(drawn) == []
+    for number, bolt in enumerate(bolts[:3]):
+        copy = small(bolt.crop((9, 9, bolt.width - 9, bolt.height - 9)))
+        assert [pair[:2] for pair in pairs_of(drawn, copy[None])] == [(number, 17)]
+
+
+def small(picture: Image.Image) -> Thumbnails:
+    """Return the thumbnail of a picture, as decoding makes it."""
+    pixels = np.asarray(picture.resize((256, 256), Image.Resampling.LANCZOS))
+    content = thumbnail_of(pixels if pixels.ndim == 3 else pixels[..., None])
+    return np.frombuffer(content or b"", np.uint8).reshape(SIDE, SIDE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +15,16 @@ from anomaly_assets.tables.ddl import ensure_tables
 from anomaly_assets_tests.warehouse.project import SPEC, Project
 
 
-@pytest.fixture
-def assigned(project: Project, tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def assigned(published_once: Project, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Publish thirteen images, with an assignment v1 and one of numbered folds; return the file."""
+    folder = tmp_path_factory.mktemp("assigned")
+    shutil.copytree(published_once.folder, folder, dirs_exist_ok=True)
+    project = Project.at(folder)
     with project.warehouse.connect() as connection:
         ensure_tables(connection)
-        update(connection, tmp_path, "v1", Plan(val=0.4, by=("label",)))
-        update(connection, tmp_path, "cv", Plan(folds=3, by=("label",)))
+        update(connection, folder, "v1", Plan(val=0.4, by=("label",)))
+        update(connection, folder, "cv", Plan(folds=3, by=("label",)))
     published = project.folder / "anomaly.duckdb"
     project.warehouse.publish(published, SPEC)
     return published

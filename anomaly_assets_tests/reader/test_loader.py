@@ -22,7 +22,9 @@ COUNT, SIDE, SIZE = 90, 16, 7
 WORKERS = [
     pytest.param({}, id="no worker"),
     pytest.param({"num_workers": 2, "multiprocessing_context": "fork"}, id="fork"),
-    pytest.param({"num_workers": 1, "multiprocessing_context": "spawn"}, id="spawn"),
+    pytest.param(
+        {"num_workers": 1, "multiprocessing_context": "spawn"}, id="spawn", marks=pytest.mark.slow
+    ),
     pytest.param({"num_workers": 1, "multiprocessing_context": "forkserver"}, id="forkserver"),
 ]
 FORKED: dict[str, Any] = {"num_workers": 2, "multiprocessing_context": "fork"}

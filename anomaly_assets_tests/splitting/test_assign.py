@@ -58,7 +58,8 @@ class World:
     lines: dict[str, Line] = field(default_factory=dict)
 
     def near_duplicates(self) -> list[NearDuplicate]:
-        existing = {each.content for each in (*self.images.values(), *self.held_out.values())}
+        existing = {each.content for each in self.images.values()}
+        existing |= {line.content for line in self.held_out.values()}
         return [pair for pair in self.pairs if {pair.content, pair.other} <= existing]
 
     def run(self, shuffled: random.Random) -> Assigned:
@@ -195,8 +196,8 @@ def refuse_parted(world: World, assigned: Assigned) -> None:
     groups: dict[str, set[str]] = defaultdict(set)
     for each in world.images.values():
         groups[each.group].add(each.content)
-    for content, line in lines.items():
-        groups[line.group].add(content)
+    for line in (*by_content(world.held_out.values()).values(), *world.lines.values()):
+        groups[line.group].add(line.content)
     groups.pop("", None)
     for every in groups.values():
         members = every - left_out

@@ -93,7 +93,7 @@ HEAD = text_of(PLAN, [])
         ),
         (
             HEAD + f"{content_of(1)},val,,hash,,a\n{content_of(1)},train,,hash,,a\n",
-            f"line 4: {content_of(1)} is in the fold train, and in val above.",
+            f"line 4: {content_of(1)} is in the fold train, and in line 3 in val.",
         ),
     ],
 )

@@ -17,8 +17,8 @@ from anomaly_assets.recipes import Recipe
 from anomaly_assets.tables import checks
 from anomaly_assets.tables.checks import Check, Finding, blocking_findings, evaluate
 from anomaly_assets.tables.ddl import refresh
+from anomaly_assets_tests.curation.corrected import correct
 from anomaly_assets_tests.datasets.declared import source_dataset
-from anomaly_assets_tests.sampled import SAMPLED
 from anomaly_assets_tests.splitting.near import add_near_duplicates
 from anomaly_assets_tests.warehouse.project import SPEC, Project
 
@@ -32,15 +32,10 @@ ALL = {
         checks.DUPLICATE_CHECKS,
         checks.SPLIT_CHECKS,
         checks.STRAY_CHECKS,
-        *map(checks.catalogue_checks, SAMPLED.values()),
     )
     for check in group
 }
-SOURCE_DATASET_OF = {
-    check.name: name
-    for name, dataset in SAMPLED.items()
-    for check in checks.catalogue_checks(dataset)
-} | {check.name: "mvtec_ad" for check in checks.STRAY_CHECKS}
+SOURCE_DATASET_OF = {check.name: "mvtec_ad" for check in checks.STRAY_CHECKS}
 
 CRACK = "mvtec_ad/bottle/test/crack/000.png"
 HOLE = "mvtec_ad/carpet/test/hole/000.png"
@@ -531,8 +526,8 @@ def test_advice_about_training_images_names_every_word_that_means_good() -> None
 
 def test_advice_about_files_does_not_delete_labels_files() -> None:
     assert ALL["files_are_recognised"].advice == (
-        "Correct labels files, and rename, move or delete other files. Keep a symbolic link whose detail "
-        "names a variable, and set that."
+        "Correct the lines of labels files and tables that the details name; rename, move or delete other "
+        "files. Keep a symbolic link whose detail names a variable, and set that."
     )
 
 
@@ -584,7 +579,7 @@ def test_only_the_rows_that_are_shown_are_fetched(
 
     monkeypatch.setattr(checks, "_rows", counted)
     find(connection, "anomalous_images_have_masks")
-    assert fetched == [1, 20]
+    assert fetched == [20, 1]
 
 
 def test_a_complete_official_category_is_not_listed(connection: duckdb.DuckDBPyConnection) -> None:
@@ -740,3 +735,39 @@ def test_a_near_duplicate_and_a_group_in_two_folds_are_named(
         "v2: in train, and its group mvtec_ad/bottle in test, train, val",
     ) in groups
     assert not any("v1" in str(detail) for _, detail in groups)
+
+
+@pytest.mark.parametrize(
+    ("name", "statement"),
+    [
+        ("anomalous_images_have_masks", "UPDATE mvtec_ad.images SET mask_relative_path = NULL"),
+        ("training_images_are_good", "UPDATE mvtec_ad.images SET split = 'train'"),
+        ("masks_are_binary", "UPDATE facts SET mask_values = 3"),
+        ("masks_are_not_empty", "UPDATE facts SET mask_area_fraction = 0"),
+        ("masks_do_not_cover_everything", "UPDATE facts SET mask_area_fraction = 1"),
+        ("masks_have_the_size_of_their_image", "UPDATE facts SET mask_width = 1"),
+        ("images_have_8_bits", "UPDATE image_tensors SET original_mode = 'I;16'"),
+        ("names_match_formats", "UPDATE facts SET file_format = 'TIFF'"),
+        ("images_are_usable", "FROM facts"),
+        ("labels_agree", "UPDATE mvtec_ad.images SET table_label_index = 1 - label_index"),
+    ],
+)
+def test_an_excluded_image_is_not_judged(project: Project, name: str, statement: str) -> None:
+    def named(*lines: str) -> bool:
+        correct(project, *lines)
+        with project.warehouse.connect() as connection:
+            return any(HOLE.endswith(each) for each, _ in find(connection, name).shown)
+
+    with project.warehouse.connect() as connection:
+        connection.execute(statement)
+        reject(connection, HOLE, HOLE.partition("/")[2])
+    assert named()
+    assert not named(f"{HOLE},,exclude,true,,,")
+
+
+def test_a_label_that_was_corrected_to_unknown_is_named_as_that(project: Project) -> None:
+    correct(project, f"{HOLE},,label,unknown,,,")
+    with project.warehouse.connect() as connection:
+        assert ("mvtec_ad/carpet/test", "1 of 1 images: a correction gives unknown") in find(
+            connection, "labels_are_known"
+        ).shown

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
 import duckdb
 import pytest
 
+from anomaly_assets.tables import ddl
+from anomaly_assets.tables.registry import Column
 from anomaly_assets_tests.warehouse.project import Project, mask, noise
 
 INDICES = (None, 0, 1)
@@ -176,3 +179,16 @@ def test_the_content_of_masks_decides_where_nothing_else_does(tmp_path: Path) ->
         ("dagm_2007/Class2/Train/0001.PNG", "unknown", "none"),
         ("mvtec_ad/bottle/test/000.png", "good", "mask"),
     ]
+
+
+def test_a_column_of_the_catalogue_needs_no_line_in_the_view(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Include names that other parts of the text have, such as `area`."""
+    entry = ddl.TABLES["effective_images"]
+    names = ("area", "lens")
+    columns = (*entry.columns, *(Column(name, "VARCHAR", "") for name in names))
+    monkeypatch.setattr(ddl, "TABLES", {**ddl.TABLES, entry.name: replace(entry, columns=columns)})
+    with project.warehouse.connect() as connection:
+        listed = ddl.statement(connection, "effective_images").rpartition("\nSELECT\n")[2]
+    assert "    area, lens, \n" in listed

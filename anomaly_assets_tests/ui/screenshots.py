@@ -64,7 +64,7 @@ def _take_finished(ui: Ui, out: Path) -> None:
     ui.asset("defect_summary")
     ui.dialog_picture(ui.metadata("chart").get_by_text(SHOW))
     _take(ui, out, "chart")
-    ui.check("images", "anomalous_images_have_masks")
+    ui.check("samples", "anomalous_images_have_masks")
     _take(ui, out, "check", height=730)
     ui.dialog_picture(ui.page.get_by_text(SHOW))
     _take(ui, out, "check_pictures")

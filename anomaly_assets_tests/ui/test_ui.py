@@ -102,7 +102,7 @@ def test_a_picture_is_shown_as_large_as_it_was_drawn(ui: Ui, asset: str, name: s
 
 
 def test_a_failed_check_says_what_is_wrong_what_to_do_and_shows_it(ui: Ui) -> None:
-    ui.check("images", "anomalous_images_have_masks")
+    ui.check("samples", "anomalous_images_have_masks")
     expect(
         ui.page.get_by_text(
             "2 anomalous images have no mask. Add the missing mask files, or exclude them from "

@@ -74,6 +74,32 @@ class Answer:
         return label == GOOD and self.mask is not None and bool(self.mask.any())
 
 
+@dataclass(frozen=True)
+class NotExported:
+    """Picture that is not in the export, or has another content there.
+
+    Attributes:
+        picture: Its path in the file of the tool.
+        problem: Sentence for a warning; empty if nobody answered.
+    """
+
+    picture: str
+    problem: str = ""
+
+
+Found = Answer | NotExported | str
+"""An answer, a picture without a place for one, or a sentence about an answer that cannot be read."""
+
+MALFORMED = (AttributeError, IndexError, KeyError, TypeError, ValueError)
+"""Errors of a file with values of another kind than those of the tool."""
+
+
+def unread(row: Row, error: Exception) -> str:
+    """Return the sentence about an answer that is no answer of a tool."""
+    said = f"{type(error).__name__} {error}".strip()
+    return f"{row['image_id']}: its annotation cannot be read ({said}). Export it again."
+
+
 def differing(mask: UInt8Array, exported: UInt8Array) -> UInt8Array | None:
     """Return the mask, or None if it has the pixels of the exported one."""
     return None if np.array_equal(mask, exported) else mask

@@ -23,7 +23,17 @@ from anomaly_assets.decoding.run_lengths import pixels_of_runs
 from anomaly_assets.decoding.shape import Shape
 from anomaly_assets.decoding.transform import UInt8Array, UnusableImageError
 from anomaly_assets.export.annotation import pictures
-from anomaly_assets.export.annotation.answers import ANOMALOUS, GOOD, Answer, Row, differing
+from anomaly_assets.export.annotation.answers import (
+    ANOMALOUS,
+    GOOD,
+    MALFORMED,
+    Answer,
+    Found,
+    NotExported,
+    Row,
+    differing,
+    unread,
+)
 from anomaly_assets.export.annotation.polygons import Points, pixels_of, regions_of
 from anomaly_assets.export.errors import ExportError
 from anomaly_assets.export.pictures import Advance
@@ -50,13 +60,14 @@ def write(source: Source, folder: Path, advance: Advance) -> Written:
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     for row in pictures.rows_of(table):
+        licence = licences.get(row["source_dataset"])  # the first release recorded none
         images.append(
             {
                 "id": len(images) + 1,
                 "file_name": row["picture"],
                 "width": row["picture_width"],
                 "height": row["picture_height"],
-                "license": licences[row["source_dataset"]],
+                **({"license": licence} if licence else {}),
             }
         )
         for shape in json.loads(row["shapes"]):
@@ -84,8 +95,8 @@ def write(source: Source, folder: Path, advance: Advance) -> Written:
     return Written.all_of(source)
 
 
-def answers(content: Mapping[str, Any], rows: Mapping[str, Row]) -> Iterator[Answer | str]:
-    """Yield the answer of a COCO file about each image, or a sentence about one that cannot be read.
+def answers(content: Mapping[str, Any], rows: Mapping[str, Row]) -> Iterator[Found]:
+    """Yield the answer of a COCO file about each image.
 
     An image belongs to the picture of the same path or, if that is unique, of the same file name. An image
     that the file does not list has no answer.
@@ -103,20 +114,23 @@ def answers(content: Mapping[str, Any], rows: Mapping[str, Row]) -> Iterator[Ans
         for annotation in content["annotations"]:
             by_image[annotation["image_id"]].append(annotation)
         images = [(each, str(each["file_name"])) for each in content["images"]]
-    except (KeyError, TypeError) as error:
+    except MALFORMED as error:
+        what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         raise ExportError(
-            f"The file is no COCO file: {error} is missing. Export it as COCO instances again."
+            f"The file is no COCO file: {what}. Export it as COCO instances again."
         ) from error
     by_name = _by_name(rows)
     for image, path in images:
         row = rows.get(path) or by_name.get(PurePosixPath(path.replace("\\", "/")).name)
         if row is None:
-            yield f"{path}: this picture is not in the export"
+            yield NotExported(path, f"{path}: this picture is not in the export")
             continue
         try:
             yield _answer(image, by_image[image["id"]], names, row)
         except (ExportError, UnusableImageError) as error:
             yield f"{row['image_id']}: {error}"
+        except MALFORMED as error:
+            yield unread(row, error)
 
 
 def _annotations_of(mask: UInt8Array) -> str:

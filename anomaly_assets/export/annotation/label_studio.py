@@ -23,7 +23,17 @@ import numpy as np
 
 from anomaly_assets.decoding.transform import UInt8Array
 from anomaly_assets.export.annotation import brush, pictures
-from anomaly_assets.export.annotation.answers import ANOMALOUS, GOOD, Answer, Row, differing
+from anomaly_assets.export.annotation.answers import (
+    ANOMALOUS,
+    GOOD,
+    MALFORMED,
+    Answer,
+    Found,
+    NotExported,
+    Row,
+    differing,
+    unread,
+)
 from anomaly_assets.export.annotation.polygons import pixels_of
 from anomaly_assets.export.errors import ExportError
 from anomaly_assets.export.names import digest
@@ -63,8 +73,8 @@ def write(source: Source, folder: Path, advance: Advance) -> Written:
     return Written.all_of(source)
 
 
-def answers(tasks: Any, rows: Mapping[str, Row]) -> Iterator[Answer | str]:
-    """Yield every annotation of a JSON export, or a sentence about one that cannot be read.
+def answers(tasks: Any, rows: Mapping[str, Row]) -> Iterator[Found]:
+    """Yield every annotation of a JSON export.
 
     Args:
         tasks: Content of the file.
@@ -79,18 +89,34 @@ def answers(tasks: Any, rows: Mapping[str, Row]) -> Iterator[Answer | str]:
                 "The file is no JSON export of Label Studio: an element has no `data`. Export the project "
                 "as JSON, and not as JSON-MIN."
             )
-        picture = task["data"].get("picture")
-        annotations = [
-            each for each in task.get("annotations") or () if not each.get("was_cancelled")
-        ]
-        if annotations and picture not in rows:
-            yield f"task {task.get('id')}: its picture {picture!r} is not in the export"
+        data, annotations = task["data"], _submitted(task)
+        picture = str(data.get("picture"))
+        row = rows.get(picture)
+        if (
+            row is None
+            or data.get("content_sha256", row["content_sha256"]) != row["content_sha256"]
+        ):
+            what = "is not in the export" if row is None else "has another content in the export"
+            problem = (
+                f"task {task.get('id')}: its picture {picture!r} {what}" if annotations else ""
+            )
+            yield NotExported(picture, problem)
             continue
         for annotation in annotations:
             try:
-                yield _answer(annotation, rows[picture])
+                yield _answer(annotation, row)
             except ExportError as error:
-                yield f"{rows[picture]['image_id']}: {error}"
+                yield f"{row['image_id']}: {error}"
+            except MALFORMED as error:
+                yield unread(row, error)
+
+
+def _submitted(task: Mapping[str, Any]) -> list[Any]:
+    found = task.get("annotations")
+    annotations = found if isinstance(found, list) else [found] if found else []
+    return [
+        each for each in annotations if not (isinstance(each, dict) and each.get("was_cancelled"))
+    ]
 
 
 def _brush_of(mask: UInt8Array) -> str:
@@ -155,9 +181,9 @@ def _answer(annotation: dict[str, Any], row: Row) -> Answer:
     for result in annotation.get("result") or ():
         value = result.get("value") or {}
         if result.get("type") == "choices":
-            chosen[result["from_name"]] = next(iter(value.get("choices") or ()), "")
+            chosen[result["from_name"]] = next(iter(_texts(value.get("choices"))), "")
         elif result.get("type") == "textarea":
-            chosen[result["from_name"]] = " ".join(value.get("text") or ())
+            chosen[result["from_name"]] = " ".join(_texts(value.get("text")))
         elif "value" in result:
             regions.append(result)
     by = annotation.get("completed_by")
@@ -171,6 +197,11 @@ def _answer(annotation: dict[str, Any], row: Row) -> Answer:
         str(annotation.get("updated_at") or annotation.get("created_at") or ""),
         chosen.get("reason", ""),
     )
+
+
+def _texts(value: Any) -> list[str]:
+    """Return a list of texts; one text is a list of itself."""
+    return [value] if isinstance(value, str) else list(value or ())
 
 
 def _mask(regions: list[dict[str, Any]], row: Row) -> UInt8Array | None:

@@ -32,7 +32,7 @@ Shapes = Callable[[UInt8Array], str]
 """Function that returns the shapes of a mask as the tool gets them, in JSON; the mask may be all zeros."""
 
 _DEFECT_TYPES = """
-SELECT DISTINCT defect_type FROM samples_without_tensors
+SELECT DISTINCT defect_type FROM samples
 WHERE list_contains($names, source_dataset) AND defect_type IS NOT NULL
 """
 

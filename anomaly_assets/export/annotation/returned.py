@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
+from anomaly_assets.datasets.names import counted, shown
 from anomaly_assets.decoding.transform import UInt8Array
 from anomaly_assets.export.annotation import coco, label_studio, pictures
-from anomaly_assets.export.annotation.answers import Answer, Row
+from anomaly_assets.export.annotation.answers import Answer, NotExported, Row
 from anomaly_assets.export.annotation.corrections_file import Line
 from anomaly_assets.export.destination import described
 from anomaly_assets.export.errors import ExportError
@@ -25,6 +26,8 @@ MASKS = "masks"
 """Folder of corrected masks, beside the file of corrections."""
 
 _READERS = {"label-studio": label_studio.answers, "coco": coco.answers}
+_OF_COCO = {"annotations", "categories", "images"}
+_MOST_NAMED = 3
 _ROWS = (
     *("picture", "image_id", "content_sha256", "label", "defect_type", "shapes"),
     *("picture_height", "picture_width", "original_height", "original_width"),
@@ -63,14 +66,25 @@ def returned(file: Path, export: Path, *, by: str, at: str, reason: str) -> Retu
     """
     rows = _exported(export)
     content = _json(file)
-    name = "label-studio" if isinstance(content, list) else "coco"
     found: list[Answer] = []
     problems = []
-    for answer in _READERS[name](content, rows):
-        if isinstance(answer, str):
-            problems.append(answer)
-        else:
+    others = []
+    for answer in _READERS[_format(file, content)](content, rows):
+        if isinstance(answer, Answer):
             found.append(answer)
+        elif isinstance(answer, NotExported):
+            others.append(shown(answer.picture))
+            problems += [answer.problem] if answer.problem else []
+        else:
+            problems.append(answer)
+    pictures = content if isinstance(content, list) else content["images"]
+    if others and len(others) == len(pictures):
+        named = ", ".join(others[:_MOST_NAMED]) + (", …" if len(others) > _MOST_NAMED else "")
+        raise ExportError(
+            f"{file} does not belong to the export {export}, which does not have its "
+            f"{counted(len(others), 'picture')} ({named}) with this content. Name the folder that was "
+            "imported into the tool: --export DIR."
+        )
     result = Returned([], {}, len({answer.row["image_id"] for answer in found}), problems)
     found.sort(key=lambda answer: str(answer.row["image_id"]))
     for _, group in groupby(found, key=lambda answer: answer.row["image_id"]):
@@ -137,6 +151,25 @@ def _exported(folder: Path) -> dict[str, Row]:
         )
     rows: Iterable[Row] = pq.read_table(folder / pictures.TABLE, columns=[*_ROWS]).to_pylist()
     return {row["picture"]: row for row in rows}
+
+
+def _format(file: Path, content: Any) -> str:
+    """Return the format of a file.
+
+    Raises:
+        ExportError: It has none of the formats; the message names what it has.
+    """
+    if isinstance(content, list):
+        return "label-studio"
+    if isinstance(content, dict) and _OF_COCO & content.keys():
+        return "coco"
+    keys = ", ".join(map(shown, [*content][:_MOST_NAMED])) if isinstance(content, dict) else ""
+    has = f"an object with the keys {keys or '(none)'}"
+    raise ExportError(
+        f"{file} is neither a JSON export of Label Studio, which is a list of tasks, nor a COCO file, "
+        f"which is an object with {', '.join(sorted(_OF_COCO))}. It is "
+        f"{has if isinstance(content, dict) else 'one value'}. Export it again in one of these formats."
+    )
 
 
 def _json(file: Path) -> Any:

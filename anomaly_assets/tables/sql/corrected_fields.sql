@@ -1,6 +1,6 @@
 -- One row per image and field with a correction for its content. A correction belongs to an image only by the SHA-256
 -- of the content that was decoded, never by the name of the image alone. The value is null if corrections disagree.
--- `places` has the lines of all of them.
+-- `places` has the lines of all of them. A mask whose content cannot be decoded is none: that of the source holds.
 CREATE OR REPLACE VIEW corrected_fields AS
 WITH matching AS (
     SELECT facts.image_id, field, used_value, value, mask_source_uri, file || ':' || line AS place
@@ -21,4 +21,9 @@ SELECT
     min(matching.value) AS written_value,
     min(mask_source_uri) AS mask_source_uri
 FROM matching
+WHERE (image_id, used_value) NOT IN (
+    SELECT (image_id, file_version)
+    FROM rejected_images
+    WHERE starts_with(file_version, 'correction:') AND reason NOT IN ('unreadable', 'changed_while_reading')
+)
 GROUP BY image_id, field;

@@ -9,24 +9,36 @@ by_line AS (
     FROM found
     GROUP BY place
 ),
-good_ones AS (
-    SELECT place AS good_place, min(found.image_id) AS without_defect
+without_effect AS (  -- on an image that is not anomalous
+    SELECT place AS without_effect_place, min(found.image_id) AS not_anomalous
     FROM found
-    JOIN images ON images.image_id = found.image_id
-    LEFT JOIN corrected_fields AS labels ON labels.image_id = found.image_id AND labels.field = 'label'
-    WHERE found.field = 'defect_type' AND coalesce(labels.value, images.label) <> 'anomalous'
+    JOIN effective_images AS images ON images.image_id = found.image_id
+    LEFT JOIN facts ON facts.image_id = found.image_id AND facts.mask_file_version = found.value
+    WHERE (found.field = 'defect_type' AND images.label <> 'anomalous')
+    OR (found.field = 'mask' AND images.label = 'good' AND facts.mask_area_fraction > 0)
     GROUP BY place
+),
+unreadable AS (
+    SELECT lines.file || ':' || lines.line AS unreadable_place, min(rejected.detail) AS why_unreadable
+    FROM correction_lines AS lines
+    JOIN rejected_images AS rejected ON rejected.file_version = lines.used_value
+    JOIN facts ON facts.image_id = rejected.image_id AND facts.content_sha256 = lines.pinned_sha256
+    WHERE lines.field = 'mask' AND lines.awaited_version IS NULL
+        AND coalesce(lines.image_id, facts.image_id) = facts.image_id
+    GROUP BY ALL
 ),
 judged AS (
     SELECT
         lines.*,
         by_line.*,
-        without_defect,
+        not_anomalous,
+        why_unreadable,
         listed.listed_version,
         decoded.found_sha256,
         CASE
-            WHEN fault IS NOT NULL OR without_defect IS NOT NULL THEN 'impossible_value'
+            WHEN fault IS NOT NULL OR not_anomalous IS NOT NULL THEN 'impossible_value'
             WHEN disagreeing IS NOT NULL THEN 'conflict'
+            WHEN why_unreadable IS NOT NULL THEN 'unreadable_mask'
             WHEN images > 0 THEN 'applied'
             WHEN listed_version IS NULL THEN 'unknown_image'
             WHEN awaited_version = listed_version OR (pinned_sha256 IS NOT NULL AND found_sha256 IS NULL)
@@ -35,7 +47,8 @@ judged AS (
         END AS status
     FROM correction_lines AS lines
     LEFT JOIN by_line ON by_line.place = lines.file || ':' || lines.line
-    LEFT JOIN good_ones ON good_place = lines.file || ':' || lines.line
+    LEFT JOIN without_effect ON without_effect_place = lines.file || ':' || lines.line
+    LEFT JOIN unreadable ON unreadable_place = lines.file || ':' || lines.line
     LEFT JOIN (SELECT image_id AS listed_id, file_version AS listed_version FROM <images> AS images) AS listed
         ON listed.listed_id = lines.image_id
     LEFT JOIN (SELECT image_id AS decoded_id, content_sha256 AS found_sha256 FROM facts) AS decoded
@@ -56,8 +69,15 @@ SELECT
     status,
     CASE status
         WHEN 'applied' THEN NULL
-        WHEN 'impossible_value' THEN coalesce(fault, without_defect || ' is not anomalous: correct its label as well')
+        WHEN 'impossible_value' THEN coalesce(
+            fault,
+            CASE field
+                WHEN 'mask' THEN not_anomalous || ' is good, so its mask is not used: correct its label as well'
+                ELSE not_anomalous || ' is not anomalous: correct its label as well'
+            END
+        )
         WHEN 'conflict' THEN 'another line has another value for the same field of ' || disagreeing
+        WHEN 'unreadable_mask' THEN 'the mask of the source holds: ' || why_unreadable
         WHEN 'not_decoded' THEN 'the image has no tensor; see rejected_images'
         WHEN 'unknown_image' THEN CASE
             WHEN image_id IS NULL THEN 'no image has this content'

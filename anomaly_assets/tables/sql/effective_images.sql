@@ -1,6 +1,6 @@
--- One row per image that is not excluded: `images`, with label, defect type, split and mask after corrections. If the
--- content of a mask decides the label, that of a corrected mask does so once it is decoded. ddl.py adds the columns of
--- the registry that are not named here.
+-- One row per image that is not excluded: `images`, with label, defect type, split and mask after corrections. A
+-- corrected mask counts once it is decoded: until then, the tensor has the mask of the source. ddl.py adds the columns
+-- of the registry that are not named here.
 CREATE OR REPLACE VIEW effective_images AS
 WITH corrected AS (
     SELECT
@@ -19,6 +19,7 @@ decided AS (
     SELECT
         images.*,
         corrected.*,
+        decoded_id IS NOT NULL AS has_new_mask,
         CASE
             WHEN new_label IS NOT NULL THEN new_label
             WHEN label_source IS NULL OR table_label_index IS NOT NULL OR path_label_index IS NOT NULL THEN NULL
@@ -31,7 +32,7 @@ decided AS (
     LEFT JOIN (
         SELECT image_id AS decoded_id, mask_file_version AS decoded_mask, mask_area_fraction AS area
         FROM facts
-        WHERE starts_with(mask_file_version, 'correction:')
+        WHERE starts_with(mask_file_version, 'correction:') AND mask_area_fraction IS NOT NULL
     ) AS decoded
         ON decoded.decoded_id = images.image_id AND decoded.decoded_mask = corrected.new_mask
 )
@@ -59,9 +60,9 @@ SELECT
     file_size_bytes,
     modified_at,
     file_version,
-    coalesce(new_mask_path, mask_relative_path) AS mask_relative_path,
-    coalesce(new_mask_uri, mask_source_uri) AS mask_source_uri,
-    coalesce(new_mask, mask_file_version) AS mask_file_version,
+    CASE WHEN has_new_mask THEN new_mask_path ELSE mask_relative_path END AS mask_relative_path,
+    CASE WHEN has_new_mask THEN new_mask_uri ELSE mask_source_uri END AS mask_source_uri,
+    CASE WHEN has_new_mask THEN new_mask ELSE mask_file_version END AS mask_file_version,
     declared_label_index,
     CASE
         WHEN decided_label IS NULL THEN label_source
@@ -70,7 +71,7 @@ SELECT
     END AS label_source,
     path_label_index,
     table_label_index,
-    CASE WHEN new_mask IS NULL THEN mask_reading END AS mask_reading,
+    CASE WHEN NOT has_new_mask THEN mask_reading END AS mask_reading,
     attributes,
     <further columns>
     _dlt_load_id

@@ -49,6 +49,7 @@ def test_without_write_the_command_prints_a_diff_and_writes_nothing(
     assert f"\n+{GOOD}," in printed.out
     assert printed.out.endswith(
         "2 annotated images, 2 corrections, 1 of masks; --write adds them to corrections.csv\n"
+        "ANOMALY_CORRECTIONS is not set: set it to corrections.csv, or no run reads these corrections.\n"
     )
     assert printed.err == ""
     assert sorted(Path().iterdir()) == before
@@ -68,7 +69,7 @@ def test_write_adds_the_lines_and_the_masks_once(
     capsys.readouterr()
     content = Path("team/corrections.csv").read_bytes()
     assert main([*IMPORT, "--write", "--corrections", "team/corrections.csv"]) == 0
-    assert capsys.readouterr().out == (
+    assert capsys.readouterr().out.startswith(
         "2 annotated images, 2 corrections, 1 of masks: team/corrections.csv has all of them already\n"
     )
     assert Path("team/corrections.csv").read_bytes() == content
@@ -106,7 +107,7 @@ def test_the_file_is_that_of_the_setting_and_lines_of_other_files_are_replaced(
     assert main([*IMPORT]) == 0
     assert "+++ own.csv\n" in capsys.readouterr().out
     Path("team").mkdir()
-    old = Path("team/old.csv")
+    old = Path("team/old.CSV")
     old.write_text(f"image_id,field,value\n{GOOD},label,good\n", "utf-8")
     monkeypatch.setenv("ANOMALY_CORRECTIONS", "team")
     assert main([*IMPORT]) == 2
@@ -114,3 +115,96 @@ def test_the_file_is_that_of_the_setting_and_lines_of_other_files_are_replaced(
     assert main([*IMPORT, "--corrections", "team/new.csv", "--write"]) == 0
     assert old.read_text("utf-8") == "image_id,field,value\n"
     assert Path("team/new.csv").read_text("utf-8").count("\n") == 3
+
+
+def test_one_correction_is_singular_and_a_set_variable_is_not_asked_for(
+    returned: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ANOMALY_CORRECTIONS", "own.csv")
+    answers = json.loads(returned.read_text("utf-8"))
+    returned.write_text(json.dumps(answers[:1]), "utf-8")
+    assert main([*IMPORT, "--write"]) == 0
+    assert capsys.readouterr().out.endswith(
+        "1 annotated image, 1 correction, 0 of masks: written to own.csv\n"
+    )
+
+
+def test_another_export_is_refused(
+    returned: Path, database: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    to_label_studio("other", database, source_dataset="dagm_2007")
+    assert main([*IMPORT[:-1], "other", "--write"]) == 1
+    said = " ".join(capsys.readouterr().err.split())
+    assert (
+        "project-1.json does not belong to the export other, which does not have its 2 pict" in said
+    )
+    assert "images/mvtec_ad/" in said
+    answers = json.loads(returned.read_text("utf-8"))
+    for answer in answers:
+        answer["data"]["content_sha256"] = "0" * 64
+    returned.write_text(json.dumps(answers), "utf-8")
+    assert main([*IMPORT, "--write"]) == 1
+    assert "does not belong to the export export" in capsys.readouterr().err
+    assert not Path("corrections.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        ({"result": [], "id": 3}, "It is an object with the keys result, id."),
+        ({}, "It is an object with the keys (none)."),
+        ("text", "It is one value."),
+    ],
+)
+def test_a_file_of_neither_tool_says_what_it_is(
+    returned: Path, capsys: pytest.CaptureFixture[str], content: object, found: str
+) -> None:
+    returned.write_text(json.dumps(content), "utf-8")
+    assert main([*IMPORT]) == 1
+    said = " ".join(capsys.readouterr().err.split())
+    assert "project-1.json is neither a JSON export of Label Studio" in said
+    assert found in said
+
+
+@pytest.mark.parametrize(
+    "annotations",
+    [
+        "good",
+        [{"result": "good"}],
+        [{"result": [{"type": "choices", "value": {"choices": ["good"]}}]}],
+        [{"result": [{"type": "brushlabels", "value": "x", "original_height": 6}]}],
+        [
+            {
+                "result": [
+                    {
+                        "type": "polygonlabels",
+                        "original_height": 6,
+                        "original_width": 8,
+                        "value": {},
+                    }
+                ]
+            }
+        ],
+        {"result": 3},
+    ],
+)
+def test_an_answer_made_by_hand_is_a_sentence_and_no_traceback(
+    returned: Path, capsys: pytest.CaptureFixture[str], annotations: object
+) -> None:
+    [first, *_] = json.loads(returned.read_text("utf-8"))
+    returned.write_text(json.dumps([{**first, "annotations": annotations}]), "utf-8")
+    assert main([*IMPORT]) == 0
+    said = capsys.readouterr().err
+    assert said.startswith(f"warning: {GOOD}: ")
+    assert said.count("\n") == 1
+
+
+def test_one_text_is_taken_for_a_list_of_it(
+    returned: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answers = json.loads(returned.read_text("utf-8"))[:1]
+    [result] = answers[0]["annotations"][0]["result"]
+    result["value"]["choices"] = "anomalous"
+    returned.write_text(json.dumps(answers), "utf-8")
+    assert main([*IMPORT]) == 0
+    assert f"+{GOOD}," in capsys.readouterr().out

@@ -235,7 +235,7 @@ def test_a_region_that_cannot_be_read_is_named(
 
 def test_a_picture_of_another_export_is_named(tasks: Tasks, export: Path, tmp_path: Path) -> None:
     tasks[UNMASKED]["data"]["picture"] = "images/other.png"
-    found = compared([tasks[UNMASKED]], export, tmp_path)
+    found = compared([*tasks.values()], export, tmp_path)
     assert found.problems == ["task 3: its picture 'images/other.png' is not in the export"]
 
 

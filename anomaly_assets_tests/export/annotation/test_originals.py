@@ -12,6 +12,7 @@ from PIL import Image
 from anomaly_assets.cli.export import main
 from anomaly_assets.export import ExportError, to_coco, to_label_studio, to_parquet
 from anomaly_assets.export.annotation import brush
+from anomaly_assets_tests.curation.corrected import correct, statuses
 from anomaly_assets_tests.export.annotation.answered import (
     CRACK,
     chosen,
@@ -20,8 +21,9 @@ from anomaly_assets_tests.export.annotation.answered import (
     exported_tasks,
     submitted,
 )
-from anomaly_assets_tests.export.published import PICTURES, publish_pictures
+from anomaly_assets_tests.export.published import PICTURES, publish_pictures, publish_project
 from anomaly_assets_tests.reader.test_recipes import publish_recipes
+from anomaly_assets_tests.warehouse.project import Project
 
 
 @pytest.fixture
@@ -122,3 +124,19 @@ def test_tiles_are_no_pictures_to_annotate(
             in capsys.readouterr().err
         )
     assert not out.exists()
+
+
+def test_a_corrected_mask_that_cannot_be_decoded_breaks_no_export(
+    with_roots: Path, tmp_path: Path
+) -> None:
+    project = Project.at(with_roots.parent)
+    project.path("masks/bad.png").write_bytes(b"no picture")
+    correct(project, f"{CRACK},,mask,masks/bad.png,,,")
+    publish_project(project)
+    assert statuses(project) == ["unreadable_mask"]
+    for folder in (
+        to_label_studio(tmp_path / "out", with_roots, originals=True).folder,
+        to_label_studio(tmp_path / "tensors", with_roots).folder,
+    ):
+        [task] = [each for each in exported_tasks(folder) if each["data"]["image_id"] == CRACK]
+        assert any(each["type"] == "brushlabels" for each in task["predictions"][0]["result"])

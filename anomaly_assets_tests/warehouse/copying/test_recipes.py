@@ -51,6 +51,7 @@ def test_only_the_named_recipes_are_copied_and_the_copy_has_the_id_of_its_conten
     assert (ours.images[:] == theirs.images[:]).all()
 
 
+@pytest.mark.slow
 def test_a_copy_of_all_recipes_keeps_its_id_and_one_of_the_common_recipe_has_no_further(
     source: str, tmp_path: Path
 ) -> None:
@@ -69,6 +70,7 @@ def test_a_copy_of_all_recipes_keeps_its_id_and_one_of_the_common_recipe_has_no_
     assert f"the copy is snapshot {snapshot_id}" in result.output
 
 
+@pytest.mark.slow
 def test_an_interrupted_copy_goes_on_with_other_recipes(
     source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

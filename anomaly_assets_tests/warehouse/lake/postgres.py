@@ -98,6 +98,8 @@ def postgresql() -> Iterator[Postgres]:
             *prefix,
             str(folder_of_programs / "postgres"),
             *("-D", str(data), "-h", HOST, "-p", str(port), "-k", "", "-F"),
+            # It is killed at the end, and would leave 2 MB in /dev/shm.
+            *("-c", "dynamic_shared_memory_type=mmap"),
         ]
         server = Postgres(port)
         with running(command, server.answers, folder):

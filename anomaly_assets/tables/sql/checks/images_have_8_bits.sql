@@ -2,4 +2,5 @@
 SELECT image_id AS offender, 'mode ' || original_mode AS detail
 FROM image_tensors
 WHERE original_mode LIKE 'I%' AND NOT contains(transform, '-depth-')
+AND image_id NOT IN (SELECT image_id FROM corrected_fields WHERE field = 'exclude' AND value = 'true')
 ORDER BY offender;

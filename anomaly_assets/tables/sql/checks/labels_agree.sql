@@ -22,9 +22,9 @@ WITH sides AS (
                     WHEN declared_label_index = 1 OR table_label_index = 1 THEN 0
                 END,
                 'text': CASE
-                    WHEN area > 0 THEN 'a mask with defective pixels'
-                    WHEN area = 0 THEN 'a mask without any defective pixel'
-                    ELSE 'no mask'
+                    WHEN area IS NULL THEN 'no mask'
+                    ELSE CASE WHEN starts_with(mask_file_version, 'correction:') THEN 'a corrected mask' ELSE 'a mask' END
+                        || CASE WHEN area > 0 THEN ' with defective pixels' ELSE ' without any defective pixel' END
                 END
             }
         ] AS evidence

@@ -7,7 +7,8 @@ WITH splits AS (
         category,
         split,
         count(*) AS images,
-        count(*) FILTER (label = 'unknown') AS unknown,
+        count(*) FILTER (label = 'unknown' AND label_source IS DISTINCT FROM 'correction') AS unknown,
+        count(*) FILTER (label = 'unknown' AND label_source = 'correction') AS corrected,
         count(*) FILTER (label_source = 'unmasked') AS unmasked,
         count(mask_relative_path) + count(declared_label_index) AS evidence
     FROM effective_images
@@ -18,6 +19,7 @@ affected AS (
     FROM splits
     LEFT JOIN (SELECT source_dataset, from_samples FROM source_datasets) AS held USING (source_dataset)
     WHERE unknown > 0
+    OR corrected > 0
     OR (unmasked = images AND evidence = 0 AND NOT coalesce(from_samples, false))
 ),
 folders AS (
@@ -43,21 +45,22 @@ causes AS (
 )
 SELECT
     concat_ws('/', source_dataset, category, split) AS offender,
-    CASE
-        WHEN unknown > 0 THEN concat_ws(
-            '; ',
-            format('{} of {} images: neither the path, a labels file nor a mask gives their label', unknown, images),
-            cause
-        )
-        ELSE concat_ws(
-            '; ',
-            format(
+    concat_ws(
+        '; ',
+        CASE
+            WHEN unknown > 0 THEN format(
+                '{} of {} images: neither the path, a labels file nor a mask gives their label', unknown, images
+            )
+        END,
+        CASE WHEN corrected > 0 THEN format('{} of {} images: a correction gives unknown', corrected, images) END,
+        CASE
+            WHEN unknown + corrected = 0 THEN format(
                 '{} images count as good: no image of this split has a mask or a row of a labels file, others have',
                 images
-            ),
-            cause
-        )
-    END AS detail
+            )
+        END,
+        CASE WHEN unknown > 0 OR corrected = 0 THEN cause END
+    ) AS detail
 FROM affected
 LEFT JOIN causes USING (source_dataset, category, split)
 ORDER BY offender;

@@ -1,11 +1,13 @@
 -- Compare the suffix of each image and mask with its format. Rows of earlier releases have no format: all are PNG.
 -- The id of an image ends with its path.
 WITH files AS (
-    SELECT image_id, image_id AS path, file_format AS format FROM facts
+    SELECT image_id, image_id AS path, file_format AS format
+    FROM facts
+    WHERE image_id IN (SELECT image_id FROM effective_images)
     UNION ALL
     SELECT facts.image_id, images.mask_relative_path, facts.mask_file_format
     FROM facts
-    JOIN <images> AS images ON images.image_id = facts.image_id
+    JOIN effective_images AS images ON images.image_id = facts.image_id
     WHERE facts.mask_file_format IS NOT NULL
         AND starts_with(facts.mask_file_version, 'correction:') IS DISTINCT FROM true
 )
