@@ -58,7 +58,7 @@ def test_features_are_local_and_depend_on_nothing_outside_the_image() -> None:
 
 
 def test_a_torchscript_file_and_an_exported_program_are_networks(tmp_path: Path) -> None:
-    class Small(torch.nn.Module):  # type: ignore[misc, name-defined]
+    class Small(torch.nn.Module):  # type: ignore[name-defined]
         def forward(self, pixels: object) -> tuple[object, object]:
             pool = torch.nn.functional.avg_pool2d
             return pool(pixels, 8), pool(pixels, 16)
