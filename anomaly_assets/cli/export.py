@@ -154,8 +154,9 @@ def _sentence(made: Export) -> str:
             f"{counted(made.unknown, f'more {thing}')} not exported because {their} label is unknown"
         )
     if made.without_split:
+        have = "has" if made.without_split == 1 else "have"
         parts.append(
-            f"{counted(made.without_split, thing)} without a split: `anomaly-assets split --name v1 --val "
+            f"{counted(made.without_split, thing)} {have} no split: `anomaly-assets split --name v1 --val "
             "0.2` assigns them to folds, and --assignment v1 exports these"
         )
     return "; ".join(parts)

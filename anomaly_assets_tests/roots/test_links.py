@@ -96,8 +96,8 @@ def test_the_check_of_stray_files_keeps_links() -> None:
     [check] = [each for each in STRAY_CHECKS if each.name == "files_are_recognised"]
     found = Finding(1, [("cable", "linked_folder: MVTEC_AD_LINKS=follow reads it")])
     assert check.verdict(found).endswith(
-        "Correct labels files, and rename, move or delete other files. Keep a symbolic link whose detail "
-        "names a variable, and set that."
+        "Correct the lines of labels files and tables that the details name; rename, move or delete other "
+        "files. Keep a symbolic link whose detail names a variable, and set that."
     )
 
 
