@@ -61,8 +61,8 @@ class ImageScore:
         is_above_threshold: Whether the score is above the threshold; None without one of both.
         map: Distances of the patches, for display; None without a score.
         vector: float32, D: mean of the features of all patches.
-        unmasked_score: Score out of fold without unusual patches of other images of the bank, to find label
-            errors; None for other images.
+        unmasked_score: Score out of fold without the patches of the images of the bank with the highest
+            scores, to find label errors; None for other images.
     """
 
     use: Use
@@ -135,7 +135,7 @@ def evaluate_category(
     of_pixels = PixelMetrics()
     counts = roles.counts | {"test_masks_unknown": 0, "test_masks_empty": 0}
     scores: list[ImageScore] = []
-    highest, at = Highest(), []
+    highest, at = Highest(bank, backbone), []
     nearest = Nearest(backbone.place(bank.patches), bank.folds)
     for use, features, mask in _each(images, scored, backbone, report):
         found = _distances(nearest, features, use.fold, backbone)
@@ -145,7 +145,7 @@ def evaluate_category(
             highest.add(features, found, use.fold)
             at.append(len(scores))
         scores.append(_scored(use, features, found))
-    for number, score in zip(at, highest.unmasked_scores(bank, backbone), strict=True):
+    for number, score in zip(at, highest.unmasked_scores(), strict=True):
         scores[number] = replace(scores[number], unmasked_score=score)
     scores.sort(key=lambda each: each.use.image.image_id)
     threshold, source = _threshold(scores)

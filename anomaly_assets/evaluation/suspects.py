@@ -33,7 +33,7 @@ class Suspect:
         image_id: Its id.
         kind: `good_like_anomalous`, `anomalous_like_good` or `label_first`.
         rank: Place within its kind and category, from 1, the most suspicious one.
-        score: Its score; for training images out of fold, and without unusual patches of other suspects.
+        score: Its score; for training images out of fold, and without patches of other suspects.
         is_likely: Whether the score is so unusual that a check warns about it. Other images are listed to
             be looked at in this order.
         reason: Sentence.

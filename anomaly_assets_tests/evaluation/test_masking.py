@@ -20,28 +20,23 @@ def test_similar_defects_score_high_once_their_patches_are_removed() -> None:
     patches = features.reshape(-1, DIMENSIONS)
     bank = Bank(patches, folds.repeat(36).astype(np.int8), 0, "")
     nearest = Nearest(patches, bank.folds)
-    highest, before = Highest(), []
+    highest, before = Highest(bank, Blocks()), []
     for image, fold in zip(features, folds.tolist(), strict=True):
         distances = nearest.distances(image.reshape(-1, DIMENSIONS), fold)
         assert distances is not None
         before.append(float(distances.max()))
         highest.add(image, distances.reshape(6, 6), fold)
-    after = np.asarray(highest.unmasked_scores(bank, Blocks()))
+    after = np.asarray(highest.unmasked_scores())
     assert sum(score > min(before[each] for each in odd) for score in before) >= 10
     assert set(np.argsort(-after)[:4].tolist()) == set(odd)
     assert after[odd].min() > 4 * np.median(after)
 
 
 def test_few_images_and_few_patches_have_scores() -> None:
-    assert (
-        Highest().unmasked_scores(
-            Bank(np.ones((1, 2), np.float32), np.zeros(1, np.int8), 0, ""), Blocks()
-        )
-        == []
-    )
-    highest = Highest()
     features = np.random.default_rng(0).random((2, 1, 2, 3)).astype(np.float32)
     bank = Bank(features.reshape(-1, 3), np.asarray([0, 0, 1, 1], np.int8), 0, "")
+    highest = Highest(bank, Blocks())
+    assert highest.unmasked_scores() == []
     nearest = Nearest(bank.patches, bank.folds)
     expected = []
     for fold, image in enumerate(features):
@@ -50,4 +45,4 @@ def test_few_images_and_few_patches_have_scores() -> None:
         assert distances.size < HIGHEST
         highest.add(image, distances.reshape(1, 2), fold)
         expected.append(float(distances.max()))
-    assert highest.unmasked_scores(bank, Blocks()) == expected
+    assert highest.unmasked_scores() == expected
