@@ -34,7 +34,7 @@ from anomaly_assets.evaluation.suspects import GOOD_LIKE_ANOMALOUS, suspects_of
 from anomaly_assets.reader.batch import Batch
 from anomaly_assets_tests.evaluation.generated import Generated, category, row
 
-DETAILS = (1, 4, 8, 16)
+DETAILS = (1, 8, 16, 24)
 """Widths of stripes, pixels; only the first one is lost at half the size."""
 
 PLANTED = 0.05
@@ -103,7 +103,7 @@ def planted(size: Size, network: Backbone) -> Iterator[str]:
     """Measure how many planted label errors are in the first tenth of the good training images."""
     for detail in DETAILS[1:]:
         count = round(PLANTED * size.train)
-        generated = category(size.side // 2, detail, size.train, 10, count)
+        generated = category(256, detail, size.train, 10, count)
         suspects = suspects_of(_evaluated(generated, network))
         listed = [each for each in suspects if each.kind == GOOD_LIKE_ANOMALOUS]
         first = {each.image_id for each in listed[: size.train // 10]}

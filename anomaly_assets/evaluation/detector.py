@@ -20,6 +20,7 @@ from anomaly_assets.evaluation.bank import (
     projected,
 )
 from anomaly_assets.evaluation.maps import SmallMap, full_size, small_map
+from anomaly_assets.evaluation.masking import Highest
 from anomaly_assets.evaluation.metrics import (
     LEAST_IMAGES,
     WEAK_LABELS,
@@ -60,6 +61,8 @@ class ImageScore:
         is_above_threshold: Whether the score is above the threshold; None without one of both.
         map: Distances of the patches, for display; None without a score.
         vector: float32, D: mean of the features of all patches.
+        unmasked_score: Score out of fold without the patches of the images of the bank with the highest
+            scores, to find label errors; None for other images.
     """
 
     use: Use
@@ -68,6 +71,7 @@ class ImageScore:
     is_above_threshold: bool | None
     map: SmallMap | None
     vector: Floats
+    unmasked_score: float | None = None
 
 
 @dataclass(frozen=True)
@@ -130,13 +134,19 @@ def evaluate_category(
     bank = kept if kept and is_kept else _bank_of(images, in_bank, backbone, digest, report)
     of_pixels = PixelMetrics()
     counts = roles.counts | {"test_masks_unknown": 0, "test_masks_empty": 0}
-    scores = []
+    scores: list[ImageScore] = []
+    highest, at = Highest(bank, backbone), []
     nearest = Nearest(backbone.place(bank.patches), bank.folds)
     for use, features, mask in _each(images, scored, backbone, report):
         found = _distances(nearest, features, use.fold, backbone)
         if found is not None and use.role == TEST:
             _add_pixels(of_pixels, use, found, mask, counts)
+        if found is not None and use.role == BANK:
+            highest.add(features, found, use.fold)
+            at.append(len(scores))
         scores.append(_scored(use, features, found))
+    for number, score in zip(at, highest.unmasked_scores(), strict=True):
+        scores[number] = replace(scores[number], unmasked_score=score)
     scores.sort(key=lambda each: each.use.image.image_id)
     threshold, source = _threshold(scores)
     if threshold is not None:

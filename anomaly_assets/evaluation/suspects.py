@@ -33,7 +33,7 @@ class Suspect:
         image_id: Its id.
         kind: `good_like_anomalous`, `anomalous_like_good` or `label_first`.
         rank: Place within its kind and category, from 1, the most suspicious one.
-        score: Its score; out of fold for training images.
+        score: Its score; for training images out of fold, and without patches of other suspects.
         is_likely: Whether the score is so unusual that a check warns about it. Other images are listed to
             be looked at in this order.
         reason: Sentence.
@@ -65,7 +65,14 @@ def suspects_of(result: CategoryResult) -> list[Suspect]:
     scored = [(each.score, each.use) for each in result.scores if each.score is not None]
     if threshold is None:
         return []
-    good = [(score, use.image.image_id) for score, use in scored if use.role in (BANK, VALIDATION)]
+    good = [
+        (
+            each.score if each.unmasked_score is None else each.unmasked_score,
+            each.use.image.image_id,
+        )
+        for each in result.scores
+        if each.score is not None and each.use.role in (BANK, VALIDATION)
+    ]
     missed = [
         (score, use.image.image_id)
         for score, use in scored
