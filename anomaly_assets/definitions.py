@@ -5,14 +5,17 @@ from collections.abc import Mapping
 import dagster as dg
 
 from anomaly_assets.assets.automation import (
+    evaluate,
     files_changed_sensor,
     refresh_all,
     refresh_job,
+    scheduled_evaluation,
     scheduled_refresh,
 )
 from anomaly_assets.assets.broken import broken_assets
 from anomaly_assets.assets.checks import all_checks
 from anomaly_assets.assets.corrections import corrections
+from anomaly_assets.assets.evaluation import evaluation_assets
 from anomaly_assets.assets.image_tensors import image_tensors, samples
 from anomaly_assets.assets.images import (
     DagsterDltResource,
@@ -58,11 +61,12 @@ def definitions_for(
             near_duplicates,
             contact_sheets,
             published_asset(names),
+            *evaluation_assets(),
             *broken_assets(declarations),
         ],
         asset_checks=all_checks(source_datasets),
-        jobs=[refresh_all, *map(refresh_job, datasets)],
-        schedules=[scheduled_refresh],
+        jobs=[refresh_all, evaluate, *map(refresh_job, datasets)],
+        schedules=[scheduled_refresh, scheduled_evaluation],
         sensors=[*map(files_changed_sensor, datasets)],
         resources={"dlt": DagsterDltResource(), "warehouse": WarehouseResource()},
         # DuckDB lets one process write. Parallelism lives in the decoding threads.

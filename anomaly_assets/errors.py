@@ -33,6 +33,7 @@ built-in exception if callers may expect one::
     ├── DatabaseError (RuntimeError)              reader: the published database cannot be opened or queried
     ├── CommercialUseError (ValueError)           reader: samples may not be used commercially
     ├── CacheError (RuntimeError)                 reader: a cache of arrays cannot be written or used
+    ├── BaselineUnavailable (RuntimeError)        evaluation: the network of the baseline cannot be used
     ├── ExportError (RuntimeError)                export: nothing was exported
     ├── RunFailedError (RuntimeError)             assets: a run of the graph failed
     ├── RunStoppedError (RuntimeError)            assets: Ctrl-C or SIGTERM stopped a run of the graph

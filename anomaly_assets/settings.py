@@ -32,12 +32,18 @@ VARIABLES = (
     "ANOMALY_WORKERS",
     "ANOMALY_TASK_TIMEOUT_SECONDS",
     "ANOMALY_REFRESH_CRON",
+    "ANOMALY_EVALUATE_CRON",
+    "ANOMALY_EVALUATE_ASSIGNMENT",
     "ANOMALY_SENSOR_SECONDS",
     "ANOMALY_LOCK_WAIT_SECONDS",
     "ANOMALY_NOTIFY",
+    "ANOMALY_BACKBONE",
     "ANOMALY_STORE_TIMEOUT_SECONDS",
 )
 """Variables that do not belong to one source dataset; `unknown_variables` accepts no other `ANOMALY_…`."""
+
+EVALUATE_CRON = "0 5 * * 0"
+"""Default time of the scheduled evaluation: Sunday, two hours after the refresh, in UTC."""
 
 _MOST_PORT = 65535
 _OURS = "ANOMALY_"
@@ -88,6 +94,10 @@ class Settings:
         lock_wait_seconds: Maximum time that a run waits for another one.
         notify: Addresses that get a notice of failed runs and checks.
         splits: Folder with the files of split assignments; it may be missing.
+        evaluate_cron: Cron expression of the scheduled evaluation.
+        evaluate_assignment: Split assignment that the evaluation uses for images without a split; None for
+            the only one.
+        backbone: Network of the baseline detector: `packaged`, `timm:NAME`, or the path of a file.
     """
 
     roots: Mapping[str, str | None]
@@ -114,6 +124,9 @@ class Settings:
     corrections: Path | None = None
     notify: tuple[str, ...] = field(default=(), repr=False)  # passwords and tokens are in them
     splits: Path = Path("splits")
+    evaluate_cron: str = EVALUATE_CRON
+    evaluate_assignment: str | None = None
+    backbone: str = "packaged"
 
     def recipe_over(self, recorded: Recipe) -> Recipe:
         """Return the recorded common recipe of a warehouse, overridden by the environment's values."""
@@ -182,7 +195,7 @@ class Settings:
             compute=_compute(values.get("ANOMALY_COMPUTE") or "threads"),
             workers=_whole_number(values, "ANOMALY_WORKERS", os.cpu_count() or 1),
             task_timeout_seconds=float(_whole_number(values, "ANOMALY_TASK_TIMEOUT_SECONDS", 600)),
-            refresh_cron=_cron(values.get("ANOMALY_REFRESH_CRON") or "0 3 * * *"),
+            refresh_cron=_cron(values, "ANOMALY_REFRESH_CRON", "0 3 * * *"),
             sensor_seconds=_whole_number(values, "ANOMALY_SENSOR_SECONDS", 60),
             lock_wait_seconds=float(_whole_number(values, "ANOMALY_LOCK_WAIT_SECONDS", 3600)),
             depths={
@@ -199,6 +212,9 @@ class Settings:
             corrections=_corrections(values.get("ANOMALY_CORRECTIONS", "").strip()),
             notify=notify_addresses(values),
             splits=Path(values.get("ANOMALY_SPLITS") or "splits"),
+            evaluate_cron=_cron(values, "ANOMALY_EVALUATE_CRON", EVALUATE_CRON),
+            evaluate_assignment=values.get("ANOMALY_EVALUATE_ASSIGNMENT") or None,
+            backbone=values.get("ANOMALY_BACKBONE", "").strip() or "packaged",
         )
 
 
@@ -369,9 +385,10 @@ def _compute(text: str) -> str:
     return text
 
 
-def _cron(text: str) -> str:
+def _cron(values: Mapping[str, str], name: str, default: str) -> str:
     from croniter import croniter
 
+    text = values.get(name) or default
     try:
         fields = croniter.expand(text)[0]
         croniter(text).get_next()  # raises for a date that never comes, such as 30 February
@@ -379,7 +396,7 @@ def _cron(text: str) -> str:
         fields = []
     if len(fields) != 5:
         raise SettingsError(
-            f"ANOMALY_REFRESH_CRON={text!r}: use a cron expression of five fields (minute, hour, day of "
+            f"{name}={text!r}: use a cron expression of five fields (minute, hour, day of "
             "the month, month, day of the week; UTC) for a time that comes, such as 0 3 * * *, or @daily."
         )
     return text

@@ -33,6 +33,7 @@ SLOW = (
     *("decoding/test_build_interrupted",),
     *("declared/test_life", "declared/test_processes"),
     *("dask/test_example", "dask/test_taking_part", "documents/test_ci", "documents/test_commands"),
+    "evaluation/test_backbone",
     *("examples/", "export/test_main", "notebooks/", "previews/test_many", "reader/test_connect"),
     *(
         "reader/test_fetch",

@@ -38,6 +38,7 @@ FLOORS = (
     {"warehouse"},
     {"catalogue", "curation", "decoding", "splitting"},
     {"reader", "inspection", "near_duplicates"},
+    {"evaluation"},
     {"export", "previews"},
     {"assets"},
     {"cli"},

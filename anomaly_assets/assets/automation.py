@@ -11,14 +11,25 @@ from dagster._core.definitions.unresolved_asset_job_definition import Unresolved
 
 from anomaly_assets.assets.images import LISTING_DIGEST
 from anomaly_assets.assets.progress import duration
+from anomaly_assets.assets.resources import EVALUATION
 from anomaly_assets.datasets import SourceDataset
 from anomaly_assets.roots.base import RootError
 from anomaly_assets.roots.open import open_root, root_error
 from anomaly_assets.settings import Settings
 from anomaly_assets.tables.source_datasets import why_kept
 
+_EVALUATION = dg.AssetSelection.groups(EVALUATION)
+
 refresh_all = dg.define_asset_job(
-    "refresh_all", selection=dg.AssetSelection.all(), description="Refresh everything."
+    "refresh_all",
+    selection=dg.AssetSelection.all() - _EVALUATION,
+    description="Refresh everything except the baseline.",
+)
+
+evaluate = dg.define_asset_job(
+    "evaluate",
+    selection=_EVALUATION,
+    description="Train and score the baseline on the published images, and publish the results.",
 )
 
 
@@ -30,7 +41,7 @@ def refresh_job(dataset: SourceDataset) -> UnresolvedAssetJobDefinition:
     """Define the job that refreshes one source dataset."""
     return dg.define_asset_job(
         _job_name(dataset),
-        selection=_tables(dataset).downstream(),
+        selection=_tables(dataset).downstream() - _EVALUATION,
         description=f"Refresh {dataset.title} and everything downstream of it.",
     )
 
@@ -44,6 +55,13 @@ scheduled_refresh = dg.ScheduleDefinition(
     job=refresh_all,
     cron_schedule=Settings.from_environment().refresh_cron,
     description="The daily refresh; ANOMALY_REFRESH_CRON sets its time (UTC).",
+)
+
+scheduled_evaluation = dg.ScheduleDefinition(
+    name="scheduled_evaluation",
+    job=evaluate,
+    cron_schedule=Settings.from_environment().evaluate_cron,
+    description="The baseline of what changed; ANOMALY_EVALUATE_CRON sets its time (UTC).",
 )
 
 _FIRST_PAUSE_SECONDS = 60.0

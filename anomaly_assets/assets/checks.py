@@ -16,7 +16,7 @@ from anomaly_assets.assets.reports import (
     picture,
     table,
 )
-from anomaly_assets.assets.resources import WarehouseResource
+from anomaly_assets.assets.resources import EVALUATION, WarehouseResource
 from anomaly_assets.atomic import write_file
 from anomaly_assets.tables import checks as quality
 from anomaly_assets.tables.ddl import ensure_tables
@@ -184,6 +184,13 @@ def all_checks(source_datasets: Iterable[str]) -> list[dg.AssetChecksDefinition]
             "near_duplicates", {dg.AssetKey("near_duplicates"): quality.NEAR_DUPLICATE_CHECKS}
         ),
         asset_checks("splits", {dg.AssetKey("splits"): quality.SPLIT_CHECKS}),
+        asset_checks(
+            EVALUATION,
+            {
+                dg.AssetKey("baseline_metrics"): quality.METRICS_CHECKS,
+                dg.AssetKey("suspect_images"): quality.SUSPECT_CHECKS,
+            },
+        ),
         published_counts,
     ]
 

@@ -28,9 +28,17 @@ from anomaly_assets.version import code_version
 from anomaly_assets.warehouse.base import Warehouse
 from anomaly_assets.warehouse.open import open_warehouse
 
+EVALUATION = "evaluation"
+"""Asset group of the baseline."""
+
+EVALUATION_STEPS = frozenset(
+    {EVALUATION, "published_evaluation", "score_sheets", f"{EVALUATION}_checks"}
+)
+"""Steps of that group: they read the published database, and write to the warehouse for moments only."""
+
 
 class WarehouseResource(dg.ConfigurableResource):
-    """Warehouse of a run; its lock is held from the first step to the last.
+    """Warehouse of a run; its lock is held from the first step to the last, except if it only evaluates.
 
     Dagster sets up a resource once per process. The in-process executor has one process per run, so a run
     waits until another run has ended. An executor with one process per step holds the lock for one step,
@@ -78,7 +86,8 @@ class WarehouseResource(dg.ConfigurableResource):
         )
         with ExitStack() as held:
             try:
-                held.enter_context(self._warehouse.locked())
+                if not _only_evaluates(context):
+                    held.enter_context(self._warehouse.locked())
             except WarehouseBusyError as busy:
                 if refused:
                     raise refused[0] from busy
@@ -87,7 +96,8 @@ class WarehouseResource(dg.ConfigurableResource):
             try:
                 yield
             finally:
-                self._report(log)
+                if not _only_evaluates(context):
+                    self._report(log)
                 if context.run is not None and context.instance is not None:
                     outcome = outcome_of(context.instance, context.run.run_id, complete=False)
                     self._record(outcome, context.run.run_id)
@@ -146,7 +156,7 @@ class WarehouseResource(dg.ConfigurableResource):
 
     @property
     def warehouse(self) -> Warehouse:
-        """Return the warehouse; its lock is held.
+        """Return the warehouse; its lock is held, unless the run only evaluates.
 
         Raises:
             DagsterExecutionInterruptedError: The run was asked to stop.
@@ -201,14 +211,25 @@ def _load_what_decodes() -> None:
     import anomaly_assets.decoding.build  # noqa: F401
 
 
-def _bad_roots(context: dg.InitResourceContext, settings: Settings) -> Iterator[RootError]:
-    """Yield the errors of roots that this run would list. Such a run fails, so it must not wait."""
+def _only_evaluates(context: dg.InitResourceContext) -> bool:
+    """Return True if all steps of a run belong to the evaluation, which may take hours."""
+    return _steps(context) <= EVALUATION_STEPS
+
+
+def _steps(context: dg.InitResourceContext) -> frozenset[str]:
+    """Return the keys of the steps that a run executes; only unknown ones if it has no stored plan."""
     run = context.run
     if run is None or run.execution_plan_snapshot_id is None or context.instance is None:
-        return
+        return frozenset({""})
     plan = context.instance.get_execution_plan_snapshot(run.execution_plan_snapshot_id)
+    return frozenset(plan.step_keys_to_execute)
+
+
+def _bad_roots(context: dg.InitResourceContext, settings: Settings) -> Iterator[RootError]:
+    """Yield the errors of roots that this run would list. Such a run fails, so it must not wait."""
+    steps = _steps(context)
     for name, location in settings.roots.items():
-        if location is not None and name in plan.step_keys_to_execute:
+        if location is not None and name in steps:
             try:
                 refuse_bad_root(SOURCE_DATASETS[name], location)
             except RootError as error:

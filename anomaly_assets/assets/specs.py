@@ -32,6 +32,7 @@ def table_spec(
     kinds: set[str],
     files: Iterable[str],
     version: str = "1",
+    freshness: dg.FreshnessPolicy | None = FRESHNESS,
 ) -> dg.AssetSpec:
     """Return the spec of one harmonised table.
 
@@ -42,6 +43,7 @@ def table_spec(
         kinds: Icons in the graph; the UI has icons for these words and for few others.
         files: Source files to link to after its definition, relative to the package.
         version: Code version of the Python behind the table; raise it when the decoding changes.
+        freshness: How old it may become; None for a table that no default schedule writes.
     """
     return dg.AssetSpec(
         name,
@@ -55,7 +57,7 @@ def table_spec(
         owners=OWNERS,
         kinds=kinds,
         code_version=f"{version}-{_digest(definition(name))}",
-        freshness_policy=FRESHNESS,
+        freshness_policy=freshness,
     )
 
 

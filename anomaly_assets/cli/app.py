@@ -12,6 +12,7 @@ from anomaly_assets.version import __version__
 
 _MODULES = {
     "materialize": "materialize",
+    "evaluate": "evaluate",
     "datasets": "datasets",
     "load": "load",
     "forget": "forget",

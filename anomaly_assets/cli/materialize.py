@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
@@ -33,7 +33,10 @@ def _refuse_partition(ctx: click.Context, param: click.Parameter, value: str | N
     )
 )
 @click.option(
-    "--select", default="*", show_default=True, help="Assets, in Dagster's selection syntax."
+    "--select",
+    default="not group:evaluation",
+    show_default=True,
+    help="Assets, in Dagster's selection syntax.",
 )
 @click.option("--config-json", metavar="JSON", help="Run config of this run.")
 @click.option(
@@ -53,6 +56,34 @@ def command(select: str, config_json: str | None, config: tuple[str, ...], verbo
     appears in the UI. Failed checks are listed at the end. Those that block publishing fail the run.
     """
     run_config = _run_config(config_json, config)
+    published = run_graph(select, run_config, config_files=config, verbose=verbose)
+    if not isinstance(published, bool):
+        return published
+    print("" if published else f"\n{_NOT_PUBLISHED}")
+    try:
+        text = described()
+    except (AnomalyAssetsError, LookupError, OSError, ValueError) as error:
+        text = nothing_yet(error)
+    print(text)
+    return 0
+
+
+def run_graph(
+    select: str,
+    run_config: Mapping[str, Any],
+    *,
+    config_files: Sequence[str] = (),
+    verbose: bool = False,
+) -> bool | int:
+    """Run a part of the graph in this process; see `assets.run.materialize`.
+
+    Returns:
+        True if the published database was part of the run, else False; after Ctrl-C the exit code.
+
+    Raises:
+        UsageError: The selection or the run config cannot be used.
+        CommandError: The run failed.
+    """
     # Dagster takes seconds to import, which wrong arguments need not wait for.
     with uncollected():
         from anomaly_assets.assets.run import (
@@ -64,20 +95,13 @@ def command(select: str, config_json: str | None, config: tuple[str, ...], verbo
 
     begin_work()
     try:
-        published = materialize(select, run_config, config_files=config, verbose=verbose)
+        return materialize(select, run_config, config_files=config_files, verbose=verbose)
     except RunStoppedError as stopped:
         return interrupted(str(stopped))
     except RunConfigError as error:
         raise UsageError(str(error)) from error
     except RunFailedError as error:
         raise CommandError(str(error)) from error
-    print("" if published else f"\n{_NOT_PUBLISHED}")
-    try:
-        text = described()
-    except (AnomalyAssetsError, LookupError, OSError, ValueError) as error:
-        text = nothing_yet(error)
-    print(text)
-    return 0
 
 
 _NOT_PUBLISHED = "Not published in this run, because --select leaves out published_database."

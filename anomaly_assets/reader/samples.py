@@ -23,6 +23,7 @@ from anomaly_assets.reader.normalise import Normalisation
 from anomaly_assets.reader.pictures import Picture, Pictured, spread
 from anomaly_assets.reader.pixels.query import Pixels, read_ahead
 from anomaly_assets.reader.recipes import stitched
+from anomaly_assets.reader.scores import scores_of
 from anomaly_assets.reader.selection import Selection
 from anomaly_assets.tables.recipes import RecipeNames
 
@@ -346,6 +347,21 @@ class Samples(Pictured):
             self._normalisation, of_sample=self._normalisation.of_sample[self._positions]
         )
         return Samples(cached._selection, cached._pixels, normalisation=kept)
+
+    def scores(self) -> pa.Table:
+        """Return the scores of the baseline for these samples, one row per sample, in their order.
+
+        Columns: `image_id`; `role`: bank, validation, test, scored (for an unknown label) or left_out;
+        `reason` of the last two; `label_when_scored`; `score`, higher for more unusual images;
+        `out_of_fold_score`, the same for images of the bank, whose own patches are not compared;
+        `above_threshold`; `threshold`. All are null for an image that was never evaluated, or whose file
+        was replaced since. Scores of different categories or recipes cannot be compared.
+
+        Raises:
+            LookupError: The database has no scores of this recipe, or the samples come from a cache.
+            DatabaseError: The database cannot be read.
+        """
+        return scores_of(self.table, self.recipe, self._selection.database)
 
     def stitch(self, maps: npt.ArrayLike) -> dict[str, npt.NDArray[Any]]:
         """Put maps of tiles together, into one array per image in the image's own size.

@@ -60,6 +60,7 @@ class Selection:
         recipes: Recipes of the database by source dataset.
         terms: Terms of use of each source dataset of the database.
         published_on: Day of the publication of the snapshot, such as `2026-11-29`; None if not recorded.
+        database: The database; None for a cache.
     """
 
     table: pa.Table
@@ -74,6 +75,7 @@ class Selection:
     recipes: RecipeNames = field(default_factory=dict)
     terms: Mapping[str, Terms] = field(default_factory=dict)
     published_on: str | None = None
+    database: Database | None = None
 
     @classmethod
     def of(
@@ -248,7 +250,8 @@ def select(
         selection = Selection.of(
             table, database.snapshot_id, statistics, asked_for, left_out, further, recipes
         )
-        return replace(selection, terms=terms, published_on=published), rows
+        selection = replace(selection, terms=terms, published_on=published, database=database)
+        return selection, rows
 
 
 def _selected_datasets(

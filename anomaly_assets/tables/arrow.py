@@ -16,6 +16,7 @@ _TYPES = {
     "BIGINT": pa.int64(),
     "DOUBLE": pa.float64(),
     "TIMESTAMP WITH TIME ZONE": pa.timestamp("us", tz="UTC"),
+    "MAP(VARCHAR, BIGINT)": pa.map_(pa.string(), pa.int64()),
 }
 
 

@@ -308,6 +308,28 @@ SPLIT_CHECKS = (
         "attribute in the declaration, or make another assignment with `anomaly-assets split`.",
     ),
 )
+METRICS_CHECKS = (
+    Check(
+        "detail_is_kept",
+        "No category is clearly easier for the baseline at its finest recipe than at the common one.",
+        "category loses detail at the common recipe",
+        "categories lose detail at the common recipe",
+        "Train on the recipe that is named: open_samples(recipe=...).",
+        of_decoded=True,
+    ),
+)
+SUSPECT_CHECKS = (
+    Check(
+        "labels_fit_the_scores",
+        "No score of the baseline contradicts the label of its image.",
+        "image has a score that contradicts its label",
+        "images have scores that contradict their label",
+        "Look at the pictures. Correct a wrong label with a line in a correction file; a right one needs "
+        "nothing.",
+        of_images=True,
+        of_decoded=True,
+    ),
+)
 STRAY_CHECKS = (
     Check(
         "most_files_belong_to_images",

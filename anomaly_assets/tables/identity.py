@@ -15,6 +15,7 @@ import duckdb
 
 from anomaly_assets.errors import WarehouseError
 from anomaly_assets.tables.recipes import TENSOR_SHAPE
+from anomaly_assets.tables.registry import UNPUBLISHED
 
 IDENTITY = "identity"
 OWNERS = "owners"
@@ -68,6 +69,8 @@ def make_publication(connection: duckdb.DuckDBPyConnection, owned_by: Iterable[s
     """Turn a copy of a warehouse into a published file that these warehouses own."""
     for name in (IDENTITY, PUBLISHED_FILES, INTENDED, TENSOR_SHAPE):
         connection.execute(f"DROP TABLE IF EXISTS {name}")
+    for name in UNPUBLISHED:
+        connection.execute(f"DELETE FROM {name}")  # noqa: S608
     connection.execute(f"CREATE OR REPLACE TABLE {OWNERS} {_OWNERS_COLUMNS}")
     now = datetime.now(timezone.utc)
     for warehouse_id in owned_by:

@@ -320,6 +320,8 @@ _RECIPE_TENSORS = (
     *(_OF_TENSOR[name] for name in ("channel_square_sums", "loaded_at", "run_id")),
 )
 
+_EVALUATED = (*_NAMES, _RECIPE)
+
 _SAMPLES = (
     *_picked(_IMAGES, "image_id", "filename", "label", "label_index"),
     *_picked(_IMAGES, "source_dataset", "category", "split", "defect_type"),
@@ -707,6 +709,174 @@ TABLES: Mapping[str, Table] = _by_name(
             ),
         ),
         Table(
+            "evaluations",
+            "One row per category and recipe that the baseline was evaluated on, or why it has no number.",
+            (
+                *_EVALUATED,
+                Column("status", "VARCHAR", "measured, or why there is no number", nullable=False),
+                Column(
+                    "inputs",
+                    "VARCHAR",
+                    "digest of contents, labels, masks, roles, recipe, backbone and protocol; a category "
+                    "with another one is evaluated again",
+                    nullable=False,
+                ),
+                Column("backbone", "VARCHAR", "network of the features", nullable=False),
+                Column("bank_sha256", "VARCHAR", "digest of the bank; null without one"),
+                Column("bank_images", "BIGINT", "good training images of the bank", nullable=False),
+                Column("bank_patches", "BIGINT", "patches of the bank", nullable=False),
+                Column("images_scored", "BIGINT", "images with a score", nullable=False),
+                Column("images_good", "BIGINT", "good test images", nullable=False),
+                Column("images_anomalous", "BIGINT", "anomalous test images", nullable=False),
+                Column(
+                    "left_out",
+                    "MAP(VARCHAR, BIGINT)",
+                    "reason to the number of images that are left out, or left out of some metrics",
+                    nullable=False,
+                ),
+                Column("threshold", "DOUBLE", "score above which an image counts as anomalous"),
+                Column(
+                    "threshold_source",
+                    "VARCHAR",
+                    "validation or out_of_fold: the good images that it comes from; null without one",
+                ),
+                Column(
+                    "evaluated_at",
+                    "TIMESTAMP WITH TIME ZONE",
+                    "time of the evaluation",
+                    nullable=False,
+                ),
+                Column("seconds", "DOUBLE", "duration of the evaluation", nullable=False),
+                Column("run_id", "VARCHAR", "Dagster run that evaluated it"),
+            ),
+            key=3,
+        ),
+        Table(
+            "baseline_scores",
+            "One row per image and recipe: the score of the baseline. A higher score is more unusual.",
+            (
+                _OF_TENSOR["image_id"],
+                _RECIPE,
+                *_NAMES,
+                _OF_TENSOR["content_sha256"],
+                Column(
+                    "role",
+                    "VARCHAR",
+                    "bank, validation, test, scored for an unknown label, or left_out",
+                    nullable=False,
+                ),
+                Column("reason", "VARCHAR", "why it is left out or only scored; null for others"),
+                Column("label", "VARCHAR", "label when it was scored", nullable=False),
+                Column(
+                    "score",
+                    "DOUBLE",
+                    "largest distance of a patch to the nearest one of the bank, for images of the bank to "
+                    "those of other folds; null if there is none",
+                ),
+                Column(
+                    "out_of_fold_score",
+                    "DOUBLE",
+                    "the same for images of the bank; null for others",
+                ),
+                Column(
+                    "above_threshold",
+                    "BOOLEAN",
+                    "whether the score is above the threshold; null without one of both",
+                ),
+            ),
+            key=2,
+        ),
+        Table(
+            "baseline_metrics",
+            "One row per category, recipe, defect type and metric: its value with a 95 % interval (90 % "
+            "for image_auroc_gain, the difference from the common recipe).",
+            (
+                *_EVALUATED,
+                Column("defect_type", "VARCHAR", "defect type; empty for all", nullable=False),
+                Column("metric", "VARCHAR", "name, such as image_auroc", nullable=False),
+                Column("value", "DOUBLE", "value; null if there are too few images"),
+                Column("low", "DOUBLE", "lower end of the interval; null without one"),
+                Column("high", "DOUBLE", "upper end of the interval; null without one"),
+                Column("images_good", "BIGINT", "good images that were measured", nullable=False),
+                Column(
+                    "images_anomalous",
+                    "BIGINT",
+                    "anomalous images that were measured",
+                    nullable=False,
+                ),
+                Column("note", "VARCHAR", "restriction, such as weak labels; null for none"),
+            ),
+            key=5,
+        ),
+        Table(
+            "baseline_maps",
+            "One row per image and recipe: where the baseline finds it unusual, for display only.",
+            (
+                _OF_TENSOR["image_id"],
+                _RECIPE,
+                *_NAMES,
+                Column("height", "INTEGER", "height of the map, pixels", nullable=False),
+                Column("width", "INTEGER", "width of the map, pixels", nullable=False),
+                Column("low", "DOUBLE", "score of the value 0", nullable=False),
+                Column("high", "DOUBLE", "score of the value 255", nullable=False),
+                Column("map", "BLOB", "uint8, row-major height x width", nullable=False),
+            ),
+            key=2,
+        ),
+        Table(
+            "suspect_images",
+            "One row per image whose score contradicts its label, or that is worth labelling first.",
+            (
+                _OF_TENSOR["image_id"],
+                _RECIPE,
+                Column(
+                    "kind",
+                    "VARCHAR",
+                    "good_like_anomalous, anomalous_like_good or label_first",
+                    nullable=False,
+                ),
+                *_NAMES,
+                Column("rank", "BIGINT", "1 for the first one to look at", nullable=False),
+                Column("score", "DOUBLE", "score that the rank comes from", nullable=False),
+                Column(
+                    "is_likely",
+                    "BOOLEAN",
+                    "whether the score is so unusual that a check warns",
+                    nullable=False,
+                ),
+                Column("reason", "VARCHAR", "why, as a sentence", nullable=False),
+            ),
+            key=3,
+        ),
+        Table(
+            "baseline_banks",
+            "One row per category and recipe: the bank of patches. Kept in the warehouse, not published.",
+            (
+                *_EVALUATED,
+                Column("seed", "BIGINT", "seed of the bank", nullable=False),
+                Column("bank_sha256", "VARCHAR", "digest of the bank", nullable=False),
+                Column("patches", "BIGINT", "number of patches", nullable=False),
+                Column("dimensions", "BIGINT", "numbers per patch", nullable=False),
+                Column("folds", "BLOB", "int8, the fold of each patch", nullable=False),
+                Column(
+                    "bank",
+                    "BLOB",
+                    "float32, row-major patches x dimensions, little-endian",
+                    nullable=False,
+                ),
+            ),
+        ),
+        Table(
+            "baseline_vectors",
+            "One row per image and recipe: its mean feature. Kept in the warehouse, not published.",
+            (
+                _OF_TENSOR["image_id"],
+                _RECIPE,
+                *_NAMES,
+                Column("vector", "BLOB", "float32, little-endian", nullable=False),
+            ),
+        ),
+        Table(
             "load_history",
             "One row per load of a source dataset that changed something.",
             (
@@ -768,6 +938,11 @@ TABLES: Mapping[str, Table] = _by_name(
                     "warehouse_id",
                     "VARCHAR",
                     "identity of the warehouse that published it; null for releases before 0.2",
+                ),
+                Column(
+                    "evaluation_id",
+                    "VARCHAR",
+                    "digest of the results of the baseline that were published with it; null for none",
                 ),
             ),
         ),
@@ -914,6 +1089,15 @@ SUMMARIES: Mapping[str, Table] = _by_name(table for table in TABLES.values() if 
 STORED: Mapping[str, Table] = _by_name(table for table in TABLES.values() if table.is_stored)
 """Tables whose rows cannot be computed from other tables."""
 
+UNPUBLISHED = ("baseline_banks", "baseline_vectors")
+"""Stored tables that a published file does not contain."""
+
+EVALUATION = (
+    *("evaluations", "baseline_scores", "baseline_metrics", "baseline_maps", "suspect_images"),
+    *UNPUBLISHED,
+)
+"""Tables that an evaluation writes, with the columns `source_dataset`, `category` and `recipe`."""
+
 WIDE = tuple(name for name, table in STORED.items() if "image_tensor" in table.column_names)
 """Stored tables with tensors, which are copied in parts."""
 
@@ -922,6 +1106,7 @@ _NOT_COUNTED = {
     "run_events",  # a refused run changes it, and nothing that has to be published
     "history",
     "searched_categories",  # no content
+    *UNPUBLISHED,
 }
 COUNTED = tuple(name for name in TABLES if name not in _NOT_COUNTED)
 """Tables and views whose rows are counted and compared at each publication."""

@@ -164,6 +164,7 @@ class Warehouse(ABC):
         keep_snapshots: int = 0,
         adopt: bool = False,
         allow_shrink: bool = False,
+        only_results: bool = False,
     ) -> Publication:
         """Publish the content of the warehouse, unless the same content is already published.
 
@@ -175,15 +176,18 @@ class Warehouse(ABC):
             adopt: Replace a target that this warehouse does not own, and own it from then on.
             allow_shrink: Accept fewer than 80 % of the samples that were published before, and record
                 that.
+            only_results: Publish results of the baseline beside the data that are published already.
 
         Raises:
             PublishRefusedError: A blocking check fails, another warehouse owns the target, or a source
                 dataset would lose more than a fifth of its samples.
+            UnpublishedDataError: Only results may be published, and other data differ.
             WarehouseError: The upstream assets were never materialized.
             OSError: The snapshot cannot be written, for instance because the disk is full; the target is
                 unchanged.
         """
-        return self._publish(target, spec, Request(run_id, keep_snapshots, adopt, allow_shrink))
+        request = Request(run_id, keep_snapshots, adopt, allow_shrink, only_results)
+        return self._publish(target, spec, request)
 
     @abstractmethod
     def _publish(self, target: Path, spec: Recipe, request: Request) -> Publication:

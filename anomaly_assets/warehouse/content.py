@@ -33,7 +33,7 @@ _Text = TypeVar("_Text", str, bytes)
 def content_id(connection: duckdb.DuckDBPyConnection) -> str:
     """Return a digest of all published content, including summaries, which may be built at another time."""
     digest = hashlib.sha256()
-    digest.update(repr((_rows_digest(connection),)).encode())
+    digest.update(repr((_rows_digest(connection, "snapshot_content"),)).encode())
     for name in SUMMARIES:
         if table_exists(connection, "main", name):
             found = connection.execute("FROM query_table($name) ORDER BY ALL", {"name": name})
@@ -50,10 +50,22 @@ def content_id(connection: duckdb.DuckDBPyConnection) -> str:
     return digest.hexdigest()
 
 
-def _rows_digest(connection: duckdb.DuckDBPyConnection) -> str:
-    """Return the SHA-256 of all rows, joined by newlines; that of Python is faster than DuckDB's."""
+def evaluation_id(connection: duckdb.DuckDBPyConnection) -> str | None:
+    """Return a digest of the published results of the baseline; None if there are none.
+
+    Times and durations of an evaluation are not digested: the same results may be computed again.
+    """
+    rows = _rows_digest(connection, "evaluation_content")
+    return None if rows == hashlib.sha256().hexdigest() else rows
+
+
+def _rows_digest(connection: duckdb.DuckDBPyConnection, name: str) -> str:
+    """Return the SHA-256 of the rows of the queries in an SQL file, joined by newlines.
+
+    Python's SHA-256 is faster than DuckDB's.
+    """
     digest = hashlib.sha256()
-    queries = connection.extract_statements(statement(connection, "snapshot_content"))
+    queries = connection.extract_statements(statement(connection, name))
     rows = chain.from_iterable(_contents(connection, query.query) for query in queries)
     for part in _joined(rows, b"\n", lambda row: row[0]):
         digest.update(part)

@@ -23,6 +23,7 @@ class SnapshotRow:
         warehouse_id: Identity of the warehouse.
         row_counts: Map of a table to its number of rows.
         published_at: Time of publication, in UTC; see `time_of_publication`.
+        evaluation_id: Digest of the results of the baseline; None if there are none.
     """
 
     snapshot_id: str
@@ -30,6 +31,7 @@ class SnapshotRow:
     warehouse_id: str
     row_counts: Mapping[str, int]
     published_at: datetime
+    evaluation_id: str | None = None
 
 
 def time_of_publication(connection: duckdb.DuckDBPyConnection) -> datetime:
@@ -66,6 +68,7 @@ def note_snapshot(connection: duckdb.DuckDBPyConnection, row: SnapshotRow) -> No
             "tables": list(row.row_counts),
             "rows": list(row.row_counts.values()),
             "warehouse_id": row.warehouse_id,
+            "evaluation_id": row.evaluation_id,
         },
     )
 
@@ -74,6 +77,21 @@ def was_published(connection: duckdb.DuckDBPyConnection, snapshot_id: str) -> bo
     """Return whether a release that digests its summaries has published this content before."""
     query = "SELECT count(*) FROM snapshots WHERE snapshot_id = ? AND warehouse_id IS NOT NULL"
     return connection.execute(query, [snapshot_id]).fetchone() != (0,)
+
+
+def published_evaluation(connection: duckdb.DuckDBPyConnection, snapshots: str) -> str | None:
+    """Return the evaluation id of the newest publication; None for one without results.
+
+    Args:
+        connection: A DuckDB instance with a published database.
+        snapshots: The table `snapshots` in SQL, such as `published.main.snapshots`.
+    """
+    query = f"SELECT evaluation_id FROM {snapshots} ORDER BY published_at DESC LIMIT 1"  # noqa: S608
+    try:
+        found = connection.execute(query).fetchone()
+    except (duckdb.CatalogException, duckdb.BinderException):  # of an earlier release
+        return None
+    return found[0] if found else None
 
 
 def provenance(connection: duckdb.DuckDBPyConnection, snapshot_id: str) -> dict[str, Any]:

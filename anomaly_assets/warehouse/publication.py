@@ -33,8 +33,13 @@ from anomaly_assets.tables.source_datasets import (
     set_sample_marks,
     stored_datasets,
 )
-from anomaly_assets.warehouse.content import content_id
-from anomaly_assets.warehouse.provenance import SnapshotRow, time_of_publication, was_published
+from anomaly_assets.warehouse.content import content_id, evaluation_id
+from anomaly_assets.warehouse.provenance import (
+    SnapshotRow,
+    provenance,
+    time_of_publication,
+    was_published,
+)
 
 Differences = list[tuple[str, str | None]]
 """Tables whose row counts differ between warehouse and published database, with a description."""
@@ -42,6 +47,10 @@ Differences = list[tuple[str, str | None]]
 
 class PublishRefusedError(AnomalyAssetsError, RuntimeError):
     """The warehouse may not be published, or not to this target; the published database is unchanged."""
+
+
+class UnpublishedDataError(PublishRefusedError):
+    """Only results were to be published, and the warehouse has data that are not published."""
 
 
 class Published(Protocol):
@@ -61,6 +70,9 @@ class Published(Protocol):
 
     def snapshot_id(self) -> str | None:
         """Return the digest of the published content; None if there is nothing that can be read."""
+
+    def evaluation_id(self) -> str | None:
+        """Return the digest of the published results of the baseline; None if there are none."""
 
     def warehouse_id(self) -> str | None:
         """Return the identity of the warehouse that published the database; None if not recorded."""
@@ -88,6 +100,7 @@ class Publication:
         history: The publications that can be opened by their id, newest first.
         details: Further numbers by name.
         summaries: Summary tables that were rebuilt, because a partial run had left them outdated.
+        evaluation_id: Digest of the results of the baseline; None if there are none.
     """
 
     snapshot_id: str
@@ -98,6 +111,7 @@ class Publication:
     history: list[dict[str, str | int]] = field(default_factory=list)
     details: dict[str, int] = field(default_factory=dict)
     summaries: list[str] = field(default_factory=list)
+    evaluation_id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -109,12 +123,15 @@ class Request:
         keep_snapshots: Number of older published files that stay beside the target.
         adopt: Replace a target that this warehouse does not own, and own it from then on.
         allow_shrink: Accept fewer than 80 % of the samples that were published before, and record that.
+        only_results: Publish results of the baseline beside the data that are published already, and no
+            other data.
     """
 
     run_id: str | None = None
     keep_snapshots: int = 0
     adopt: bool = False
     allow_shrink: bool = False
+    only_results: bool = False
 
 
 @dataclass(frozen=True)
@@ -153,6 +170,7 @@ class Content:
             history or [],
             details or {},
             self.summaries,
+            self.row.evaluation_id,
         )
 
 
@@ -176,12 +194,18 @@ def checked_content(
 
     Raises:
         PublishRefusedError: A blocking check fails, or a source dataset would lose samples.
+        UnpublishedDataError: Only results may be published, and other data differ from those published.
         WarehouseError: The upstream assets were never materialized.
     """
     take_over(connection)
     if not request.allow_shrink:
         _refuse_emptying(connection, published)
     snapshot_id, summaries = content_id(connection), []
+    if request.only_results and published.snapshot_id() != snapshot_id:
+        raise UnpublishedDataError(
+            f"The results were not published: the warehouse has data that are not in {published.location} "
+            "yet. The next refresh publishes both."
+        )
     if not was_published(connection, snapshot_id):
         summaries = refresh_outdated(connection, *SUMMARIES)
         if summaries:
@@ -189,15 +213,20 @@ def checked_content(
     _refuse_what_is_wrong(connection, spec)
     marks = _accepted_marks(connection, published, request)
     counts = row_counts(connection, COUNTED)
+    results = evaluation_id(connection)
     written = (
         published.adopted
         or published.snapshot_id() != snapshot_id
+        or published.evaluation_id() != results
         or bool(_differing(counts, published))
         or _lacks_history(connection, published)
     )
     counts.pop("snapshots")  # this publication adds a row
-    time = time_of_publication(connection)
-    row = SnapshotRow(snapshot_id, request.run_id, ensure_identity(connection), counts, time)
+    time, run_id = time_of_publication(connection), request.run_id
+    if request.only_results:  # the data were published before, by another run
+        origin = provenance(connection, snapshot_id)
+        time, run_id = origin.get("published_at", time), origin.get("run_id", run_id)
+    row = SnapshotRow(snapshot_id, run_id, ensure_identity(connection), counts, time, results)
     if written:
         set_sample_marks(connection, marks)  # before the copy, so that the copy has them too
     return Content(snapshot_id, written, counts["samples"], row, summaries)

@@ -10,6 +10,7 @@ from anomaly_assets.datasets.names import counted
 from anomaly_assets.tables.ddl import LABEL_VIEWS, SAMPLE_VIEWS, ensure_tables, refresh
 from anomaly_assets.tables.history import StepEvent, note_step_events
 from anomaly_assets.tables.identity import take_over
+from anomaly_assets.tables.registry import EVALUATION
 from anomaly_assets.tables.source_datasets import note_consent, stored_datasets
 from anomaly_assets.tables.sql_text import table_exists
 from anomaly_assets.warehouse.base import Warehouse
@@ -78,7 +79,13 @@ def _remove(connection: duckdb.DuckDBPyConnection, name: str) -> int:
     images = 0
     if table_exists(connection, name, "images"):
         images = connection.execute(f'SELECT count(*) FROM "{name}".images').fetchall()[0][0]  # noqa: S608
-    for table in ("source_datasets", "recipes", "near_duplicates", "searched_categories"):
+    for table in (
+        "source_datasets",
+        "recipes",
+        "near_duplicates",
+        "searched_categories",
+        *EVALUATION,
+    ):
         connection.execute(f"DELETE FROM {table} WHERE source_dataset = ?", [name])  # noqa: S608
     views = connection.execute(
         "SELECT view_name FROM duckdb_views() WHERE database_name = current_database()"

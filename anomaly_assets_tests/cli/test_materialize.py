@@ -319,8 +319,8 @@ def test_a_process_ends_with_the_code_of_the_command(
             "group:mvtec",
             "--select 'group:mvtec': it selects no asset. Did you mean group:mvtec_ad ",
         ),
-        ("+(", "--select '+(': this cannot be read as a selection. Choose from contact_sheets, "),
-        ("xyz", "--select 'xyz': no asset has this name. Choose from contact_sheets, "),
+        ("+(", "--select '+(': this cannot be read as a selection. Choose from baseline_metrics, "),
+        ("xyz", "--select 'xyz': no asset has this name. Choose from baseline_metrics, "),
     ],
 )
 def test_a_selection_of_nothing_says_what_can_be_selected(select: str, said: str) -> None:
@@ -330,7 +330,13 @@ def test_a_selection_of_nothing_says_what_can_be_selected(select: str, said: str
 
 
 @pytest.mark.parametrize(
-    ("select", "count"), [("*", 19), ("group:mvtec_ad", 2), ("mvtec_ad/files+, samples", 3)]
+    ("select", "count"),
+    [
+        ("*", 24),
+        ("not group:evaluation", 19),
+        ("group:mvtec_ad", 2),
+        ("mvtec_ad/files+, samples", 3),
+    ],
 )
 def test_a_selection_leaves_out_what_a_run_only_reads(select: str, count: int) -> None:
     assert len(selected_keys(select, defs.get_repository_def().asset_graph)) == count

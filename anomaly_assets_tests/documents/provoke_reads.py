@@ -17,6 +17,7 @@ from anomaly_assets.catalogue.reconcile import reconcile
 from anomaly_assets.datasets import SOURCE_DATASETS, SourceDataset
 from anomaly_assets.datasets.declaration_files import declared
 from anomaly_assets.decoding import dask as cluster
+from anomaly_assets.evaluation.backbone import open_backbone
 from anomaly_assets.reader import open_samples
 from anomaly_assets.warehouse.extensions import load_extensions
 from anomaly_assets.warehouse.file.warehouse import FileWarehouse
@@ -26,6 +27,24 @@ from anomaly_assets_tests.catalogue.trees import LABELS, catalog_of, write, writ
 from anomaly_assets_tests.documents.scene import Scene, saying
 from anomaly_assets_tests.stores.site import served
 from anomaly_assets_tests.warehouse.project import SPEC
+
+
+@saying("The baseline needs PyTorch")
+def _(scene: Scene) -> object:
+    scene.patch.setitem(sys.modules, "torch", None)
+    return open_backbone()
+
+
+@saying("The results were not published")
+def _(scene: Scene) -> object:
+    published = scene.published
+    scene.project.rows("UPDATE image_tensors SET run_id = 'another'")
+    return scene.project.warehouse.publish(published, SPEC, only_results=True)
+
+
+@saying("… has no scores of")
+def _(scene: Scene) -> object:
+    return open_samples(scene.published).scores()
 
 
 @saying("MVTec AD (MVTEC_AD_ROOT): … does not exist")

@@ -203,6 +203,13 @@ class TestStory:
         assert "masks known: True" in walked.printed("train-test")
         assert "30 samples, the same pixels: True" in walked.printed("train-cache")
 
+    def test_it_ends_with_the_scores_of_test_images(self, walked: Walked) -> None:
+        if "anomaly-assets evaluate" in walked.printed("score-test"):
+            pytest.skip("the extra baseline is not installed")
+        rows = walked.rows("score-test")
+        assert {row["label_when_scored"] for row in rows[:3]} == {"anomalous"}
+        assert {row["label_when_scored"] for row in rows} == {"anomalous", "good"}
+
     def test_each_part_has_one_picture_that_fits_the_page(self, walked: Walked) -> None:
         drawn = {cell: walked.pictures(cell) for cell in walked.cells if walked.pictures(cell)}
         assert [*drawn] == PICTURES

@@ -12,7 +12,8 @@ SELECT
     $code_version AS code_version,
     map(list(source_dataset), list(root_uri)) AS roots,
     map(list(source_dataset), list(load_id)) AS load_ids,
-    $warehouse_id AS warehouse_id
+    $warehouse_id AS warehouse_id,
+    $evaluation_id::VARCHAR AS evaluation_id
 FROM (
     SELECT source_dataset, arg_max(root_uri, loaded_at) AS root_uri, arg_max(load_id, loaded_at) AS load_id
     FROM load_history

@@ -28,7 +28,7 @@ from anomaly_assets.tables.registry import TABLES, WIDE
 from anomaly_assets.tables.source_datasets import stored_names
 from anomaly_assets.tables.sql_text import column_names, table_exists
 from anomaly_assets.warehouse.base import Log, Warehouse
-from anomaly_assets.warehouse.content import content_id
+from anomaly_assets.warehouse.content import content_id, evaluation_id
 from anomaly_assets.warehouse.copying.destination import (
     CopyError,
     begin,
@@ -49,6 +49,7 @@ from anomaly_assets.warehouse.copying.source import (
 from anomaly_assets.warehouse.file.duckdb_settings import rows_at_once
 from anomaly_assets.warehouse.file.names import refuse_ambiguous_name
 from anomaly_assets.warehouse.open import open_warehouse
+from anomaly_assets.warehouse.provenance import published_evaluation
 
 
 @dataclass(frozen=True)
@@ -162,8 +163,10 @@ def _is_published(connection: duckdb.DuckDBPyConnection, source: str) -> bool:
         return False
     newest = "SELECT snapshot_id FROM snapshots ORDER BY published_at DESC LIMIT 1"
     found = connection.execute(newest).fetchone()
+    results = published_evaluation(connection, "snapshots")
     try:
         is_published = found is not None and found[0] == content_id(connection)
+        is_published &= results == evaluation_id(connection)
     except duckdb.CatalogException:  # an earlier release wrote it, and it lacks a table
         is_published = False
     if not is_published:
@@ -219,10 +222,18 @@ def _identified(connection: duckdb.DuckDBPyConnection) -> str:
     counts = row_counts(connection, [name for name in TABLES if name != "snapshots"])
     connection.execute(
         """
-        UPDATE snapshots SET snapshot_id = $snapshot_id, row_counts = map($tables, $rows)
+        UPDATE snapshots SET
+            snapshot_id = $snapshot_id,
+            row_counts = map($tables, $rows),
+            evaluation_id = $evaluation_id
         WHERE published_at = (SELECT max(published_at) FROM snapshots)
         """,
-        {"snapshot_id": snapshot_id, "tables": [*counts], "rows": [*counts.values()]},
+        {
+            "snapshot_id": snapshot_id,
+            "tables": [*counts],
+            "rows": [*counts.values()],
+            "evaluation_id": evaluation_id(connection),
+        },
     )
     return snapshot_id
 

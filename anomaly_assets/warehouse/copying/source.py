@@ -10,6 +10,7 @@ import duckdb
 
 from anomaly_assets.errors import WarehouseError
 from anomaly_assets.locations import LakeLocation, LocationError, parse_location
+from anomaly_assets.tables.registry import EVALUATION
 from anomaly_assets.tables.sql_text import sql_literal
 from anomaly_assets.warehouse.lake.connect import attach_published, prepare_for_lakes
 from anomaly_assets.warehouse.lake.explained import explained_lake
@@ -25,8 +26,11 @@ def copied_rows(table: str, recipes: Collection[str] | None) -> str:
         table: Name of the table.
         recipes: Further recipes that are copied; None for all. The common one is always copied.
     """
-    if recipes is None or table not in ("recipe_tensors", "recipes"):
+    if recipes is None or table not in ("recipe_tensors", "recipes", *EVALUATION):
         return "true"
+    if table in EVALUATION:
+        kept = f"SELECT recipe FROM {SOURCE}.main.recipes WHERE {copied_rows('recipes', recipes)}"  # noqa: S608
+        return f"recipe IN ({kept})"
     named = f"recipe IN (NULL, {', '.join(map(sql_literal, recipes))})" if recipes else "false"
     return (
         f"coalesce({named}, false)"

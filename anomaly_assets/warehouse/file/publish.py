@@ -197,7 +197,7 @@ def _copied(
 
 
 def _live_bytes(connection: duckdb.DuckDBPyConnection) -> int:
-    """Return the bytes of all tensors and masks, computed from their shapes without reading them."""
+    """Return the bytes of tensors, masks, maps and banks, by their shapes; none of them is read."""
     found = connection.execute(
         """
         SELECT coalesce(sum(bytes), 0) FROM (
@@ -206,6 +206,10 @@ def _live_bytes(connection: duckdb.DuckDBPyConnection) -> int:
             UNION ALL
             SELECT height * width * (channels + (mask_file_version IS NOT NULL)::INTEGER)
             FROM recipe_tensors
+            UNION ALL
+            SELECT height * width FROM baseline_maps
+            UNION ALL
+            SELECT 4 * patches * dimensions FROM baseline_banks
         )
         """
     ).fetchone()

@@ -30,6 +30,7 @@ from anomaly_assets.tables.source_datasets import published_marks, read_consents
 from anomaly_assets.tables.sql_text import sql_literal
 from anomaly_assets.warehouse.base import Log
 from anomaly_assets.warehouse.file.snapshots import Snapshot, attached, newest_noted
+from anomaly_assets.warehouse.provenance import provenance, published_evaluation
 from anomaly_assets.warehouse.publication import PublishRefusedError, consent
 
 _SILENT_SECONDS = 1.0
@@ -50,6 +51,7 @@ class Target:
         owners: Identities of the warehouses that own it; None if not recorded.
         recorded_id: Digest of the content that this warehouse published there, if the file cannot be
             opened but is unchanged since.
+        recorded_evaluation: Digest of the results that it published there, in the same case.
         adopted: Whether this publication takes over the file, on request.
         is_warehouse: Whether runs write to it.
     """
@@ -61,6 +63,7 @@ class Target:
     snapshot_ids: frozenset[str] = frozenset()
     owners: Mapping[str, int] | None = None
     recorded_id: str | None = None
+    recorded_evaluation: str | None = None
     adopted: bool = False
     is_warehouse: bool = False
 
@@ -72,6 +75,12 @@ class Target:
     def snapshot_id(self) -> str | None:
         """Return the digest of the file's content; None if there is nothing that can be read."""
         return self.snapshot.snapshot_id if self.snapshot else self.recorded_id
+
+    def evaluation_id(self) -> str | None:
+        """Return the digest of the results in the file; None if there are none."""
+        if self.connection is None:
+            return self.recorded_evaluation
+        return published_evaluation(self.connection, "snapshots")
 
     def warehouse_id(self) -> str | None:
         """Return the identity of the warehouse that published the file; None if not recorded."""
@@ -183,7 +192,8 @@ def recognised(found: Target, connection: duckdb.DuckDBPyConnection, *, adopt: b
         if is_own and not is_later:
             return found
     elif recorded_id := _unchanged_since_publication(connection, found.path):
-        return replace(found, problem=None, recorded_id=recorded_id)
+        evaluation = provenance(connection, recorded_id).get("evaluation_id")
+        return replace(found, problem=None, recorded_id=recorded_id, recorded_evaluation=evaluation)
     if adopt:
         return replace(found, adopted=True)
     what = found.problem or _whose(found, is_later=is_later)

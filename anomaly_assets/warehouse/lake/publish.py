@@ -28,7 +28,7 @@ from anomaly_assets.warehouse.lake.connect import (
     published_versions,
     start_for_lakes,
 )
-from anomaly_assets.warehouse.provenance import note_snapshot, provenance
+from anomaly_assets.warehouse.provenance import note_snapshot, provenance, published_evaluation
 from anomaly_assets.warehouse.publication import (
     Differences,
     Publication,
@@ -104,6 +104,12 @@ class _Newest:
 
     def snapshot_id(self) -> str | None:
         return self.published.snapshot_id if self.published else None
+
+    def evaluation_id(self) -> str | None:
+        if self.published is None:
+            return None
+        version = self.published.version
+        return published_evaluation(self.connection, f"snapshots AT (VERSION => {version})")
 
     def warehouse_id(self) -> str | None:
         return None

@@ -12,7 +12,7 @@ from anomaly_assets.recipes import Recipe
 from anomaly_assets.tables.ddl import ensure_tables, row_counts
 from anomaly_assets.tables.source_datasets import published_marks, read_consents
 from anomaly_assets.warehouse.base import Warehouse
-from anomaly_assets.warehouse.provenance import note_snapshot, provenance
+from anomaly_assets.warehouse.provenance import note_snapshot, provenance, published_evaluation
 from anomaly_assets.warehouse.publication import (
     Differences,
     Publication,
@@ -75,6 +75,9 @@ class _Clone:
         except (duckdb.CatalogException, duckdb.BinderException):
             return None
         return str(found[0]) if found else None
+
+    def evaluation_id(self) -> str | None:
+        return published_evaluation(self.connection, f"{self.clone.database}.main.snapshots")
 
     def warehouse_id(self) -> str | None:
         return None

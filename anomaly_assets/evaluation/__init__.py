@@ -1,0 +1,1 @@
+"""Measure how well a baseline detector finds the anomalies of each category."""

@@ -1,0 +1,227 @@
+"""Evaluate what changed in a published database, category by category, and store the results.
+
+Images are read from the published database, which nobody has to lock. The warehouse is locked only while
+digests or a bank are read, and while the results of a category are written.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+
+import duckdb
+
+from anomaly_assets.datasets.names import shown
+from anomaly_assets.evaluation.backbone import Backbone
+from anomaly_assets.evaluation.bank import Bank
+from anomaly_assets.evaluation.detector import CategoryResult, evaluate_category
+from anomaly_assets.evaluation.inputs import (
+    EvaluationError,
+    Images,
+    Key,
+    Subject,
+    chosen_assignment,
+    images_of,
+    subjects_of,
+)
+from anomaly_assets.evaluation.protocol import VERSION, ImageRow, Roles, roles_of
+from anomaly_assets.evaluation.results import bank_of, rows_of
+from anomaly_assets.evaluation.stored import remove_results, replace_results, stored_inputs
+from anomaly_assets.reader.batch import Batch
+from anomaly_assets.reader.database import Database
+from anomaly_assets.reader.open import open_database, open_samples
+from anomaly_assets.tables.ddl import ensure_tables
+from anomaly_assets.warehouse.base import Log, Warehouse
+
+_BATCH_PIXELS = 16 * 256 * 256
+"""Pixels of the images whose features are computed at once: 16 images of 256 x 256."""
+
+_WEAK_LABELS = frozenset({"dagm_2007"})
+"""Source datasets whose masks are rough: ellipses around the defects."""
+
+_INDEX_OF = {"good": 0, "anomalous": 1}
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """Report of an evaluation.
+
+    Attributes:
+        evaluated: Categories and recipes that were evaluated now.
+        unchanged: Number of those whose results were up to date.
+        removed: Number of those that no longer exist.
+        without_number: Reason by category and recipe, of those evaluated now that have no number.
+    """
+
+    evaluated: Sequence[Key] = ()
+    unchanged: int = 0
+    removed: int = 0
+    without_number: dict[Key, str] = field(default_factory=dict)
+
+
+def evaluate(
+    warehouse: Callable[[], Warehouse],
+    location: str,
+    backbone: Backbone,
+    *,
+    assignment: str | None = None,
+    categories: Collection[str] = (),
+    run_id: str | None = None,
+    log: Log = print,
+    progress: Callable[[Key], Progress] | None = None,
+) -> Evaluated:
+    """Evaluate the categories whose images, labels, recipes, network or rules changed since.
+
+    Each result is committed when its category ends, so an interrupted evaluation goes on from there.
+
+    Args:
+        warehouse: Returns the warehouse, or raises if the run was asked to stop; called before each use.
+        location: The published database.
+        backbone: The network.
+        assignment: Split assignment for images without a split; None for the only one.
+        categories: Only these categories; empty for all.
+        run_id: Recorded with the results.
+        log: Called with a line per category.
+        progress: Returns the function that is called with the number of images done, and of all.
+
+    Raises:
+        EvaluationError: A category or the assignment does not exist.
+        FileNotFoundError: Nothing was published yet.
+        DatabaseError: The published database cannot be read.
+        WarehouseBusyError: Another run held the warehouse for too long.
+    """
+    with closing(open_database(location)) as database:
+        assignment = chosen_assignment(database, assignment)
+        method = {"protocol": str(VERSION), "backbone": backbone.digest}
+        subjects = subjects_of(database, method, assignment)
+        _refuse_unknown(categories, subjects)
+        with _tables(warehouse()) as connection:
+            stored = stored_inputs(connection)
+            gone = stored.keys() - {subject.key for subject in subjects}
+            remove_results(connection, gone)
+        stale = [subject for subject in subjects if stored.get(subject.key) != subject.digest]
+        if categories:
+            stale = [subject for subject in stale if subject.key.category in categories]
+        reasons = {}
+        for number, subject in enumerate(stale, 1):
+            key, started = subject.key, time.monotonic()
+            with _tables(warehouse()) as connection:
+                kept = _kept_bank(connection, key)
+            roles, result = _result(database, key, backbone, assignment, kept, progress)
+            rows = rows_of(
+                subject,
+                roles,
+                result,
+                backbone=backbone.name,
+                seconds=round(time.monotonic() - started, 3),
+                run_id=run_id,
+            )
+            with _tables(warehouse()) as connection:
+                replace_results(connection, key, rows, _common_and_finest(key, subjects))
+            if result.no_number:
+                reasons[key] = result.no_number
+            log(f"{number} of {len(stale)}: {key}, {_said(result)}")
+    return Evaluated(
+        [subject.key for subject in stale], len(subjects) - len(stale), len(gone), reasons
+    )
+
+
+@contextmanager
+def _tables(warehouse: Warehouse) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open the warehouse for a moment, with the tables of the evaluation."""
+    with warehouse.writing(), warehouse.connect() as connection:
+        ensure_tables(connection)
+        yield connection
+
+
+def _refuse_unknown(categories: Collection[str], subjects: Iterable[Subject]) -> None:
+    existing = {subject.key.category for subject in subjects}
+    if unknown := sorted({*categories} - existing):
+        raise EvaluationError(
+            f"There is no category {shown(unknown[0])!r}. Existing ones: "
+            f"{', '.join(map(shown, sorted(existing))) or 'none'}."
+        )
+
+
+def _common_and_finest(key: Key, subjects: Sequence[Subject]) -> tuple[str, str]:
+    """Return the common recipe and the finest one of a category; subjects are ordered by size."""
+    of_category = [subject for subject in subjects if subject.key[:2] == key[:2]]
+    common = next((each.key.recipe for each in of_category if each.is_common), key.recipe)
+    return common, of_category[-1].key.recipe
+
+
+def _kept_bank(connection: duckdb.DuckDBPyConnection, key: Key) -> Bank | None:
+    found = connection.execute(
+        "SELECT seed, bank_sha256, patches, dimensions, folds, bank FROM baseline_banks "
+        "WHERE source_dataset = ? AND category = ? AND recipe = ?",
+        key,
+    ).fetchone()
+    return bank_of(found) if found else None
+
+
+def _result(
+    database: Database,
+    key: Key,
+    backbone: Backbone,
+    assignment: str | None,
+    kept: Bank | None,
+    progress: Callable[[Key], Progress] | None,
+) -> tuple[Roles, CategoryResult]:
+    images = images_of(database, key, assignment)
+    roles = roles_of(_image_rows(images), images.near_duplicates, _folds(images))
+    with open_samples(
+        database.location,
+        snapshot=database.snapshot_id,
+        source_dataset=key.source_dataset,
+        category=key.category,
+        recipe=key.recipe,
+        include_unknown=True,
+    ) as samples:
+        height, width, _ = samples.shape
+        size = max(1, _BATCH_PIXELS // (height * width))
+
+        def some(image_ids: Sequence[str]) -> Iterable[Batch]:
+            return samples.select_ids(image_ids).batches(size)
+
+        transforms = sorted(set(images.table["transform"].to_pylist()))
+        result = evaluate_category(
+            some,
+            roles,
+            backbone,
+            kept=kept,
+            pixels=f"{key.recipe} {transforms}",
+            weak_labels=key.source_dataset in _WEAK_LABELS,
+            progress=progress(key) if progress else None,
+        )
+    return roles, result
+
+
+def _image_rows(images: Images) -> Iterator[ImageRow]:
+    for row in images.table.to_pylist():
+        yield ImageRow(
+            row["image_id"],
+            row["content_sha256"],
+            row["split"],
+            _INDEX_OF.get(row["label"], -1),
+            row["defect_type"] or "",
+        )
+
+
+def _folds(images: Images) -> dict[str, str]:
+    """Return the fold of each content of the assignment."""
+    columns = (images.table[name].to_pylist() for name in ("content_sha256", "fold"))
+    return {content: fold for content, fold in zip(*columns, strict=True) if fold is not None}
+
+
+def _said(result: CategoryResult) -> str:
+    """Return the result as the end of a sentence."""
+    if result.no_number:
+        return f"no number: {result.no_number}"
+    found = {row.metric: row.value for row in result.metrics if not row.defect_type}
+    values = [("image AUROC", found.get("image_auroc")), ("AUPRO", found.get("aupro"))]
+    said = [f"{name} {value:.3f}" for name, value in values if value is not None]
+    return ", ".join(said) or "too few images for a number"

@@ -1,0 +1,214 @@
+"""Test evaluations of a published database: what is computed, stored, resumed and removed."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from anomaly_assets.evaluation.inputs import EvaluationError
+from anomaly_assets.evaluation.report import metric_lines
+from anomaly_assets.evaluation.stored import GAIN
+from anomaly_assets.tables.checks import METRICS_CHECKS, SUSPECT_CHECKS, evaluate
+from anomaly_assets.tables.registry import EVALUATION
+from anomaly_assets.warehouse.base import Warehouse
+from anomaly_assets.warehouse.file.warehouse import FileWarehouse
+from anomaly_assets_tests.evaluation.categories import (
+    FINE,
+    GOOD,
+    TESTED,
+    Evaluating,
+    FakeBackbone,
+    picture,
+)
+from anomaly_assets_tests.warehouse.project import SPEC, Project
+
+KEYS = [
+    ("mvtec_ad", category, recipe)
+    for category in ("bolt", "woven")
+    for recipe in (SPEC.name, FINE.name)
+]
+AUROC = "SELECT value FROM baseline_metrics WHERE metric = 'image_auroc' AND defect_type = ''"
+IMAGES = GOOD + 2 * TESTED
+
+
+@pytest.fixture(scope="module")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Evaluating:
+    made = Evaluating.at(tmp_path_factory.mktemp("evaluated"))
+    made.evaluate(FakeBackbone())
+    return made
+
+
+@pytest.fixture
+def evaluated(once: Evaluating, tmp_path: Path) -> Evaluating:
+    """Return a copy of two categories at two recipes, which were evaluated."""
+    shutil.copytree(once.project.folder, tmp_path, dirs_exist_ok=True)
+    return Evaluating(Project.at(tmp_path))
+
+
+def test_every_category_and_recipe_is_measured_and_stored(evaluated: Evaluating) -> None:
+    rows = evaluated.project.rows
+    assert rows("SELECT source_dataset, category, recipe FROM evaluations ORDER BY ALL") == sorted(
+        KEYS
+    )
+    counts = "SELECT DISTINCT status, bank_images, images_scored, images_good, images_anomalous"
+    assert rows(f"{counts} FROM evaluations") == [("measured", GOOD, IMAGES, TESTED, TESTED)]
+    assert rows(AUROC) == [(1.0,)] * 4
+    for table, count in (
+        ("baseline_scores", 4 * IMAGES),
+        ("baseline_maps", 4 * IMAGES),
+        ("baseline_vectors", 4 * IMAGES),
+        ("baseline_banks", 4),
+    ):
+        assert rows(f"SELECT count(*) FROM {table}") == [(count,)]
+    roles = "SELECT role, label, count(*) FROM baseline_scores GROUP BY ALL ORDER BY ALL"
+    assert rows(roles) == [
+        ("bank", "good", 4 * GOOD),
+        ("test", "anomalous", 4 * TESTED),
+        ("test", "good", 4 * TESTED),
+    ]
+    assert rows("SELECT count(*) FROM baseline_scores WHERE role = 'bank' AND score = 0") == [(0,)]
+    found = rows("SELECT height, width, map, low, high FROM baseline_maps WHERE recipe = '8x6x3'")
+    assert all(len(content) == height * width for height, width, content, *_ in found)
+    assert all(low <= high for *_, low, high in found)
+
+
+def test_nothing_is_computed_again_while_nothing_changes(evaluated: Evaluating) -> None:
+    backbone = FakeBackbone()
+    done = evaluated.evaluate(backbone)
+    assert (done.evaluated, done.unchanged, done.removed, backbone.seen) == ([], 4, 0, [])
+
+
+def test_another_network_changes_everything(evaluated: Evaluating) -> None:
+    done = evaluated.evaluate(FakeBackbone(digest="another"))
+    assert [tuple(key) for key in done.evaluated] == KEYS
+    banks = "SELECT count(DISTINCT bank_sha256) FROM baseline_banks"
+    assert evaluated.project.rows(banks) == [(4,)]
+
+
+def test_a_new_test_image_is_scored_with_the_kept_bank(evaluated: Evaluating) -> None:
+    bank = "SELECT bank, folds, bank_sha256 FROM baseline_banks ORDER BY ALL"
+    before = evaluated.project.rows(bank)
+    evaluated.project.save({"mvtec_ad/bolt/test/good/900.png": picture(900)})
+    evaluated.publish()
+    backbone = FakeBackbone()
+    done = evaluated.evaluate(backbone)
+    assert [key.category for key in done.evaluated] == ["bolt", "bolt"]
+    assert sum(backbone.seen) == 2 * (IMAGES + 1)  # one pass, with the kept bank
+    assert evaluated.project.rows(bank) == before
+
+
+def test_a_new_training_image_makes_another_bank_and_scores_its_category_again(
+    evaluated: Evaluating,
+) -> None:
+    evaluated.project.save({"mvtec_ad/woven/train/good/900.png": picture(901)})
+    evaluated.publish()
+    backbone = FakeBackbone()
+    done = evaluated.evaluate(backbone)
+    assert [key.category for key in done.evaluated] == ["woven", "woven"]
+    assert sum(backbone.seen) == 2 * (IMAGES + 1 + GOOD + 1)
+
+
+def test_an_interrupted_evaluation_goes_on_with_the_next_category(tmp_path: Path) -> None:
+    one = Evaluating.at(tmp_path)
+
+    def stopping() -> Iterator[Warehouse]:
+        for _ in range(5):  # the digests, then bank and results of two recipes
+            yield one.project.warehouse
+        raise KeyboardInterrupt
+
+    asked = stopping()
+    with pytest.raises(KeyboardInterrupt):
+        one.evaluate(FakeBackbone(), lambda: next(asked))
+    assert one.project.rows("SELECT DISTINCT category FROM evaluations") == [("bolt",)]
+    done = one.evaluate(FakeBackbone())
+    assert [key.category for key in done.evaluated] == ["woven", "woven"]
+    assert done.unchanged == 2
+
+
+def test_results_of_a_category_that_is_gone_are_removed(evaluated: Evaluating) -> None:
+    shutil.rmtree(evaluated.project.roots_folder / "mvtec_ad" / "woven")
+    evaluated.publish(allow_shrink=True)
+    done = evaluated.evaluate(FakeBackbone())
+    assert (done.removed, done.unchanged) == (2, 2)
+    for table in EVALUATION:
+        assert ("woven",) not in evaluated.project.rows(f"SELECT category FROM {table}")
+
+
+def test_only_the_wanted_categories_are_evaluated(evaluated: Evaluating) -> None:
+    done = evaluated.evaluate(FakeBackbone(digest="another"), categories=["woven"])
+    assert {key.category for key in done.evaluated} == {"woven"}
+    with pytest.raises(EvaluationError, match="no category 'screw'. Existing ones: bolt, woven"):
+        evaluated.evaluate(FakeBackbone(), categories=["screw"])
+
+
+def test_the_warehouse_is_free_while_features_are_computed(evaluated: Evaluating) -> None:
+    other, free = FileWarehouse(evaluated.project.warehouse.path, 0.0), []
+
+    def locked() -> None:
+        with other.locked():
+            free.append(True)
+
+    evaluated.evaluate(FakeBackbone(digest="another", on_call=locked), categories=["bolt"])
+    assert all(free)
+    assert free
+
+
+def test_without_training_images_there_is_no_number_and_why(evaluated: Evaluating) -> None:
+    shutil.rmtree(evaluated.project.roots_folder / "mvtec_ad/bolt/train")
+    evaluated.publish(allow_shrink=True)
+    done = evaluated.evaluate(FakeBackbone())
+    assert {key.category for key in done.without_number} == {"bolt"}
+    [(status, threshold)] = evaluated.project.rows(
+        "SELECT DISTINCT status, threshold FROM evaluations WHERE category = 'bolt'"
+    )
+    assert "no good training image" in status
+    assert threshold is None
+    evaluated.publish_results()
+    lines = [*metric_lines(str(evaluated.database), ["bolt"])]
+    assert lines[0].startswith("category")
+    assert lines[1].startswith("mvtec_ad/bolt  8x6x3")
+    assert lines[-1].endswith(status)
+
+
+def test_a_recipe_that_finds_more_is_named_by_the_check(evaluated: Evaluating) -> None:
+    [(recipe, value, low, note)] = evaluated.project.rows(
+        f"SELECT recipe, value, low, note FROM baseline_metrics WHERE metric = '{GAIN}' "
+        "AND category = 'bolt'"
+    )
+    assert (recipe, value, note) == (FINE.name, 0, f"over {SPEC.name}")
+    assert low <= 0.05
+    with evaluated.project.warehouse.connect() as connection:
+        [(_, passed)] = evaluate(connection, *METRICS_CHECKS)
+        assert passed.passed
+        connection.execute(f"UPDATE baseline_metrics SET low = 0.06 WHERE metric = '{GAIN}'")
+        [(_, failed)] = evaluate(connection, *METRICS_CHECKS)
+    assert [name for name, _ in failed.shown] == ["mvtec_ad/bolt", "mvtec_ad/woven"]
+    assert f"use {FINE.name}" in str(failed.shown[0][1])
+
+
+def test_a_planted_label_error_is_a_suspect(evaluated: Evaluating) -> None:
+    wrong = "mvtec_ad/bolt/train/good/014.png"
+    evaluated.project.save({wrong: picture(950, defect=True)})
+    evaluated.publish()
+    evaluated.evaluate(FakeBackbone())
+    found = evaluated.project.rows(
+        "SELECT image_id, kind, rank FROM suspect_images WHERE is_likely AND recipe = '8x6x3'"
+    )
+    assert (wrong, "good_like_anomalous", 1) in found
+    with evaluated.project.warehouse.connect() as connection:
+        [(_, finding)] = evaluate(connection, *SUSPECT_CHECKS)
+    assert wrong in dict(finding.shown)
+
+
+def test_a_bank_is_read_back_as_it_was_stored(evaluated: Evaluating) -> None:
+    [(patches, dimensions, content)] = evaluated.project.rows(
+        "SELECT patches, dimensions, bank FROM baseline_banks WHERE category = 'bolt' "
+        "AND recipe = '8x6x3'"
+    )
+    bank = np.frombuffer(content, "<f4").reshape(patches, dimensions)
+    assert bank.shape[1] == 6
+    assert 0 < bank.max() <= 1
