@@ -171,21 +171,21 @@ def _pictures(
 
 def all_checks(source_datasets: Iterable[str]) -> list[dg.AssetChecksDefinition]:
     """Define the checks of all assets."""
-    tensors = {"image_tensors": quality.TENSOR_CHECKS, "rejected_images": quality.REJECTED_CHECKS}
     return [
         *map(_catalogue_checks, source_datasets),
-        asset_checks("images", {dg.AssetKey("images"): quality.IMAGES_CHECKS}),
-        asset_checks("image_tensors", {dg.AssetKey(name): of for name, of in tensors.items()}),
-        asset_checks("samples", {dg.AssetKey("samples"): quality.LABEL_CHECKS}),
-        asset_checks(
-            "duplicate_images", {dg.AssetKey("duplicate_images"): quality.DUPLICATE_CHECKS}
+        *(
+            asset_checks(step, {dg.AssetKey(name): quality.CHECKS[name] for name in assets})
+            for step, assets in _STEPS.items()
         ),
-        asset_checks(
-            "near_duplicates", {dg.AssetKey("near_duplicates"): quality.NEAR_DUPLICATE_CHECKS}
-        ),
-        asset_checks("splits", {dg.AssetKey("splits"): quality.SPLIT_CHECKS}),
         published_counts,
     ]
+
+
+_STEPS: Mapping[str, Sequence[str]] = {
+    **{name: [name] for name in quality.CHECKS if name != "rejected_images"},
+    "image_tensors": ["image_tensors", "rejected_images"],
+}
+"""Assets that are checked in one step, by the name of the step."""
 
 
 def _catalogue_checks(name: str) -> dg.AssetChecksDefinition:
