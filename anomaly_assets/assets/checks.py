@@ -63,7 +63,7 @@ def asset_checks(
                 for check, finding in quality.evaluate(
                     connection, *chosen, source_dataset=source_dataset, spec=spec
                 ):
-                    _warn(context, asset, check, finding)
+                    _warn(context, asset, check, finding, warehouse)
                     pictures = _pictures(
                         context, asset, check, finding, connection, warehouse, folder
                     )
@@ -85,7 +85,7 @@ def published_counts(
     differing = warehouse.warehouse.differences(warehouse.settings.database)
     finding = quality.Finding(len(differing), differing)
     asset = dg.AssetKey("published_database")
-    _warn(context, asset, quality.PUBLISHED_CHECK, finding)
+    _warn(context, asset, quality.PUBLISHED_CHECK, finding, warehouse)
     return _result(asset, quality.PUBLISHED_CHECK, finding)
 
 
@@ -100,6 +100,7 @@ def _warn(
     asset: dg.AssetKey,
     check: quality.Check,
     finding: quality.Finding,
+    warehouse: WarehouseResource,
 ) -> None:
     """Log a failed check with the first affected files: its event is a line of level DEBUG."""
     if finding.passed:
@@ -109,6 +110,7 @@ def _warn(
         asset.to_user_string(), check.name, check.verdict(finding), files, finding.count
     )
     context.log.warning(failed_check_line(failed))
+    warehouse.note_failed_check()
 
 
 def _result(

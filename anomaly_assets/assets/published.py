@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
+from typing import Any
 
 import dagster as dg
 
@@ -10,6 +11,8 @@ from anomaly_assets.assets.progress import Progress, watched
 from anomaly_assets.assets.reports import materialized, row_metadata, table
 from anomaly_assets.assets.resources import WarehouseResource
 from anomaly_assets.assets.specs import FRESHNESS, OWNERS, code_references
+from anomaly_assets.tables.preview_rows import Shown
+from anomaly_assets.tables.quality import Result
 from anomaly_assets.tables.registry import TABLES
 
 
@@ -41,7 +44,7 @@ def published_asset(source_datasets: Iterable[str]) -> dg.AssetsDefinition:
 
     @dg.asset(
         deps=upstream,
-        group_name="shared",
+        group_name="published",
         owners=OWNERS,
         kinds={"duckdb"},
         code_version="1",
@@ -88,6 +91,7 @@ def published_asset(source_datasets: Iterable[str]) -> dg.AssetsDefinition:
             context,
             {
                 **row_metadata(published.samples, changes),
+                **_failed_checks(published.quality),
                 "path": dg.MetadataValue.path(published.location),
                 **published.details,
                 "seconds": round(time.monotonic() - started, 3),
@@ -100,6 +104,26 @@ def published_asset(source_datasets: Iterable[str]) -> dg.AssetsDefinition:
         )
 
     return published_database
+
+
+def _failed_checks(results: Sequence[Result]) -> dict[str, Any]:
+    """Return metadata with every failed check of all assets, with links to its page, and their number."""
+    failed = sorted((each for each in results if not each.passed), key=lambda each: -each.affected)
+    cells = [
+        (
+            f"[{each.check_name}](/assets/{each.asset}?view=checks&checkDetail={each.check_name})",
+            f"[{each.asset}](/assets/{each.asset})",
+            f"{each.affected:,}",
+            each.sentence,
+            f"`{each.query}`",
+        )
+        for each in failed
+    ]
+    shown = Shown(("check", "asset", "affected", "what is wrong, and what to do", "in SQL"), cells)
+    return {
+        "checks_failed": len(failed),
+        **({"failed_checks": dg.MetadataValue.md(shown.markdown(most=500))} if failed else {}),
+    }
 
 
 _FACTS = ("published_at", "code_version", "transform")

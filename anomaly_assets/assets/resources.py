@@ -9,6 +9,7 @@ import dagster as dg
 import duckdb
 from pydantic import PrivateAttr
 
+from anomaly_assets.assets.failures import failed_checks_line
 from anomaly_assets.assets.interrupts import Interrupts, hearing_interrupts
 from anomaly_assets.assets.notices import notices
 from anomaly_assets.assets.outcome import Outcome, outcome_of, step_events
@@ -27,6 +28,9 @@ from anomaly_assets.tables.source_datasets import dataset_lines, why_kept
 from anomaly_assets.version import code_version
 from anomaly_assets.warehouse.base import Warehouse
 from anomaly_assets.warehouse.open import open_warehouse
+
+CHECKS_TAG = "checks"
+"""Tag of a run with failed checks, such as `3 failed`; the list of runs shows it."""
 
 
 class WarehouseResource(dg.ConfigurableResource):
@@ -49,6 +53,7 @@ class WarehouseResource(dg.ConfigurableResource):
     _refreshed: dict[str, RowChanges] = PrivateAttr(default_factory=dict)
     _kept: dict[str, str] = PrivateAttr(default_factory=dict)
     _removed: dict[str, int] = PrivateAttr(default_factory=dict)
+    _any_check_failed: bool = PrivateAttr(default=False)
 
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["WarehouseResource"]:
@@ -88,6 +93,7 @@ class WarehouseResource(dg.ConfigurableResource):
                 yield
             finally:
                 self._report(log)
+                self._report_checks(context)
                 if context.run is not None and context.instance is not None:
                     outcome = outcome_of(context.instance, context.run.run_id, complete=False)
                     self._record(outcome, context.run.run_id)
@@ -107,6 +113,23 @@ class WarehouseResource(dg.ConfigurableResource):
                     )
                 for line in lines:
                     log(line)
+
+    def _report_checks(self, context: dg.InitResourceContext) -> None:
+        """Log the failed checks of the run as its last line, and tag the run, which succeeds nevertheless.
+
+        Events of checks hold pictures, so they are read only if this process saw a failed check.
+        """
+        if not self._any_check_failed or context.run is None or context.instance is None:
+            return
+        outcome = outcome_of(context.instance, context.run.run_id, complete=True)
+        failed = [check for _, check in outcome.failed_checks]
+        if failed and context.log is not None:
+            context.log.warning(failed_checks_line(failed))
+            context.instance.add_run_tags(context.run.run_id, {CHECKS_TAG: f"{len(failed)} failed"})
+
+    def note_failed_check(self) -> None:
+        """Note that a check of this run failed; the end of the run reports it."""
+        self._any_check_failed = True
 
     def _record(self, outcome: Outcome, run_id: str) -> None:
         """Record steps that were refused or failed; an error in it, as on a full disk, is not raised."""
