@@ -57,7 +57,7 @@ def definitions_for(
             *summary_assets(names),
             near_duplicates,
             contact_sheets,
-            published_asset(names),
+            published_asset(),
             *broken_assets(declarations),
         ],
         asset_checks=all_checks(source_datasets),

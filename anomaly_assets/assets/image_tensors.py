@@ -56,11 +56,16 @@ class TensorsConfig(dg.Config):
         table_spec(
             name,
             group="harmonised",
-            deps=["images", "corrections"],
+            deps=deps,
             kinds={"python", "duckdb"},
             files=_DECODING_FILES,
         )
-        for name in ("image_tensors", "recipe_tensors", "rejected_images")
+        # One step makes all three: it waits for what one of them needs.
+        for name, deps in {
+            "image_tensors": ["images", "corrections"],
+            "recipe_tensors": ["image_tensors"],
+            "rejected_images": ["image_tensors"],
+        }.items()
     ],
     name="image_tensors",
     can_subset=True,
@@ -178,7 +183,7 @@ def _speed(report: BuildReport) -> dict[str, Any]:
         table_spec(
             "samples",
             group="harmonised",
-            deps=["images", "corrections", "image_tensors"],
+            deps=["image_tensors"],
             kinds={"duckdb", "view"},
             files=["assets/image_tensors.py"],
         )

@@ -19,7 +19,7 @@ _ROWS_SHOWN = 20
         table_spec(
             "near_duplicates",
             group="curation",
-            deps=["images", "corrections", "image_tensors"],
+            deps=["samples"],
             kinds={"python", "duckdb"},
             files=[
                 "near_duplicates/measure.py",
