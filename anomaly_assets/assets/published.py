@@ -8,12 +8,14 @@ from typing import Any
 import dagster as dg
 
 from anomaly_assets.assets.progress import Progress, watched
-from anomaly_assets.assets.reports import materialized, row_metadata, table
+from anomaly_assets.assets.reports import materialized, picture, row_metadata, table
 from anomaly_assets.assets.resources import WarehouseResource
 from anomaly_assets.assets.specs import FRESHNESS, OWNERS, code_references
+from anomaly_assets.datasets.names import shown
 from anomaly_assets.tables.preview_rows import Shown
 from anomaly_assets.tables.quality import Result
 from anomaly_assets.tables.registry import TABLES
+from anomaly_assets.warehouse.base import interrupted_queries
 
 
 class PublishConfig(dg.Config):
@@ -88,7 +90,7 @@ def published_asset() -> dg.AssetsDefinition:
             context,
             {
                 **row_metadata(published.samples, changes),
-                **_failed_checks(published.quality),
+                **_failed_checks(context, warehouse, published.quality),
                 "path": dg.MetadataValue.path(published.location),
                 **published.details,
                 "seconds": round(time.monotonic() - started, 3),
@@ -103,9 +105,13 @@ def published_asset() -> dg.AssetsDefinition:
     return published_database
 
 
-def _failed_checks(results: Sequence[Result]) -> dict[str, Any]:
-    """Return metadata with every failed check of all assets, with links to its page, and their number."""
+def _failed_checks(
+    context: dg.AssetExecutionContext, warehouse: WarehouseResource, results: Sequence[Result]
+) -> dict[str, Any]:
+    """Return metadata with every failed check of all assets: a table with links, and pictures."""
     failed = sorted((each for each in results if not each.passed), key=lambda each: -each.affected)
+    if not failed:
+        return {"checks_failed": 0}
     cells = [
         (
             f"[{each.check_name}](/assets/{each.asset}?view=checks&checkDetail={each.check_name})",
@@ -116,11 +122,38 @@ def _failed_checks(results: Sequence[Result]) -> dict[str, Any]:
         )
         for each in failed
     ]
-    shown = Shown(("check", "asset", "affected", "what is wrong, and what to do", "in SQL"), cells)
-    return {
-        "checks_failed": len(failed),
-        **({"failed_checks": dg.MetadataValue.md(shown.markdown(most=500))} if failed else {}),
-    }
+    columns = ("check", "asset", "affected", "what is wrong, and what to do", "in SQL")
+    text = Shown(columns, cells).markdown(most=500)
+    try:
+        text += _first_affected(warehouse)
+    except Exception as error:  # a picture never fails a run
+        context.log.warning(f"Affected images could not be drawn: {type(error).__name__}: {error}")
+    return {"checks_failed": len(failed), "failed_checks": dg.MetadataValue.md(text)}
+
+
+def _first_affected(warehouse: WarehouseResource) -> str:
+    """Return pictures of the first affected image of each failed check about images, as Markdown."""
+    from anomaly_assets.previews.offenders import thumbnails
+
+    with warehouse.warehouse.connect() as connection, interrupted_queries(connection):
+        first = connection.execute(_FIRST, [_MOST_PICTURES]).fetchall()
+        ids = [image_id for _, image_id in first]
+        drawn = thumbnails(connection, ids, warehouse.settings, _SIDE)
+    parts = [
+        f"{check}: first of them is `{shown(image_id)}`\n\n{picture(check, drawn[image_id]).md_str}"
+        for check, image_id in first
+        if image_id in drawn
+    ]
+    return "".join(f"\n\n{part}" for part in parts)
+
+
+_MOST_PICTURES = 5
+_SIDE = 160
+_FIRST = """
+SELECT check_name, image_id FROM quality_images
+WHERE place = 1 AND image_id IS NOT NULL
+ORDER BY check_name LIMIT ?
+"""
 
 
 _FACTS = ("published_at", "code_version", "transform")
