@@ -52,11 +52,10 @@ def _inline_pictures() -> str:
     ),
     description=(
         "One picture per source dataset. Each row is a category: good images on the left, anomalous "
-        "ones on the right, with the outline of the mask and the defect type. Drawn from the stored "
-        "tensors, so it shows what a model will see:\n\n```sql\nSELECT image_tensor, mask_tensor FROM "
-        "anomaly.samples LIMIT 10;\n```\n\nThe latest materialization below shows them. Larger ones are "
+        f"ones on the right, with the outline of the mask and the defect type.{_inline_pictures()}\n\n"
+        "Drawn from the stored tensors, so it shows what a model will see:\n\n```sql\n"
+        "SELECT image_tensor, mask_tensor FROM anomaly.samples LIMIT 10;\n```\n\nThe latest materialization below shows them. Larger ones are "
         "files beside the published database: `contact_sheets/<source_dataset>/<category>.jpg`."
-        f"{_inline_pictures()}"
     ),
 )
 def contact_sheets(

@@ -62,8 +62,8 @@ def summary_asset(name: str, source_datasets: Sequence[str]) -> dg.AssetsDefinit
             context,
             {
                 **row_metadata(rows, changes),
-                "rows": rows_shown(shown, changes),
                 **chart,
+                "rows": rows_shown(shown, changes),
             },
         )
 
