@@ -54,8 +54,9 @@ def _inline_pictures() -> str:
         "One picture per source dataset. Each row is a category: good images on the left, anomalous "
         f"ones on the right, with the outline of the mask and the defect type.{_inline_pictures()}\n\n"
         "Drawn from the stored tensors, so it shows what a model will see:\n\n```sql\n"
-        "SELECT image_tensor, mask_tensor FROM anomaly.samples LIMIT 10;\n```\n\nThe latest materialization below shows them. Larger ones are "
-        "files beside the published database: `contact_sheets/<source_dataset>/<category>.jpg`."
+        "SELECT image_tensor, mask_tensor FROM anomaly.samples LIMIT 10;\n```\n\n"
+        "The latest materialization below shows them. Larger ones are files beside the published "
+        "database: `contact_sheets/<source_dataset>/<category>.jpg`."
     ),
 )
 def contact_sheets(

@@ -10,6 +10,7 @@ from PIL import Image
 from anomaly_assets.previews import inline
 from anomaly_assets.previews.inline import MOST_TILES, inline_sheet
 from anomaly_assets.previews.sheets import Key
+from anomaly_assets_tests.previews.scene import built, even, square
 from anomaly_assets_tests.warehouse.project import Project
 
 
@@ -35,6 +36,16 @@ def test_good_images_are_left_out_before_any_defect_type() -> None:
     chosen = inline._chosen(keys(12, 8))
     assert len(chosen) == MOST_TILES == 12 * 8
     assert {key[1] for key in chosen} == {"anomalous"}
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    pictures = {
+        "bolt/train/good/000.png": even(80),
+        "bolt/test/scratch/000.png": even(120),
+        "bolt/ground_truth/scratch/000_mask.png": square(),
+    }
+    return built(tmp_path_factory.mktemp("built"), pictures)
 
 
 @pytest.mark.parametrize("most_bytes", [14_000, 2_000])
