@@ -30,7 +30,9 @@ def test_the_expanded_graph_fits_the_screen(ui: Ui, width: int) -> None:
     names = ("stray_files", "corrections", "splits", "dataset_summary", "published_database")
     for name in names:
         box = ui.node(name).bounding_box()
-        assert box and box["y"] > 100 and box["x"] + box["width"] < width
+        assert box
+        assert box["y"] > 100
+        assert box["x"] + box["width"] < width
         assert box["y"] + box["height"] < width * 5 // 8
     ui.page.set_viewport_size(WINDOW)
 
@@ -63,7 +65,8 @@ def test_the_start_page_leads_in_two_clicks_to_an_outlined_defect(ui: Ui) -> Non
     picture = ui.page.get_by_alt_text("MVTec AD: every defect type")
     expect(picture).to_be_visible()
     box = picture.bounding_box()
-    assert box and box["y"] + 100 < 900
+    assert box
+    assert box["y"] + 100 < 900
 
 
 def test_the_run_says_how_far_the_decoding_was(ui: Ui) -> None:
