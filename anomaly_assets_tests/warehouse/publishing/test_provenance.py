@@ -35,7 +35,7 @@ def test_a_snapshot_names_roots_loads_transform_version_and_rows(project: Projec
         **{"duplicate_images": 0, "near_duplicates": 0, "load_history": 2},
         **{"source_datasets": 2, "consents": 0, "correction_lines": 0, "correction_pins": 0},
         **{"splits": 0, "assignments": 0, "assigned_contents": 0},
-        **{"quality": 29, "quality_images": 4},
+        **{"quality": 30, "quality_images": 4},
     }
     with project.warehouse.connect() as connection:
         assert provenance(connection, publication.snapshot_id) == origin
