@@ -58,7 +58,7 @@ class Ui:
         """Load the definitions again, with the descriptions as they are now."""
         self.graph()
         self.page.get_by_role("button", name="Reload definitions").click()
-        expect(self.page.get_by_text("Definitions reloaded")).to_be_visible()
+        expect(self.page.get_by_text("Definitions reloaded").first).to_be_visible()
 
     def materialize_all(self) -> None:
         """Press the button, and go to the run that it starts."""
