@@ -60,7 +60,7 @@ def definitions_for(
             *summary_assets(names),
             near_duplicates,
             contact_sheets,
-            published_asset(names),
+            published_asset(),
             *evaluation_assets(),
             *broken_assets(declarations),
         ],

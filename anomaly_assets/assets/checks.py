@@ -63,7 +63,7 @@ def asset_checks(
                 for check, finding in quality.evaluate(
                     connection, *chosen, source_dataset=source_dataset, spec=spec
                 ):
-                    _warn(context, asset, check, finding)
+                    _warn(context, asset, check, finding, warehouse)
                     pictures = _pictures(
                         context, asset, check, finding, connection, warehouse, folder
                     )
@@ -85,7 +85,7 @@ def published_counts(
     differing = warehouse.warehouse.differences(warehouse.settings.database)
     finding = quality.Finding(len(differing), differing)
     asset = dg.AssetKey("published_database")
-    _warn(context, asset, quality.PUBLISHED_CHECK, finding)
+    _warn(context, asset, quality.PUBLISHED_CHECK, finding, warehouse)
     return _result(asset, quality.PUBLISHED_CHECK, finding)
 
 
@@ -100,6 +100,7 @@ def _warn(
     asset: dg.AssetKey,
     check: quality.Check,
     finding: quality.Finding,
+    warehouse: WarehouseResource,
 ) -> None:
     """Log a failed check with the first affected files: its event is a line of level DEBUG."""
     if finding.passed:
@@ -109,6 +110,7 @@ def _warn(
         asset.to_user_string(), check.name, check.verdict(finding), files, finding.count
     )
     context.log.warning(failed_check_line(failed))
+    warehouse.note_failed_check()
 
 
 def _result(
@@ -171,28 +173,25 @@ def _pictures(
 
 def all_checks(source_datasets: Iterable[str]) -> list[dg.AssetChecksDefinition]:
     """Define the checks of all assets."""
-    tensors = {"image_tensors": quality.TENSOR_CHECKS, "rejected_images": quality.REJECTED_CHECKS}
     return [
         *map(_catalogue_checks, source_datasets),
-        asset_checks("images", {dg.AssetKey("images"): quality.IMAGES_CHECKS}),
-        asset_checks("image_tensors", {dg.AssetKey(name): of for name, of in tensors.items()}),
-        asset_checks("samples", {dg.AssetKey("samples"): quality.LABEL_CHECKS}),
-        asset_checks(
-            "duplicate_images", {dg.AssetKey("duplicate_images"): quality.DUPLICATE_CHECKS}
-        ),
-        asset_checks(
-            "near_duplicates", {dg.AssetKey("near_duplicates"): quality.NEAR_DUPLICATE_CHECKS}
-        ),
-        asset_checks("splits", {dg.AssetKey("splits"): quality.SPLIT_CHECKS}),
-        asset_checks(
-            EVALUATION,
-            {
-                dg.AssetKey("baseline_metrics"): quality.METRICS_CHECKS,
-                dg.AssetKey("suspect_images"): quality.SUSPECT_CHECKS,
-            },
+        *(
+            asset_checks(step, {dg.AssetKey(name): quality.CHECKS[name] for name in assets})
+            for step, assets in _STEPS.items()
         ),
         published_counts,
     ]
+
+
+_TOGETHER = {
+    "image_tensors": ["image_tensors", "rejected_images"],
+    EVALUATION: ["baseline_metrics", "suspect_images"],
+}
+_STEPS: Mapping[str, Sequence[str]] = {
+    **{name: [name] for name in quality.CHECKS if not any(name in of for of in _TOGETHER.values())},
+    **_TOGETHER,
+}
+"""Assets that are checked in one step, by the name of the step."""
 
 
 def _catalogue_checks(name: str) -> dg.AssetChecksDefinition:

@@ -1,13 +1,17 @@
 """Describe why a run failed, and which checks failed, without stack traces."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import dagster as dg
 from dagster_shared.error import SerializableErrorInfo
 
-FAILED_CHECK = "Failed check "
-"""First words of the warning that names a failed check; see `failed_check_line`."""
+FAILED_CHECK = "Failed check"
+"""First words of the warnings that name failed checks; the command shows these checks from their events."""
+
+MOST_NAMED = 5
+"""Limit for checks that the last line of a run names."""
 
 CHECK_FAILED = "DagsterAssetCheckFailedError"
 """Dagster's error for a step with a failed blocking check; it names the checks without their sentences."""
@@ -104,7 +108,19 @@ def failed_check_line(failed: FailedCheck) -> str:
     named = "; ".join(_with_detail(*each) for each in failed.files[:MOST_FILES])
     first = f" First: {named}." if failed.count > MOST_FILES else f" Affected: {named}."
     return (
-        f"{FAILED_CHECK}{failed.name} of {failed.asset}: {failed.sentence}{first if named else ''}"
+        f"{FAILED_CHECK} {failed.name} of {failed.asset}: {failed.sentence}{first if named else ''}"
+    )
+
+
+def failed_checks_line(failed: Sequence[FailedCheck]) -> str:
+    """Return the last line of a run with failed checks: which, and where to look."""
+    named = "; ".join(
+        f"{each.name} of {each.asset} ({each.count:,})" for each in failed[:MOST_NAMED]
+    )
+    more = f"; and {len(failed) - MOST_NAMED} more" if len(failed) > MOST_NAMED else ""
+    return (
+        f"{FAILED_CHECK}s in this run: {len(failed)}. {named}{more}. The page of published_database "
+        "lists the failed checks of all assets, and anomaly.quality has them in SQL."
     )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import dagster as dg
 
-from anomaly_assets.assets.progress import Progress
+from anomaly_assets.assets.progress import Progress, duration
 from anomaly_assets.assets.reports import (
     changes_of_samples,
     materialized,
@@ -56,11 +56,16 @@ class TensorsConfig(dg.Config):
         table_spec(
             name,
             group="harmonised",
-            deps=["images", "corrections"],
+            deps=deps,
             kinds={"python", "duckdb"},
             files=_DECODING_FILES,
         )
-        for name in ("image_tensors", "recipe_tensors", "rejected_images")
+        # One step makes all three: it waits for what one of them needs.
+        for name, deps in {
+            "image_tensors": ["images", "corrections"],
+            "recipe_tensors": ["image_tensors"],
+            "rejected_images": ["image_tensors"],
+        }.items()
     ],
     name="image_tensors",
     can_subset=True,
@@ -125,7 +130,7 @@ def image_tensors(
     made: dict[str, dict[str, Any]] = {
         "image_tensors": {
             **row_metadata(counts["image_tensors"], _tensor_changes(report)),
-            **_speed(report),
+            **_speed(report, settings),
             "transform": recipes.common.transform,
             "rows": rows_shown(shown, _tensor_changes(report)),
         },
@@ -162,10 +167,19 @@ def _recipe_changes(report: BuildReport, rows: int) -> RowChanges:
     return RowChanges(added, changed, removed, rows - report.recipe_rows)
 
 
-def _speed(report: BuildReport) -> dict[str, Any]:
-    """Return timings. A long `wait_seconds` means too few workers; a short one, that writing is slow."""
+def _speed(report: BuildReport, settings: Settings) -> dict[str, Any]:
+    """Return timings, in words first.
+
+    A long `wait_seconds` means too few workers; a short one, that writing is slow.
+    """
+    from anomaly_assets.decoding.open import THREADS
+
+    per_second = report.decoded / max(report.seconds, 1e-6)
+    threads = "1 thread" if settings.workers == 1 else f"{settings.workers} threads"
+    workers = threads if settings.compute == THREADS else "the cluster"
     return {
-        "images_per_second": round(report.decoded / max(report.seconds, 1e-6), 1),
+        "took": f"{duration(report.seconds)} on {workers}, {per_second:,.0f} images/s",
+        "images_per_second": round(per_second, 1),
         "seconds": round(report.seconds, 3),
         "decode_seconds": round(report.decode_seconds, 3),
         "wait_seconds": round(report.wait_seconds, 3),
@@ -178,7 +192,7 @@ def _speed(report: BuildReport) -> dict[str, Any]:
         table_spec(
             "samples",
             group="harmonised",
-            deps=["images", "corrections", "image_tensors"],
+            deps=["image_tensors"],
             kinds={"duckdb", "view"},
             files=["assets/image_tensors.py"],
         )

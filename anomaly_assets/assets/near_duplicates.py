@@ -4,6 +4,7 @@ import time
 
 import dagster as dg
 
+from anomaly_assets.assets.progress import duration
 from anomaly_assets.assets.reports import materialized, row_metadata, rows_shown
 from anomaly_assets.assets.resources import WarehouseResource
 from anomaly_assets.assets.specs import table_spec
@@ -19,7 +20,7 @@ _ROWS_SHOWN = 20
         table_spec(
             "near_duplicates",
             group="curation",
-            deps=["images", "corrections", "image_tensors"],
+            deps=["samples"],
             kinds={"python", "duckdb"},
             files=[
                 "near_duplicates/measure.py",
@@ -45,6 +46,7 @@ def near_duplicates(
         changes = compare(before, keyed_rows(connection, "near_duplicates"))
         rows = row_count(connection, "near_duplicates")
         shown = first_rows(connection, "near_duplicates", _ROWS_SHOWN)
+    seconds = time.monotonic() - started
     return materialized(
         context,
         {
@@ -52,7 +54,8 @@ def near_duplicates(
             "categories_searched": search.categories,
             "images_compared": search.images,
             "thumbnails_from_tensors": search.thumbnails,
-            "seconds": round(time.monotonic() - started, 3),
+            "took": duration(seconds),
+            "seconds": round(seconds, 3),
             "rows": rows_shown(shown, changes),
         },
     )

@@ -1,16 +1,21 @@
 """Define the asset of the published database, which the team opens."""
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from typing import Any
 
 import dagster as dg
 
-from anomaly_assets.assets.progress import Progress, watched
-from anomaly_assets.assets.reports import materialized, row_metadata, table
+from anomaly_assets.assets.progress import Progress, duration, watched
+from anomaly_assets.assets.reports import materialized, picture, row_metadata, size, table
 from anomaly_assets.assets.resources import WarehouseResource
 from anomaly_assets.assets.specs import FRESHNESS, OWNERS, code_references
+from anomaly_assets.datasets.names import shown
+from anomaly_assets.tables.preview_rows import Shown
+from anomaly_assets.tables.quality import Result
 from anomaly_assets.tables.registry import TABLES
+from anomaly_assets.warehouse.base import interrupted_queries
 
 
 class PublishConfig(dg.Config):
@@ -27,21 +32,18 @@ class PublishConfig(dg.Config):
     allow_shrink: bool = False
 
 
-def published_asset(source_datasets: Iterable[str]) -> dg.AssetsDefinition:
-    """Define the asset that publishes, downstream of everything that is published."""
-    upstream: list[str | dg.AssetKey] = [
-        "samples",
-        "recipe_tensors",
-        "rejected_images",
-        "near_duplicates",
-        "splits",
-        *(table.name for table in TABLES.values() if table.made_from),
-        *(dg.AssetKey([name, "stray_files"]) for name in source_datasets),
-    ]
+def published_asset() -> dg.AssetsDefinition:
+    """Define the asset that publishes, downstream of everything that is published.
+
+    A table that is made in the same step as one of these, or before it, has no edge of its own: it would
+    cross the others.
+    """
+    summaries = (table.name for table in TABLES.values() if table.made_from)
+    upstream = ["samples", "splits", *summaries]
 
     @dg.asset(
         deps=upstream,
-        group_name="shared",
+        group_name="published",
         owners=OWNERS,
         kinds={"duckdb"},
         code_version="1",
@@ -84,13 +86,16 @@ def published_asset(source_datasets: Iterable[str]) -> dg.AssetsDefinition:
                 f"Rebuilt {', '.join(published.summaries)}: a run that changed samples left them out."
             )
         origin = published.provenance
+        seconds = time.monotonic() - started
         return materialized(
             context,
             {
                 **row_metadata(published.samples, changes),
+                **_failed_checks(context, warehouse, published.quality),
                 "path": dg.MetadataValue.path(published.location),
+                **_in_words(published.details, seconds),
                 **published.details,
-                "seconds": round(time.monotonic() - started, 3),
+                "seconds": round(seconds, 3),
                 "written": published.written,
                 "snapshot_id": published.snapshot_id,
                 "snapshots": _table(published.history),
@@ -100,6 +105,63 @@ def published_asset(source_datasets: Iterable[str]) -> dg.AssetsDefinition:
         )
 
     return published_database
+
+
+def _in_words(details: Mapping[str, int], seconds: float) -> dict[str, str]:
+    """Return size and time for people; the UI plots the numbers beside them."""
+    sizes = {"size": size(details["file_bytes"])} if "file_bytes" in details else {}
+    return {**sizes, "took": duration(seconds)}
+
+
+def _failed_checks(
+    context: dg.AssetExecutionContext, warehouse: WarehouseResource, results: Sequence[Result]
+) -> dict[str, Any]:
+    """Return metadata with every failed check of all assets: a table with links, and pictures."""
+    failed = sorted((each for each in results if not each.passed), key=lambda each: -each.affected)
+    if not failed:
+        return {"checks_failed": 0}
+    cells = [
+        (
+            f"[{each.check_name}](/assets/{each.asset}?view=checks&checkDetail={each.check_name})",
+            f"[{each.asset}](/assets/{each.asset})",
+            f"{each.affected:,}",
+            each.sentence,
+            f"`{each.query}`",
+        )
+        for each in failed
+    ]
+    columns = ("check", "asset", "affected", "what is wrong, and what to do", "in SQL")
+    text = Shown(columns, cells).markdown(most=500)
+    try:
+        text += _first_affected(warehouse)
+    except Exception as error:  # a picture never fails a run
+        context.log.warning(f"Affected images could not be drawn: {type(error).__name__}: {error}")
+    return {"checks_failed": len(failed), "failed_checks": dg.MetadataValue.md(text)}
+
+
+def _first_affected(warehouse: WarehouseResource) -> str:
+    """Return pictures of the first affected image of each failed check about images, as Markdown."""
+    from anomaly_assets.previews.offenders import thumbnails
+
+    with warehouse.warehouse.connect() as connection, interrupted_queries(connection):
+        first = connection.execute(_FIRST, [_MOST_PICTURES]).fetchall()
+        ids = [image_id for _, image_id in first]
+        drawn = thumbnails(connection, ids, warehouse.settings, _SIDE)
+    parts = [
+        f"{check}: first of them is `{shown(image_id)}`\n\n{picture(check, drawn[image_id]).md_str}"
+        for check, image_id in first
+        if image_id in drawn
+    ]
+    return "".join(f"\n\n{part}" for part in parts)
+
+
+_MOST_PICTURES = 5
+_SIDE = 160
+_FIRST = """
+SELECT check_name, image_id FROM quality_images
+WHERE place = 1 AND image_id IS NOT NULL
+ORDER BY check_name LIMIT ?
+"""
 
 
 _FACTS = ("published_at", "code_version", "transform")

@@ -147,6 +147,16 @@ def row_metadata(rows: int, changes: RowChanges) -> dict[str, Any]:
     return {"dagster/row_count": rows, **dict(zip(ROW_COUNTS, counts, strict=True))}
 
 
+def size(number_of_bytes: int) -> str:
+    """Format bytes as `518 MB`, beside the number that the UI plots."""
+    value, unit = float(number_of_bytes), "bytes"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if value < 999.5:
+            break
+        value, unit = value / 1000, larger
+    return f"{value:.0f} {unit}" if value >= 10 or unit == "bytes" else f"{value:.1f} {unit}"
+
+
 def sample_metadata(changes: RowChanges) -> dict[str, Any]:
     """Return metadata with what an asset changed in samples; `changes_in_this_run` reads it."""
     counts = (changes.added, changes.changed, changes.removed)

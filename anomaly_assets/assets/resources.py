@@ -9,6 +9,7 @@ import dagster as dg
 import duckdb
 from pydantic import PrivateAttr
 
+from anomaly_assets.assets.failures import failed_checks_line
 from anomaly_assets.assets.interrupts import Interrupts, hearing_interrupts
 from anomaly_assets.assets.notices import notices
 from anomaly_assets.assets.outcome import Outcome, outcome_of, step_events
@@ -36,6 +37,9 @@ EVALUATION_STEPS = frozenset(
 )
 """Steps of that group: they read the published database, and write to the warehouse for moments only."""
 
+CHECKS_TAG = "checks"
+"""Tag of a run with failed checks, such as `3 failed`; the list of runs shows it."""
+
 
 class WarehouseResource(dg.ConfigurableResource):
     """Warehouse of a run; its lock is held from the first step to the last, except if it only evaluates.
@@ -57,6 +61,7 @@ class WarehouseResource(dg.ConfigurableResource):
     _refreshed: dict[str, RowChanges] = PrivateAttr(default_factory=dict)
     _kept: dict[str, str] = PrivateAttr(default_factory=dict)
     _removed: dict[str, int] = PrivateAttr(default_factory=dict)
+    _any_check_failed: bool = PrivateAttr(default=False)
 
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["WarehouseResource"]:
@@ -98,6 +103,7 @@ class WarehouseResource(dg.ConfigurableResource):
             finally:
                 if not _only_evaluates(context):
                     self._report(log)
+                self._report_checks(context)
                 if context.run is not None and context.instance is not None:
                     outcome = outcome_of(context.instance, context.run.run_id, complete=False)
                     self._record(outcome, context.run.run_id)
@@ -117,6 +123,23 @@ class WarehouseResource(dg.ConfigurableResource):
                     )
                 for line in lines:
                     log(line)
+
+    def _report_checks(self, context: dg.InitResourceContext) -> None:
+        """Log the failed checks of the run as its last line, and tag the run, which succeeds nevertheless.
+
+        Events of checks hold pictures, so they are read only if this process saw a failed check.
+        """
+        if not self._any_check_failed or context.run is None or context.instance is None:
+            return
+        outcome = outcome_of(context.instance, context.run.run_id, complete=True)
+        failed = [check for _, check in outcome.failed_checks]
+        if failed and context.log is not None:
+            context.log.warning(failed_checks_line(failed))
+            context.instance.add_run_tags(context.run.run_id, {CHECKS_TAG: f"{len(failed)} failed"})
+
+    def note_failed_check(self) -> None:
+        """Note that a check of this run failed; the end of the run reports it."""
+        self._any_check_failed = True
 
     def _record(self, outcome: Outcome, run_id: str) -> None:
         """Record steps that were refused or failed; an error in it, as on a full disk, is not raised."""

@@ -20,7 +20,7 @@ _ROWS_SHOWN = 20
         table_spec(
             "splits",
             group="curation",
-            deps=["images", "image_tensors", "corrections", "near_duplicates"],
+            deps=["near_duplicates"],
             kinds={"duckdb", "view"},
             files=["splitting/update.py", "splitting/assign.py", "assets/splits.py"],
         )

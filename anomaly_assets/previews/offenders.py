@@ -130,6 +130,14 @@ def _chosen(
             return
 
 
+def thumbnails(
+    connection: duckdb.DuckDBPyConnection, image_ids: Sequence[str], settings: Settings, side: int
+) -> dict[str, bytes]:
+    """Return small pictures of these images as WebP, with the defect outlined; none that cannot be read."""
+    found = _pixels(connection, image_ids, settings)
+    return {name: as_webp(thumbnail(pixels, side), 4_000) for name, pixels in found.items()}
+
+
 def _pixels(
     connection: duckdb.DuckDBPyConnection, image_ids: Sequence[str], settings: Settings
 ) -> dict[str, Pixels]:

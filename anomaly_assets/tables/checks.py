@@ -6,7 +6,7 @@ passes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from typing import Any
@@ -47,13 +47,18 @@ class Check:
     of_images: bool = False
     of_decoded: bool = False
 
-    def verdict(self, finding: Finding) -> str:
-        """Return the fault and how to fix it, or that there is no data yet."""
+    def verdict(self, finding: Finding, *, shown: bool = True) -> str:
+        """Return the fault and how to fix it, or that there is no data yet.
+
+        Args:
+            finding: The result of the check.
+            shown: Add how many of the affected images or files are shown, if not all are.
+        """
         if finding.empty:
             missing = "image is decoded" if self.of_decoded else "file is loaded"
             return f"Nothing to check yet: no {missing}."
         what, them = (self.fault, "it") if finding.count == 1 else (self.faults, "them")
-        some = f" ({len(finding.shown)} of them are shown)" if finding.truncated else ""
+        some = f" ({len(finding.shown)} of them are shown)" if shown and finding.truncated else ""
         return f"{finding.count:,} {what}{some}. {self.advice.format(them=them)}"
 
 
@@ -357,14 +362,20 @@ STRAY_CHECKS = (
 )
 
 
-IMAGE_CHECKS = tuple(
-    check
-    for check in (
-        *(*IMAGES_CHECKS, *TENSOR_CHECKS, *LABEL_CHECKS, *DUPLICATE_CHECKS),
-        *(*NEAR_DUPLICATE_CHECKS, *SPLIT_CHECKS),
-    )
-    if check.of_images
-)
+CHECKS: Mapping[str, tuple[Check, ...]] = {
+    "images": IMAGES_CHECKS,
+    "image_tensors": TENSOR_CHECKS,
+    "rejected_images": REJECTED_CHECKS,
+    "samples": LABEL_CHECKS,
+    "duplicate_images": DUPLICATE_CHECKS,
+    "near_duplicates": NEAR_DUPLICATE_CHECKS,
+    "splits": SPLIT_CHECKS,
+    "baseline_metrics": METRICS_CHECKS,
+    "suspect_images": SUSPECT_CHECKS,
+}
+"""Checks of the harmonised tables, the summaries and the evaluation, by asset."""
+
+IMAGE_CHECKS = tuple(check for checks in CHECKS.values() for check in checks if check.of_images)
 """Checks whose queries return ids of images."""
 
 PUBLISHED_CHECK = Check(
@@ -393,6 +404,7 @@ def evaluate(
     *checks: Check,
     source_dataset: str | None = None,
     spec: Recipe | None = None,
+    most: int = MOST_SHOWN,
 ) -> Iterator[tuple[Check, Finding]]:
     """Run the queries of checks, one after the other.
 
@@ -401,6 +413,7 @@ def evaluate(
         checks: The checks to run.
         source_dataset: Source dataset, for checks on a single source dataset; else None.
         spec: Tensor shape, for the check on the configured shape; else None.
+        most: Limit for affected images or files that a finding names.
 
     Raises:
         WarehouseError: A checked table does not exist yet.
@@ -413,7 +426,7 @@ def evaluate(
 
     for check in checks:
         with upstream_needed():
-            finding = _found(connection, check, values)
+            finding = _found(connection, check, values, most)
             data = "decoded" if check.of_decoded else "loaded"
             empty = finding.passed and not has_rows(data)
         yield check, replace(finding, empty=empty)
@@ -436,7 +449,7 @@ def affected_images(connection: duckdb.DuckDBPyConnection, name: str) -> list[st
     try:
         rows = _rows(connection, f"checks/{name}", _values(None, None))
         found = {image_id for image_id, _ in rows}
-        if further := _FURTHER.get(name):
+        if further := FURTHER.get(name):
             parameters = {"found": sorted(found)} if "$found" in further else {}
             others = {
                 image_id for (image_id,) in connection.execute(further, parameters).fetchall()
@@ -455,7 +468,7 @@ _OF_CORRECTIONS = "corrections_are_applied"
 
 _COPIES = "SELECT unnest(image_ids) FROM duplicate_images WHERE list_contains($found, image_ids[1])"
 
-_FURTHER = {
+FURTHER = {
     "contents_stay_in_one_split": _COPIES,
     "contents_stay_in_one_category": _COPIES,
     "near_duplicates_stay_in_one_split": "SELECT image_id_b FROM near_duplicates WHERE crosses_splits",
@@ -486,13 +499,18 @@ def _values(source_dataset: str | None, spec: Recipe | None) -> dict[str, Any]:
     return {"source_dataset": source_dataset, "promising": promising, **of_spec}
 
 
-def _found(connection: duckdb.DuckDBPyConnection, check: Check, values: dict[str, Any]) -> Finding:
-    """Fetch only the rows that are shown; count the others in DuckDB, if there can be some."""
+def _found(
+    connection: duckdb.DuckDBPyConnection,
+    check: Check,
+    values: dict[str, Any],
+    most: int = MOST_SHOWN,
+) -> Finding:
+    """Fetch the affected rows that are shown; if there are more, count all of them in DuckDB."""
     name = f"checks/{check.name}"
-    shown = _rows(connection, name, values, f"{{}} LIMIT {MOST_SHOWN}")
-    if len(shown) < MOST_SHOWN:
-        return Finding(len(shown), shown)
-    [(count,)] = _rows(connection, name, values, "SELECT count(*) FROM ({})")
+    shown = _rows(connection, name, values, f"{{}} LIMIT {most}")
+    count = len(shown)
+    if count == most:
+        [(count,)] = _rows(connection, name, values, "SELECT count(*) FROM ({})")
     return Finding(count, shown)
 
 

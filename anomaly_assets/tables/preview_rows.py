@@ -37,10 +37,10 @@ class Shown:
         """Return the first rows."""
         return Shown(self.columns, self.rows[:limit])
 
-    def markdown(self) -> str:
-        """Return the rows as a Markdown table."""
+    def markdown(self, most: int = MOST_CELL_CHARACTERS) -> str:
+        """Return the rows as a Markdown table, with at most this many characters in a cell."""
         lines = [" | ".join(self.columns), " | ".join("---" for _ in self.columns)]
-        rows = fitting([[_escaped(as_cell(value)) for value in row] for row in self.rows])
+        rows = fitting([[_escaped(as_cell(value, most)) for value in row] for row in self.rows])
         lines += [" | ".join(row) for row in rows]
         return "\n".join(f"| {line} |" for line in lines)
 
@@ -74,19 +74,19 @@ def _shown(
     return Shown([column[0] for column in result.description or []], result.fetchall())
 
 
-def as_cell(value: object) -> str:
-    """Return a value as text of at most `MOST_CELL_CHARACTERS` characters; unusual ones are escaped."""
+def as_cell(value: object, most: int = MOST_CELL_CHARACTERS) -> str:
+    """Return a value as text of at most this many characters; unusual ones are escaped."""
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, list):
         # Shorten each item, so that the count of further items is never cut off.
         more = f" and {len(value) - _MOST_LISTED:,} more" if len(value) > _MOST_LISTED else ""
         items = ", ".join(_cut(as_cell(item), 60) for item in value[:_MOST_LISTED])
-        return _cut(items, MOST_CELL_CHARACTERS - len(more)) + more
+        return _cut(items, most - len(more)) + more
     if value is None:
         return ""
     # Cut before escaping too: a string can have megabytes.
-    return _cut(shown(str(value)[: MOST_CELL_CHARACTERS + 1]), MOST_CELL_CHARACTERS)
+    return _cut(shown(str(value)[: most + 1]), most)
 
 
 def fitting(rows: Iterable[list[str]]) -> list[list[str]]:

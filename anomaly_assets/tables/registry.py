@@ -85,6 +85,9 @@ _SOURCE_DATASET = Column("source_dataset", "VARCHAR", "source dataset, such as m
 _CATEGORY = Column("category", "VARCHAR", "category or class: the name of its folder")
 _NAMES = (replace(_SOURCE_DATASET, nullable=False), replace(_CATEGORY, nullable=False))
 
+_CHECKED = Column("asset", "VARCHAR", "asset that is checked, such as images or mvtec_ad/images")
+_CHECK_NAME = Column("check_name", "VARCHAR", "check of the asset, such as masks_are_binary")
+
 _IMAGES = (
     Column("image_id", "VARCHAR", "key: <source_dataset>/<relative_path>", nullable=False),
     *_NAMES,
@@ -707,6 +710,45 @@ TABLES: Mapping[str, Table] = _by_name(
                     nullable=False,
                 ),
             ),
+        ),
+        Table(
+            "quality",
+            "One row per check of an asset, as of the publication: whether it passed, and what to do.",
+            (
+                replace(_CHECKED, nullable=False),
+                replace(_CHECK_NAME, nullable=False),
+                Column("passed", "BOOLEAN", "true if nothing is affected", nullable=False),
+                Column(
+                    "severity",
+                    "VARCHAR",
+                    "error (nothing is published while it fails) or warning",
+                    nullable=False,
+                ),
+                Column(
+                    "affected", "BIGINT", "number of images, files or categories", nullable=False
+                ),
+                Column(
+                    "sentence",
+                    "VARCHAR",
+                    "what is wrong and what to do; the checked property if it passed",
+                    nullable=False,
+                ),
+                Column("query", "VARCHAR", "SQL that lists what is affected; null if it passed"),
+            ),
+            key=2,
+        ),
+        Table(
+            "quality_images",
+            "One row per image, file or category that a failed check names; at most 10,000 a check.",
+            (
+                replace(_CHECKED, nullable=False),
+                replace(_CHECK_NAME, nullable=False),
+                Column("place", "BIGINT", "place in the list of the check, from 1", nullable=False),
+                Column("image_id", "VARCHAR", "the image; null for a file, split or category"),
+                Column("affected", "VARCHAR", "image, file, split or category", nullable=False),
+                Column("detail", "VARCHAR", "what is wrong with it"),
+            ),
+            key=3,
         ),
         Table(
             "evaluations",

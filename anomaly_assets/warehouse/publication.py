@@ -22,6 +22,7 @@ from anomaly_assets.tables.ddl import (
     upstream_needed,
 )
 from anomaly_assets.tables.identity import ensure_identity, take_over
+from anomaly_assets.tables.quality import Digest, Result, quality_digest, update_quality
 from anomaly_assets.tables.registry import COUNTED, SUMMARIES
 from anomaly_assets.tables.source_datasets import (
     Loss,
@@ -86,6 +87,9 @@ class Published(Protocol):
     def consents(self) -> set[tuple[str, int]]:
         """Return the consents stored in the database."""
 
+    def quality(self) -> Digest | None:
+        """Return the digest of the results of the checks; see `quality_digest`."""
+
 
 @dataclass(frozen=True)
 class Publication:
@@ -100,6 +104,7 @@ class Publication:
         history: The publications that can be opened by their id, newest first.
         details: Further numbers by name.
         summaries: Summary tables that were rebuilt, because a partial run had left them outdated.
+        quality: Results of all checks but the one on the published database.
         evaluation_id: Digest of the results of the baseline; None if there are none.
     """
 
@@ -111,6 +116,7 @@ class Publication:
     history: list[dict[str, str | int]] = field(default_factory=list)
     details: dict[str, int] = field(default_factory=dict)
     summaries: list[str] = field(default_factory=list)
+    quality: list[Result] = field(default_factory=list)
     evaluation_id: str | None = None
 
 
@@ -144,6 +150,7 @@ class Content:
         samples: Number of rows of `samples`.
         row: The row of `snapshots` that records this publication once it is made.
         summaries: Summary tables that were rebuilt, because a partial run had left them outdated.
+        quality: Results of all checks but the one on the published database.
     """
 
     snapshot_id: str
@@ -151,6 +158,7 @@ class Content:
     samples: int
     row: SnapshotRow
     summaries: list[str]
+    quality: list[Result]
 
     def published(
         self,
@@ -170,6 +178,7 @@ class Content:
             history or [],
             details or {},
             self.summaries,
+            self.quality,
             self.row.evaluation_id,
         )
 
@@ -211,6 +220,7 @@ def checked_content(
         if summaries:
             snapshot_id = content_id(connection)
     _refuse_what_is_wrong(connection, spec)
+    quality = update_quality(connection)
     marks = _accepted_marks(connection, published, request)
     counts = row_counts(connection, COUNTED)
     results = evaluation_id(connection)
@@ -219,6 +229,7 @@ def checked_content(
         or published.snapshot_id() != snapshot_id
         or published.evaluation_id() != results
         or bool(_differing(counts, published))
+        or published.quality() != quality_digest(connection)
         or _lacks_history(connection, published)
     )
     counts.pop("snapshots")  # this publication adds a row
@@ -229,7 +240,7 @@ def checked_content(
     row = SnapshotRow(snapshot_id, run_id, ensure_identity(connection), counts, time, results)
     if written:
         set_sample_marks(connection, marks)  # before the copy, so that the copy has them too
-    return Content(snapshot_id, written, counts["samples"], row, summaries)
+    return Content(snapshot_id, written, counts["samples"], row, summaries, quality)
 
 
 def _lacks_history(connection: duckdb.DuckDBPyConnection, published: Published) -> bool:

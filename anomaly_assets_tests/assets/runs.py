@@ -1,5 +1,6 @@
 """Run jobs of the graph in this process, and read their events."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -21,9 +22,15 @@ CHANGE_SHAPE = {"ops": {"image_tensors": {"config": {"change_shape": True}}}}
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run."""
+    """A finished run.
+
+    Attributes:
+        result: What Dagster returns.
+        ended: Its tags and its last warning when it ended.
+    """
 
     result: dg.ExecuteInProcessResult
+    ended: tuple[Mapping[str, str], str] = ({}, "")
 
     @property
     def success(self) -> bool:
@@ -41,6 +48,16 @@ class Run:
                 for event in self.result.get_asset_materialization_events()
             )
         }
+
+    @property
+    def tags(self) -> Mapping[str, str]:
+        """Return the tags of the run when it ended."""
+        return self.ended[0]
+
+    @property
+    def last_warning(self) -> str:
+        """Return the last line of its log at level WARNING; empty without one."""
+        return self.ended[1]
 
     @property
     def failures(self) -> dict[str, str]:
@@ -121,14 +138,17 @@ def _run(
         with dg.DagsterInstance.ephemeral() as instance:
             return _run(job, instance, run_config, tags)
     quiet = {"loggers": {"console": {"config": {"log_level": "ERROR"}}}}
-    return Run(
-        job.execute_in_process(
-            instance=instance,
-            run_config={**quiet, **(run_config or {})},
-            tags=tags,
-            raise_on_error=False,
-        )
+    result = job.execute_in_process(
+        instance=instance,
+        run_config={**quiet, **(run_config or {})},
+        tags=tags,
+        raise_on_error=False,
     )
+    stored = instance.get_run_by_id(result.run_id)
+    warnings = [
+        e.user_message for e in instance.all_logs(result.run_id) if e.level == logging.WARNING
+    ]
+    return Run(result, (stored.tags if stored else {}, warnings[-1] if warnings else ""))
 
 
 def offenders(check: dg.AssetCheckEvaluation) -> dict[str, str]:

@@ -24,9 +24,14 @@ BLOCKING = {
     for key in GRAPH.asset_check_keys
     if GRAPH.get(key).blocking
 }
-NOT_BLOCKING = {
-    f"{key.asset_key.to_user_string()}:{key.name}" for key in GRAPH.asset_check_keys
-} - BLOCKING
+EVALUATION = {"baseline_metrics:detail_is_kept", "suspect_images:labels_fit_the_scores"}
+"""Checks of the baseline, which no refresh includes; test_evaluation.py has their tests."""
+
+NOT_BLOCKING = (
+    {f"{key.asset_key.to_user_string()}:{key.name}" for key in GRAPH.asset_check_keys}
+    - BLOCKING
+    - EVALUATION
+)
 
 
 def write_faulty_roots(environment: Environment) -> None:
@@ -167,6 +172,41 @@ def test_a_check_names_exactly_the_offenders_and_says_why(faulty: Run, name: str
     assert found.description.startswith(f"{len(FOUND[name])} ")
     assert found.description.count(".") - found.description.count(".txt") >= 2
     assert found.description.endswith(".")
+
+
+def test_the_published_database_has_the_results_of_all_checks_as_the_events_have_them(
+    faulty: Run, module_environment: Environment
+) -> None:
+    query = "SELECT asset, check_name, passed, severity, affected, sentence FROM quality"
+    stored = {f"{row[0]}:{row[1]}": row[2:] for row in module_environment.query(query)}
+    assert stored.keys() == NOT_BLOCKING | EVALUATION | BLOCKING - {
+        "published_database:published_counts_equal_the_warehouse"
+    }
+    assert all(stored.pop(name)[0] for name in EVALUATION)  # no image has a score yet
+    for name, (passed, severity, affected, sentence) in stored.items():
+        found = faulty.checks[name]
+        assert (passed, affected) == (found.passed, found.metadata["count"].value), name
+        assert severity == ("error" if name in BLOCKING else "warning")
+        if not passed:
+            assert sentence == str(found.description).replace(" (20 of them are shown)", "")
+    query = "SELECT asset || ':' || check_name, list(affected) FROM quality_images GROUP BY ALL"
+    for name, affected in module_environment.query(query):
+        assert {*affected} >= offenders(faulty.checks[name]).keys(), name
+
+
+def test_a_run_with_failed_checks_is_told_from_a_clean_one(faulty: Run) -> None:
+    """Its tag is in the list of runs, its last line names them, and a page lists all."""
+    failed = len(faulty.failed_checks)
+    assert faulty.tags["checks"] == f"{failed} failed"
+    assert f"Failed checks in this run: {failed}. " in faulty.last_warning
+    facts = faulty.materialized["published_database"]
+    assert facts["checks_failed"] == failed
+    text = facts["failed_checks"]
+    for name in faulty.failed_checks:
+        asset, _, check = name.partition(":")
+        assert f"| [{check}](/assets/{asset}?view=checks&checkDetail={check}) " in text
+    assert 1 <= text.count("](data:image/webp;base64,") <= 5
+    assert len(text) < 60_000
 
 
 def test_a_check_counts_all_offenders_and_names_twenty(faulty: Run) -> None:

@@ -11,6 +11,7 @@ from anomaly_assets_tests.assets.runs import Run, run_selection
 LOADED = "Nothing to check yet: no file is loaded."
 DECODED = "Nothing to check yet: no image is decoded."
 PASSING = {
+    "baseline_metrics:detail_is_kept": DECODED,
     "dagm_2007/stray_files:files_are_recognised": LOADED,
     "dagm_2007/stray_files:masks_belong_to_an_image": LOADED,
     "dagm_2007/stray_files:most_files_belong_to_images": LOADED,
@@ -22,6 +23,7 @@ PASSING = {
     "mvtec_ad/stray_files:masks_belong_to_an_image": LOADED,
     "mvtec_ad/stray_files:most_files_belong_to_images": LOADED,
     "near_duplicates:near_duplicates_stay_in_one_split": DECODED,
+    "suspect_images:labels_fit_the_scores": DECODED,
 }
 """Checks whose table is always there, and their results for an empty one."""
 

@@ -2,11 +2,13 @@
 
 import base64
 import io
+from pathlib import Path
 
 import dagster as dg
 import pytest
 from PIL import Image
 
+from anomaly_assets.assets import previews
 from anomaly_assets_tests.assets.environment import Environment
 from anomaly_assets_tests.assets.runs import Run, offenders, run_job, run_selection
 from anomaly_assets_tests.assets.trees import write_image
@@ -46,6 +48,27 @@ def test_pictures_stay_below_100_kilobytes_a_materialization_and_are_as_wide_as_
     for texts in pictures.values():
         assert sum(map(len, texts)) <= 100_000
         assert all(embedded(text).width == 600 for text in texts)
+
+
+def test_the_description_has_the_pictures_that_a_run_stored_in_the_home(
+    samples: Environment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "base64" not in previews._inline_pictures()
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+        assert run_selection(SHEETS, instance=instance).success
+        stored = tmp_path / "contact_sheets.md"
+        text = stored.read_text("utf-8")
+        assert len(text) <= 30_000
+        assert text.count("](data:image/webp;base64,") == 2
+        before = stored.stat().st_mtime_ns
+        assert run_selection(SHEETS, instance=instance).success
+        assert stored.stat().st_mtime_ns == before
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    assert previews._inline_pictures() == f"\n\n{text}"
+    stored.write_text("x" * 30_001)
+    assert previews._inline_pictures() == ""
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "missing"))
+    assert previews._inline_pictures() == ""
 
 
 def test_a_source_dataset_without_images_has_no_sheet(

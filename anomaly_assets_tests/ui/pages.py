@@ -13,7 +13,7 @@ from playwright.sync_api import Locator, Page, expect
 from anomaly_assets_tests.ui.browser import LARGE_WINDOW, WINDOW
 from anomaly_assets_tests.ui.server import Server
 
-GROUPS = ("mvtec_ad", "dagm_2007", "harmonised", "summaries", "shared")
+GROUPS = ("mvtec_ad", "dagm_2007", "harmonised", "summaries", "published")
 SHOW = "[Show Markdown]"
 _RUN_MILLISECONDS = 90_000
 _AUTOMATIONS = ("scheduled_refresh", "mvtec_ad_files_changed", "dagm_2007_files_changed")
@@ -35,7 +35,7 @@ class Ui:
         groups = ",".join(f"global@global:{group}" for group in expanded)
         self.go(f"/asset-groups?expanded={quote(groups)}")
         expect(self.page.get_by_role("button", name="Materialize all")).to_be_visible()
-        expect(self.node("shared")).to_be_visible()
+        expect(self.node("published")).to_be_visible()
 
     def node(self, name: str) -> Locator:
         """Return the box of an asset or a group in the graph."""
@@ -53,6 +53,12 @@ class Ui:
         self.page.wait_for_timeout(_OPENING_MILLISECONDS)
         yield
         self.page.set_viewport_size(WINDOW)
+
+    def reload_definitions(self) -> None:
+        """Load the definitions again, with the descriptions as they are now."""
+        self.graph()
+        self.page.get_by_role("button", name="Reload definitions").click()
+        expect(self.page.get_by_text("Definitions reloaded").first).to_be_visible()
 
     def materialize_all(self) -> None:
         """Press the button, and go to the run that it starts."""

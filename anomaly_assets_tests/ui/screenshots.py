@@ -18,7 +18,7 @@ from playwright.sync_api import expect
 
 from anomaly_assets_tests.ui.browser import opened
 from anomaly_assets_tests.ui.conftest import MASKLESS
-from anomaly_assets_tests.ui.pages import SHOW, Ui
+from anomaly_assets_tests.ui.pages import GROUPS, SHOW, Ui
 from anomaly_assets_tests.ui.server import PROJECT_ROOT, running
 
 OUT = PROJECT_ROOT / "docs" / "screenshots"
@@ -50,11 +50,16 @@ def _take_finished(ui: Ui, out: Path) -> None:
     ui.graph()
     ui.materialize_all()
     ui.run_succeeds()
-    with ui.large_graph("harmonised"):
-        _take(ui, out, "graph")
+    ui.graph(*GROUPS, "curation")
+    ui.page.wait_for_timeout(2000)  # the graph moves to its place
+    _take(ui, out, "graph")
+    ui.reload_definitions()
     ui.asset("contact_sheets")
-    ui.dialog_picture(ui.metadata("mvtec_ad").get_by_text(SHOW))
+    expect(ui.page.get_by_alt_text("MVTec AD: every defect type")).to_be_visible()
     _take(ui, out, "preview")
+    ui.asset("published_database")
+    ui.dialog_picture(ui.metadata("failed_checks").get_by_text(SHOW))
+    _take(ui, out, "quality")
     ui.asset("image_tensors")
     ui.metadata("rows_added").scroll_into_view_if_needed()
     ui.page.mouse.move(600, 500)

@@ -9,6 +9,7 @@ pytest.importorskip("playwright", reason="the package playwright is not installe
 
 from playwright.sync_api import expect
 
+from anomaly_assets_tests.ui.browser import WINDOW
 from anomaly_assets_tests.ui.pages import GROUPS, SHOW, Ui
 
 pytestmark = pytest.mark.browser
@@ -19,7 +20,21 @@ def test_the_graph_reads_from_left_to_right_as_one_story(ui: Ui) -> None:
     boxes = {group: ui.node(group).bounding_box() for group in GROUPS}
     left = {group: box["x"] for group, box in boxes.items() if box}
     assert left["mvtec_ad"] == left["dagm_2007"]
-    assert left["mvtec_ad"] < left["harmonised"] < left["summaries"] < left["shared"]
+    assert left["mvtec_ad"] < left["harmonised"] < left["summaries"] < left["published"]
+
+
+@pytest.mark.parametrize("width", [1440, 1920])
+def test_the_expanded_graph_fits_the_screen(ui: Ui, width: int) -> None:
+    ui.page.set_viewport_size({"width": width, "height": width * 5 // 8})
+    ui.graph(*GROUPS, "curation")
+    names = ("stray_files", "corrections", "splits", "dataset_summary", "published_database")
+    for name in names:
+        box = ui.node(name).bounding_box()
+        assert box
+        assert box["y"] > 100
+        assert box["x"] + box["width"] < width
+        assert box["y"] + box["height"] < width * 5 // 8
+    ui.page.set_viewport_size(WINDOW)
 
 
 def test_everything_is_materialized_from_the_button(ui: Ui) -> None:
@@ -28,7 +43,35 @@ def test_everything_is_materialized_from_the_button(ui: Ui) -> None:
     ui.run_succeeds()
 
 
+def test_a_run_with_failed_checks_leads_in_two_clicks_to_the_first_affected_image(ui: Ui) -> None:
+    ui.go("/runs")
+    expect(ui.page.get_by_text("checks: 3 failed")).to_be_visible()
+    ui.page.get_by_role("link", name="View", exact=True).first.click()
+    expect(ui.page.get_by_text("Failed checks in this run: 3.")).to_be_visible()
+    ui.page.get_by_role("link", name="published_database").last.click()  # first click from the run
+    shown = ui.page.get_by_text(SHOW).first
+    picture = ui.dialog_picture(shown)  # second click
+    assert picture.evaluate("e => e.naturalWidth") == 160
+    dialog = ui.page.get_by_role("dialog")
+    expect(dialog.get_by_text("mvtec_ad/bolt/test/scratch/000.png")).to_be_visible()
+    expect(dialog.get_by_role("link", name="labels_are_known")).to_be_visible()
+
+
+def test_the_start_page_leads_in_two_clicks_to_an_outlined_defect(ui: Ui) -> None:
+    ui.reload_definitions()
+    ui.go("/")
+    ui.page.get_by_role("link", name="Catalog").click()
+    ui.page.get_by_role("link", name="contact_sheets").first.click()
+    picture = ui.page.get_by_alt_text("MVTec AD: every defect type")
+    expect(picture).to_be_visible()
+    box = picture.bounding_box()
+    assert box
+    assert box["y"] + 100 < 900
+
+
 def test_the_run_says_how_far_the_decoding_was(ui: Ui) -> None:
+    ui.go("/runs")
+    ui.page.get_by_role("link", name="View", exact=True).first.click()
     expect(ui.logged("62", "62 of 62 images in").first).to_be_visible()
 
 

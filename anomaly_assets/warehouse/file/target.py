@@ -26,6 +26,7 @@ from anomaly_assets.tables.identity import (
     is_warehouse,
     read_owners,
 )
+from anomaly_assets.tables.quality import Digest, quality_digest
 from anomaly_assets.tables.source_datasets import published_marks, read_consents
 from anomaly_assets.tables.sql_text import sql_literal
 from anomaly_assets.warehouse.base import Log
@@ -99,6 +100,10 @@ class Target:
     def consents(self) -> set[tuple[str, int]]:
         """Return the consents stored in the file."""
         return read_consents(self.connection) if self.connection else set()
+
+    def quality(self) -> Digest | None:
+        """Return the digest of the results of the checks; see `quality_digest`."""
+        return quality_digest(self.connection) if self.connection else None
 
 
 @contextmanager

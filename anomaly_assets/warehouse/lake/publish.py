@@ -18,6 +18,7 @@ import duckdb
 from anomaly_assets.locations import LakeLocation
 from anomaly_assets.recipes import Recipe
 from anomaly_assets.tables.ddl import ensure_tables, sql_text
+from anomaly_assets.tables.quality import Digest, quality_digest
 from anomaly_assets.tables.source_datasets import are_samples, read_consents
 from anomaly_assets.warehouse.base import CATALOG, Warehouse
 from anomaly_assets.warehouse.lake.connect import (
@@ -139,6 +140,11 @@ class _Newest:
         if self.published is None:
             return set()
         return read_consents(self.connection, f"consents AT (VERSION => {self.published.version})")
+
+    def quality(self) -> Digest | None:
+        if self.published is None:
+            return None
+        return quality_digest(self.connection, after=f"AT (VERSION => {self.published.version})")
 
     def row_counts(self, names: Collection[str]) -> dict[str, int]:
         return {name: self._row_count(name) for name in names}

@@ -10,6 +10,7 @@ import duckdb
 from anomaly_assets.locations import MotherDuckLocation
 from anomaly_assets.recipes import Recipe
 from anomaly_assets.tables.ddl import ensure_tables, row_counts
+from anomaly_assets.tables.quality import Digest, quality_digest
 from anomaly_assets.tables.source_datasets import published_marks, read_consents
 from anomaly_assets.warehouse.base import Warehouse
 from anomaly_assets.warehouse.provenance import note_snapshot, provenance, published_evaluation
@@ -89,6 +90,9 @@ class _Clone:
 
     def consents(self) -> set[tuple[str, int]]:
         return read_consents(self.connection, f"{self.clone.database}.main.consents")
+
+    def quality(self) -> Digest | None:
+        return quality_digest(self.connection, f"{self.clone.database}.main.")
 
     def row_counts(self, names: Collection[str]) -> dict[str, int]:
         return row_counts(self.connection, names, f"{self.clone.database}.main.")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import replace
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
@@ -16,6 +18,7 @@ from anomaly_assets.recipes import Recipe, Recipes
 from anomaly_assets.settings import Settings
 from anomaly_assets.splitting.plan import Plan
 from anomaly_assets.splitting.update import update
+from anomaly_assets.tables.checks import CHECKS
 from anomaly_assets.tables.ddl import HISTORY_VIEWS, SAMPLE_VIEWS, ensure_tables, refresh
 from anomaly_assets.tables.history import StepEvent, note_step_events
 from anomaly_assets.tables.recipes import record_recipes
@@ -58,6 +61,43 @@ def test_a_changed_row_is_published(published: Published, change: str) -> None:
         assert without_zones(published.read(everything)) == without_zones(
             published.rows(everything)
         )
+
+
+def test_a_change_of_quality_alone_is_published_under_the_same_id(
+    published: Published, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = published.newest_id()
+    query = "SELECT sentence FROM quality WHERE check_name = 'images_are_usable'"
+    assert published.read(query) == [("No file had to be rejected.",)]
+    [check] = CHECKS["rejected_images"]
+    renamed = replace(check, description="Every file is usable.")
+    monkeypatch.setitem(cast(Any, CHECKS), "rejected_images", (renamed,))
+    for written in (True, False):
+        again = published.publish()
+        assert (again.written, again.snapshot_id, published.newest_id()) == (
+            written,
+            before,
+            before,
+        )
+        assert published.read(query) == [("Every file is usable.",)]
+    assert published.differences() == []
+
+
+def test_a_warehouse_of_an_earlier_release_gets_the_results_of_the_checks(
+    published: Published,
+) -> None:
+    before = published.newest_id()
+    published.rows("UPDATE mvtec_ad.images SET mask_relative_path = NULL WHERE label = 'anomalous'")
+    found = {row.check_name: row.affected for row in published.publish().quality if not row.passed}
+    assert published.newest_id() != before
+    query = "SELECT check_name, affected FROM quality WHERE NOT passed"
+    assert dict(published.read(query)) == found
+    assert found["anomalous_images_have_masks"] == 2
+    for name in ("quality", "quality_images"):
+        published.rows(f"DROP VIEW anomaly.{name}")
+        published.rows(f"DROP TABLE {name}")
+    assert not published.publish().written
+    assert dict(published.rows(query)) == found
 
 
 def test_a_refused_step_is_in_the_history_and_no_reason_to_publish_again(

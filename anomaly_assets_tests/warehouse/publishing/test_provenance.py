@@ -37,6 +37,7 @@ def test_a_snapshot_names_roots_loads_transform_version_and_rows(project: Projec
         **{"splits": 0, "assignments": 0, "assigned_contents": 0},
         **{"evaluations": 0, "baseline_scores": 0, "baseline_metrics": 0, "baseline_maps": 0},
         **{"suspect_images": 0},
+        **{"quality": 32, "quality_images": 4},
     }
     with project.warehouse.connect() as connection:
         assert provenance(connection, publication.snapshot_id) == origin
