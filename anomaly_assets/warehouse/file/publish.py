@@ -197,7 +197,7 @@ def _copied(
 
 
 def _live_bytes(connection: duckdb.DuckDBPyConnection) -> int:
-    """Return the bytes of all tensors and masks, computed from their shapes without reading them."""
+    """Return the bytes of all tensors, masks and previews; those of tensors follow from their shapes."""
     found = connection.execute(
         """
         SELECT coalesce(sum(bytes), 0) FROM (
@@ -206,6 +206,8 @@ def _live_bytes(connection: duckdb.DuckDBPyConnection) -> int:
             UNION ALL
             SELECT height * width * (channels + (mask_file_version IS NOT NULL)::INTEGER)
             FROM recipe_tensors
+            UNION ALL
+            SELECT octet_length(preview) FROM image_previews
         )
         """
     ).fetchone()
