@@ -29,7 +29,7 @@ found_in_project = @site='import sysconfig; print(sysconfig.get_path("purelib"))
   .venv/bin/python -c "$$site" >"$$($(1)/bin/python -c "$$site")/zz_project.pth"
 
 .DEFAULT_GOAL := help
-.PHONY: help materialize ui test test-all test-slow test-anomalib test-label-studio test-lake test-ui screenshots chromium lint types bench bench-quick bench-writers bench-dask bench-growth faults faults-quick stores postgresql torch notebooks slides docs docs-serve lock tables purge clean dagster-home
+.PHONY: help materialize ui gallery test test-all test-slow test-anomalib test-label-studio test-lake test-ui screenshots chromium lint types bench bench-quick bench-writers bench-dask bench-growth faults faults-quick stores postgresql torch notebooks slides docs docs-serve lock tables purge clean dagster-home
 
 help: ## List the targets
 	@echo "make TARGET [ARGS='further arguments'] [PYTHON=python3.12] [PORT=3000]"
@@ -42,6 +42,9 @@ materialize: $(COMMAND) dagster-home ## Refresh every asset from the configured 
 ui: $(COMMAND) dagster-home ## Open the Dagster UI, with schedules and sensors, on PORT
 	@$(RUN) tools.port "$(PORT)"
 	$(RUN) dagster dev -w workspace.yaml -h 127.0.0.1 -p $(PORT) $(ARGS)
+
+gallery: $(COMMAND) ## Write data/gallery, which shows all images in a browser; ARGS=--no-details: a fifth of the size
+	@$(RUN) anomaly_assets gallery $(ARGS)
 
 # Tests make a Dagster home of their own if they need one. All tests of a module run in one process, in
 # order, because they share what is expensive to make; each process has servers of its own. The slow tests

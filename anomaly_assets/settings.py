@@ -24,6 +24,7 @@ VARIABLES = (
     "ANOMALY_DATABASE",
     "ANOMALY_KEEP_SNAPSHOTS",
     "ANOMALY_SPLITS",
+    "ANOMALY_GALLERY_URL",
     "ANOMALY_IMAGE_SIZE",
     "ANOMALY_CHANNELS",
     "ANOMALY_SIZES",
@@ -88,6 +89,7 @@ class Settings:
         lock_wait_seconds: Maximum time that a run waits for another one.
         notify: Addresses that get a notice of failed runs and checks.
         splits: Folder with the files of split assignments; it may be missing.
+        gallery_url: Address at which a web server offers the gallery; None if none does.
     """
 
     roots: Mapping[str, str | None]
@@ -114,6 +116,7 @@ class Settings:
     corrections: Path | None = None
     notify: tuple[str, ...] = field(default=(), repr=False)  # passwords and tokens are in them
     splits: Path = Path("splits")
+    gallery_url: str | None = None
 
     def recipe_over(self, recorded: Recipe) -> Recipe:
         """Return the recorded common recipe of a warehouse, overridden by the environment's values."""
@@ -199,6 +202,7 @@ class Settings:
             corrections=_corrections(values.get("ANOMALY_CORRECTIONS", "").strip()),
             notify=notify_addresses(values),
             splits=Path(values.get("ANOMALY_SPLITS") or "splits"),
+            gallery_url=_gallery_url(values.get("ANOMALY_GALLERY_URL", "").strip()),
         )
 
 
@@ -449,6 +453,16 @@ def _corrections(text: str) -> Path | None:
             f"ANOMALY_CORRECTIONS={shown_scheme(text)}: use a CSV file, or a folder with CSV files."
         )
     return Path(text) if text else None
+
+
+def _gallery_url(text: str) -> str | None:
+    # No other scheme, because the UI of Dagster shows it as a link.
+    if text and not re.fullmatch(r"https?://[^\s/@]+(/\S*)?", text):
+        raise SettingsError(
+            f"ANOMALY_GALLERY_URL={shown_scheme(text)}: use the address at which a web server offers the "
+            "folder of the gallery, such as https://data.example/gallery/."
+        )
+    return text or None
 
 
 def _is_side(text: str) -> bool:

@@ -33,6 +33,7 @@ def published_asset(source_datasets: Iterable[str]) -> dg.AssetsDefinition:
         "samples",
         "recipe_tensors",
         "rejected_images",
+        "image_previews",
         "near_duplicates",
         "splits",
         *(table.name for table in TABLES.values() if table.made_from),

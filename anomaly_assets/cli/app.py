@@ -17,6 +17,7 @@ _MODULES = {
     "forget": "forget",
     "split": "split",
     "export": "export",
+    "gallery": "gallery",
     "corrections": "corrections",
     "copy": "copy",
     "expire": "expire",
