@@ -136,7 +136,7 @@ def test_the_outline_is_the_border_of_the_mask(database: Path, tmp_path: Path) -
     rows, samples = details(tmp_path / "gallery"), stored(database)
     height, width = SPEC.height, SPEC.width
     rings = [np.reshape(ring, (-1, 2)) * (width, height) for ring in rows[CRACK]["mask"]]
-    assert np.array_equal(pixels_of(rings, height, width), samples[CRACK].mask)
+    assert np.array_equal(pixels_of(rings, height, width), samples[CRACK].known_mask)
     assert rows[GOOD]["mask"] == []
     assert rows[WITHOUT_MASK]["mask"] is None
 
