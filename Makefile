@@ -21,6 +21,7 @@ DAFT := .venv/daft/.installed
 ANOMALIB := .venv/anomalib/.installed
 LABEL_STUDIO := .venv/label-studio/.installed
 MARP := .venv/slides/node_modules/@marp-team/marp-cli
+PAGE_TOOLS := .venv/page/node_modules
 debian = apt-get update -qq && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive \
   apt-get install -qq --yes --no-install-recommends $(1) >/dev/null
 # Let an environment of its own find all other packages in .venv.
@@ -28,7 +29,7 @@ found_in_project = @site='import sysconfig; print(sysconfig.get_path("purelib"))
   .venv/bin/python -c "$$site" >"$$($(1)/bin/python -c "$$site")/zz_project.pth"
 
 .DEFAULT_GOAL := help
-.PHONY: help materialize ui test test-all test-slow test-anomalib test-label-studio test-lake test-ui screenshots chromium lint types bench bench-quick bench-writers bench-dask bench-growth bench-evaluate faults faults-quick stores postgresql torch notebooks slides docs docs-serve lock tables purge clean dagster-home
+.PHONY: help materialize ui gallery test test-all test-slow test-anomalib test-label-studio test-lake test-ui screenshots chromium lint types bench bench-quick bench-writers bench-dask bench-growth bench-evaluate faults faults-quick stores postgresql torch notebooks slides docs docs-serve lock tables purge clean dagster-home
 
 help: ## List the targets
 	@echo "make TARGET [ARGS='further arguments'] [PYTHON=python3.12] [PORT=3000]"
@@ -41,6 +42,9 @@ materialize: $(COMMAND) dagster-home ## Refresh every asset from the configured 
 ui: $(COMMAND) dagster-home ## Open the Dagster UI, with schedules and sensors, on PORT
 	@$(RUN) tools.port "$(PORT)"
 	$(RUN) dagster dev -w workspace.yaml -h 127.0.0.1 -p $(PORT) $(ARGS)
+
+gallery: $(COMMAND) ## Write data/gallery, which shows all images in a browser; ARGS=--no-details: a fifth of the size
+	@$(RUN) anomaly_assets gallery $(ARGS)
 
 # Tests make a Dagster home of their own if they need one. All tests of a module run in one process, in
 # order, because they share what is expensive to make; each process has servers of its own. The slow tests
@@ -88,17 +92,19 @@ test-lake: $(COMMAND) postgresql ## Run the tests of a warehouse on DuckLake, on
 	unset DAGSTER_HOME; ANOMALY_TEST_STORES=required $(RUN) pytest anomaly_assets_tests/warehouse/lake \
 	  anomaly_assets_tests/warehouse/kinds $(ARGS)
 
-test-ui: $(COMMAND) chromium ## Run the tests of the Dagster UI and of the site in a real browser, two minutes
-	unset DAGSTER_HOME; $(RUN) pytest -m browser anomaly_assets_tests/ui anomaly_assets_tests/site $(ARGS)
+test-ui: $(COMMAND) page-tools chromium ## Run the tests of the Dagster UI, the site and the gallery in a real browser, three minutes
+	unset DAGSTER_HOME; $(RUN) pytest -m browser anomaly_assets_tests/ui anomaly_assets_tests/site \
+	  anomaly_assets_tests/gallery $(ARGS)
 
 screenshots: $(COMMAND) chromium ## Make the pictures of the UI in docs/screenshots again
 	unset DAGSTER_HOME; $(RUN) anomaly_assets_tests.ui.screenshots $(ARGS)
 
-lint: $(COMMAND) ## Check the rules, the format, the words and the types
+lint: $(COMMAND) page-tools ## Check the rules, the format, the words and the types
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
 	$(RUN) tools.words
 	$(RUN) mypy
+	test ! -d $(PAGE_TOOLS) || node $(PAGE_TOOLS)/typescript/bin/tsc --project anomaly_assets/gallery/page
 
 types: $(COMMAND) ## Check the types alone
 	$(RUN) mypy $(ARGS)
@@ -155,6 +161,16 @@ $(AZURITE): | $(INSTALLED)
 	@echo "Installing Azurite into .venv/stores; this takes half a minute."
 	npm install --prefix .venv/stores --no-save --no-package-lock --no-audit --no-fund \
 	  --ignore-scripts --loglevel=error azurite@3.37.0
+
+# TypeScript checks the types of the gallery's scripts, and axe-core its accessibility. The page itself needs neither.
+.PHONY: page-tools
+page-tools: $(if $(shell command -v npm),$(PAGE_TOOLS))
+	@test -d $(PAGE_TOOLS) || echo "There is no npm: the scripts of the gallery are not checked." >&2
+
+$(PAGE_TOOLS): | $(INSTALLED)
+	@echo "Installing TypeScript and axe-core into .venv/page; this takes half a minute."
+	npm install --prefix .venv/page --no-save --no-package-lock --no-audit --no-fund \
+	  --ignore-scripts --loglevel=error typescript@7.0.2 axe-core@4.14.1
 
 # Not in requirements.lock, which would hold CUDA's build, some gigabytes, for everybody. The network of the
 # baseline needs nothing but PyTorch and SciPy, which is in requirements.lock.

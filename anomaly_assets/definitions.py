@@ -16,6 +16,8 @@ from anomaly_assets.assets.broken import broken_assets
 from anomaly_assets.assets.checks import all_checks
 from anomaly_assets.assets.corrections import corrections
 from anomaly_assets.assets.evaluation import evaluation_assets
+from anomaly_assets.assets.gallery import gallery
+from anomaly_assets.assets.image_previews import image_previews
 from anomaly_assets.assets.image_tensors import image_tensors, samples
 from anomaly_assets.assets.images import (
     DagsterDltResource,
@@ -59,8 +61,10 @@ def definitions_for(
             splits,
             *summary_assets(names),
             near_duplicates,
+            image_previews,
             contact_sheets,
             published_asset(),
+            gallery,
             *evaluation_assets(),
             *broken_assets(declarations),
         ],

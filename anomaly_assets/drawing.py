@@ -15,6 +15,9 @@ from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageFont
 WIDTH = 600
 """Width of the dialog in which the UI shows pictures, in pixels."""
 
+TILE_SIDE = 96
+"""Height and width of a tile of the gallery, in pixels."""
+
 MARGIN = 8
 INK = (38, 42, 48)
 FAINT_INK = (112, 118, 128)
@@ -164,6 +167,41 @@ def as_webp(sheet: Image.Image, most_bytes: int | None = None, *, lossless: bool
 def webp_of_this_size(sheet: Image.Image, most_bytes: int) -> bytes | None:
     """Encode as WebP without resizing; return None if that takes too many bytes."""
     return _encoded(sheet, most_bytes, _PHOTOGRAPH)
+
+
+def webp_within(image: UInt8Array, side: int) -> bytes:
+    """Encode an image as WebP with at most `side` pixels of height and width; for tens of thousands.
+
+    It is the fastest method of WebP, whose files are a tenth larger than those of the default.
+
+    Args:
+        image: uint8, height x width x channels, with 1 or 3 channels.
+        side: Maximum height and width.
+    """
+    content = io.BytesIO()
+    _within(image, side).save(content, "WEBP", quality=70, method=0)
+    return content.getvalue()
+
+
+def jpeg_within(image: UInt8Array, side: int) -> bytes:
+    """Encode an image as JPEG, as `webp_within`.
+
+    From about 200 pixels on, a JPEG takes a third of the time of a WebP of the same number of bytes. Its
+    tables would be a third of a smaller file.
+    """
+    content = io.BytesIO()
+    _within(image, side).save(content, "JPEG", quality=42, optimize=True)
+    return content.getvalue()
+
+
+def _within(image: UInt8Array, side: int) -> Image.Image:
+    picture = Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image)
+    factor = side / max(picture.size)
+    if factor >= 1:
+        return picture
+    width, height = (max(1, round(each * factor)) for each in picture.size)
+    # A quarter of the time of LANCZOS, and no difference that is visible at this size.
+    return picture.resize((width, height), Image.Resampling.BOX)
 
 
 Attempts: TypeAlias = Sequence[tuple[str, dict[str, Any]]]

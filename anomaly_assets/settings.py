@@ -24,6 +24,7 @@ VARIABLES = (
     "ANOMALY_DATABASE",
     "ANOMALY_KEEP_SNAPSHOTS",
     "ANOMALY_SPLITS",
+    "ANOMALY_GALLERY_URL",
     "ANOMALY_IMAGE_SIZE",
     "ANOMALY_CHANNELS",
     "ANOMALY_SIZES",
@@ -98,6 +99,7 @@ class Settings:
         evaluate_assignment: Split assignment that the evaluation uses for images without a split; None for
             the only one.
         backbone: Network of the baseline detector: `packaged`, `timm:NAME`, or the path of a file.
+        gallery_url: Address at which a web server offers the gallery; None if none does.
     """
 
     roots: Mapping[str, str | None]
@@ -127,6 +129,7 @@ class Settings:
     evaluate_cron: str = EVALUATE_CRON
     evaluate_assignment: str | None = None
     backbone: str = "packaged"
+    gallery_url: str | None = None
 
     def recipe_over(self, recorded: Recipe) -> Recipe:
         """Return the recorded common recipe of a warehouse, overridden by the environment's values."""
@@ -215,6 +218,7 @@ class Settings:
             evaluate_cron=_cron(values, "ANOMALY_EVALUATE_CRON", EVALUATE_CRON),
             evaluate_assignment=values.get("ANOMALY_EVALUATE_ASSIGNMENT") or None,
             backbone=values.get("ANOMALY_BACKBONE", "").strip() or "packaged",
+            gallery_url=_gallery_url(values.get("ANOMALY_GALLERY_URL", "").strip()),
         )
 
 
@@ -466,6 +470,16 @@ def _corrections(text: str) -> Path | None:
             f"ANOMALY_CORRECTIONS={shown_scheme(text)}: use a CSV file, or a folder with CSV files."
         )
     return Path(text) if text else None
+
+
+def _gallery_url(text: str) -> str | None:
+    # No other scheme, because the UI of Dagster shows it as a link.
+    if text and not re.fullmatch(r"https?://[^\s/@]+(/\S*)?", text):
+        raise SettingsError(
+            f"ANOMALY_GALLERY_URL={shown_scheme(text)}: use the address at which a web server offers the "
+            "folder of the gallery, such as https://data.example/gallery/."
+        )
+    return text or None
 
 
 def _is_side(text: str) -> bool:

@@ -51,7 +51,7 @@ def test_the_schedule_refreshes_everything_at_the_time_that_is_set(
         schedule.job_name, instance=instance, run_config=request.run_config, tags=request.tags
     )
     assert run.success
-    assert len(run.materialized) == 19
+    assert len(run.materialized) == 21
     assert len(run.checks) == 30
     assert run.result.dagster_run.tags["dagster/schedule_name"] == "scheduled_refresh"
     assert tiny.query("SELECT count(*) FROM samples") == [(13,)]

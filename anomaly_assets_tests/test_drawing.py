@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import io
 
+import numpy as np
 import pytest
 from PIL import Image
 
-from anomaly_assets.drawing import as_jpeg, as_webp, fitted, font, wrapped
+from anomaly_assets.drawing import (
+    as_jpeg,
+    as_webp,
+    fitted,
+    font,
+    jpeg_within,
+    webp_within,
+    wrapped,
+)
 from anomaly_assets_tests.warehouse.project import noise
 
 
@@ -59,3 +68,22 @@ def test_text_is_broken_between_words_and_its_last_line_is_shortened() -> None:
     assert lines[0] == "Labels.txt gives 1,"
     assert "…" in lines[1]
     assert wrapped("", 92, 11, 2) == [""]
+
+
+@pytest.mark.parametrize(("encode", "kind"), [(jpeg_within, "JPEG"), (webp_within, "WEBP")])
+@pytest.mark.parametrize(
+    ("shape", "size"),
+    [
+        ((200, 400, 3), (96, 48)),
+        ((400, 200, 1), (48, 96)),
+        ((40, 60, 3), (60, 40)),
+        ((1, 900, 3), (96, 1)),
+    ],
+)
+def test_a_small_picture_keeps_its_shape_and_is_never_enlarged(  # type: ignore[no-untyped-def]
+    encode, kind: str, shape: tuple[int, int, int], size: tuple[int, int]
+) -> None:
+    image = np.full(shape, 90, np.uint8)
+    with Image.open(io.BytesIO(encode(image, 96))) as found:
+        assert (found.format, found.size) == (kind, size)
+        assert abs(np.asarray(found.convert("L"), int) - 90).max() < 4

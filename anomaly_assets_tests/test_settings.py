@@ -418,3 +418,21 @@ def test_warehouse_and_published_database_are_two_files(same: str) -> None:
 def test_a_cron_expression_that_is_taken_is_one_that_dagster_takes(text: str) -> None:
     assert Settings.from_environment({"ANOMALY_REFRESH_CRON": text}).refresh_cron == text
     assert is_valid_cron_schedule(text)
+
+
+def test_the_address_of_the_gallery_is_one_of_a_web_server() -> None:
+    assert Settings.from_environment({}).gallery_url is None
+    found = Settings.from_environment(
+        {"ANOMALY_GALLERY_URL": " https://data.example:8443/gallery/ "}
+    )
+    assert found.gallery_url == "https://data.example:8443/gallery/"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["data/gallery", "file:///srv/gallery", "javascript:alert(1)", "https://me:secret@host/"],
+)
+def test_another_address_of_the_gallery_is_refused(text: str) -> None:
+    with pytest.raises(SettingsError, match="ANOMALY_GALLERY_URL") as raised:
+        Settings.from_environment({"ANOMALY_GALLERY_URL": text})
+    assert "secret" not in str(raised.value)

@@ -7,6 +7,7 @@ from typing import Any
 
 import dagster as dg
 
+from anomaly_assets.assets.gallery import gallery_folder
 from anomaly_assets.assets.progress import Progress, duration, watched
 from anomaly_assets.assets.reports import materialized, picture, row_metadata, size, table
 from anomaly_assets.assets.resources import WarehouseResource
@@ -39,7 +40,7 @@ def published_asset() -> dg.AssetsDefinition:
     cross the others.
     """
     summaries = (table.name for table in TABLES.values() if table.made_from)
-    upstream = ["samples", "splits", *summaries]
+    upstream = ["samples", "splits", "image_previews", *summaries]
 
     @dg.asset(
         deps=upstream,
@@ -93,6 +94,7 @@ def published_asset() -> dg.AssetsDefinition:
                 **row_metadata(published.samples, changes),
                 **_failed_checks(context, warehouse, published.quality),
                 "path": dg.MetadataValue.path(published.location),
+                **_gallery(warehouse),
                 **_in_words(published.details, seconds),
                 **published.details,
                 "seconds": round(seconds, 3),
@@ -111,6 +113,16 @@ def _in_words(details: Mapping[str, int], seconds: float) -> dict[str, str]:
     """Return size and time for people; the UI plots the numbers beside them."""
     sizes = {"size": size(details["file_bytes"])} if "file_bytes" in details else {}
     return {**sizes, "took": duration(seconds)}
+
+
+def _gallery(warehouse: WarehouseResource) -> dict[str, Any]:
+    """Return the path of the gallery, which the next step writes, and its address if it has one."""
+    facts: dict[str, Any] = {
+        "gallery": dg.MetadataValue.path(str(gallery_folder(warehouse) / "index.html"))
+    }
+    if url := warehouse.settings.gallery_url:
+        facts["gallery_url"] = dg.MetadataValue.url(url)
+    return facts
 
 
 def _failed_checks(

@@ -128,6 +128,8 @@ class Screen:
         rows = self._rows.setdefault(str(event.step_key), [])
         if "left_out" in metadata:
             rows[:] = [str(metadata["left_out"].value)]
+        elif "page" in metadata:
+            rows.append(str(metadata["page"].value))
         elif words := _rows_in_words(metadata):
             rows.append(f"{materialization.asset_key.path[-1]} {words}")
 

@@ -18,6 +18,7 @@ _MODULES = {
     "forget": "forget",
     "split": "split",
     "export": "export",
+    "gallery": "gallery",
     "corrections": "corrections",
     "copy": "copy",
     "expire": "expire",

@@ -531,6 +531,19 @@ TABLES: Mapping[str, Table] = _by_name(
             _FACTS,
         ),
         Table(
+            "image_previews",
+            "One row per decoded image: a small picture of its tensor. Join it by image_id.",
+            (
+                *(_OF_TENSOR[name] for name in ("image_id", "content_sha256", "transform")),
+                Column(
+                    "preview",
+                    "BLOB",
+                    "WebP picture of the tensor, at most 96 pixels high and wide",
+                    nullable=False,
+                ),
+            ),
+        ),
+        Table(
             "rejected_images",
             "One row per image or mask that could not be decoded. "
             "The row disappears once the file is fixed.",

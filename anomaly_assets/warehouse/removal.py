@@ -93,7 +93,7 @@ def _remove(connection: duckdb.DuckDBPyConnection, name: str) -> int:
     connection.begin()
     for schema in (name, f"{name}_staging"):
         connection.execute(f'DROP SCHEMA IF EXISTS "{schema}" CASCADE')
-    for table in ("image_tensors", "recipe_tensors", "facts", "rejected_images"):
+    for table in ("image_tensors", "recipe_tensors", "facts", "image_previews", "rejected_images"):
         connection.execute(
             f"DELETE FROM {table} WHERE starts_with(image_id, ?)",  # noqa: S608
             [f"{name}/"],

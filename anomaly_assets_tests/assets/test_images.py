@@ -183,7 +183,7 @@ def test_a_source_dataset_can_be_left_out_before_and_after_it_was_loaded(
             "left_out": "DAGM 2007 not refreshed (DAGM_2007_ROOT is empty)."
         }
     assert per_dataset(run) == {"mvtec_ad": 9}
-    assert len(run.materialized) == 19
+    assert len(run.materialized) == 21
     assert tiny.query("SELECT source_dataset, count(*) FROM anomaly.samples GROUP BY ALL") == [
         ("mvtec_ad", 9)
     ]
@@ -209,7 +209,7 @@ def test_both_source_datasets_can_be_left_out(
         monkeypatch.setenv(dataset.root_variable, "")
     run = run_job()
     assert run.success
-    assert len(run.materialized) == 19
+    assert len(run.materialized) == 21
     assert all(run.materialized[asset].keys() == {"left_out"} for asset in CATALOGUE)
     assert run.materialized["published_database"]["dagster/row_count"] == 0
     assert run.failed_checks == set()

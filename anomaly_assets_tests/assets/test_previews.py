@@ -170,9 +170,9 @@ def test_metadata_are_stored_with_the_materialization_and_not_with_the_output_of
         for event in run.result.all_events
         if event.event_type == dg.DagsterEventType.STEP_OUTPUT
     ]
-    assert len(outputs) == 50
+    assert len(outputs) == 52
     assert {name for output in outputs for name in output.metadata} == set()
-    assert len(run.materialized) == 19
+    assert len(run.materialized) == 21
     assert all(run.materialized.values())
 
 

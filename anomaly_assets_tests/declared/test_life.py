@@ -268,7 +268,9 @@ def test_an_empty_variable_switches_a_declared_dataset_off(place: Place) -> None
 def test_datasets_without_a_root_are_not_in_the_graph(place: Place) -> None:
     place.declare(LINE4 + '[line5]\nimages = ["{name}"]\n')
     groups = {spec.group_name for spec in place.assets.values()}
-    assert groups == {"harmonised", "line4", "published", "summaries"} | (groups - {"line4", "line5"})
+    assert groups == {"harmonised", "line4", "published", "summaries"} | (
+        groups - {"line4", "line5"}
+    )
     assert groups.isdisjoint({"line5", *read_known({VARIABLE: ""}).source_datasets})
     jobs = {job.name for job in place.definitions.get_repository_def().get_all_jobs()}
     assert {name for name in jobs if name.startswith("refresh_")} == {

@@ -15,7 +15,7 @@ from PIL import Image
 
 from anomaly_assets.export import FORMATS
 from anomaly_assets.export.annotation import brush
-from anomaly_assets.export.annotation.polygons import pixels_of
+from anomaly_assets.polygons import pixels_of
 from anomaly_assets.reader import open_samples
 from anomaly_assets.recipes import Recipe
 from anomaly_assets_tests.export.published import pixels, publish_pictures

@@ -71,7 +71,7 @@ AND (
 )
 ORDER BY ALL
 """
-_OURS = {"warehouse.duckdb", "anomaly.duckdb", "contact_sheets"}
+_OURS = {"warehouse.duckdb", "anomaly.duckdb", "contact_sheets", "gallery"}
 LOCK = re.compile(r".*\.(lock|holder)")
 """Matches names of lock files, which stay beside a database and hold no data."""
 

@@ -180,7 +180,7 @@ def _publish_or_adopt(workspace: Workspace) -> None:
 
 
 def _leftovers(target: Path) -> list[str]:
-    ours = {target.name, "contact_sheets", *(path.name for path in kept_paths(target))}
+    ours = {target.name, "contact_sheets", "gallery", *(path.name for path in kept_paths(target))}
     return sorted(
         path.name
         for path in target.parent.iterdir()

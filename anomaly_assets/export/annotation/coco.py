@@ -34,10 +34,10 @@ from anomaly_assets.export.annotation.answers import (
     differing,
     unread,
 )
-from anomaly_assets.export.annotation.polygons import Points, pixels_of, regions_of
 from anomaly_assets.export.errors import ExportError
 from anomaly_assets.export.pictures import Advance
 from anomaly_assets.export.selection import Source, Written
+from anomaly_assets.polygons import Points, pixels_of, regions_of
 
 ANNOTATIONS = "annotations.json"
 

@@ -34,11 +34,11 @@ from anomaly_assets.export.annotation.answers import (
     differing,
     unread,
 )
-from anomaly_assets.export.annotation.polygons import pixels_of
 from anomaly_assets.export.errors import ExportError
 from anomaly_assets.export.names import digest
 from anomaly_assets.export.pictures import Advance
 from anomaly_assets.export.selection import Source, Written
+from anomaly_assets.polygons import pixels_of
 
 TASKS = "tasks.json"
 _CONFIG = "label_config.xml"

@@ -197,7 +197,7 @@ def _copied(
 
 
 def _live_bytes(connection: duckdb.DuckDBPyConnection) -> int:
-    """Return the bytes of tensors, masks, maps and banks, by their shapes; none of them is read."""
+    """Return the bytes of tensors, masks, previews, maps and banks; most follow from their shapes."""
     found = connection.execute(
         """
         SELECT coalesce(sum(bytes), 0) FROM (
@@ -206,6 +206,8 @@ def _live_bytes(connection: duckdb.DuckDBPyConnection) -> int:
             UNION ALL
             SELECT height * width * (channels + (mask_file_version IS NOT NULL)::INTEGER)
             FROM recipe_tensors
+            UNION ALL
+            SELECT octet_length(preview) FROM image_previews
             UNION ALL
             SELECT height * width FROM baseline_maps
             UNION ALL

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from anomaly_assets.export import ExportError, to_coco
-from anomaly_assets.export.annotation.polygons import pixels_of
+from anomaly_assets.polygons import pixels_of
 from anomaly_assets_tests.export.annotation.answered import CRACK, GOOD, compared, corrections
 from anomaly_assets_tests.export.published import pixels, stored
 

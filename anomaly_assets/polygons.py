@@ -12,8 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from anomaly_assets.decoding.transform import UInt8Array
-
+UInt8Array = npt.NDArray[np.uint8]
 Points = npt.NDArray[np.float64]
 """Vertices of a polygon: N x 2, in pixels from the left and from the top; pixel 0 is from 0 to 1."""
 
@@ -30,7 +29,7 @@ def regions_of(mask: UInt8Array) -> list[list[Points]]:
     Args:
         mask: 0 or 1, height x width.
     """
-    rings = _rings(mask)
+    rings = rings_of(mask)
     outer = sorted((ring for ring in rings if _area(ring) > 0), key=_area, reverse=True)
     if len(outer) == len(rings):
         return [[ring] for ring in outer]
@@ -64,15 +63,19 @@ def pixels_of(polygons: Sequence[Points], height: int, width: int) -> UInt8Array
 
 def _cut(part: UInt8Array) -> list[Points]:
     """Return the polygons of a region with holes, which is cut above one of the holes."""
-    tops = sorted(int(ring[:, 1].min()) for ring in _rings(part) if _area(ring) < 0)
+    tops = sorted(int(ring[:, 1].min()) for ring in rings_of(part) if _area(ring) < 0)
     row = tops[len(tops) // 2]
     above, below = regions_of(part[:row]), regions_of(part[row:])
     moved = [points + np.array((0, row)) for region in below for points in region]
     return [points for region in above for points in region] + moved
 
 
-def _rings(mask: UInt8Array) -> list[Points]:
-    """Return the borders of the regions clockwise, and those of their holes counterclockwise."""
+def rings_of(mask: UInt8Array) -> list[Points]:
+    """Return the borders of the regions clockwise, and those of their holes counterclockwise.
+
+    Args:
+        mask: 0 or 1, height x width.
+    """
     width = mask.shape[1]
     padded = np.pad(mask, 1)
     inside = padded[1:-1, 1:-1]

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from anomaly_assets.export.annotation.polygons import pixels_of, regions_of
+from anomaly_assets.polygons import pixels_of, regions_of
 
 Mask = npt.NDArray[np.uint8]
 
