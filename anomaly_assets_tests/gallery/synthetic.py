@@ -89,7 +89,7 @@ def draw(seed: int, large: bool) -> Drawn:
         if number % 2:
             shade = tuple(int(value) for value in hue * random.choice([0.35, 1.5]).clip(0, 255 / hue.max()))
             ImageDraw.Draw(image).polygon(points, fill=shade)
-        drawn.tiles.append(webp(image.resize((96, 96)), 85))
+        drawn.tiles.append(webp(image.resize((96, 96)), 76))
         drawn.outlines.append([[round(value / 256, 4) for point in points for value in point]])
         if large:
             drawn.images.append(webp(image, 80))

@@ -81,7 +81,7 @@ class Detail {
 
   /** @param {Table} table @param {number} row @param {Details | null} details */
   picture(table, row, details) {
-    const address = details?.image ? `data:image/webp;base64,${details.image}` : tileOf(table, row);
+    const address = details?.image ? pictureOf(details.image) : tileOf(table, row);
     const children = [];
     if (table.previous && table.before) {
       const old = table.before[row];
@@ -131,8 +131,20 @@ class Detail {
 
 /** @param {string | null} address @param {string} caption */
 function figureOf(address, caption) {
-  const frame = make("div", { class: "frame" }, address ? make("img", { src: address, alt: caption || "the image" }) : make("p", {}, "no picture"));
+  const frame = make("div", { class: "frame" }, make("p", {}, address ? "" : "no picture"));
+  if (address) {
+    const image = make("img", { src: address, alt: caption || "the image", load: () => {
+      // Outline and heat map cover the frame, so the frame has the shape of the image.
+      frame.style.setProperty("--ratio", String(image.naturalWidth / image.naturalHeight));
+    } });
+    frame.replaceChildren(image);
+  }
   return make("figure", {}, frame, caption ? make("figcaption", {}, caption) : null);
+}
+
+/** @param {string} content base64 of a JPEG or WebP */
+function pictureOf(content) {
+  return `data:image/${content.startsWith("/9j/") ? "jpeg" : "webp"};base64,${content}`;
 }
 
 /** @param {[string, unknown][] | any[][]} rows */

@@ -50,9 +50,12 @@ function load(path) {
   return promise;
 }
 
-/** Packs of tiles, loaded a few at a time: those on the screen first, then those that come next. */
+const whenIdle = window.requestIdleCallback ?? ((/** @type {() => void} */ callback) => setTimeout(callback, 50));
+
+/** Packs of tiles. Those on the screen are loaded a few at a time; those that come next only while nothing else is to do. */
 const packs = {
   running: 0,
+  idle: false,
   /** @type {Set<string>} */
   missing: new Set(),
   /** @type {string[]} */
@@ -69,19 +72,30 @@ const packs = {
   },
 
   pump() {
-    while (this.running < (this.urgent.length ? 6 : 2)) {
-      const path = this.urgent.shift() ?? this.next();
-      if (path === null) return;
-      if (asked.has(path)) continue;
-      this.running += 1;
-      load(path)
-        .catch(() => this.missing.add(path))
-        .then(() => {
-          this.running -= 1;
-          this.arrived(path);
-          this.pump();
-        });
+    while (this.running < 6) {
+      const path = this.urgent.shift();
+      if (path === undefined) break;
+      if (!asked.has(path)) this.fetch(path);
     }
+    if (this.running || this.idle) return;
+    this.idle = true;
+    whenIdle(() => {
+      this.idle = false;
+      const path = this.running ? null : this.next();
+      if (path !== null) this.fetch(path);
+    });
+  },
+
+  /** @param {string} path */
+  fetch(path) {
+    this.running += 1;
+    load(path)
+      .catch(() => this.missing.add(path))
+      .then(() => {
+        this.running -= 1;
+        this.arrived(path);
+        this.pump();
+      });
   },
 };
 

@@ -44,6 +44,7 @@ class Grid {
     host.addEventListener("click", (event) => this.clicked(event));
     host.addEventListener("keydown", (event) => this.pressed(event));
     new ResizeObserver(() => this.measure()).observe(host);
+    this.space.addEventListener("load", () => packs.pump(), true);
     packs.arrived = () => this.draw();
     packs.next = () => this.nextPack();
   }
@@ -128,7 +129,7 @@ class Grid {
   /** Return the pack to load while nothing is urgent: the next ones below, and from a disk all of them. */
   nextPack() {
     const { table, rows } = this;
-    if (!table) return null;
+    if (!table || this.cells.some((cell) => !cell.images[0].complete)) return null;
     const local = location.protocol === "file:";
     const most = local ? rows.length : Math.min(rows.length, 2000);
     for (let at = 0; at < most; at += 1) {
