@@ -21,6 +21,7 @@ DAFT := .venv/daft/.installed
 ANOMALIB := .venv/anomalib/.installed
 LABEL_STUDIO := .venv/label-studio/.installed
 MARP := .venv/slides/node_modules/@marp-team/marp-cli
+PAGE_TOOLS := .venv/page/node_modules
 debian = apt-get update -qq && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive \
   apt-get install -qq --yes --no-install-recommends $(1) >/dev/null
 # Let an environment of its own find all other packages in .venv.
@@ -87,17 +88,19 @@ test-lake: $(COMMAND) postgresql ## Run the tests of a warehouse on DuckLake, on
 	unset DAGSTER_HOME; ANOMALY_TEST_STORES=required $(RUN) pytest anomaly_assets_tests/warehouse/lake \
 	  anomaly_assets_tests/warehouse/kinds $(ARGS)
 
-test-ui: $(COMMAND) chromium ## Run the tests of the Dagster UI and of the site in a real browser, two minutes
-	unset DAGSTER_HOME; $(RUN) pytest -m browser anomaly_assets_tests/ui anomaly_assets_tests/site $(ARGS)
+test-ui: $(COMMAND) $(PAGE_TOOLS) chromium ## Run the tests of the Dagster UI, the site and the gallery in a real browser, three minutes
+	unset DAGSTER_HOME; $(RUN) pytest -m browser anomaly_assets_tests/ui anomaly_assets_tests/site \
+	  anomaly_assets_tests/gallery $(ARGS)
 
 screenshots: $(COMMAND) chromium ## Make the pictures of the UI in docs/screenshots again
 	unset DAGSTER_HOME; $(RUN) anomaly_assets_tests.ui.screenshots $(ARGS)
 
-lint: $(COMMAND) ## Check the rules, the format, the words and the types
+lint: $(COMMAND) $(PAGE_TOOLS) ## Check the rules, the format, the words and the types
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
 	$(RUN) tools.words
 	$(RUN) mypy
+	node $(PAGE_TOOLS)/typescript/bin/tsc --project anomaly_assets/gallery/page
 
 types: $(COMMAND) ## Check the types alone
 	$(RUN) mypy $(ARGS)
@@ -151,6 +154,12 @@ $(AZURITE): | $(INSTALLED)
 	@echo "Installing Azurite into .venv/stores; this takes half a minute."
 	npm install --prefix .venv/stores --no-save --no-package-lock --no-audit --no-fund \
 	  --ignore-scripts --loglevel=error azurite@3.37.0
+
+# TypeScript checks the types of the gallery's scripts, and axe-core its accessibility. The page itself needs neither.
+$(PAGE_TOOLS): | $(INSTALLED)
+	@echo "Installing TypeScript and axe-core into .venv/page; this takes half a minute."
+	npm install --prefix .venv/page --no-save --no-package-lock --no-audit --no-fund \
+	  --ignore-scripts --loglevel=error typescript@7.0.2 axe-core@4.14.1
 
 # Not in requirements.lock, which would hold CUDA's build, some gigabytes, for everybody.
 torch: $(COMMAND) ## Install PyTorch and torchvision, for the tests of `Samples.to_torch`

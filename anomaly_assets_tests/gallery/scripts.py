@@ -34,6 +34,8 @@ def evaluated(expression: str, value: Any = None) -> Any:
         pytest.skip("there is no node")
     sources = [(PAGE / name).read_text("utf-8") for name in WITHOUT_A_PAGE]
     message = json.dumps({"sources": sources, "expression": expression, "input": value})
-    done = subprocess.run([node, "-e", _RUN], input=message, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [node, "-e", _RUN], input=message, capture_output=True, text=True, timeout=120
+    )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)

@@ -21,7 +21,17 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw
 
 PAGE = Path(__file__).parents[2] / "anomaly_assets" / "gallery" / "page"
-MVTEC_AD = ("bottle", "cable", "capsule", "carpet", "grid", "hazelnut", "leather", "metal_nut", "pill")
+MVTEC_AD = (
+    "bottle",
+    "cable",
+    "capsule",
+    "carpet",
+    "grid",
+    "hazelnut",
+    "leather",
+    "metal_nut",
+    "pill",
+)
 MVTEC_AD += ("screw", "tile", "toothbrush", "transistor", "wood", "zipper")
 DAGM_2007 = tuple(f"Class{number}" for number in range(1, 11))
 DEFECTS = ("bent", "broken", "contamination", "cut", "hole", "scratch", "stain")
@@ -79,21 +89,30 @@ def draw(seed: int, large: bool) -> Drawn:
     hue = random.uniform(60, 200, 3)
     rows, columns = np.mgrid[0:256, 0:256]
     for number in range(_DRAWN):
-        waves = np.sin(columns / random.uniform(4, 30) + seed) * np.cos(rows / random.uniform(6, 40))
+        waves = np.sin(columns / random.uniform(4, 30) + seed) * np.cos(
+            rows / random.uniform(6, 40)
+        )
         grey = 1 + 0.18 * waves + random.normal(0, 0.04, (256, 256))
         image = Image.fromarray(np.clip(hue * grey[..., None], 0, 255).astype(np.uint8))
         x, y, radius = random.uniform(60, 190), random.uniform(60, 190), random.uniform(14, 44)
         turns = np.linspace(0, 2 * np.pi, 24, endpoint=False)
         reach = radius * (1 + 0.3 * np.sin(3 * turns))
-        points = [(float(x + r * np.cos(t)), float(y + r * np.sin(t))) for r, t in zip(reach, turns, strict=True)]
+        points = [
+            (float(x + r * np.cos(t)), float(y + r * np.sin(t)))
+            for r, t in zip(reach, turns, strict=True)
+        ]
         if number % 2:
-            shade = tuple(int(value) for value in hue * random.choice([0.35, 1.5]).clip(0, 255 / hue.max()))
+            shade = tuple(
+                int(value) for value in hue * random.choice([0.35, 1.5]).clip(0, 255 / hue.max())
+            )
             ImageDraw.Draw(image).polygon(points, fill=shade)
         drawn.tiles.append(webp(image.resize((96, 96)), 76))
         drawn.outlines.append([[round(value / 256, 4) for point in points for value in point]])
         if large:
             drawn.images.append(webp(image, 80))
-            heat: npt.NDArray[Any] = np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / (2 * radius**2))
+            heat: npt.NDArray[Any] = np.exp(
+                -((columns - x) ** 2 + (rows - y) ** 2) / (2 * radius**2)
+            )
             drawn.maps.append(webp(Image.fromarray((255 * heat).astype(np.uint8)).resize((64, 64))))
     return drawn
 
@@ -123,7 +142,19 @@ def rows_of(images: int) -> list[Row]:
             label = "anomalous" if anomalous else "good"
             camera = f"line {int(random.integers(1, 4))}"
             names.append(
-                Row(image_id, dataset, category, split, label, defect, area, score, loaded, content, camera)
+                Row(
+                    image_id,
+                    dataset,
+                    category,
+                    split,
+                    label,
+                    defect,
+                    area,
+                    score,
+                    loaded,
+                    content,
+                    camera,
+                )
             )
         rows += sorted(names, key=lambda row: row.image_id)
     return rows
@@ -137,7 +168,9 @@ def changed(rows: list[Row]) -> list[Row]:
             continue
         other = Row(**vars(row))
         if number % 89 == 5:
-            other.label, other.defect_type = ("good", None) if row.defect_type else ("anomalous", "stain")
+            other.label, other.defect_type = (
+                ("good", None) if row.defect_type else ("anomalous", "stain")
+            )
         if number % 83 == 7:
             other.content = "0" * 12
         older.append(other)
@@ -148,7 +181,9 @@ def changed(rows: list[Row]) -> list[Row]:
     return older
 
 
-def write_gallery(folder: Path, images: int, *, details: bool = True, extra: list[Row] | None = None) -> None:
+def write_gallery(
+    folder: Path, images: int, *, details: bool = True, extra: list[Row] | None = None
+) -> None:
     """Write a gallery of two snapshots.
 
     Args:
@@ -166,12 +201,20 @@ def write_gallery(folder: Path, images: int, *, details: bool = True, extra: lis
     rows.sort(key=lambda row: (row.source_dataset, row.category, row.image_id))
     pictures: dict[str, Drawn] = {}
     newer = _write_index(folder, rows, "b20f3c042e5a", "2026-11-29T13:10:00Z", pictures, details)
-    older = _write_index(folder, changed(rows), "1f9ac4d7720b", "2026-11-22T06:00:00Z", pictures, False)
+    older = _write_index(
+        folder, changed(rows), "1f9ac4d7720b", "2026-11-22T06:00:00Z", pictures, False
+    )
     snapshot = {
         "format": 1,
         "index": newer,
-        "previous": [{"id": "1f9ac4d7720b", "published_at": "2026-11-22T06:00:00Z", "index": older}],
-        "snapshot": {"id": "b20f3c042e5a", "published_at": "2026-11-29T13:10:00Z", "images": len(rows)},
+        "previous": [
+            {"id": "1f9ac4d7720b", "published_at": "2026-11-22T06:00:00Z", "index": older}
+        ],
+        "snapshot": {
+            "id": "b20f3c042e5a",
+            "published_at": "2026-11-29T13:10:00Z",
+            "images": len(rows),
+        },
     }
     (folder / "snapshot.js").write_text(f"gallery.snapshot({json.dumps(snapshot)});\n")
 
@@ -193,15 +236,24 @@ def _write_index(
         codes[name] = [-1 if value is None else words[name].index(value) for value in values]
     pairs = sorted({(row.source_dataset, row.category) for row in rows})
     words["category"] = [
-        {"source_dataset": words["source_dataset"].index(dataset), "name": name} for dataset, name in pairs
+        {"source_dataset": words["source_dataset"].index(dataset), "name": name}
+        for dataset, name in pairs
     ]
     at = {pair: number for number, pair in enumerate(pairs)}
     codes["category"] = [at[row.source_dataset, row.category] for row in rows]
     words["licence"] = ["CC BY-NC-SA 4.0", "not declared"]
     codes["licence"] = [0 if row.source_dataset == "mvtec_ad" else 1 for row in rows]
     words["check"] = [
-        {"name": "no_near_duplicates", "sentence": "Pairs of images are almost equal.", "asset": "image_tensors"},
-        {"name": "labels_agree", "sentence": "Mask and label contradict each other.", "asset": "images"},
+        {
+            "name": "no_near_duplicates",
+            "sentence": "Pairs of images are almost equal.",
+            "asset": "image_tensors",
+        },
+        {
+            "name": "labels_agree",
+            "sentence": "Mask and label contradict each other.",
+            "asset": "images",
+        },
     ]
     packs, pack, slot, chunks, chunk = _write_pictures(folder, rows, pairs, pictures, details)
     cameras = sorted({row.camera for row in rows})
@@ -214,7 +266,9 @@ def _write_index(
         "columns": {
             "image_id": [row.image_id for row in rows],
             **codes,
-            "defect_area": [None if row.defect_area is None else round(row.defect_area, 5) for row in rows],
+            "defect_area": [
+                None if row.defect_area is None else round(row.defect_area, 5) for row in rows
+            ],
             "score": [round(row.score, 4) for row in rows],
             "loaded_at": [row.loaded_at for row in rows],
             "content": [row.content for row in rows],
@@ -224,8 +278,15 @@ def _write_index(
         },
         "checks": [list(range(0, len(rows), 151)), list(range(4, len(rows), 397))],
         "attributes": {
-            "camera": {"type": "text", "words": cameras, "codes": [cameras.index(row.camera) for row in rows]},
-            "exposure": {"type": "number", "values": [n % 40 if n % 3 else None for n in range(len(rows))]},
+            "camera": {
+                "type": "text",
+                "words": cameras,
+                "codes": [cameras.index(row.camera) for row in rows],
+            },
+            "exposure": {
+                "type": "number",
+                "values": [n % 40 if n % 3 else None for n in range(len(rows))],
+            },
         },
         "packs": packs,
         "details": chunks,
@@ -250,7 +311,9 @@ def _write_pictures(
     pack, slot, chunk = [0] * len(rows), [0] * len(rows), [-1] * len(rows)
     for number, pair in enumerate(pairs):
         drawn = pictures.setdefault("/".join(pair), draw(number, large=details))
-        members = [place for place, row in enumerate(rows) if (row.source_dataset, row.category) == pair]
+        members = [
+            place for place, row in enumerate(rows) if (row.source_dataset, row.category) == pair
+        ]
         for first in range(0, len(members), PACK):
             part = members[first : first + PACK]
             tiles = []

@@ -13,7 +13,7 @@ import pytest
 from anomaly_assets_tests.gallery.scripts import evaluated
 from anomaly_assets_tests.gallery.test_scripts import an_index
 
-HOSTILE = "it's \"x\"; DROP TABLE a; --\\ \n$1 ü\u202e"
+HOSTILE = 'it\'s "x"; DROP TABLE a; --\\ \n$1 ü\u202e'
 
 VIEWS = (
     "",
@@ -42,7 +42,6 @@ CREATE TABLE anomaly.samples_without_tensors (
     image_id VARCHAR, source_dataset VARCHAR, category VARCHAR, split VARCHAR, label VARCHAR, defect_type VARCHAR,
     mask_area_fraction DOUBLE, loaded_at TIMESTAMP, attributes STRUCT(camera VARCHAR)
 );
-CREATE VIEW samples AS FROM anomaly.samples_without_tensors;
 CREATE TABLE anomaly.effective_images (image_id VARCHAR, label_source VARCHAR);
 CREATE TABLE anomaly.source_datasets (source_dataset VARCHAR, licence VARCHAR);
 CREATE TABLE anomaly.baseline_scores (image_id VARCHAR, recipe VARCHAR, label VARCHAR, score DOUBLE);
@@ -77,23 +76,38 @@ def database() -> Iterator[duckdb.DuckDBPyConnection]:
                 "VALUES (?, ?, ?, ?, ?, ?, ?, make_timestamp(? * 1000000), {'camera': ?})",
                 [
                     image_id,
-                    *(word("source_dataset", row), word("category", row)["name"], word("split", row)),
+                    *(
+                        word("source_dataset", row),
+                        word("category", row)["name"],
+                        word("split", row),
+                    ),
                     *(word("label", row), word("defect_type", row), columns["defect_area"][row]),
                     columns["loaded_at"][row],
                     None if code < 0 else camera["words"][code],
                 ],
             )
-            connection.execute("INSERT INTO anomaly.effective_images VALUES (?, 'path')", [image_id])
+            connection.execute(
+                "INSERT INTO anomaly.effective_images VALUES (?, 'path')", [image_id]
+            )
             score = columns["score"][row]
             connection.execute(
-                "INSERT INTO anomaly.baseline_scores VALUES (?, 'patch''core', 'x', ?)", [image_id, score]
+                "INSERT INTO anomaly.baseline_scores VALUES (?, 'patch''core', 'x', ?)",
+                [image_id, score],
             )
         for check, rows in zip(words["check"], index["checks"], strict=True):
             for row in rows:
                 values = [check["name"], columns["image_id"][row]]
                 connection.execute("INSERT INTO anomaly.quality_images VALUES (?, ?)", values)
         for dataset, licence in zip(words["source_dataset"], words["licence"], strict=True):
-            connection.execute("INSERT INTO anomaly.source_datasets VALUES (?, ?)", [dataset, licence])
+            connection.execute(
+                "INSERT INTO anomaly.source_datasets VALUES (?, ?)", [dataset, licence]
+            )
+        for name in (
+            *("samples_without_tensors", "effective_images", "source_datasets", "baseline_scores"),
+            "quality_images",
+        ):
+            connection.execute(f"CREATE VIEW main.{name} AS FROM anomaly.{name}")
+        connection.execute("CREATE VIEW main.samples AS FROM anomaly.samples_without_tensors")
         yield connection
 
 
@@ -124,7 +138,7 @@ def test_the_sql_selects_what_is_on_the_screen(
 def test_the_python_selects_what_is_on_the_screen(
     view: str, code: dict[str, dict[str, Any]], database: duckdb.DuckDBPyConnection
 ) -> None:
-    """Ask for its filters and its condition as `open_samples` does."""
+    """Ask for its filters and its condition as `open_samples` does, to which tables have no schema."""
     arguments = arguments_of(code[view]["python"])
     conditions = ["true"]
     values: list[str] = []
@@ -152,7 +166,9 @@ def arguments_of(python: str) -> dict[str, Any]:
 def test_hostile_names_stay_values() -> None:
     """Ask with a name in every place that a name can have."""
     index = licensed()
-    index["attributes"] = {HOSTILE: {"type": "text", "words": [HOSTILE, "n"], "codes": [0, 1, 0, 0]}}
+    index["attributes"] = {
+        HOSTILE: {"type": "text", "words": [HOSTILE, "n"], "codes": [0, 1, 0, 0]}
+    }
     for name in ("split", "label", "defect_type", "source_dataset"):
         index["words"][name] = [HOSTILE, *index["words"][name][1:]]
     index["words"]["category"][0]["name"] = HOSTILE
@@ -168,16 +184,23 @@ def test_hostile_names_stay_values() -> None:
     sql, by_id, python, python_by_id = evaluated(expression, {"index": index, "name": HOSTILE})
     with duckdb.connect() as connection:
         connection.execute(TABLES)
-        connection.execute("ALTER TABLE anomaly.samples_without_tensors DROP COLUMN attributes CASCADE")
+        connection.execute(
+            "ALTER TABLE anomaly.samples_without_tensors DROP COLUMN attributes CASCADE"
+        )
         quoted = '"' + HOSTILE.replace('"', '""') + '"'
         connection.execute(
             f"ALTER TABLE anomaly.samples_without_tensors ADD COLUMN attributes STRUCT({quoted} VARCHAR)"
         )
         for query in (sql, by_id):
             assert connection.execute(query).fetchall() == []
-        connection.execute("CREATE OR REPLACE VIEW samples AS FROM anomaly.samples_without_tensors")
+        connection.execute("SET schema = 'anomaly'")
         for text in (python, python_by_id):
             condition = arguments_of(text)["where"]
-            assert connection.execute(f"FROM samples WHERE {condition}").fetchall() == []
+            assert (
+                connection.execute(
+                    f"FROM samples_without_tensors AS samples WHERE {condition}"
+                ).fetchall()
+                == []
+            )
     assert arguments_of(python)["split"] == HOSTILE
     assert json.dumps(HOSTILE) not in python_by_id

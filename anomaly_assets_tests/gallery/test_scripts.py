@@ -43,7 +43,9 @@ def an_index(**changes: Any) -> dict[str, Any]:
         "recipe": None,
         "words": {
             "source_dataset": ["a", "b"],
-            "category": [{"source_dataset": d, "name": name} for d, name in ((0, "x"), (0, "y"), (1, "x"))],
+            "category": [
+                {"source_dataset": d, "name": name} for d, name in ((0, "x"), (0, "y"), (1, "x"))
+            ],
             "split": ["test", "train"],
             "label": ["anomalous", "good"],
             "label_source": ["path"],
@@ -84,16 +86,22 @@ SELECTIONS = {
 
 
 def test_an_address_selects_images() -> None:
-    expression = f"input.addresses.map((address) => {{ input.address = address; return {SELECTED}.ids; }})"
+    expression = (
+        f"input.addresses.map((address) => {{ input.address = address; return {SELECTED}.ids; }})"
+    )
     answers = evaluated(expression, {"index": an_index(), "addresses": list(SELECTIONS)})
     found = ["".join(image_id[-5] for image_id in ids) for ids in answers]
     assert dict(zip(SELECTIONS, found, strict=True)) == SELECTIONS
 
 
 def test_counts_of_a_field_ignore_its_own_choice() -> None:
-    counts = evaluated(SELECTED, {"index": an_index(), "address": "label=anomalous&area=0.03.."})["counts"]
+    counts = evaluated(SELECTED, {"index": an_index(), "address": "label=anomalous&area=0.03.."})[
+        "counts"
+    ]
     assert counts["label"] == [0, 1, 0]
-    counts = evaluated(SELECTED, {"index": an_index(), "address": "label=anomalous&category=a/x"})["counts"]
+    counts = evaluated(SELECTED, {"index": an_index(), "address": "label=anomalous&category=a/x"})[
+        "counts"
+    ]
     assert counts["label"] == [0, 1, 1]
     assert counts["category"] == [0, 1, 1, 0]
     assert counts["defect"] == [0, 1]
@@ -115,7 +123,10 @@ def test_a_rank_is_the_share_of_good_images_with_a_lower_score() -> None:
 
 def test_a_view_survives_its_address() -> None:
     view = "label=good&label=anomalous&a.camera=R%26%22&area=0.03..0.5&search=a+b&sort=-area&image=x%2Fy.png"
-    answer = evaluated("addressOf(viewOf(input.address, tableOf(input.index)))", {"index": an_index(), "address": view})
+    answer = evaluated(
+        "addressOf(viewOf(input.address, tableOf(input.index)))",
+        {"index": an_index(), "address": view},
+    )
     assert answer == view
 
 
@@ -153,7 +164,13 @@ def test_two_snapshots_are_compared_by_image_id() -> None:
 
 def test_lines_for_corrections_are_csv() -> None:
     images = [{"id": 'a/x,"y"\n.png', "content": "ab"}, {"id": "a/b.png", "content": ""}]
-    line = {"field": "label", "value": "good", "reason": 'no "stain", dust', "by": "ada", "at": "2026-11-29T10:00:00"}
+    line = {
+        "field": "label",
+        "value": "good",
+        "reason": 'no "stain", dust',
+        "by": "ada",
+        "at": "2026-11-29T10:00:00",
+    }
     text = evaluated("correctionsOf(input.images, input.line)", {"images": images, "line": line})
     assert text == (
         "image_id,content_sha256,field,value,reason,by,at\n"
@@ -164,7 +181,9 @@ def test_lines_for_corrections_are_csv() -> None:
 
 def test_the_scripts_take_text_as_text() -> None:
     """Names of files and folders reach the page: they never become markup or code."""
-    forbidden = re.compile(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b|new Function|DOMParser")
+    forbidden = re.compile(
+        r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b|new Function|DOMParser"
+    )
     for path in PAGE.glob("*.js"):
         assert not forbidden.search(path.read_text("utf-8")), path.name
     assert "script-src 'self' file:" in (PAGE / "index.html").read_text("utf-8")
@@ -172,10 +191,14 @@ def test_the_scripts_take_text_as_text() -> None:
 
 def test_every_script_is_loaded_once() -> None:
     page = (PAGE / "index.html").read_text("utf-8")
-    assert sorted(re.findall(r'<script src="([^"]+)"', page)) == sorted(path.name for path in PAGE.glob("*.js"))
+    assert sorted(re.findall(r'<script src="([^"]+)"', page)) == sorted(
+        path.name for path in PAGE.glob("*.js")
+    )
     assert not re.findall(r"https?://|//[a-z]", page)
 
 
 def test_no_script_is_long() -> None:
-    lengths = {path.name: len(path.read_text("utf-8").splitlines()) for path in Path(PAGE).glob("*.js")}
+    lengths = {
+        path.name: len(path.read_text("utf-8").splitlines()) for path in Path(PAGE).glob("*.js")
+    }
     assert max(lengths.values()) <= 300, lengths

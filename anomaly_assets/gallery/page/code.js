@@ -43,45 +43,57 @@ function oneOf(column, words) {
 /** @param {string} column @param {Measure} measure @param {[number | null, number | null]} range */
 function within(column, measure, [low, high]) {
   const shown = (/** @type {number} */ value) =>
-    measure.kind === "time" ? `TIMESTAMP '${new Date(value * 1000).toISOString().slice(0, 19).replace("T", " ")}'` : String(value);
+    measure.kind === "time" ? `TIMESTAMP '${shownTime(value).slice(0, 19)}'` : String(value);
   const parts = [];
   if (low !== null) parts.push(`${column} >= ${shown(low)}`);
   if (high !== null) parts.push(`${column} <= ${shown(high)}`);
   return parts.join(" AND ");
 }
 
-/** @param {string} condition */
-function withImages(condition) {
-  return `image_id IN (SELECT image_id FROM ${condition})`;
+/** The names of tables: in a condition of `open_samples` they have no schema. */
+const IN_SQL = "anomaly.";
+const IN_PYTHON = "";
+
+/** @param {string} schema @param {string} condition */
+function withImages(schema, condition) {
+  return `image_id IN (SELECT image_id FROM ${schema}${condition})`;
 }
 
-/** Return the query of scores, with the rank of each among the good images of its category. @param {Table} table */
-function scoresOf(table) {
-  const recipe = table.recipe === null ? "" : `recipe = ${sqlText(table.recipe)} AND `;
-  return { recipe, from: `anomaly.baseline_scores WHERE ${recipe}` };
+/** Return the condition of the scores of the recipe, followed by AND. @param {Table} table */
+function recipeOf(table) {
+  return table.recipe === null ? "" : `recipe = ${sqlText(table.recipe)} AND `;
+}
+
+/** @param {string} key of a column or an attribute */
+function columnOf(key) {
+  return key.startsWith("a.") ? `attributes.${sqlName(key.slice(2))}` : COLUMNS[key];
 }
 
 /**
  * Return the conditions of a view, as SQL over the view `samples`.
- * @param {Table} table @param {View} view @param {string[]} [except] fields that need none
+ * @param {Table} table @param {View} view @param {string} schema @param {string[]} [except] fields that need none
  */
-function conditionsOf(table, view, except = []) {
+function conditionsOf(table, view, schema, except = []) {
   const conditions = [];
   for (const [key, words] of Object.entries(view.chosen)) {
     if (except.includes(key) || !words.length) continue;
     if (key === "category") conditions.push(ofCategories(table, words));
-    else if (key in COLUMNS) conditions.push(oneOf(COLUMNS[key], words));
-    else if (key === "evidence") conditions.push(withImages(`anomaly.effective_images WHERE ${oneOf("label_source", words)}`));
-    else if (key === "licence") conditions.push(`source_dataset IN (SELECT source_dataset FROM anomaly.source_datasets WHERE ${oneOf("licence", words)})`);
-    else if (key === "check") conditions.push(ofChecks(words));
-    else if (key.startsWith("a.")) conditions.push(oneOf(`attributes.${sqlName(key.slice(2))}`, words));
+    else if (key === "check") conditions.push(ofChecks(schema, words));
+    else if (key === "evidence") {
+      conditions.push(withImages(schema, `effective_images WHERE ${oneOf("label_source", words)}`));
+    } else if (key === "licence") {
+      const datasets = `SELECT source_dataset FROM ${schema}source_datasets WHERE ${oneOf("licence", words)}`;
+      conditions.push(`source_dataset IN (${datasets})`);
+    } else if (columnOf(key)) conditions.push(oneOf(columnOf(key), words));
   }
   for (const [key, range] of Object.entries(view.ranges)) {
     const measure = table.measures.get(key);
     if (!measure) continue;
-    if (key === "score") conditions.push(withImages(`${scoresOf(table).from}${within("score", measure, range)}`));
-    else if (key === "rank") conditions.push(ofRank(table, measure, range));
-    else conditions.push(within(key.startsWith("a.") ? `attributes.${sqlName(key.slice(2))}` : COLUMNS[key], measure, range));
+    if (key === "score") {
+      const scores = `baseline_scores WHERE ${recipeOf(table)}${within("score", measure, range)}`;
+      conditions.push(withImages(schema, scores));
+    } else if (key === "rank") conditions.push(ofRank(table, schema, measure, range));
+    else conditions.push(within(columnOf(key), measure, range));
   }
   for (const part of searchParts(view.search)) conditions.push(`contains(lower(image_id), ${sqlText(part)})`);
   return conditions;
@@ -104,20 +116,22 @@ function ofCategories(table, words) {
   return parts.length > 1 ? `(${parts.map((part) => `(${part})`).join(" OR ")})` : parts[0];
 }
 
-/** @param {string[]} words */
-function ofChecks(words) {
+/** @param {string} schema @param {string[]} words */
+function ofChecks(schema, words) {
   const named = words.filter((word) => word !== "");
   const parts = [];
-  if (named.length) parts.push(withImages(`anomaly.quality_images WHERE ${oneOf(sqlName("check"), named)}`));
-  if (named.length < words.length) parts.push("image_id NOT IN (SELECT image_id FROM anomaly.quality_images WHERE image_id IS NOT NULL)");
+  if (named.length) parts.push(withImages(schema, `quality_images WHERE ${oneOf(sqlName("check"), named)}`));
+  if (named.length < words.length) {
+    parts.push(`image_id NOT IN (SELECT image_id FROM ${schema}quality_images WHERE image_id IS NOT NULL)`);
+  }
   return parts.length > 1 ? `(${parts.join(" OR ")})` : parts[0];
 }
 
-/** @param {Table} table @param {Measure} measure @param {[number | null, number | null]} range */
-function ofRank(table, measure, range) {
+/** @param {Table} table @param {string} schema @param {Measure} measure @param {[number | null, number | null]} range */
+function ofRank(table, schema, measure, range) {
   const scored = "SELECT samples.image_id, source_dataset, category, samples.label, samples.split, scores.score "
-    + "FROM anomaly.baseline_scores AS scores JOIN anomaly.samples_without_tensors AS samples USING (image_id) "
-    + `WHERE ${scoresOf(table).recipe}scores.score IS NOT NULL`;
+    + `FROM ${schema}baseline_scores AS scores JOIN ${schema}samples_without_tensors AS samples USING (image_id) `
+    + `WHERE ${recipeOf(table)}scores.score IS NOT NULL`;
   return `image_id IN (WITH scored AS (${scored}) `
     + "SELECT one.image_id FROM scored AS one JOIN scored AS good USING (source_dataset, category) "
     + "WHERE good.label = 'good' AND good.split <> 'train' GROUP BY one.image_id, one.score "
@@ -129,12 +143,13 @@ function ofRank(table, measure, range) {
  * @param {Table} table @param {View} view @param {string[]} ids those that are selected, if some are
  */
 function sqlOf(table, view, ids) {
-  const conditions = ids.length ? [oneOf("image_id", ids)] : conditionsOf(table, view);
+  const conditions = ids.length ? [oneOf("image_id", ids)] : conditionsOf(table, view, IN_SQL);
   const key = view.sort.replace(/^-/, "");
   const way = view.sort.startsWith("-") ? "DESC" : "ASC";
-  const column = key.startsWith("a.") ? `attributes.${sqlName(key.slice(2))}` : COLUMNS[key];
-  const score = `(SELECT any_value(score) FROM anomaly.baseline_scores AS scores WHERE ${scoresOf(table).recipe}scores.image_id = samples.image_id)`;
-  const first = key === "score" ? [`${score} ${way} NULLS LAST`] : column ? [`${column} ${way} NULLS LAST`] : [];
+  const score = "(SELECT any_value(score) FROM anomaly.baseline_scores AS scores "
+    + `WHERE ${recipeOf(table)}scores.image_id = samples.image_id)`;
+  const column = key === "score" ? score : columnOf(key);
+  const first = column ? [`${column} ${way} NULLS LAST`] : [];
   return [
     "SELECT *",
     "FROM anomaly.samples_without_tensors AS samples",
@@ -166,7 +181,7 @@ function pythonOf(table, view, ids) {
       passed.push(key);
     }
   }
-  const conditions = ids.length ? [oneOf("image_id", ids)] : conditionsOf(table, view, passed);
+  const conditions = ids.length ? [oneOf("image_id", ids)] : conditionsOf(table, view, IN_PYTHON, passed);
   if (conditions.length === 1) parts.push(`where=${pythonText(conditions[0])}`);
   if (conditions.length > 1) {
     parts.push(`where=(\n${conditions.map((each, at) => `        ${pythonText((at ? " AND " : "") + each)}`).join("\n")}\n    )`);

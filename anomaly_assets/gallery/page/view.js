@@ -48,9 +48,14 @@ function numberOrNull(text) {
 /** Show a number as people read it. @param {Measure} measure @param {number} value */
 function shownNumber(measure, value) {
   if (Number.isNaN(value)) return "–";
-  if (measure.kind === "time") return new Date(value * 1000).toISOString().slice(0, 16).replace("T", " ");
+  if (measure.kind === "time") return shownTime(value).slice(0, 16);
   if (measure.kind === "share") return `${(value * 100).toFixed(value > 0 && value < 0.0995 ? 2 : 1)} %`;
   return Number.isInteger(value) ? String(value) : value.toPrecision(4);
+}
+
+/** Show a time in UTC. @param {number} seconds since 1970 */
+function shownTime(seconds) {
+  return new Date(seconds * 1000).toISOString().replace("T", " ");
 }
 
 /** @param {number} count */
