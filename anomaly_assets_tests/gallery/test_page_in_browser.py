@@ -238,7 +238,7 @@ def test_what_is_selected_is_exported(page: Page, folder: Path) -> None:
     page.locator("#code-button").click()
     assert f"image_id IN ('{ids[0]}', '{ids[1]}')" in page.locator("#sql").inner_text()
     page.locator("#copy-python").click()
-    assert page.locator("#copy-python").inner_text() == "Copied"
+    page.locator("#copy-python", has_text="Copied").wait_for()
     page.keyboard.press("Escape")
     page.locator("#export-button").click()
     assert saved(page) == f"{ids[0]}\n{ids[1]}\n"

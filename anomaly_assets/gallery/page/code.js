@@ -2,8 +2,13 @@
 // The SQL and the Python that select what is on the screen, and the lines for corrections. Every value is quoted.
 
 const COLUMNS = /** @type {Record<string, string>} */ ({
-  dataset: "source_dataset", category: "category", label: "label", defect: "defect_type", split: "split",
-  area: "mask_area_fraction", loaded: "loaded_at",
+  dataset: "source_dataset",
+  category: "category",
+  label: "label",
+  defect: "defect_type",
+  split: "split",
+  area: "mask_area_fraction",
+  loaded: "loaded_at",
 });
 
 /** @param {string} text */
@@ -18,10 +23,12 @@ function sqlName(name) {
 
 /** Write a string as Python does, with escapes for everything that is not printable ASCII or a letter. */
 function pythonText(/** @type {string} */ text) {
-  const escaped = text.replace(/[\\"]/g, "\\$&").replace(
-    /[^\p{L}\p{N}\p{P}\p{S} ]/gu,
-    (character) => `\\U${(character.codePointAt(0) ?? 0).toString(16).padStart(8, "0")}`,
-  );
+  const escaped = text
+    .replace(/[\\"]/g, "\\$&")
+    .replace(
+      /[^\p{L}\p{N}\p{P}\p{S} ]/gu,
+      (character) => `\\U${(character.codePointAt(0) ?? 0).toString(16).padStart(8, "0")}`,
+    );
   return `"${escaped}"`;
 }
 
@@ -95,7 +102,8 @@ function conditionsOf(table, view, schema, except = []) {
     } else if (key === "rank") conditions.push(ofRank(table, schema, measure, range));
     else conditions.push(within(columnOf(key), measure, range));
   }
-  for (const part of searchParts(view.search)) conditions.push(`contains(lower(image_id), ${sqlText(part)})`);
+  for (const part of searchParts(view.search))
+    conditions.push(`contains(lower(image_id), ${sqlText(part)})`);
   return conditions;
 }
 
@@ -120,7 +128,8 @@ function ofCategories(table, words) {
 function ofChecks(schema, words) {
   const named = words.filter((word) => word !== "");
   const parts = [];
-  if (named.length) parts.push(withImages(schema, `quality_images WHERE ${oneOf(sqlName("check"), named)}`));
+  if (named.length)
+    parts.push(withImages(schema, `quality_images WHERE ${oneOf(sqlName("check"), named)}`));
   if (named.length < words.length) {
     parts.push(`image_id NOT IN (SELECT image_id FROM ${schema}quality_images WHERE image_id IS NOT NULL)`);
   }
@@ -129,13 +138,16 @@ function ofChecks(schema, words) {
 
 /** @param {Table} table @param {string} schema @param {Measure} measure @param {[number | null, number | null]} range */
 function ofRank(table, schema, measure, range) {
-  const scored = "SELECT samples.image_id, source_dataset, category, samples.label, samples.split, scores.score "
-    + `FROM ${schema}baseline_scores AS scores JOIN ${schema}samples_without_tensors AS samples USING (image_id) `
-    + `WHERE ${recipeOf(table)}scores.score IS NOT NULL`;
-  return `image_id IN (WITH scored AS (${scored}) `
-    + "SELECT one.image_id FROM scored AS one JOIN scored AS good USING (source_dataset, category) "
-    + "WHERE good.label = 'good' AND good.split <> 'train' GROUP BY one.image_id, one.score "
-    + `HAVING ${within("avg((good.score < one.score)::INTEGER)", measure, range)})`;
+  const scored =
+    "SELECT samples.image_id, source_dataset, category, samples.label, samples.split, scores.score " +
+    `FROM ${schema}baseline_scores AS scores JOIN ${schema}samples_without_tensors AS samples USING (image_id) ` +
+    `WHERE ${recipeOf(table)}scores.score IS NOT NULL`;
+  return (
+    `image_id IN (WITH scored AS (${scored}) ` +
+    "SELECT one.image_id FROM scored AS one JOIN scored AS good USING (source_dataset, category) " +
+    "WHERE good.label = 'good' AND good.split <> 'train' GROUP BY one.image_id, one.score " +
+    `HAVING ${within("avg((good.score < one.score)::INTEGER)", measure, range)})`
+  );
 }
 
 /**
@@ -146,8 +158,9 @@ function sqlOf(table, view, ids) {
   const conditions = ids.length ? [oneOf("image_id", ids)] : conditionsOf(table, view, IN_SQL);
   const key = view.sort.replace(/^-/, "");
   const way = view.sort.startsWith("-") ? "DESC" : "ASC";
-  const score = "(SELECT any_value(score) FROM anomaly.baseline_scores AS scores "
-    + `WHERE ${recipeOf(table)}scores.image_id = samples.image_id)`;
+  const score =
+    "(SELECT any_value(score) FROM anomaly.baseline_scores AS scores " +
+    `WHERE ${recipeOf(table)}scores.image_id = samples.image_id)`;
   const column = key === "score" ? score : columnOf(key);
   const first = column ? [`${column} ${way} NULLS LAST`] : [];
   return [
@@ -184,7 +197,9 @@ function pythonOf(table, view, ids) {
   const conditions = ids.length ? [oneOf("image_id", ids)] : conditionsOf(table, view, IN_PYTHON, passed);
   if (conditions.length === 1) parts.push(`where=${pythonText(conditions[0])}`);
   if (conditions.length > 1) {
-    parts.push(`where=(\n${conditions.map((each, at) => `        ${pythonText((at ? " AND " : "") + each)}`).join("\n")}\n    )`);
+    parts.push(
+      `where=(\n${conditions.map((each, at) => `        ${pythonText((at ? " AND " : "") + each)}`).join("\n")}\n    )`,
+    );
   }
   const words = table.fields.get("label")?.words ?? [];
   if (words.includes("unknown") && !passed.includes("label")) parts.push("include_unknown=True");
@@ -203,6 +218,8 @@ function csvCell(cell) {
  * @param {{field: string, value: string, reason: string, by: string, at: string}} line
  */
 function correctionsOf(images, { field, value, reason, by, at }) {
-  const rows = images.map(({ id, content }) => [id, content, field, value, reason, by, at].map(csvCell).join(","));
+  const rows = images.map(({ id, content }) =>
+    [id, content, field, value, reason, by, at].map(csvCell).join(","),
+  );
   return ["image_id,content_sha256,field,value,reason,by,at", ...rows, ""].join("\n");
 }

@@ -25,16 +25,28 @@ function compared(now, previous) {
   }
   const removed = Int32Array.from(rowOf.values()).sort();
   const fields = new Map([
-    ["change", fieldOf("change", "Change", CHANGES, joined(changes, removed, () => 1))],
-    ...[...now.fields].map(([key, field]) => /** @type {[string, Field]} */ ([key, extended(field, previous, removed)])),
+    [
+      "change",
+      fieldOf(
+        "change",
+        "Change",
+        CHANGES,
+        joined(changes, removed, () => 1),
+      ),
+    ],
+    ...[...now.fields].map(
+      ([key, field]) => /** @type {[string, Field]} */ ([key, extended(field, previous, removed)]),
+    ),
   ]);
-  const measures = new Map([...now.measures].map(([key, each]) => {
-    const old = previous.measures.get(key)?.values;
-    const values = new Float64Array(now.count + removed.length).fill(NaN);
-    values.set(each.values);
-    if (old) removed.forEach((row, at) => (values[now.count + at] = old[row]));
-    return [key, { ...each, values }];
-  }));
+  const measures = new Map(
+    [...now.measures].map(([key, each]) => {
+      const old = previous.measures.get(key)?.values;
+      const values = new Float64Array(now.count + removed.length).fill(NaN);
+      values.set(each.values);
+      if (old) removed.forEach((row, at) => (values[now.count + at] = old[row]));
+      return [key, { ...each, values }];
+    }),
+  );
   const ids = [...now.ids, ...Array.from(removed, (row) => previous.ids[row])];
   return {
     ...now,

@@ -22,7 +22,8 @@ class Detail {
     byId("earlier", HTMLButtonElement).addEventListener("click", () => events.step(-1));
     byId("later", HTMLButtonElement).addEventListener("click", () => events.step(1));
     this.mark.addEventListener("click", () => this.toggleSelected());
-    for (const input of [this.outline, this.heat, this.strength]) input.addEventListener("input", () => this.layers());
+    for (const input of [this.outline, this.heat, this.strength])
+      input.addEventListener("input", () => this.layers());
   }
 
   /** @param {KeyboardEvent} event */
@@ -106,17 +107,25 @@ class Detail {
     const rows = [];
     for (const field of table.fields.values()) {
       if (field.key.startsWith("a.") || !field.codes || field.codes[row] < 0) continue;
-      const old = table.previous && table.before && table.before[row] >= 0 ? wordOf(table.previous, field.key, table.before[row]) : null;
+      const old =
+        table.previous && table.before && table.before[row] >= 0
+          ? wordOf(table.previous, field.key, table.before[row])
+          : null;
       const word = field.words[field.codes[row]];
       const moved = old !== null && old !== word && table.pack[row] >= 0 && field.key !== "change";
-      rows.push([field.title, `${moved ? `${old || "none"} → ` : ""}${field.key === "category" ? word.slice(word.indexOf("/") + 1) : word}`]);
+      rows.push([
+        field.title,
+        `${moved ? `${old || "none"} → ` : ""}${field.key === "category" ? word.slice(word.indexOf("/") + 1) : word}`,
+      ]);
     }
     for (const measure of table.measures.values()) {
-      if (!measure.key.startsWith("a.") && !Number.isNaN(measure.values[row])) rows.push([measure.title, shownNumber(measure, measure.values[row])]);
+      if (!measure.key.startsWith("a.") && !Number.isNaN(measure.values[row]))
+        rows.push([measure.title, shownNumber(measure, measure.values[row])]);
     }
     const field = table.fields.get("check");
     const checks = checksOf(table, row).map((check) =>
-      make("li", {}, make("b", {}, field?.labels[check] ?? ""), ` ${field?.notes?.[check] ?? ""}`));
+      make("li", {}, make("b", {}, field?.labels[check] ?? ""), ` ${field?.notes?.[check] ?? ""}`),
+    );
     return [checks.length ? make("ul", { class: "checks" }, ...checks) : "", listOf(rows)];
   }
 
@@ -133,10 +142,14 @@ class Detail {
 function figureOf(address, caption) {
   const frame = make("div", { class: "frame" }, make("p", {}, address ? "" : "no picture"));
   if (address) {
-    const image = make("img", { src: address, alt: caption || "the image", load: () => {
-      // Outline and heat map cover the frame, so the frame has the shape of the image.
-      frame.style.setProperty("--ratio", String(image.naturalWidth / image.naturalHeight));
-    } });
+    const image = make("img", {
+      src: address,
+      alt: caption || "the image",
+      load: () => {
+        // Outline and heat map cover the frame, so the frame has the shape of the image.
+        frame.style.setProperty("--ratio", String(image.naturalWidth / image.naturalHeight));
+      },
+    });
     frame.replaceChildren(image);
   }
   return make("figure", {}, frame, caption ? make("figcaption", {}, caption) : null);
@@ -151,21 +164,42 @@ function pictureOf(content) {
 function listOf(rows) {
   const items = rows.flatMap(([name, value]) => [
     make("dt", {}, String(name)),
-    make("dd", {}, value === null || value === undefined ? "–" : typeof value === "object" ? JSON.stringify(value) : String(value)),
+    make(
+      "dd",
+      {},
+      value === null || value === undefined
+        ? "–"
+        : typeof value === "object"
+          ? JSON.stringify(value)
+          : String(value),
+    ),
   ]);
   return make("dl", {}, ...items);
 }
 
 /** Draw the outline of a mask. @param {NonNullable<Details["mask"]>} polygons */
 function outlineOf(polygons) {
-  const path = polygons.map((polygon) => {
-    const numbers = polygon.flat();
-    let text = "";
-    for (let at = 0; at + 1 < numbers.length; at += 2) text += `${at ? "L" : "M"}${Number(numbers[at])} ${Number(numbers[at + 1])}`;
-    return `${text}Z`;
-  }).join("");
-  const attributes = { viewBox: "0 0 1 1", preserveAspectRatio: "none", class: "outline", "aria-hidden": "true" };
-  return draw("svg", attributes, draw("path", { d: path, class: "under" }), draw("path", { d: path, class: "over" }));
+  const path = polygons
+    .map((polygon) => {
+      const numbers = polygon.flat();
+      let text = "";
+      for (let at = 0; at + 1 < numbers.length; at += 2)
+        text += `${at ? "L" : "M"}${Number(numbers[at])} ${Number(numbers[at + 1])}`;
+      return `${text}Z`;
+    })
+    .join("");
+  const attributes = {
+    viewBox: "0 0 1 1",
+    preserveAspectRatio: "none",
+    class: "outline",
+    "aria-hidden": "true",
+  };
+  return draw(
+    "svg",
+    attributes,
+    draw("path", { d: path, class: "under" }),
+    draw("path", { d: path, class: "over" }),
+  );
 }
 
 /** Colour a grey heat map: from nothing over violet and orange to yellow. @param {string} map base64 of a WebP */

@@ -50,7 +50,8 @@ function load(path) {
   return promise;
 }
 
-const whenIdle = window.requestIdleCallback ?? ((/** @type {() => void} */ callback) => setTimeout(callback, 50));
+const whenIdle =
+  window.requestIdleCallback ?? ((/** @type {() => void} */ callback) => setTimeout(callback, 50));
 
 /** Packs of tiles. Those on the screen are loaded a few at a time; those that come next only while nothing else is to do. */
 const packs = {
@@ -114,4 +115,6 @@ function tileOf(table, row) {
 }
 
 // The index is the largest file: it is asked for before the other scripts are read.
-load("snapshot.js").then((/** @type {Snapshot} */ snapshot) => load(snapshot.index)).catch(() => {});
+load("snapshot.js")
+  .then((/** @type {Snapshot} */ snapshot) => load(snapshot.index))
+  .catch(() => {});

@@ -35,30 +35,59 @@ class Filters {
   /** @param {Field} field @param {View} view @param {Int32Array} counts */
   field(field, view, counts) {
     const chosen = choiceOf(field, view);
-    const values = [...field.words.map((word, code) => ({ word, label: field.labels[code], count: counts[code + 1], note: field.notes?.[code] })),
-      { word: "", label: "none", count: counts[0], note: undefined }]
-      .filter(({ word, count }) => count || chosen.includes(word));
+    const values = [
+      ...field.words.map((word, code) => ({
+        word,
+        label: field.labels[code],
+        count: counts[code + 1],
+        note: field.notes?.[code],
+      })),
+      { word: "", label: "none", count: counts[0], note: undefined },
+    ].filter(({ word, count }) => count || chosen.includes(word));
     // Long lists begin with the most frequent values, so that they answer "which one has most".
     const long = field.words.length > FEW;
     if (long) values.sort((a, b) => b.count - a.count);
     const unfolded = this.unfolded.has(field.key);
-    const shown = unfolded ? values.slice(0, 100) : values.filter(({ word }, at) => at < FEW || chosen.includes(word));
+    const shown = unfolded
+      ? values.slice(0, 100)
+      : values.filter(({ word }, at) => at < FEW || chosen.includes(word));
     const most = Math.max(1, ...values.map(({ count }) => count));
     const items = shown.map(({ word, label, count, note }) => {
       const id = `filter-${field.key}-${word}`;
-      const box = make("input", { type: "checkbox", id, change: () => {
-        this.choose(field.key, box.checked ? [...chosen, word] : chosen.filter((other) => other !== word));
-      } });
+      const box = make("input", {
+        type: "checkbox",
+        id,
+        change: () => {
+          this.choose(
+            field.key,
+            box.checked ? [...chosen, word] : chosen.filter((other) => other !== word),
+          );
+        },
+      });
       box.checked = chosen.includes(word);
-      const item = make("label", { class: "value", title: note || label, "data-word": word }, box,
-        make("span", { class: "name" }, label), make("span", { class: "count" }, shownCount(count)));
+      const item = make(
+        "label",
+        { class: "value", title: note || label, "data-word": word },
+        box,
+        make("span", { class: "name" }, label),
+        make("span", { class: "count" }, shownCount(count)),
+      );
       item.style.setProperty("--share", `${(100 * count) / most}%`);
       return item;
     });
-    const more = values.length > shown.length || unfolded
-      ? make("button", { class: "quiet", type: "button", id: `filter-${field.key}-more`, click: () => this.unfold(field.key) },
-        unfolded ? "Show fewer" : `Show all ${values.length}`)
-      : null;
+    const more =
+      values.length > shown.length || unfolded
+        ? make(
+            "button",
+            {
+              class: "quiet",
+              type: "button",
+              id: `filter-${field.key}-more`,
+              click: () => this.unfold(field.key),
+            },
+            unfolded ? "Show fewer" : `Show all ${values.length}`,
+          )
+        : null;
     return make("fieldset", { "data-field": field.key }, make("legend", {}, field.title), ...items, more);
   }
 
@@ -74,25 +103,41 @@ class Filters {
     if (!bins) return null;
     const all = heights(bins, orderOf(table, ""));
     const some = heights(bins, result.rows);
-    const drawing = draw("svg", { viewBox: `0 0 ${BARS} 20`, preserveAspectRatio: "none", "aria-hidden": "true", class: "bars" },
-      draw("path", { d: barsPath(all), class: "all" }), draw("path", { d: barsPath(some), class: "some" }));
+    const drawing = draw(
+      "svg",
+      { viewBox: `0 0 ${BARS} 20`, preserveAspectRatio: "none", "aria-hidden": "true", class: "bars" },
+      draw("path", { d: barsPath(all), class: "all" }),
+      draw("path", { d: barsPath(some), class: "some" }),
+    );
     const [low, high] = view.ranges[measure.key] ?? [null, null];
     const ends = [low, high].map((value, end) => {
       const time = measure.kind === "time";
       const box = make("input", {
-        type: time ? "date" : "number", step: "any", id: `filter-${measure.key}-${end ? "to" : "from"}`,
-        "aria-label": `${measure.title}, ${end ? "to" : "from"}`, placeholder: end ? "to" : "from", change: () => {
+        type: time ? "date" : "number",
+        step: "any",
+        id: `filter-${measure.key}-${end ? "to" : "from"}`,
+        "aria-label": `${measure.title}, ${end ? "to" : "from"}`,
+        placeholder: end ? "to" : "from",
+        change: () => {
           const ends = /** @type {[number | null, number | null]} */ ([low, high]);
           ends[end] = endOf(measure, box.value, end);
           this.limit(measure.key, ends);
         },
       });
-      if (value !== null) box.value = time ? new Date(value * 1000).toISOString().slice(0, 10) : String(Number((measure.kind === "share" ? value * 100 : value).toPrecision(6)));
+      if (value !== null)
+        box.value = time
+          ? new Date(value * 1000).toISOString().slice(0, 10)
+          : String(Number((measure.kind === "share" ? value * 100 : value).toPrecision(6)));
       return box;
     });
     const unit = measure.kind === "share" ? " (%)" : "";
-    return make("fieldset", { "data-field": measure.key }, make("legend", { title: measure.note ?? null }, measure.title + unit), drawing,
-      make("div", { class: "ends" }, ends[0], make("span", { "aria-hidden": "true" }, "–"), ends[1]));
+    return make(
+      "fieldset",
+      { "data-field": measure.key },
+      make("legend", { title: measure.note ?? null }, measure.title + unit),
+      drawing,
+      make("div", { class: "ends" }, ends[0], make("span", { "aria-hidden": "true" }, "–"), ends[1]),
+    );
   }
 
   /** Return the bar of each row, 255 without a value; null if there are fewer than two values. @param {Measure} measure */
@@ -107,7 +152,10 @@ class Filters {
       }
       if (!(most > least)) return null;
       bins = Uint8Array.from(measure.values, (value) =>
-        Number.isNaN(value) ? 255 : Math.min(BARS - 1, Math.floor(((value - least) / (most - least)) * BARS)));
+        Number.isNaN(value)
+          ? 255
+          : Math.min(BARS - 1, Math.floor(((value - least) / (most - least)) * BARS)),
+      );
       this.bins.set(measure.key, bins);
     }
     return bins;

@@ -120,7 +120,8 @@ class Grid {
     }
     for (let at = size; at < this.cells.length; at += 1) this.cells[at].hide();
     const active = this.cells[this.active % size];
-    if (active?.position === this.active) this.host.setAttribute("aria-activedescendant", active.element.id);
+    if (active?.position === this.active)
+      this.host.setAttribute("aria-activedescendant", active.element.id);
     else this.host.removeAttribute("aria-activedescendant");
     packs.want([...wanted]);
     this.events.moved();
@@ -161,8 +162,14 @@ class Grid {
   pressed(event) {
     const page = Math.max(1, Math.floor(this.height / (this.line ?? 1))) * this.columns;
     const steps = /** @type {Record<string, number>} */ ({
-      ArrowLeft: -1, ArrowRight: 1, ArrowUp: -this.columns, ArrowDown: this.columns, PageUp: -page, PageDown: page,
-      Home: -this.rows.length, End: this.rows.length,
+      ArrowLeft: -1,
+      ArrowRight: 1,
+      ArrowUp: -this.columns,
+      ArrowDown: this.columns,
+      PageUp: -page,
+      PageDown: page,
+      Home: -this.rows.length,
+      End: this.rows.length,
     });
     if (event.key in steps && !event.ctrlKey && !event.metaKey && !event.altKey) {
       this.move(this.active + steps[event.key]);
@@ -192,12 +199,21 @@ class Cell {
     this.position = -1;
     this.version = 0;
     this.waits = false;
-    this.images = [make("img", { alt: "", decoding: "sync", draggable: "false" }), make("img", { alt: "", decoding: "sync", draggable: "false" })];
+    this.images = [
+      make("img", { alt: "", decoding: "sync", draggable: "false" }),
+      make("img", { alt: "", decoding: "sync", draggable: "false" }),
+    ];
     /** @type {(string | null)[]} */
     this.shown = [];
     this.caption = make("span");
-    this.element = make("div", { class: "cell", role: "option", id: `cell-${(Cell.made += 1)}`, hidden: true },
-      this.images[1], this.images[0], this.caption, make("span", { class: "mark" }));
+    this.element = make(
+      "div",
+      { class: "cell", role: "option", id: `cell-${(Cell.made += 1)}`, hidden: true },
+      this.images[1],
+      this.images[0],
+      this.caption,
+      make("span", { class: "mark" }),
+    );
     space.append(this.element);
   }
 
@@ -221,7 +237,8 @@ class Cell {
     const waited = this.waits && this.position === position && this.version === grid.version;
     this.waits = false;
     this.picture(this.images[0], table, row, wanted);
-    if (table.previous && table.before) this.picture(this.images[1], table.previous, table.before[row], wanted);
+    if (table.previous && table.before)
+      this.picture(this.images[1], table.previous, table.before[row], wanted);
     if (waited) return !this.waits;
     this.position = position;
     this.version = grid.version;

@@ -15,7 +15,11 @@ class Page {
     /** @type {Set<string>} */
     this.selected = new Set();
     this.anchor = 0;
-    this.filters = new Filters(byId("filters", HTMLElement), (key, words) => this.choose(key, words), (key, range) => this.limit(key, range));
+    this.filters = new Filters(
+      byId("filters", HTMLElement),
+      (key, words) => this.choose(key, words),
+      (key, range) => this.limit(key, range),
+    );
     this.grid = new Grid(byId("grid", HTMLElement), {
       open: (position) => this.change({ image: this.table.ids[this.result.rows[position]] }, true),
       select: (position, way) => this.select(position, way),
@@ -36,32 +40,26 @@ class Page {
     addEventListener("keydown", (event) => this.pressed(event));
   }
 
-  /** Fill what stays the same: title, choices, views. */
+  /** Listen to the head of the page. */
   head() {
-    const { id, published_at, images } = this.snapshot.snapshot;
-    byId("about", HTMLElement).textContent = `${shownCount(images)} images · ${inUtc(published_at).slice(0, 16).replace("T", " ")} UTC · snapshot ${id.slice(0, 12)}`;
+    fillHead(this.snapshot, this.newest);
     const sort = byId("sort", HTMLSelectElement);
-    const ways = /** @type {Record<string, [string, string]>} */ ({ number: ["highest first", "lowest first"], share: ["highest first", "lowest first"], time: ["newest first", "oldest first"] });
-    sort.append(make("option", { value: "" }, "Dataset and name"));
-    for (const { key, title, kind } of this.newest.measures.values()) {
-      sort.append(make("option", { value: `-${key}` }, `${title}, ${ways[kind][0]}`), make("option", { value: key }, `${title}, ${ways[kind][1]}`));
-    }
     sort.addEventListener("change", () => this.change({ sort: sort.value }));
     const against = byId("against", HTMLSelectElement);
-    against.append(make("option", { value: "" }, "with nothing"));
-    for (const each of this.snapshot.previous) {
-      against.append(make("option", { value: each.id }, `with ${inUtc(each.published_at).slice(0, 16).replace("T", " ")} (${each.id.slice(0, 12)})`));
-    }
-    byId("compare", HTMLElement).hidden = this.snapshot.previous.length === 0;
     against.addEventListener("change", () => this.change({ against: against.value, image: "" }));
     const search = byId("search", HTMLInputElement);
     search.addEventListener("input", () => this.change({ search: search.value }, false, true));
-    byId("clear", HTMLButtonElement).addEventListener("click", () => this.change({ ...emptyView(), against: this.view.against }));
+    byId("clear", HTMLButtonElement).addEventListener("click", () =>
+      this.change({ ...emptyView(), against: this.view.against }),
+    );
     byId("code-button", HTMLButtonElement).addEventListener("click", () => showCode(this.shown()));
-    byId("export-button", HTMLButtonElement).addEventListener("click", () => this.exporter.show(this.shown()));
-    byId("views", HTMLElement).append(...viewsOf(this.newest, this.snapshot).map(([title, view]) => make("a", { href: `#${addressOf(view)}` }, title)));
+    byId("export-button", HTMLButtonElement).addEventListener("click", () =>
+      this.exporter.show(this.shown()),
+    );
     const drawer = byId("drawer", HTMLButtonElement);
-    drawer.addEventListener("click", () => drawer.setAttribute("aria-expanded", String(document.body.classList.toggle("drawer"))));
+    drawer.addEventListener("click", () =>
+      drawer.setAttribute("aria-expanded", String(document.body.classList.toggle("drawer"))),
+    );
   }
 
   shown() {
@@ -86,7 +84,8 @@ class Page {
 
   /** Take the view from the address. */
   read() {
-    if (addressOf(viewOf(location.hash, this.table)) === addressOf(this.view) && this.result.counts.size) return;
+    if (addressOf(viewOf(location.hash, this.table)) === addressOf(this.view) && this.result.counts.size)
+      return;
     const before = addressOf({ ...this.view, image: "" });
     this.view = viewOf(location.hash, this.newest);
     if (this.result.counts.size && addressOf({ ...this.view, image: "" }) === before) this.showImage();
@@ -135,30 +134,47 @@ class Page {
     const { view, table, result, newest } = this;
     const all = table.previous ? table.count : newest.count;
     const count = result.rows.length;
-    byId("count", HTMLElement).textContent = count === all ? `${shownCount(all)} images` : `${shownCount(count)} of ${shownCount(all)} images`;
+    byId("count", HTMLElement).textContent =
+      count === all ? `${shownCount(all)} images` : `${shownCount(count)} of ${shownCount(all)} images`;
     byId("empty", HTMLElement).hidden = count > 0;
     byId("grid", HTMLElement).hidden = count === 0;
-    byId("why", HTMLElement).textContent = table.previous && !Object.keys(view.chosen).length ? "Nothing changed between the two snapshots." : "No image matches.";
+    byId("why", HTMLElement).textContent =
+      table.previous && !Object.keys(view.chosen).length
+        ? "Nothing changed between the two snapshots."
+        : "No image matches.";
     byId("search", HTMLInputElement).value = view.search;
     byId("sort", HTMLSelectElement).value = view.sort;
     byId("against", HTMLSelectElement).value = view.against;
     const chips = [];
     for (const [key, words] of Object.entries(view.chosen)) {
       const field = table.fields.get(key);
-      if (field) chips.push(this.chip(`${field.title}: ${words.map((word) => field.labels[field.words.indexOf(word)] ?? (word || "none")).join(", ")}`, () => this.choose(key, [])));
+      if (field)
+        chips.push(
+          this.chip(
+            `${field.title}: ${words.map((word) => field.labels[field.words.indexOf(word)] ?? (word || "none")).join(", ")}`,
+            () => this.choose(key, []),
+          ),
+        );
     }
     for (const [key, [low, high]] of Object.entries(view.ranges)) {
       const each = table.measures.get(key);
       if (!each) continue;
-      const ends = [low === null ? "" : `from ${shownNumber(each, low)}`, high === null ? "" : `to ${shownNumber(each, high)}`];
-      chips.push(this.chip(`${each.title} ${ends.filter(Boolean).join(" ")}`, () => this.limit(key, [null, null])));
+      const ends = [
+        low === null ? "" : `from ${shownNumber(each, low)}`,
+        high === null ? "" : `to ${shownNumber(each, high)}`,
+      ];
+      chips.push(
+        this.chip(`${each.title} ${ends.filter(Boolean).join(" ")}`, () => this.limit(key, [null, null])),
+      );
     }
     if (this.selected.size) {
-      chips.push(this.chip(`${shownCount(this.selected.size)} selected`, () => {
-        this.selected.clear();
-        this.grid.refresh();
-        this.showStatus();
-      }));
+      chips.push(
+        this.chip(`${shownCount(this.selected.size)} selected`, () => {
+          this.selected.clear();
+          this.grid.refresh();
+          this.showStatus();
+        }),
+      );
     }
     byId("chips", HTMLElement).replaceChildren(...chips);
     const address = addressOf({ ...view, image: "" });
@@ -170,13 +186,19 @@ class Page {
 
   /** @param {string} text @param {() => void} remove */
   chip(text, remove) {
-    return make("button", { type: "button", class: "chip", title: "Remove", click: remove }, text, make("span", { "aria-hidden": "true" }, " ×"));
+    return make(
+      "button",
+      { type: "button", class: "chip", title: "Remove", click: remove },
+      text,
+      make("span", { "aria-hidden": "true" }, " ×"),
+    );
   }
 
   /** Name the category at the top of the window. */
   showPosition() {
     const row = this.result.rows[this.grid.first];
-    const text = row === undefined || this.view.sort ? "" : wordOf(this.table, "category", row).replace("/", " / ");
+    const text =
+      row === undefined || this.view.sort ? "" : wordOf(this.table, "category", row).replace("/", " / ");
     const position = byId("position", HTMLElement);
     if (position.textContent !== text) position.textContent = text;
   }
@@ -191,13 +213,18 @@ class Page {
     if (row < 0) return;
     const position = this.result.rows.indexOf(row);
     if (position >= 0) this.grid.move(position);
-    this.detail.show(this.table, row, position < 0 ? "" : `${shownCount(position + 1)} of ${shownCount(this.result.rows.length)}`);
+    this.detail.show(
+      this.table,
+      row,
+      position < 0 ? "" : `${shownCount(position + 1)} of ${shownCount(this.result.rows.length)}`,
+    );
   }
 
   /** @param {number} by */
   step(by) {
     const position = this.result.rows.indexOf(this.table.ids.indexOf(this.view.image)) + by;
-    if (position >= 0 && position < this.result.rows.length) this.change({ image: this.table.ids[this.result.rows[position]] }, true, true);
+    if (position >= 0 && position < this.result.rows.length)
+      this.change({ image: this.table.ids[this.result.rows[position]] }, true, true);
   }
 
   /** @param {number} position @param {"one" | "range"} way */
@@ -209,7 +236,8 @@ class Page {
       return;
     }
     const [from, to] = [Math.min(this.anchor, position), Math.max(this.anchor, position)];
-    for (let at = from; at <= to && at < this.result.rows.length; at += 1) this.selected.add(this.table.ids[this.result.rows[at]]);
+    for (let at = from; at <= to && at < this.result.rows.length; at += 1)
+      this.selected.add(this.table.ids[this.result.rows[at]]);
     this.grid.refresh();
     this.showStatus();
   }
@@ -230,7 +258,8 @@ class Page {
     if (table.previous && table.before) {
       const change = wordOf(table, "change", row);
       const old = table.before[row];
-      const was = old < 0 ? "" : wordOf(table.previous, "defect", old) || wordOf(table.previous, "label", old);
+      const was =
+        old < 0 ? "" : wordOf(table.previous, "defect", old) || wordOf(table.previous, "label", old);
       return [label, change === "relabelled" && was !== words ? `${was} → ${words}` : change || words];
     }
     return [label, sorted ? shownNumber(sorted, sorted.values[row]) : words];

@@ -6,7 +6,13 @@ const CHANGES = ["added", "removed", "relabelled", "other content"];
 /** @param {string} key @param {string} title @param {any[]} words @param {ArrayLike<number>} codes */
 function fieldOf(key, title, words, codes, labels = words) {
   /** @type {Field} */
-  const field = { key, title, words: words.map(String), labels: labels.map(String), codes: Int32Array.from(codes) };
+  const field = {
+    key,
+    title,
+    words: words.map(String),
+    labels: labels.map(String),
+    codes: Int32Array.from(codes),
+  };
   return field;
 }
 
@@ -34,7 +40,15 @@ function checkField(checks, rowsOfChecks, count) {
   });
   const words = checks.map((check) => check.name);
   const labels = words.map((name) => name.replaceAll("_", " "));
-  return { key: "check", title: "Failed check", words, labels, notes: checks.map((check) => check.sentence ?? ""), starts, items };
+  return {
+    key: "check",
+    title: "Failed check",
+    words,
+    labels,
+    notes: checks.map((check) => check.sentence ?? ""),
+    starts,
+    items,
+  };
 }
 
 /**
@@ -49,13 +63,16 @@ function tableOf(index) {
   const none = () => new Int32Array(count).fill(-1);
   /** @param {string} key @param {string} title @param {string} column */
   const addField = (key, title, column) => {
-    if (columns[column] && words[column]?.length) fields.set(key, fieldOf(key, title, words[column], columns[column]));
+    if (columns[column] && words[column]?.length)
+      fields.set(key, fieldOf(key, title, words[column], columns[column]));
   };
   addField("dataset", "Dataset", "source_dataset");
   const datasets = words.source_dataset;
   const several = datasets.length > 1;
   const categories = words.category.map((each) => `${datasets[each.source_dataset]}/${each.name}`);
-  const short = words.category.map((each) => (several ? `${each.name} · ${datasets[each.source_dataset]}` : each.name));
+  const short = words.category.map((each) =>
+    several ? `${each.name} · ${datasets[each.source_dataset]}` : each.name,
+  );
   fields.set("category", fieldOf("category", "Category", categories, columns.category, short));
   addField("label", "Label", "label");
   addField("defect", "Defect type", "defect_type");
@@ -66,13 +83,17 @@ function tableOf(index) {
   if (columns.score) {
     measures.set("score", measureOf("score", "Score", "number", columns.score));
   }
-  if (columns.defect_area) measures.set("area", measureOf("area", "Defect area", "share", columns.defect_area));
+  if (columns.defect_area)
+    measures.set("area", measureOf("area", "Defect area", "share", columns.defect_area));
   if (columns.loaded_at) measures.set("loaded", measureOf("loaded", "Loaded", "time", columns.loaded_at));
   for (const [name, attribute] of Object.entries(index.attributes ?? {})) {
     const key = `a.${name}`;
     if (attribute.codes) fields.set(key, fieldOf(key, name, attribute.words ?? [], attribute.codes));
     else if (attribute.values) {
-      measures.set(key, measureOf(key, name, attribute.type === "time" ? "time" : "number", attribute.values));
+      measures.set(
+        key,
+        measureOf(key, name, attribute.type === "time" ? "time" : "number", attribute.values),
+      );
     }
   }
   /** @type {Table} */
@@ -122,13 +143,20 @@ function rankOf(table) {
   }
   /** @type {Map<number, Float64Array>} */
   const sorted = new Map();
-  for (const [code, { test, all }] of goods) sorted.set(code, Float64Array.from(test.length ? test : all).sort());
+  for (const [code, { test, all }] of goods)
+    sorted.set(code, Float64Array.from(test.length ? test : all).sort());
   const values = new Float64Array(table.count).fill(NaN);
   for (let row = 0; row < table.count; row += 1) {
     const those = sorted.get(category[row]);
     if (those && !Number.isNaN(scores[row])) values[row] = below(those, scores[row]) / those.length;
   }
-  return { key: "rank", title: "Rank", kind: "share", values, note: "Share of the good images of its category with a lower score" };
+  return {
+    key: "rank",
+    title: "Rank",
+    kind: "share",
+    values,
+    note: "Share of the good images of its category with a lower score",
+  };
 }
 
 /** Count the values of a sorted array that are below a value. @param {Float64Array} sorted @param {number} value */
@@ -177,5 +205,7 @@ function wordOf(table, key, row) {
  */
 function checksOf(table, row) {
   const field = table.fields.get("check");
-  return field?.starts && field.items ? [...field.items.subarray(field.starts[row], field.starts[row + 1])] : [];
+  return field?.starts && field.items
+    ? [...field.items.subarray(field.starts[row], field.starts[row + 1])]
+    : [];
 }

@@ -8,7 +8,11 @@ const MOST_NAMED = 500;
 
 /** @param {Shown} shown @returns {string[]} the selected ids, else those on the screen that the snapshot has */
 function idsOf({ table, rows, selected }) {
-  return selected.size ? [...selected] : Array.from(rows).filter((row) => table.pack[row] >= 0).map((row) => table.ids[row]);
+  return selected.size
+    ? [...selected]
+    : Array.from(rows)
+        .filter((row) => table.pack[row] >= 0)
+        .map((row) => table.ids[row]);
 }
 
 /** @param {Shown} shown */
@@ -21,7 +25,8 @@ function showCode(shown) {
   byId("code-note", HTMLElement).textContent = named.length
     ? `${shownCount(ids.length)} images by their ids${left ? `; ${shownCount(left)} more are left out. Export their ids instead.` : "."}`
     : `${shownCount(shown.rows.length)} images by the filters on the screen.`;
-  if (table.previous && !named.length) byId("code-note", HTMLElement).textContent = "No image of this view is in the newer snapshot.";
+  if (table.previous && !named.length)
+    byId("code-note", HTMLElement).textContent = "No image of this view is in the newer snapshot.";
   byId("python", HTMLElement).textContent = pythonOf(table, view, ids);
   byId("sql", HTMLElement).textContent = sqlOf(table, view, ids);
   byId("code", HTMLDialogElement).showModal();
@@ -29,7 +34,9 @@ function showCode(shown) {
 
 /** @param {string} published a time with or without a zone, which is UTC then */
 function inUtc(published) {
-  const time = new Date(/([zZ]|[+-]\d\d:?\d\d)$/.test(published) ? published : `${published.replace(" ", "T")}Z`);
+  const time = new Date(
+    /([zZ]|[+-]\d\d:?\d\d)$/.test(published) ? published : `${published.replace(" ", "T")}Z`,
+  );
   return Number.isNaN(time.getTime()) ? published : time.toISOString().slice(0, 19);
 }
 
@@ -43,7 +50,9 @@ class Exporter {
     dialog.addEventListener("input", () => this.write());
     const copy = byId("copy-lines", HTMLButtonElement);
     copy.addEventListener("click", async () => copyText(await this.write(true), copy));
-    byId("save-lines", HTMLButtonElement).addEventListener("click", async () => saveText(await this.write(true), this.file));
+    byId("save-lines", HTMLButtonElement).addEventListener("click", async () =>
+      saveText(await this.write(true), this.file),
+    );
   }
 
   /** @param {Shown} shown */
@@ -51,7 +60,9 @@ class Exporter {
     this.shown = shown;
     const some = shown.selected.size;
     const count = shownCount(idsOf(shown).length);
-    byId("export-note", HTMLElement).textContent = some ? `${count} selected images.` : `All ${count} images on the screen. Select some to export only those.`;
+    byId("export-note", HTMLElement).textContent = some
+      ? `${count} selected images.`
+      : `All ${count} images on the screen. Select some to export only those.`;
     this.write();
     byId("export", HTMLDialogElement).showModal();
   }
@@ -68,7 +79,8 @@ class Exporter {
     this.file = corrections ? "corrections.csv" : "image_ids.txt";
     const text = corrections ? await this.corrections(shown, wanted) : [...wanted, ""].join("\n");
     const more = ids.length - wanted.length;
-    if (!whole) byId("lines", HTMLElement).textContent = text + (more > 0 ? `… and ${shownCount(more)} more` : "");
+    if (!whole)
+      byId("lines", HTMLElement).textContent = text + (more > 0 ? `… and ${shownCount(more)} more` : "");
     return text;
   }
 
@@ -81,10 +93,16 @@ class Exporter {
     const contents = await contentsOf(table, ids);
     const value = byId("line-value", HTMLInputElement).value || (field === "exclude" ? "true" : "");
     // The line is for the content of this snapshot: content that a file gets later is not corrected.
-    return correctionsOf(ids.map((id) => ({ id, content: contents.get(id) ?? "" })), {
-      field, value, reason: byId("line-reason", HTMLInputElement).value, by: byId("line-by", HTMLInputElement).value,
-      at: inUtc(table.snapshot.published_at),
-    });
+    return correctionsOf(
+      ids.map((id) => ({ id, content: contents.get(id) ?? "" })),
+      {
+        field,
+        value,
+        reason: byId("line-reason", HTMLInputElement).value,
+        by: byId("line-by", HTMLInputElement).value,
+        at: inUtc(table.snapshot.published_at),
+      },
+    );
   }
 }
 
@@ -96,7 +114,11 @@ class Exporter {
 async function contentsOf(table, ids) {
   const wanted = new Set(ids);
   const paths = new Set();
-  table.ids.forEach((id, row) => wanted.has(id) && table.details[table.detail[row]] && paths.add(table.details[table.detail[row]]));
-  const chunks = ids.length > MOST_NAMED ? [] : await Promise.all([...paths].map((path) => load(path).catch(() => [])));
+  table.ids.forEach(
+    (id, row) =>
+      wanted.has(id) && table.details[table.detail[row]] && paths.add(table.details[table.detail[row]]),
+  );
+  const chunks =
+    ids.length > MOST_NAMED ? [] : await Promise.all([...paths].map((path) => load(path).catch(() => [])));
   return new Map(chunks.flat().map(({ columns }) => [columns.image_id, columns.content_sha256 ?? ""]));
 }

@@ -12,7 +12,8 @@ function addressOf(view) {
   for (const [key, words] of Object.entries(view.chosen)) {
     for (const word of words) parts.append(key, word);
   }
-  for (const [key, [low, high]] of Object.entries(view.ranges)) parts.append(key, `${low ?? ""}..${high ?? ""}`);
+  for (const [key, [low, high]] of Object.entries(view.ranges))
+    parts.append(key, `${low ?? ""}..${high ?? ""}`);
   for (const key of /** @type {const} */ (["search", "sort", "image", "against"])) {
     if (view[key]) parts.append(key, view[key]);
   }
@@ -30,7 +31,7 @@ function viewOf(address, table) {
   for (const [key, value] of new URLSearchParams(address.replace(/^#/, ""))) {
     const range = /^(-?[\d.eE+-]*)\.\.(-?[\d.eE+-]*)$/.exec(value);
     if (key === "search" || key === "image" || key === "against") view[key] = value;
-    else if (key === "sort" && (table.measures.has(value.replace(/^-/, "")))) view.sort = value;
+    else if (key === "sort" && table.measures.has(value.replace(/^-/, ""))) view.sort = value;
     else if (table.measures.has(key) && range) {
       const [low, high] = [numberOrNull(range[1]), numberOrNull(range[2])];
       if (low !== null || high !== null) view.ranges[key] = [low, high];
