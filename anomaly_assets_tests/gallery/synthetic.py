@@ -1,7 +1,7 @@
 """Write a gallery of drawn images, of any size: `python -m anomaly_assets_tests.gallery.synthetic FOLDER`.
 
-It has the files that the page reads, and nothing else of a gallery that was built from a database. Every tile
-has its own bytes, so that no browser can reuse a decoded one.
+It has the files that the page reads, and nothing else of a gallery that was built from a database.
+Every tile has its own bytes, so that no browser can reuse a decoded one.
 """
 
 from __future__ import annotations
@@ -161,7 +161,7 @@ def rows_of(images: int) -> list[Row]:
 
 
 def changed(rows: list[Row]) -> list[Row]:
-    """Return the rows of an older snapshot: some were missing, had another label or content, or are gone."""
+    """Return the rows of an older snapshot: some are missing, some differ, and some have left since."""
     older = []
     for number, row in enumerate(rows):
         if number % 97 == 3:

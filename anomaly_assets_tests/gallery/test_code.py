@@ -39,7 +39,8 @@ VIEWS = (
 TABLES = """
 CREATE SCHEMA anomaly;
 CREATE TABLE anomaly.samples_without_tensors (
-    image_id VARCHAR, source_dataset VARCHAR, category VARCHAR, split VARCHAR, label VARCHAR, defect_type VARCHAR,
+    image_id VARCHAR, source_dataset VARCHAR, category VARCHAR, split VARCHAR, label VARCHAR,
+    defect_type VARCHAR,
     mask_area_fraction DOUBLE, loaded_at TIMESTAMP, attributes STRUCT(camera VARCHAR)
 );
 CREATE TABLE anomaly.effective_images (image_id VARCHAR, label_source VARCHAR);
@@ -119,7 +120,8 @@ def code() -> dict[str, dict[str, Any]]:
       return input.views.map((address) => {
         const view = viewOf(address, table);
         const rows = selected(table, view).rows;
-        return { ids: Array.from(rows, (row) => table.ids[row]), sql: sqlOf(table, view, []), python: pythonOf(table, view, []) };
+        const ids = Array.from(rows, (row) => table.ids[row]);
+        return { ids, sql: sqlOf(table, view, []), python: pythonOf(table, view, []) };
       });
     })()"""
     answers = evaluated(expression, {"index": licensed(), "views": VIEWS})
@@ -176,10 +178,11 @@ def test_hostile_names_stay_values() -> None:
     index["recipe"] = HOSTILE
     expression = """(() => {
       const table = tableOf(input.index);
-      const view = { ...emptyView(), search: input.name, sort: "score", ranges: { score: [0, 1], rank: [0, 1] }, chosen: {} };
+      const ranges = { score: [0, 1], rank: [0, 1] };
+      const view = { ...emptyView(), search: input.name, sort: "score", ranges, chosen: {} };
       for (const [key, field] of table.fields) view.chosen[key] = [field.words[0]];
       const ids = [table.ids[0]];
-      return [sqlOf(table, view, []), sqlOf(table, view, ids), pythonOf(table, view, []), pythonOf(table, view, ids)];
+      return [sqlOf, pythonOf].flatMap((code) => [code(table, view, []), code(table, view, ids)]);
     })()"""
     sql, by_id, python, python_by_id = evaluated(expression, {"index": index, "name": HOSTILE})
     with duckdb.connect() as connection:

@@ -183,7 +183,7 @@ def test_a_range_and_a_view_filter(page: Page, folder: Path) -> None:
 
 
 def test_an_image_with_outline_heat_map_and_columns(page: Page, folder: Path) -> None:
-    """The defect is outlined after one click: the outline is on at the beginning."""
+    """Outline the defect after one click: the outline is on at the beginning."""
     show(page, folder, "label=anomalous")
     page.locator(".cell:not([hidden])").nth(1).click()
     dialog = page.locator("#detail")
@@ -287,7 +287,7 @@ def test_two_snapshots_side_by_side(page: Page, folder: Path) -> None:
 
 
 def test_hostile_names_are_text(page: Page, folder: Path) -> None:
-    """An error or a message box of the page fails the test as well; see the fixture."""
+    """Fail also after an error or a message box of the page; see the fixture."""
     for address in ("search=onerror", f"search=onerror&against={OLDER}&change="):
         show(page, folder, address)
         assert shown(page) == 1
@@ -362,8 +362,9 @@ def test_nothing_is_wider_than_the_window(page: Page, folder: Path, width: int) 
     ):
         show(page, folder, address)
         wider = page.evaluate(
-            """() => [document.documentElement, ...document.querySelectorAll("header, main, #grid, dialog[open]")]
-              .filter((each) => each.scrollWidth > each.clientWidth + 1).map((each) => each.id || each.tagName)"""
+            """() => [...document.querySelectorAll("html, header, main, #grid, dialog[open]")]
+              .filter((each) => each.scrollWidth > each.clientWidth + 1)
+              .map((each) => each.id || each.tagName)"""
         )
         assert wider == [], address
 

@@ -90,6 +90,7 @@ class Exporter {
     const key = field === "defect_type" ? "defect" : field;
     const values = field === "exclude" ? ["true"] : (table.fields.get(key)?.words ?? []);
     byId("line-values", HTMLElement).replaceChildren(...values.map((value) => make("option", { value })));
+    byId("line-value", HTMLInputElement).placeholder = values[0] ?? "";
     const contents = await contentsOf(table, ids);
     const value = byId("line-value", HTMLInputElement).value || (field === "exclude" ? "true" : "");
     // The line is for the content of this snapshot: content that a file gets later is not corrected.
