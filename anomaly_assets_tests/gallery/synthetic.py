@@ -22,17 +22,20 @@ from PIL import Image, ImageDraw
 
 PAGE = Path(__file__).parents[2] / "anomaly_assets" / "gallery" / "page"
 MVTEC_AD = (
-    "bottle",
-    "cable",
-    "capsule",
-    "carpet",
-    "grid",
-    "hazelnut",
-    "leather",
-    "metal_nut",
-    "pill",
+    *(
+        "bottle",
+        "cable",
+        "capsule",
+        "carpet",
+        "grid",
+        "hazelnut",
+        "leather",
+        "metal_nut",
+        "pill",
+        "screw",
+    ),
+    *("tile", "toothbrush", "transistor", "wood", "zipper"),
 )
-MVTEC_AD += ("screw", "tile", "toothbrush", "transistor", "wood", "zipper")
 DAGM_2007 = tuple(f"Class{number}" for number in range(1, 11))
 DEFECTS = ("bent", "broken", "contamination", "cut", "hole", "scratch", "stain")
 LOADED = 1_795_900_000

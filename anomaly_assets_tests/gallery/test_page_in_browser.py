@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
+from anomaly_assets_tests.gallery.speed import FIRST_PICTURE, opened_at, turned
 from anomaly_assets_tests.gallery.synthetic import LOADED, Row, write_gallery
 from anomaly_assets_tests.ui.conftest import missing
 
@@ -367,6 +368,22 @@ def test_nothing_is_wider_than_the_window(page: Page, folder: Path, width: int) 
               .map((each) => each.id || each.tagName)"""
         )
         assert wider == [], address
+
+
+@pytest.mark.parametrize("address", ["", "sort=-score"])
+def test_the_wheel_waits_for_no_picture(page: Page, tmp_path: Path, address: str) -> None:
+    """Limit the CPU time of a task, which other processes of the machine do not change."""
+    write_gallery(tmp_path, 3000, details=False)
+    page.add_init_script(FIRST_PICTURE)
+    _, size = opened_at(page, tmp_path, address)
+    assert size < 5_000_000
+    settled(page)
+    figures = turned(page, 5)
+    assert figures.pixels == 15_000
+    assert figures.looks > 500
+    assert figures.nodes <= 2000
+    assert figures.blank <= 0.02
+    assert figures.longest_cpu <= 50
 
 
 def test_a_missing_file_is_named(browser: Page, tmp_path: Path) -> None:

@@ -56,6 +56,10 @@ class Page {
     byId("export-button", HTMLButtonElement).addEventListener("click", () =>
       this.exporter.show(this.shown()),
     );
+    for (const name of ["python", "sql"]) {
+      const copy = byId(`copy-${name}`, HTMLButtonElement);
+      copy.addEventListener("click", () => copyText(byId(name, HTMLElement).textContent ?? "", copy));
+    }
     const drawer = byId("drawer", HTMLButtonElement);
     drawer.addEventListener("click", () =>
       drawer.setAttribute("aria-expanded", String(document.body.classList.toggle("drawer"))),
