@@ -88,19 +88,19 @@ test-lake: $(COMMAND) postgresql ## Run the tests of a warehouse on DuckLake, on
 	unset DAGSTER_HOME; ANOMALY_TEST_STORES=required $(RUN) pytest anomaly_assets_tests/warehouse/lake \
 	  anomaly_assets_tests/warehouse/kinds $(ARGS)
 
-test-ui: $(COMMAND) $(PAGE_TOOLS) chromium ## Run the tests of the Dagster UI, the site and the gallery in a real browser, three minutes
+test-ui: $(COMMAND) page-tools chromium ## Run the tests of the Dagster UI, the site and the gallery in a real browser, three minutes
 	unset DAGSTER_HOME; $(RUN) pytest -m browser anomaly_assets_tests/ui anomaly_assets_tests/site \
 	  anomaly_assets_tests/gallery $(ARGS)
 
 screenshots: $(COMMAND) chromium ## Make the pictures of the UI in docs/screenshots again
 	unset DAGSTER_HOME; $(RUN) anomaly_assets_tests.ui.screenshots $(ARGS)
 
-lint: $(COMMAND) $(PAGE_TOOLS) ## Check the rules, the format, the words and the types
+lint: $(COMMAND) page-tools ## Check the rules, the format, the words and the types
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
 	$(RUN) tools.words
 	$(RUN) mypy
-	node $(PAGE_TOOLS)/typescript/bin/tsc --project anomaly_assets/gallery/page
+	test ! -d $(PAGE_TOOLS) || node $(PAGE_TOOLS)/typescript/bin/tsc --project anomaly_assets/gallery/page
 
 types: $(COMMAND) ## Check the types alone
 	$(RUN) mypy $(ARGS)
@@ -156,6 +156,10 @@ $(AZURITE): | $(INSTALLED)
 	  --ignore-scripts --loglevel=error azurite@3.37.0
 
 # TypeScript checks the types of the gallery's scripts, and axe-core its accessibility. The page itself needs neither.
+.PHONY: page-tools
+page-tools: $(if $(shell command -v npm),$(PAGE_TOOLS))
+	@test -d $(PAGE_TOOLS) || echo "There is no npm: the scripts of the gallery are not checked." >&2
+
 $(PAGE_TOOLS): | $(INSTALLED)
 	@echo "Installing TypeScript and axe-core into .venv/page; this takes half a minute."
 	npm install --prefix .venv/page --no-save --no-package-lock --no-audit --no-fund \

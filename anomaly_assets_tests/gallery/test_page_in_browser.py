@@ -210,6 +210,19 @@ def test_an_image_with_outline_heat_map_and_columns(page: Page, folder: Path) ->
     assert "image=" not in page.url
 
 
+def test_an_outline_fits_an_image_that_is_wider_than_high(page: Page, folder: Path) -> None:
+    show(page, folder, "category=dagm_2007%2FClass10&label=anomalous")
+    page.locator(".cell:not([hidden])").first.click()
+    page.locator("#stage img").wait_for()
+    page.wait_for_function("document.querySelector('#stage img').naturalHeight === 160")
+    boxes = [
+        page.locator(f"#stage {part}").bounding_box() for part in ("img", "svg.outline", "canvas")
+    ]
+    assert boxes[0] == boxes[1] == boxes[2]
+    assert boxes[0] is not None
+    assert boxes[0]["width"] / boxes[0]["height"] == pytest.approx(256 / 160, rel=0.01)
+
+
 def test_the_keyboard_alone_opens_and_selects(page: Page, folder: Path) -> None:
     show(page, folder)
     page.keyboard.press("/")
@@ -223,6 +236,8 @@ def test_the_keyboard_alone_opens_and_selects(page: Page, folder: Path) -> None:
     assert page.locator(".cell[aria-selected='true']").count() == 2
     active = page.locator("#grid").get_attribute("aria-activedescendant")
     assert page.locator(f"#{active}").get_attribute("aria-selected") == "true"
+    page.keyboard.press("Control+a")
+    assert f"{shown(page)} selected" in page.locator("#chips").inner_text()
     page.keyboard.press("End")
     page.keyboard.press("Enter")
     page.locator("#detail").wait_for(state="visible")
@@ -246,7 +261,7 @@ def test_what_is_selected_is_exported(page: Page, folder: Path) -> None:
     page.locator("input[value='corrections']").check()
     page.get_by_label("Value").fill("good")
     page.get_by_label("Reason").fill("dust, no defect")
-    page.get_by_label("By").fill("ada")
+    page.locator("#line-by").fill("ada")
     header, *lines = saved(page).splitlines()
     assert header == "image_id,content_sha256,field,value,reason,by,at"
     for image_id, line in zip(ids, lines, strict=True):

@@ -33,6 +33,8 @@ class Grid {
     /** @type {Set<string>} */
     this.selected = new Set();
     this.active = 0;
+    /** The position at which a range of selected images begins. */
+    this.anchor = 0;
     this.version = 0;
     this.frame = 0;
     this.top = 0;
@@ -54,6 +56,7 @@ class Grid {
     this.table = table;
     this.rows = rows;
     this.active = 0;
+    this.anchor = 0;
     this.host.classList.toggle("pairs", table.previous !== null);
     this.host.scrollTop = 0;
     this.measure();
@@ -145,6 +148,7 @@ class Grid {
     const position = this.positionOf(event);
     if (position < 0) return;
     this.active = position;
+    if (!event.shiftKey) this.anchor = position;
     const mark = event.target instanceof Element && event.target.closest(".mark");
     if (event.shiftKey) this.events.select(position, "range");
     else if (mark || event.ctrlKey || event.metaKey) this.events.select(position, "one");
@@ -174,6 +178,10 @@ class Grid {
     if (event.key in steps && !event.ctrlKey && !event.metaKey && !event.altKey) {
       this.move(this.active + steps[event.key]);
       if (event.shiftKey) this.events.select(this.active, "range");
+      else this.anchor = this.active;
+    } else if (event.key === "a" && (event.ctrlKey || event.metaKey)) {
+      this.anchor = 0;
+      this.events.select(this.rows.length - 1, "range");
     } else if (event.key === "Enter") this.events.open(this.active);
     else if (event.key === " ") this.events.select(this.active, "one");
     else return;

@@ -14,7 +14,6 @@ class Page {
     this.result = { rows: new Int32Array(), counts: new Map() };
     /** @type {Set<string>} */
     this.selected = new Set();
-    this.anchor = 0;
     this.filters = new Filters(
       byId("filters", HTMLElement),
       (key, words) => this.choose(key, words),
@@ -235,11 +234,10 @@ class Page {
   select(position, way) {
     const id = this.table.ids[this.result.rows[position]];
     if (way === "one") {
-      this.anchor = position;
       this.toggle(id);
       return;
     }
-    const [from, to] = [Math.min(this.anchor, position), Math.max(this.anchor, position)];
+    const [from, to] = [Math.min(this.grid.anchor, position), Math.max(this.grid.anchor, position)];
     for (let at = from; at <= to && at < this.result.rows.length; at += 1)
       this.selected.add(this.table.ids[this.result.rows[at]]);
     this.grid.refresh();
