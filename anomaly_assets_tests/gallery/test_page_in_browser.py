@@ -241,6 +241,7 @@ def test_the_keyboard_alone_opens_and_selects(page: Page, folder: Path) -> None:
     page.keyboard.press("End")
     page.keyboard.press("Enter")
     page.locator("#detail").wait_for(state="visible")
+    page.keyboard.press("Enter")
     total = shown(page)
     assert page.locator("#place").inner_text() == f"{total} of {total}"
 

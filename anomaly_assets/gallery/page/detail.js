@@ -69,7 +69,10 @@ class Detail {
     this.selection();
     this.picture(table, row, null);
     this.facts.replaceChildren(...this.known(table, row));
-    if (!this.dialog.open) this.dialog.showModal();
+    if (!this.dialog.open) {
+      this.dialog.showModal();
+      this.dialog.focus(); // not the first button: Enter would show another image
+    }
     const path = table.details[table.detail[row]];
     if (path === undefined) return;
     /** @type {Details[]} */

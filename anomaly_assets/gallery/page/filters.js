@@ -42,7 +42,7 @@ class Filters {
         count: counts[code + 1],
         note: field.notes?.[code],
       })),
-      { word: "", label: "none", count: counts[0], note: undefined },
+      { word: "", label: field.key === "change" ? "unchanged" : "none", count: counts[0], note: undefined },
     ].filter(({ word, count }) => count || chosen.includes(word));
     // Long lists begin with the most frequent values, so that they answer "which one has most".
     const long = field.words.length > FEW;
