@@ -50,7 +50,7 @@ class Ui:
             self.page.get_by_text("Hide navigation").click()
         self.page.locator('button:has([aria-label="panel_show_right"])').last.click()
         self.page.mouse.dblclick(120, LARGE_WINDOW["height"] - 40)  # fits the graph into the window
-        for _ in range(3):  # details of assets are shown from a certain size on
+        for _ in range(25):  # details of assets are shown from a certain size on
             self.page.get_by_role("button", name="zoom_in").click()
         self.page.wait_for_timeout(_OPENING_MILLISECONDS)
         yield
