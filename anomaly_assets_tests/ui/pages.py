@@ -16,6 +16,7 @@ from anomaly_assets_tests.ui.server import Server
 GROUPS = ("mvtec_ad", "dagm_2007", "harmonised", "summaries", "shared")
 SHOW = "[Show Markdown]"
 _RUN_MILLISECONDS = 90_000
+_STEPS_OF_ZOOM = 30  # from the smallest size to the largest
 _AUTOMATIONS = ("scheduled_refresh", "mvtec_ad_files_changed", "dagm_2007_files_changed")
 _OPENING_MILLISECONDS = 500  # in which a dialog grows to its size
 
@@ -50,11 +51,16 @@ class Ui:
             self.page.get_by_text("Hide navigation").click()
         self.page.locator('button:has([aria-label="panel_show_right"])').last.click()
         self.page.mouse.dblclick(120, LARGE_WINDOW["height"] - 40)  # fits the graph into the window
-        for _ in range(25):  # details of assets are shown from a certain size on
-            self.page.get_by_role("button", name="zoom_in").click()
         self.page.wait_for_timeout(_OPENING_MILLISECONDS)
         yield
         self.page.set_viewport_size(WINDOW)
+
+    def zoom_to_details(self) -> None:
+        """Zoom into the graph until the boxes of assets show their details."""
+        for _ in range(_STEPS_OF_ZOOM):
+            if self.page.locator("foreignObject", has_text="Asset checks").first.is_visible():
+                return
+            self.page.get_by_role("button", name="zoom_in").click()
 
     def materialize_all(self) -> None:
         """Press the button, and go to the run that it starts."""
