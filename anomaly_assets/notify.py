@@ -70,13 +70,8 @@ def send(addresses: Sequence[str], title: str, text: str) -> list[str]:
 
 _PHRASES = (
     *("Connection refused", "Name or service not known", "Temporary failure in name resolution"),
-    *(
-        "No route to host",
-        "Network is unreachable",
-        "Connection reset",
-        "certificate verify failed",
-    ),
-    *("wrong version number", "timed out", "STARTTLS extension not supported"),
+    *("No route to host", "Network is unreachable", "Connection reset", "timed out"),
+    *("certificate verify failed", "wrong version number", "STARTTLS extension not supported"),
 )
 _STATUS = re.compile(r"\berror=(\d{3})\b")
 _REPLY = re.compile(r"\((\d{3}), b['\"]")

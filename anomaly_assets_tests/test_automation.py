@@ -52,7 +52,7 @@ def test_the_schedule_refreshes_everything_at_the_time_that_is_set(
     )
     assert run.success
     assert len(run.materialized) == 21
-    assert len(run.checks) == 30
+    assert len(run.checks) == 31
     assert run.result.dagster_run.tags["dagster/schedule_name"] == "scheduled_refresh"
     assert tiny.query("SELECT count(*) FROM samples") == [(13,)]
 

@@ -1,9 +1,9 @@
 """Bring assignments up to date: in the file, if there is one, and in the warehouse.
 
 The file takes precedence. Lines that only the warehouse has, because a run elsewhere assigned them, are
-added to it.
-Newcomers are assigned, and added to both. An assignment without a file goes on in the warehouse alone.
-If the options in the file and in the warehouse differ, the assignment in the file replaces the other one.
+added to it. Newcomers are assigned, and added to both. Without a file, the warehouse alone has the
+assignment. If the options in the file and in the warehouse differ, the assignment in the file replaces the
+other one.
 """
 
 from __future__ import annotations

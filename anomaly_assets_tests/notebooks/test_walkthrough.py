@@ -144,7 +144,7 @@ class TestStory:
         assert walked.printed("compare-pictures") == "values in masks: [0 1]\n"
 
     def test_checks_notice_all_that_is_broken(self, walked: Walked) -> None:
-        assert walked.printed("check-first") == "30 checks, 2 failed\n"
+        assert walked.printed("check-first") == "31 checks, 2 failed\n"
         assert [row["check"] for row in walked.rows("check-first")] == [
             "labels_are_known",
             "counts_equal_the_official_ones",

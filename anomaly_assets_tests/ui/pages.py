@@ -16,6 +16,7 @@ from anomaly_assets_tests.ui.server import Server
 GROUPS = ("mvtec_ad", "dagm_2007", "harmonised", "summaries", "published")
 SHOW = "[Show Markdown]"
 _RUN_MILLISECONDS = 90_000
+_STEPS_OF_ZOOM = 30  # from the smallest size to the largest
 _AUTOMATIONS = ("scheduled_refresh", "mvtec_ad_files_changed", "dagm_2007_files_changed")
 _OPENING_MILLISECONDS = 500  # in which a dialog grows to its size
 
@@ -59,6 +60,13 @@ class Ui:
         self.graph()
         self.page.get_by_role("button", name="Reload definitions").click()
         expect(self.page.get_by_text("Definitions reloaded").first).to_be_visible()
+
+    def zoom_to_details(self) -> None:
+        """Zoom into the graph until the boxes of assets show their details."""
+        for _ in range(_STEPS_OF_ZOOM):
+            if self.page.locator("foreignObject", has_text="Asset checks").first.is_visible():
+                return
+            self.page.get_by_role("button", name="zoom_in").click()
 
     def materialize_all(self) -> None:
         """Press the button, and go to the run that it starts."""

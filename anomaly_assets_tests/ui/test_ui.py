@@ -77,9 +77,10 @@ def test_the_run_says_how_far_the_decoding_was(ui: Ui) -> None:
 
 def test_the_graph_shows_what_is_fresh_which_checks_failed_and_what_kind_it_is(ui: Ui) -> None:
     with ui.large_graph("harmonised"):
-        images = ui.node("1 / 2 Passed")
-        for text in ("images", "Materialized", "View", "DuckDB"):
-            expect(images.get_by_text(text).first).to_be_visible()
+        ui.zoom_to_details()
+        samples = ui.node("3 / 6 Passed")
+        for text in ("samples", "Materialized", "View", "DuckDB"):
+            expect(samples.get_by_text(text).first).to_be_visible()
 
 
 def test_an_asset_says_what_a_row_is_how_to_query_it_and_where_its_code_is(ui: Ui) -> None:
