@@ -52,6 +52,7 @@ def test_the_published_database_says_which_run_published_it_and_where_it_lies(
     assert {path.name for path in tiny.database.parent.iterdir()} == {
         "anomaly.duckdb",
         "contact_sheets",
+        "gallery",
     }
     [[roots, load_ids, rows]] = tiny.query("SELECT roots, load_ids, row_counts FROM snapshots")
     assert facts["roots"] == roots == {name: path.as_uri() for name, path in tiny.roots.items()}

@@ -349,7 +349,7 @@ def test_a_selection_leaves_out_what_a_run_only_reads(select: str, count: int) -
             {"ops": {"mvtec_ad/images": {"config": {"categories": ["x"]}}}},
             "Run config names the step 'mvtec_ad/images', which does not exist. The step of asset "
             'mvtec_ad/images is mvtec_ad: {"ops": {"mvtec_ad": {"config": {…}}}}. Steps with options: '
-            "dagm_2007, gallery, image_tensors, mvtec_ad, published_database. Nothing ran.",
+            "dagm_2007, evaluation, gallery, image_tensors, mvtec_ad, published_database. Nothing ran.",
         ),
         (
             {"ops": {"mvtec": {}}},

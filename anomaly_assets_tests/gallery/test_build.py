@@ -362,13 +362,15 @@ def test_scores_and_maps_are_shown_if_there_are_some(database: Path, tmp_path: P
     build_gallery(tmp_path / "gallery", str(database))
     with duckdb.connect(str(database)) as connection:
         connection.execute(
-            "CREATE TABLE baseline_scores AS SELECT image_id, '48x64x3' AS recipe, 0.25 AS score "
-            "FROM image_tensors WHERE image_id <> ?",
+            "INSERT INTO baseline_scores BY NAME SELECT image_id, '48x64x3' AS recipe, source_dataset, "
+            "category, content_sha256, 'test' AS role, label, 0.25 AS score "
+            "FROM samples WHERE image_id <> ?",
             [GOOD],
         )
         connection.execute(
-            "CREATE TABLE baseline_maps AS SELECT ? AS image_id, '48x64x3' AS recipe, "
-            "from_hex(repeat('80', 12)) AS map, 3 AS height, 4 AS width",
+            "INSERT INTO baseline_maps BY NAME SELECT image_id, '48x64x3' AS recipe, source_dataset, "
+            "category, 3 AS height, 4 AS width, 0 AS low, 1 AS high, from_hex(repeat('80', 12)) AS map "
+            "FROM samples WHERE image_id = ?",
             [CRACK],
         )
     made = build_gallery(tmp_path / "gallery", str(database))
