@@ -51,8 +51,8 @@ def splits(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> d
             "folds": table(("assignment", "fold", "images"), folds),
             "bridges": len(bridges),
             "bridges_in_this_run": table(_BRIDGE, bridges),
-            "left_out": len(left_out),
-            "left_out_in_this_run": table(_BRIDGE, left_out),
+            "in_no_fold": len(left_out),
+            "in_no_fold_in_this_run": table(_BRIDGE, left_out),
             "rows": rows_shown(shown, changes),
         },
     )
