@@ -17,8 +17,6 @@ from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 
-import duckdb
-
 from anomaly_assets.catalogue.dlt_source import load
 from anomaly_assets.curation.correction_files import as_table, read_corrections
 from anomaly_assets.datasets import SOURCE_DATASETS
@@ -28,6 +26,7 @@ from anomaly_assets.decoding.resize import why_not_simd
 from anomaly_assets.recipes import Recipe
 from anomaly_assets.roots.open import open_root
 from anomaly_assets.settings import Settings
+from anomaly_assets.signals import import_what_duckdb_imports
 from anomaly_assets.tables import checks
 from anomaly_assets.tables.corrections import replace_lines
 from anomaly_assets.tables.ddl import comment_on_catalogue, ensure_tables, refresh, refresh_labels
@@ -130,8 +129,8 @@ def main() -> None:
     parser.add_argument("--compute", default="threads", help="as ANOMALY_COMPUTE")
     options = parser.parse_args()
     # Import what every real run has in memory: Dagster's event log imports SQLAlchemy, which dlt would
-    # import during a load; and modules that are imported late: pandas, if it is installed, is imported
-    # by DuckDB at the first parameter. The bare loop is measured without its imports too.
+    # import during a load; and what the command imports before its first step. The bare loop is measured
+    # without its imports too.
     for name in (
         "anomaly_assets.definitions",
         "anomaly_assets.catalogue.reconcile",
@@ -139,7 +138,7 @@ def main() -> None:
         "dlt.destinations.impl.duckdb.duck",
     ):
         importlib.import_module(name)
-    duckdb.execute("SELECT ?", [0])
+    import_what_duckdb_imports()
     roots = dict(each.split("=", 1) for each in options.roots)
     spent = refresh_everything(roots, options.warehouse, options.publish, computing=options.compute)
     print(json.dumps({**asdict(spent), "peak_megabytes": _peak_megabytes()}))
