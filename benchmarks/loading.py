@@ -91,7 +91,10 @@ def refresh_with_corrections(bench: Bench) -> Ratios:
     for _ in range(bench.pairs):
         ours = _refresh(tree, corrected, variables)
         without = _refresh(tree, folder)
-        print(f"    {len(rows)} corrections, refresh {ours.total:.2f} s", flush=True)
+        phases = ", ".join(
+            f"{name} {ours.seconds[name] - without.seconds[name]:+.2f}" for name in ours.seconds
+        )
+        print(f"    {len(rows)} corrections, refresh {ours.total:.2f} s: {phases}", flush=True)
         yield ours.total / without.total
     shutil.rmtree(corrected)
 
