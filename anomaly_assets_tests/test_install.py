@@ -29,7 +29,8 @@ READER_ONLY = ("docs/reading.md", "pip install -r requirements-reader.txt")
 """Page and first line of the block that installs the reader alone."""
 
 _REQUIRED = os.environ.get("ANOMALY_TEST_INSTALL") == "required"
-_SHIPPED = {".py", ".json", ".sql", ".toml", ".typed"}
+_SHIPPED = {".py", ".json", ".sql", ".toml", ".typed", ".html", ".css", ".js"}
+_OF_LINTERS = {"ruff.toml", "tsconfig.json"}
 _PROBE_SECONDS = 60
 
 
@@ -82,7 +83,7 @@ def test_the_wheel_has_every_file_of_the_package_and_no_other(distributions: Dis
     expected = {
         path.relative_to(distributions.checkout).as_posix()
         for path in package.rglob("*")
-        if path.suffix in _SHIPPED and path.name != "ruff.toml"
+        if path.suffix in _SHIPPED and path.name not in _OF_LINTERS
     }
     found = _names(distributions.wheel)
     assert {name for name in found if ".dist-info/" not in name} == expected
