@@ -17,7 +17,8 @@ GROUPS = ("mvtec_ad", "dagm_2007", "harmonised", "summaries", "published")
 SHOW = "[Show Markdown]"
 _RUN_MILLISECONDS = 90_000
 _STEPS_OF_ZOOM = 30  # from the smallest size to the largest
-_AUTOMATIONS = ("scheduled_refresh", "mvtec_ad_files_changed", "dagm_2007_files_changed")
+_SCHEDULES = ("scheduled_refresh", "scheduled_evaluation")
+_AUTOMATIONS = (*_SCHEDULES, "mvtec_ad_files_changed", "dagm_2007_files_changed")
 _OPENING_MILLISECONDS = 500  # in which a dialog grows to its size
 
 
