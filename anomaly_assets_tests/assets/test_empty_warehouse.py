@@ -109,6 +109,9 @@ def test_checks_of_a_loaded_dataset_say_nothing_where_nothing_is_wrong(
     assert run.success
     descriptions = {name: run.checks[name].description for name in PASSING}
     expected = {name: LOADED if name.startswith("dagm_2007") else None for name in PASSING}
+    expected |= {  # the dataset is too small to be measured
+        name: said for name, said in PASSING.items() if said in (COMPARED, JUDGED)
+    }
     assert descriptions == expected
 
 
