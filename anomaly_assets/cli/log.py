@@ -1,4 +1,4 @@
-"""Print the history: what was loaded, published, corrected, removed or refused, when, from which root."""
+"""Print the history: what was loaded, published, evaluated, corrected, removed or refused, when."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ _DEFAULT_EVENTS = 20
 def command(
     limit: int, source_dataset: str | None, events: tuple[str, ...], database: str | None
 ) -> None:
-    """Print what was loaded, published, corrected, removed or refused, newest first.
+    """Print what was loaded, published, corrected, evaluated, removed or refused, newest first.
 
     Reads the warehouse, or the published database if there is no warehouse here or a run has it open. A
     published database has the events up to its publication.

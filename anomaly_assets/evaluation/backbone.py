@@ -119,6 +119,11 @@ class TorchBackbone:
                 for each in maps
             ]
             joined = torch.cat(maps, 1).permute(0, 2, 3, 1).contiguous().cpu().numpy()
+        if not np.isfinite(joined).all():
+            raise BaselineUnavailable(
+                f"ANOMALY_BACKBONE={self.name!r}: the network returned values that are not finite. "
+                "Use another network, or one in float32."
+            )
         return np.asarray(joined, np.float32)
 
     def place(self, array: Floats) -> Any:

@@ -218,7 +218,10 @@ def _no_number(uses: Sequence[Use]) -> str | None:
     roles = {use.role for use in uses}
     if BANK not in roles:
         if any(use.reason == "no_split" for use in uses):
-            return "The images have no split. Name a split assignment, which `anomaly-assets split` makes."
+            return (
+                "The images have no split. Make a split assignment with `anomaly-assets split`; if there "
+                "are several, name one in ANOMALY_EVALUATE_ASSIGNMENT."
+            )
         return "There is no good training image, so a detector has nothing to learn from."
     if TEST not in roles:
         return "There is no test image with a known label, so nothing can be measured."

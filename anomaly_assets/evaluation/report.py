@@ -7,6 +7,8 @@ from contextlib import closing
 from typing import Any
 
 from anomaly_assets.datasets.names import shown
+from anomaly_assets.evaluation.metrics import LEAST_IMAGES
+from anomaly_assets.evaluation.results import MEASURED
 from anomaly_assets.reader.database import explained
 from anomaly_assets.reader.open import open_database
 
@@ -44,8 +46,16 @@ def metric_lines(location: str, categories: Sequence[str] = ()) -> Iterator[str]
         cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
         yield "  ".join(cells).rstrip()
     for category, recipe, status, *_ in found:
-        if status != "measured":
+        if status != MEASURED:
             yield f"{shown(category)} at {recipe} has no number: {status}"
+    too_few = {
+        category for category, _, status, auroc, *_ in found if status == MEASURED and auroc is None
+    }
+    if too_few:
+        yield (
+            f"No number, because it needs {LEAST_IMAGES} good and {LEAST_IMAGES} anomalous test images: "
+            f"{', '.join(map(shown, sorted(too_few)))}."
+        )
 
 
 def _cells(row: tuple[Any, ...]) -> tuple[str, ...]:

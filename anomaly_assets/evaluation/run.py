@@ -26,12 +26,13 @@ from anomaly_assets.evaluation.inputs import (
     images_of,
     subjects_of,
 )
+from anomaly_assets.evaluation.metrics import LEAST_IMAGES
 from anomaly_assets.evaluation.protocol import VERSION, ImageRow, Roles, roles_of
 from anomaly_assets.evaluation.results import bank_of, rows_of
 from anomaly_assets.evaluation.stored import remove_results, replace_results, stored_inputs
 from anomaly_assets.reader.batch import Batch
 from anomaly_assets.reader.database import Database
-from anomaly_assets.reader.open import open_database, open_samples
+from anomaly_assets.reader.open import category_samples, open_database
 from anomaly_assets.tables.ddl import ensure_tables
 from anomaly_assets.warehouse.base import Log, Warehouse
 
@@ -89,17 +90,18 @@ def evaluate(
         progress: Returns the function that is called with the number of images done, and of all.
 
     Raises:
-        EvaluationError: A category or the assignment does not exist.
-        FileNotFoundError: Nothing was published yet.
+        EvaluationError: A category or the assignment does not exist, nothing was published yet, or another
+            warehouse published it.
         DatabaseError: The published database cannot be read.
         WarehouseBusyError: Another run held the warehouse for too long.
     """
-    with closing(open_database(location)) as database:
+    with closing(_opened(location)) as database:
         assignment = chosen_assignment(database, assignment)
         method = {"protocol": str(VERSION), "backbone": backbone.digest}
         subjects = subjects_of(database, method, assignment)
         _refuse_unknown(categories, subjects)
         with _tables(warehouse()) as connection:
+            _refuse_foreign(connection, database)
             stored = stored_inputs(connection)
             gone = stored.keys() - {subject.key for subject in subjects}
             remove_results(connection, gone)
@@ -121,7 +123,7 @@ def evaluate(
                 run_id=run_id,
             )
             with _tables(warehouse()) as connection:
-                replace_results(connection, key, rows, _common_and_finest(key, subjects))
+                replace_results(connection, key, rows, _common_and_finest(key, subjects), run_id)
             if result.no_number:
                 reasons[key] = result.no_number
             log(f"{number} of {len(stale)}: {key}, {_said(result)}")
@@ -130,12 +132,33 @@ def evaluate(
     )
 
 
+def _opened(location: str) -> Database:
+    try:
+        return open_database(location)
+    except FileNotFoundError as error:
+        raise EvaluationError(
+            f"{location} does not exist, and the evaluation reads the published database: "
+            "run `anomaly-assets materialize` first, or set ANOMALY_DATABASE."
+        ) from error
+
+
 @contextmanager
 def _tables(warehouse: Warehouse) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open the warehouse for a moment, with the tables of the evaluation."""
     with warehouse.writing(), warehouse.connect() as connection:
         ensure_tables(connection)
         yield connection
+
+
+def _refuse_foreign(connection: duckdb.DuckDBPyConnection, database: Database) -> None:
+    """Raise `EvaluationError` if the warehouse did not publish this: it cannot publish results there."""
+    query = "SELECT 1 FROM snapshots WHERE snapshot_id = ?"
+    if not connection.execute(query, [database.snapshot_id]).fetchall():
+        raise EvaluationError(
+            f"{database.location} was not published by this warehouse, so results could not be published "
+            "there. Set ANOMALY_WAREHOUSE to the warehouse that published it. To evaluate the data of this "
+            "warehouse, name its own file in ANOMALY_DATABASE, and run `anomaly-assets materialize`."
+        )
 
 
 def _refuse_unknown(categories: Collection[str], subjects: Iterable[Subject]) -> None:
@@ -173,14 +196,7 @@ def _result(
 ) -> tuple[Roles, CategoryResult]:
     images = images_of(database, key, assignment)
     roles = roles_of(_image_rows(images), images.near_duplicates, _folds(images))
-    with open_samples(
-        database.location,
-        snapshot=database.snapshot_id,
-        source_dataset=key.source_dataset,
-        category=key.category,
-        recipe=key.recipe,
-        include_unknown=True,
-    ) as samples:
+    with category_samples(database, *key) as samples:
         height, width, _ = samples.shape
         size = max(1, _BATCH_PIXELS // (height * width))
 
@@ -221,7 +237,12 @@ def _said(result: CategoryResult) -> str:
     """Return the result as the end of a sentence."""
     if result.no_number:
         return f"no number: {result.no_number}"
-    found = {row.metric: row.value for row in result.metrics if not row.defect_type}
-    values = [("image AUROC", found.get("image_auroc")), ("AUPRO", found.get("aupro"))]
-    said = [f"{name} {value:.3f}" for name, value in values if value is not None]
-    return ", ".join(said) or "too few images for a number"
+    found = {row.metric: row for row in result.metrics if not row.defect_type}
+    auroc, aupro = found["image_auroc"], found.get("aupro")
+    if auroc.value is None:
+        return (
+            f"no number: {auroc.images_good} good and {auroc.images_anomalous} anomalous test images, and "
+            f"{LEAST_IMAGES} of each are needed"
+        )
+    said = f"image AUROC {auroc.value:.3f}"
+    return said if aupro is None or aupro.value is None else f"{said}, AUPRO {aupro.value:.3f}"

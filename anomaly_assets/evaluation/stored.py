@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime, timezone
 
 import duckdb
 import pyarrow as pa
 
 from anomaly_assets.evaluation.detail import detail_of
 from anomaly_assets.evaluation.inputs import Key
+from anomaly_assets.tables.history import cut
 from anomaly_assets.tables.registry import EVALUATION
 
 GAIN = "image_auroc_gain"
@@ -28,6 +30,7 @@ def replace_results(
     key: Key,
     tables: Mapping[str, pa.Table],
     recipes: tuple[str, str],
+    run_id: str | None = None,
 ) -> None:
     """Replace all rows of a category and recipe; a table that is not given has none afterwards.
 
@@ -36,6 +39,7 @@ def replace_results(
         key: Category and recipe.
         tables: Map of a table in `EVALUATION` to its new rows.
         recipes: The common recipe and the finest one of the category; their difference is stored too.
+        run_id: Run that evaluated it; its event in `history` names the category from then on.
     """
     connection.begin()
     try:
@@ -45,6 +49,8 @@ def replace_results(
             connection.execute(f"INSERT INTO {name} BY NAME FROM new_rows")
             connection.unregister("new_rows")
         _replace_gain(connection, key, *recipes)
+        if run_id is not None:
+            _replace_event(connection, run_id, key.source_dataset)
         connection.commit()
     except BaseException:
         connection.rollback()
@@ -81,6 +87,25 @@ JOIN baseline_scores AS other USING (image_id, source_dataset, category, content
 WHERE source_dataset = ? AND category = ? AND one.recipe = ? AND other.recipe = ?
     AND one.role = 'test' AND other.role = 'test' AND one.score IS NOT NULL AND other.score IS NOT NULL
 """
+
+
+def _replace_event(connection: duckdb.DuckDBPyConnection, run_id: str, source_dataset: str) -> None:
+    """Store which categories of a source dataset a run evaluated so far: it may be interrupted."""
+    connection.execute(
+        "DELETE FROM run_events WHERE run_id = ? AND event = 'evaluated' AND source_dataset = ?",
+        (run_id, source_dataset),
+    )
+    [(results, categories)] = connection.execute(
+        "SELECT count(*), string_agg(DISTINCT category, ', ' ORDER BY category) FROM evaluations "
+        "WHERE run_id = ? AND source_dataset = ?",
+        (run_id, source_dataset),
+    ).fetchall()
+    detail = cut(f"{results} {'result' if results == 1 else 'results'} of {categories}")
+    connection.execute(
+        "INSERT INTO run_events (happened_at, event, source_dataset, detail, run_id, step) "
+        "VALUES (?, 'evaluated', ?, ?, ?, 'evaluation')",
+        (datetime.now(timezone.utc), source_dataset, detail, run_id),
+    )
 
 
 def remove_results(connection: duckdb.DuckDBPyConnection, keys: Iterable[Key]) -> None:

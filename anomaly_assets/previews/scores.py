@@ -9,7 +9,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import duckdb
 import numpy as np
@@ -34,8 +33,9 @@ from anomaly_assets.drawing import (
     write,
 )
 from anomaly_assets.evaluation.inputs import Key
+from anomaly_assets.previews.sheets import file_name
 from anomaly_assets.reader.database import Database, explained
-from anomaly_assets.reader.open import open_samples
+from anomaly_assets.reader.open import category_samples
 
 MOST_MISSES = 12
 MOST_ALARMS = 6
@@ -48,7 +48,6 @@ _NOTE = "drawn.json"
 _SIDE = (WIDTH - 4 * MARGIN) // 3
 _CAPTION = 18
 _TITLE = 44
-_LONGEST_NAME = 200
 
 
 @dataclass(frozen=True)
@@ -137,8 +136,7 @@ def small_sheet(path: Path, most_bytes: int) -> bytes | None:
 
 
 def _name(key: Key) -> str:
-    category = quote(key.category, safe=" ")[:_LONGEST_NAME]
-    return f"{key.source_dataset}/{category} {key.recipe.replace('/', '-')}.jpg"
+    return f"{key.source_dataset}/{file_name(key.category)} {key.recipe.replace('/', '-')}.jpg"
 
 
 def _noted(note: Path) -> dict[str, str]:
@@ -195,14 +193,7 @@ def _limits(cursor: duckdb.DuckDBPyConnection, key: Key) -> tuple[float, float]:
 
 
 def _pixels(database: Database, key: Key, scored: list[_Scored]) -> dict[str, Pixels]:
-    with open_samples(
-        database.location,
-        snapshot=database.snapshot_id,
-        source_dataset=key.source_dataset,
-        category=key.category,
-        recipe=key.recipe,
-        include_unknown=True,
-    ) as samples:
+    with category_samples(database, *key) as samples:
         batch = samples.take([one.image_id for one in scored])
     return {
         image_id: Pixels(

@@ -5,6 +5,7 @@ Pictures are drawn from the stored tensors, so they show exactly what a model wi
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -123,6 +124,15 @@ def picked_samples(connection: duckdb.DuckDBPyConnection, keys: Sequence[Key]) -
             yield Sample(category, label, caption, pixels[image_id])
 
 
+def file_name(category: str) -> str:
+    """Return a category as a file name of at most 200 characters; a long one ends with a digest."""
+    name = quote(category, safe=" ")
+    if len(name) <= _LONGEST_NAME:
+        return name
+    digest = hashlib.sha256(category.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    return f"{name[: _LONGEST_NAME - len(digest) - 1]}-{digest}"
+
+
 def planned(keys: Iterable[Key], source_dataset: str) -> Plan:
     """Assign pictures to the sheets of a source dataset.
 
@@ -137,10 +147,7 @@ def planned(keys: Iterable[Key], source_dataset: str) -> Plan:
         for label in ("good", "anomalous")
         for key in [key for key in members if key[1] == label][:PER_KIND]
     ]
-    paths = [
-        f"{source_dataset}/{quote(members[0][0], safe=' ')[:_LONGEST_NAME]}.jpg"
-        for members in by_category
-    ]
+    paths = [f"{source_dataset}/{file_name(members[0][0])}.jpg" for members in by_category]
     return Plan(
         dict(zip(paths, by_category, strict=True)), overview, max(0, len(paths) - MOST_CATEGORIES)
     )

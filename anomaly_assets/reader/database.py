@@ -6,6 +6,7 @@ reads for the same `Samples` reads this file, also after another one has its nam
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -89,6 +90,16 @@ class Database:
         if opened is None:
             raise DatabaseError(f"{self.location} was closed. Open the samples again.")
         return opened
+
+    def again(self) -> Database:
+        """Open the same snapshot once more, even if another one was published meanwhile.
+
+        Raises:
+            DatabaseError: See `opened`.
+        """
+        another = copy.copy(self)
+        another.opened()
+        return another
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
         """Return a connection for one thread of this process; close it after use.

@@ -16,7 +16,7 @@ from anomaly_assets.reader.database import Database
 from anomaly_assets.reader.pixels.blocks import StoredPixels
 from anomaly_assets.reader.recipes import wanted_name
 from anomaly_assets.reader.samples import Samples
-from anomaly_assets.reader.selection import FILTERED, HOW_TO_INCLUDE, select
+from anomaly_assets.reader.selection import FILTERED, HOW_TO_INCLUDE, Wanted, select
 from anomaly_assets.settings import published_database
 
 Values = str | Sequence[str] | None
@@ -93,24 +93,53 @@ def open_samples(
     named, sides = wanted_name(size, recipe)
     location = published_database() if database is None else _location(database)
     opened = _opened(location, snapshot)
-    try:
-        selection, rows = select(
-            opened,
-            wanted,
-            where,
-            include_unknown=include_unknown,
-            recipe=named,
-            size=sides,
-            commercial=commercial,
-            assignment=folds,
-        )
-        if left_out := selection.unknown_left_out:
-            message = f"{left_out} samples with an unknown label are left out. {HOW_TO_INCLUDE}"
+    samples, left_out = _selected(
+        opened,
+        wanted,
+        where,
+        include_unknown=include_unknown,
+        recipe=named,
+        size=sides,
+        commercial=commercial,
+        assignment=folds,
+    )
+    if left_out:
+        message = f"{left_out} samples with an unknown label are left out. {HOW_TO_INCLUDE}"
+        try:
             warnings.warn(message, UnknownLabelWarning, stacklevel=2)
+        except UnknownLabelWarning:
+            samples.close()
+            raise
+    return samples
+
+
+def category_samples(
+    database: Database, source_dataset: str, category: str, recipe: str
+) -> Samples:
+    """Open all samples of a category, those of unknown label included.
+
+    Args:
+        database: Open snapshot. It is opened once more, even if another one was published meanwhile.
+        source_dataset: Source dataset of the category.
+        category: The category.
+        recipe: Name of the recipe of the tensors.
+    """
+    wanted = {"source_dataset": [source_dataset], "category": [category]}
+    samples, _ = _selected(database.again(), wanted, None, include_unknown=True, recipe=recipe)
+    return samples
+
+
+def _selected(
+    opened: Database, wanted: Wanted, where: str | None, **options: Any
+) -> tuple[Samples, int]:
+    """Return samples, which close the database, and how many of unknown label were left out."""
+    try:
+        selection, rows = select(opened, wanted, where, **options)
     except BaseException:
         opened.close()
         raise
-    if not is_file(location):
+    left_out = selection.unknown_left_out
+    if not is_file(opened.location):
         from anomaly_assets.reader.pixels.lake import RemotePixels
 
         pixels = RemotePixels(
@@ -121,11 +150,11 @@ def open_samples(
             selection.further_recipe,
             selection.tiles,
         )
-        return Samples(selection, pixels)
+        return Samples(selection, pixels), left_out
     stored = StoredPixels(
         opened, rows, selection.mask_from_file, selection.shape, selection.tensors
     )
-    return Samples(selection, stored)
+    return Samples(selection, stored), left_out
 
 
 def open_database(

@@ -22,6 +22,16 @@ from anomaly_assets.tables.ddl import statement, upstream_needed
 MOST_SHOWN = 20
 """Limit for affected images or files that a finding names; all of them are counted."""
 
+LOADED, DECODED, COMPARED, JUDGED = "loaded", "decoded", "compared", "judged"
+"""Names of what checks need; the query of this name in `sql/` returns a row if it exists."""
+
+_NO_DATA = {
+    LOADED: "no file is loaded",
+    DECODED: "no image is decoded",
+    COMPARED: "no category was evaluated at two recipes with 10 good and 10 anomalous test images at least",
+    JUDGED: "no category was evaluated with a threshold; `anomaly-assets evaluate` does that",
+}
+
 
 @dataclass(frozen=True)
 class Check:
@@ -35,7 +45,7 @@ class Check:
         advice: How to fix it, in sentences; `{them}` becomes "it" for one image or file.
         blocking: True if nothing may be published while it fails.
         of_images: True if its query returns ids of images, which can be drawn.
-        of_decoded: True if it checks decoded tensors, False if it checks the catalogue.
+        data: What it needs: files of a catalogue, decoded images, or results of the baseline.
     """
 
     name: str
@@ -45,7 +55,7 @@ class Check:
     advice: str
     blocking: bool = False
     of_images: bool = False
-    of_decoded: bool = False
+    data: str = LOADED
 
     def verdict(self, finding: Finding, *, shown: bool = True) -> str:
         """Return the fault and how to fix it, or that there is no data yet.
@@ -55,8 +65,7 @@ class Check:
             shown: Add how many of the affected images or files are shown, if not all are.
         """
         if finding.empty:
-            missing = "image is decoded" if self.of_decoded else "file is loaded"
-            return f"Nothing to check yet: no {missing}."
+            return f"Nothing to check yet: {_NO_DATA[self.data]}."
         what, them = (self.fault, "it") if finding.count == 1 else (self.faults, "them")
         some = f" ({len(finding.shown)} of them are shown)" if shown and finding.truncated else ""
         return f"{finding.count:,} {what}{some}. {self.advice.format(them=them)}"
@@ -115,7 +124,7 @@ TENSOR_CHECKS = (
         "Materialize image_tensors with the roots of all source datasets set. To drop a dataset whose "
         "files you do not have, run `anomaly-assets forget NAME`.",
         blocking=True,
-        of_decoded=True,
+        data=DECODED,
     ),
     Check(
         "recipe_tensors_are_unique",
@@ -124,7 +133,7 @@ TENSOR_CHECKS = (
         "images have several tensors of one recipe",
         "Report this as a bug: a run replaces the tensors of an image in one transaction.",
         blocking=True,
-        of_decoded=True,
+        data=DECODED,
     ),
     Check(
         "recipe_tensors_are_of_their_image",
@@ -134,7 +143,7 @@ TENSOR_CHECKS = (
         "Materialize image_tensors with the roots of their source datasets set, which makes the stale ones "
         "again.",
         blocking=True,
-        of_decoded=True,
+        data=DECODED,
     ),
     Check(
         "images_have_all_recipes",
@@ -144,7 +153,7 @@ TENSOR_CHECKS = (
         "Materialize image_tensors with the roots of their source datasets set: it resumes where an "
         "interrupted run stopped.",
         blocking=True,
-        of_decoded=True,
+        data=DECODED,
     ),
     Check(
         "masks_have_the_size_of_their_image",
@@ -153,7 +162,7 @@ TENSOR_CHECKS = (
         "masks have another size than their image",
         "Replace {them}: the tensors are resized anyway, and may be shifted.",
         of_images=True,
-        of_decoded=True,
+        data=DECODED,
     ),
     Check(
         "masks_are_binary",
@@ -162,7 +171,7 @@ TENSOR_CHECKS = (
         "masks have more than two grey values",
         "Export {them} again without smoothing: any value above zero counts as defective.",
         of_images=True,
-        of_decoded=True,
+        data=DECODED,
     ),
     Check(
         "masks_are_not_empty",
@@ -171,7 +180,7 @@ TENSOR_CHECKS = (
         "masks of anomalous images have no defective pixel",
         "Draw the defect in {them}, or delete {them}.",
         of_images=True,
-        of_decoded=True,
+        data=DECODED,
     ),
     Check(
         "masks_do_not_cover_everything",
@@ -180,7 +189,7 @@ TENSOR_CHECKS = (
         "masks cover their whole image",
         "Look at {them}: the file may be inverted, or may be the image itself.",
         of_images=True,
-        of_decoded=True,
+        data=DECODED,
     ),
     Check(
         "images_have_8_bits",
@@ -189,7 +198,7 @@ TENSOR_CHECKS = (
         "grey images of 16 bits were clipped at 255 by an earlier release",
         "Materialize image_tensors with the root of the source dataset set, which decodes {them} again.",
         of_images=True,
-        of_decoded=True,
+        data=DECODED,
     ),
     Check(
         "names_match_formats",
@@ -198,7 +207,7 @@ TENSOR_CHECKS = (
         "files have the suffix of another format",
         "The pixels are loaded. Rename {them} before you use {them} elsewhere.",
         of_images=True,
-        of_decoded=True,
+        data=DECODED,
     ),
 )
 LABEL_CHECKS = (
@@ -258,7 +267,7 @@ REJECTED_CHECKS = (
         "file was rejected",
         "files were rejected",
         "Replace {them}; the next run decodes {them} again.",
-        of_decoded=True,
+        data=DECODED,
     ),
 )
 DUPLICATE_CHECKS = (
@@ -269,7 +278,7 @@ DUPLICATE_CHECKS = (
         "images are in two splits",
         "Remove one copy of {them}, or a model is tested on its training data.",
         of_images=True,
-        of_decoded=True,
+        data=DECODED,
     ),
     Check(
         "contents_stay_in_one_category",
@@ -278,7 +287,7 @@ DUPLICATE_CHECKS = (
         "images are in two categories",
         "Remove the copy in the wrong category.",
         of_images=True,
-        of_decoded=True,
+        data=DECODED,
     ),
 )
 NEAR_DUPLICATE_CHECKS = (
@@ -290,7 +299,7 @@ NEAR_DUPLICATE_CHECKS = (
         "Look at the pictures. If both show one photograph, exclude one with a correction, or remove its "
         "file: else a model is tested on its training data.",
         of_images=True,
-        of_decoded=True,
+        data=DECODED,
     ),
 )
 SPLIT_CHECKS = (
@@ -302,7 +311,7 @@ SPLIT_CHECKS = (
         "Assigned images never move. Exclude one image of each pair with a correction, or make another "
         "assignment with `anomaly-assets split`, which keeps them together.",
         of_images=True,
-        of_decoded=True,
+        data=DECODED,
     ),
     Check(
         "assignment_columns_exist",
@@ -320,7 +329,7 @@ METRICS_CHECKS = (
         "category loses detail at the common recipe",
         "categories lose detail at the common recipe",
         "Train on the recipe that is named: open_samples(recipe=...).",
-        of_decoded=True,
+        data=COMPARED,
     ),
 )
 SUSPECT_CHECKS = (
@@ -332,7 +341,7 @@ SUSPECT_CHECKS = (
         "Look at the pictures. Correct a wrong label with a line in a correction file; a right one needs "
         "nothing.",
         of_images=True,
-        of_decoded=True,
+        data=JUDGED,
     ),
 )
 STRAY_CHECKS = (
@@ -427,8 +436,7 @@ def evaluate(
     for check in checks:
         with upstream_needed():
             finding = _found(connection, check, values, most)
-            data = "decoded" if check.of_decoded else "loaded"
-            empty = finding.passed and not has_rows(data)
+            empty = finding.passed and not has_rows(check.data)
         yield check, replace(finding, empty=empty)
 
 

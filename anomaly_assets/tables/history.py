@@ -11,7 +11,16 @@ import duckdb
 from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.datasets.names import shown
 
-EVENTS = ("loaded", "published", "corrected", "accepted", "removed", "refused", "failed")
+EVENTS = (
+    "loaded",
+    "published",
+    "corrected",
+    "evaluated",
+    "accepted",
+    "removed",
+    "refused",
+    "failed",
+)
 """Values of the column `event` of `history`."""
 
 _MOST_CHARACTERS = 2000
@@ -66,7 +75,7 @@ def note_step_events(
     ).fetchall()
     now = datetime.now(timezone.utc)
     rows = [
-        (now, each.event, each.source_dataset, _cut(each.detail), each.root_uri, run_id, each.step)
+        (now, each.event, each.source_dataset, cut(each.detail), each.root_uri, run_id, each.step)
         for each in events
         if (each.step, each.event) not in recorded
     ]
@@ -128,5 +137,6 @@ SELECT source_dataset FROM history WHERE source_dataset IS NOT NULL
 """
 
 
-def _cut(text: str) -> str:
+def cut(text: str) -> str:
+    """Return a detail, shortened to 2,000 characters."""
     return text if len(text) <= _MOST_CHARACTERS else f"{text[: _MOST_CHARACTERS - 1]}…"

@@ -1099,8 +1099,8 @@ TABLES: Mapping[str, Table] = _by_name(
         ),
         Table(
             "run_events",
-            "One row per step that was refused, failed, read changed corrections or removed samples. Use "
-            "history instead.",
+            "One row per step that was refused, failed, evaluated, read changed corrections or removed "
+            "samples. Use history instead.",
             (
                 Column(
                     "happened_at",
@@ -1108,7 +1108,12 @@ TABLES: Mapping[str, Table] = _by_name(
                     "end of the run",
                     nullable=False,
                 ),
-                Column("event", "VARCHAR", "refused, failed, corrected or removed", nullable=False),
+                Column(
+                    "event",
+                    "VARCHAR",
+                    "refused, failed, corrected, evaluated or removed",
+                    nullable=False,
+                ),
                 Column("source_dataset", "VARCHAR", "source dataset of the step; null for others"),
                 Column("detail", "VARCHAR", "reason, and what to do", nullable=False),
                 Column("root_uri", "VARCHAR", "root of the run, without credentials"),
@@ -1118,13 +1123,15 @@ TABLES: Mapping[str, Table] = _by_name(
         ),
         Table(
             "history",
-            "One row per event: loaded, published, corrected, accepted, removed, refused or failed.",
+            "One row per event: loaded, published, corrected, evaluated, accepted, removed, refused or "
+            "failed.",
             (
                 Column("happened_at", "TIMESTAMP", "time of the event, in UTC"),
                 Column(
                     "event",
                     "VARCHAR",
-                    "loaded, published, corrected, accepted (a loss), removed, refused or failed",
+                    "loaded, published, corrected, evaluated, accepted (a loss), removed, refused or "
+                    "failed",
                 ),
                 Column("source_dataset", "VARCHAR", "source dataset; null if the event has none"),
                 Column("detail", "VARCHAR", "numbers or reason, as a sentence"),

@@ -121,7 +121,7 @@ class Evaluating:
     ) -> Evaluated:
         return evaluate(
             warehouse or (lambda: self.project.warehouse),
-            str(self.database),
+            options.pop("location", str(self.database)),
             backbone,
             log=options.pop("log", lambda _: None),
             **options,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from anomaly_assets.errors import install_extra
-from anomaly_assets.evaluation.backbone import BaselineUnavailable, open_backbone
+from anomaly_assets.evaluation.backbone import BaselineUnavailable, TorchBackbone, open_backbone
 from anomaly_assets.evaluation.bank import Nearest, k_center
 from anomaly_assets.evaluation.detector import evaluate_category
 from anomaly_assets.evaluation.protocol import roles_of
@@ -89,6 +90,17 @@ def test_a_network_that_returns_no_maps_is_refused(tmp_path: Path) -> None:
     torch.jit.save(torch.jit.trace(torch.nn.Flatten(), torch.zeros(1, 3, 8, 8)), path)
     with pytest.raises(BaselineUnavailable, match="list of feature maps"):
         open_backbone(str(path)).features(IMAGES)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_network_that_returns_no_numbers_is_refused(value: float) -> None:
+    class Broken(torch.nn.Module):  # type: ignore[name-defined]
+        def forward(self, pixels: Any) -> list[Any]:
+            return [pixels * value]
+
+    network = TorchBackbone("broken", "", Broken())
+    with pytest.raises(BaselineUnavailable, match="'broken': the network returned values"):
+        network.features(IMAGES)
 
 
 @pytest.mark.parametrize("name", ["missing.pt", "damaged.pt", "damaged.pt2"])

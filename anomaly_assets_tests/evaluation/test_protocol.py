@@ -100,7 +100,7 @@ def test_an_assignment_decides_about_images_without_a_split_only() -> None:
 @pytest.mark.parametrize(
     ("rows", "part"),
     [
-        ([row("a", "unassigned"), row("b", "unassigned", 1)], "no split. Name a split assignment"),
+        ([row("a", "unassigned"), row("b", "unassigned", 1)], "no split. Make a split assignment"),
         ([row("a", "train", 1), row("b", "test")], "no good training image"),
         ([row("a"), row("b", "test", -1)], "no test image with a known label"),
         ([], "no good training image"),

@@ -23,6 +23,7 @@ from anomaly_assets_tests.evaluation.categories import (
     Evaluating,
     FakeBackbone,
     picture,
+    pictures,
 )
 from anomaly_assets_tests.warehouse.project import SPEC, Project
 
@@ -112,6 +113,18 @@ def test_a_new_training_image_makes_another_bank_and_scores_its_category_again(
     assert sum(backbone.seen) == 2 * (IMAGES + 1 + GOOD + 1)
 
 
+def test_the_history_has_an_event_for_what_a_run_evaluated(evaluated: Evaluating) -> None:
+    events = "SELECT source_dataset, detail, run_id FROM history WHERE event = 'evaluated'"
+    assert evaluated.project.rows(events) == []  # evaluated without a run
+    evaluated.evaluate(FakeBackbone(), run_id="nothing changed")
+    evaluated.evaluate(FakeBackbone(digest="another"), run_id="run 1", categories=["woven"])
+    evaluated.evaluate(FakeBackbone(digest="third"), run_id="run 2")
+    assert evaluated.project.rows(f"{events} ORDER BY run_id") == [
+        ("mvtec_ad", "2 results of woven", "run 1"),
+        ("mvtec_ad", "4 results of bolt, woven", "run 2"),
+    ]
+
+
 def test_an_interrupted_evaluation_goes_on_with_the_next_category(tmp_path: Path) -> None:
     one = Evaluating.at(tmp_path)
 
@@ -157,6 +170,45 @@ def test_the_warehouse_is_free_while_features_are_computed(evaluated: Evaluating
     assert free
 
 
+def test_a_refresh_meanwhile_changes_nothing_in_the_snapshot_that_is_evaluated(
+    evaluated: Evaluating,
+) -> None:
+    new = "mvtec_ad/woven/test/good/900.png"
+
+    def refresh() -> None:
+        if not (evaluated.project.roots_folder / new).exists():
+            evaluated.project.save({new: picture(900)})
+            evaluated.publish()  # keeps no older snapshot
+
+    done = evaluated.evaluate(FakeBackbone(digest="another", on_call=refresh))
+    assert [tuple(key) for key in done.evaluated] == KEYS
+    scored = f"SELECT count(*) FROM baseline_scores WHERE image_id = '{new}'"
+    assert evaluated.project.rows(scored) == [(0,)]
+    evaluated.publish_results()
+    done = evaluated.evaluate(FakeBackbone(digest="another"))
+    assert {key.category for key in done.evaluated} == {"woven"}
+    assert evaluated.project.rows(scored) == [(2,)]
+
+
+def test_before_anything_is_published_the_message_says_what_to_run(tmp_path: Path) -> None:
+    nothing = Evaluating(Project.at(tmp_path))
+    with pytest.raises(EvaluationError, match="anomaly.duckdb does not exist.*materialize` first"):
+        nothing.evaluate(FakeBackbone())
+
+
+def test_a_database_of_another_warehouse_is_refused_before_anything_is_computed(
+    evaluated: Evaluating, tmp_path: Path
+) -> None:
+    other = Evaluating(Project.at(tmp_path / "other"))
+    other.project.save(pictures("screw", 300))
+    other.publish()
+    backbone = FakeBackbone(digest="another")
+    with pytest.raises(EvaluationError, match="not published by this warehouse"):
+        evaluated.evaluate(backbone, location=str(other.database))
+    assert backbone.seen == []
+    assert evaluated.evaluate(FakeBackbone()).unchanged == 4
+
+
 def test_without_training_images_there_is_no_number_and_why(evaluated: Evaluating) -> None:
     shutil.rmtree(evaluated.project.roots_folder / "mvtec_ad/bolt/train")
     evaluated.publish(allow_shrink=True)
@@ -172,6 +224,24 @@ def test_without_training_images_there_is_no_number_and_why(evaluated: Evaluatin
     assert lines[0].startswith("category")
     assert lines[1].startswith("mvtec_ad/bolt  8x6x3")
     assert lines[-1].endswith(status)
+
+
+def test_with_too_few_test_images_there_is_no_number_and_how_many_are_needed(
+    evaluated: Evaluating,
+) -> None:
+    shutil.rmtree(evaluated.project.roots_folder / "mvtec_ad/bolt/test/box")
+    evaluated.publish(allow_shrink=True)
+    said: list[str] = []
+    evaluated.evaluate(FakeBackbone(), log=said.append)
+    assert said[0] == (
+        "1 of 2: mvtec_ad/bolt at 8x6x3, no number: 10 good and 0 anomalous test images, and 10 of each "
+        "are needed"
+    )
+    evaluated.publish_results()
+    *_, last = metric_lines(str(evaluated.database))
+    assert last == (
+        "No number, because it needs 10 good and 10 anomalous test images: mvtec_ad/bolt."
+    )
 
 
 def test_a_recipe_that_finds_more_is_named_by_the_check(evaluated: Evaluating) -> None:

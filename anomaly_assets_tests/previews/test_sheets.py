@@ -80,6 +80,13 @@ def test_a_sheet_is_as_wide_as_the_dialog_of_the_ui_and_has_a_row_per_category(
     assert shades(sheet, 1, ANOMALOUS) == [255.0] * 3
 
 
+def test_categories_with_a_long_common_beginning_have_a_sheet_each() -> None:
+    names = [sheets.file_name("螺" * 60 + end) for end in "ab"]
+    assert len({*names}) == 2
+    assert max(map(len, names)) == 200
+    assert sheets.file_name("a/b c") == "a%2Fb c"
+
+
 def test_a_few_of_each_are_enough(tmp_path: Path) -> None:
     many = range(sheets.PER_KIND + 3)
     sheet = drawn(

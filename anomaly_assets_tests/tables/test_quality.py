@@ -75,6 +75,25 @@ def test_a_passed_check_has_the_property_or_says_that_there_is_nothing_to_check(
     ]
 
 
+def test_checks_of_the_baseline_have_nothing_to_check_until_something_was_judged(
+    connection: duckdb.DuckDBPyConnection,
+) -> None:
+    query = """
+        SELECT sentence LIKE 'Nothing to check yet: no category was evaluated%' FROM quality
+        WHERE check_name IN ('detail_is_kept', 'labels_fit_the_scores') ORDER BY asset
+    """
+    update_quality(connection)
+    assert connection.execute(query).fetchall() == [(True,), (True,)]
+    connection.execute(
+        "INSERT INTO evaluations (source_dataset, category, recipe, status, inputs, backbone, bank_images, "
+        "bank_patches, images_scored, images_good, images_anomalous, left_out, threshold, evaluated_at, "
+        "seconds) VALUES ('mvtec_ad', 'bottle', '8x6x3', 'measured', '', '', 0, 0, 0, 0, 0, MAP {}, 1, "
+        "now(), 0)"
+    )
+    update_quality(connection)
+    assert connection.execute(query).fetchall() == [(True,), (False,)]
+
+
 def test_copies_of_one_content_are_all_named(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute(
         "INSERT INTO duplicate_images VALUES ('00', 2, ?, true, false, false)", [[CRACK, HOLE]]

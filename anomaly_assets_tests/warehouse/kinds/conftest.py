@@ -28,7 +28,9 @@ def published(request: pytest.FixtureRequest) -> Published:
     """Return a warehouse of nine images that is published."""
     if request.param == "lake":
         lake: Lake = request.getfixturevalue("copied")  # only here, because it starts a server
-        return Published(lake.warehouse(), NOWHERE, lambda: connect_lake(lake.location))
+        return Published(
+            lake.warehouse(), NOWHERE, lambda: connect_lake(lake.location), lake.location
+        )
     target: Path = request.getfixturevalue("source")
     one: Project = request.getfixturevalue("project")
-    return Published(one.warehouse, target, lambda: open_file(target).connection)
+    return Published(one.warehouse, target, lambda: open_file(target).connection, str(target))

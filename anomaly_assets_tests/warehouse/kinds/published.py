@@ -10,6 +10,8 @@ from typing import Any
 
 import duckdb
 
+from anomaly_assets.reader.database import Database
+from anomaly_assets.reader.open import open_database
 from anomaly_assets.warehouse.base import Warehouse
 from anomaly_assets.warehouse.publication import Differences, Publication
 from anomaly_assets_tests.warehouse.project import SPEC
@@ -23,11 +25,13 @@ class Published:
         warehouse: The warehouse.
         target: Target of its publications; a lake ignores it.
         open: Opens the published database as readers do.
+        location: Location of the published database.
     """
 
     warehouse: Warehouse
     target: Path
     open: Callable[[], duckdb.DuckDBPyConnection]
+    location: str
 
     def publish(self, **options: Any) -> Publication:
         return self.warehouse.publish(self.target, SPEC, **options)
@@ -49,6 +53,10 @@ class Published:
         """Return rows of the published database."""
         with closing(self.open()) as connection:
             return connection.execute(query).fetchall()
+
+    def database(self) -> Database:
+        """Open the published database as Python readers do."""
+        return open_database(self.location)
 
     def newest_id(self) -> str:
         """Return the id of the published snapshot."""

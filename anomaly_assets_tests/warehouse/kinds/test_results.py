@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import pytest
 
+from anomaly_assets.reader.open import category_samples
 from anomaly_assets.tables.registry import EVALUATION, UNPUBLISHED
 from anomaly_assets.warehouse.publication import PublishRefusedError, UnpublishedDataError
 from anomaly_assets.warehouse.removal import forget
 from anomaly_assets_tests.warehouse.kinds.published import Published
-from anomaly_assets_tests.warehouse.project import without_zones
+from anomaly_assets_tests.warehouse.project import SPEC, without_zones
 
 BOTTLE = "'mvtec_ad', 'bottle', '8x6x3'"
 IMAGE = "'mvtec_ad/bottle/test/crack/000.png', '8x6x3'"
@@ -89,3 +92,16 @@ def test_results_leave_with_their_source_dataset(published: Published) -> None:
         published.publish(only_results=True)
     assert published.publish().evaluation_id is None
     assert published.read("FROM baseline_scores") == []
+
+
+def test_a_category_is_read_from_the_open_snapshot_though_another_one_was_published(
+    published: Published,
+) -> None:
+    with closing(published.database()) as database:
+        published.rows("UPDATE mvtec_ad.images SET split = 'validation' WHERE split = 'train'")
+        assert published.publish(keep_snapshots=0).written
+        for _ in range(2):  # closing the samples leaves the database open
+            with category_samples(database, "mvtec_ad", "bottle", SPEC.name) as samples:
+                assert samples.snapshot_id == database.snapshot_id
+                assert "validation" not in samples.table["split"].to_pylist()
+                assert len(next(samples.batches(8)).images)
