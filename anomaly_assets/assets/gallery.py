@@ -6,8 +6,8 @@ from typing import Any
 
 import dagster as dg
 
-from anomaly_assets.assets.progress import Progress
-from anomaly_assets.assets.reports import materialized
+from anomaly_assets.assets.progress import Progress, duration
+from anomaly_assets.assets.reports import materialized, size
 from anomaly_assets.assets.resources import WarehouseResource
 from anomaly_assets.assets.specs import FRESHNESS, OWNERS, code_references
 from anomaly_assets.settings import published_database
@@ -69,6 +69,8 @@ def gallery(
         "page": dg.MetadataValue.path(str(made.page)),
         "images": made.images,
         "snapshot_id": made.snapshot_id,
+        "size": size(made.tile_bytes + made.detail_bytes + made.index_bytes),
+        "took": duration(time.monotonic() - started),
         "written": made.written,
         "packs_written": made.tile_packs + made.detail_packs,
         "tile_bytes": made.tile_bytes,

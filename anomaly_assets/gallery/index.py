@@ -17,7 +17,6 @@ FORMAT = 1
 
 _CODED = ("source_dataset", "split", "label", "label_source", "defect_type")
 _DIGITS_OF_CONTENT = 12
-_SIGNIFICANT = 5
 
 Words = list[Any]
 
@@ -44,9 +43,10 @@ def index_of(content: Content, tiles: Sequence[Pack], details: Sequence[Pack]) -
     columns["content"] = pc.utf8_slice_codeunits(
         table["content_sha256"], 0, _DIGITS_OF_CONTENT
     ).to_pylist()
-    columns["defect_area"] = [*map(_rounded, table["mask_area_fraction"].to_pylist())]
+    # In full: what the page selects by a number must be what SQL selects by it.
+    columns["defect_area"] = [*map(_finite, table["mask_area_fraction"].to_pylist())]
     if "score" in table.column_names:
-        columns["score"] = [*map(_rounded, table["score"].to_pylist())]
+        columns["score"] = [*map(_finite, table["score"].to_pylist())]
     columns["loaded_at"] = _seconds(table["loaded_at"])
     columns["pack"], columns["slot"] = _places(tiles)
     if details:
@@ -120,17 +120,10 @@ def _attribute(column: pa.Array) -> dict[str, Any]:
     return {"type": "text", "words": words, "codes": codes}
 
 
-def _seconds(column: pa.Array | pa.ChunkedArray) -> list[int | None]:
-    """Return times as seconds since 1970."""
-    seconds: list[int | None] = pc.floor(
-        pc.divide(column.cast(pa.timestamp("us", column.type.tz)).cast(pa.int64()), 1_000_000)
-    ).to_pylist()
-    return [None if each is None else int(each) for each in seconds]
-
-
-def _rounded(value: float | None) -> float | None:
-    """Return a number with few digits: it is shown and sorted, and its last digits are noise."""
-    return None if _finite(value) is None else float(f"{value:.{_SIGNIFICANT}g}")
+def _seconds(column: pa.Array | pa.ChunkedArray) -> list[float | None]:
+    """Return times as seconds since 1970, with microseconds."""
+    times = column.cast(pa.timestamp("us", column.type.tz)).cast(pa.int64())
+    return [None if each is None else each / 1_000_000 for each in times.to_pylist()]
 
 
 def _finite(value: float | None) -> float | None:

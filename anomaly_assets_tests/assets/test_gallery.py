@@ -25,6 +25,8 @@ def test_every_run_brings_the_gallery_up_to_date(
     published = run.materialized["published_database"]
     assert facts["snapshot_id"] == published["snapshot_id"]
     assert (published["gallery"], published["gallery_url"]) == (facts["page"], facts["url"])
+    assert facts["size"].endswith("kB")
+    assert facts["took"].endswith(" s")
     assert index(folder)["count"] == 13
     assert run.materialized["image_previews"]["rows_added"] == 13
     before = files_below(folder)

@@ -274,11 +274,9 @@ def _write_index(
         "columns": {
             "image_id": [row.image_id for row in rows],
             **codes,
-            "defect_area": [
-                None if row.defect_area is None else round(row.defect_area, 5) for row in rows
-            ],
-            "score": [round(row.score, 4) for row in rows],
-            "loaded_at": [row.loaded_at for row in rows],
+            "defect_area": [row.defect_area for row in rows],
+            "score": [row.score for row in rows],
+            "loaded_at": [row.loaded_at + 0.123457 for row in rows],  # as precise as in a database
             "content": [row.content for row in rows],
             "pack": pack,
             "slot": slot,

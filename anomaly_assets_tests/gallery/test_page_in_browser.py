@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import http.server
 import os
@@ -24,6 +25,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 AXE = Path(__file__).parents[2] / ".venv" / "page" / "node_modules" / "axe-core" / "axe.min.js"
 IMAGES = 700
 OLDER = "1f9ac4d7720b"
+LONG = "of_a_long_line" * 20
 HOSTILE = "<img src=x onerror=alert(1)>'\"&amp;</script><script>alert(2)</script>"
 
 
@@ -35,7 +37,7 @@ def skip(reason: str) -> None:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a gallery, in which the name of one image, its category and its defect type are markup."""
+    """Return a gallery, in which the names of one image are markup, and those of one are long."""
     folder = tmp_path_factory.mktemp("a gallery #1 & more")
     hostile = Row(
         image_id=f"mvtec_ad/{HOSTILE}/test/{HOSTILE}/{HOSTILE}.png",
@@ -50,7 +52,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         content="abcdef012345",
         camera=HOSTILE,
     )
-    write_gallery(folder, IMAGES, extra=[hostile])
+    long = dataclasses.replace(
+        hostile, image_id=f"mvtec_ad/{LONG}/test/{LONG}.png", category=LONG, defect_type=LONG
+    )
+    write_gallery(folder, IMAGES, extra=[hostile, long])
     return folder
 
 
@@ -210,6 +215,52 @@ def test_an_image_with_outline_heat_map_and_columns(page: Page, folder: Path) ->
     assert "image=" not in page.url
 
 
+def test_an_image_that_is_not_there_shows_no_other_one(page: Page, folder: Path) -> None:
+    show(page, folder, "image=dagm_2007/Class1/test/good/0001.png")
+    page.locator("#detail").wait_for(state="visible")
+    page.evaluate("location.hash = 'image=renamed.png'")
+    page.locator("#detail").wait_for(state="hidden")
+
+
+def test_every_value_of_a_long_filter_can_be_chosen(page: Page, tmp_path: Path) -> None:
+    rows = [
+        Row(
+            image_id=f"parts/bolt/test/good/{number:03}.png",
+            source_dataset="parts",
+            category="bolt",
+            split="test",
+            label="good",
+            defect_type=None,
+            defect_area=None,
+            score=0.1,
+            loaded_at=LOADED,
+            content=f"{number:012}",
+            camera=f"camera {number:03}",
+        )
+        for number in range(200)
+    ]
+    write_gallery(tmp_path, 300, details=False, extra=rows)
+    show(page, tmp_path, "dataset=parts")
+    page.get_by_role("button", name="Show all 200").click()
+    words = page.locator("[data-field='a.camera'] label").evaluate_all(
+        "(labels) => labels.map((label) => label.dataset.word)"
+    )
+    assert sorted(words) == [row.camera for row in rows]
+    box(page, "a.camera", "camera 199").check()
+    settled(page)
+    assert shown(page) == 1
+
+
+def test_the_code_of_a_comparison_names_every_image(page: Page, folder: Path) -> None:
+    """Images that the newer snapshot lacks cannot be selected."""
+    show(page, folder, f"against={OLDER}&change=&change=added&change=relabelled")
+    count = shown(page)
+    assert count > 600
+    page.locator("#code-button").click()
+    assert page.locator("#code-note").inner_text() == f"{count} images by their ids."
+    assert page.locator("#sql").inner_text().count(".png'") == count
+
+
 def test_an_outline_fits_an_image_that_is_wider_than_high(page: Page, folder: Path) -> None:
     show(page, folder, "category=dagm_2007%2FClass10&label=anomalous")
     page.locator(".cell:not([hidden])").first.click()
@@ -260,6 +311,7 @@ def test_what_is_selected_is_exported(page: Page, folder: Path) -> None:
     page.locator("#export-button").click()
     assert saved(page) == f"{ids[0]}\n{ids[1]}\n"
     page.locator("input[value='corrections']").check()
+    assert page.locator("#save-lines").is_disabled()  # without a value
     page.get_by_label("Value").fill("good")
     page.get_by_label("Reason").fill("dust, no defect")
     page.locator("#line-by").fill("ada")
@@ -376,6 +428,8 @@ def test_nothing_is_wider_than_the_window(page: Page, folder: Path, width: int) 
         "label=anomalous",
         f"against={OLDER}",
         "image=dagm_2007/Class1/test/good/0001.png",
+        f"search={LONG}",
+        f"search={LONG}&image=mvtec_ad/{LONG}/test/{LONG}.png",
     ):
         show(page, folder, address)
         wider = page.evaluate(

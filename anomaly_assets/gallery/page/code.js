@@ -50,7 +50,7 @@ function oneOf(column, words) {
 /** @param {string} column @param {Measure} measure @param {[number | null, number | null]} range */
 function within(column, measure, [low, high]) {
   const shown = (/** @type {number} */ value) =>
-    measure.kind === "time" ? `TIMESTAMP '${shownTime(value).slice(0, 19)}'` : String(value);
+    measure.kind === "time" ? `TIMESTAMP '${shownTime(value).slice(0, 23)}'` : String(value);
   const parts = [];
   if (low !== null) parts.push(`${column} >= ${shown(low)}`);
   if (high !== null) parts.push(`${column} <= ${shown(high)}`);
@@ -99,7 +99,10 @@ function conditionsOf(table, view, schema, except = []) {
     if (key === "score") {
       const scores = `baseline_scores WHERE ${recipeOf(table)}${within("score", measure, range)}`;
       conditions.push(withImages(schema, scores));
-    } else if (key === "rank") conditions.push(ofRank(table, schema, measure, range));
+    } else if (key === "rank")
+      conditions.push(
+        `image_id IN (SELECT image_id FROM ${ranksOf(table, schema)} WHERE ${within("rank", measure, range)})`,
+      );
     else conditions.push(within(columnOf(key), measure, range));
   }
   for (const part of searchParts(view.search))
@@ -129,24 +132,23 @@ function ofChecks(schema, words) {
   const named = words.filter((word) => word !== "");
   const parts = [];
   if (named.length)
-    parts.push(withImages(schema, `quality_images WHERE ${oneOf(sqlName("check"), named)}`));
+    parts.push(withImages(schema, `quality_images WHERE ${oneOf("check_name", named)}`));
   if (named.length < words.length) {
     parts.push(`image_id NOT IN (SELECT image_id FROM ${schema}quality_images WHERE image_id IS NOT NULL)`);
   }
   return parts.length > 1 ? `(${parts.join(" OR ")})` : parts[0];
 }
 
-/** @param {Table} table @param {string} schema @param {Measure} measure @param {[number | null, number | null]} range */
-function ofRank(table, schema, measure, range) {
-  const scored =
-    "SELECT samples.image_id, source_dataset, category, samples.label, samples.split, scores.score " +
-    `FROM ${schema}baseline_scores AS scores JOIN ${schema}samples_without_tensors AS samples USING (image_id) ` +
-    `WHERE ${recipeOf(table)}scores.score IS NOT NULL`;
+/** Return the table of ranks as `rankOf` computes them. @param {Table} table @param {string} schema */
+function ranksOf(table, schema) {
   return (
-    `image_id IN (WITH scored AS (${scored}) ` +
-    "SELECT one.image_id FROM scored AS one JOIN scored AS good USING (source_dataset, category) " +
-    "WHERE good.label = 'good' AND good.split <> 'train' GROUP BY one.image_id, one.score " +
-    `HAVING ${within("avg((good.score < one.score)::INTEGER)", measure, range)})`
+    "(WITH scored AS (SELECT images.*, scores.score " +
+    `FROM ${schema}baseline_scores AS scores JOIN ${schema}samples_without_tensors AS images USING (image_id) ` +
+    `WHERE ${recipeOf(table)}scores.score IS NOT NULL), ` +
+    "good AS (FROM scored WHERE label = 'good' " +
+    "QUALIFY split <> 'train' OR bool_and(split = 'train') OVER (PARTITION BY source_dataset, category)) " +
+    "SELECT scored.image_id, avg((good.score < scored.score)::INTEGER) AS rank " +
+    "FROM scored JOIN good USING (source_dataset, category) GROUP BY scored.image_id) AS ranks"
   );
 }
 
@@ -158,10 +160,11 @@ function sqlOf(table, view, ids) {
   const conditions = ids.length ? [oneOf("image_id", ids)] : conditionsOf(table, view, IN_SQL);
   const key = view.sort.replace(/^-/, "");
   const way = view.sort.startsWith("-") ? "DESC" : "ASC";
-  const score =
-    "(SELECT any_value(score) FROM anomaly.baseline_scores AS scores " +
-    `WHERE ${recipeOf(table)}scores.image_id = samples.image_id)`;
-  const column = key === "score" ? score : columnOf(key);
+  const measured = /** @type {Record<string, string>} */ ({
+    score: `(SELECT score FROM ${IN_SQL}baseline_scores AS scores WHERE ${recipeOf(table)}scores.image_id = samples.image_id)`,
+    rank: `(SELECT rank FROM ${ranksOf(table, IN_SQL)} WHERE ranks.image_id = samples.image_id)`,
+  });
+  const column = measured[key] ?? columnOf(key);
   const first = column ? [`${column} ${way} NULLS LAST`] : [];
   return [
     "SELECT *",

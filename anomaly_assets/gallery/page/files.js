@@ -73,7 +73,7 @@ const packs = {
   },
 
   pump() {
-    while (this.running < 6) {
+    while (this.running < 4) {
       const path = this.urgent.shift();
       if (path === undefined) break;
       if (!asked.has(path)) this.fetch(path);

@@ -3,6 +3,8 @@
 
 /** Values of a field that are shown before "Show all". */
 const FEW = 8;
+/** Values that are shown after it; more of them would make each filter slow. */
+const MANY = 500;
 const BARS = 48;
 
 class Filters {
@@ -48,9 +50,8 @@ class Filters {
     const long = field.words.length > FEW;
     if (long) values.sort((a, b) => b.count - a.count);
     const unfolded = this.unfolded.has(field.key);
-    const shown = unfolded
-      ? values.slice(0, 100)
-      : values.filter(({ word }, at) => at < FEW || chosen.includes(word));
+    const limit = unfolded ? MANY : FEW;
+    const shown = values.filter(({ word }, at) => at < limit || chosen.includes(word));
     const most = Math.max(1, ...values.map(({ count }) => count));
     const items = shown.map(({ word, label, count, note }) => {
       const id = `filter-${field.key}-${word}`;
@@ -85,7 +86,7 @@ class Filters {
               id: `filter-${field.key}-more`,
               click: () => this.unfold(field.key),
             },
-            unfolded ? "Show fewer" : `Show all ${values.length}`,
+            unfolded ? "Show fewer" : `Show ${values.length > MANY ? `${MANY} of` : "all"} ${values.length}`,
           )
         : null;
     return make("fieldset", { "data-field": field.key }, make("legend", {}, field.title), ...items, more);
@@ -166,7 +167,7 @@ class Filters {
 function endOf(measure, text, end) {
   if (measure.kind === "time") {
     const day = Date.parse(text);
-    return Number.isNaN(day) ? null : day / 1000 + end * 86_399;
+    return Number.isNaN(day) ? null : day / 1000 + end * 86_399.999;
   }
   const value = numberOrNull(text);
   return value === null || measure.kind !== "share" ? value : Number((value / 100).toPrecision(12));

@@ -207,13 +207,11 @@ class Page {
   }
 
   showImage() {
-    const { image } = this.view;
-    if (!image) {
+    const row = this.table.ids.indexOf(this.view.image);
+    if (row < 0) {
       this.detail.dialog.close();
       return;
     }
-    const row = this.table.ids.indexOf(image);
-    if (row < 0) return;
     const position = this.result.rows.indexOf(row);
     if (position >= 0) this.grid.move(position);
     this.detail.show(

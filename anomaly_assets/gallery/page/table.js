@@ -128,10 +128,10 @@ function tableOf(index) {
 function rankOf(table) {
   const scores = measure(table, "score").values;
   const category = codesOf(table, "category");
-  const good = fieldAt(table, "label").words.indexOf("good");
+  const good = table.fields.get("label")?.words.indexOf("good");
   const label = codesOf(table, "label");
-  const split = table.fields.get("split");
-  const train = split ? split.words.indexOf("train") : -1;
+  const train = table.fields.get("split")?.words.indexOf("train") ?? -1;
+  const split = codesOf(table, "split");
   /** @type {Map<number, {test: number[], all: number[]}>} */
   const goods = new Map();
   for (let row = 0; row < table.count; row += 1) {
@@ -139,7 +139,7 @@ function rankOf(table) {
     let those = goods.get(category[row]);
     if (!those) goods.set(category[row], (those = { test: [], all: [] }));
     those.all.push(scores[row]);
-    if (!split?.codes || split.codes[row] !== train) those.test.push(scores[row]);
+    if (train < 0 || split[row] !== train) those.test.push(scores[row]);
   }
   /** @type {Map<number, Float64Array>} */
   const sorted = new Map();
@@ -169,13 +169,6 @@ function below(sorted, value) {
     else high = middle;
   }
   return low;
-}
-
-/** @param {Table} table @param {string} key @returns {Field} */
-function fieldAt(table, key) {
-  const field = table.fields.get(key);
-  if (!field) throw new Error(`no field ${key}`);
-  return field;
 }
 
 /** @param {Table} table @param {string} key @returns {Int32Array} */

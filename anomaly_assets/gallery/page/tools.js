@@ -2,7 +2,7 @@
 // The dialogs with the code for what is on the screen, and with its images as lines.
 
 /** Images that code names one by one; more of them make a query that nobody reads. */
-const MOST_NAMED = 500;
+const MOST_NAMED = 5000;
 
 /** @typedef {{table: Table, view: View, rows: Int32Array, selected: Set<string>}} Shown */
 
@@ -77,11 +77,17 @@ class Exporter {
     const ids = idsOf(shown);
     const wanted = whole ? ids : ids.slice(0, 12);
     this.file = corrections ? "corrections.csv" : "image_ids.txt";
+    this.allow(true);
     const text = corrections ? await this.corrections(shown, wanted) : [...wanted, ""].join("\n");
     const more = ids.length - wanted.length;
     if (!whole)
       byId("lines", HTMLElement).textContent = text + (more > 0 ? `… and ${shownCount(more)} more` : "");
     return text;
+  }
+
+  /** Lines without a value correct nothing. @param {boolean} usable */
+  allow(usable) {
+    for (const name of ["copy", "save"]) byId(`${name}-lines`, HTMLButtonElement).disabled = !usable;
   }
 
   /** @param {Shown} shown @param {string[]} ids */
@@ -90,9 +96,11 @@ class Exporter {
     const key = field === "defect_type" ? "defect" : field;
     const values = field === "exclude" ? ["true"] : (table.fields.get(key)?.words ?? []);
     byId("line-values", HTMLElement).replaceChildren(...values.map((value) => make("option", { value })));
-    byId("line-value", HTMLInputElement).placeholder = values[0] ?? "";
+    const box = byId("line-value", HTMLInputElement);
+    box.placeholder = values.length ? `such as ${values[0]}` : "";
+    const value = box.value || (field === "exclude" ? "true" : "");
+    this.allow(value !== "");
     const contents = await contentsOf(table, ids);
-    const value = byId("line-value", HTMLInputElement).value || (field === "exclude" ? "true" : "");
     // The line is for the content of this snapshot: content that a file gets later is not corrected.
     return correctionsOf(
       ids.map((id) => ({ id, content: contents.get(id) ?? "" })),
