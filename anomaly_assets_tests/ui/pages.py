@@ -13,7 +13,7 @@ from playwright.sync_api import Locator, Page, expect
 from anomaly_assets_tests.ui.browser import LARGE_WINDOW, WINDOW
 from anomaly_assets_tests.ui.server import Server
 
-GROUPS = ("mvtec_ad", "dagm_2007", "harmonised", "summaries", "published")
+GROUPS = ("mvtec_ad", "dagm_2007", "harmonised", "summaries", "published", "curation", "evaluation")
 SHOW = "[Show Markdown]"
 _RUN_MILLISECONDS = 90_000
 _STEPS_OF_ZOOM = 30  # from the smallest size to the largest

@@ -50,7 +50,7 @@ def _take_finished(ui: Ui, out: Path) -> None:
     ui.graph()
     ui.materialize_all()
     ui.run_succeeds()
-    ui.graph(*GROUPS, "curation")
+    ui.graph(*GROUPS)
     ui.page.wait_for_timeout(2000)  # the graph moves to its place
     _take(ui, out, "graph")
     ui.reload_definitions()

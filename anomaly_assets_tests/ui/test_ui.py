@@ -26,8 +26,15 @@ def test_the_graph_reads_from_left_to_right_as_one_story(ui: Ui) -> None:
 @pytest.mark.parametrize("width", [1440, 1920])
 def test_the_expanded_graph_fits_the_screen(ui: Ui, width: int) -> None:
     ui.page.set_viewport_size({"width": width, "height": width * 5 // 8})
-    ui.graph(*GROUPS, "curation")
-    names = ("stray_files", "corrections", "splits", "dataset_summary", "published_database")
+    ui.graph(*GROUPS)
+    names = (
+        "stray_files",
+        "corrections",
+        "splits",
+        "dataset_summary",
+        "published_database",
+        "score_sheets",
+    )
     for name in names:
         box = ui.node(name).bounding_box()
         assert box
