@@ -22,6 +22,7 @@ from anomaly_assets.assets.specs import FRESHNESS, OWNERS, code_references
 from anomaly_assets.atomic import write_file
 from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.tables.ddl import refuse_missing_tables
+from anomaly_assets.tables.source_datasets import stored_names
 from anomaly_assets.warehouse.base import interrupted_queries
 
 _IN_HOME = "contact_sheets.md"
@@ -71,7 +72,9 @@ def contact_sheets(
     def draw() -> Pictures:
         with interrupted_queries(connection):
             most_bytes = bytes_within(MOST_PICTURE_CHARACTERS - 200 * len(SOURCE_DATASETS))
-            sheets = current_sheets(connection, folder, SOURCE_DATASETS, most_bytes)
+            held = SOURCE_DATASETS.keys() & stored_names(connection)
+            shown = [name for name in SOURCE_DATASETS if name in held]
+            sheets = current_sheets(connection, folder, shown, most_bytes)
             _store_in_home(context, connection, folder, sheets.small, sheets.drawn)
         facts["files"] = len(sheets.files)
         facts["images_drawn"] = sheets.images

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
-from functools import cache
 from typing import Any
 
 import duckdb
 
 from anomaly_assets.datasets import SOURCE_DATASETS
-from anomaly_assets.datasets.known import official_counts
 from anomaly_assets.errors import WarehouseError
 from anomaly_assets.recipes import Recipe
-from anomaly_assets.tables.ddl import statement, upstream_needed
+from anomaly_assets.tables.check_queries import CheckQueries
+from anomaly_assets.tables.ddl import upstream_needed
 
 MOST_SHOWN = 20
 """Limit for affected images or files that a finding names; all of them are counted."""
@@ -399,9 +398,9 @@ PUBLISHED_CHECK = Check(
 
 def blocking_findings(connection: duckdb.DuckDBPyConnection, spec: Recipe) -> dict[str, Finding]:
     """Return the blocking checks on the warehouse that fail, by name."""
-    values = _values(None, spec)
+    values, queries = _values(None, spec), CheckQueries(connection)
     findings = {
-        check.name: _found(connection, check, values)
+        check.name: _found(queries, check, values)
         for check in (*IMAGES_CHECKS, *TENSOR_CHECKS)
         if check.blocking
     }
@@ -414,6 +413,7 @@ def evaluate(
     source_dataset: str | None = None,
     spec: Recipe | None = None,
     most: int = MOST_SHOWN,
+    queries: CheckQueries | None = None,
 ) -> Iterator[tuple[Check, Finding]]:
     """Run the queries of checks, one after the other.
 
@@ -423,21 +423,19 @@ def evaluate(
         source_dataset: Source dataset, for checks on a single source dataset; else None.
         spec: Tensor shape, for the check on the configured shape; else None.
         most: Limit for affected images or files that a finding names.
+        queries: What further calls share, if the warehouse does not change between them; None for one call.
 
     Raises:
         WarehouseError: A checked table does not exist yet.
     """
     values = _values(source_dataset, spec)
-
-    @cache  # one query for all checks that pass
-    def has_rows(data: str) -> bool:
-        return bool(_rows(connection, data, values))
-
-    for check in checks:
-        with upstream_needed():
-            finding = _found(connection, check, values, most)
-            empty = finding.passed and not has_rows(check.data)
-        yield check, replace(finding, empty=empty)
+    queries = CheckQueries(connection) if queries is None else queries
+    with queries.labels_at_hand(f"checks/{check.name}" for check in checks):
+        for check in checks:
+            with upstream_needed():
+                finding = _found(queries, check, values, most)
+                empty = finding.passed and not queries.has_rows(check.data, values)
+            yield check, replace(finding, empty=empty)
 
 
 def affected_images(connection: duckdb.DuckDBPyConnection, name: str) -> list[str]:
@@ -455,7 +453,7 @@ def affected_images(connection: duckdb.DuckDBPyConnection, name: str) -> list[st
     if name not in names:
         raise LookupError(f"{name!r} is no check that names images. These are: {', '.join(names)}.")
     try:
-        rows = _rows(connection, f"checks/{name}", _values(None, None))
+        rows = CheckQueries(connection).rows(f"checks/{name}", _values(None, None))
         found = {image_id for image_id, _ in rows}
         if further := FURTHER.get(name):
             parameters = {"found": sorted(found)} if "$found" in further else {}
@@ -508,29 +506,12 @@ def _values(source_dataset: str | None, spec: Recipe | None) -> dict[str, Any]:
 
 
 def _found(
-    connection: duckdb.DuckDBPyConnection,
-    check: Check,
-    values: dict[str, Any],
-    most: int = MOST_SHOWN,
+    queries: CheckQueries, check: Check, values: dict[str, Any], most: int = MOST_SHOWN
 ) -> Finding:
     """Fetch the affected rows that are shown; if there are more, count all of them in DuckDB."""
     name = f"checks/{check.name}"
-    shown = _rows(connection, name, values, f"{{}} LIMIT {most}")
+    shown = queries.rows(name, values, f"{{}} LIMIT {most}")
     count = len(shown)
     if count == most:
-        [(count,)] = _rows(connection, name, values, "SELECT count(*) FROM ({})")
+        [(count,)] = queries.rows(name, values, "SELECT count(*) FROM ({})")
     return Finding(count, shown)
-
-
-def _rows(
-    connection: duckdb.DuckDBPyConnection, name: str, values: dict[str, Any], form: str = "{}"
-) -> list[Any]:
-    """Return the rows of a query; `form` is a statement with the query in place of the braces."""
-    query = statement(connection, name).rstrip().removesuffix(";")
-    if "$official" in query:
-        values = {
-            **values,
-            "official": [asdict(count) for count in official_counts(SOURCE_DATASETS.values())],
-        }
-    parameters = {name: value for name, value in values.items() if f"${name}" in query}
-    return connection.execute(form.format(query), parameters).fetchall()

@@ -14,6 +14,7 @@ from dataclasses import astuple, dataclass
 import duckdb
 
 from anomaly_assets.errors import WarehouseError
+from anomaly_assets.tables.check_queries import CheckQueries
 from anomaly_assets.tables.checks import (
     CHECKS,
     FURTHER,
@@ -114,16 +115,23 @@ def _findings(connection: duckdb.DuckDBPyConnection) -> Iterator[tuple[str, Chec
 
     Blocking checks are not evaluated: nothing is published while one of them fails.
     """
-    for asset, source_dataset, checks in _checked(connection):
-        others = [check for check in checks if not check.blocking]
-        for check in checks:
-            if check.blocking:
-                yield asset, check, Finding(0, [])
-        with suppress(WarehouseError):  # a partial run has not made the table yet
-            for check, finding in evaluate(
-                connection, *others, source_dataset=source_dataset, most=MOST_AFFECTED
-            ):
-                yield asset, check, finding
+    queries, checked = CheckQueries(connection), [*_checked(connection)]
+    names = [f"checks/{check.name}" for _, _, checks in checked for check in checks]
+    with queries.labels_at_hand(names):
+        for asset, source_dataset, checks in checked:
+            others = [check for check in checks if not check.blocking]
+            for check in checks:
+                if check.blocking:
+                    yield asset, check, Finding(0, [])
+            with suppress(WarehouseError):  # a partial run has not made the table yet
+                for check, finding in evaluate(
+                    connection,
+                    *others,
+                    source_dataset=source_dataset,
+                    most=MOST_AFFECTED,
+                    queries=queries,
+                ):
+                    yield asset, check, finding
 
 
 def _checked(

@@ -20,7 +20,13 @@ from anomaly_assets.gallery.pictures import outline_of
 from anomaly_assets.polygons import pixels_of
 from anomaly_assets.previews.tiles import update_previews
 from anomaly_assets.recipes import Recipe
-from anomaly_assets_tests.export.published import PICTURES, files_below, publish_project, stored
+from anomaly_assets_tests.export.published import (
+    PICTURES,
+    files_below,
+    publish_pictures,
+    publish_project,
+    stored,
+)
 from anomaly_assets_tests.gallery.data_files import (
     arguments,
     details,
@@ -47,9 +53,19 @@ def project(tmp_path: Path) -> Project:
     return made
 
 
+@pytest.fixture(scope="module")
+def published_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Publish these images once."""
+    return publish_pictures(tmp_path_factory.mktemp("published"), PICTURES, SPEC)
+
+
 @pytest.fixture
-def database(project: Project) -> Path:
-    return publish_project(project, SPEC)
+def database(published_once: Path, tmp_path: Path) -> Path:
+    """Copy the published database, because tests change it."""
+    place = tmp_path / "published" / published_once.name
+    place.parent.mkdir()
+    shutil.copyfile(published_once, place)
+    return place
 
 
 def published(project: Project) -> Path:

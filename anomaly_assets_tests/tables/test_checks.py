@@ -14,7 +14,8 @@ from anomaly_assets.datasets.declaration_files import declared
 from anomaly_assets.datasets.known import official_counts
 from anomaly_assets.datasets.words import GOOD_WORDS
 from anomaly_assets.recipes import Recipe
-from anomaly_assets.tables import checks
+from anomaly_assets.tables import check_queries, checks
+from anomaly_assets.tables.check_queries import CheckQueries
 from anomaly_assets.tables.checks import Check, Finding, blocking_findings, evaluate
 from anomaly_assets.tables.ddl import refresh
 from anomaly_assets_tests.curation.corrected import correct
@@ -561,7 +562,7 @@ def test_no_check_compares_every_row_with_every_other(
 ) -> None:
     """Exempt checks that compare groups (folders, counts of a root, categories), or assignments."""
     values = checks._values("mvtec_ad", SPEC)
-    ((_, plan),) = checks._rows(connection, f"checks/{name}", values, "EXPLAIN {}")
+    ((_, plan),) = CheckQueries(connection).rows(f"checks/{name}", values, "EXPLAIN {}")
     assert not re.search("NL_JOIN|NESTED_LOOP|CROSS_PRODUCT", plan)
 
 
@@ -570,14 +571,14 @@ def test_only_the_rows_that_are_shown_are_fetched(
 ) -> None:
     add_images(connection, "zipper", "test", "anomalous", 25)
     fetched: list[int] = []
-    rows_of = checks._rows
+    rows_of = CheckQueries.rows
 
     def counted(*arguments: Any) -> list[Any]:
         rows = rows_of(*arguments)
         fetched.append(len(rows))
         return rows
 
-    monkeypatch.setattr(checks, "_rows", counted)
+    monkeypatch.setattr(CheckQueries, "rows", counted)
     find(connection, "anomalous_images_have_masks")
     assert fetched == [20, 1]
 
@@ -644,7 +645,7 @@ def test_counts_of_a_whole_dataset_are_compared_without_its_categories(
     totals = "{ train = [3, 0], test = [1, 2] }"
     mvtec = f'[mvtec_ad]\nlike = "mvtec_ad"\ncounts.total = {totals}\n'
     declared = {"mvtec_ad": source_dataset(mvtec, "mvtec_ad")}
-    monkeypatch.setattr(checks, "SOURCE_DATASETS", declared)
+    monkeypatch.setattr(check_queries, "SOURCE_DATASETS", declared)
     assert find(connection, "counts_equal_the_official_ones").passed
     connection.execute("DELETE FROM mvtec_ad.images WHERE image_id = ?", [HOLE])
     add_images(connection, "our own", "train", "good", 1)

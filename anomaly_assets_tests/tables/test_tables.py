@@ -154,6 +154,19 @@ def test_refreshing_again_changes_nothing(project: Project) -> None:
         assert described(connection) == columns
 
 
+def test_a_view_that_was_changed_by_hand_is_rebuilt(project: Project) -> None:
+    """Refreshing remembers the text of a view that it has compared, and compares another one."""
+    query = "SELECT sql FROM duckdb_views() WHERE view_name = 'splits' AND schema_name = 'main'"
+    with project.warehouse.connect() as connection:
+        refresh(connection, "splits")
+        [(text,)] = before = connection.execute(query).fetchall()
+        changed = text.replace("CREATE VIEW", "CREATE OR REPLACE VIEW").removesuffix(";")
+        connection.execute(f"{changed} LIMIT 1")
+        assert connection.execute(query).fetchall() != before
+        refresh(connection, "splits")
+        assert connection.execute(query).fetchall() == before
+
+
 def test_refreshing_again_writes_nothing(project: Project) -> None:
     file = project.warehouse.path
     before = file.read_bytes()

@@ -32,6 +32,8 @@ SIZE = (24, 16)
 
 MADE_BY_REFRESH = tuple(name for name in TABLES if name != "snapshots")
 
+_COMPUTED = tuple(name for name, table in TABLES.items() if not table.is_stored)
+"""Views and summaries; `ensure_tables` makes the stored tables."""
 
 _SHARED = ", ".join(
     name for name in TABLES["facts"].column_names if name in TABLES["image_tensors"].column_names
@@ -142,7 +144,7 @@ class Project:
     def refresh_all(self) -> None:
         with self.warehouse.connect() as connection:
             ensure_tables(connection)
-            refresh(connection, *MADE_BY_REFRESH)
+            refresh(connection, *_COMPUTED)
 
     def rows(self, query: str, parameters: object = None) -> list[tuple[Any, ...]]:
         with self.warehouse.connect() as connection:

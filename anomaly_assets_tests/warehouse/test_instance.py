@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import duckdb
@@ -11,16 +12,22 @@ from anomaly_assets.recipes import MOST_TENSOR_BYTES, Recipe
 from anomaly_assets.warehouse import buffers
 from anomaly_assets.warehouse.base import ROW_GROUP_SIZE
 from anomaly_assets.warehouse.buffers import drop_cached
+from anomaly_assets.warehouse.file import duckdb_settings
 from anomaly_assets.warehouse.file.duckdb_settings import rows_at_once, start_duckdb
 from anomaly_assets.warehouse.file.warehouse import FileWarehouse
 
 LIMIT = "SELECT current_setting('memory_limit')"
 
 
-def test_dlt_loads_with_one_thread_and_later_steps_have_all(tmp_path: Path) -> None:
+def test_dlt_loads_with_one_thread_and_later_steps_have_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Check the threads: each would hold row groups of the catalogue, 100 MB for 60,000 images."""
+    monkeypatch.setattr(duckdb_settings, "_SMALL_BYTES", -1)  # every file is large
     query = "SELECT current_setting('threads'), current_setting('checkpoint_threshold')"
     warehouse = FileWarehouse(tmp_path / "warehouse.duckdb")
+    with warehouse.connect() as connection:
+        connection.execute("CREATE TABLE made (number INTEGER)")
     with warehouse.locked():
         with warehouse.connect() as connection:
             before = connection.execute(query).fetchall()
@@ -53,7 +60,7 @@ def test_what_was_read_is_dropped_and_the_limit_stays(
         connection.execute(
             "CREATE TABLE held AS SELECT md5(range::VARCHAR) AS text FROM range(500_000)"
         )
-    with start_duckdb() as connection:
+    with start_duckdb(path) as connection:
         connection.execute(f"ATTACH '{path}' AS large (READ_ONLY)")
         limit = connection.execute(LIMIT).fetchall()
         connection.execute("SELECT max(text) FROM large.held").fetchall()
@@ -68,8 +75,8 @@ def test_what_was_read_is_dropped_and_the_limit_stays(
         )
 
 
-def test_what_is_in_use_is_not_dropped() -> None:
-    with start_duckdb() as connection:
+def test_what_is_in_use_is_not_dropped(tmp_path: Path) -> None:
+    with start_duckdb(tmp_path / "none.duckdb") as connection:
         connection.execute("SET temp_directory = ''")
         connection.execute(
             "CREATE TABLE made AS SELECT repeat('x', 10_000_000) || range FROM range(20)"
@@ -83,3 +90,20 @@ def test_what_is_in_use_is_not_dropped() -> None:
 def _held(connection: duckdb.DuckDBPyConnection) -> int:
     query = "SELECT sum(memory_usage_bytes)::BIGINT FROM duckdb_memory() WHERE tag = 'BASE_TABLE'"
     return int(connection.execute(query).fetchall()[0][0])
+
+
+def test_a_small_file_is_read_by_one_thread(tmp_path: Path) -> None:
+    def threads(path: Path) -> int:
+        with start_duckdb(path) as connection:
+            [(count,)] = connection.execute("SELECT current_setting('threads')").fetchall()
+        return int(count)
+
+    with duckdb.connect(":memory:") as connection:
+        [(default,)] = connection.execute("SELECT current_setting('threads')").fetchall()
+    path = tmp_path / "warehouse.duckdb"
+    assert threads(path) == 1
+    path.touch()
+    os.truncate(path, 32 * 1024 * 1024)
+    assert threads(path) == 1
+    os.truncate(path, 32 * 1024 * 1024 + 1)
+    assert threads(path) == default

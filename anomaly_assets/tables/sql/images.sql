@@ -3,7 +3,10 @@
 -- decides: a table, the path, the labels file, the content of the mask, and the label without a mask (`unmasked`, or
 -- the key `label`). One exception: good in a labels file, against a mask with defective pixels, gives anomalous.
 -- A mask is no evidence until it is decoded, nor while a corrected mask takes its place. Rows that a release
--- before 0.2 loaded keep their label. Only facts of masks are joined, because they are few.
+-- before 0.2 loaded keep their label. Only facts of masks are joined, because they are few. Attributes are a struct of
+-- all names that the declarations of the warehouse give. Columns are listed, and there are few subqueries: DuckDB needs
+-- a time to bind the view that grows with both, in every query. ddl.py adds the columns of the registry that are not
+-- named here.
 CREATE OR REPLACE VIEW images AS
 WITH evidence AS (
     SELECT
@@ -35,28 +38,33 @@ decided AS (
             ELSE label_source
         END AS decided_by
     FROM evidence
-),
--- One column at a time: DuckDB stores several columns of EXCLUDE or REPLACE in an order that differs from run to
--- run, and each run would replace the view.
-with_label AS (
-    SELECT
-        * EXCLUDE (mask_label_index) REPLACE (
-            CASE decided_index WHEN 0 THEN 'good' WHEN 1 THEN 'anomalous' ELSE 'unknown' END AS label
-        )
-    FROM decided
-),
-with_index AS (SELECT * REPLACE (decided_index AS label_index) FROM with_label),
-with_type AS (
-    SELECT
-        * EXCLUDE (decided_index) REPLACE (
-            CASE
-                WHEN decided_by IS NULL THEN defect_type
-                WHEN decided_index = 1 THEN coalesce(defect_type, 'unspecified')
-            END AS defect_type
-        )
-    FROM with_index
-),
--- Attributes are a struct of all names that the declarations of the warehouse give.
-with_source AS (SELECT * EXCLUDE (decided_by) REPLACE (decided_by AS label_source) FROM with_type)
-SELECT * REPLACE (<attributes> AS attributes)
-FROM with_source;
+)
+SELECT
+    image_id,
+    source_dataset,
+    category,
+    split,
+    CASE decided_index WHEN 0 THEN 'good' WHEN 1 THEN 'anomalous' ELSE 'unknown' END AS label,
+    decided_index AS label_index,
+    CASE
+        WHEN decided_by IS NULL THEN defect_type
+        WHEN decided_index = 1 THEN coalesce(defect_type, 'unspecified')
+    END AS defect_type,
+    filename,
+    relative_path,
+    source_uri,
+    file_size_bytes,
+    modified_at,
+    file_version,
+    mask_relative_path,
+    mask_source_uri,
+    mask_file_version,
+    declared_label_index,
+    decided_by AS label_source,
+    path_label_index,
+    table_label_index,
+    mask_reading,
+    <attributes> AS attributes,
+    <further columns>
+    _dlt_load_id
+FROM decided;

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import duckdb
 
 from anomaly_assets.warehouse.base import ROW_GROUP_SIZE
@@ -25,12 +27,30 @@ COPIED_BYTES = 128 * 1024 * 1024
 _WIDE_ROWS = {"threads": 1, "wal_autocheckpoint": "1KB", "auto_checkpoint_skip_wal_threshold": 0}
 
 
-def start_duckdb() -> duckdb.DuckDBPyConnection:
-    """Start a DuckDB instance in memory, with the settings that every writer needs."""
+_SMALL_BYTES = 32 * 1024 * 1024
+"""Up to this size of the file, a query has no work for a second thread."""
+
+
+def start_duckdb(path: Path) -> duckdb.DuckDBPyConnection:
+    """Start a DuckDB instance in memory, with the settings that every writer needs.
+
+    Args:
+        path: The file that will be attached; it need not exist.
+    """
     instance = duckdb.connect(":memory:")
     for setting in _SETTINGS:
         instance.execute(setting)
+    use_threads_for(instance, path)
     return instance
+
+
+def use_threads_for(instance: duckdb.DuckDBPyConnection, path: Path) -> None:
+    """Set the number of threads for a file: one if it is small, otherwise the default of DuckDB.
+
+    Waking the other threads takes a quarter of the processor time of a query on a small file.
+    """
+    is_small = not path.exists() or path.stat().st_size <= _SMALL_BYTES
+    instance.execute("SET GLOBAL threads = 1" if is_small else "RESET GLOBAL threads")
 
 
 def rows_at_once(tensor_bytes: int) -> int:

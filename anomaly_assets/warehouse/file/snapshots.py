@@ -22,6 +22,7 @@ import duckdb
 from anomaly_assets.locations import is_file, parse_location
 from anomaly_assets.settings import published_database
 from anomaly_assets.tables.sql_text import sql_literal
+from anomaly_assets.warehouse.file.duckdb_settings import use_threads_for
 from anomaly_assets.warehouse.file.pinned_file import HeldFile
 from anomaly_assets.warehouse.open_published import (
     DatabaseError,
@@ -390,6 +391,7 @@ def attached(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     """Attach a file read-only in a new DuckDB instance, so that a file that was just replaced is read."""
     with duckdb.connect(":memory:") as connection:
         connection.execute("SET TimeZone = 'UTC'")
+        use_threads_for(connection, path)
         connection.execute(f"ATTACH {sql_literal(str(path))} AS published (READ_ONLY)")
         connection.execute("USE published.main")
         yield connection

@@ -43,6 +43,7 @@ from anomaly_assets.warehouse.buffers import KEPT_BYTES, cached_bytes
 from anomaly_assets.warehouse.file.duckdb_settings import (
     set_for_wide_rows,
     start_duckdb,
+    use_threads_for,
 )
 from anomaly_assets.warehouse.file.names import refuse_ambiguous_name, refuse_question_mark
 from anomaly_assets.warehouse.file.publish import (
@@ -198,14 +199,14 @@ class FileWarehouse(Warehouse):
         with self.locked():
             if wide_rows:
                 self._stop()  # free the memory of earlier steps; tensors need it now
-                with start_duckdb() as instance, interrupted_queries(instance):
+                with start_duckdb(self.path) as instance, interrupted_queries(instance):
                     set_for_wide_rows(instance)
                     self._attach(instance)
                     yield instance
                 return
             if self._in_use:
                 raise WarehouseError(_already_open(self.path))
-            instance = self._instance = self._instance or start_duckdb()
+            instance = self._instance = self._instance or start_duckdb(self.path)
             connection = instance.cursor()
             self._in_use = True
             try:
@@ -233,8 +234,8 @@ class FileWarehouse(Warehouse):
         with self.connect() as connection:
             connection.execute("SET GLOBAL threads = 1")
             yield LoadTarget(connection, (f"search_path='{CATALOG}.main'",))
-            for name in ("threads", "checkpoint_threshold"):  # dlt has set the latter
-                connection.execute(f"RESET GLOBAL {name}")
+            use_threads_for(connection, self.path)
+            connection.execute("RESET GLOBAL checkpoint_threshold")  # dlt has set it
 
     def _detach(self, instance: duckdb.DuckDBPyConnection) -> None:
         try:
