@@ -83,14 +83,15 @@ def effective(root: Path, path: str, declared: str, mask: str, annotated: str) -
     facts = {"id": f"line4/bolt/{path}/1.png", "area": AREA_OF.get(mask)}
     with duckdb.connect() as connection:
         connection.register("listed", catalogue.images)
-        connection.execute("CREATE TABLE catalogue AS FROM listed")
+        connection.execute("CREATE TABLE catalogue AS SELECT *, '1' AS _dlt_load_id FROM listed")
         connection.execute(
             "CREATE TABLE facts AS SELECT $id AS image_id, $area::DOUBLE AS mask_area_fraction, "
             "'1' AS mask_file_version",
             facts,
         )
         view = sql_text("images").replace("<images>", "catalogue")
-        connection.execute(view.replace("<attributes>", "attributes"))
+        view = view.replace("<attributes>", "attributes").replace("<further columns>", "")
+        connection.execute(view)
         ((found, by),) = connection.execute(
             "SELECT label, label_source FROM images WHERE image_id = $id", {"id": facts["id"]}
         ).fetchall()
