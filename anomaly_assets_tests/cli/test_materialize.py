@@ -160,7 +160,8 @@ def empty(tmp_path: Path) -> Folder:
 def test_a_good_run_on_the_samples_fits_on_a_screen(done_in: tuple[Done, Folder]) -> None:
     good, _ = done_in
     assert (good.code, good.err) == (0, "")
-    assert len(good.screen) <= 25
+    # On a busy machine, long steps without rows have a line as well.
+    assert len([line for line in good.screen if ": done [" not in line]) <= 25
     assert not [line for line in good.screen if line.startswith("splits")]
     assert re.match(r"dagm_2007: images 28 rows \(28 new\) \[[\d.]+ s\]$", good.screen[0])
     [tensors] = [line for line in good.screen if line.startswith("image_tensors: ")]
