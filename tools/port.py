@@ -40,7 +40,7 @@ def obstacle(text: str) -> str | None:
 
 
 def main() -> int:
-    """Print the obstacle, if there is one; returns the exit code."""
+    """Print why the port cannot be used, if it cannot, and return the exit code."""
     found = obstacle(sys.argv[1] if len(sys.argv) == 2 else "")
     if found is not None:
         print(found, file=sys.stderr)

@@ -60,7 +60,7 @@ class TensorsConfig(dg.Config):
             kinds={"python", "duckdb"},
             files=_DECODING_FILES,
         )
-        # One step makes all three: it waits for what one of them needs.
+        # One step writes all three tables, so it starts after the dependencies of all of them.
         for name, deps in {
             "image_tensors": ["images", "corrections"],
             "recipe_tensors": ["image_tensors"],

@@ -36,8 +36,8 @@ def summary_asset(name: str, source_datasets: Sequence[str]) -> dg.AssetsDefinit
     entry = TABLES[name]
     files = ["assets/summaries.py", *(["previews/charts.py"] if name in _CHARTS else [])]
     kinds = {"duckdb", "sql"}
-    # `images` and `samples` stand for all tables that are made before them: a graph with an edge for each
-    # fits no screen.
+    # Depend on `images` or `samples` only: with an edge from every earlier table, the graph would be too
+    # large for a screen.
     deps = ["images" if any("<source_dataset>" in of for of in entry.made_from) else "samples"]
     spec = table_spec(name, group="summaries", deps=deps, kinds=kinds, files=files)
 

@@ -208,12 +208,20 @@ def _add(files: Files, place: _Place, table: TableContent, tables: Tables, paths
     tables.unmatched += len(missing)
     note_missing(files, place.entry, sorted(set(missing)))
     for rows, what in (
-        (twice, "contradict another row of the same image, or name several images"),
-        (elsewhere, "are about images of another split or category than the path of the table"),
+        (
+            twice,
+            "in contradiction to another row of the same image, or with names of several images",
+        ),
+        (elsewhere, "about images of another split or category than the path of the table"),
     ):
         if rows:
             named = ", ".join(map(shown, rows[:_MOST_NAMED]))
-            add_detail(files, place.entry, f"{len(rows):,} rows {what}: {named}", "malformed_table")
+            add_detail(
+                files,
+                place.entry,
+                f"{counted(len(rows), 'row')} {what}: {named}",
+                "malformed_table",
+            )
 
 
 def _united(one: Described, other: Described) -> Described:

@@ -16,6 +16,7 @@ from anomaly_assets.cli.running import (
     not_empty,
     old_name,
 )
+from anomaly_assets.datasets.names import counted
 from anomaly_assets.errors import AnomalyAssetsError
 from anomaly_assets.settings import Settings
 
@@ -82,7 +83,7 @@ def command(source: str, target: str, recipes: str | None, lake_data: str | None
     except KeyboardInterrupt:
         return interrupted("stopped; run it again to continue where it stopped")
     for name, table in copied.tables.items():
-        print(f"{name}: {table.rows} rows, md5 {table.digest}")
+        print(f"{name}: {counted(table.rows, 'row')}, md5 {table.digest}")
     print(
         f"every table equals its source; {copied.seconds:.1f} s, {copied.tensors_written} tensors written"
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import warnings
 
+from anomaly_assets.datasets.names import counted
 from anomaly_assets.errors import AnomalyAssetsError
 from anomaly_assets.locations import is_file, parse_location
 from anomaly_assets.settings import published_database, unknown_variables
@@ -54,7 +55,7 @@ def described() -> str:
             else ""
         )
         return (
-            f"{name} holds {len(samples)} samples of {' and '.join(datasets)}, snapshot "
+            f"{name} holds {counted(len(samples), 'sample')} of {' and '.join(datasets)}, snapshot "
             f"{(samples.snapshot_id or 'unknown')[:12]}.\n{unknown}"
             f"Recipes of the tensors: {listed_recipes(samples.recipes)}.\n"
             "Read them with `from anomaly_assets.reader import open_samples`, or open the UI: make ui"

@@ -33,7 +33,7 @@ from anomaly_assets.cli.running import (
     old_name,
 )
 from anomaly_assets.datasets import SOURCE_DATASETS, SourceDataset
-from anomaly_assets.datasets.names import normalized, shown
+from anomaly_assets.datasets.names import counted, normalized, shown
 from anomaly_assets.datasets.record import TableFile
 from anomaly_assets.datasets.table_rows import MAX_BYTES
 from anomaly_assets.datasets.text import decode_text
@@ -256,8 +256,8 @@ def command(root: str, out: str, name: str | None, per_kind: int, seed: int) -> 
         raise UsageError(f"{name} is not declared. There are {', '.join(SOURCE_DATASETS)}.")
     made = make_excerpt(open_root(root), Path(out), per_kind, seed, name or _owner_of(root))
     print(
-        f"{made.source_dataset}: {made.images} images, {made.masks} masks, {made.labels_files} labels "
-        f"files, {made.file_bytes / 1e6:.1f} MB in {out}"
+        f"{made.source_dataset}: {counted(made.images, 'image')}, {counted(made.masks, 'mask')}, "
+        f"{counted(made.labels_files, 'labels file')}, {made.file_bytes / 1e6:.1f} MB in {out}"
     )
 
 

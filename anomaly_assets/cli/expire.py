@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from anomaly_assets.cli.running import AtLeast, CommandError, begin_work, examples, interrupted
+from anomaly_assets.datasets.names import counted
 from anomaly_assets.errors import AnomalyAssetsError
 from anomaly_assets.settings import Settings
 
@@ -32,6 +33,6 @@ def command(keep: int, lake: str | None) -> int:
         return interrupted("stopped; run it again to continue where it stopped")
     print(
         f"{done.publications} publications can no longer be opened; {done.versions} versions deleted, "
-        f"{done.files} files removed (the files of these versions follow a day later)"
+        f"{counted(done.files, 'file')} removed (the files of these versions follow a day later)"
     )
     return 0

@@ -14,6 +14,7 @@ from anomaly_assets.cli.running import (
     not_empty,
     warn_of_unknown_variables,
 )
+from anomaly_assets.datasets.names import counted
 
 if TYPE_CHECKING:
     from anomaly_assets.gallery.build import Gallery
@@ -87,6 +88,7 @@ def _sentence(made: Gallery) -> str:
     size = made.tile_bytes + made.detail_bytes + made.index_bytes
     new = f"{made.tile_packs + made.detail_packs} new files" if made.written else "up to date"
     return (
-        f"{made.images} images of snapshot {made.snapshot_id[:12]}, {size / 1e6:.1f} MB, {new}.\n"
+        f"{counted(made.images, 'image')} of snapshot {made.snapshot_id[:12]}, "
+        f"{size / 1e6:.1f} MB, {new}.\n"
         f"Open {made.page} in a browser."
     )

@@ -1,6 +1,6 @@
 """Derive the JSON schema of declarations, for editors, from the constants and types of the parser.
 
-`declaration.schema.json` is the result; this writes it again:
+The result is `declaration.schema.json`. To write it:
 
     python -m anomaly_assets.datasets.json_schema > anomaly_assets/datasets/declaration.schema.json
 

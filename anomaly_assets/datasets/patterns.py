@@ -1,7 +1,7 @@
 """Match paths with patterns, in a time that grows linearly with the length of the path.
 
 No regular expression is built from the text of a user, and no search goes back over a path. A pattern has
-a fixed number of parts before and after its `**`, so each part of the path meets exactly one part of the
+a fixed number of parts before and after its `**`, so each part of the path is matched by one part of the
 pattern. Within a part:
 
 - A part that is one placeholder takes the whole part.

@@ -40,8 +40,8 @@ class DecodedText:
 def decode_text(content: bytes) -> DecodedText:
     """Decode the content of a text file, whose lines use ASCII separators.
 
-    A byte order mark (BOM) decides. Without a BOM, a file with zero bytes is UTF-32 or UTF-16: the one that
-    gives valid text without a zero character, mostly of ASCII. All others are UTF-8.
+    A byte order mark (BOM) gives the encoding. Without a BOM, a file with zero bytes is UTF-32 or UTF-16:
+    the one that gives valid text without a zero character, mostly of ASCII. All others are UTF-8.
 
     Args:
         content: The bytes of the file.

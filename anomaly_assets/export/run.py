@@ -40,8 +40,8 @@ class Export:
         samples: Number of written images, or of tiles.
         masks: Number of written ground-truth masks.
         left_out: Number of images that the format's table cannot list; see the format.
-        reasons: The same number by reason.
-        not_written: Number of those among them whose images and masks are not written either.
+        reasons: `left_out` by reason.
+        not_written: Number of images that are left out of the table, and whose files are not written.
         unknown: Number of matching images without a label, which are not exported.
         file_bytes: Size of all files.
         are_tiles: Whether each sample is a tile of an image.

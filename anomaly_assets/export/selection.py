@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from anomaly_assets.datasets.licences import Terms
+from anomaly_assets.datasets.names import counted
 from anomaly_assets.datasets.words import UNKNOWN
 from anomaly_assets.reader import Samples, open_samples
 from anomaly_assets.reader.assignments import FOLD
@@ -190,7 +191,7 @@ class Source:
 
     @property
     def things(self) -> str:
-        """Return the word for several samples."""
+        """Return the noun for samples in messages: `tiles` or `images`."""
         return "tiles" if self.are_tiles else "images"
 
     @property
@@ -278,7 +279,8 @@ def _only(samples: Samples, named: Sequence[str], include_unknown: bool) -> tupl
     left_out = pc.sum(found).as_py() - pc.sum(kept).as_py()
     if not pc.any(kept).as_py():
         raise LookupError(
-            f"None of the {len(named)} images that the check names is among these {len(samples)} samples"
+            f"None of the images that the check names ({len(named)}) is among these "
+            f"{counted(len(samples), 'sample')}"
             + (f"; {left_out} have an unknown label. {HOW_TO_INCLUDE}" if left_out else ".")
         )
     return samples.select(np.asarray(kept)), left_out

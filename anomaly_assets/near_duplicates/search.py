@@ -6,7 +6,6 @@ picture changes with every image; so the pairs depend on the present images alon
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,9 +15,7 @@ import pyarrow as pa
 
 from anomaly_assets.decoding.thumbnail import SIDE, thumbnail_of
 from anomaly_assets.near_duplicates.measure import METHOD, near_pairs
-
-_AT_ONCE = 64
-"""Tensors in memory while thumbnails are made from them."""
+from anomaly_assets.warehouse.tensors import Tensor, map_tensors
 
 Key = tuple[str, str]
 """Source dataset and category."""
@@ -87,23 +84,19 @@ def _add_thumbnails(connection: duckdb.DuckDBPyConnection, keys: list[Key]) -> i
     if not keys:
         return 0
     parameters = {"keys": ["/".join(key) for key in keys], "side": SIDE}
-    missing = connection.execute(_MISSING, parameters).to_arrow_table()
-    if not missing.num_rows:
+    missing = [image_id for (image_id,) in _rows(connection, _MISSING, parameters)]
+    made = [each for some in map_tensors(connection, missing, _thumbnail_of) for each in some]
+    if not made:
         return 0
-    made: list[tuple[str, bytes | None]] = []
-    connection.register("missing", missing)
+    ids, thumbnails = zip(*made, strict=True)
+    table = pa.table({"image_id": pa.array(ids), "made": pa.array(thumbnails, pa.binary())})
+    connection.register("made_thumbnails", table)
     try:
-        for batch in connection.execute(_TENSORS_OF_MISSING).to_arrow_reader(_AT_ONCE):
-            made += _thumbnails_of(batch.to_pylist())
-        ids, thumbnails = zip(*made, strict=True)
-        table = pa.table({"image_id": pa.array(ids), "made": pa.array(thumbnails, pa.binary())})
-        connection.register("made_thumbnails", table)
         connection.execute(
             "UPDATE facts SET thumbnail = made FROM made_thumbnails "
             "WHERE made_thumbnails.image_id = facts.image_id"
         )
     finally:
-        connection.unregister("missing")
         connection.unregister("made_thumbnails")
     return len(made)
 
@@ -114,19 +107,12 @@ FROM effective_images
 JOIN (SELECT image_id FROM facts WHERE thumbnail IS NULL) USING (image_id)
 JOIN (SELECT image_id FROM image_tensors WHERE least(height, width) >= $side) USING (image_id)
 WHERE list_contains($keys, source_dataset || '/' || category)
-"""
-
-_TENSORS_OF_MISSING = """
-SELECT image_id, height, width, channels, image_tensor
-FROM image_tensors WHERE image_id IN (FROM missing)
+ORDER BY image_id
 """
 
 
-def _thumbnails_of(rows: list[Mapping[str, Any]]) -> Iterator[tuple[str, bytes | None]]:
-    for row in rows:
-        shape = row["height"], row["width"], row["channels"]
-        pixels = np.frombuffer(row["image_tensor"], np.uint8).reshape(shape)
-        yield row["image_id"], thumbnail_of(pixels)
+def _thumbnail_of(tensor: Tensor) -> tuple[str, bytes | None]:
+    return tensor.image_id, thumbnail_of(tensor.pixels)
 
 
 def _pairs_of(connection: duckdb.DuckDBPyConnection, key: Key) -> pa.Table:

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from anomaly_assets.buffers import Buffers
 from anomaly_assets.datasets.licences import Terms
-from anomaly_assets.datasets.names import shown
+from anomaly_assets.datasets.names import counted, shown
 from anomaly_assets.errors import install_extra
 from anomaly_assets.reader import cache
 from anomaly_assets.reader.arrays import FetchedArray, chosen_positions, ordered, whole_number
@@ -71,9 +71,8 @@ class Samples(Pictured):
         recipe = f" ({self.recipe})" if "recipe" in self.table.column_names else ""
         found = self._selection.table.num_rows
         chosen = "" if len(self) == found else f"; chosen from {found}"
-        return (
-            f"<{len(self)} samples of {size}{recipe}: {self._selection.asked_for}{chosen}{unknown}>"
-        )
+        number = counted(len(self), "sample")
+        return f"<{number} of {size}{recipe}: {self._selection.asked_for}{chosen}{unknown}>"
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -478,7 +477,7 @@ class Samples(Pictured):
             position = self._position_by_id[image_id]
         except KeyError:
             first = f"; the first is {shown(next(iter(self._position_by_id)))}" if len(self) else ""
-            among = f"not among these {len(self)} samples ({self._selection.asked_for})"
+            among = f"not among these {counted(len(self), 'sample')} ({self._selection.asked_for})"
             form = f"An image_id is <source_dataset>/<relative_path>{first}."
             raise KeyError(f"{image_id!r} is {among}. {form}") from None
         if "/tile=" in self.recipe:

@@ -52,10 +52,10 @@ def assign(
     Args:
         plan: Options of the assignment.
         images: All images that exist now, and that the plan takes.
-        lines: Lines of all contents that were assigned before, by content; also of those that are gone.
+        lines: Lines of earlier assignments by content, including contents that no longer exist.
         near_duplicates: Pairs; those with contents of other images are ignored.
-        held_out: Contents with an image in a split that the plan does not take, each with a line that has
-            the fold of that split. Copies of them get that fold; near duplicates are left out.
+        held_out: By content that is also in a split that the plan excludes: a line with the fold of that
+            split. Its copies get that fold; its near duplicates are left out.
     """
     lines, held_out = lines or {}, held_out or {}
     of_content: dict[str, list[Image]] = defaultdict(list)

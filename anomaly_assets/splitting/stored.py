@@ -45,7 +45,7 @@ def stored_plan(connection: duckdb.DuckDBPyConnection, name: str) -> Plan | None
 
 
 def stored_lines(connection: duckdb.DuckDBPyConnection, name: str) -> dict[str, Line]:
-    """Return the lines of an assignment of the warehouse, by content."""
+    """Return the lines of a stored assignment, by the SHA-256 of the file."""
     found = connection.execute(
         f"SELECT {_LINES} FROM assigned_contents WHERE assignment = ?",  # noqa: S608
         [name],

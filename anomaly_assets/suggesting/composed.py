@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from anomaly_assets.datasets.names import counted
 from anomaly_assets.datasets.pattern_text import PLACEHOLDERS, template
 from anomaly_assets.suggesting.layout import Group, fixed
 from anomaly_assets.suggesting.mask_content import Defect, contents_of, defect_of
@@ -280,9 +281,9 @@ def _add_unmasked(
         return
     bare = left - coco
     if found.masks or coco:
-        missing = "are in no COCO file" if coco else "have no mask"
-        sentence = f"{len(bare)} images {missing}: uncomment this if they are good"
+        missing = "in no COCO file" if coco else "without a mask"
+        sentence = f"{counted(len(bare), 'image')} {missing}: uncomment this if they are good"
         found.end.append(f'# unmasked = "good"   # {sentence}')
         found.sentences.append(sentence)
     else:
-        found.note("images", f"{len(bare)} images have no label: nothing gives one")
+        found.note("images", f"{counted(len(bare), 'image')} without a label: nothing gives one")

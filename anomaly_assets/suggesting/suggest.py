@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from anomaly_assets.datasets.declaration_files import declared
-from anomaly_assets.datasets.names import shown
+from anomaly_assets.datasets.names import counted, shown
 from anomaly_assets.suggesting import known, layout, masks, name_parts, tables, unread
 from anomaly_assets.suggesting.composed import Composed, composed
 from anomaly_assets.suggesting.names import valid_name
@@ -89,7 +89,8 @@ def _as(like: known.Known, name: str, root: str | None) -> Suggestion:
     lines.append(f'like = "{like.name}"')
     if like.unmasked and not like.is_copy:
         sentences.append(
-            f"{like.unmasked} images have no mask. Remove the line below if all of them are good"
+            f"{counted(like.unmasked, 'image')} without a mask. Remove the line below if all of them "
+            "are good"
         )
         lines += [*comment(sentences[1]), 'unmasked = "unknown"']
     return Suggestion("\n".join(lines) + "\n", tuple(sentences))

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from anomaly_assets.datasets.names import shown
+from anomaly_assets.datasets.names import counted, shown
 from anomaly_assets.suggesting.layout import fixed
 from anomaly_assets.suggesting.tree import File, Reader, spread
 from anomaly_assets.suggesting.written import listed
@@ -62,9 +62,9 @@ def boxes_in(
         folder = folders.pop() if len(folders) == 1 else ""
         pattern = "/".join(["**", *([fixed(folder)] if folder else []), f"*{suffix}"])
         sentence = (
-            f"{len(files)} files such as {shown(files[0].path)} are boxes or polygons of {title}, which "
-            "are not read. Write a CSV with the columns image and label instead, a row for each image: "
-            + _in_a_table("labels.csv", "image", "label")
+            f"{counted(len(files), 'file')} such as {shown(files[0].path)} with boxes or polygons of "
+            f"{title}: they are not read. Write a CSV with the columns image and label instead, a row for "
+            "each image: " + _in_a_table("labels.csv", "image", "label")
         )
         result.append(Boxes(frozenset(files), sentence, pattern))
     return result

@@ -1,7 +1,7 @@
 """Store the results of all checks in the tables `quality` and `quality_images`, which are published.
 
 The rows follow from the content of the warehouse alone: they have no time and no run, so a run that changes
-nothing writes nothing, and every run gives the same rows, whoever started it. They are not part of the
+nothing writes nothing, and every run gives the same rows, however it was started. They are not part of the
 snapshot id.
 """
 

@@ -266,7 +266,7 @@ GROUP BY ALL ORDER BY tensors DESC, height, width, channels LIMIT 1
 
 
 def existing_recipes(cursor: duckdb.DuckDBPyConnection) -> RecipeNames:
-    """Return the recipes of a database; files of a release without recipes have the common one."""
+    """Return the recipes of a database; one that is older than recipes has only the common one."""
     try:
         found = cursor.execute(_RECORDED).fetchall()
     except duckdb.CatalogException:

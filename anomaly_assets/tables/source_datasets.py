@@ -19,7 +19,7 @@ import duckdb
 
 from anomaly_assets.datasets import DECLARATIONS, SOURCE_DATASETS, SourceDataset
 from anomaly_assets.datasets.licences import CommercialUse, Terms, commercial_use_of
-from anomaly_assets.datasets.names import shown
+from anomaly_assets.datasets.names import counted, shown
 from anomaly_assets.settings import Settings
 from anomaly_assets.tables.row_changes import RowChanges
 from anomaly_assets.tables.sql_text import column_names
@@ -329,7 +329,9 @@ def dataset_lines(
         else:
             state = f"kept: {(kept or {}).get(name, 'its root was not loaded in this run')}"
         strays = _mostly_strays(connection, name, images)
-        lines.append(f"{name}: {images:,} images from {stored.root_uri}{samples}, {state}{strays}")
+        lines.append(
+            f"{name}: {counted(images, 'image')} from {stored.root_uri}{samples}, {state}{strays}"
+        )
     for name, images in (removed or {}).items():
         if name not in refreshed:
             lines.append(f"{name}: removed; its {images:,} images were samples of the repository")

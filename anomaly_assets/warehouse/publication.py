@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import duckdb
 
-from anomaly_assets.datasets.names import shown
+from anomaly_assets.datasets.names import counted, shown
 from anomaly_assets.errors import AnomalyAssetsError, rerun_with
 from anomaly_assets.recipes import Recipe
 from anomaly_assets.tables.checks import blocking_findings
@@ -259,9 +259,9 @@ def _refuse_emptying(connection: duckdb.DuckDBPyConnection, published: Published
     samples = published.row_counts(["samples"])["samples"]
     if samples and not read_consents(connection) - published.consents():
         raise PublishRefusedError(
-            f"Nothing was published: {published.location} holds {samples} samples, and the warehouse has "
-            "none. Materialize all assets, then publish again. If you removed them on purpose, "
-            f"{consent('allow_shrink')}"
+            f"Nothing was published: {published.location} holds {counted(samples, 'sample')}, and the "
+            "warehouse has none. Materialize all assets, then publish again. If you removed them on "
+            f"purpose, {consent('allow_shrink')}"
         )
 
 

@@ -196,5 +196,6 @@ def test_rows_that_disagree_about_an_attribute_or_a_label_give_none_however_many
         ("b.png", "unknown", "A", None),
     ]
     assert own.project.column("SELECT detail FROM parts.stray_files") == [
-        "2 rows contradict another row of the same image, or name several images: a.png, b.png"
+        "2 rows in contradiction to another row of the same image, or with names of several "
+        "images: a.png, b.png"
     ]

@@ -13,6 +13,7 @@ from anomaly_assets.previews.tiles import update_previews
 from anomaly_assets.recipes import Recipe
 from anomaly_assets.tables.ddl import ensure_tables
 from anomaly_assets.tables.row_changes import RowChanges
+from anomaly_assets.warehouse import tensors
 from anomaly_assets.warehouse.content import content_id
 from anomaly_assets.warehouse.removal import forget
 from anomaly_assets_tests.warehouse.project import Project, noise
@@ -73,11 +74,9 @@ def test_another_recipe_draws_all_again(project: Project) -> None:
     assert updated(project) == RowChanges(changed=5)
 
 
-def test_ranges_and_transactions_have_an_end(
-    project: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name, value in {"_RANGE": 2, "_GAP": 1, "_COMMITTED": 2, "_AT_ONCE": 1}.items():
-        monkeypatch.setattr(tiles, name, value)
+def test_transactions_have_an_end(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tiles, "_COMMITTED", 2)
+    monkeypatch.setattr(tensors, "AT_ONCE_BYTES", 1)
     assert updated(project) == RowChanges(added=5)
     before = previews(project)
     with project.warehouse.connect() as connection:

@@ -191,7 +191,7 @@ def test_an_image_without_a_mask_is_not_called_good() -> None:
     files = many("train") | many("test") | {"test/001_mask.png": WHITE_WITH_DEFECT}
     suggestion = suggested(files)
     assert declaration_of(suggestion).unmasked == "unknown"
-    assert '# unmasked = "good"   # 11 images have no mask' in suggestion.toml
+    assert '# unmasked = "good"   # 11 images without a mask' in suggestion.toml
 
 
 def test_folders_beside_good_and_bad_have_no_label() -> None:
@@ -317,7 +317,7 @@ def test_images_that_no_coco_file_lists_are_not_called_good() -> None:
     content = json.dumps({"images": names, "annotations": [], "categories": []}).encode()
     suggestion = suggested(many("images", 6) | {"instances.json": content})
     assert declaration_of(suggestion).unmasked == "unknown"
-    assert '# unmasked = "good"   # 2 images are in no COCO file' in suggestion.toml
+    assert '# unmasked = "good"   # 2 images in no COCO file' in suggestion.toml
     suggestion = suggested(many("images", 4) | {"instances.json": content})
     assert "unmasked" not in suggestion.toml
 

@@ -99,7 +99,7 @@ def test_yolo() -> None:
     found = suggested(many("train/images") | many("test/images") | boxes)
     [sentence] = [each for each in found.sentences if "YOLO" in each]
     assert sentence.startswith(
-        "6 files such as train/labels/000.txt are boxes or polygons of YOLO, which are not read. Write a "
+        "6 files such as train/labels/000.txt with boxes or polygons of YOLO: they are not read. Write a "
         "CSV with the columns image and label instead"
     )
     [stray] = declaration_of(found).strays
@@ -110,4 +110,4 @@ def test_yolo() -> None:
 def test_pascal_voc() -> None:
     content = b"<annotation><filename>000.jpg</filename><object/></annotation>"
     boxes = {f"images/{n:03}.xml": content for n in range(6)}
-    assert "6 files such as images/000.xml are boxes or polygons of Pascal VOC" in reason(boxes)
+    assert "6 files such as images/000.xml with boxes or polygons of Pascal VOC" in reason(boxes)

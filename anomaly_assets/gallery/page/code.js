@@ -154,7 +154,7 @@ function ranksOf(table, schema) {
 
 /**
  * Return the SQL of a view: one row per image, in the order on the screen.
- * @param {Table} table @param {View} view @param {string[]} ids those that are selected, if some are
+ * @param {Table} table @param {View} view @param {string[]} ids ids of the selected images, or empty
  */
 function sqlOf(table, view, ids) {
   const conditions = ids.length ? [oneOf("image_id", ids)] : conditionsOf(table, view, IN_SQL);
@@ -176,7 +176,7 @@ function sqlOf(table, view, ids) {
 
 /**
  * Return the Python of a view: an `open_samples` with the same filters.
- * @param {Table} table @param {View} view @param {string[]} ids those that are selected, if some are
+ * @param {Table} table @param {View} view @param {string[]} ids ids of the selected images, or empty
  */
 function pythonOf(table, view, ids) {
   const parts = [];

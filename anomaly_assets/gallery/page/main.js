@@ -85,7 +85,7 @@ class Page {
     else this.apply();
   }
 
-  /** Take the view from the address. */
+  /** Restore the view from the fragment of the URL. */
   read() {
     if (addressOf(viewOf(location.hash, this.table)) === addressOf(this.view) && this.result.counts.size)
       return;

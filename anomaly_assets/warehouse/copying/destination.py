@@ -14,6 +14,7 @@ from pathlib import Path
 import duckdb
 
 from anomaly_assets.atomic import put_new_file
+from anomaly_assets.datasets.names import counted
 from anomaly_assets.errors import AnomalyAssetsError
 from anomaly_assets.tables.ddl import ALIAS_SCHEMA
 from anomaly_assets.tables.identity import (
@@ -62,7 +63,9 @@ def refuse_existing_file(final: Path) -> None:
         return
     held = newest_snapshot(final)
     published = (
-        f" and holds {held.tensors} samples, published {_shown(held.published_at)}" if held else ""
+        f" and holds {counted(held.tensors, 'sample')}, published {_shown(held.published_at)}"
+        if held
+        else ""
     )
     raise CopyError(f"{final} exists{published}: name a new file, or delete it first.")
 
@@ -92,9 +95,9 @@ def begin(
     samples = sum(sample_counts(connection).values())
     state = f"published {_shown(published_at)}" if published_at else "not published"
     raise CopyError(
-        f"{warehouse.name} already holds data ({samples} samples, {state}), which a copy never replaces: "
-        "name a new one, or delete this one first. If it is your warehouse, set ANOMALY_WAREHOUSE to it, "
-        "and `make materialize` brings it up to date."
+        f"{warehouse.name} already holds data ({counted(samples, 'sample')}, {state}), which a copy never "
+        "replaces: name a new one, or delete this one first. If it is your warehouse, set "
+        "ANOMALY_WAREHOUSE to it, and `make materialize` brings it up to date."
     )
 
 
@@ -139,8 +142,9 @@ def verified(
         found = digest(connection, None, schema, name)
         if found != expected:
             raise CopyError(
-                f"{schema}.{name} has {found.rows} rows and digest {found.digest[:12]}, its source "
-                f"{expected.rows} and {expected.digest[:12]}. Run the copy again; it continues there."
+                f"{schema}.{name} has {counted(found.rows, 'row')} and digest {found.digest[:12]}, its "
+                f"source {expected.rows} and {expected.digest[:12]}. Run the copy again; it continues "
+                "there."
             )
         tables[f"{schema}.{name}"] = found
     if further := _first_with_rows(connection, _further(connection)):

@@ -17,6 +17,7 @@ from pathlib import Path
 import duckdb
 
 from anomaly_assets.atomic import TargetBusyError, only_writer
+from anomaly_assets.datasets.names import counted
 from anomaly_assets.errors import WarehouseBusyError
 from anomaly_assets.tables.ddl import row_counts
 from anomaly_assets.tables.identity import (
@@ -41,7 +42,7 @@ _MAGIC = b"DUCK"
 
 @dataclass(frozen=True)
 class Target:
-    """A published file, or what is in its place; implements `publication.Published`.
+    """The published file, or what else has its path; implements `publication.Published`.
 
     Attributes:
         path: Path of the file, symbolic links resolved.
@@ -310,11 +311,11 @@ def _whose(found: Target, *, is_later: bool) -> str:
     maker = found.snapshot.warehouse_id
     if is_later:
         return (
-            f"was published on {published}, with {samples:,} samples, by a later "
+            f"was published on {published}, with {counted(samples, 'sample')}, by a later "
             "state of this warehouse, or by a copy of it that was not made by the command `copy`"
         )
     which = f" ({maker[:12]})" if maker else ""
-    return f"was published by another warehouse{which} on {published}, with {samples:,} samples"
+    return f"was published by another warehouse{which} on {published}, with {counted(samples, 'sample')}"
 
 
 def _not_a_database(path: Path) -> str | None:

@@ -230,7 +230,7 @@ def test_a_single_sample_is_not_replaced_by_none_without_consent(published: Publ
     published.delete(f"image_id <> '{ONLY}'")
     assert published.publish(allow_shrink=True).samples == 1
     published.delete("true")
-    with pytest.raises(PublishRefusedError, match="holds 1 samples, and the warehouse has none"):
+    with pytest.raises(PublishRefusedError, match="holds 1 sample, and the warehouse has none"):
         published.publish()
     assert published.read(COUNTS) == [("mvtec_ad", 1)]
 
