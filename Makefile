@@ -53,7 +53,7 @@ PYTEST = unset DAGSTER_HOME; $(RUN) pytest --numprocesses $(PROCESSES) --dist lo
 test: PROCESSES ?= 2
 test-slow: PROCESSES ?= 3
 
-test: $(COMMAND) ## Run the fast tests in two processes, 7 minutes; ARGS goes to pytest
+test: $(COMMAND) ## Run the fast tests in two processes, 3 minutes; ARGS goes to pytest
 	$(PYTEST) -m "not slow and not browser" $(ARGS)
 
 test-all: test test-slow test-anomalib test-label-studio test-ui ## Run all tests: fast, slow, with anomalib and Label Studio's SDK, and in a browser

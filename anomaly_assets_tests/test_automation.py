@@ -57,6 +57,7 @@ def test_the_schedule_refreshes_everything_at_the_time_that_is_set(
     assert tiny.query("SELECT count(*) FROM samples") == [(13,)]
 
 
+@pytest.mark.slow
 @EACH
 def test_a_sensor_asks_for_what_was_never_loaded_and_its_run_loads_it(
     tiny: Environment, watch_of: WatchOf, name: str
@@ -69,6 +70,7 @@ def test_a_sensor_asks_for_what_was_never_loaded_and_its_run_loads_it(
     assert watch.tick() == NO_CHANGE
 
 
+@pytest.mark.slow
 @EACH
 def test_every_kind_of_change_is_asked_for_and_what_was_loaded_by_hand_is_not(
     tiny: Environment, instance: dg.DagsterInstance, watch_of: WatchOf, name: str
@@ -96,6 +98,7 @@ def test_every_kind_of_change_is_asked_for_and_what_was_loaded_by_hand_is_not(
     assert watch.tick() == NO_CHANGE
 
 
+@pytest.mark.slow
 def test_a_sensor_of_one_source_dataset_does_not_ask_for_the_other(
     tiny: Environment, instance: dg.DagsterInstance, watch_of: WatchOf
 ) -> None:
@@ -105,6 +108,7 @@ def test_a_sensor_of_one_source_dataset_does_not_ask_for_the_other(
     watch_of("mvtec_ad").asks_when_two_looks_agree()
 
 
+@pytest.mark.slow
 def test_files_that_every_copy_may_carry_are_no_change(
     tiny: Environment, instance: dg.DagsterInstance, watch_of: WatchOf
 ) -> None:
@@ -113,6 +117,7 @@ def test_files_that_every_copy_may_carry_are_no_change(
     assert watch_of("dagm_2007").tick() == NO_CHANGE
 
 
+@pytest.mark.slow
 def test_labels_that_say_something_else_are_a_change(
     tiny: Environment, instance: dg.DagsterInstance, watch_of: WatchOf
 ) -> None:
@@ -144,6 +149,7 @@ def test_a_listing_that_changes_back_is_asked_for_with_another_key(
     assert len(set(run_keys)) == 3
 
 
+@pytest.mark.slow
 def test_a_reload_of_one_category_does_not_hide_changes_in_another(
     tiny: Environment, instance: dg.DagsterInstance, watch_of: WatchOf
 ) -> None:
@@ -190,6 +196,7 @@ def test_a_sensor_of_a_source_dataset_that_is_left_out_skips_until_there_is_a_ro
     watch.asks_when_two_looks_agree()
 
 
+@pytest.mark.slow
 def test_the_same_files_at_another_root_are_a_change_because_addresses_are_columns(
     tiny: Environment,
     instance: dg.DagsterInstance,

@@ -153,6 +153,7 @@ def one_by_one(module_environment: Environment) -> dict[str, Run]:
     return {name: run_job(f"refresh_{name}") for name in ("mvtec_ad", "dagm_2007")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "left_alone", "samples"), [("mvtec_ad", "dagm_2007", 9), ("dagm_2007", "mvtec_ad", 13)]
 )

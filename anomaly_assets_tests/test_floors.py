@@ -156,6 +156,7 @@ def test_every_package_and_module_is_on_one_floor_or_a_door() -> None:
     assert found - DOORS <= set(named)
 
 
+@pytest.mark.slow
 def test_imports_lead_to_lower_floors_only() -> None:
     assert len(imports()) > 100
     assert arrows_up(imports()) == []

@@ -18,6 +18,7 @@ from anomaly_assets_tests.stores.servers import free_ports
 SECRET = "s3cr3t"
 
 
+@pytest.mark.slow
 def test_a_message_arrives_by_mail_as_it_was_sent() -> None:
     with mailbox() as box:
         assert send([box.address], "1 check failed", "labels_agree\n    a/é.png <b>\n") == []
@@ -30,12 +31,14 @@ def test_a_message_arrives_by_mail_as_it_was_sent() -> None:
     assert "a/é.png" in plain.get_content()
 
 
+@pytest.mark.slow
 def test_a_message_arrives_at_a_webhook_as_it_was_sent() -> None:
     with webhook() as hook:
         assert send([hook.address], "title", "one\n    two & <three>") == []
     assert hook.received == [("title", "one\n    two & <three>")]
 
 
+@pytest.mark.slow
 def test_each_address_gets_it_and_the_others_are_named_by_number_and_kind() -> None:
     with webhook() as hook, mailbox() as box:
         [closed] = free_ports(1)

@@ -24,6 +24,7 @@ def drawn(*rows: str) -> Mask:
     return np.array([[sign == "#" for sign in row] for row in rows], np.uint8)
 
 
+@pytest.mark.slow
 @given(MASKS)
 def test_a_mask_comes_back_with_the_same_pixels(mask: Mask) -> None:
     regions = regions_of(mask)

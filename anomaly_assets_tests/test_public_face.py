@@ -26,6 +26,7 @@ def test_importing_the_package_loads_nothing_that_is_not_used() -> None:
     assert loaded_by("from anomaly_assets import AnomalyAssetsError") & NOT_LOADED == set()
 
 
+@pytest.mark.slow
 def test_reading_needs_no_export_and_no_progress_bar() -> None:
     loaded = loaded_by("from anomaly_assets import open_samples")
     assert {"duckdb", "numpy"} <= loaded

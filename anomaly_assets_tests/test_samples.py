@@ -56,6 +56,7 @@ def test_a_new_run_draws_the_same_pixels_and_texts_as_are_committed(regenerated:
         assert np.mean(drawn != kept) < 1e-4, name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "draw",
     [

@@ -104,6 +104,7 @@ def test_the_command_prints_findings_and_fails(
         main([str(tmp_path / "none")])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", LINTED)
 def test_a_linted_path_has_no_findings(path: str) -> None:
     assert [str(finding) for finding in findings([ROOT / path])] == []

@@ -259,6 +259,7 @@ def test_a_damaged_file_is_rejected_by_name_and_the_others_are_used(
     assert (images, samples) == (39, 38)
 
 
+@pytest.mark.slow
 def test_a_blocking_check_that_fails_stops_publishing_and_fails_the_run(
     tiny: Environment, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -86,6 +86,7 @@ def test_excluding_most_images_is_published_without_further_consent(
     assert (samples["rows_added"], samples["rows_changed"], samples["rows_removed"]) == (13, 0, 0)
 
 
+@pytest.mark.slow
 def test_a_file_with_an_unknown_column_stops_the_run_before_anything_is_published(
     tiny: Environment, file: Path
 ) -> None:

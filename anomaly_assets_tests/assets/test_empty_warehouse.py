@@ -81,6 +81,7 @@ def test_every_check_is_tried_here() -> None:
     assert KEYS.keys() == {*PASSING, *NEEDING, published}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PASSING)
 def test_a_check_that_has_nothing_to_check_passes_and_says_so(
     empty: Environment, name: str
@@ -89,6 +90,7 @@ def test_a_check_that_has_nothing_to_check_passes_and_says_so(
     assert (found.passed, found.description) == (True, PASSING[name])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NEEDING)
 def test_a_check_whose_table_is_missing_says_what_to_materialize(
     empty: Environment, name: str
@@ -96,6 +98,7 @@ def test_a_check_whose_table_is_missing_says_what_to_materialize(
     assert_needs(NEEDING[name], check(name))
 
 
+@pytest.mark.slow
 def test_contact_sheets_alone_say_what_to_materialize(empty: Environment) -> None:
     assert_needs("images", run_selection(dg.AssetSelection.assets("contact_sheets")))
 

@@ -41,6 +41,7 @@ def refreshed(tiny: Environment, instance: dg.DagsterInstance) -> Environment:
     return tiny
 
 
+@pytest.mark.slow
 def test_results_are_published_beside_the_same_snapshot_and_only_once(
     refreshed: Environment, instance: dg.DagsterInstance, fake: FakeBackbone
 ) -> None:
@@ -82,6 +83,7 @@ def test_data_that_no_refresh_has_published_are_left_to_the_next_refresh(
     assert refreshed.query("SELECT count(*) FROM baseline_scores") == [(17,)]
 
 
+@pytest.mark.slow
 def test_without_the_extra_the_assets_say_what_to_install_and_the_run_succeeds(
     refreshed: Environment, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,6 +11,7 @@ from anomaly_assets_tests.gallery.data_files import index
 UPSTREAM = dg.AssetSelection.assets("gallery").upstream().without_checks()
 
 
+@pytest.mark.slow
 def test_every_run_brings_the_gallery_up_to_date(
     tiny: Environment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -37,6 +38,7 @@ def test_every_run_brings_the_gallery_up_to_date(
     assert files_below(folder) == before
 
 
+@pytest.mark.slow
 def test_a_run_can_leave_the_details_out(tiny: Environment) -> None:
     config = {"ops": {"gallery": {"config": {"details": False}}}}
     run = run_selection(UPSTREAM, run_config=config)
@@ -45,6 +47,7 @@ def test_a_run_can_leave_the_details_out(tiny: Environment) -> None:
     assert index(tiny.database.parent / "gallery")["details"] == []
 
 
+@pytest.mark.slow
 def test_a_folder_of_others_beside_the_database_fails_the_step_after_publishing(
     tiny: Environment,
 ) -> None:

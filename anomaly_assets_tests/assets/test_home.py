@@ -41,6 +41,7 @@ def databases(home: Path) -> list[str]:
     return sorted(path.relative_to(home).as_posix() for path in home.rglob("*.db"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "tables",
     [RunStorageSqlMetadata, SqlEventLogStorageMetadata, ScheduleStorageSqlMetadata],
@@ -90,6 +91,7 @@ def test_two_commands_that_open_an_empty_home_at_the_same_moment_both_can(
         assert instance.get_runs() == []
 
 
+@pytest.mark.slow
 def test_a_new_home_has_one_database_for_the_events_of_all_runs_with_small_pages(
     home: Path,
 ) -> None:
@@ -106,6 +108,7 @@ def test_a_new_home_has_one_database_for_the_events_of_all_runs_with_small_pages
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_home_that_dagster_created_keeps_its_form_and_its_history(home: Path) -> None:
     (home / "dagster.yaml").rename(home.parent / "dagster.yaml")
     with dg.DagsterInstance.from_config(str(home)) as instance:
@@ -144,6 +147,7 @@ def test_a_command_that_is_killed_while_it_creates_a_home_leaves_nothing_that_st
     assert not [*home.glob(".creating-*")]
 
 
+@pytest.mark.slow
 def test_a_home_in_which_nothing_can_be_locked_is_opened_without_a_lock(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -155,6 +159,7 @@ def test_a_home_in_which_nothing_can_be_locked_is_opened_without_a_lock(
         assert instance.get_runs() == []
 
 
+@pytest.mark.slow
 def test_a_home_that_was_created_before_is_opened_without_creating_anything(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -211,6 +216,7 @@ def test_a_home_whose_path_dagster_would_take_for_another_is_refused(
     assert [path.name for path in home.iterdir()] == ["dagster.yaml"]
 
 
+@pytest.mark.slow
 def test_a_home_with_another_storage_need_not_be_written_to(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -227,6 +233,7 @@ def test_a_home_with_another_storage_need_not_be_written_to(
         assert instance.get_runs() == []
 
 
+@pytest.mark.slow
 def test_what_dagster_does_about_limits_is_what_the_configuration_says(home: Path) -> None:
     with opened(home) as instance:
         concurrency = instance.get_concurrency_config()
@@ -238,6 +245,7 @@ def test_what_dagster_does_about_limits_is_what_the_configuration_says(home: Pat
         assert not instance.run_launcher.supports_check_run_worker_health
 
 
+@pytest.mark.slow
 def test_events_are_read_as_dagster_made_them(home: Path) -> None:
     live: list[dg.EventLogEntry] = []
     with opened(home) as instance:
@@ -262,6 +270,7 @@ def test_events_are_read_as_dagster_made_them(home: Path) -> None:
     assert {kind for kind, *_ in stored} > {"STEP_START", "STEP_OUTPUT", "ASSET_MATERIALIZATION"}
 
 
+@pytest.mark.slow
 def test_what_a_run_that_fails_had_planned_to_check_stays(home: Path) -> None:
     with opened(home) as instance:
         run = _job(fails=True).execute_in_process(instance=instance, raise_on_error=False)

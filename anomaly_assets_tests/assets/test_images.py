@@ -83,6 +83,7 @@ def test_a_refresh_with_nothing_changed_loads_decodes_and_publishes_nothing(
     assert second.failed_checks == first.failed_checks
 
 
+@pytest.mark.slow
 def test_one_category_is_reloaded_and_the_others_wait(tiny: Environment) -> None:
     tensors = (catalogue("mvtec_ad") | PIXELS).without_checks()
     assert run_selection(tensors).success
@@ -103,6 +104,7 @@ def test_one_category_is_reloaded_and_the_others_wait(tiny: Environment) -> None
     }
 
 
+@pytest.mark.slow
 def test_a_category_that_exists_nowhere_fails_and_names_those_that_do(tiny: Environment) -> None:
     unknown = {"ops": {"mvtec_ad": {"config": {"categories": ["bottle"]}}}}
     run = run_selection(catalogue("mvtec_ad"), run_config=unknown)
@@ -114,6 +116,7 @@ def test_a_category_that_exists_nowhere_fails_and_names_those_that_do(tiny: Envi
     )
 
 
+@pytest.mark.slow
 def test_a_root_that_lost_a_fifth_fails_until_the_run_config_in_its_message_is_used(
     tiny: Environment,
 ) -> None:
@@ -216,6 +219,7 @@ def test_both_source_datasets_can_be_left_out(
     assert environment.query("SELECT count(*) FROM anomaly.samples") == [(0,)]
 
 
+@pytest.mark.slow
 def test_what_a_killed_load_staged_and_did_not_document_is_put_right_by_a_run_without_changes(
     tiny: Environment,
 ) -> None:

@@ -107,6 +107,7 @@ def test_a_run_imports_first_what_duckdb_would_import(
     assert imported == [{"pandas", "pyarrow.dataset"}]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", SIGNALS)
 def test_the_step_after_one_that_lost_a_signal_ends_the_run(
     tiny: Environment, number: signal.Signals

@@ -34,6 +34,7 @@ def test_a_published_database_that_is_gone_is_noticed(tiny: Environment) -> None
     assert offenders(check.checks[COUNTS]) == {str(tiny.database): "nothing is published"}
 
 
+@pytest.mark.slow
 def test_the_published_database_says_which_run_published_it_and_where_it_lies(
     published: Run, module_environment: Environment
 ) -> None:
@@ -64,6 +65,7 @@ def test_the_published_database_says_which_run_published_it_and_where_it_lies(
     assert snapshot.data["file"] == "anomaly.duckdb"
 
 
+@pytest.mark.slow
 def test_a_published_database_that_somebody_wrote_to_is_noticed_and_replaced_as_advised(
     published: Run, module_environment: Environment
 ) -> None:

@@ -24,6 +24,7 @@ def _this_machine_has_simd() -> None:
     assert resize.why_not_simd() is None
 
 
+@pytest.mark.slow
 def test_a_new_warehouse_has_the_declared_recipes_and_resizes_with_simd(
     refreshed: Environment,
 ) -> None:
@@ -118,6 +119,7 @@ def test_sizes_of_the_environment_hold_until_it_names_others(
     assert {row[3] for row in tiny.query(RECIPES)} == {"declaration"}
 
 
+@pytest.mark.slow
 def test_the_declared_recipe_is_turned_off_with_one_line(
     refreshed: Environment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -183,6 +185,7 @@ def test_a_machine_without_simd_begins_with_pillow_and_is_refused_by_a_simd_ware
     assert tiny.query(COMMON) == [("lanczos-32x32x3",)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("damage", "check"),
     [

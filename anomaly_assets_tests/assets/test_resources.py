@@ -11,6 +11,7 @@ from anomaly_assets_tests.assets.environment import Environment
 from anomaly_assets_tests.assets.runs import catalogue, run_selection
 
 
+@pytest.mark.slow
 def test_a_run_that_waited_in_vain_says_who_has_the_warehouse_and_does_nothing(
     tiny: Environment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -45,6 +46,7 @@ def test_a_root_that_is_not_there_is_told_at_once_and_not_after_the_wait_for_ano
     ) in run.messages_about("RootError")[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "selected",
     ["samples", "image_tensors", "dataset_summary", "pixel_statistics", "published_database"],
@@ -61,6 +63,7 @@ def test_an_asset_alone_on_a_fresh_warehouse_says_what_to_materialize_first(
     assert "CatalogException" not in message
 
 
+@pytest.mark.slow
 def test_a_root_that_a_run_does_not_list_is_no_reason_not_to_wait(
     tiny: Environment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -72,6 +75,7 @@ def test_a_root_that_a_run_does_not_list_is_no_reason_not_to_wait(
     assert "was held for more than 1 s" in message
 
 
+@pytest.mark.slow
 def test_a_run_lets_the_warehouse_go_whether_or_not_it_succeeds(
     tiny: Environment, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,11 +16,13 @@ def recorded(tiny: Environment) -> list[tuple[object, ...]]:
     return tiny.query(EVENTS, database=tiny.warehouse)
 
 
+@pytest.mark.slow
 def test_a_run_that_succeeds_records_no_event(tiny: Environment) -> None:
     assert run_selection(catalogue("mvtec_ad")).success
     assert recorded(tiny) == []
 
 
+@pytest.mark.slow
 def test_a_root_that_shrank_is_recorded_with_its_reason_its_root_and_its_run(
     tiny: Environment,
 ) -> None:
@@ -39,6 +41,7 @@ def test_a_root_that_shrank_is_recorded_with_its_reason_its_root_and_its_run(
     ]
 
 
+@pytest.mark.slow
 def test_a_first_run_that_is_refused_is_recorded_too(
     tiny: Environment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -73,6 +76,7 @@ def test_an_unexpected_error_counts_as_failed(
     assert (event, name, detail) == ("failed", "dagm_2007", "KeyError: 'gone'")
 
 
+@pytest.mark.slow
 def test_a_warehouse_that_cannot_be_written_to_does_not_change_the_cause(
     tiny: Environment, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -65,6 +65,7 @@ def made(instance: dg.DagsterInstance, assets: int) -> str:
     return run.run_id
 
 
+@pytest.mark.slow
 def test_a_home_that_is_in_use_opens_no_connection_for_another_run(
     home: Path, counted: Counter[str]
 ) -> None:
@@ -75,6 +76,7 @@ def test_a_home_that_is_in_use_opens_no_connection_for_another_run(
     assert counted["connections"] == 0
 
 
+@pytest.mark.slow
 def test_an_event_and_all_that_follows_from_it_are_one_transaction(
     home: Path, counted: Counter[str]
 ) -> None:
@@ -86,6 +88,7 @@ def test_an_event_and_all_that_follows_from_it_are_one_transaction(
     assert counted["commits"] == len(events)
 
 
+@pytest.mark.slow
 def test_the_planned_events_of_a_run_are_one_transaction(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -118,6 +121,7 @@ def test_an_event_whose_asset_cannot_be_stored_is_not_stored_either(
     assert dg.DagsterEventType.ASSET_MATERIALIZATION not in kinds
 
 
+@pytest.mark.slow
 def test_a_home_that_is_deleted_while_a_process_has_it_open_is_not_written_to_any_more(
     home: Path, tmp_path: Path
 ) -> None:
@@ -139,6 +143,7 @@ def test_a_home_that_is_deleted_while_a_process_has_it_open_is_not_written_to_an
         ).fetchone() == (1,)
 
 
+@pytest.mark.slow
 def test_threads_store_events_at_the_same_time(home: Path) -> None:
     with opened(home) as instance:
         run_id = made(instance, 1)
@@ -161,6 +166,7 @@ def test_threads_store_events_at_the_same_time(home: Path) -> None:
         assert len(instance.all_logs(run_id)) == 4 * len(events)
 
 
+@pytest.mark.slow
 def test_the_files_are_those_of_dagsters_own_storage(home: Path) -> None:
     with opened(home) as instance:
         assert isinstance(instance.run_storage, RunStorage)
@@ -172,6 +178,7 @@ def test_the_files_are_those_of_dagsters_own_storage(home: Path) -> None:
     assert [entry.dagster_event_type for entry in entries] == ours
 
 
+@pytest.mark.slow
 def test_an_empty_database_of_runs_gets_its_tables(home: Path) -> None:
     """Write an empty file, as SQLite does if a process opens a database that was deleted."""
     with opened(home) as instance:

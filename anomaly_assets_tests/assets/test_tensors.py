@@ -37,6 +37,7 @@ def rejected_files(run: Run) -> list[tuple[str, str]]:
     return [(record.data["relative_path"], record.data["reason"]) for record in records]
 
 
+@pytest.mark.slow
 def test_only_what_changed_is_decoded_and_a_mended_file_is_no_longer_rejected(
     tiny: Environment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -75,6 +76,7 @@ def test_only_what_changed_is_decoded_and_a_mended_file_is_no_longer_rejected(
     ) == [(8, 12, 1, 96)]
 
 
+@pytest.mark.slow
 def test_a_run_says_where_the_time_of_decoding_went(tiny: Environment) -> None:
     facts = run_selection(PIXELS).materialized["image_tensors"]
     assert facts["decode_seconds"] > 0
@@ -82,6 +84,7 @@ def test_a_run_says_where_the_time_of_decoding_went(tiny: Environment) -> None:
     assert facts["images_per_second"] == pytest.approx(13 / facts["seconds"], rel=0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("selected", ["image_tensors", "recipe_tensors", "rejected_images"])
 def test_each_table_of_decoding_can_be_selected_alone_and_all_are_made_and_told(
     tiny: Environment, selected: str
@@ -97,6 +100,7 @@ def test_each_table_of_decoding_can_be_selected_alone_and_all_are_made_and_told(
     assert [path for path, _ in rejected_files(run)] == [damaged]
 
 
+@pytest.mark.slow
 def test_rows_are_shown_without_their_pixels(tiny: Environment) -> None:
     run = run_selection(PIXELS)
     for asset in ("images", "image_tensors", "samples"):

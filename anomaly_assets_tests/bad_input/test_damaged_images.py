@@ -65,6 +65,7 @@ def loaded(
         return project, load_all(project)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DAMAGED)
 def test_a_damaged_file_is_rejected_by_name_with_its_reason(
     loaded: tuple[Project, Outcome], name: str
@@ -96,6 +97,7 @@ def test_the_check_names_exactly_the_damaged_files_with_reason_and_detail(
     assert loaded[1].strays == {}
 
 
+@pytest.mark.slow
 @DECODERS
 def test_a_damaged_mask_is_rejected_and_its_image_loads_without_one(
     tmp_path: Path, decode_with: str

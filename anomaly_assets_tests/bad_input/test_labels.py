@@ -80,12 +80,14 @@ def labels(project: Project) -> list[tuple[str, int]]:
     return project.rows("SELECT label, label_index FROM anomaly.samples ORDER BY image_id")
 
 
+@pytest.mark.slow
 def test_labels_that_agree_with_the_masks_are_nobodys_problem(project: Project) -> None:
     assert labelled(project, DECLARED).strays == {}
     assert finding(project, DISAGREE, "dagm_2007").passed
     assert finding(project, "files_are_recognised", "dagm_2007").passed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "content",
     [None, b"", *also_slow(b"1\n", b"\xef\xbb\xbf", b"\n\n\t\t\n")],
@@ -97,6 +99,7 @@ def test_without_labels_the_masks_say_what_is_anomalous(
     assert finding(project, DISAGREE, "dagm_2007").passed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "content",
     [
@@ -115,6 +118,7 @@ def test_binary_labels_declare_nothing_and_are_named_in_one_short_row(
     assert len(detail or "") < 250
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("content", "fault"),
     [
@@ -134,6 +138,7 @@ def test_the_check_of_labels_names_the_labels_file_at_fault(
     assert f"a mask gives their label; {LABELS}: {fault}" in (detail or "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "utf-32-le"])
 def test_labels_in_another_encoding_are_read(project: Project, encoding: str) -> None:
     assert labelled(project, DECLARED.decode().encode(encoding)).strays == {}
@@ -141,6 +146,7 @@ def test_labels_in_another_encoding_are_read(project: Project, encoding: str) ->
     assert project.rows(query) == [(0,), (1,)]
 
 
+@pytest.mark.slow
 def test_unknown_ids_are_named_each_and_change_no_image(project: Project) -> None:
     unknown = b"9\t1\t0009.PNG\n8\t0\t0008.PNG\n7\t1\tsub/0007.PNG\n6\t1\t../../../etc/passwd\n"
     missing = ["0009.PNG", "0008.PNG", "sub/0007.PNG", "../../../etc/passwd"]
@@ -151,6 +157,7 @@ def test_unknown_ids_are_named_each_and_change_no_image(project: Project) -> Non
     )
 
 
+@pytest.mark.slow
 def test_labels_that_contradict_the_masks_are_named_image_by_image(project: Project) -> None:
     content = b"1\n1\t1\t0001.PNG\n2\t0\t0002.PNG\n"
     assert labelled(project, content, [("anomalous", 1)] * 2).strays == {}
@@ -164,11 +171,13 @@ def test_labels_that_contradict_the_masks_are_named_image_by_image(project: Proj
     }
 
 
+@pytest.mark.slow
 def test_labels_that_contradict_themselves_count_as_anomalous(project: Project) -> None:
     labelled(project, DECLARED + b"1\t1\t0001.PNG\n", [("anomalous", 1)] * 2)
     assert offenders(project, DISAGREE, "dagm_2007").keys() == {f"dagm_2007/{GOOD}"}
 
 
+@pytest.mark.slow
 def test_a_name_too_long_for_a_file_is_a_malformed_line_and_no_row_of_its_length(
     project: Project,
 ) -> None:
@@ -180,6 +189,7 @@ def test_a_name_too_long_for_a_file_is_a_malformed_line_and_no_row_of_its_length
     }
 
 
+@pytest.mark.slow
 def test_hostile_names_in_labels_are_only_names(project: Project) -> None:
     names = ["'; DROP TABLE images; --", '"quoted"', "%s {} $1", "a\x00b", "\N{CROCODILE}"]
     lines = "".join(f"3\t1\t{name}.PNG\n" for name in names)
@@ -229,6 +239,7 @@ def test_the_largest_labels_are_read_in_seconds_and_told_in_few_words(
         assert {detail for _, detail in found.shown} == {check_detail + LABELS}
 
 
+@pytest.mark.slow
 def test_larger_labels_are_a_stray_and_the_masks_say_what_is_anomalous(project: Project) -> None:
     content = b"1\n1\t1\t0001.PNG\n" + b"\n" * MOST_BYTES
     assert labelled(project, content, ONE_UNKNOWN).strays == {LABELS: "file_too_large"}

@@ -118,6 +118,7 @@ def loaded(
         return project, load_all(project)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MASKS)
 def test_a_mask_of_any_kind_gives_the_tensor_of_its_rule(
     loaded: tuple[Project, Outcome], name: str

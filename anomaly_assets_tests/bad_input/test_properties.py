@@ -90,6 +90,7 @@ def assert_decoders_agree(content: bytes) -> None:
             assert verdict(decode, content) == expected
 
 
+@pytest.mark.slow
 @DATASETS
 @given(path=any_path | near_the_layout)
 @example(path="\x00")
@@ -108,6 +109,7 @@ def test_any_path_is_exactly_one_kind_of_file_and_never_outside_of_the_root(
         assert record.category
 
 
+@pytest.mark.slow
 @DATASETS
 @given(paths=st.lists(near_the_layout | any_path, max_size=12, unique_by=as_text))
 @BOUNDED
@@ -147,6 +149,7 @@ def test_any_labels_give_short_names_and_numbers_of_lines(content: bytes) -> Non
     assert len(labels.malformed_lines) == len(set(labels.malformed_lines))
 
 
+@pytest.mark.slow
 @given(
     mode=st.sampled_from(MODES),
     size=st.tuples(st.integers(1, 100), st.integers(1, 100)),
@@ -174,6 +177,7 @@ def test_decoders_agree_on_a_png_of_any_kind_that_was_cut_off(content: bytes, sh
     assert_decoders_agree(content[: int(share * len(content))])
 
 
+@pytest.mark.slow
 @given(
     content=st.sampled_from(WHOLE),
     flips=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 7)), max_size=4),
@@ -190,6 +194,7 @@ def test_decoders_agree_on_a_png_of_any_kind_with_flipped_bits(
     assert_decoders_agree(bytes(damaged))
 
 
+@pytest.mark.slow
 @given(
     content=st.sampled_from(WHOLE),
     start=st.floats(0, 1),

@@ -110,6 +110,7 @@ def test_both_datasets_in_one_root_load_each_its_own_and_name_the_others_files(
     )
 
 
+@pytest.mark.slow
 @MANY
 @pytest.mark.parametrize("name", SAMPLED)
 def test_many_strays_and_no_image_give_one_short_message_in_seconds(
@@ -125,6 +126,7 @@ def test_many_strays_and_no_image_give_one_short_message_in_seconds(
     assert nothing_was_loaded(project)
 
 
+@pytest.mark.slow
 @MANY
 def test_many_strays_beside_an_image_are_all_loaded_in_seconds_and_20_of_them_told(
     project: Project, many: int
@@ -144,6 +146,7 @@ def test_many_strays_beside_an_image_are_all_loaded_in_seconds_and_20_of_them_to
     assert {detail for _, detail in told.shown} == {"unrecognised_path"}
 
 
+@pytest.mark.slow
 def test_an_unknown_category_beside_1_000_known_ones_names_20_of_them(
     project: Project, listed: Callable[[list[str]], str]
 ) -> None:
@@ -156,6 +159,7 @@ def test_an_unknown_category_beside_1_000_known_ones_names_20_of_them(
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("layout", "wrapper"),
     [("official", ""), ("official", "mvtec_anomaly_detection/"), ("flat", "")],
@@ -177,6 +181,7 @@ def test_a_category_called_train_is_a_category(project: Project, layout: str, wr
     assert rows == [("train",)]
 
 
+@pytest.mark.slow
 def test_a_class_called_train_is_a_class(project: Project) -> None:
     project.save({"dagm_2007/Train/Train/0001.PNG": noise(1, "L")})
     outcome = decode_all(project, "dagm_2007")

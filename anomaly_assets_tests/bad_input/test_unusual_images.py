@@ -141,6 +141,7 @@ REJECTED: dict[str, tuple[bytes, str]] = {
 CONTENTS = {name: content for name, (content, *_) in (LOADED | REJECTED).items()}
 
 
+@pytest.mark.slow
 @DECODERS
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 @pytest.mark.filterwarnings("ignore:Palette images with Transparency")
@@ -202,6 +203,7 @@ print(json.dumps([grown * 1024, largest, time.monotonic() - started]))
 """
 
 
+@pytest.mark.slow
 @DECODERS
 def test_bombs_take_little_more_memory_than_their_files_and_hardly_any_time(
     tmp_path: Path, decode_with: str

@@ -170,6 +170,7 @@ def test_a_process_sees_no_setting_of_its_parent(monkeypatch: pytest.MonkeyPatch
     assert os.environ["DAGSTER_HOME"] == "from outside"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_the_peak_of_a_process_is_its_own() -> None:
     ours = bytearray(300_000_000)

@@ -7,6 +7,7 @@ import pytest
 from benchmarks.splitting import PLANS, measured
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PLANS)
 def test_nothing_moves_and_nothing_is_parted_without_a_report(name: str) -> None:
     result = measured(PLANS[name], 2000)

@@ -80,6 +80,7 @@ def compare(items: list[Item], found: Rows, most_levels: int) -> None:
         assert np.abs(pixels.astype(int) - wanted).max() <= most_levels
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("decoder", "most_levels"), [("pillow", 0), ("ours", 2)])
 @pytest.mark.parametrize("tool", ["lance", "webdataset", "datasets"])
 def test_a_tool_writes_ids_labels_and_the_pixels_of_pillow(
@@ -90,6 +91,7 @@ def test_a_tool_writes_ids_labels_and_the_pixels_of_pillow(
     compare(items, READ[tool](tmp_path), most_levels)
 
 
+@pytest.mark.slow
 def test_daft_writes_the_same_in_its_own_environment(items: list[Item], tmp_path: Path) -> None:
     try:
         interpreter = interpreter_of("daft")
@@ -105,6 +107,7 @@ def test_a_tool_that_is_not_installed_is_named_with_the_command_that_installs_it
         interpreter_of("webdatasets")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["jpg", "tif"])
 def test_a_declared_dataset_of_other_files_is_recognised_as_a_whole(
     suffix: str, items: list[Item], tmp_path: Path

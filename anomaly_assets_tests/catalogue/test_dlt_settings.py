@@ -14,6 +14,7 @@ from anomaly_assets_tests.catalogue.loaded import assert_equals_root, load_ids
 from anomaly_assets_tests.catalogue.trees import MVTEC, MVTEC_PATHS, write
 
 
+@pytest.mark.slow
 def test_settings_of_the_machine_do_not_reach_a_load(
     tmp_path: Path, warehouse: FileWarehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -35,6 +35,7 @@ def jpg(*paths: str, suffix: str = ".jpg") -> list[str]:
     return [path.replace(".png", suffix).replace(".PNG", suffix) for path in paths]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".jpg", ".JPEG", ".bmp", ".tif"])
 def test_images_with_another_suffix_are_named_by_it(tmp_path: Path, suffix: str) -> None:
     write(tmp_path, *jpg(*MVTEC_PATHS[:5], suffix=suffix), *MVTEC_PATHS[5:6])
@@ -113,6 +114,7 @@ def test_a_root_with_nothing_of_the_layout_says_what_belongs_there(tmp_path: Pat
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wrong", ["empty", "category", "other", "suffix"])
 def test_a_loss_is_not_offered_where_no_image_was_found(
     loaded_root: Path, warehouse: FileWarehouse, tmp_path: Path, wrong: str
@@ -136,6 +138,7 @@ def mostly_strays(root: Path) -> Path:
     return write(root, *(f"bolt/test_public/bad/{number}.png" for number in range(3)))
 
 
+@pytest.mark.slow
 def test_a_first_load_of_mostly_strays_is_refused_and_can_be_allowed(
     tmp_path: Path, warehouse: FileWarehouse
 ) -> None:
@@ -162,12 +165,14 @@ def test_a_folder_of_two_datasets_names_both(tmp_path: Path, warehouse: FileWare
     ) in str(caught.value)
 
 
+@pytest.mark.slow
 def test_half_of_the_files_may_be_strays(tmp_path: Path, warehouse: FileWarehouse) -> None:
     root = mostly_strays(tmp_path / "root")
     write(root, "bolt/train/good/2.png", "readme.txt", ".cache/x")
     assert load(MVTEC, str(root), warehouse).tables["stray_files"].inserted == 3
 
 
+@pytest.mark.slow
 def test_images_that_only_a_labels_file_names_are_no_strays(
     tmp_path: Path, warehouse: FileWarehouse
 ) -> None:
@@ -177,6 +182,7 @@ def test_images_that_only_a_labels_file_names_are_no_strays(
     assert load(DAGM, str(root), warehouse).tables["images"].inserted == 3
 
 
+@pytest.mark.slow
 def test_a_root_that_becomes_mostly_strays_later_fails_a_check_and_is_named_at_the_end(
     loaded_root: Path, warehouse: FileWarehouse
 ) -> None:

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from datetime import datetime, timezone
 
+import pytest
+
 from anomaly_assets.catalogue.entries import PIECE, Entries
 from anomaly_assets.roots.base import FileEntry
 
@@ -71,6 +73,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 
 
+@pytest.mark.slow
 def test_a_listing_takes_a_kilobyte_per_file_and_no_objects() -> None:
     few, many = (_listed(number) for number in (20_000, 100_000))
     assert many[0] == 90_000

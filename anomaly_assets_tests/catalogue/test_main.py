@@ -22,6 +22,7 @@ def root(loaded_root: Path, warehouse: FileWarehouse, monkeypatch: pytest.Monkey
     return loaded_root
 
 
+@pytest.mark.slow
 def test_a_load_says_what_changed_in_each_table(
     root: Path, warehouse: FileWarehouse, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -49,6 +50,7 @@ def test_the_module_runs_as_a_command(
     assert len(rows_of(warehouse, DAGM)) == 3
 
 
+@pytest.mark.slow
 def test_categories_may_be_named(root: Path, warehouse: FileWarehouse) -> None:
     write(root, *(f"{category}/train/good/009.png" for category in ("bottle", "cable", "wood")))
     assert main(["mvtec_ad", "--category", "cable", "--category", "wood"]) == 0
@@ -66,6 +68,7 @@ def test_an_unknown_category_is_an_error(root: Path, capsys: pytest.CaptureFixtu
     )
 
 
+@pytest.mark.slow
 def test_a_shrunken_root_is_an_error_until_it_is_allowed(
     root: Path, warehouse: FileWarehouse, capsys: pytest.CaptureFixture[str]
 ) -> None:

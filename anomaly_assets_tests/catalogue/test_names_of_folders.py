@@ -224,6 +224,7 @@ def test_a_folder_with_equal_files_is_a_copy_and_its_other_files_load(tmp_path: 
     ]
 
 
+@pytest.mark.slow
 def test_one_of_two_products_of_one_name_is_reloaded_alone(
     tmp_path: Path, warehouse: FileWarehouse
 ) -> None:
@@ -261,6 +262,7 @@ def test_stray_files_below_an_extra_folder_are_named_by_paths_that_exist(tmp_pat
     }
 
 
+@pytest.mark.slow
 def test_stray_files_of_one_category_below_an_extra_folder_are_reloaded_with_it(
     tmp_path: Path, warehouse: FileWarehouse
 ) -> None:
@@ -273,6 +275,7 @@ def test_stray_files_of_one_category_below_an_extra_folder_are_reloaded_with_it(
     assert not load(MVTEC, str(root), warehouse).any_change
 
 
+@pytest.mark.slow
 def test_a_dagm_root_that_is_read_ignoring_case_is_loaded_once(
     tmp_path: Path, warehouse: FileWarehouse
 ) -> None:

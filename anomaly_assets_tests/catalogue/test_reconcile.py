@@ -162,6 +162,7 @@ def test_an_emptied_root_fails_with_both_counts(
     assert rows_of(warehouse, MVTEC) == before
 
 
+@pytest.mark.slow
 def test_an_emptied_root_empties_the_table_where_that_is_allowed(
     loaded_root: Path, warehouse: FileWarehouse
 ) -> None:
@@ -225,6 +226,7 @@ def test_a_category_that_is_loaded_and_gone_from_the_root_is_known(
     assert found.tables["images"].deleted == 5
 
 
+@pytest.mark.slow
 def test_one_category_is_refused_after_a_kill_in_a_load_from_another_root(
     loaded_root: Path, warehouse: FileWarehouse, tmp_path: Path
 ) -> None:

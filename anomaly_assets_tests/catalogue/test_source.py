@@ -45,6 +45,7 @@ def test_the_first_load_brings_every_row_in_one_load(
     assert changes(warehouse, MVTEC) == {"images": [10, 0, 0], "stray_files": [1, 0, 0]}
 
 
+@pytest.mark.slow
 def test_the_rows_of_a_new_table_are_not_staged(
     loaded_root: Path, warehouse: FileWarehouse
 ) -> None:
@@ -58,6 +59,7 @@ def test_the_rows_of_a_new_table_are_not_staged(
     assert_equals_root(warehouse, MVTEC, loaded_root)
 
 
+@pytest.mark.slow
 def test_a_load_leaves_the_settings_as_they_were(tmp_path: Path, warehouse: FileWarehouse) -> None:
     """Compare the settings, because dlt sets some for all connections."""
     settings = "SELECT name, value FROM duckdb_settings() ORDER BY ALL"
@@ -68,6 +70,7 @@ def test_a_load_leaves_the_settings_as_they_were(tmp_path: Path, warehouse: File
         assert query(warehouse, settings) == before
 
 
+@pytest.mark.slow
 def test_both_tables_are_there_after_a_first_load_without_strays(
     tmp_path: Path, warehouse: FileWarehouse
 ) -> None:
@@ -86,6 +89,7 @@ def test_a_load_with_nothing_to_do_loads_nothing(
     assert after == before
 
 
+@pytest.mark.slow
 def test_exactly_the_rows_that_differ_change(loaded_root: Path, warehouse: FileWarehouse) -> None:
     before = load_ids(warehouse, MVTEC)
     os.utime(loaded_root / "bottle/train/good/000.png", (1, 1))
@@ -109,6 +113,7 @@ def test_exactly_the_rows_that_differ_change(loaded_root: Path, warehouse: FileW
     assert rows_of(warehouse, MVTEC)["bottle/test/scratched/001.png"]["defect_type"] == "scratched"
 
 
+@pytest.mark.slow
 def test_a_mask_that_comes_or_goes_changes_its_image_alone(
     loaded_root: Path, warehouse: FileWarehouse
 ) -> None:
@@ -125,6 +130,7 @@ def test_a_mask_that_comes_or_goes_changes_its_image_alone(
     ]
 
 
+@pytest.mark.slow
 def test_a_stray_that_finds_its_image_leaves_the_strays(
     loaded_root: Path, warehouse: FileWarehouse
 ) -> None:
@@ -134,6 +140,7 @@ def test_a_stray_that_finds_its_image_leaves_the_strays(
     assert changes(warehouse, MVTEC) == {"images": [1, 0, 0], "stray_files": [0, 0, 1]}
 
 
+@pytest.mark.slow
 def test_other_labels_change_the_rows_they_speak_of(
     tmp_path: Path, warehouse: FileWarehouse
 ) -> None:
@@ -149,6 +156,7 @@ def test_other_labels_change_the_rows_they_speak_of(
     assert (row["declared_label_index"], row["label"], row["label_index"]) == (1, "anomalous", 1)
 
 
+@pytest.mark.slow
 def test_a_whole_category_can_go(loaded_root: Path, warehouse: FileWarehouse) -> None:
     before = load_ids(warehouse, MVTEC)
     shutil.rmtree(loaded_root / "cable")
@@ -160,6 +168,7 @@ def test_a_whole_category_can_go(loaded_root: Path, warehouse: FileWarehouse) ->
     assert changes(warehouse, MVTEC) == {"images": [0, 0, 5], "stray_files": [0, 0, 1]}
 
 
+@pytest.mark.slow
 def test_an_emptied_root_empties_the_tables_where_that_is_allowed(
     loaded_root: Path, warehouse: FileWarehouse
 ) -> None:
@@ -169,6 +178,7 @@ def test_an_emptied_root_empties_the_tables_where_that_is_allowed(
     assert [rows_of(warehouse, MVTEC, table) for table in TABLES] == [{}, {}]
 
 
+@pytest.mark.slow
 def test_reloading_one_category_touches_that_category_only(
     loaded_root: Path, warehouse: FileWarehouse
 ) -> None:
@@ -188,6 +198,7 @@ def test_reloading_one_category_touches_that_category_only(
     assert_equals_root(warehouse, MVTEC, loaded_root)
 
 
+@pytest.mark.slow
 def test_one_category_can_be_the_first_one_loaded(tmp_path: Path, warehouse: FileWarehouse) -> None:
     root = write(tmp_path / "root", *MVTEC_PATHS)
     load(MVTEC, str(root), warehouse, categories=["cable"])
@@ -196,6 +207,7 @@ def test_one_category_can_be_the_first_one_loaded(tmp_path: Path, warehouse: Fil
     assert_equals_root(warehouse, MVTEC, root)
 
 
+@pytest.mark.slow
 def test_the_two_source_datasets_do_not_touch_each_other(
     loaded_root: Path, tmp_path: Path, warehouse: FileWarehouse
 ) -> None:
@@ -210,6 +222,7 @@ def test_the_two_source_datasets_do_not_touch_each_other(
     assert_equals_root(warehouse, DAGM, dagm_root)
 
 
+@pytest.mark.slow
 def test_a_load_leaves_no_second_copy_and_no_working_files(
     loaded_root: Path, warehouse: FileWarehouse
 ) -> None:
@@ -220,6 +233,7 @@ def test_a_load_leaves_no_second_copy_and_no_working_files(
     assert not warehouse.pipelines_folder.exists()
 
 
+@pytest.mark.slow
 def test_a_hostile_category_name_is_only_a_name(tmp_path: Path, warehouse: FileWarehouse) -> None:
     hostile = 'x\'); DROP TABLE images;--\n"{table}" %s \N{CROCODILE}'
     root = write(tmp_path / "root", f"{hostile}/train/good/000.png", "bottle/train/good/000.png")
@@ -235,6 +249,7 @@ def test_a_hostile_category_name_is_only_a_name(tmp_path: Path, warehouse: FileW
     )
 
 
+@pytest.mark.slow
 def test_a_root_may_become_a_zip_and_keeps_its_ids(
     loaded_root: Path, tmp_path: Path, warehouse: FileWarehouse
 ) -> None:
@@ -246,6 +261,7 @@ def test_a_root_may_become_a_zip_and_keeps_its_ids(
     assert_equals_root(warehouse, MVTEC, archive)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("killed_in", ["extract", "normalize"])
 def test_what_a_killed_run_left_behind_is_not_loaded(
     loaded_root: Path, warehouse: FileWarehouse, killed_in: str
@@ -270,6 +286,7 @@ def test_what_a_killed_run_left_behind_is_not_loaded(
     assert changes(warehouse, MVTEC) == {"images": [1, 0, 0]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("folder", ["two words", "100% %s", "O'Neill \N{CROCODILE}"])
 def test_the_warehouse_may_lie_in_any_folder(tmp_path: Path, folder: str) -> None:
     warehouse = FileWarehouse(tmp_path / folder / "warehouse.duckdb", wait_seconds=0)

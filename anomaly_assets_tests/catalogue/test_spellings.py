@@ -346,6 +346,7 @@ def in_cp437(path: str) -> str:
     return path.encode().decode("cp437")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("respelled", [nfd, in_cp437])
 def test_images_that_get_another_id_are_counted_once_and_nothing_else_changes(
     tmp_path: Path, warehouse: FileWarehouse, respelled: Callable[[str], str]
@@ -365,6 +366,7 @@ def test_images_that_get_another_id_are_counted_once_and_nothing_else_changes(
     assert (again.any_change, again.renamed, again.renaming) == (False, 0, None)
 
 
+@pytest.mark.slow
 def test_an_image_that_was_renamed_by_a_person_is_not_counted(
     tmp_path: Path, warehouse: FileWarehouse
 ) -> None:
@@ -377,6 +379,7 @@ def test_an_image_that_was_renamed_by_a_person_is_not_counted(
     assert (found.tables["images"].deleted, found.renamed) == (1, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("asked", ["größe", nfd("größe"), in_cp437("größe")])
 def test_a_category_is_reloaded_in_all_its_spellings(
     tmp_path: Path, warehouse: FileWarehouse, asked: str
@@ -396,6 +399,7 @@ def test_a_category_is_reloaded_in_all_its_spellings(
     ]
 
 
+@pytest.mark.slow
 def test_only_images_of_the_reloaded_categories_are_counted(
     tmp_path: Path, warehouse: FileWarehouse
 ) -> None:
@@ -406,6 +410,7 @@ def test_only_images_of_the_reloaded_categories_are_counted(
     assert load(MVTEC, location, warehouse).renamed == 3
 
 
+@pytest.mark.slow
 def test_an_unknown_category_is_still_refused(tmp_path: Path, warehouse: FileWarehouse) -> None:
     location = folder(tmp_path, FILES)
     load(MVTEC, location, warehouse)

@@ -48,6 +48,7 @@ def stored(tmp_path: Path) -> dict[str, tuple[str | None, str]]:
     return {path: (note, load_id) for path, note, load_id in rows}
 
 
+@pytest.mark.slow
 def test_a_cdc_merge_deletes_inside_its_destination_scope_only(
     pipeline: Pipeline, tmp_path: Path
 ) -> None:
@@ -58,6 +59,7 @@ def test_a_cdc_merge_deletes_inside_its_destination_scope_only(
     assert set(stored(tmp_path)) == {"a/1", "b/1"}
 
 
+@pytest.mark.slow
 def test_unchanged_rows_keep_their_load_id_and_null_is_a_value(
     pipeline: Pipeline, tmp_path: Path
 ) -> None:
@@ -83,6 +85,7 @@ def test_unchanged_rows_keep_their_load_id_and_null_is_a_value(
     }
 
 
+@pytest.mark.slow
 def test_an_empty_table_empties_the_scope_and_nothing_at_all_changes_nothing(
     pipeline: Pipeline, tmp_path: Path
 ) -> None:
@@ -94,6 +97,7 @@ def test_an_empty_table_empties_the_scope_and_nothing_at_all_changes_nothing(
     assert stored(tmp_path) == {"b/1": before["b/1"]}
 
 
+@pytest.mark.slow
 def test_a_pending_package_is_loaded_in_place_of_new_data(
     pipeline: Pipeline, tmp_path: Path
 ) -> None:

@@ -58,6 +58,7 @@ def test_each_sub_command_has_a_help_with_examples(
     assert capsys.readouterr().out == long
 
 
+@pytest.mark.slow
 def test_the_console_script_and_both_modules_start_the_same_command() -> None:
     assert 'anomaly-assets = "anomaly_assets.__main__:main"' in (
         PROJECT / "pyproject.toml"
@@ -69,6 +70,7 @@ def test_the_console_script_and_both_modules_start_the_same_command() -> None:
         assert done.stdout == f"anomaly-assets, version {__version__}\n"
 
 
+@pytest.mark.slow
 def test_the_help_of_all_sub_commands_imports_neither_dagster_nor_dlt() -> None:
     program = (
         "import sys; from anomaly_assets.cli.app import main; main(['--help']); "
@@ -119,6 +121,7 @@ def test_info_needs_no_click(
     assert done.stderr.startswith("There is nothing to read yet: ")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("missing", "argv", "said"),
     [
@@ -158,6 +161,7 @@ def test_a_package_that_is_missing_is_named_without_a_stack_trace(
     assert len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("missing", ["PIL", "tqdm"])
 def test_the_import_of_exports_says_what_to_install(missing: str) -> None:
     program = (
@@ -293,6 +297,7 @@ def test_a_root_that_does_not_exist_is_named_without_a_password(
     assert "SEKRIT" not in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("module", ["click", "duckdb", "pandas", "numpy"])
 def test_a_signal_while_a_command_imports_ends_it_with_130(
@@ -337,6 +342,7 @@ def test_an_error_after_a_lost_interrupt_is_an_interrupt(
         assert "interrupted" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has /dev/full")
 @pytest.mark.parametrize(
     "arguments", [["--help"], ["datasets", "list"], ["completion", "bash"], ["info", "--help"]]

@@ -32,6 +32,7 @@ def printed(capsys: Screen, *arguments: str, code: int = 0) -> list[str]:
     return (found.err if code else found.out).splitlines()
 
 
+@pytest.mark.slow
 def test_a_copy_is_compared_table_by_table(
     project: Project, settings: Path, capsys: Screen, tmp_path: Path
 ) -> None:

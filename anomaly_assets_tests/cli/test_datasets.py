@@ -386,6 +386,7 @@ class TestSuggest:
     def test_a_name_from_an_address_has_no_secret(self, address: str, name: str) -> None:
         assert datasets._name_of(address) == name
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("secret", ["user", "signature"])
     def test_an_address_and_no_password_of_it(
         self, secret: str, folder: Path, capsys: Screen, monkeypatch: pytest.MonkeyPatch

@@ -18,6 +18,7 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(publish_pictures(tmp_path_factory.mktemp("published"), PICTURES))
 
 
+@pytest.mark.slow
 def test_a_gallery_is_written_and_then_up_to_date(
     database: str, tmp_path: Path, capsys: Screen
 ) -> None:

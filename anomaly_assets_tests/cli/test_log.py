@@ -44,6 +44,7 @@ def printed(capsys: Screen, *arguments: str, code: int = 0) -> tuple[list[str], 
     return found.out.splitlines(), found.err
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("published")
 def test_the_log_of_the_warehouse_has_each_event_newest_first(
     project: Project, capsys: Screen
@@ -89,6 +90,7 @@ def test_while_a_run_has_the_warehouse_open_the_published_database_is_read(
     assert error.endswith("This is the log of the published database.\n")
 
 
+@pytest.mark.slow
 def test_without_a_warehouse_the_published_database_is_read(
     published: Environment, monkeypatch: pytest.MonkeyPatch, capsys: Screen, tmp_path: Path
 ) -> None:
@@ -107,6 +109,7 @@ def test_without_any_database_the_command_says_how_to_make_one(
     assert error.startswith(f"error: {environment.database} does not exist: run `make materialize`")
 
 
+@pytest.mark.slow
 def test_a_database_of_an_earlier_release_has_no_history_yet(
     published: Environment, capsys: Screen
 ) -> None:

@@ -385,6 +385,7 @@ def test_run_config_of_an_unknown_step_is_refused(run_config: dict[str, Any], sa
     assert str(raised.value).startswith(said)
 
 
+@pytest.mark.slow
 def test_a_misspelled_variable_is_the_first_line_of_a_run(done_in: tuple[Done, Folder]) -> None:
     good, folder = done_in
     assert good.code == 0

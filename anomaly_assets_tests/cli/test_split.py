@@ -27,6 +27,7 @@ def folder(
     return tmp_path / "splits"
 
 
+@pytest.mark.slow
 def test_an_assignment_is_made_brought_up_to_date_and_removed(
     folder: Path, project: Project, capsys: Screen
 ) -> None:

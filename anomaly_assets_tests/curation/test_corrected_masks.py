@@ -57,6 +57,7 @@ def is_current(project: Project) -> bool:
     return finding.passed
 
 
+@pytest.mark.slow
 def test_a_corrected_mask_is_read_and_leaves_with_its_line(project: Project) -> None:
     correct(project, LINE)
     assert not is_current(project)
@@ -71,6 +72,7 @@ def test_a_corrected_mask_is_read_and_leaves_with_its_line(project: Project) -> 
     assert project.column(AREA, [CRACK]) == [0.25]
 
 
+@pytest.mark.slow
 def test_only_another_content_of_the_mask_makes_the_image_stale(project: Project) -> None:
     correct(project, LINE)
     project.build()
@@ -107,6 +109,7 @@ def test_the_content_of_a_corrected_mask_decides_the_label_that_masks_decide(
     assert project.rows(LABEL.format("images"), [CRACK]) == [("anomalous", "path")]
 
 
+@pytest.mark.slow
 def test_a_mask_of_another_content_is_not_used(project: Project) -> None:
     correct(project, LINE)
     project.save({CRACK: noise(8)})
@@ -116,6 +119,7 @@ def test_a_mask_of_another_content_is_not_used(project: Project) -> None:
     assert project.column(AREA, [CRACK]) == [0.25]
 
 
+@pytest.mark.slow
 def test_two_masks_of_one_image_are_a_conflict(project: Project) -> None:
     correct(project, LINE, f"{CRACK},,mask,masks/black.png,,,")
     assert statuses(project) == ["conflict", "conflict"]
@@ -136,6 +140,7 @@ def test_a_mask_that_cannot_be_read_is_impossible(project: Project, path: str, f
     assert project.build().decoded == 0
 
 
+@pytest.mark.slow
 def test_a_mask_that_changed_since_the_line_was_read_is_not_used(project: Project) -> None:
     correct(project, LINE)
     project.save({"masks/crack.png": mask((0, 0, 24, 16))})
@@ -147,6 +152,7 @@ def test_a_mask_that_changed_since_the_line_was_read_is_not_used(project: Projec
     assert project.column(AREA, [CRACK]) == [0.5]
 
 
+@pytest.mark.slow
 def test_an_excluded_image_gets_its_corrected_mask_too(project: Project) -> None:
     correct(project, LINE, f"{CRACK},,exclude,true,,,")
     project.build()
@@ -159,6 +165,7 @@ def test_an_excluded_image_gets_its_corrected_mask_too(project: Project) -> None
 VERSIONS = "SELECT mask_file_version IS NULL, mask_area_fraction FROM facts WHERE image_id = ?"
 
 
+@pytest.mark.slow
 def test_the_mask_of_the_source_holds_while_a_corrected_mask_cannot_be_decoded(
     project: Project,
 ) -> None:
@@ -187,6 +194,7 @@ def test_the_mask_of_the_source_holds_while_a_corrected_mask_cannot_be_decoded(
     assert project.column("SELECT relative_path FROM rejected_images") == []
 
 
+@pytest.mark.slow
 def test_a_corrected_mask_that_cannot_be_decoded_leaves_with_its_line(project: Project) -> None:
     project.path("masks/crack.png").write_bytes(b"no picture")
     correct(project, LINE, f"{PART},,mask,masks/crack.png,,,")
@@ -200,6 +208,7 @@ def test_a_corrected_mask_that_cannot_be_decoded_leaves_with_its_line(project: P
     assert project.rows("FROM rejected_images") == []
 
 
+@pytest.mark.slow
 def test_a_new_image_whose_corrected_mask_cannot_be_decoded_keeps_that_of_the_source(
     project: Project,
 ) -> None:
@@ -223,6 +232,7 @@ def test_a_mask_that_cannot_be_read_for_a_while_is_tried_again(project: Project)
     assert (statuses(project), project.column(AREA, [CRACK])) == (["applied"], [0.5])
 
 
+@pytest.mark.slow
 def test_a_mask_of_a_good_image_is_reported_and_used_once_the_label_is_corrected(
     project: Project,
 ) -> None:

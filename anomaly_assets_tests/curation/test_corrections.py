@@ -51,6 +51,7 @@ def run(project: Project) -> None:
     project.build()
 
 
+@pytest.mark.slow
 def test_a_label_is_corrected_and_the_word_of_the_source_stays_in_images(project: Project) -> None:
     before = project.rows("FROM images ORDER BY image_id")
     correct(project, f"{GOOD},,label,anomalous,scratch at the rim,ada,")
@@ -85,6 +86,7 @@ def test_fields_of_an_anomalous_image(
     assert set(statuses(project)) == {"applied"}
 
 
+@pytest.mark.slow
 def test_a_defect_type_needs_an_anomalous_label(project: Project) -> None:
     correct(project, f"{GOOD},,defect_type,dent,,,")
     assert statuses(project) == ["impossible_value"]
@@ -95,6 +97,7 @@ def test_a_defect_type_needs_an_anomalous_label(project: Project) -> None:
     assert effective(project, GOOD) == ("anomalous", 1, "dent", "train", "correction")
 
 
+@pytest.mark.slow
 def test_an_excluded_image_stays_in_images_and_leaves_everything_else(project: Project) -> None:
     correct(project, f"{GOOD},,exclude,true,,,")
     project.refresh_all()
@@ -113,6 +116,7 @@ def test_two_lines_with_different_values_are_a_conflict_and_neither_is_applied(
     assert effective(project, GOOD) == ("good", 0, None, "train", "path")
 
 
+@pytest.mark.slow
 def test_removing_a_line_brings_the_word_of_the_source_back(project: Project) -> None:
     with project.warehouse.connect() as connection:
         before = content_id(connection)
@@ -125,6 +129,7 @@ def test_removing_a_line_brings_the_word_of_the_source_back(project: Project) ->
         assert content_id(connection) == before
 
 
+@pytest.mark.slow
 def test_a_correction_is_not_applied_to_a_replaced_file(project: Project) -> None:
     line = f"{GOOD},,label,anomalous,,,"
     correct(project, line)
@@ -139,6 +144,7 @@ def test_a_correction_is_not_applied_to_a_replaced_file(project: Project) -> Non
     assert statuses(project) == ["applied"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("edited", [",,label,anomalous,another reason,,", ",,label,unknown,,,"])
 def test_an_edited_or_restored_line_keeps_its_content(project: Project, edited: str) -> None:
     correct(project, f"{GOOD},,label,anomalous,,,")
@@ -151,6 +157,7 @@ def test_an_edited_or_restored_line_keeps_its_content(project: Project, edited: 
     assert statuses(project) == ["applied"]
 
 
+@pytest.mark.slow
 def test_a_file_replaced_in_the_run_that_reads_the_line_first_is_another_content(
     project: Project,
 ) -> None:
@@ -174,6 +181,7 @@ def test_a_line_for_a_new_image_is_applied_once_that_version_is_decoded(project:
     ]
 
 
+@pytest.mark.slow
 def test_a_new_image_that_is_replaced_before_it_is_decoded_is_never_corrected(
     project: Project,
 ) -> None:
@@ -187,6 +195,7 @@ def test_a_new_image_that_is_replaced_before_it_is_decoded_is_never_corrected(
     assert statuses(project) == ["other_content"]
 
 
+@pytest.mark.slow
 def test_a_file_that_is_newer_than_the_correction_is_another_content(project: Project) -> None:
     os.utime(project.path(GOOD), (1_700_000_000, 1_700_000_000))
     run(project)
@@ -198,6 +207,7 @@ def test_a_file_that_is_newer_than_the_correction_is_another_content(project: Pr
     assert statuses(project) == ["other_content", "applied"]
 
 
+@pytest.mark.slow
 def test_a_content_is_corrected_wherever_it_is(project: Project) -> None:
     line = f",{sha256(project.path(GOOD))},label,anomalous,,,"
     correct(project, line)
@@ -215,6 +225,7 @@ def test_a_content_is_corrected_wherever_it_is(project: Project) -> None:
     assert statuses(project) == ["unknown_image"]
 
 
+@pytest.mark.slow
 def test_a_line_with_both_must_match_both(project: Project) -> None:
     content = sha256(project.path(GOOD))
     correct(
@@ -237,6 +248,7 @@ def test_an_unknown_image_that_appears_later_is_another_content(project: Project
     assert statuses(project) == ["other_content"]
 
 
+@pytest.mark.slow
 def test_a_line_waits_for_a_source_dataset_that_is_not_loaded(project: Project) -> None:
     new = "dagm_2007/Class1/Train/0001.PNG"
     line = f"{new},,label,anomalous,,,"
@@ -272,6 +284,7 @@ def test_the_check_names_every_line_that_is_not_applied(project: Project) -> Non
     ]
 
 
+@pytest.mark.slow
 def test_lines_that_did_not_change_are_not_written_again(project: Project) -> None:
     lines = (f"{GOOD},,label,anomalous,,,", f",{'ab' * 32},split,test,,,")
     correct(project, *lines)

@@ -210,6 +210,7 @@ def facts(world: World) -> list[dict[str, object]]:
     ]
 
 
+@pytest.mark.slow
 def test_no_correction_is_applied_to_another_content_in_1000_random_histories(
     connection: duckdb.DuckDBPyConnection,
 ) -> None:

@@ -66,6 +66,7 @@ likely_path = st.builds(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BY_HAND)
 @settings(max_examples=400)
 @given(path=st.one_of(likely_path, likely_path, any_path))
@@ -84,6 +85,7 @@ def test_random_paths_have_the_same_record(name: str, path: str) -> None:
         assert_agreement(name, path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BY_HAND)
 @given(
     around=st.sampled_from(["", "around/"]),

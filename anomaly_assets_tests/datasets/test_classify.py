@@ -253,6 +253,7 @@ def test_paths_are_compared_with_composed_letters() -> None:
     assert record.relative_path == f"{word}/1.png"
 
 
+@pytest.mark.slow
 @settings(suppress_health_check=[HealthCheck.too_slow])
 @given(keys=any_keys, paths=st.lists(any_path, min_size=1, max_size=8), ignore_case=st.booleans())
 def test_any_declaration_and_any_path_give_exactly_one_record(

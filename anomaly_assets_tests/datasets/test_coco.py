@@ -206,6 +206,7 @@ _objects = st.lists(
 )
 
 
+@pytest.mark.slow
 @given(
     lists=st.dictionaries(
         st.sampled_from(["images", "annotations", "categories", "x"]), _objects, max_size=4

@@ -142,6 +142,7 @@ def test_any_path_is_exactly_one_record(path: str) -> None:
         assert record.relative_path.split("/")[0] == record.category
 
 
+@pytest.mark.slow
 @given(
     wrapper=folder_name,
     category=folder_name,
@@ -267,6 +268,7 @@ def test_no_content_makes_the_parser_fail(content: bytes) -> None:
     assert all(name == name.strip() != "" for name in labels.label_index_of)
 
 
+@pytest.mark.slow
 @given(
     declared=st.dictionaries(stem.map(lambda stem: f"{stem}.PNG"), st.sampled_from([0, 1])),
     mark=st.sampled_from([b"", b"\xef\xbb\xbf"]),

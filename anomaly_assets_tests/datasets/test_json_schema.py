@@ -118,6 +118,7 @@ def test_a_dataset_is_a_table_with_patterns_of_images(text: str) -> None:
     assert faults(text)
 
 
+@pytest.mark.slow
 @settings(suppress_health_check=[HealthCheck.too_slow])
 @given(
     keys=any_keys,

@@ -291,6 +291,7 @@ def patterns_and_paths(draw: st.DrawFn) -> tuple[Pattern, list[str]]:
     return found, parts or ["a"]
 
 
+@pytest.mark.slow
 @given(drawn=patterns_and_paths(), ignore_case=st.booleans())
 def test_compiled_patterns_agree_with_a_naive_matcher(
     drawn: tuple[Pattern, list[str]], ignore_case: bool
@@ -303,6 +304,7 @@ def test_compiled_patterns_agree_with_a_naive_matcher(
     assert compiled == naive(found, parts, ignore_case=ignore_case)
 
 
+@pytest.mark.slow
 @given(patterns_and_paths())
 def test_the_texts_filled_into_the_pattern_give_the_path_again(
     drawn: tuple[Pattern, list[str]],

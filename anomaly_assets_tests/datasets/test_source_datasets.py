@@ -176,6 +176,7 @@ def test_every_table_is_taken() -> None:
     assert set(TABLES) | set(CATALOGUE_TABLES) <= taken_names().keys()
 
 
+@pytest.mark.slow
 def test_every_other_word_of_sql_can_be_the_name_of_a_schema() -> None:
     with duckdb.connect(":memory:") as connection:
         keywords = connection.execute("SELECT keyword_name FROM duckdb_keywords()").fetchall()

@@ -45,6 +45,7 @@ def refused(content: str | bytes, **keys: Any) -> tuple[tuple[int, str], ...]:
     return found.malformed
 
 
+@pytest.mark.slow
 @given(
     cells=st.lists(
         st.tuples(_cell.filter(lambda cell: cell.strip("./\\")), _cell, _cell, _cell), max_size=8
@@ -69,6 +70,7 @@ def test_what_a_writer_wrote_is_read(
     assert [row.number for row in found.rows] == list(range(2, len(cells) + 2))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ENCODINGS)
 @pytest.mark.parametrize("padding", range(4))
 def test_files_larger_than_the_head_that_gives_the_encoding(encoding: str, padding: int) -> None:
@@ -80,6 +82,7 @@ def test_files_larger_than_the_head_that_gives_the_encoding(encoding: str, paddi
     assert [row.image for row in found.rows if row.image.strip("x")] == names
 
 
+@pytest.mark.slow
 def test_a_stream_that_returns_few_bytes_at_a_time() -> None:
     class Slow(io.BytesIO):
         def read(self, size: int | None = -1) -> bytes:

@@ -177,6 +177,7 @@ def test_bombs_below_keys_that_are_skipped() -> None:
         assert "nested too deeply" in str(found.fault)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-be", "utf-32-le"])
 def test_encodings(encoding: str) -> None:
     rows = [{"image": f"é{number}.png"} for number in range(20_000)]
@@ -184,6 +185,7 @@ def test_encodings(encoding: str) -> None:
     assert [row.image for row in table(content, "json").rows] == [row["image"] for row in rows]
 
 
+@pytest.mark.slow
 @given(value=_json, chunk=st.sampled_from([1, 2, 3, 7, 1000]), indent=st.sampled_from([None, 1]))
 def test_the_stream_reads_what_the_standard_parser_reads(
     value: Any, chunk: int, indent: int | None

@@ -52,6 +52,7 @@ def parts(own: Declared) -> Declared:
     return own
 
 
+@pytest.mark.slow
 def test_attributes_are_typed_and_reachable_by_name(parts: Declared) -> None:
     query = """
         SELECT filename, attributes.camera, attributes.serial, attributes.captured_at
@@ -72,6 +73,7 @@ def test_attributes_are_typed_and_reachable_by_name(parts: Declared) -> None:
     assert parts.project.rows(at) == [("a.png",)]
 
 
+@pytest.mark.slow
 def test_a_value_of_another_type_is_named_and_changes_nothing_else(parts: Declared) -> None:
     [detail] = parts.project.column("SELECT detail FROM parts.stray_files")
     assert detail == '1 invalid row, such as 3: serial is "twelve", which is no integer'
@@ -103,6 +105,7 @@ def test_two_datasets_share_one_struct(parts: Declared) -> None:
         ]
 
 
+@pytest.mark.slow
 def test_attributes_are_part_of_the_snapshot_id(parts: Declared) -> None:
     with parts.project.warehouse.connect() as connection:
         before = content_id(connection)
@@ -113,6 +116,7 @@ def test_attributes_are_part_of_the_snapshot_id(parts: Declared) -> None:
     assert parts.project.build().decoded == 0
 
 
+@pytest.mark.slow
 def test_readers_and_exports_filter_by_attributes(parts: Declared, tmp_path: Path) -> None:
     with parts.project.warehouse.connect() as connection:
         connection.execute(
@@ -130,6 +134,7 @@ def test_readers_and_exports_filter_by_attributes(parts: Declared, tmp_path: Pat
         open_samples(target, where="attributes.kamera = 'A'")
 
 
+@pytest.mark.slow
 def test_an_unknown_attribute_is_an_error_that_names_the_existing_ones(parts: Declared) -> None:
     with pytest.raises(duckdb.BinderException, match="camera"):
         parts.project.rows("SELECT attributes.kamera FROM samples")
@@ -166,6 +171,7 @@ attributes.serial = { column = "SN", type = "integer" }
 """
 
 
+@pytest.mark.slow
 def test_a_table_without_the_column_of_an_attribute_keeps_its_labels(own: Declared) -> None:
     own.declare(LABELLED)
     own.image("parts/a.png", "parts/b.png")

@@ -36,6 +36,7 @@ def folder(tmp_path: Path) -> Path:
     return place
 
 
+@pytest.mark.slow
 def test_several_masks_of_one_image(own: Declared, folder: Path) -> None:
     own.declare(
         """
@@ -54,6 +55,7 @@ def test_several_masks_of_one_image(own: Declared, folder: Path) -> None:
     assert copy.strays("line4") == {}
 
 
+@pytest.mark.slow
 def test_shapes_of_labelme(own: Declared, folder: Path) -> None:
     own.declare(
         """
@@ -74,6 +76,7 @@ def test_shapes_of_labelme(own: Declared, folder: Path) -> None:
     assert_part_of(excerpt_of(own, folder, "castings", 1), own, 2)
 
 
+@pytest.mark.slow
 def test_shapes_of_coco(own: Declared, folder: Path) -> None:
     own.declare(
         '[tiles]\nimages = ["{split}/{name}"]\ntables = [{ path = "{split}/*.json", read = "coco" }]'
@@ -97,6 +100,7 @@ def test_shapes_of_coco(own: Declared, folder: Path) -> None:
     assert_part_of(excerpt_of(own, folder, "tiles", 1), own, 4)
 
 
+@pytest.mark.slow
 def test_a_table_with_labels_splits_and_masks(own: Declared, folder: Path) -> None:
     own.declare(
         """
@@ -137,7 +141,7 @@ def test_the_dataset_that_pairs_masks_is_taken_and_another_one_can_be_named(
     own.mask("line4/can/masks/dent/1_m.png", BOX)
     root = str(own.project.folder / "line4")
     for name, counts in (
-        (None, "line4: 2 images, 1 masks, 0"),
+        (None, "line4: 2 images, 1 mask, 0"),
         ("flat", "flat: 3 images, 0 masks, 0"),
     ):
         named = [] if name is None else ["--name", name]

@@ -163,7 +163,7 @@ def test_a_dataset_that_is_no_longer_declared_keeps_its_rows_and_is_named(place:
     for _ in range(2):
         assert place.run().success
         assert place.line_of("line5") == (
-            f"line5: 1 images from {place.path.as_uri()}/line5, kept: no declaration defines it; name the "
+            f"line5: 1 image from {place.path.as_uri()}/line5, kept: no declaration defines it; name the "
             "TOML file that does in ANOMALY_DATASETS, or remove the dataset with "
             "`anomaly-assets forget line5`"
         )

@@ -11,6 +11,7 @@ BOX = (2, 2, 6, 5)
 """A defect of twelve pixels."""
 
 
+@pytest.mark.slow
 def test_the_layout_of_mvtec_under_other_names(own: Declared) -> None:
     own.declare(
         """
@@ -28,6 +29,7 @@ def test_the_layout_of_mvtec_under_other_names(own: Declared) -> None:
     }
 
 
+@pytest.mark.slow
 def test_folders_of_labels_at_any_depth_without_a_split(own: Declared) -> None:
     own.declare('[screws]\nimages = ["{label}/**/{name}"]')
     own.image("screws/OK/1.png", "screws/ok/shift 2/a/1.png", "screws/ng/1.png", "screws/1.png")
@@ -39,6 +41,7 @@ def test_folders_of_labels_at_any_depth_without_a_split(own: Declared) -> None:
     assert own.strays("screws") == {"1.png": "unrecognised_path"}
 
 
+@pytest.mark.slow
 def test_folders_of_defects_without_a_split(own: Declared) -> None:
     own.declare('[parts]\nimages = ["{defect_type}/{name}"]\ncategory = "lid"')
     own.image("parts/good/1.png", "parts/dent/1.png")
@@ -48,6 +51,7 @@ def test_folders_of_defects_without_a_split(own: Declared) -> None:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
 def test_a_flat_folder_with_a_table_under_any_names(
@@ -77,6 +81,7 @@ def test_a_flat_folder_with_a_table_under_any_names(
     assert own.strays("bench") == {"4.tif": "declared_but_missing"}
 
 
+@pytest.mark.slow
 def test_a_table_wins_over_the_path_and_the_check_has_both_sides(own: Declared) -> None:
     own.declare(
         """
@@ -92,6 +97,7 @@ def test_a_table_wins_over_the_path_and_the_check_has_both_sides(own: Declared) 
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "content",
     [
@@ -116,6 +122,7 @@ def test_a_split_that_is_in_json_alone(own: Declared, content: str) -> None:
     }
 
 
+@pytest.mark.slow
 def test_masks_beside_images_decide_by_their_content(own: Declared) -> None:
     own.declare('[ks]\nimages = ["{split}/{name}"]\nmasks = ["{split}/{name}_GT"]')
     own.image("ks/train/1.png", "ks/train/2.png", "ks/test/1.png")
@@ -128,6 +135,7 @@ def test_masks_beside_images_decide_by_their_content(own: Declared) -> None:
     }
 
 
+@pytest.mark.slow
 def test_masks_in_a_mirrored_tree(own: Declared) -> None:
     own.declare(
         """
@@ -146,6 +154,7 @@ def test_masks_in_a_mirrored_tree(own: Declared) -> None:
     }
 
 
+@pytest.mark.slow
 def test_several_masks_of_one_image_are_united(own: Declared) -> None:
     own.declare(
         """
@@ -165,6 +174,7 @@ def test_several_masks_of_one_image_are_united(own: Declared) -> None:
     assert own.loaded()["pin/test/logical/000.png"][-1] == 12
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("defect", "pixels"), [("[2]", 4), ("[1, 2]", 8), ('"zero"', 376), ('"nonzero"', 8)]
 )
@@ -181,6 +191,7 @@ def test_class_numbers_that_are_defects(own: Declared, defect: str, pixels: int)
     assert own.loaded()["1.bmp"][-1] == pixels
 
 
+@pytest.mark.slow
 def test_colours_that_are_defects(own: Declared) -> None:
     own.declare(
         '[sheet]\nimages = ["JPEGImages/{name}"]\n'
@@ -205,6 +216,7 @@ def labelme(width: int = 24, height: int = 16, label: str = "scratch") -> dict[s
     }
 
 
+@pytest.mark.slow
 def test_shapes_of_labelme_beside_images_of_two_sites(own: Declared) -> None:
     own.declare(
         """
@@ -226,6 +238,7 @@ def test_shapes_of_labelme_beside_images_of_two_sites(own: Declared) -> None:
     }
 
 
+@pytest.mark.slow
 def test_shapes_belong_to_the_picture_as_it_was_shown(own: Declared) -> None:
     own.declare(
         '[phone]\nimages = ["{name}"]\nmasks = [{ path = "{name}.json", read = "labelme" }]'
@@ -240,6 +253,7 @@ def test_shapes_belong_to_the_picture_as_it_was_shown(own: Declared) -> None:
     assert box == [2, 16 - 6, 5, 16 - 2]
 
 
+@pytest.mark.slow
 def test_shapes_of_coco_and_a_changed_one(own: Declared) -> None:
     own.declare(
         '[tiles]\nimages = ["{split}/{name}"]\ntables = [{ path = "{split}/*.json", read = "coco" }]'
@@ -272,6 +286,7 @@ def test_shapes_of_coco_and_a_changed_one(own: Declared) -> None:
     assert (report.changed, report.unchanged) == (1, 2)
 
 
+@pytest.mark.slow
 def test_a_mask_that_a_table_names_wins_and_is_no_image(own: Declared) -> None:
     own.declare(
         """
@@ -289,6 +304,7 @@ def test_a_mask_that_a_table_names_wins_and_is_no_image(own: Declared) -> None:
     }
 
 
+@pytest.mark.slow
 def test_unlabelled_test_images_are_unknown(own: Declared) -> None:
     own.declare(
         """

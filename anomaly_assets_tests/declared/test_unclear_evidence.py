@@ -16,6 +16,7 @@ def labels(own: Declared) -> dict[str, tuple[str, str]]:
     return {path: (row[2], row[3]) for path, row in own.loaded().items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", ['label = "good"', 'unmasked = "good"'])
 @pytest.mark.parametrize(
     "rows",
@@ -39,6 +40,7 @@ def test_a_mask_of_a_row_that_is_not_understood_is_no_image(own: Declared) -> No
     assert labels(own) == {"1.png": ("anomalous", "mask")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("second", ["bad", "good"])
 def test_rows_of_one_image_that_contradict_each_other_give_no_label(
     own: Declared, second: str
@@ -83,6 +85,7 @@ def test_a_mask_that_rows_give_to_two_images_belongs_to_none(own: Declared) -> N
     assert own.strays("own") == {"m.png": "ambiguous_mask"}
 
 
+@pytest.mark.slow
 def test_a_mask_of_a_table_keeps_the_options_of_its_pattern(own: Declared) -> None:
     own.declare(
         f'[own]\nimages = ["{{name}}"]\nmasks = [{{ path = "m/{{name}}", defect = "zero" }}]\n{TABLE}'
@@ -93,6 +96,7 @@ def test_a_mask_of_a_table_keeps_the_options_of_its_pattern(own: Declared) -> No
     assert own.loaded()["1.png"][-1] == 24 * 16 - 12
 
 
+@pytest.mark.slow
 def test_united_masks_keep_their_own_options(own: Declared) -> None:
     own.declare(
         '[own]\nimages = ["{name}"]\nmasks = [{ path = "a/{name}/*", defect = [7] }, "b/{name}/*"]'
@@ -103,6 +107,7 @@ def test_united_masks_keep_their_own_options(own: Declared) -> None:
     assert own.loaded()["1.png"][-1] == 8
 
 
+@pytest.mark.slow
 def test_a_suffix_tells_images_of_other_folders_not_apart(own: Declared) -> None:
     own.declare('[own]\nimages = ["{split}/{name}"]\nmasks = ["gt/{name}"]')
     own.image("own/train/1.png", "own/test/1.jpg")
@@ -111,6 +116,7 @@ def test_a_suffix_tells_images_of_other_folders_not_apart(own: Declared) -> None
     assert own.strays("own") == {"gt/1.png": "ambiguous_mask"}
 
 
+@pytest.mark.slow
 def test_only_a_star_in_a_part_unites_masks(own: Declared) -> None:
     own.declare('[own]\nimages = ["i/{name}"]\nmasks = ["m/**/{name}"]')
     own.image("own/i/1.png")
@@ -120,6 +126,7 @@ def test_only_a_star_in_a_part_unites_masks(own: Declared) -> None:
     assert own.strays("own") == {"m/b/1.png": "duplicate_mask"}
 
 
+@pytest.mark.slow
 def test_a_table_of_one_split_gives_it_to_images_without_one(own: Declared) -> None:
     own.declare(
         '[own]\nimages = ["{name}"]\nlabel = "good"\n'
@@ -145,6 +152,7 @@ def test_rows_about_images_of_another_split_are_named(own: Declared) -> None:
     assert own.strays("own") == {"train.csv": "malformed_table"}
 
 
+@pytest.mark.slow
 def test_an_image_whose_mask_has_a_suffix_that_is_not_read_is_unknown(own: Declared) -> None:
     own.declare('[own]\nimages = ["i/{name}"]\nmasks = ["m/{name}"]\nunmasked = "good"')
     own.image("own/i/1.png", "own/i/2.png", "own/i/3.png")
@@ -157,6 +165,7 @@ def test_an_image_whose_mask_has_a_suffix_that_is_not_read_is_unknown(own: Decla
     }
 
 
+@pytest.mark.slow
 def test_masks_of_one_split_are_no_evidence_about_another(own: Declared) -> None:
     own.declare(
         '[own]\nimages = ["{split}/{name}"]\nmasks = ["{split}/gt/{name}"]\nunmasked = "good"'
@@ -170,6 +179,7 @@ def test_masks_of_one_split_are_no_evidence_about_another(own: Declared) -> None
     }
 
 
+@pytest.mark.slow
 def test_two_sites_keep_their_masks_and_tables(own: Declared) -> None:
     own.declare(
         '[own]\nfolders_around = 1\nimages = ["i/{name}"]\nmasks = ["m/{name}"]\n'
@@ -197,6 +207,7 @@ def test_labels_and_defect_types_of_masks_restrict_them(own: Declared) -> None:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["C:\\\\data\\\\Teil_0.PNG", "D:/data/Teil_0.PNG", "Teil_0"])
 def test_a_row_may_have_the_name_of_a_file_with_other_folders(own: Declared, name: str) -> None:
     own.declare(

@@ -49,6 +49,7 @@ def below_root(image_id: str) -> str:
     return image_id.removeprefix("mvtec_ad/")
 
 
+@pytest.mark.slow
 def test_the_first_build_decodes_every_image(project: Project) -> None:
     report = project.build(run_id="first")
     assert counts(report) == (5, 0, 0, {})
@@ -56,6 +57,7 @@ def test_the_first_build_decodes_every_image(project: Project) -> None:
     assert report.seconds > 0
 
 
+@pytest.mark.slow
 def test_a_second_build_decodes_nothing(built: Project) -> None:
     report = built.build(run_id="second")
     assert counts(report) == (0, 0, 5, {})
@@ -90,6 +92,7 @@ def test_inserted_pixels_are_freed_before_the_commit(
     assert project.column("SELECT count(*) FROM image_tensors") == [len(ALL)]
 
 
+@pytest.mark.slow
 def test_the_tensors_in_the_table_are_those_of_the_files(project: Project) -> None:
     project.build()
     for image_id in ALL:
@@ -170,6 +173,7 @@ def test_a_removed_mask_leaves_the_image_without_one(built: Project) -> None:
     assert built.column(query) == [CRACK[0]]
 
 
+@pytest.mark.slow
 def test_an_added_mask_reaches_its_image(project: Project) -> None:
     project.path(MASKS[0]).unlink()
     project.list_files()
@@ -209,6 +213,7 @@ def test_images_of_a_source_dataset_without_a_root_stay_as_they_are(built: Proje
     assert made_in(built, "first") == ALL
 
 
+@pytest.mark.slow
 def test_a_damaged_file_is_rejected_and_the_others_are_loaded(project: Project) -> None:
     project.path(GOOD[1]).write_bytes(b"no picture")
     project.list_files()
@@ -227,6 +232,7 @@ def test_a_damaged_file_is_rejected_and_the_others_are_loaded(project: Project) 
     assert row == (below_root(GOOD[1]), True, "lanczos-8x6x3", "text_file", detail)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damaged", range(5))
 def test_every_tensor_is_that_of_its_own_file_wherever_a_damaged_one_lies(
     project: Project, damaged: int
@@ -246,6 +252,7 @@ def test_a_batch_of_nothing_but_damaged_files_is_no_problem(project: Project) ->
     assert counts(project.build()) == (0, 0, 0, {"empty_file": 5})
 
 
+@pytest.mark.slow
 def test_a_rejected_file_is_not_tried_again_while_it_stays_the_same(project: Project) -> None:
     project.path(GOOD[1]).write_bytes(b"no picture")
     project.list_files()
@@ -255,6 +262,7 @@ def test_a_rejected_file_is_not_tried_again_while_it_stays_the_same(project: Pro
     assert project.rows("FROM rejected_images") == before
 
 
+@pytest.mark.slow
 def test_a_rejected_file_is_tried_again_with_another_transform(project: Project) -> None:
     project.path(GOOD[1]).write_bytes(b"no picture")
     project.list_files()
@@ -263,6 +271,7 @@ def test_a_rejected_file_is_tried_again_with_another_transform(project: Project)
     assert project.column("SELECT transform FROM rejected_images") == [WIDER.transform]
 
 
+@pytest.mark.slow
 def test_a_mended_file_leaves_the_rejected_ones(project: Project) -> None:
     project.path(GOOD[1]).write_bytes(b"no picture")
     project.list_files()
@@ -283,6 +292,7 @@ def test_a_file_that_breaks_loses_its_tensor(built: Project) -> None:
     assert rejected(built) == [(GOOD[1], below_root(GOOD[1]), "text_file")]
 
 
+@pytest.mark.slow
 def test_a_rejected_file_that_is_removed_leaves(project: Project) -> None:
     project.path(GOOD[1]).write_bytes(b"no picture")
     project.list_files()
@@ -293,6 +303,7 @@ def test_a_rejected_file_that_is_removed_leaves(project: Project) -> None:
     assert rejected(project) == []
 
 
+@pytest.mark.slow
 def test_an_unusable_mask_is_named_and_its_image_kept(project: Project) -> None:
     project.path(MASKS[0]).write_bytes(b"no picture")
     project.list_files()
@@ -305,6 +316,7 @@ def test_an_unusable_mask_is_named_and_its_image_kept(project: Project) -> None:
     assert project.column(query) == [CRACK[0], *GOOD]
 
 
+@pytest.mark.slow
 def test_an_unusable_mask_is_not_tried_again_and_leaves_when_it_is_mended(project: Project) -> None:
     project.path(MASKS[0]).write_bytes(b"no picture")
     project.list_files()
@@ -319,6 +331,7 @@ def test_an_unusable_mask_is_not_tried_again_and_leaves_when_it_is_mended(projec
     assert rejected(project) == []
 
 
+@pytest.mark.slow
 def test_an_image_and_its_mask_that_are_both_damaged_are_one_rejection(project: Project) -> None:
     project.path(CRACK[0]).write_bytes(b"no picture")
     project.path(MASKS[0]).write_bytes(b"no picture")
@@ -327,6 +340,7 @@ def test_an_image_and_its_mask_that_are_both_damaged_are_one_rejection(project: 
     assert rejected(project) == [(CRACK[0], below_root(CRACK[0]), "text_file")]
 
 
+@pytest.mark.slow
 def test_a_file_that_is_gone_after_the_listing_is_retried_at_every_build(project: Project) -> None:
     away = project.path(GOOD[0]).rename(project.folder / "away.png")
 
@@ -340,6 +354,7 @@ def test_a_file_that_is_gone_after_the_listing_is_retried_at_every_build(project
     assert rejected(project) == []
 
 
+@pytest.mark.slow
 def test_a_mask_that_is_gone_after_the_listing_is_retried_at_every_build(project: Project) -> None:
     away = project.path(MASKS[1]).rename(project.folder / "away.png")
 
@@ -370,6 +385,7 @@ def test_a_few_unreadable_files_are_rejected_and_the_rest_loads(project: Project
     assert counts(project.build()) == (3, 0, 0, {"unreadable": 2})
 
 
+@pytest.mark.slow
 def test_names_that_are_special_in_addresses_are_read(project: Project) -> None:
     name = "mvtec_ad/bottle/train/good/50% off #1 (é) ?.png"
     project.save({name: noise(9)})
@@ -381,6 +397,7 @@ def test_names_that_are_special_in_addresses_are_read(project: Project) -> None:
     )
 
 
+@pytest.mark.slow
 def test_progress_is_told_after_every_batch(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -393,6 +410,7 @@ def test_progress_is_told_after_every_batch(
     assert told == [(2, 5), (4, 5), (5, 5)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2, 7])
 def test_any_number_of_workers_makes_the_same_tensors(
     project: Project, monkeypatch: pytest.MonkeyPatch, workers: int

@@ -124,6 +124,7 @@ def test_both_decoders_agree_on_files_of_every_kind(content: bytes) -> None:
     assert_decoders_agree(content)
 
 
+@pytest.mark.slow
 @given(
     content=st.sampled_from([GREY, RGB]),
     share=st.floats(0, 1, exclude_max=True),

@@ -62,6 +62,7 @@ def test_a_set_depth_scales_its_range_to_eight_bits(bits: int, decode_with: str)
     assert (found[0], found[-1]) == (0, 255)
 
 
+@pytest.mark.slow
 @DECODERS
 @given(bits=st.integers(1, 16), data=st.data())
 def test_any_depth_keeps_order_and_spread(bits: int, data: st.DataObject, decode_with: str) -> None:

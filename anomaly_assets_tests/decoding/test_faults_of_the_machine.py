@@ -141,6 +141,7 @@ def test_missing_descriptors_are_not_said_of_the_file(
     assert type(raised.value) is OSError
 
 
+@pytest.mark.slow
 def test_a_fault_of_the_machine_ends_the_build_with_its_cause_and_takes_no_tensor_away(
     built: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -241,6 +242,7 @@ def test_what_fails_alone_too_is_tried_no_third_time(
     assert len(first) == 2
 
 
+@pytest.mark.slow
 def test_a_rejection_of_an_earlier_release_for_a_fault_of_the_machine_is_tried_again(
     built: Project,
 ) -> None:
@@ -266,6 +268,7 @@ def test_a_rejection_of_an_earlier_release_for_a_fault_of_the_machine_is_tried_a
     assert built.rows(rejected) == [(IMAGES[2], "text_file")]
 
 
+@pytest.mark.slow
 def test_with_little_memory_a_large_picture_is_not_rejected(tmp_path: Path) -> None:
     """Test a former bug: two pictures of 8,000 x 8,000 became `damaged_image: MemoryError`."""
     Image.new("RGB", (8000, 8000)).save(tmp_path / "large.png")

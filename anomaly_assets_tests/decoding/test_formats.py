@@ -100,6 +100,7 @@ def test_large_metadata_does_not_decide_whether_pixels_load(
         assert decode_mask(content, SPEC).width == 24
 
 
+@pytest.mark.slow
 def test_files_with_the_suffix_of_another_format_load_and_are_named(tmp_path: Path) -> None:
     project = Project.at(tmp_path)
     good, cut = "mvtec_ad/bottle/train/good/", "mvtec_ad/bottle/test/cut/000.png"
@@ -117,6 +118,7 @@ def test_files_with_the_suffix_of_another_format_load_and_are_named(tmp_path: Pa
     assert set(ALL_FORMATS) >= set(project.column("SELECT file_format FROM facts"))
 
 
+@pytest.mark.slow
 def test_facts_have_format_and_depth_of_the_file_and_format_of_its_mask(tmp_path: Path) -> None:
     project = Project.at(tmp_path)
     project.save({"mvtec_ad/bottle/test/cut/0.png": noise(0)})
@@ -140,6 +142,7 @@ def test_a_webp_with_too_many_pixels_is_refused_before_it_takes_their_memory() -
         decode_image(bytes(large), SPEC)
 
 
+@pytest.mark.slow
 def test_images_that_an_earlier_release_clipped_or_rejected_are_decoded_again(
     tmp_path: Path,
 ) -> None:

@@ -132,6 +132,7 @@ _shape = st.dictionaries(
 )
 
 
+@pytest.mark.slow
 @given(
     content=st.one_of(
         st.binary(max_size=60),

@@ -116,6 +116,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return calls
 
 
+@pytest.mark.slow
 def test_a_first_build_decodes_each_image_once_for_all_recipes(
     project: Project, counted: list[int]
 ) -> None:
@@ -131,6 +132,7 @@ def test_a_first_build_decodes_each_image_once_for_all_recipes(
     assert counted == [5] * 5
 
 
+@pytest.mark.slow
 def test_an_added_recipe_is_inserted_and_touches_no_other_tensor(
     project: Project, counted: list[int]
 ) -> None:
@@ -155,6 +157,7 @@ def test_a_recipe_that_is_no_longer_wanted_is_removed_without_decoding(
     assert counted == []
 
 
+@pytest.mark.slow
 def test_a_changed_file_replaces_the_tensors_of_all_its_recipes(project: Project) -> None:
     project.build(SPEC, GREY, TILES, run_id="first")
     project.save({GOOD: noise(99)})
@@ -175,6 +178,7 @@ def test_a_changed_file_replaces_the_tensors_of_all_its_recipes(project: Project
     assert project.column(agree) == [0]
 
 
+@pytest.mark.slow
 def test_a_changed_common_recipe_keeps_the_tensors_of_the_others(project: Project) -> None:
     project.build(SPEC, GREY, run_id="first")
     report = project.build(Recipe(6, 8, 3), GREY, run_id="second")
@@ -203,6 +207,7 @@ def test_the_stored_tensors_and_masks_are_those_of_the_file(project: Project) ->
         assert box == (list(tensor.box) if tensor.box else None)
 
 
+@pytest.mark.slow
 def test_an_image_that_left_or_is_rejected_has_no_tensor_of_any_recipe(project: Project) -> None:
     project.build(SPEC, GREY)
     project.path(GOOD).unlink()
@@ -216,6 +221,7 @@ def test_an_image_that_left_or_is_rejected_has_no_tensor_of_any_recipe(project: 
     assert project.column(ids) == [3]
 
 
+@pytest.mark.slow
 def test_a_rejected_image_is_not_decoded_for_a_recipe(project: Project, counted: list[int]) -> None:
     project.path(GOOD).write_bytes(b"no image")
     project.list_files()
@@ -225,6 +231,7 @@ def test_a_rejected_image_is_not_decoded_for_a_recipe(project: Project, counted:
     assert counted == []
 
 
+@pytest.mark.slow
 def test_an_interrupted_build_has_all_recipes_of_an_image_or_none(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:

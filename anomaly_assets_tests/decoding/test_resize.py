@@ -64,6 +64,7 @@ def instruction_sets() -> Iterator[tuple[Any, Any]]:
             yield resizer
 
 
+@pytest.mark.slow
 @needs_simd
 @needs_pillow_13
 @settings(max_examples=200, deadline=None)
@@ -89,6 +90,7 @@ def test_the_order_of_the_passes_does_not_depend_on_pillow(
     assert levels_apart(passes, resize_image(image, *size, "simd")) <= MOST_LEVELS
 
 
+@pytest.mark.slow
 @needs_simd
 @needs_pillow_13
 @pytest.mark.skipif(not FILES, reason="the real files are not beside the project")
@@ -149,6 +151,7 @@ def test_a_direction_that_keeps_its_size_is_not_filtered(backend: str, mode: str
     assert image.getpixel((0, 0)) != same.getpixel((0, 0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_other_threads_run_while_an_image_is_resized(backend: str) -> None:
     """Compare the longest pause of a counting thread with the time of a call.

@@ -106,6 +106,7 @@ def test_shapes_on_the_shown_picture_are_turned_back(orientation: int, shape: Sh
     assert found.dtype == np.uint8
 
 
+@pytest.mark.slow
 @given(points=_points)
 def test_a_polygon_has_what_is_inside_and_its_outline(points: list[tuple[float, float]]) -> None:
     try:
@@ -140,6 +141,7 @@ def test_a_rectangle_has_each_pixel_that_it_covers_in_part(
     assert 1 <= found.sum() <= area
 
 
+@pytest.mark.slow
 @given(x=st.floats(0, WIDTH), y=st.floats(0, HEIGHT), radius=st.floats(0, 9))
 def test_a_circle_has_the_pixels_around_its_centre(x: float, y: float, radius: float) -> None:
     found = rasterise([Shape("circle", ((x, y), (x + radius, y)))], WIDTH, HEIGHT)
@@ -173,6 +175,7 @@ def test_shapes_are_united_and_none_gives_an_empty_mask() -> None:
     assert rasterise([one], WIDTH, HEIGHT).sum() == 16
 
 
+@pytest.mark.slow
 @given(
     bits=st.lists(st.booleans(), min_size=WIDTH * HEIGHT, max_size=WIDTH * HEIGHT),
     orientation=st.sampled_from([1, 3]),
@@ -261,6 +264,7 @@ _value = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(
     value=st.one_of(
         _value,

@@ -42,6 +42,7 @@ def test_the_extra_of_the_page_exists(checkout: Checkout, tmp_path: Path) -> Non
     assert "does not provide the extra" not in printed
 
 
+@pytest.mark.slow
 def test_apprise_can_use_the_addresses_of_the_page() -> None:
     _, export = commands("Notices")
     [value] = re.findall(r"^export ANOMALY_NOTIFY='(.*)'$", export.text)

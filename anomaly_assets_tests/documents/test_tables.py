@@ -20,6 +20,7 @@ def described(project_root: Path) -> Described:
     return describe_tables(project_root / "data" / "samples")
 
 
+@pytest.mark.slow
 def test_the_page_is_what_the_code_generates(project_root: Path, described: Described) -> None:
     written = (project_root / reference.PAGE).read_text("utf-8")
     assert written == page(described), "run make tables"

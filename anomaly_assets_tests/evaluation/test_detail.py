@@ -54,6 +54,7 @@ def test_the_better_recipe_may_be_the_common_one() -> None:
     assert found.high < 0
 
 
+@pytest.mark.slow
 def test_the_interval_is_that_of_a_bootstrap() -> None:
     random = np.random.default_rng(5)
     labels = np.repeat([False, True], 60)

@@ -52,6 +52,7 @@ def values(result: CategoryResult) -> dict[str, float | None]:
     return {row.metric: row.value for row in result.metrics if not row.defect_type}
 
 
+@pytest.mark.slow
 def test_defects_are_found_and_located(result: CategoryResult) -> None:
     found = values(result)
     assert list(found) == [
@@ -86,6 +87,7 @@ def test_the_threshold_is_a_quantile_of_scores_out_of_fold(result: CategoryResul
     assert result.threshold == max(scores)  # the 99th percentile of 30
 
 
+@pytest.mark.slow
 def test_good_validation_images_make_the_threshold_if_there_are_ten(generated: Generated) -> None:
     for count, source in ((10, "validation"), (9, "out_of_fold")):
         rows = [
@@ -97,6 +99,7 @@ def test_good_validation_images_make_the_threshold_if_there_are_ten(generated: G
         assert found.counts["validation"] == count
 
 
+@pytest.mark.slow
 def test_batches_and_their_order_change_nothing(
     generated: Generated, result: CategoryResult
 ) -> None:
@@ -111,6 +114,7 @@ def test_batches_and_their_order_change_nothing(
     assert other.metrics == result.metrics
 
 
+@pytest.mark.slow
 def test_a_kept_bank_is_used_again_only_if_it_was_made_from_the_same(
     generated: Generated, result: CategoryResult
 ) -> None:
@@ -153,6 +157,7 @@ def test_unknown_and_empty_masks_are_counted_and_left_out_of_pixels(generated: G
     assert by_metric["image_auroc"].note == ""
 
 
+@pytest.mark.slow
 def test_unknown_labels_are_scored_and_change_no_metric(
     generated: Generated, result: CategoryResult
 ) -> None:
@@ -193,6 +198,7 @@ def test_without_test_images_there_are_scores_and_no_metrics(generated: Generate
     assert found.threshold is not None
 
 
+@pytest.mark.slow
 def test_planted_label_errors_are_the_first_suspects() -> None:
     planted = category(side=64, detail=4, train=100, test=10, planted=5)
     found = suspects_of(evaluate_category(planted.read(), roles_of(planted.rows), Blocks()))

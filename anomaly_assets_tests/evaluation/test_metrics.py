@@ -56,6 +56,7 @@ def test_metrics_equal_their_definitions_with_ties_and_with_one_class(
     assert found == pytest.approx(list(expected), abs=1e-12, nan_ok=True)
 
 
+@pytest.mark.slow
 @given(scored.filter(bool), st.integers(0, 99))
 def test_a_weight_counts_like_copies_of_the_image(
     images: list[tuple[float, bool]], seed: int

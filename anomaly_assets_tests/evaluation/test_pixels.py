@@ -65,6 +65,7 @@ def measured(maps: Maps, masks: Masks) -> dict[tuple[str, str], MetricRow]:
     return {(row.defect_type, row.metric): row for row in metrics.rows()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("values", [0, 1, 3, 1000])
 @pytest.mark.parametrize("lift", [0, 0.3, 5])
 @pytest.mark.parametrize("seed", [0, 1])

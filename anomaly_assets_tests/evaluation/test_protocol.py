@@ -153,6 +153,7 @@ folds = st.none() | st.dictionaries(
 )
 
 
+@pytest.mark.slow
 @given(images, pairs, folds, st.randoms(use_true_random=False))
 def test_nothing_leaks_into_the_bank_whatever_the_images(
     rows: list[ImageRow],

@@ -50,6 +50,7 @@ def evaluated(once: Evaluating, tmp_path: Path) -> Evaluating:
     return Evaluating(Project.at(tmp_path))
 
 
+@pytest.mark.slow
 def test_every_category_and_recipe_is_measured_and_stored(evaluated: Evaluating) -> None:
     rows = evaluated.project.rows
     assert rows("SELECT source_dataset, category, recipe FROM evaluations ORDER BY ALL") == sorted(
@@ -83,6 +84,7 @@ def test_nothing_is_computed_again_while_nothing_changes(evaluated: Evaluating) 
     assert (done.evaluated, done.unchanged, done.removed, backbone.seen) == ([], 4, 0, [])
 
 
+@pytest.mark.slow
 def test_another_network_changes_everything(evaluated: Evaluating) -> None:
     done = evaluated.evaluate(FakeBackbone(digest="another"))
     assert [tuple(key) for key in done.evaluated] == KEYS
@@ -90,6 +92,7 @@ def test_another_network_changes_everything(evaluated: Evaluating) -> None:
     assert evaluated.project.rows(banks) == [(4,)]
 
 
+@pytest.mark.slow
 def test_a_new_test_image_is_scored_with_the_kept_bank(evaluated: Evaluating) -> None:
     bank = "SELECT bank, folds, bank_sha256 FROM baseline_banks ORDER BY ALL"
     before = evaluated.project.rows(bank)
@@ -102,6 +105,7 @@ def test_a_new_test_image_is_scored_with_the_kept_bank(evaluated: Evaluating) ->
     assert evaluated.project.rows(bank) == before
 
 
+@pytest.mark.slow
 def test_a_new_training_image_makes_another_bank_and_scores_its_category_again(
     evaluated: Evaluating,
 ) -> None:
@@ -113,6 +117,7 @@ def test_a_new_training_image_makes_another_bank_and_scores_its_category_again(
     assert sum(backbone.seen) == 2 * (IMAGES + 1 + GOOD + 1)
 
 
+@pytest.mark.slow
 def test_the_history_has_an_event_for_what_a_run_evaluated(evaluated: Evaluating) -> None:
     events = "SELECT source_dataset, detail, run_id FROM history WHERE event = 'evaluated'"
     assert evaluated.project.rows(events) == []  # evaluated without a run
@@ -125,6 +130,7 @@ def test_the_history_has_an_event_for_what_a_run_evaluated(evaluated: Evaluating
     ]
 
 
+@pytest.mark.slow
 def test_an_interrupted_evaluation_goes_on_with_the_next_category(tmp_path: Path) -> None:
     one = Evaluating.at(tmp_path)
 
@@ -142,6 +148,7 @@ def test_an_interrupted_evaluation_goes_on_with_the_next_category(tmp_path: Path
     assert done.unchanged == 2
 
 
+@pytest.mark.slow
 def test_results_of_a_category_that_is_gone_are_removed(evaluated: Evaluating) -> None:
     shutil.rmtree(evaluated.project.roots_folder / "mvtec_ad" / "woven")
     evaluated.publish(allow_shrink=True)
@@ -151,6 +158,7 @@ def test_results_of_a_category_that_is_gone_are_removed(evaluated: Evaluating) -
         assert ("woven",) not in evaluated.project.rows(f"SELECT category FROM {table}")
 
 
+@pytest.mark.slow
 def test_only_the_wanted_categories_are_evaluated(evaluated: Evaluating) -> None:
     done = evaluated.evaluate(FakeBackbone(digest="another"), categories=["woven"])
     assert {key.category for key in done.evaluated} == {"woven"}
@@ -170,6 +178,7 @@ def test_the_warehouse_is_free_while_features_are_computed(evaluated: Evaluating
     assert free
 
 
+@pytest.mark.slow
 def test_a_refresh_meanwhile_changes_nothing_in_the_snapshot_that_is_evaluated(
     evaluated: Evaluating,
 ) -> None:
@@ -196,6 +205,7 @@ def test_before_anything_is_published_the_message_says_what_to_run(tmp_path: Pat
         nothing.evaluate(FakeBackbone())
 
 
+@pytest.mark.slow
 def test_a_database_of_another_warehouse_is_refused_before_anything_is_computed(
     evaluated: Evaluating, tmp_path: Path
 ) -> None:
@@ -226,6 +236,7 @@ def test_without_training_images_there_is_no_number_and_why(evaluated: Evaluatin
     assert lines[-1].endswith(status)
 
 
+@pytest.mark.slow
 def test_with_too_few_test_images_there_is_no_number_and_how_many_are_needed(
     evaluated: Evaluating,
 ) -> None:
@@ -260,6 +271,7 @@ def test_a_recipe_that_finds_more_is_named_by_the_check(evaluated: Evaluating) -
     assert f"use {FINE.name}" in str(failed.shown[0][1])
 
 
+@pytest.mark.slow
 def test_a_planted_label_error_is_a_suspect(evaluated: Evaluating) -> None:
     wrong = "mvtec_ad/bolt/train/good/014.png"
     evaluated.project.save({wrong: picture(950, defect=True)})

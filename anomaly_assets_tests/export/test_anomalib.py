@@ -113,6 +113,7 @@ def test_paths_are_of_the_kind_that_anomalib_takes(exported: Path) -> None:
             assert ".." not in path
 
 
+@pytest.mark.slow
 def test_grey_images_have_one_channel(grey_database: Path, tmp_path: Path) -> None:
     to_anomalib(tmp_path / "export", grey_database)
     expected = stored(grey_database)

@@ -17,6 +17,7 @@ from anomaly_assets_tests.warehouse.project import SPEC, Project
 __all__ = ["assigned", "project", "published_once"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FORMATS)
 def test_the_folds_are_the_splits_and_the_export_names_the_assignment(
     name: str, assigned: Path, tmp_path: Path
@@ -46,6 +47,7 @@ def test_numbered_folds_are_training_images(assigned: Path, tmp_path: Path) -> N
     assert facts["filters"] == {"assignment": "cv", "fold": ["0", "1"]}
 
 
+@pytest.mark.slow
 def test_an_export_of_images_without_a_split_asks_for_an_assignment(
     project: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -52,6 +52,7 @@ def published(own: Declared) -> Path:
     return own.project.folder / "anomaly.duckdb"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["parquet", "imagefolder"])
 def test_attributes_are_typed_columns_that_datasets_loads(
     published: Path, tmp_path: Path, load: Callable[..., Any], name: str
@@ -68,6 +69,7 @@ def test_attributes_are_typed_columns_that_datasets_loads(
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["parquet", "label-studio"])
 def test_croissant_describes_attributes(published: Path, tmp_path: Path, name: str) -> None:
     croissant = pytest.importorskip("mlcroissant")
@@ -82,6 +84,7 @@ def test_croissant_describes_attributes(published: Path, tmp_path: Path, name: s
     assert len(records) == 3
 
 
+@pytest.mark.slow
 def test_tables_of_other_formats_have_their_own_columns(published: Path, tmp_path: Path) -> None:
     folder = FORMATS["anomalib"](tmp_path / "out", published).folder
     found = {name for path in folder.glob("*.parquet") for name in pq.read_schema(path).names}

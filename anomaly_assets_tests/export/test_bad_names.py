@@ -43,6 +43,7 @@ def assert_in_place(folder: Path, tmp_path: Path) -> None:
         assert all(len(name) <= 255 for name in names)
 
 
+@pytest.mark.slow
 def test_parquet(database: Path, tmp_path: Path) -> None:
     folder = to_parquet(tmp_path / "export", database).folder
     assert_in_place(folder, tmp_path)

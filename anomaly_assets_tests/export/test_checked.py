@@ -45,6 +45,7 @@ def exported(folder: Path) -> list[str]:
     return sorted(pq.read_table(folder / "data")["image_id"].to_pylist())
 
 
+@pytest.mark.slow
 def test_the_images_that_a_check_names_are_exported(faulty: Path, tmp_path: Path) -> None:
     made = to_parquet(tmp_path / "out", faulty, check="anomalous_images_have_masks")
     assert exported(made.folder) == [WITHOUT_MASK, IN_TRAINING]
@@ -97,6 +98,7 @@ def test_a_check_that_passes_or_does_not_exist_is_an_error_that_says_so(
     assert "anomalous_images_have_masks, contents_stay_in_one_category," in said
 
 
+@pytest.mark.slow
 def test_both_images_of_near_duplicates_and_of_parted_folds_and_corrected_images_are_exported(
     tmp_path: Path,
 ) -> None:

@@ -93,6 +93,7 @@ def test_mlcroissant_finds_nothing_to_complain_about_and_reads_every_record(
     )
 
 
+@pytest.mark.slow
 def test_croissant_describes_tiles_and_their_boxes(tmp_path: Path) -> None:
     croissant = pytest.importorskip("mlcroissant")
     database = publish_recipes(tmp_path)

@@ -261,6 +261,7 @@ print(json.dumps(outcomes))
 """
 
 
+@pytest.mark.slow
 def test_of_several_processes_that_export_into_one_place_every_success_is_complete(
     tmp_path: Path,
 ) -> None:

@@ -36,6 +36,7 @@ def without_tensors(splits: Any) -> Any:
     return splits.remove_columns(sorted(names.intersection(present)))
 
 
+@pytest.mark.slow
 def test_a_folder_loads_with_its_splits_pictures_masks_and_all_columns(
     exported: Path, database: Path, load: Load
 ) -> None:
@@ -85,6 +86,7 @@ def test_the_default_collation_makes_batches_of_every_column(
     assert sorted(seen) == sorted(expected)
 
 
+@pytest.mark.slow
 def test_splits_without_a_word_of_their_own_and_unknown_labels_load(
     tmp_path: Path, load: Load
 ) -> None:

@@ -90,6 +90,7 @@ def test_one_split_loads_alone(database: Path, tmp_path: Path, load: Load) -> No
     assert {name: len(rows) for name, rows in splits.items()} == {"test": 1}
 
 
+@pytest.mark.slow
 def test_categories_named_like_a_split_stay_in_theirs(tmp_path: Path, load: Load) -> None:
     names = ["test", "my-train", "eval_2", "__pycache__", ".hidden"]
     pictures = {

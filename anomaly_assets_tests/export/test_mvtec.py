@@ -121,6 +121,7 @@ def test_the_folder_good_has_the_good_images_and_no_others(
     assert paths.to_pylist() == [f"bolt/test/{folder}/0.png"]
 
 
+@pytest.mark.slow
 def test_categories_of_one_name_have_a_folder_each(tmp_path: Path) -> None:
     pictures = {
         "mvtec_ad/Class1/train/good/0001.png": noise(0),

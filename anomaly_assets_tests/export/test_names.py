@@ -110,6 +110,7 @@ texts = st.text(min_size=1, max_size=80) | st.sampled_from(
 )
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(texts, texts, st.none() | texts), min_size=1, max_size=12))
 def test_any_names_give_safe_and_different_paths_which_other_samples_do_not_change(
     rows: list[tuple[str, str, str | None]],

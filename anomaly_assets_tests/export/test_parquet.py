@@ -63,6 +63,7 @@ def test_duckdb_reads_what_the_database_has(exported: Path, database: Path) -> N
     assert_equal(rows, database)
 
 
+@pytest.mark.slow
 def test_polars_reads_what_the_database_has(exported: Path, database: Path) -> None:
     polars = pytest.importorskip("polars")
     assert_equal(polars.read_parquet(exported / "data").to_dicts(), database)
@@ -151,6 +152,7 @@ def test_row_groups_and_files_end_when_they_hold_enough(
     assert_equal(pq.read_table(made.folder / "data").to_pylist(), database)
 
 
+@pytest.mark.slow
 def test_categories_of_any_name_come_back(tmp_path: Path) -> None:
     names = ["a b", "ü%=&+", "new\nline", "it's", "Case", "case", "007", "y" * 255]
     pictures = {f"mvtec_ad/{name}/train/good/0.png": noise(n) for n, name in enumerate(names)}

@@ -118,6 +118,7 @@ WAYS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "read"), WAYS)
 def test_every_image_mask_and_label_comes_back(
     name: str,

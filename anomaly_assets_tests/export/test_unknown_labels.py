@@ -67,6 +67,7 @@ def database(project: Project) -> Path:
     return project.folder / "anomaly.duckdb"
 
 
+@pytest.mark.slow
 def test_samples_of_unknown_label_are_left_out_and_counted(database: Path) -> None:
     with pytest.warns(UnknownLabelWarning, match=r"^2 samples with an unknown label are left out"):
         samples = open_samples(database)

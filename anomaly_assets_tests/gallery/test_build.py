@@ -72,6 +72,7 @@ def published(project: Project) -> Path:
     return publish_project(project, SPEC)
 
 
+@pytest.mark.slow
 def test_the_index_has_the_columns_of_all_samples(database: Path, tmp_path: Path) -> None:
     made = build_gallery(tmp_path / "gallery", str(database))
     data, samples = index(tmp_path / "gallery"), stored(database)
@@ -112,6 +113,7 @@ def test_failed_checks_name_their_images(database: Path, tmp_path: Path) -> None
     }
 
 
+@pytest.mark.slow
 def test_failed_checks_come_from_the_tables_of_the_publication(
     database: Path, tmp_path: Path
 ) -> None:
@@ -159,6 +161,7 @@ def test_tiles_and_images_show_the_stored_tensors(database: Path, tmp_path: Path
         assert sample.row["image_id"] == larger[image_id]["columns"]["image_id"]
 
 
+@pytest.mark.slow
 def test_a_large_tensor_is_reduced_and_keeps_its_shape(project: Project, tmp_path: Path) -> None:
     build_gallery(tmp_path / "gallery", str(publish_project(project, Recipe(320, 640, 3))))
     assert {tile.size for tile in tiles(tmp_path / "gallery").values()} == {(96, 48)}
@@ -231,6 +234,7 @@ def test_a_lost_file_is_written_again(database: Path, tmp_path: Path, lost: str)
     assert files_below(tmp_path / "gallery") == before
 
 
+@pytest.mark.slow
 def test_only_packs_with_a_changed_image_are_written(project: Project, tmp_path: Path) -> None:
     folder = tmp_path / "gallery"
     build_gallery(folder, str(published(project)))
@@ -253,6 +257,7 @@ def test_only_packs_with_a_changed_image_are_written(project: Project, tmp_path:
     assert changed == [CRACK]
 
 
+@pytest.mark.slow
 def test_another_label_changes_the_details_and_no_tile(project: Project, tmp_path: Path) -> None:
     folder = tmp_path / "gallery"
     build_gallery(folder, str(published(project)))
@@ -267,6 +272,7 @@ def test_another_label_changes_the_details_and_no_tile(project: Project, tmp_pat
     assert words(index(folder), "label").count("anomalous") == 5
 
 
+@pytest.mark.slow
 def test_older_snapshots_stay_until_two_others_came(project: Project, tmp_path: Path) -> None:
     folder = tmp_path / "gallery"
     ids, indexes = [], []
@@ -298,6 +304,7 @@ def test_a_folder_of_somebody_else_is_not_changed(database: Path, tmp_path: Path
         build_gallery(file, str(database))
 
 
+@pytest.mark.slow
 def test_a_foreign_file_in_a_gallery_stays(project: Project, tmp_path: Path) -> None:
     folder = tmp_path / "gallery"
     build_gallery(folder, str(published(project)))
@@ -310,6 +317,7 @@ def test_a_foreign_file_in_a_gallery_stays(project: Project, tmp_path: Path) -> 
     assert not (folder / "tiles" / ".aaaa.js.unfinished").exists()
 
 
+@pytest.mark.slow
 def test_a_build_that_fails_leaves_what_was_shown(
     project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -353,6 +361,7 @@ def test_a_database_of_an_earlier_release_has_a_gallery(database: Path, tmp_path
     assert len(tiles(tmp_path / "gallery")) == 10
 
 
+@pytest.mark.slow
 def test_stored_previews_are_the_tiles(project: Project, tmp_path: Path) -> None:
     project.list_files()
     project.build(SPEC)
@@ -400,6 +409,7 @@ def test_scores_and_maps_are_shown_if_there_are_some(database: Path, tmp_path: P
     assert snapshot(tmp_path / "gallery")["previous"] == []  # it is the same snapshot
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["</script><b>.png", "it's.png", 'a"b.png', "\u2028ä\\.png"])
 def test_hostile_names_are_text(tmp_path: Path, name: str) -> None:
     project = Project.at(tmp_path / "project")

@@ -201,6 +201,7 @@ def test_the_sql_selects_what_is_on_the_screen_in_its_order(
     assert sum(0 < len(view.ids) < len(views[0].ids) for view in views) > VIEWS / 3
 
 
+@pytest.mark.slow
 def test_the_python_selects_what_is_on_the_screen(
     database: Path, views: list[Shown], monkeypatch: pytest.MonkeyPatch
 ) -> None:

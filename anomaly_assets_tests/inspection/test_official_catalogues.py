@@ -56,6 +56,7 @@ def assert_as_in_the_truth(found: Inspection, truth: Truth) -> None:
     assert names == {path.rpartition("/")[2] for path in truth.missing}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", VARIATIONS)
 @pytest.mark.parametrize("name", BUILT_IN)
 def test_a_small_tree_of_the_official_shape(name: str, how: str, tmp_path: Path) -> None:
@@ -71,6 +72,7 @@ def test_a_partial_copy_is_reported_as_such(name: str, tmp_path: Path) -> None:
     assert any("The declared counts differ" in each for each in sentences) == bool(counts)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BUILT_IN)
 def test_a_flattened_copy_is_reported_as_such(name: str, tmp_path: Path) -> None:
     truth = write_tree(name, tmp_path, vary=flattened_copy)

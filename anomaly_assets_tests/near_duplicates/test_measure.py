@@ -96,6 +96,7 @@ def test_the_order_of_the_images_changes_no_distance() -> None:
     assert back == pairs_of(together)
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_square_of_the_images(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -111,6 +112,7 @@ def test_memory_does_not_grow_with_the_square_of_the_images(
     assert peaks[1] < 1.2 * peaks[0]
 
 
+@pytest.mark.slow
 def test_similar_bolts_of_a_small_category_are_no_near_duplicates_and_their_copies_are() -> None:
     """Draw bolts that differ in little else than their angle: at the limit of large ones, two are near."""
     bolts = [Image.fromarray(draw_bolt(np.random.default_rng([7, n])).image) for n in range(17)]

@@ -56,6 +56,7 @@ def project(tmp_path: Path) -> Project:
     return made
 
 
+@pytest.mark.slow
 def test_a_copy_in_another_split_is_found_and_named_by_the_check(project: Project) -> None:
     assert project.rows(PAIRS) == [(COPY, ORIGINAL, "bottle", True)]
     with project.warehouse.connect() as connection:
@@ -66,12 +67,14 @@ def test_a_copy_in_another_split_is_found_and_named_by_the_check(project: Projec
     assert check.verdict(finding).startswith("1 image looks like a copy of one in another split.")
 
 
+@pytest.mark.slow
 def test_decoding_stores_a_thumbnail_of_each_image(project: Project) -> None:
     for image_id, thumbnail in project.rows(THUMBNAILS):
         tensor = project.tensor(image_id, SPEC)
         assert np.array_equal(np.frombuffer(thumbnail, np.uint8).reshape(32, 32), tensor[..., 0])
 
 
+@pytest.mark.slow
 def test_an_unchanged_warehouse_is_not_searched(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -80,12 +83,14 @@ def test_an_unchanged_warehouse_is_not_searched(
     assert len(project.rows(PAIRS)) == 1
 
 
+@pytest.mark.slow
 def test_only_a_changed_category_is_searched(project: Project) -> None:
     save(project, "mvtec_ad/cable/test/good/001.png", copies(parts(8, 1))[5])
     assert refreshed(project) == Search(1, 10, 0)
     assert [row[2] for row in project.rows(f"{PAIRS} ORDER BY ALL")] == ["bottle", "cable"]
 
 
+@pytest.mark.slow
 def test_pairs_leave_with_their_images_and_categories(project: Project) -> None:
     project.path(COPY).unlink()
     assert refreshed(project) == Search(1, 8, 0)
@@ -96,6 +101,7 @@ def test_pairs_leave_with_their_images_and_categories(project: Project) -> None:
     assert project.column("SELECT category FROM searched_categories") == ["cable"]
 
 
+@pytest.mark.slow
 def test_an_image_of_another_content_loses_its_pairs(project: Project) -> None:
     save(project, COPY, parts(9)[8])
     assert refreshed(project) == Search(1, 9, 0)
@@ -128,12 +134,14 @@ def test_thumbnails_of_an_earlier_release_are_made_from_its_tensors(project: Pro
     assert searched(project) == Search(0, 0, 0)
 
 
+@pytest.mark.slow
 def test_tensors_smaller_than_a_thumbnail_are_not_compared(project: Project) -> None:
     project.build(Recipe(16, 16, 3))
     assert searched(project) == Search(2, 18, 0)
     assert project.rows(PAIRS) == []
 
 
+@pytest.mark.slow
 def test_pairs_are_part_of_the_snapshot_id_and_searches_are_not(project: Project) -> None:
     with project.warehouse.connect() as connection:
         with_pair = content_id(connection)
@@ -144,6 +152,7 @@ def test_pairs_are_part_of_the_snapshot_id_and_searches_are_not(project: Project
         assert content_id(connection) == without != with_pair
 
 
+@pytest.mark.slow
 def test_a_forgotten_dataset_leaves_no_pairs(project: Project) -> None:
     forget(project.warehouse, "mvtec_ad")
     for table in ("near_duplicates", "searched_categories"):

@@ -26,6 +26,7 @@ def longest_bars(chart: Image.Image, colour: tuple[int, int, int]) -> set[int]:
     return {int(count) for count in np.all(pixels == colour, axis=2).sum(axis=1)} - {0}
 
 
+@pytest.mark.slow
 def test_bars_are_as_long_as_their_numbers(tmp_path: Path) -> None:
     with built(tmp_path, PICTURES).warehouse.connect() as connection:
         chart = charts.image_counts(connection)
@@ -37,6 +38,7 @@ def test_bars_are_as_long_as_their_numbers(tmp_path: Path) -> None:
     assert three == pytest.approx(3 * one, rel=0.05)
 
 
+@pytest.mark.slow
 def test_defects_are_marked_by_type(tmp_path: Path) -> None:
     with built(tmp_path, PICTURES).warehouse.connect() as connection:
         chart = charts.defect_areas(connection)

@@ -48,6 +48,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     return built(tmp_path_factory.mktemp("built"), pictures)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("most_bytes", [14_000, 2_000])
 def test_a_sheet_stays_within_its_budget(project: Project, most_bytes: int) -> None:
     with project.warehouse.connect() as connection:

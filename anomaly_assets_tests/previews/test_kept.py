@@ -37,6 +37,7 @@ def sheets_of(project: Project, folder: Path) -> ContactSheets:
         return current_sheets(connection, folder, ["mvtec_ad", "dagm_2007"], 70_000)
 
 
+@pytest.mark.slow
 def test_the_same_data_is_drawn_once(project: Project, tmp_path: Path) -> None:
     first, second = (sheets_of(project, tmp_path / "sheets") for _ in range(2))
     assert (first.drawn, second.drawn) == (True, False)
@@ -45,6 +46,7 @@ def test_the_same_data_is_drawn_once(project: Project, tmp_path: Path) -> None:
     assert (first.images, second.images) == (2, 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changed", [*PICTURES])
 def test_another_picture_or_mask_is_drawn(project: Project, tmp_path: Path, changed: str) -> None:
     first = sheets_of(project, tmp_path / "sheets")
@@ -71,6 +73,7 @@ def two_categories(tmp_path: Path) -> Project:
     return project
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changed", [*PICTURES])
 def test_only_the_category_that_has_changed_and_the_overviews_are_drawn(
     two_categories: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changed: str
@@ -91,6 +94,7 @@ def test_only_the_category_that_has_changed_and_the_overviews_are_drawn(
     assert sheets_of(two_categories, tmp_path / "sheets").small == from_nothing.small
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change", ["defect_type = 'dent'", "label = 'good', label_index = 0, split = 'train'"]
 )
@@ -115,6 +119,7 @@ def test_a_category_beyond_the_overview_changes_no_overview(
     assert drawn_files(monkeypatch, two_categories, folder) == {"nut.jpg"}
 
 
+@pytest.mark.slow
 def test_a_run_that_failed_while_it_drew_leaves_no_sheet_that_looks_current(
     two_categories: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -174,6 +179,7 @@ def test_all_sheets_are_on_the_disk_before_the_note_that_says_so(
     ]
 
 
+@pytest.mark.slow
 def test_a_sheet_is_the_old_one_or_the_new_one_and_nothing_is_left_of_one_that_failed(
     project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

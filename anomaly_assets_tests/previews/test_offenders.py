@@ -49,6 +49,7 @@ PICTURES = {
 FIRST, SECOND = (f"mvtec_ad/bottle/test/crack/00{number}.png" for number in range(2))
 
 
+@pytest.mark.slow
 def test_offenders_are_drawn_in_their_order_with_their_masks(tmp_path: Path) -> None:
     sheet = sheet_of(built(tmp_path, PICTURES), "masks_are_binary", SECOND, FIRST)
     assert sheet.width == 600
@@ -65,6 +66,7 @@ def test_what_is_not_decoded_yet_is_drawn_from_its_file(tmp_path: Path) -> None:
     assert is_red(part(sheet, LEFTS[1], TOP, SHOWN)).any()
 
 
+@pytest.mark.slow
 def test_what_cannot_be_read_leaves_a_place_that_says_so(tmp_path: Path) -> None:
     project = built(tmp_path, PICTURES)
     project.rows("DELETE FROM image_tensors")
@@ -81,6 +83,7 @@ def test_a_root_that_is_gone_stops_nobody(tmp_path: Path) -> None:
     assert sheet_of(project, "anomalous_images_have_masks", FIRST).width == 600
 
 
+@pytest.mark.slow
 def test_all_copies_of_a_content_are_drawn_side_by_side(tmp_path: Path) -> None:
     copies = {f"bottle/{split}/good/000.png": even(70) for split in ("test", "train")}
     project = built(tmp_path, {**copies, "bottle/train/good/001.png": even(200)})
@@ -111,6 +114,7 @@ def test_near_duplicates_are_drawn_side_by_side_the_nearest_pair_first(tmp_path:
     assert [shade(sheet, position) for position in range(4)] == [100.0, 80.0, 60.0, 40.0]
 
 
+@pytest.mark.slow
 def test_a_sheet_has_a_few_offenders_and_a_small_one_its_first_row_sooner_than_smaller_pictures(
     tmp_path: Path,
 ) -> None:

@@ -60,6 +60,7 @@ def shades(sheet: Image.Image, row: int, lefts: list[int]) -> list[float]:
     return [cell(sheet, row, left).mean() for left in lefts]
 
 
+@pytest.mark.slow
 def test_a_sheet_is_as_wide_as_the_dialog_of_the_ui_and_has_a_row_per_category(
     tmp_path: Path,
 ) -> None:
@@ -87,6 +88,7 @@ def test_categories_with_a_long_common_beginning_have_a_sheet_each() -> None:
     assert sheets.file_name("a/b c") == "a%2Fb c"
 
 
+@pytest.mark.slow
 def test_a_few_of_each_are_enough(tmp_path: Path) -> None:
     many = range(sheets.PER_KIND + 3)
     sheet = drawn(
@@ -98,6 +100,7 @@ def test_a_few_of_each_are_enough(tmp_path: Path) -> None:
     assert shades(sheet, 0, ANOMALOUS) == [200.0] * 3
 
 
+@pytest.mark.slow
 def test_every_defect_type_is_shown_before_any_of_them_twice(tmp_path: Path) -> None:
     sheet = drawn(
         tmp_path,
@@ -108,6 +111,7 @@ def test_every_defect_type_is_shown_before_any_of_them_twice(tmp_path: Path) -> 
     assert sorted(shades(sheet, 0, ANOMALOUS)) == [100.0, 150.0, 200.0]
 
 
+@pytest.mark.slow
 def test_good_images_are_those_that_a_model_is_trained_on(tmp_path: Path) -> None:
     sheet = drawn(
         tmp_path, {"bottle/train/good/000.png": even(10), "bottle/test/good/000.png": even(90)}
@@ -115,6 +119,7 @@ def test_good_images_are_those_that_a_model_is_trained_on(tmp_path: Path) -> Non
     assert shades(sheet, 0, GOOD) == [10.0, 255.0, 255.0]
 
 
+@pytest.mark.slow
 def test_anomalous_images_with_a_mask_are_preferred(tmp_path: Path) -> None:
     pictures = {f"bottle/test/crack/{number:03}.png": even(10) for number in range(20)}
     masks = {f"bottle/ground_truth/crack/{number:03}_mask.png": square() for number in (5, 17)}
@@ -122,6 +127,7 @@ def test_anomalous_images_with_a_mask_are_preferred(tmp_path: Path) -> None:
     assert [is_red(cell(sheet, 0, left)).any() for left in ANOMALOUS] == [True, True, False]
 
 
+@pytest.mark.slow
 def test_a_defect_is_outlined_in_red_just_outside_its_mask(tmp_path: Path) -> None:
     sheet = drawn(
         tmp_path,
@@ -138,6 +144,7 @@ def test_a_defect_is_outlined_in_red_just_outside_its_mask(tmp_path: Path) -> No
     assert np.all(pixels[~around] == 100)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("side", [16, 92, 400])
 def test_the_outline_is_as_thick_whatever_the_size_of_the_tensors(
     tmp_path: Path, side: int
@@ -157,6 +164,7 @@ def test_the_outline_is_as_thick_whatever_the_size_of_the_tensors(
     assert middle[: SIDE // 2].sum() == middle[SIDE // 2 :].sum() == 2
 
 
+@pytest.mark.slow
 def test_nothing_is_outlined_where_there_is_no_mask_or_an_empty_one(tmp_path: Path) -> None:
     sheet = drawn(
         tmp_path,
@@ -170,6 +178,7 @@ def test_nothing_is_outlined_where_there_is_no_mask_or_an_empty_one(tmp_path: Pa
     assert shades(sheet, 0, [GOOD[0], *ANOMALOUS[:2]]) == [100.0] * 3
 
 
+@pytest.mark.slow
 def test_grey_tensors_are_drawn_too(tmp_path: Path) -> None:
     pictures = {
         "Class1/Train/0001.PNG": even(60).convert("L"),
@@ -182,22 +191,26 @@ def test_grey_tensors_are_drawn_too(tmp_path: Path) -> None:
     assert np.all(cell(sheet, 0, ANOMALOUS[0])[0] == 70)
 
 
+@pytest.mark.slow
 def test_tensors_that_are_not_square_fill_their_thumbnail(tmp_path: Path) -> None:
     sheet = drawn(tmp_path, {"bottle/train/good/000.png": even(100)}, Recipe(8, 300, 3))
     assert np.all(cell(sheet, 0, GOOD[0]) == 100)
 
 
+@pytest.mark.slow
 def test_rejected_images_are_left_out(tmp_path: Path) -> None:
     Project.at(tmp_path).path("mvtec_ad/bottle/train/good/001.png").write_bytes(b"no picture")
     sheet = drawn(tmp_path, {"bottle/train/good/000.png": even(100)})
     assert shades(sheet, 0, GOOD) == [100.0, 255.0, 255.0]
 
 
+@pytest.mark.slow
 def test_a_source_dataset_without_any_sample_has_no_sheet(tmp_path: Path) -> None:
     Project.at(tmp_path).path("mvtec_ad/bottle/train/good/001.png").write_bytes(b"no picture")
     assert draw(tmp_path, {}) is None
 
 
+@pytest.mark.slow
 def test_the_same_data_gives_the_same_sheet(tmp_path: Path) -> None:
     pictures = {f"bottle/train/good/{number:03}.png": noise(number) for number in range(9)}
     first = drawn(tmp_path / "first", pictures)

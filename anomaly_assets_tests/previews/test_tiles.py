@@ -41,6 +41,7 @@ def previews(project: Project) -> dict[str, bytes]:
     return dict(project.rows("SELECT image_id, preview FROM image_previews ORDER BY ALL"))
 
 
+@pytest.mark.slow
 def test_every_tensor_has_a_preview(project: Project) -> None:
     assert updated(project) == RowChanges(added=5)
     found = previews(project)
@@ -54,6 +55,7 @@ def test_every_tensor_has_a_preview(project: Project) -> None:
     assert project.rows(f"SELECT count(*) {joined}") == [(5,)]
 
 
+@pytest.mark.slow
 def test_only_new_and_changed_tensors_are_drawn(project: Project) -> None:
     updated(project)
     before = previews(project)
@@ -68,6 +70,7 @@ def test_only_new_and_changed_tensors_are_drawn(project: Project) -> None:
     assert same == [IDS[0], IDS[2], IDS[3]]
 
 
+@pytest.mark.slow
 def test_another_recipe_draws_all_again(project: Project) -> None:
     updated(project)
     project.build(Recipe(32, 32, 1))
@@ -85,6 +88,7 @@ def test_transactions_have_an_end(project: Project, monkeypatch: pytest.MonkeyPa
     assert previews(project) == before
 
 
+@pytest.mark.slow
 def test_previews_are_no_part_of_the_snapshot_id(project: Project) -> None:
     project.refresh_all()
     with project.warehouse.connect() as connection:
@@ -94,6 +98,7 @@ def test_previews_are_no_part_of_the_snapshot_id(project: Project) -> None:
         assert content_id(connection) == without
 
 
+@pytest.mark.slow
 def test_a_database_without_previews_is_published_once_more(project: Project) -> None:
     project.refresh_all()
     database = project.folder / "anomaly.duckdb"
@@ -105,6 +110,7 @@ def test_a_database_without_previews_is_published_once_more(project: Project) ->
     assert not project.warehouse.publish(database, SPEC).written
 
 
+@pytest.mark.slow
 def test_a_forgotten_dataset_has_no_previews(project: Project) -> None:
     project.refresh_all()
     updated(project)

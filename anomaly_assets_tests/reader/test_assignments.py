@@ -30,6 +30,7 @@ def assigned(published_once: Project, tmp_path_factory: pytest.TempPathFactory) 
     return published
 
 
+@pytest.mark.slow
 def test_folds_are_parts_of_all_samples(assigned: Path) -> None:
     every = open_samples(assigned)
     folds = {

@@ -57,6 +57,7 @@ def found_and_read(path: Path, size: int, rows: list[int]) -> tuple[StoredBlobs,
 
 
 # What a dictionary holds, what fits into a block, and what just does not, or takes several.
+@pytest.mark.slow
 @settings(
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

@@ -87,6 +87,7 @@ def test_every_selection_and_order_has_a_folder_of_its_own(database: Path, tmp_p
     assert sorted(entry.samples for entry in cached_selections(tmp_path)) == [5, 5, 14]
 
 
+@pytest.mark.slow
 def test_every_snapshot_has_a_folder_and_stale_ones_can_be_removed(
     project: Project, tmp_path: Path
 ) -> None:
@@ -126,6 +127,7 @@ print(open_samples(sys.argv[1]).cache(sys.argv[2]).images[:].sum())
 """
 
 
+@pytest.mark.slow
 def test_what_a_killed_writer_left_counts_for_nothing_and_can_be_removed(
     tmp_path: Path,
 ) -> None:

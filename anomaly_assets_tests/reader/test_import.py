@@ -18,6 +18,7 @@ def loaded_by(code: str) -> set[str]:
     return set(found.stdout.split())
 
 
+@pytest.mark.slow
 def test_importing_loads_nothing_heavy() -> None:
     assert loaded_by("import anomaly_assets.reader") & HEAVY == set()
 

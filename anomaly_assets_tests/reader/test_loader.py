@@ -91,6 +91,7 @@ def test_types_and_memory_formats_are_the_documented_ones(
     assert start == len(bottles)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{}, FORKED], ids=["no worker", "fork"])
 def test_what_refers_to_a_batch_keeps_its_memory(samples: Samples, options: dict[str, Any]) -> None:
     """Keep the memory for views, arrays of views and memory views after the tensors are deleted."""
@@ -112,6 +113,7 @@ def test_what_refers_to_a_batch_keeps_its_memory(samples: Samples, options: dict
         assert np.array_equal(np.asarray(part), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "persistent"),
     [({}, False), (FORKED, False), (FORKED, True)],
@@ -129,6 +131,7 @@ def test_batches_that_are_dropped_leave_their_memory_to_later_ones(
         assert len(set.union(*epochs)) <= (7 if options else 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("persistent", [True, False])
 def test_an_epoch_that_is_left_early_spoils_no_later_one(
     samples: Samples, persistent: bool
@@ -143,6 +146,7 @@ def test_an_epoch_that_is_left_early_spoils_no_later_one(
         assert_is(batch, expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("persistent", [True, False])
 def test_iterations_of_one_loader_may_overlap(samples: Samples, persistent: bool) -> None:
     """Leave some epochs early, and keep batches of all epochs for a while."""
@@ -177,6 +181,7 @@ def test_deleting_an_iterator_ends_no_other_one(samples: Samples, persistent: bo
     assert count == len(loader)
 
 
+@pytest.mark.slow
 def test_persistent_workers_are_reused_after_an_epoch_and_after_one_left_early(
     samples: Samples,
 ) -> None:
@@ -190,6 +195,7 @@ def test_persistent_workers_are_reused_after_an_epoch_and_after_one_left_early(
     assert len(processes) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 @pytest.mark.parametrize("persistent", [True, False])

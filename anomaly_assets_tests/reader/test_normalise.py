@@ -23,6 +23,7 @@ def test_good_training_images_of_a_category_get_mean_0_and_deviation_1(database:
         assert np.allclose(images.std((0, 1, 2)), 1, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_every_sample_gets_the_statistics_of_its_own_category(database: Path) -> None:
     together = open_samples(database, category=WITH_STATISTICS).normalised()
     for batch in together.batches(4, shuffle=3):

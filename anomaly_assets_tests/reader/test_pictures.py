@@ -75,6 +75,7 @@ def test_pictures_are_of_stored_pixels_also_after_normalizing(samples: Samples) 
     assert outlined(bottles.normalised().batch(range(len(bottles))).show())
 
 
+@pytest.mark.slow
 def test_the_number_of_pictures_and_of_bytes_is_bounded(many: Samples) -> None:
     side = picture_in(many._repr_html_()).size
     assert picture_in(many.batch(range(200))._repr_html_()).size == side

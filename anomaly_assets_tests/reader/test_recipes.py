@@ -153,6 +153,7 @@ def test_what_is_no_size_or_recipe_is_refused(
         open_samples(database, **asked)
 
 
+@pytest.mark.slow
 def test_a_published_file_without_recipes_has_its_common_one(tmp_path: Path) -> None:
     old = publish_recipes(tmp_path)
     with duckdb.connect(str(old)) as connection:

@@ -29,6 +29,7 @@ def evaluated(tmp_path_factory: pytest.TempPathFactory) -> Evaluating:
     return made
 
 
+@pytest.mark.slow
 def test_each_sample_has_the_row_of_its_score_in_its_order(evaluated: Evaluating) -> None:
     with open_samples(evaluated.database, **BOLT, split="test") as samples:
         chosen = samples.select([19, 0, 4])
@@ -69,6 +70,7 @@ def test_without_scores_the_error_says_how_to_compute_them(
         samples.scores()
 
 
+@pytest.mark.slow
 def test_a_copy_has_the_results_of_its_recipes(evaluated: Evaluating, tmp_path: Path) -> None:
     for recipes, count in ((None, 4), ([], 2)):
         target = tmp_path / f"{count}.duckdb"

@@ -158,6 +158,7 @@ def test_a_fork_opens_files_though_a_thread_of_its_parent_was_opening_one(path: 
         assert in_a_fork(lambda: len(open_samples(path)) == COUNT, lambda: None)
 
 
+@pytest.mark.slow
 def test_threads_that_open_different_files_at_once_all_read_without_duckdb(path: Path) -> None:
     other = publish_rows(
         path.with_name("other.duckdb"), COUNT, 64, snapshot_id=OTHER_ID, letter="a"

@@ -29,6 +29,7 @@ def change(database: Path, *statements: str) -> None:
             connection.execute(statement)
 
 
+@pytest.mark.slow
 def test_samples_have_the_terms_of_their_source_datasets(database: Path) -> None:
     with open_samples(database, category="bottle") as samples:
         [(name, terms)] = samples.terms.items()

@@ -262,6 +262,7 @@ print(snapshot.published_at.tzinfo, open_samples(sys.argv[1])[0].metadata["loade
 """
 
 
+@pytest.mark.slow
 def test_times_are_read_without_pytz_and_in_utc(path: Path) -> None:
     """Test without pytz: DuckDB 1.5 needs it for times with a time zone, and does not declare it."""
     command = [sys.executable, "-c", WITHOUT_PYTZ, str(path)]

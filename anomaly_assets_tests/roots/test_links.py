@@ -53,6 +53,7 @@ def test_a_tree_of_links_loads_with_follow_and_every_file_is_read(
         assert root.read(path, row["file_version"]) == row["relative_path"].encode()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("write_root", [download_cache, linked_categories])
 def test_a_tree_of_links_without_follow_is_refused_with_the_setting(
     tmp_path: Path, write_root: object

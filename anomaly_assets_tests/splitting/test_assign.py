@@ -205,6 +205,7 @@ def refuse_parted(world: World, assigned: Assigned) -> None:
             assert any({one, other} <= members for one, other, _ in reported)
 
 
+@pytest.mark.slow
 @given(st.permutations(range(30)), st.integers(0, 5))
 def test_without_groups_a_fold_follows_from_the_seed_and_the_content_alone(
     order: list[int], seed: int
@@ -217,6 +218,7 @@ def test_without_groups_a_fold_follows_from_the_seed_and_the_content_alone(
         }
 
 
+@pytest.mark.slow
 def test_the_shares_are_those_of_the_plan() -> None:
     plan = Plan(val=0.2, test=0.1, folds=5)
     found = Counter(folds(assign(plan, map(image, range(20_000)))).values())
@@ -231,6 +233,7 @@ def test_a_larger_share_keeps_the_images_of_a_smaller_one() -> None:
     assert all(large[content] == "val" for content, fold in small.items() if fold == "val")
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(
     sizes=st.lists(st.integers(1, 450), min_size=1, max_size=12),
@@ -247,6 +250,7 @@ def test_by_gives_each_fold_its_share_of_each_stratum(
     refuse_unbalanced(plan, images, assign(plan, images).lines)
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 1000), units=st.integers(1, 6))
 def test_by_balances_groups_and_newcomers_after_relabels(seed: int, units: int) -> None:

@@ -36,6 +36,7 @@ def folds(connection: duckdb.DuckDBPyConnection, name: str = "v1") -> dict[str, 
     return dict(connection.execute(query, [name]).fetchall())
 
 
+@pytest.mark.slow
 def test_training_images_are_assigned_and_test_images_stay_test_images(
     connection: duckdb.DuckDBPyConnection, tmp_path: Path
 ) -> None:
@@ -262,6 +263,7 @@ def test_a_warehouse_without_the_tables_gets_them_and_keeps_its_id(project: Proj
         assert stored_names(connection)
 
 
+@pytest.mark.slow
 def test_what_is_published_has_the_assignment(project: Project, tmp_path: Path) -> None:
     published = tmp_path / "anomaly.duckdb"
     first = project.warehouse.publish(published, SPEC)

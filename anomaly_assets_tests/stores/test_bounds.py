@@ -59,6 +59,7 @@ def location(scheme: str, server: Endless, patch: pytest.MonkeyPatch) -> str:
     return f"{scheme}://data/images"
 
 
+@pytest.mark.slow
 def test_a_file_without_an_announced_length_is_read_up_to_the_bound_and_no_further(
     server: Endless,
 ) -> None:
@@ -66,6 +67,7 @@ def test_a_file_without_an_announced_length_is_read_up_to_the_bound_and_no_furth
         open_root(f"{server.address}/data").read("1.png")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["http", "s3", "gs", "az"])
 def test_bytes_are_counted_as_they_come_from_every_kind_of_store(
     server: Endless, scheme: str, monkeypatch: pytest.MonkeyPatch
@@ -117,6 +119,7 @@ def test_a_page_that_lists_files_has_a_bound(
     assert server.sent < IN_FLIGHT
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(20)
 @pytest.mark.parametrize(
     "page",

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import duckdb
 import numpy as np
+import pytest
 
 from anomaly_assets.tables.registry import TABLES
 from anomaly_assets.tables.row_changes import (
@@ -44,6 +45,7 @@ def test_a_row_takes_sixteen_bytes() -> None:
     assert sum(np.asarray(hashes).nbytes for hashes in (found.keys, found.contents)) == 160_000
 
 
+@pytest.mark.slow
 def test_keys_identify_the_rows_of_every_table_that_is_compared(project: Project) -> None:
     project.refresh_all()
     with project.warehouse.connect() as connection:
@@ -60,6 +62,7 @@ def test_a_table_that_is_not_there_has_no_rows(tmp_path: Path) -> None:
         assert keyed_rows(connection, "dataset_summary") == Rows()
 
 
+@pytest.mark.slow
 def test_what_publishing_will_do_is_known_before(project: Project, tmp_path: Path) -> None:
     target = tmp_path / "published.duckdb"
     project.refresh_all()

@@ -72,6 +72,7 @@ def test_a_check_sees_what_changed_since_the_last_one(
     assert failed() - before == {"anomalous_images_have_masks"}
 
 
+@pytest.mark.slow
 def test_results_are_the_same_with_and_without_labels_at_hand(
     connection: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -738,6 +738,7 @@ def test_a_near_duplicate_and_a_group_in_two_folds_are_named(
     assert not any("v1" in str(detail) for _, detail in groups)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "statement"),
     [

@@ -93,6 +93,7 @@ FROM {0} WHERE image_id = 'mvtec_ad/bottle/train/good/000.png'
 """
 
 
+@pytest.mark.slow
 def test_every_combination_of_evidence_gives_one_label_by_the_precedence(
     connection: duckdb.DuckDBPyConnection,
 ) -> None:
@@ -154,6 +155,7 @@ def test_rows_of_an_earlier_release_keep_their_label(
     ).fetchall() == [("anomalous", 1, "cut", None)]
 
 
+@pytest.mark.slow
 def test_the_content_of_masks_decides_where_nothing_else_does(tmp_path: Path) -> None:
     project = Project.at(tmp_path)
     black = mask((0, 0, 0, 0))

@@ -57,6 +57,7 @@ def read(project: Project, **wanted: object) -> list[Event]:
         return newest_events(connection, 100, **wanted)[0]  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_each_event_has_a_sentence_and_the_newest_comes_first(eventful: Project) -> None:
     found = read(eventful)
     root = (eventful.folder / "mvtec_ad").as_uri()
@@ -120,6 +121,7 @@ def test_a_published_file_has_the_events_up_to_its_publication(eventful: Project
     assert types[0][:2] == ("happened_at", "TIMESTAMP")
 
 
+@pytest.mark.slow
 def test_a_copy_has_the_events_of_its_source(eventful: Project, tmp_path: Path) -> None:
     copy = tmp_path / "copy.duckdb"
     copy_database(str(target(eventful)), str(copy), log=lambda _: None)
@@ -131,6 +133,7 @@ def test_a_copy_has_the_events_of_its_source(eventful: Project, tmp_path: Path) 
     assert found[0][1] == 2
 
 
+@pytest.mark.slow
 def test_a_refused_run_is_no_reason_to_publish_again(eventful: Project) -> None:
     eventful.build()
     eventful.refresh_all()
@@ -143,6 +146,7 @@ def test_a_refused_run_is_no_reason_to_publish_again(eventful: Project) -> None:
     assert eventful.warehouse.differences(target(eventful)) == []
 
 
+@pytest.mark.slow
 def test_a_published_file_of_an_earlier_release_gets_its_history_although_nothing_changed(
     eventful: Project,
 ) -> None:
@@ -189,6 +193,7 @@ def test_every_event_of_the_view_can_be_chosen(eventful: Project) -> None:
     assert {each.event for each in read(eventful)} <= {*EVENTS}
 
 
+@pytest.mark.slow
 def test_removed_sample_data_is_an_event(tmp_path: Path) -> None:
     project = Project.at(tmp_path)
     project.save(

@@ -60,6 +60,7 @@ def test_a_failed_check_has_its_count_a_sentence_and_a_query_for_what_is_affecte
     ]
 
 
+@pytest.mark.slow
 def test_a_passed_check_has_the_property_or_says_that_there_is_nothing_to_check(
     connection: duckdb.DuckDBPyConnection,
 ) -> None:

@@ -56,6 +56,7 @@ def numbered(start: str, count: int) -> list[str]:
     return [f"{start}/{number:03}.png" for number in range(count)]
 
 
+@pytest.mark.slow
 def test_dataset_summary_counts_every_group(counted: Project) -> None:
     bottle, tile, dagm = "mvtec_ad/bottle", "mvtec_ad/tile", "dagm_2007/Class1"
     rgb, grey = (["24x16"], ["RGB"]), (["20x10"], ["L"])
@@ -186,6 +187,7 @@ def test_samples_describe_the_tensor_and_the_file(counted: Project) -> None:
     assert (datetime.now(timezone.utc) - row[-1]).total_seconds() < 600
 
 
+@pytest.mark.slow
 def test_summaries_follow_another_tensor_shape(counted: Project) -> None:
     project = Project.at(counted.folder / "turned", counted.roots_folder)
     project.list_files()

@@ -103,6 +103,7 @@ def test_dlt_tables_carry_their_description(
         assert in_the_database[1][source_dataset, name] == expected
 
 
+@pytest.mark.slow
 def test_nothing_but_the_documented_tables_is_made(without_any_load: Described) -> None:
     assert set(without_any_load) == {
         (schema, name) for schema in ("main", "anomaly") for name in TABLES
@@ -143,6 +144,7 @@ def test_the_catalogue_has_the_columns_of_the_contract(project: Project) -> None
     ]
 
 
+@pytest.mark.slow
 def test_refreshing_again_changes_nothing(project: Project) -> None:
     query = "FROM (FROM query_table($name)) AS row ORDER BY row::VARCHAR"
     with project.warehouse.connect() as connection:

@@ -55,6 +55,7 @@ def connection(
         yield lake
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("query", QUERIES)
 @pytest.mark.parametrize("source", SOURCES)
 def test_tensors_are_never_on_the_build_side(
@@ -71,6 +72,7 @@ def test_the_old_join_is_recognised(connection: duckdb.DuckDBPyConnection) -> No
     assert list(_built(json.loads(plan)[0])) != []
 
 
+@pytest.mark.slow
 def test_conditions_that_steer_the_join_lose_no_row(connection: duckdb.DuckDBPyConnection) -> None:
     counts = [
         connection.execute(f"SELECT count(*) FROM {name}").fetchall()[0][0]

@@ -51,6 +51,7 @@ def kept(warehouse: FileWarehouse) -> list[tuple[int]]:
         return connection.execute("FROM kept").fetchall()
 
 
+@pytest.mark.slow
 def test_a_run_that_holds_the_warehouse_is_named_when_the_wait_is_over(path: Path) -> None:
     with other_process(HOLDS_THE_LOCK, str(path)) as other:
         started = time.monotonic()
@@ -65,6 +66,7 @@ def test_a_run_that_holds_the_warehouse_is_named_when_the_wait_is_over(path: Pat
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["read_write", "read_only"])
 def test_a_person_who_has_the_warehouse_open_is_named_when_the_wait_is_over(
     path: Path, mode: str
@@ -101,6 +103,7 @@ def test_a_long_wait_says_again_and_again_who_is_waited_for(
     assert all(sentence.startswith(start) for sentence in said)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", [HOLDS_THE_LOCK, HAS_IT_OPEN])
 def test_a_run_waits_once_in_vain_and_again_after_it_was_let_in(path: Path, script: str) -> None:
     warehouse = FileWarehouse(path, 1.0)
@@ -129,6 +132,7 @@ def test_nobody_waits_where_the_wait_is_zero(path: Path) -> None:
     assert time.monotonic() - started < 1
 
 
+@pytest.mark.slow
 def test_a_run_waits_for_another_one_and_then_goes_on(path: Path) -> None:
     with other_process(HOLDS_THE_LOCK, str(path)) as other:
         other.let_go_after(0.4)

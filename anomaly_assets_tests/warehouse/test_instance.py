@@ -75,6 +75,7 @@ def test_what_was_read_is_dropped_and_the_limit_stays(
         )
 
 
+@pytest.mark.slow
 def test_what_is_in_use_is_not_dropped(tmp_path: Path) -> None:
     with start_duckdb(tmp_path / "none.duckdb") as connection:
         connection.execute("SET temp_directory = ''")

@@ -38,6 +38,7 @@ def loaded_twice(tmp_path_factory: pytest.TempPathFactory) -> Project:
     return project
 
 
+@pytest.mark.slow
 def test_history_has_one_row_per_load_that_changed_something(loaded_twice: Project) -> None:
     assert loaded_twice.rows(COUNTS) == [(6, 0, 0, 0, "completed"), (2, 1, 1, 1, "completed")]
 

@@ -99,6 +99,7 @@ def published(published_once: tuple[Project, Publication], tmp_path: Path, targe
     return Project.at(tmp_path, published_once[0].roots_folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["anomaly.duckdb", "team.duckdb"])
 def test_the_contract_name_works_whatever_the_published_file_is_called(
     project: Project, target: Path, name: str
@@ -115,6 +116,7 @@ def test_the_contract_name_works_whatever_the_published_file_is_called(
             connection.execute(f"FROM anomaly.{table}").fetchall()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [
@@ -144,6 +146,7 @@ def test_a_target_with_a_question_mark_is_refused(project: Project, target: Path
     assert not target.parent.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["anomaly.duckdb", "team.duckdb"])
 def test_a_published_file_works_under_whatever_name_it_is_attached(
     project: Project, target: Path, name: str
@@ -158,6 +161,7 @@ def test_a_published_file_works_under_whatever_name_it_is_attached(
         connection.close()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("published")
 def test_no_column_of_a_published_file_has_a_time_with_a_zone(target: Path) -> None:
     """Check views too, which keep their types until they are bound: such a time needs `pytz`."""
@@ -168,12 +172,14 @@ def test_no_column_of_a_published_file_has_a_time_with_a_zone(target: Path) -> N
     assert ask(target, query) == []
 
 
+@pytest.mark.slow
 def test_everything_in_the_warehouse_is_published(published: Project, target: Path) -> None:
     rows = everything(published, target)
     assert rows[: len(rows) // 2] == rows[len(rows) // 2 :]
     assert published.warehouse.differences(target) == []
 
 
+@pytest.mark.slow
 def test_publishing_what_is_already_published_writes_nothing(
     published: Project, target: Path, first: Publication
 ) -> None:
@@ -185,6 +191,7 @@ def test_publishing_what_is_already_published_writes_nothing(
     assert identity(target) == before
 
 
+@pytest.mark.slow
 def test_a_reader_that_has_the_old_snapshot_open_keeps_reading_it(
     published: Project, target: Path
 ) -> None:
@@ -210,6 +217,7 @@ def test_a_person_who_has_it_open_for_writing_is_no_hindrance(
         assert published.warehouse.differences(target) == []
 
 
+@pytest.mark.slow
 def test_what_a_killed_writer_left_behind_does_not_get_into_a_new_snapshot(
     published: Project, target: Path
 ) -> None:
@@ -247,6 +255,7 @@ print(len(seen), sorted({str(answer) for answer in seen}), flush=True)
     assert set(ast.literal_eval(answers)) <= possible
 
 
+@pytest.mark.slow
 def test_nothing_of_the_pipeline_is_published(project: Project, target: Path) -> None:
     project.rows("CREATE SCHEMA IF NOT EXISTS mvtec_ad_staging")
     project.rows("CREATE TABLE mvtec_ad_staging.copies AS SELECT 1 AS number")
@@ -256,6 +265,7 @@ def test_nothing_of_the_pipeline_is_published(project: Project, target: Path) ->
     assert project.column("SELECT number FROM mvtec_ad_staging.copies") == [1]
 
 
+@pytest.mark.slow
 def test_nothing_is_left_beside_the_published_file(project: Project, target: Path) -> None:
     target.parent.mkdir()
     left = target.with_name(f".anomaly.duckdb.{'0' * 32}.unfinished")
@@ -266,6 +276,7 @@ def test_nothing_is_left_beside_the_published_file(project: Project, target: Pat
     assert os.listdir(target.parent) == ["anomaly.duckdb"]
 
 
+@pytest.mark.slow
 def test_a_run_that_has_nothing_to_publish_removes_what_a_killed_one_left(
     published: Project, target: Path
 ) -> None:
@@ -275,6 +286,7 @@ def test_a_run_that_has_nothing_to_publish_removes_what_a_killed_one_left(
     assert os.listdir(target.parent) == ["anomaly.duckdb"]
 
 
+@pytest.mark.slow
 def test_a_snapshot_is_on_the_disk_before_it_has_its_name_and_its_name_is_before_success(
     published: Project, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -298,6 +310,7 @@ def published_by_way_of(folder: Path, kind: str) -> Path:
     return folder / "anomaly.duckdb"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["folder", "file"])
 def test_what_a_link_points_to_is_published_and_the_link_stays(
     project: Project, tmp_path: Path, kind: str
@@ -331,6 +344,7 @@ def test_a_link_into_a_share_that_is_not_mounted_is_refused_and_no_folder_is_mad
     assert (tmp_path / "anomaly.duckdb").is_symlink()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["folder", "file"])
 def test_progress_is_that_of_the_copy_that_is_being_written(
     project: Project, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
@@ -412,6 +426,7 @@ def test_a_full_disk_leaves_what_is_published_as_it_was(
     assert project.warehouse.differences(target) == []
 
 
+@pytest.mark.slow
 def test_a_first_publication_needs_half_of_the_images(tmp_path: Path) -> None:
     """Use files of a checkout without Git LFS, which have their names, and no pixels."""
     project = Project.at(tmp_path)

@@ -25,6 +25,7 @@ def project(tmp_path: Path) -> Project:
     return made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 1, 3])
 def test_the_named_tensors_come_in_the_order_of_their_ids(project: Project, workers: int) -> None:
     wanted = [IDS[0], "mvtec_ad/bottle/train/good/000.png.gone", *IDS[3:]]
@@ -39,6 +40,7 @@ def test_the_named_tensors_come_in_the_order_of_their_ids(project: Project, work
         assert project.rows(stored, [each.image_id]) == [(each.content_sha256, each.transform)]
 
 
+@pytest.mark.slow
 def test_a_query_reads_a_few_tensors(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """Check the sizes of the lists: DuckDB holds the whole result of a query in memory."""
     monkeypatch.setattr(tensors, "AT_ONCE_BYTES", 2 * 32 * 16 * 3)
@@ -47,6 +49,7 @@ def test_a_query_reads_a_few_tensors(project: Project, monkeypatch: pytest.Monke
     assert parts == [2, 2, 2, 2, 1]
 
 
+@pytest.mark.slow
 def test_a_tensor_above_the_limit_is_read_alone(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:

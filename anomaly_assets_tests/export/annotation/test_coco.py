@@ -43,6 +43,7 @@ def box_on(content: Content, image_id: str, **keys: Any) -> Content:
     return {**content, "annotations": [*content["annotations"], new]}
 
 
+@pytest.mark.slow
 def test_images_annotations_and_categories_are_those_of_the_samples(
     content: Content, export: Path, database: Path
 ) -> None:

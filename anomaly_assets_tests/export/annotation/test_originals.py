@@ -35,6 +35,7 @@ def with_roots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return database
 
 
+@pytest.mark.slow
 def test_pictures_and_masks_are_those_of_the_files(with_roots: Path, tmp_path: Path) -> None:
     folder = to_label_studio(tmp_path / "out", with_roots, originals=True).folder
     masks = 0
@@ -56,6 +57,7 @@ def test_pictures_and_masks_are_those_of_the_files(with_roots: Path, tmp_path: P
     assert masks == 3
 
 
+@pytest.mark.slow
 def test_a_mask_keeps_every_pixel_that_was_not_changed(with_roots: Path, tmp_path: Path) -> None:
     folder = to_label_studio(tmp_path / "out", with_roots, originals=True).folder
     [task] = [each for each in exported_tasks(folder) if each["data"]["image_id"] == CRACK]
@@ -73,6 +75,7 @@ def test_a_mask_keeps_every_pixel_that_was_not_changed(with_roots: Path, tmp_pat
         assert np.array_equal(np.asarray(picture), mask * 255)
 
 
+@pytest.mark.slow
 def test_coco_describes_the_original_size(with_roots: Path, tmp_path: Path) -> None:
     folder = to_coco(tmp_path / "out", with_roots, originals=True).folder
     content = json.loads((folder / "annotations.json").read_text("utf-8"))
@@ -108,6 +111,7 @@ def test_formats_of_tensors_have_no_originals(database: Path, tmp_path: Path) ->
         to_parquet(tmp_path / "out", database, originals=True)
 
 
+@pytest.mark.slow
 def test_tiles_are_no_pictures_to_annotate(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -126,6 +130,7 @@ def test_tiles_are_no_pictures_to_annotate(
     assert not out.exists()
 
 
+@pytest.mark.slow
 def test_a_corrected_mask_that_cannot_be_decoded_breaks_no_export(
     with_roots: Path, tmp_path: Path
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import duckdb
+import pytest
 
 from anomaly_assets.splitting.plan import Plan
 from anomaly_assets.splitting.update import update
@@ -15,6 +16,7 @@ from anomaly_assets_tests.warehouse.project import SPEC, Project
 FOLDS = "SELECT assignment, image_id, fold FROM anomaly.splits ORDER BY ALL"
 
 
+@pytest.mark.slow
 def test_a_copy_has_the_folds_of_its_source(project: Project, tmp_path: Path) -> None:
     with project.warehouse.connect() as connection:
         ensure_tables(connection)

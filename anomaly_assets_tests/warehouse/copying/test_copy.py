@@ -51,6 +51,7 @@ def count(path: Path) -> list[tuple[int]]:
         return connection.execute("SELECT count(*) FROM anomaly.samples").fetchall()
 
 
+@pytest.mark.slow
 def test_a_copy_is_on_the_disk_before_it_has_its_name(
     source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -75,6 +76,7 @@ def test_a_copy_is_on_the_disk_before_it_has_its_name(
     assert count(folder / "copy.duckdb") == [(9,)]
 
 
+@pytest.mark.slow
 def test_a_source_whose_tables_lack_new_columns_is_copied(source: str, tmp_path: Path) -> None:
     with duckdb.connect(source) as connection:
         connection.execute("ALTER TABLE facts DROP COLUMN thumbnail")
@@ -84,6 +86,7 @@ def test_a_source_whose_tables_lack_new_columns_is_copied(source: str, tmp_path:
         assert connection.execute(counts).fetchall() == [(9, 9, 0)]
 
 
+@pytest.mark.slow
 def test_a_copy_is_made_where_a_link_points_to(source: str, tmp_path: Path) -> None:
     (tmp_path / "share").mkdir()
     (tmp_path / "link.duckdb").symlink_to("share/team.duckdb")
@@ -191,6 +194,7 @@ def test_a_published_file_is_refused_with_what_it_holds(source: str) -> None:
         copy_database(source, source, log=quiet)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "run",
     [
@@ -214,6 +218,7 @@ def test_a_run_makes_an_unfinished_copy_its_own(
         assert ("unfinished_copy",) not in connection.execute("SHOW TABLES").fetchall()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("of_warehouse", [False, True])
 def test_a_copy_to_a_file_has_the_snapshot_id_of_its_source_until_a_run_uses_it(
     project: Project, tmp_path: Path, of_warehouse: bool
@@ -235,6 +240,7 @@ def test_a_copy_to_a_file_has_the_snapshot_id_of_its_source_until_a_run_uses_it(
         assert samples.snapshot_id is None
 
 
+@pytest.mark.slow
 def test_a_copy_of_a_warehouse_of_the_first_release_states_no_snapshot(
     project: Project, tmp_path: Path
 ) -> None:
@@ -247,6 +253,7 @@ def test_a_copy_of_a_warehouse_of_the_first_release_states_no_snapshot(
         assert samples.snapshot_id is None
 
 
+@pytest.mark.slow
 def test_a_file_without_the_newest_columns_is_copied(source: str, tmp_path: Path) -> None:
     """Test a former bug: columns that only the copy has changed the digest of a table."""
     change(
@@ -259,6 +266,7 @@ def test_a_file_without_the_newest_columns_is_copied(source: str, tmp_path: Path
         assert samples.terms["dagm_2007"].commercial_use == "allowed"
 
 
+@pytest.mark.slow
 def test_a_warehouse_that_records_what_belongs_to_it_alone_is_copied(
     project: Project, tmp_path: Path
 ) -> None:
@@ -293,6 +301,7 @@ def test_a_database_of_something_else_is_not_copied(tmp_path: Path) -> None:
         copy_database(str(tmp_path / "other.duckdb"), str(tmp_path / "copy.duckdb"), log=quiet)
 
 
+@pytest.mark.slow
 def test_a_warehouse_with_changes_that_are_not_published_is_not_copied(
     project: Project, tmp_path: Path
 ) -> None:

@@ -33,6 +33,7 @@ RUNS = "SELECT list(DISTINCT run_id) FROM image_tensors"
 CHANGE = "UPDATE image_tensors SET run_id = '{}'"
 
 
+@pytest.mark.slow
 def test_content_that_is_published_is_not_written_again(published: Published) -> None:
     before = published.newest_id()
     again = published.publish()
@@ -40,6 +41,7 @@ def test_content_that_is_published_is_not_written_again(published: Published) ->
     assert published.differences() == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [
@@ -63,6 +65,7 @@ def test_a_changed_row_is_published(published: Published, change: str) -> None:
         )
 
 
+@pytest.mark.slow
 def test_a_change_of_quality_alone_is_published_under_the_same_id(
     published: Published, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -83,6 +86,7 @@ def test_a_change_of_quality_alone_is_published_under_the_same_id(
     assert published.differences() == []
 
 
+@pytest.mark.slow
 def test_a_warehouse_of_an_earlier_release_gets_the_results_of_the_checks(
     published: Published,
 ) -> None:
@@ -100,6 +104,7 @@ def test_a_warehouse_of_an_earlier_release_gets_the_results_of_the_checks(
     assert dict(published.rows(query)) == found
 
 
+@pytest.mark.slow
 def test_a_refused_step_is_in_the_history_and_no_reason_to_publish_again(
     published: Published,
 ) -> None:
@@ -116,6 +121,7 @@ def test_a_refused_step_is_in_the_history_and_no_reason_to_publish_again(
     assert dict(published.read(query))["loaded"] == 2
 
 
+@pytest.mark.slow
 def test_tensors_of_further_recipes_are_built_published_and_read(
     published: Published, project: Project
 ) -> None:
@@ -142,6 +148,7 @@ def test_tensors_of_further_recipes_are_built_published_and_read(
     assert fewer.recipe_rows_removed == report.recipe_rows
 
 
+@pytest.mark.slow
 def test_an_assignment_is_published_and_its_newcomers_too(
     published: Published, tmp_path: Path
 ) -> None:
@@ -164,12 +171,14 @@ def test_an_assignment_is_published_and_its_newcomers_too(
     assert not published.publish().written
 
 
+@pytest.mark.slow
 def test_a_removed_image_leaves_the_published_samples(published: Published) -> None:
     published.delete("image_id LIKE 'mvtec_ad/carpet/test/%'")
     assert published.publish().samples == 8
     assert published.read(COUNTS) == [("dagm_2007", 3), ("mvtec_ad", 5)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "before", ["DELETE FROM dataset_summary", "UPDATE dataset_summary SET images = 0"]
 )
@@ -189,6 +198,7 @@ def test_a_summary_that_was_missing_or_outdated_is_published_once_it_is_rebuilt(
     assert published.read(summary) == expected
 
 
+@pytest.mark.slow
 def test_a_reader_that_has_the_old_snapshot_open_keeps_reading_it(published: Published) -> None:
     with closing(published.open()) as reader:
         assert reader.execute(RUNS).fetchall() == [(["first"],)]
@@ -199,6 +209,7 @@ def test_a_reader_that_has_the_old_snapshot_open_keeps_reading_it(published: Pub
         assert published.read(RUNS) == [(["second"],)]
 
 
+@pytest.mark.slow
 def test_the_only_sample_of_a_source_dataset_does_not_leave_without_consent(
     published: Published,
 ) -> None:
@@ -211,6 +222,7 @@ def test_the_only_sample_of_a_source_dataset_does_not_leave_without_consent(
     assert published.newest_id() == before
 
 
+@pytest.mark.slow
 def test_an_empty_warehouse_does_not_replace_samples_without_consent(published: Published) -> None:
     published.delete("true")
     with pytest.raises(PublishRefusedError) as caught:
@@ -235,6 +247,7 @@ def test_a_single_sample_is_not_replaced_by_none_without_consent(published: Publ
     assert published.read(COUNTS) == [("mvtec_ad", 1)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
@@ -269,6 +282,7 @@ def test_tensors_of_another_shape_than_the_configured_one_are_not_published(
         published.warehouse.publish(published.target, Recipe(8, 6, 1))
 
 
+@pytest.mark.slow
 def test_every_publication_is_recorded_in_the_warehouse_and_for_readers(
     published: Published,
 ) -> None:
@@ -299,6 +313,7 @@ def test_counts_that_differ_are_named(published: Published) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_a_dataset_is_forgotten_and_published_without_it(published: Published) -> None:
     assert forget(published.warehouse, "dagm_2007") == 3
     assert published.publish().samples == 6
@@ -311,6 +326,7 @@ def test_samples_of_the_repository_are_removed(published: Published) -> None:
     assert published.rows(COUNTS) == [("dagm_2007", 3)]
 
 
+@pytest.mark.slow
 def test_losing_samples_needs_consent(published: Published) -> None:
     published.delete("image_id LIKE 'mvtec_ad/carpet/%'")
     with pytest.raises(PublishRefusedError, match="mvtec_ad would have 4 of 6"):

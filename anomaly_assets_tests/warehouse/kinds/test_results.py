@@ -34,6 +34,7 @@ def evaluated(published: Published) -> None:
         published.rows(statement)
 
 
+@pytest.mark.slow
 def test_results_are_published_beside_data_that_keep_their_snapshot_id(
     published: Published,
 ) -> None:
@@ -53,6 +54,7 @@ def test_results_are_published_beside_data_that_keep_their_snapshot_id(
     assert not published.publish().written
 
 
+@pytest.mark.slow
 def test_a_changed_result_has_another_evaluation_id_and_its_time_has_none(
     published: Published,
 ) -> None:
@@ -68,6 +70,7 @@ def test_a_changed_result_has_another_evaluation_id_and_its_time_has_none(
     assert published.rows("SELECT evaluation_id FROM snapshots") == [(second.evaluation_id,)]
 
 
+@pytest.mark.slow
 def test_an_evaluation_publishes_no_data_that_a_refresh_has_not_published(
     published: Published,
 ) -> None:
@@ -83,6 +86,7 @@ def test_an_evaluation_publishes_no_data_that_a_refresh_has_not_published(
     assert len(published.read("FROM baseline_scores")) == 1
 
 
+@pytest.mark.slow
 def test_results_leave_with_their_source_dataset(published: Published) -> None:
     evaluated(published)
     published.publish()
@@ -94,6 +98,7 @@ def test_results_leave_with_their_source_dataset(published: Published) -> None:
     assert published.read("FROM baseline_scores") == []
 
 
+@pytest.mark.slow
 def test_a_category_is_read_from_the_open_snapshot_though_another_one_was_published(
     published: Published,
 ) -> None:

@@ -61,6 +61,7 @@ def schema_of(path: Path) -> list[list[tuple]]:
     return [[row for row in rows if not of_one_place & set(row[:2])] for rows in found]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_allowance")
 def test_a_bloated_warehouse_is_published_and_replaced_without_its_dead_rows(
     bloated: Project, target: Path
@@ -83,6 +84,7 @@ def test_a_bloated_warehouse_is_published_and_replaced_without_its_dead_rows(
     assert bloated.warehouse.differences(target) == []
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_allowance")
 @pytest.mark.parametrize("fails", [False, True])
 def test_a_rewrite_leaves_no_trace_in_the_duckdb_that_others_go_on_with(
@@ -151,6 +153,7 @@ def test_rewritten_tensors_stay_uncompressed(bloated: Project, target: Path) -> 
             ]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_allowance")
 def test_a_slightly_bloated_warehouse_is_rewritten_for_people_and_stays_as_it_is(
     bloated: Project, target: Path, monkeypatch: pytest.MonkeyPatch
@@ -178,6 +181,7 @@ def test_a_bloated_warehouse_behind_a_link_is_replaced_where_it_lies(
     assert linked.warehouse.differences(target) == []
 
 
+@pytest.mark.slow
 def test_a_compact_warehouse_is_copied_as_it_is(
     project: Project, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -188,6 +192,7 @@ def test_a_compact_warehouse_is_copied_as_it_is(
     assert project.warehouse.differences(target) == []
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_allowance")
 def test_a_disk_that_fills_up_while_the_warehouse_is_replaced_loses_nothing(
     bloated: Project, target: Path, monkeypatch: pytest.MonkeyPatch

@@ -6,11 +6,14 @@ import re
 from datetime import datetime, timezone
 from pathlib import Path
 
+import pytest
+
 import anomaly_assets
 from anomaly_assets.warehouse.provenance import code_version, provenance
 from anomaly_assets_tests.warehouse.project import SPEC, Project
 
 
+@pytest.mark.slow
 def test_a_snapshot_names_roots_loads_transform_version_and_rows(project: Project) -> None:
     publication = project.warehouse.publish(project.folder / "shared/a.duckdb", SPEC, run_id="run")
     origin = publication.provenance

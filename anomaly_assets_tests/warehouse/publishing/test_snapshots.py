@@ -59,6 +59,7 @@ def published(published_once: tuple[Path, list[str]], project: Project) -> tuple
     return project.folder / "shared/anomaly.duckdb", ids
 
 
+@pytest.mark.slow
 def test_each_snapshot_is_found_by_its_id_or_its_first_digits(
     published: tuple[Path, list[str]],
 ) -> None:
@@ -104,6 +105,7 @@ def test_only_as_many_older_ones_stay_as_were_asked_for(project: Project) -> Non
     assert set(os.listdir(folder)) == {"anomaly.duckdb", "anomaly.backup.duckdb"}
 
 
+@pytest.mark.slow
 def test_a_kept_file_is_what_was_published_to_the_last_byte(project: Project) -> None:
     database = project.folder / "shared/anomaly.duckdb"
     first = give(project)
@@ -127,6 +129,7 @@ def test_a_file_system_without_hard_links_gets_a_copy(
     assert find_snapshot(project.folder / "shared/anomaly.duckdb", first.snapshot_id).exists()
 
 
+@pytest.mark.slow
 def test_what_a_killed_run_left_of_a_kept_snapshot_is_removed_by_the_next(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -143,6 +146,7 @@ def test_what_a_killed_run_left_of_a_kept_snapshot_is_removed_by_the_next(
     assert set(os.listdir(folder)) == {"anomaly.duckdb", ".anomaly.backup.duckdb.unfinished"}
 
 
+@pytest.mark.slow
 def test_a_kept_snapshot_is_named_like_its_database_while_it_is_written(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -177,6 +181,7 @@ def test_a_kept_snapshot_is_the_content_and_lies_beside_it_though_the_database_i
     assert kept.read_bytes() == b"content"
 
 
+@pytest.mark.slow
 def test_content_that_comes_back_is_not_kept_twice(project: Project) -> None:
     ids = []
     for run_id in ("first", "second", "first"):
@@ -187,6 +192,7 @@ def test_content_that_comes_back_is_not_kept_twice(project: Project) -> None:
     assert [snapshot.snapshot_id for snapshot in listed] == [ids[0], ids[1]]
 
 
+@pytest.mark.slow
 def test_a_run_killed_before_the_swap_leaves_nothing_that_confuses(
     published: tuple[Path, list[str]], project: Project
 ) -> None:
@@ -204,6 +210,7 @@ def test_a_damaged_older_file_hides_no_other(published: tuple[Path, list[str]]) 
     assert [each.snapshot_id for each in list_snapshots(database)] == [ids[2], ids[0]]
 
 
+@pytest.mark.slow
 def test_a_warehouse_of_an_older_version_gets_the_new_columns(project: Project) -> None:
     first = give(project)
     for column in ("code_version", "roots", "load_ids", "row_counts"):
@@ -220,6 +227,7 @@ def test_a_warehouse_of_an_older_version_gets_the_new_columns(project: Project) 
     ]
 
 
+@pytest.mark.slow
 def test_a_file_of_an_older_version_is_listed(project: Project) -> None:
     first = give(project)
     database = project.folder / "shared/anomaly.duckdb"

@@ -126,11 +126,13 @@ def test_a_folder_in_the_place_of_the_file_is_refused(project: Project, target: 
         give(project, target)
 
 
+@pytest.mark.slow
 def test_an_empty_file_is_nothing_that_could_be_lost(project: Project, target: Path) -> None:
     target.touch()
     assert give(project, target)
 
 
+@pytest.mark.slow
 def test_a_file_of_another_warehouse_is_named_and_left_as_it_is_with_its_kept_snapshots(
     project: Project, other: Project, target: Path
 ) -> None:
@@ -184,6 +186,7 @@ def test_a_file_of_the_first_release_is_recognised_by_a_snapshot_that_both_recor
     assert len(ask(target, "FROM owners")) == 1
 
 
+@pytest.mark.slow
 def test_a_kill_between_the_swap_and_its_note_is_made_good_by_the_next_run(
     project: Project, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -350,6 +353,7 @@ def test_a_consent_of_one_owner_lifts_the_mark_of_another_no_second_time(
         give(project, target)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("adopt", [False, True])
 def test_a_warehouse_is_never_replaced(
     project: Project, other: Project, target: Path, tmp_path: Path, adopt: bool
@@ -367,6 +371,7 @@ def test_a_warehouse_is_never_replaced(
         assert path.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_copy_is_a_warehouse_too(project: Project, target: Path, tmp_path: Path) -> None:
     give(project, target)
     copy = tmp_path / "copy.duckdb"
