@@ -29,7 +29,12 @@ from anomaly_assets.evaluation.inputs import (
 from anomaly_assets.evaluation.metrics import LEAST_IMAGES
 from anomaly_assets.evaluation.protocol import VERSION, ImageRow, Roles, roles_of
 from anomaly_assets.evaluation.results import bank_of, rows_of
-from anomaly_assets.evaluation.stored import remove_results, replace_results, stored_inputs
+from anomaly_assets.evaluation.stored import (
+    remove_results,
+    replace_gains,
+    replace_results,
+    stored_inputs,
+)
 from anomaly_assets.reader.batch import Batch
 from anomaly_assets.reader.database import Database
 from anomaly_assets.reader.open import category_samples, open_database
@@ -105,6 +110,7 @@ def evaluate(
             stored = stored_inputs(connection)
             gone = stored.keys() - {subject.key for subject in subjects}
             remove_results(connection, gone)
+            replace_gains(connection, subjects)
         stale = [subject for subject in subjects if stored.get(subject.key) != subject.digest]
         if categories:
             stale = [subject for subject in stale if subject.key.category in categories]
@@ -123,10 +129,13 @@ def evaluate(
                 run_id=run_id,
             )
             with _tables(warehouse()) as connection:
-                replace_results(connection, key, rows, _common_and_finest(key, subjects), run_id)
+                replace_results(connection, key, rows, run_id)
             if result.no_number:
                 reasons[key] = result.no_number
             log(f"{number} of {len(stale)}: {key}, {_said(result)}")
+        if stale:
+            with _tables(warehouse()) as connection:
+                replace_gains(connection, subjects)
     return Evaluated(
         [subject.key for subject in stale], len(subjects) - len(stale), len(gone), reasons
     )
@@ -168,13 +177,6 @@ def _refuse_unknown(categories: Collection[str], subjects: Iterable[Subject]) ->
             f"There is no category {shown(unknown[0])!r}. Existing ones: "
             f"{', '.join(map(shown, sorted(existing))) or 'none'}."
         )
-
-
-def _common_and_finest(key: Key, subjects: Sequence[Subject]) -> tuple[str, str]:
-    """Return the common recipe and the finest one of a category; subjects are ordered by size."""
-    of_category = [subject for subject in subjects if subject.key[:2] == key[:2]]
-    common = next((each.key.recipe for each in of_category if each.is_common), key.recipe)
-    return common, of_category[-1].key.recipe
 
 
 def _kept_bank(connection: duckdb.DuckDBPyConnection, key: Key) -> Bank | None:

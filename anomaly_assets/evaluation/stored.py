@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime, timezone
+from itertools import groupby
 
 import duckdb
 import pyarrow as pa
 
 from anomaly_assets.evaluation.detail import detail_of
-from anomaly_assets.evaluation.inputs import Key
+from anomaly_assets.evaluation.inputs import Key, Subject
 from anomaly_assets.tables.history import cut
 from anomaly_assets.tables.registry import EVALUATION
 
@@ -29,55 +31,89 @@ def replace_results(
     connection: duckdb.DuckDBPyConnection,
     key: Key,
     tables: Mapping[str, pa.Table],
-    recipes: tuple[str, str],
     run_id: str | None = None,
 ) -> None:
     """Replace all rows of a category and recipe; a table that is not given has none afterwards.
+
+    The gain of the category is removed: it was computed from the replaced scores.
 
     Args:
         connection: The warehouse, after `ensure_tables`; no other connection writes these tables.
         key: Category and recipe.
         tables: Map of a table in `EVALUATION` to its new rows.
-        recipes: The common recipe and the finest one of the category; their difference is stored too.
         run_id: Run that evaluated it; its event in `history` names the category from then on.
     """
-    connection.begin()
-    try:
+    with _transaction(connection):
         _delete(connection, [key])
         for name, rows in tables.items():
             connection.register("new_rows", rows)
             connection.execute(f"INSERT INTO {name} BY NAME FROM new_rows")
             connection.unregister("new_rows")
-        _replace_gain(connection, key, *recipes)
         if run_id is not None:
             _replace_event(connection, run_id, key.source_dataset)
-        connection.commit()
-    except BaseException:
-        connection.rollback()
-        raise
 
 
-def _replace_gain(
-    connection: duckdb.DuckDBPyConnection, key: Key, common: str, finest: str
-) -> None:
-    """Store how much higher the image AUROC is at the finest recipe, once both recipes have scores."""
-    category = key[:2]
-    connection.execute(
-        "DELETE FROM baseline_metrics WHERE source_dataset = ? AND category = ? AND metric = ?",
-        (*category, GAIN),
-    )
-    found = connection.execute(_PAIRED, (*category, common, finest)).fetchall()
-    if common == finest or not found:
-        return
-    before, after, anomalous = (list(column) for column in zip(*found, strict=True))
+def replace_gains(connection: duckdb.DuckDBPyConnection, subjects: Iterable[Subject]) -> None:
+    """Store the difference of the image AUROC between finest and common recipe, by category.
+
+    A category has no gain unless both results were computed from the inputs of these subjects. Nothing is
+    written if no gain is missing or outdated.
+
+    Args:
+        connection: The warehouse, after `ensure_tables`; no other connection writes these tables.
+        subjects: All that can be evaluated, ordered by category and size.
+    """
+    measured = {Key(*key): inputs for *key, inputs in connection.execute(_MEASURED).fetchall()}
+    wanted = {}
+    for _, of_category in groupby(subjects, lambda subject: subject.key[:2]):
+        *smaller, finest = of_category
+        common = next((each for each in smaller if each.is_common), None)
+        if common and all(measured.get(each.key) == each.digest for each in (common, finest)):
+            wanted[finest.key] = common.key.recipe
+    gains = {Key(*key): over for *key, over in connection.execute(_GAINS).fetchall()}
+    outdated = [key for key, over in gains.items() if over != wanted.get(key)]
+    missing = [(key, over) for key, over in wanted.items() if gains.get(key) != over]
+    if outdated or missing:
+        with _transaction(connection):
+            for key in outdated:
+                _delete_gain(connection, key)
+            for key, over in missing:
+                _insert_gain(connection, key, over)
+
+
+_MEASURED = """
+SELECT source_dataset, category, recipe, inputs
+FROM evaluations
+JOIN baseline_metrics USING (source_dataset, category, recipe)
+WHERE metric = 'image_auroc' AND defect_type = '' AND value IS NOT NULL
+"""
+
+_GAINS = f"""
+SELECT source_dataset, category, recipe, split_part(note, ' ', 2)
+FROM baseline_metrics
+WHERE metric = '{GAIN}'
+"""  # noqa: S608
+
+
+def _insert_gain(connection: duckdb.DuckDBPyConnection, finest: Key, common: str) -> None:
+    found = connection.execute(_PAIRED, (*finest[:2], common, finest.recipe)).fetchall()
+    before, after, anomalous = zip(*found, strict=True) if found else ((), (), ())
     detail = detail_of(before, after, anomalous)
     if detail is not None:
         counts = anomalous.count(False), anomalous.count(True)
         value = detail.finest - detail.common
         connection.execute(
             "INSERT INTO baseline_metrics VALUES (?, ?, ?, '', ?, ?, ?, ?, ?, ?, ?)",
-            (*category, finest, GAIN, value, detail.low, detail.high, *counts, f"over {common}"),
+            (*finest, GAIN, value, detail.low, detail.high, *counts, f"over {common}"),
         )
+
+
+def _delete_gain(connection: duckdb.DuckDBPyConnection, key: Key) -> None:
+    """Delete the gain of the category, whatever its finest recipe was."""
+    connection.execute(
+        "DELETE FROM baseline_metrics WHERE source_dataset = ? AND category = ? AND metric = ?",
+        (*key[:2], GAIN),
+    )
 
 
 _PAIRED = """
@@ -110,12 +146,23 @@ def _replace_event(connection: duckdb.DuckDBPyConnection, run_id: str, source_da
 
 def remove_results(connection: duckdb.DuckDBPyConnection, keys: Iterable[Key]) -> None:
     """Remove the results of categories and recipes that no longer exist, in one transaction."""
-    connection.begin()
-    _delete(connection, keys)
-    connection.commit()
+    with _transaction(connection):
+        _delete(connection, keys)
 
 
 def _delete(connection: duckdb.DuckDBPyConnection, keys: Iterable[Key]) -> None:
     for key in keys:
         for table in EVALUATION:
             connection.execute(f"DELETE FROM {table} WHERE {_OF_KEY}", key)  # noqa: S608
+        _delete_gain(connection, key)
+
+
+@contextmanager
+def _transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    connection.begin()
+    try:
+        yield
+        connection.commit()
+    except BaseException:
+        connection.rollback()
+        raise

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -92,26 +92,28 @@ class Evaluating:
     def database(self) -> Path:
         return self.project.folder / "anomaly.duckdb"
 
-    def publish(self, **options: Any) -> None:
-        """Load and decode what changed, at two recipes, and publish it."""
+    def publish(
+        self, common: Recipe = SPEC, further: Sequence[Recipe] = (FINE,), **options: Any
+    ) -> None:
+        """Load and decode what changed, at two recipes or these, and publish it."""
         project = self.project
         project.list_files()
         project.refresh_all()
-        recipes, roots = Recipes(SPEC, {"mvtec_ad": (FINE,)}), project.roots()
+        recipes, roots = Recipes(common, {"mvtec_ad": tuple(further)}), project.roots()
         build_tensors(
             project.warehouse,
             roots,
             recipes,
-            compute=lambda: compute.open_compute("threads", roots, SPEC, workers=1),
+            compute=lambda: compute.open_compute("threads", roots, common, workers=1),
         )
         with project.warehouse.connect() as connection:
             ensure_tables(connection)
             connection.execute("DELETE FROM recipes")
             for recipe in recipes.of("mvtec_ad"):
-                values = [recipe.name, "mvtec_ad", recipe.transform, recipe == SPEC]
+                values = [recipe.name, "mvtec_ad", recipe.transform, recipe == common]
                 connection.execute("INSERT INTO recipes VALUES (?, ?, ?, ?, 'declaration')", values)
         project.refresh_all()
-        project.warehouse.publish(self.database, SPEC, **options)
+        project.warehouse.publish(self.database, common, **options)
 
     def evaluate(
         self,
