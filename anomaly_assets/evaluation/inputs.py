@@ -59,7 +59,8 @@ class Images:
 
     Attributes:
         table: One row per image, ordered by `image_id`: image_id, content_sha256, split, label,
-            defect_type, transform, and fold in the assignment, which is null without one.
+            defect_type, transform, and fold in the assignment, which is null without one, and if the image
+            has a split of its own.
         near_duplicates: Pairs of ids of images that look like copies.
     """
 
@@ -163,7 +164,7 @@ rows AS (
         concat_ws(
             chr(10), image_id, content_sha256, split, label, coalesce(defect_type, ''),
             coalesce(mask_area_fraction::VARCHAR, ''), coalesce(mask_version, ''), transform,
-            coalesce(fold, '')
+            if(split = 'unassigned', coalesce(fold, ''), '')
         )
     ) AS content
     FROM samples_without_tensors AS samples
@@ -187,7 +188,9 @@ ORDER BY source_dataset, category, max(pixels), recipe
 """  # noqa: S608
 
 _IMAGES = """
-SELECT image_id, content_sha256, split, label, defect_type, transform, fold
+SELECT
+    image_id, content_sha256, split, label, defect_type, transform,
+    if(split = 'unassigned', fold, NULL) AS fold
 FROM samples_without_tensors AS samples
 JOIN (
     SELECT image_id, transform FROM recipe_tensors WHERE recipe = $recipe AND tile = 0

@@ -117,6 +117,14 @@ def test_a_new_training_image_makes_another_bank_and_scores_its_category_again(
     assert sum(backbone.seen) == 2 * (IMAGES + 1 + GOOD + 1)
 
 
+def test_a_split_assignment_does_not_change_images_with_a_split(evaluated: Evaluating) -> None:
+    with evaluated.project.warehouse.connect() as connection:
+        connection.execute("INSERT INTO assignments VALUES ('v1', '{}', ['train'])")
+        assert connection.execute("SELECT fold FROM splits").fetchall()
+    evaluated.project.warehouse.publish(evaluated.database, SPEC)
+    assert evaluated.evaluate(FakeBackbone()).unchanged == 4
+
+
 @pytest.mark.slow
 def test_the_history_has_an_event_for_what_a_run_evaluated(evaluated: Evaluating) -> None:
     events = "SELECT source_dataset, detail, run_id FROM history WHERE event = 'evaluated'"
