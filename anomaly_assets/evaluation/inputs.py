@@ -22,7 +22,7 @@ MOST_SIDE = 512
 
 
 class EvaluationError(AnomalyAssetsError, ValueError):
-    """The evaluation cannot be made as it was asked for; the message lists what exists."""
+    """The evaluation cannot be made as it was asked for, or categories failed; the message lists them."""
 
 
 class Key(NamedTuple):
@@ -59,8 +59,8 @@ class Images:
 
     Attributes:
         table: One row per image, ordered by `image_id`: image_id, content_sha256, split, label,
-            defect_type, transform, and fold in the assignment, which is null without one, and if the image
-            has a split of its own.
+            defect_type, transform, fold in the assignment, which is null without one, and if the image has
+            a split of its own, and channels of its tensor.
         near_duplicates: Pairs of ids of images that look like copies.
     """
 
@@ -190,12 +190,12 @@ ORDER BY source_dataset, category, max(pixels), recipe
 _IMAGES = """
 SELECT
     image_id, content_sha256, split, label, defect_type, transform,
-    if(split = 'unassigned', fold, NULL) AS fold
+    if(split = 'unassigned', fold, NULL) AS fold, stored.channels
 FROM samples_without_tensors AS samples
 JOIN (
-    SELECT image_id, transform FROM recipe_tensors WHERE recipe = $recipe AND tile = 0
+    SELECT image_id, transform, channels FROM recipe_tensors WHERE recipe = $recipe AND tile = 0
     UNION ALL
-    SELECT image_id, tensors.transform FROM image_tensors AS tensors
+    SELECT image_id, tensors.transform, tensors.channels FROM image_tensors AS tensors
     JOIN recipes ON recipes.is_common AND recipes.source_dataset = $source_dataset
         AND recipes.recipe = $recipe
     WHERE starts_with(image_id, $source_dataset || '/')

@@ -7,13 +7,14 @@ digests or a bank are read, and while the results of a category are written.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 
 import duckdb
 
 from anomaly_assets.datasets.names import shown
+from anomaly_assets.errors import AnomalyAssetsError
 from anomaly_assets.evaluation.backbone import Backbone
 from anomaly_assets.evaluation.bank import Bank
 from anomaly_assets.evaluation.detector import CategoryResult, evaluate_category
@@ -82,7 +83,8 @@ def evaluate(
 ) -> Evaluated:
     """Evaluate the categories whose images, labels, recipes, network or rules changed since.
 
-    Each result is committed when its category ends, so an interrupted evaluation goes on from there.
+    Each result is committed when its category ends, so an interrupted evaluation goes on from there. An
+    error of one category does not stop the others.
 
     Args:
         warehouse: Returns the warehouse, or raises if the run was asked to stop; called before each use.
@@ -95,8 +97,8 @@ def evaluate(
         progress: Returns the function that is called with the number of images done, and of all.
 
     Raises:
-        EvaluationError: A category or the assignment does not exist, nothing was published yet, or another
-            warehouse published it.
+        EvaluationError: A category or the assignment does not exist, nothing was published yet, another
+            warehouse published it, or categories failed, after all others were evaluated.
         DatabaseError: The published database cannot be read.
         WarehouseBusyError: Another run held the warehouse for too long.
     """
@@ -114,12 +116,20 @@ def evaluate(
         stale = [subject for subject in subjects if stored.get(subject.key) != subject.digest]
         if categories:
             stale = [subject for subject in stale if subject.key.category in categories]
-        reasons = {}
+        reasons: dict[Key, str] = {}
+        failed: dict[Key, Exception] = {}
         for number, subject in enumerate(stale, 1):
             key, started = subject.key, time.monotonic()
             with _tables(warehouse()) as connection:
                 kept = _kept_bank(connection, key)
-            roles, result = _result(database, key, backbone, assignment, kept, progress)
+            try:
+                roles, result = _result(database, key, backbone, assignment, kept, progress)
+            except (AnomalyAssetsError, duckdb.Error, MemoryError, OSError):
+                raise  # other categories would fail too
+            except Exception as error:
+                failed[key] = error
+                log(f"{number} of {len(stale)}: {key}, failed: {_cause(error)}")
+                continue
             rows = rows_of(
                 subject,
                 roles,
@@ -136,9 +146,27 @@ def evaluate(
         if stale:
             with _tables(warehouse()) as connection:
                 replace_gains(connection, subjects)
+        if failed:
+            raise _failure(failed, len(stale)) from next(iter(failed.values()))
     return Evaluated(
         [subject.key for subject in stale], len(subjects) - len(stale), len(gone), reasons
     )
+
+
+def _failure(failed: Mapping[Key, Exception], of: int) -> EvaluationError:
+    """Return an error that lists each cause with its categories."""
+    keys: dict[str, list[str]] = {}
+    for key, error in failed.items():
+        keys.setdefault(_cause(error), []).append(str(key))
+    causes = "; ".join(f"{', '.join(names)}: {cause}" for cause, names in keys.items())
+    return EvaluationError(
+        f"{len(failed)} of {of} evaluations failed; the other results are stored, and the next refresh "
+        f"publishes them. Failed: {causes}"
+    )
+
+
+def _cause(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def _opened(location: str) -> Database:
@@ -198,6 +226,12 @@ def _result(
 ) -> tuple[Roles, CategoryResult]:
     images = images_of(database, key, assignment)
     roles = roles_of(_image_rows(images), images.near_duplicates, _folds(images))
+    if len(channels := sorted(set(images.table["channels"].to_pylist()))) > 1:
+        reason = roles.no_number or (
+            f"The tensors have {' or '.join(map(str, channels))} channels and cannot be evaluated "
+            "together. Use a recipe whose name ends with x1 or x3."
+        )
+        return roles, CategoryResult((), None, None, (), roles.counts, reason, None, False)
     with category_samples(database, *key) as samples:
         height, width, _ = samples.shape
         size = max(1, _BATCH_PIXELS // (height * width))
