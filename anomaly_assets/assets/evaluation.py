@@ -35,6 +35,9 @@ _ROWS_SHOWN = 20
 _MOST_SHEETS = 6
 """Limit for the sheets in the event of a run; the files show all."""
 
+unpublished: list[str] = []
+"""Why the last run of this process published no results; empty if it did, or had none."""
+
 
 class EvaluationConfig(dg.Config):
     """Run config of the evaluation.
@@ -161,7 +164,9 @@ def published_evaluation(
             keep_snapshots=settings.keep_snapshots,
             only_results=True,
         )
+        unpublished.clear()
     except UnpublishedDataError as error:
+        unpublished[:] = [str(error)]
         context.log.warning(str(error))
         return materialized(context, {"left_out": str(error)})
     context.log.info(

@@ -33,9 +33,12 @@ def command(category: tuple[str, ...], verbose: bool) -> int:
     ended = run_graph("group:evaluation", {"ops": config} if config else {}, verbose=verbose)
     if not isinstance(ended, bool):
         return ended
+    from anomaly_assets.assets.evaluation import unpublished
     from anomaly_assets.evaluation.report import metric_lines
 
     print()
+    for reason in unpublished:
+        print(f"{reason} The table shows the results that were published before.")
     for line in metric_lines(published_database(), category):
         print(line)
     return 0

@@ -116,11 +116,14 @@ def evaluate(
         stale = [subject for subject in subjects if stored.get(subject.key) != subject.digest]
         if categories:
             stale = [subject for subject in stale if subject.key.category in categories]
+        evaluated: list[Key] = []
         reasons: dict[Key, str] = {}
         failed: dict[Key, Exception] = {}
         for number, subject in enumerate(stale, 1):
             key, started = subject.key, time.monotonic()
             with _tables(warehouse()) as connection:
+                if stored_inputs(connection).get(key) == subject.digest:
+                    continue  # another evaluation has stored it meanwhile
                 kept = _kept_bank(connection, key)
             try:
                 roles, result = _result(database, key, backbone, assignment, kept, progress)
@@ -140,6 +143,7 @@ def evaluate(
             )
             with _tables(warehouse()) as connection:
                 replace_results(connection, key, rows, run_id)
+            evaluated.append(key)
             if result.no_number:
                 reasons[key] = result.no_number
             log(f"{number} of {len(stale)}: {key}, {_said(result)}")
@@ -148,9 +152,7 @@ def evaluate(
                 replace_gains(connection, subjects)
         if failed:
             raise _failure(failed, len(stale)) from next(iter(failed.values()))
-    return Evaluated(
-        [subject.key for subject in stale], len(subjects) - len(stale), len(gone), reasons
-    )
+    return Evaluated(evaluated, len(subjects) - len(evaluated), len(gone), reasons)
 
 
 def _failure(failed: Mapping[Key, Exception], of: int) -> EvaluationError:

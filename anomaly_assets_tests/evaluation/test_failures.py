@@ -72,3 +72,19 @@ def test_grey_and_colour_images_of_a_native_recipe_have_no_number_and_why(
         assert others.fetchall() == [(3,)]
     assert mixed.startswith("The tensors have 1 or 3 channels")
     assert published.evaluate(FakeBackbone()).unchanged == 4
+
+
+def test_what_another_evaluation_has_stored_meanwhile_is_not_computed_again(
+    published: Evaluating,
+) -> None:
+    other = FakeBackbone()
+
+    def evaluate_meanwhile() -> None:
+        if not other.seen:
+            published.evaluate(other)
+
+    backbone = FakeBackbone(on_call=evaluate_meanwhile)
+    done = published.evaluate(backbone)
+    assert [str(key) for key in done.evaluated] == ["mvtec_ad/bolt at 8x6x3"]
+    assert done.unchanged == 3
+    assert sum(other.seen) == 4 * sum(backbone.seen)
