@@ -6,12 +6,14 @@ import os
 from collections.abc import Iterator
 
 import dagster as dg
+import duckdb
 import pytest
 
-from anomaly_assets.assets.evaluation import EvaluationConfig, unpublished
+from anomaly_assets.assets.evaluation import EvaluationConfig, _plotted, unpublished
 from anomaly_assets.definitions import defs
 from anomaly_assets.evaluation import backbone as backbones
 from anomaly_assets.evaluation.backbone import BaselineUnavailable
+from anomaly_assets.tables.ddl import ensure_tables
 from anomaly_assets.warehouse.file.warehouse import FileWarehouse
 from anomaly_assets_tests.assets.environment import Environment
 from anomaly_assets_tests.assets.runs import run_job, run_selection
@@ -130,3 +132,27 @@ def test_the_schedule_runs_the_job_at_the_time_that_is_set() -> None:
     assert (schedule.job_name, schedule.cron_schedule) == ("evaluate", "0 5 * * 0")
     assert schedule.default_status == dg.DefaultScheduleStatus.STOPPED
     assert "ANOMALY_EVALUATE_CRON" not in os.environ
+
+
+def test_metrics_of_the_common_recipe_are_plotted_first_and_the_number_of_others_is_stored() -> (
+    None
+):
+    with duckdb.connect() as connection:
+        ensure_tables(connection)
+        connection.execute(
+            "INSERT INTO recipes (recipe, source_dataset, transform, is_common, named_by) VALUES "
+            "('32x32x1', 'mvtec_ad', '', true, ''), ('16x16x1', 'mvtec_ad', '', false, '')"
+        )
+        connection.execute(
+            "INSERT INTO baseline_metrics BY NAME SELECT 'mvtec_ad' AS source_dataset, 'c' || number AS "
+            "category, recipe, metric, '' AS defect_type, 0.5 AS value, 10 AS images_good, 10 AS "
+            "images_anomalous FROM range(300) AS numbers (number), unnest(['32x32x1', '16x16x1']) AS "
+            "recipes (recipe), unnest(['aupro', 'image_auroc']) AS metrics (metric)"
+        )
+        found = _plotted(connection)
+    assert found.pop("metrics_not_plotted") == 800
+    assert len(found) == 400
+    assert [*found][:300] == sorted(
+        f"mvtec_ad/c{number} 32x32x1 image_auroc" for number in range(300)
+    )
+    assert {name.split(" ", 1)[1] for name in [*found][300:]} == {"32x32x1 aupro"}
