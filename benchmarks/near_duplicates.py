@@ -191,7 +191,8 @@ def planted(originals: Thumbnails, copies: Thumbnails) -> tuple[int, int, int]:
     for start in range(0, len(copies), at_once):
         part = copies[start : start + at_once]
         both = np.concatenate([originals, part])
-        pairs = {(one, other) for one, other, _ in near_pairs(both, np.arange(len(both)))}
+        contents, splits = np.arange(len(both)), np.zeros(len(both), np.int64)
+        pairs = {(one, other) for one, other, _ in near_pairs(both, contents, splits)}
         expected = {(start + number, len(originals) + number) for number in range(len(part))}
         found += len(pairs & expected)
         false += len(pairs - expected)

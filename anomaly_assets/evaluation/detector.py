@@ -61,8 +61,8 @@ class ImageScore:
         is_above_threshold: Whether the score is above the threshold; None without one of both.
         map: Distances of the patches, for display; None without a score.
         vector: float32, D: mean of the features of all patches.
-        unmasked_score: Score out of fold without the patches of the images of the bank with the highest
-            scores, to find label errors; None for other images.
+        unmasked_score: Score of an image of the bank (out of fold) or of validation, without the patches of
+            the images of the bank with the highest scores, to find label errors; None for other images.
     """
 
     use: Use
@@ -141,7 +141,7 @@ def evaluate_category(
         found = _distances(nearest, features, use.fold, backbone)
         if found is not None and use.role == TEST:
             _add_pixels(of_pixels, use, found, mask, counts)
-        if found is not None and use.role == BANK:
+        if found is not None and use.role in (BANK, VALIDATION):
             highest.add(features, found, use.fold)
             at.append(len(scores))
         scores.append(_scored(use, features, found))

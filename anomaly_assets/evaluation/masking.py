@@ -1,4 +1,4 @@
-"""Score good training images again without the patches of the images that score highest.
+"""Score good images again without the patches of the training images that score highest.
 
 Label errors hide each other: if two training images have the same kind of defect, each finds its defect in
 the bank, because the choice of centers prefers unusual patches. So the patches of the images with the
@@ -28,7 +28,7 @@ Floats = npt.NDArray[np.float32]
 
 
 class Highest:
-    """Patches with the largest distances of each image of the bank, and the bank's patches of each image.
+    """Patches with the largest distances of each good image, and the bank's patches of each image.
 
     Args:
         bank: The bank.
@@ -49,7 +49,7 @@ class Highest:
         Args:
             features: float32, h x w x D.
             distances: float32, h x w: out of fold.
-            fold: Fold of the image.
+            fold: Fold of the image; -1 for a validation image, which has no patches in the bank.
         """
         flat = features.reshape(-1, features.shape[-1])
         of_fold = np.flatnonzero(self._bank.folds == fold)
@@ -65,16 +65,17 @@ class Highest:
     def unmasked_scores(self) -> list[float]:
         """Return the score of each image, in the order in which they were added.
 
-        In each of three rounds, the patches of the 30 % of the images with the highest scores are removed
-        from the bank. Scores stay out of fold.
+        In each of three rounds, the patches of the 30 % of the bank's images with the highest scores are
+        removed from the bank. Scores stay out of fold.
         """
         if not self._patches:
             return []
         patches, folds = np.stack(self._patches), np.asarray(self._folds)
         scores = np.asarray(self._scores, np.float32)
+        in_bank = np.flatnonzero(folds >= 0)
         for _ in range(_ROUNDS):
-            first = np.argsort(-scores, kind="stable")[: round(_REMOVED * len(scores))]
-            is_left = ~np.isin(self._image_of, first)
+            highest = in_bank[np.argsort(-scores[in_bank], kind="stable")]
+            is_left = ~np.isin(self._image_of, highest[: round(_REMOVED * len(in_bank))])
             left = Nearest(self._place(self._bank.patches[is_left]), self._bank.folds[is_left])
             again = scores.copy()
             for fold in np.unique(folds).tolist():

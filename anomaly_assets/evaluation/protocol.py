@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-VERSION = 1
+VERSION = 2
 """Version of the rules and of the detector; results of another one are out of date."""
 FOLDS = 5
 """Folds of the images of the bank, for scores out of fold."""
@@ -113,6 +113,7 @@ def roles_of(
             about images whose split is `unassigned`. None for no assignment.
     """
     rows = sorted(images, key=lambda image: image.image_id)
+    near_duplicates = list(near_duplicates)
     split_of = {row.image_id: _split(row, assigned or {}) for row in rows}
     test = [row for row in rows if split_of[row.image_id] == "test"]
     copies = _Copies(near_duplicates)
@@ -134,9 +135,9 @@ def roles_of(
         if of_bank.same(row) or of_bank.near(row):
             uses[row.image_id] = Use(row, LEFT_OUT, "copy_of_bank")
     _once([row for row in validation if uses[row.image_id].role == VALIDATION], uses)
-    # Ordered by content, so that a fold has the same number of images, and depends on no name.
-    for rank, row in enumerate(sorted(bank, key=lambda row: row.content)):
-        uses[row.image_id] = Use(row, BANK, "", rank % FOLDS)
+    fold_of = _folds_of(bank, rows, near_duplicates)
+    for row in bank:
+        uses[row.image_id] = Use(row, BANK, "", fold_of[row.content])
     found = tuple(uses[row.image_id] for row in rows)
     return Roles(found, _no_number(found))
 
@@ -149,9 +150,48 @@ def bank_digest(roles: Roles, backbone_digest: str, pixels: str) -> str:
         backbone_digest: Digest of the network's weights.
         pixels: Text that names how the pixels were made from the files, such as recipe and transform.
     """
-    contents = sorted(use.image.content for use in roles.of(BANK))
+    contents = sorted(f"{use.image.content} {use.fold}" for use in roles.of(BANK))
     text = "\n".join([str(VERSION), backbone_digest, pixels, *contents])
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _folds_of(
+    bank: Sequence[ImageRow],
+    rows: Sequence[ImageRow],
+    near_duplicates: Iterable[tuple[str, str]],
+) -> dict[str, int]:
+    """Return the fold of each content of the bank.
+
+    Near duplicates are in one fold: in another one, an image would be compared with its own copy, and its
+    score would be too low. Only if a group has more than a fifth of the bank, its contents are dealt out
+    singly: without them, too little of the bank would be left to compare them with.
+    """
+    parents = {row.content: row.content for row in bank}
+
+    def first_of(content: str) -> str:
+        while parents[content] != content:
+            parents[content] = content = parents[parents[content]]
+        return content
+
+    content_of = {row.image_id: row.content for row in rows if row.content in parents}
+    for pair in near_duplicates:
+        if all(image_id in content_of for image_id in pair):
+            one, other = sorted(first_of(content_of[image_id]) for image_id in pair)
+            parents[other] = one
+    groups: dict[str, list[str]] = {}
+    for content in sorted(parents):
+        groups.setdefault(first_of(content), []).append(content)
+    most = -(-len(bank) // FOLDS)
+    # The largest group first, each into the smallest fold; by content, so that names do not count.
+    parts: list[list[str]] = []
+    for group in groups.values():
+        parts += [group] if len(group) <= most else [[content] for content in group]
+    sizes, fold_of = [0] * FOLDS, {}
+    for part in sorted(parts, key=lambda part: (-len(part), part)):
+        fold = sizes.index(min(sizes))
+        sizes[fold] += len(part)
+        fold_of.update(dict.fromkeys(part, fold))
+    return fold_of
 
 
 class _Copies:

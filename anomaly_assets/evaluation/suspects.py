@@ -6,8 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from anomaly_assets.evaluation.detector import CategoryResult
+from anomaly_assets.evaluation.metrics import LEAST_IMAGES
 from anomaly_assets.evaluation.protocol import BANK, SCORED, TEST, VALIDATION
 
 GOOD_LIKE_ANOMALOUS = "good_like_anomalous"
@@ -24,6 +26,8 @@ _FAR_OUT = (
     3  # quartile distances above the upper quartile: Tukey's limit of values that are far out
 )
 
+Floats = npt.NDArray[np.float64]
+
 
 @dataclass(frozen=True)
 class Suspect:
@@ -33,7 +37,7 @@ class Suspect:
         image_id: Its id.
         kind: `good_like_anomalous`, `anomalous_like_good` or `label_first`.
         rank: Place within its kind and category, from 1, the most suspicious one.
-        score: Its score; for training images out of fold, and without patches of other suspects.
+        score: Its score; for good training and validation images without patches of other suspects.
         is_likely: Whether the score is so unusual that a check warns about it. Other images are listed to
             be looked at in this order.
         reason: Sentence.
@@ -54,7 +58,8 @@ def suspects_of(result: CategoryResult) -> list[Suspect]:
       highest first. Likely are those that are far out: more than three quartile distances above the upper
       quartile of the good images.
     - `anomalous_like_good`: anomalous test images with a score that is not above the threshold, lowest
-      first. Likely are those up to the median of the good images, if the image AUROC is 0.9 at least.
+      first. Likely are those up to the median of the good test images, if the image AUROC is 0.9 at least.
+      With fewer than ten of those, they are compared with the scores out of fold.
     - `label_first`: the tenth of the images of unknown label whose scores are nearest to the threshold, and
       about which the detector is least sure.
 
@@ -80,13 +85,17 @@ def suspects_of(result: CategoryResult) -> list[Suspect]:
     ]
     unknown = [(score, use.image.image_id) for score, use in scored if use.role == SCORED]
     values = np.sort([score for score, _ in good])
-    lower, median, upper = np.quantile(values, [0.25, 0.5, 0.75]).tolist()
+    lower, upper = np.quantile(values, [0.25, 0.75]).tolist()
     far_out = upper + _FAR_OUT * (upper - lower)
     aurocs = [row.value for row in result.metrics if row.metric == "image_auroc"]
+    of_test = _of_good(result, TEST)
+    # Scores without patches of suspects are higher than those of test images: not to be compared with them.
+    alike = of_test if len(of_test) >= LEAST_IMAGES else _of_good(result, BANK, VALIDATION)
+    median = float(np.median(alike))
     tells_apart = bool(aurocs) and (aurocs[0] or 0) >= LEAST_AUROC
 
-    def above(score: float) -> str:
-        return f"{np.searchsorted(values, score) / len(values):.0%} of the good images"
+    def above(score: float, of: Floats) -> str:
+        return f"{np.mean(of < score):.0%} of the good images"
 
     return [
         *_ranked(
@@ -94,7 +103,7 @@ def suspects_of(result: CategoryResult) -> list[Suspect]:
             sorted(good, key=lambda each: (-each[0], each[1]))[: _listed(good)],
             lambda score: score > far_out,
             lambda score: (
-                f"Labelled good, but its score {score:.2f} is above that of {above(score)}."
+                f"Labelled good, but its score {score:.2f} is above that of {above(score, values)}."
             ),
         ),
         *_ranked(
@@ -102,7 +111,8 @@ def suspects_of(result: CategoryResult) -> list[Suspect]:
             sorted(missed),
             lambda score: tells_apart and score <= median,
             lambda score: (
-                f"Labelled anomalous, but its score {score:.2f} is above that of {above(score)} only."
+                f"Labelled anomalous, but its score {score:.2f} is above that of "
+                f"{above(score, alike)} only."
             ),
         ),
         *_ranked(
@@ -116,6 +126,17 @@ def suspects_of(result: CategoryResult) -> list[Suspect]:
             ),
         ),
     ]
+
+
+def _of_good(result: CategoryResult, *roles: str) -> Floats:
+    """Return the scores of good images with these roles."""
+    return np.asarray(
+        [
+            each.score
+            for each in result.scores
+            if each.score is not None and each.use.role in roles and each.use.image.label_index == 0
+        ]
+    )
 
 
 def _listed(images: Sequence[object]) -> int:

@@ -26,14 +26,14 @@ from PIL import Image
 
 from anomaly_assets.decoding.thumbnail import SIDE
 
-METHOD = 2
+METHOD = 3
 """Number of this method; another one makes every category searched again."""
 
 MOST_DISTANCE = 0.3
 """Maximum distance of near duplicates; less in small categories, see `most_distance`."""
 
 MOST_NEIGHBOURS = 10
-"""Nearest images for which an image has pairs: in a film, every image is near to all others."""
+"""Nearest images of each split for which an image has pairs: in a film, all images are near each other."""
 
 LEAST_IMAGES = 3
 """Minimum number of images to compare: from two alone, nothing is known about what is usual."""
@@ -138,8 +138,13 @@ def most_distance(measure: Measure, thumbnails: Thumbnails) -> float:
     return round(min(max(_TIMES_CROPPED * usual, _LEAST_LIMIT), MOST_DISTANCE), 2)
 
 
-def near_pairs(thumbnails: Thumbnails, contents: npt.NDArray[np.int64]) -> list[Pair]:
+def near_pairs(
+    thumbnails: Thumbnails, contents: npt.NDArray[np.int64], splits: npt.NDArray[np.int64]
+) -> list[Pair]:
     """Return the near duplicates of a category: two positions, the smaller one first, and their distance.
+
+    Each image has pairs with the nearest images of each split. So whatever is near to a test image has a
+    pair with a test image, however many images of its own split are nearer.
 
     Blocks of 1,024 images are compared with each other, so memory does not grow with the square of the
     images.
@@ -147,6 +152,7 @@ def near_pairs(thumbnails: Thumbnails, contents: npt.NDArray[np.int64]) -> list[
     Args:
         thumbnails: uint8, N x `SIDE` x `SIDE`.
         contents: int64, N; equal for images with the same bytes, which are no near duplicates.
+        splits: int64, N, from 0; equal for images of the same split.
     """
     if len(thumbnails) < LEAST_IMAGES:
         return []
@@ -166,7 +172,7 @@ def near_pairs(thumbnails: Thumbnails, contents: npt.NDArray[np.int64]) -> list[
             cosine = np.einsum("ij,ij->i", of_rows[first], of_columns[second])
             distance = np.maximum(1 - cosine, 0).round(_DECIMALS)
             pairs = np.column_stack([first + rows.start, second + columns.start, distance])
-            nearest = [_nearest(np.concatenate([*nearest, pairs[distance <= limit]]))]
+            nearest = [_nearest(np.concatenate([*nearest, pairs[distance <= limit]]), splits)]
         for one, other, distance in nearest[0].tolist():
             found[int(min(one, other)), int(max(one, other))] = distance
     return [(one, other, distance) for (one, other), distance in sorted(found.items())]
@@ -177,12 +183,14 @@ def _blocks(count: int) -> Iterator[slice]:
         yield slice(start, min(start + _BLOCK, count))
 
 
-def _nearest(pairs: Floats) -> Floats:
-    """Return the nearest pairs of each first image; N x 3: first, second, distance."""
-    pairs = pairs[np.lexsort((pairs[:, 1], pairs[:, 2], pairs[:, 0]))]
-    _, starts, counts = np.unique(pairs[:, 0], return_index=True, return_counts=True)
+def _nearest(pairs: Floats, splits: npt.NDArray[np.int64]) -> Floats:
+    """Return the nearest pairs of each first image in each split; N x 3: first, second, distance."""
+    first, second = pairs[:, :2].astype(np.int64).T
+    group = first * (splits.max() + 1) + splits[second]
+    order = np.lexsort((second, pairs[:, 2], group))
+    _, starts, counts = np.unique(group[order], return_index=True, return_counts=True)
     rank = np.arange(len(pairs)) - np.repeat(starts, counts)
-    return pairs[rank < MOST_NEIGHBOURS]
+    return pairs[order][rank < MOST_NEIGHBOURS]
 
 
 def _levelled(thumbnails: Thumbnails) -> Floats:

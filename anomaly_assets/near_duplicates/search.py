@@ -1,7 +1,8 @@
 """Keep the table `near_duplicates` up to date: search only the categories that changed.
 
 Images of different categories are never compared. A category is searched as a whole, because its mean
-picture changes with every image; so the pairs depend on the present images alone, not on earlier ones.
+picture changes with every image, and the nearest images of a split with every split. So the pairs depend on
+the present images alone, not on earlier ones.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class Search:
 
 
 def update_near_duplicates(connection: duckdb.DuckDBPyConnection) -> Search:
-    """Search the categories that changed since their last search, and compare the splits of all pairs.
+    """Search the categories whose images or splits changed since their last search.
 
     Thumbnails that an earlier release did not store are made from the stored tensors first.
 
@@ -57,13 +58,12 @@ def update_near_duplicates(connection: duckdb.DuckDBPyConnection) -> Search:
     for key in (*stale, *gone):
         pairs = _pairs_of(connection, key) if key in current else _PAIRS.empty_table()
         _replace(connection, key, pairs, current.get(key))
-    _compare_splits(connection)
     return Search(len(stale), sum(current[key][0] for key in stale), made)
 
 
 _CURRENT = """
 SELECT source_dataset, category, (
-    count(*), $method || '-' || bit_xor(hash(image_id, content_sha256, transform))
+    count(*), $method || '-' || bit_xor(hash(image_id, content_sha256, transform, split))
 )
 FROM effective_images JOIN image_tensors USING (image_id)
 GROUP BY ALL ORDER BY ALL
@@ -121,7 +121,8 @@ def _pairs_of(connection: duckdb.DuckDBPyConnection, key: Key) -> pa.Table:
     ids = rows["image_id"]
     pixels = np.frombuffer(b"".join(rows["thumbnail"]), np.uint8)
     _, contents = np.unique(np.asarray(rows["content_sha256"], np.str_), return_inverse=True)
-    pairs = near_pairs(pixels.reshape(-1, SIDE, SIDE), contents)
+    _, splits = np.unique(np.asarray(rows["split"], np.str_), return_inverse=True)
+    pairs = near_pairs(pixels.reshape(-1, SIDE, SIDE), contents, splits)
     return pa.Table.from_pylist(
         [
             {"image_id_a": ids[one], "image_id_b": ids[other], "distance": distance}
@@ -136,7 +137,7 @@ _PAIRS = pa.schema(
 )
 
 _THUMBNAILS = """
-SELECT image_id, content_sha256, thumbnail
+SELECT image_id, content_sha256, split, thumbnail
 FROM effective_images
 JOIN (SELECT image_id, content_sha256, thumbnail FROM facts WHERE thumbnail IS NOT NULL) USING (image_id)
 WHERE source_dataset = ? AND category = ?
@@ -180,32 +181,12 @@ def _replace(
         connection.unregister("found_pairs")
 
 
-_CROSSES = "one.split <> other.split AND 'unassigned' NOT IN (one.split, other.split)"
-_BOTH = """
+_INSERT = """
+INSERT INTO near_duplicates BY NAME
+SELECT
+    image_id_a, image_id_b, one.source_dataset, one.category, distance,
+    one.split <> other.split AND 'unassigned' NOT IN (one.split, other.split) AS crosses_splits
+FROM found_pairs
 JOIN effective_images AS one ON one.image_id = image_id_a
 JOIN effective_images AS other ON other.image_id = image_id_b
 """
-
-_INSERT = f"""
-INSERT INTO near_duplicates BY NAME
-SELECT image_id_a, image_id_b, one.source_dataset, one.category, distance, {_CROSSES} AS crosses_splits
-FROM found_pairs {_BOTH}
-"""  # noqa: S608
-
-
-def _compare_splits(connection: duckdb.DuckDBPyConnection) -> None:
-    """Update `crosses_splits` of pairs of which an image is now in another split."""
-    moved = connection.execute(
-        f"SELECT image_id_a, image_id_b FROM near_duplicates {_BOTH} "  # noqa: S608
-        f"WHERE crosses_splits <> ({_CROSSES})"
-    ).to_arrow_table()
-    if not moved.num_rows:
-        return
-    connection.register("moved_pairs", moved)
-    try:
-        connection.execute(
-            "UPDATE near_duplicates SET crosses_splits = NOT crosses_splits "
-            "WHERE (image_id_a, image_id_b) IN (FROM moved_pairs)"
-        )
-    finally:
-        connection.unregister("moved_pairs")

@@ -207,6 +207,13 @@ def test_planted_label_errors_are_the_first_suspects() -> None:
     assert len({f"train/0/{number:04}" for number in range(5)} & {e.image_id for e in first}) >= 4
 
 
+def test_validation_images_have_a_score_without_patches_of_suspects(generated: Generated) -> None:
+    rows = [replace(each, split="validation") for each in generated.rows[:10]]
+    found = evaluate_category(generated.read(), roles_of([*rows, *generated.rows[10:]]), Blocks())
+    for each in found.scores:
+        assert (each.unmasked_score is not None) == (each.use.role in ("bank", "validation"))
+
+
 def test_maps_are_interpolated_and_blurred_between_the_centers_of_patches() -> None:
     distances = np.zeros((8, 6), np.float32)
     distances[2, 3] = 1

@@ -32,6 +32,24 @@ def test_similar_defects_score_high_once_their_patches_are_removed() -> None:
     assert after[odd].min() > 4 * np.median(after)
 
 
+def test_a_validation_image_is_not_hidden_by_similar_defects_of_the_bank() -> None:
+    random = np.random.default_rng(0)
+    features = random.standard_normal((52, 6, 6, DIMENSIONS)).astype(np.float32)
+    odd = [3, 9, 15, 21, 50]  # the last two images are of validation
+    features[odd, 2, 2] = 9 + random.normal(0, 1.05, (5, DIMENSIONS))
+    folds = np.where(np.arange(52) < 50, np.arange(52) % 5, -1)
+    patches = features[:50].reshape(-1, DIMENSIONS)
+    bank = Bank(patches, folds[:50].repeat(36).astype(np.int8), 0, "")
+    nearest, highest = Nearest(patches, bank.folds), Highest(bank, Blocks())
+    for image, fold in zip(features, folds.tolist(), strict=True):
+        distances = nearest.distances(image.reshape(-1, DIMENSIONS), fold)
+        assert distances is not None
+        highest.add(image, distances.reshape(6, 6), fold)
+    after = np.asarray(highest.unmasked_scores())
+    assert after[50] > 4 * np.median(after)
+    assert after[51] < 2 * np.median(after)
+
+
 def test_few_images_and_few_patches_have_scores() -> None:
     features = np.random.default_rng(0).random((2, 1, 2, 3)).astype(np.float32)
     bank = Bank(features.reshape(-1, 3), np.asarray([0, 0, 1, 1], np.int8), 0, "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -118,6 +119,37 @@ def test_folds_have_equal_size_and_depend_on_contents_alone() -> None:
     fold_of = {use.image.content: use.fold for use in found.uses}
     assert {use.image.content: use.fold for use in roles_of(renamed).uses} == fold_of
     assert {use.fold for use in roles_of([row("t", "test")]).uses} == {-1}
+
+
+def test_near_duplicates_of_the_bank_are_in_one_fold_and_folds_stay_balanced() -> None:
+    rows = [row(f"{number:02}") for number in range(40)]
+    near = [(f"{number:02}", f"{number + 20:02}") for number in range(20)]
+    near += [("00", "01"), ("21", "02")]
+    found = roles_of(rows, near)
+    fold_of = {use.image.image_id: use.fold for use in found.uses}
+    assert all(fold_of[one] == fold_of[other] for one, other in near)
+    assert sorted(Counter(fold_of.values()).values()) == [8, 8, 8, 8, 8]
+    renamed = [replace(each, image_id=f"z{99 - n}") for n, each in enumerate(rows)]
+    moved = [(f"z{99 - int(other)}", f"z{99 - int(one)}") for one, other in near[::-1]]
+    by_content = {use.image.content: use.fold for use in found.uses}
+    assert {use.image.content: use.fold for use in roles_of(renamed, moved).uses} == by_content
+    assert bank_digest(found, "n", "p") != bank_digest(roles_of(rows), "n", "p")
+
+
+def test_a_copy_that_is_left_out_connects_near_duplicates() -> None:
+    rows = [*(row(f"{number:02}") for number in range(20)), row("copy", content=row("00").content)]
+    fold_of = {use.image.image_id: use.fold for use in roles_of(rows, [("copy", "01")]).uses}
+    assert fold_of["00"] == fold_of["01"]
+
+
+def test_a_group_of_more_than_a_fifth_of_the_bank_is_in_all_folds() -> None:
+    rows = [row(f"{number:02}") for number in range(20)]
+    film = [(f"{number:02}", f"{number + 1:02}") for number in range(14)]
+    found = roles_of(rows, [*film, ("18", "19")])
+    fold_of = {use.image.image_id: use.fold for use in found.uses}
+    assert fold_of["18"] == fold_of["19"]
+    assert {fold_of[f"{number:02}"] for number in range(15)} == set(range(5))
+    assert sorted(Counter(fold_of.values()).values()) == [4, 4, 4, 4, 4]
 
 
 def test_the_digest_of_a_bank_changes_with_its_contents_network_and_pixels() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -48,6 +50,21 @@ def test_anomalous_images_below_the_threshold_are_listed_lowest_first() -> None:
     bank = [float(number) for number in range(21)]
     found = suspects_of(result(bank, [30, 15, 3], []))
     assert of_kind(found, "anomalous_like_good") == [("test002", 1, True), ("test001", 2, False)]
+
+
+def test_missed_images_are_compared_with_scores_that_were_made_like_theirs() -> None:
+    """Unmasked scores are higher; scores of good test images are computed as those of anomalous ones."""
+    of_bank = result([10.0] * 10, [9, 11], [])
+    unmasked = tuple(replace(each, unmasked_score=15.0) for each in of_bank.scores)
+    found = suspects_of(replace(of_bank, scores=unmasked))
+    assert of_kind(found, "anomalous_like_good") == [("test000", 1, True), ("test001", 2, False)]
+    assert [each.reason for each in found if each.image_id == "test001"] == [
+        "Labelled anomalous, but its score 11.00 is above that of 100% of the good images only."
+    ]
+    good = [Use(row(f"good{number}"), "test") for number in range(10)]
+    tests = [ImageScore(use, 8.0, None, None, None, np.zeros(1, np.float32)) for use in good]
+    found = suspects_of(replace(of_bank, scores=(*unmasked, *tests)))
+    assert of_kind(found, "anomalous_like_good") == [("test000", 1, False), ("test001", 2, False)]
 
 
 @pytest.mark.parametrize("auroc", [0.7, None])

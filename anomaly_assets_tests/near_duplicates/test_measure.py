@@ -5,6 +5,7 @@ from __future__ import annotations
 import tracemalloc
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from PIL import Image
 
@@ -24,7 +25,11 @@ from tools.synthetic_samples import draw_bolt
 def pairs_of(*thumbnails: Thumbnails) -> list[Pair]:
     """Return the pairs of some thumbnails that all have different bytes."""
     together = np.concatenate(thumbnails)
-    return near_pairs(together, np.arange(len(together)))
+    return near_pairs(together, np.arange(len(together)), of_one_split(together))
+
+
+def of_one_split(thumbnails: Thumbnails) -> npt.NDArray[np.int64]:
+    return np.zeros(len(thumbnails), np.int64)
 
 
 @pytest.mark.parametrize("count", [3, 8, 60])
@@ -51,7 +56,8 @@ def test_images_with_the_same_bytes_are_no_near_duplicates() -> None:
     originals = parts(20)
     together = np.concatenate([originals, originals[:1], copies(originals[:1])])
     contents = np.array([*range(20), 0, 20])
-    assert [pair[:2] for pair in near_pairs(together, contents)] == [(0, 21), (20, 21)]
+    found = near_pairs(together, contents, of_one_split(together))
+    assert [pair[:2] for pair in found] == [(0, 21), (20, 21)]
 
 
 @pytest.mark.parametrize("value", [0, 90, 255])
@@ -78,6 +84,15 @@ def test_frames_of_a_film_are_found_and_each_has_few_pairs() -> None:
     assert counts.min() >= MOST_NEIGHBOURS
 
 
+def test_every_frame_near_a_test_image_has_a_pair_with_one_however_many_frames_are_nearer() -> None:
+    film = copies(np.repeat(parts(1, seed=5), 41, axis=0), brightness=1)
+    together = np.concatenate([parts(180), film])
+    splits = of_one_split(together)
+    splits[-1] = 1
+    found = near_pairs(together, np.arange(len(together)), splits)
+    assert {one for one, other, _ in found if other == 220} == {*range(180, 220)}
+
+
 def test_blocks_change_no_pair_and_no_distance(monkeypatch: pytest.MonkeyPatch) -> None:
     originals = parts(70)
     whole = pairs_of(originals, copies(originals[::3]))
@@ -89,7 +104,7 @@ def test_blocks_change_no_pair_and_no_distance(monkeypatch: pytest.MonkeyPatch) 
 def test_the_order_of_the_images_changes_no_distance() -> None:
     together = np.concatenate([parts(40), copies(parts(40)[:8])])
     order = np.random.default_rng(2).permutation(len(together))
-    shuffled = near_pairs(together[order], order)
+    shuffled = near_pairs(together[order], order, of_one_split(together))
     back = sorted(
         (*sorted((int(order[a]), int(order[b]))), distance) for a, b, distance in shuffled
     )
@@ -106,7 +121,7 @@ def test_memory_does_not_grow_with_the_square_of_the_images(
     for count in (256, 2048):
         thumbnails = np.random.default_rng(0).integers(0, 256, (count, SIDE, SIDE), np.uint8)
         tracemalloc.start()
-        near_pairs(thumbnails, np.arange(count))
+        near_pairs(thumbnails, np.arange(count), np.arange(count) % 3)
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < 1.2 * peaks[0]

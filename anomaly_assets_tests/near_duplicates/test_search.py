@@ -109,11 +109,11 @@ def test_an_image_of_another_content_loses_its_pairs(project: Project) -> None:
 
 
 @pytest.mark.parametrize(("split", "crosses"), [("train", False), ("unassigned", False)])
-def test_a_moved_image_changes_only_whether_the_pair_crosses_splits(
+def test_a_category_whose_splits_changed_is_searched_again(
     project: Project, split: str, crosses: bool
 ) -> None:
     project.rows("UPDATE mvtec_ad.images SET split = ? WHERE image_id = ?", [split, COPY])
-    assert searched(project) == Search(0, 0, 0)
+    assert searched(project) == Search(1, 9, 0)
     assert project.column("SELECT crosses_splits FROM near_duplicates") == [crosses]
 
 
