@@ -286,6 +286,33 @@ def test_a_planted_label_error_is_a_suspect(evaluated: Evaluating) -> None:
     assert wrong in dict(finding.shown)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE baseline_scores SET content_sha256 = 'another'",
+        "UPDATE baseline_scores SET label = 'anomalous'",
+        "DELETE FROM image_tensors",
+    ],
+    ids=["replaced", "relabelled", "removed"],
+)
+def test_a_suspect_that_was_changed_since_fails_no_check(
+    evaluated: Evaluating, change: str
+) -> None:
+    suspect = "mvtec_ad/bolt/train/good/000.png"
+    with evaluated.project.warehouse.connect() as connection:
+        connection.execute("DELETE FROM suspect_images")
+        connection.execute(
+            "INSERT INTO suspect_images BY NAME SELECT image_id, recipe, 'good_like_anomalous' AS kind, "
+            "source_dataset, category, 1 AS rank, score, true AS is_likely, '' AS reason "
+            "FROM baseline_scores WHERE image_id = ?",
+            [suspect],
+        )
+        [(_, before)] = evaluate(connection, *SUSPECT_CHECKS)
+        connection.execute(f"{change} WHERE image_id = '{suspect}'")
+        [(_, after)] = evaluate(connection, *SUSPECT_CHECKS)
+    assert ([name for name, _ in before.shown], after.count) == ([suspect], 0)
+
+
 def test_a_bank_is_read_back_as_it_was_stored(evaluated: Evaluating) -> None:
     [(patches, dimensions, content)] = evaluated.project.rows(
         "SELECT patches, dimensions, bank FROM baseline_banks WHERE category = 'bolt' "
