@@ -72,6 +72,8 @@ def subjects_of(
 ) -> list[Subject]:
     """Return what can be evaluated, ordered by category and from the smallest recipe to the largest.
 
+    Of two recipes of equal size, one that keeps the aspect ratio is first, because it has padding.
+
     Args:
         database: The published database.
         method: What else the results depend on, such as the digest of the network.
@@ -183,7 +185,7 @@ SELECT
 FROM rows
 LEFT JOIN pairs USING (source_dataset, category)
 GROUP BY ALL
-ORDER BY source_dataset, category, max(pixels), recipe
+ORDER BY source_dataset, category, max(pixels), bool_or(NOT ends_with(recipe, '/fit')), recipe
 """  # noqa: S608
 
 _IMAGES = """

@@ -27,6 +27,7 @@ from anomaly_assets.evaluation.inputs import (
     subjects_of,
 )
 from anomaly_assets.evaluation.metrics import LEAST_IMAGES
+from anomaly_assets.evaluation.pixels import picture_parts
 from anomaly_assets.evaluation.protocol import VERSION, ImageRow, Roles, roles_of
 from anomaly_assets.evaluation.results import bank_of, rows_of
 from anomaly_assets.evaluation.stored import remove_results, replace_results, stored_inputs
@@ -211,6 +212,7 @@ def _result(
             kept=kept,
             pixels=f"{key.recipe} {transforms}",
             weak_labels=key.source_dataset in _WEAK_LABELS,
+            parts=picture_parts(key.recipe, samples.table),
             progress=progress(key) if progress else None,
         )
     return roles, result

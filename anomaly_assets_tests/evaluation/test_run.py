@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pytest
 
-from anomaly_assets.evaluation.inputs import EvaluationError
+from anomaly_assets.evaluation.inputs import EvaluationError, subjects_of
 from anomaly_assets.evaluation.report import metric_lines
 from anomaly_assets.evaluation.stored import GAIN
+from anomaly_assets.reader.open import open_database
 from anomaly_assets.tables.checks import METRICS_CHECKS, SUSPECT_CHECKS, evaluate
 from anomaly_assets.tables.registry import EVALUATION
 from anomaly_assets.warehouse.base import Warehouse
@@ -269,6 +272,22 @@ def test_a_recipe_that_finds_more_is_named_by_the_check(evaluated: Evaluating) -
         [(_, failed)] = evaluate(connection, *METRICS_CHECKS)
     assert [name for name, _ in failed.shown] == ["mvtec_ad/bolt", "mvtec_ad/woven"]
     assert f"use {FINE.name}" in str(failed.shown[0][1])
+
+
+def test_of_two_recipes_of_equal_size_the_one_with_padding_is_not_the_finest(
+    evaluated: Evaluating,
+) -> None:
+    fit = f"{FINE.name}/fit"
+    with duckdb.connect(str(evaluated.database)) as connection:
+        for table in ("recipes", "recipe_tensors"):
+            connection.execute(
+                f"INSERT INTO {table} SELECT * REPLACE (? AS recipe) FROM {table} WHERE recipe = ?",
+                [fit, FINE.name],
+            )
+    with closing(open_database(str(evaluated.database))) as database:
+        subjects = subjects_of(database, {}, None)
+    found = [subject.key.recipe for subject in subjects if subject.key.category == "bolt"]
+    assert found == [SPEC.name, fit, FINE.name]
 
 
 @pytest.mark.slow
