@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -10,6 +11,7 @@ from typing import Any, NamedTuple
 import duckdb
 import pyarrow as pa
 
+from anomaly_assets.datasets.declaration_files import built_in_declaration
 from anomaly_assets.datasets.names import shown
 from anomaly_assets.errors import AnomalyAssetsError
 from anomaly_assets.reader.assignments import existing_assignments
@@ -128,6 +130,24 @@ def chosen_assignment(database: Database, name: str | None) -> str | None:
     if name is None and len(existing) == 1:
         return next(iter(existing))
     return name
+
+
+def has_rough_masks(database: Database, source_dataset: str) -> bool:
+    """Return whether a source dataset has the masks of DAGM 2007, which are ellipses around the defects.
+
+    The declaration decides, because a dataset with `like = "dagm_2007"` can have any name. A release before
+    0.2 stored none, and had no other dataset with these masks.
+    """
+    with explained(database.location), database.unchanged() as opened, opened.cursor() as cursor:
+        query = "SELECT declaration FROM source_datasets WHERE source_dataset = ?"
+        [(stored,)] = cursor.execute(query, [source_dataset]).fetchall()
+    if stored is None:
+        return source_dataset == _ROUGH
+    masks = json.loads(built_in_declaration(_ROUGH).canonical_json)["masks"]
+    return bool(json.loads(stored).get("masks") == masks)
+
+
+_ROUGH = "dagm_2007"
 
 
 def _recipes(cursor: duckdb.DuckDBPyConnection) -> Iterator[tuple[str, str]]:

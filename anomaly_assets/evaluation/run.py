@@ -23,6 +23,7 @@ from anomaly_assets.evaluation.inputs import (
     Key,
     Subject,
     chosen_assignment,
+    has_rough_masks,
     images_of,
     subjects_of,
 )
@@ -39,9 +40,6 @@ from anomaly_assets.warehouse.base import Log, Warehouse
 
 _BATCH_PIXELS = 16 * 256 * 256
 """Pixels of the images whose features are computed at once: 16 images of 256 x 256."""
-
-_WEAK_LABELS = frozenset({"dagm_2007"})
-"""Source datasets whose masks are rough: ellipses around the defects."""
 
 _INDEX_OF = {"good": 0, "anomalous": 1}
 
@@ -211,7 +209,7 @@ def _result(
             backbone,
             kept=kept,
             pixels=f"{key.recipe} {transforms}",
-            weak_labels=key.source_dataset in _WEAK_LABELS,
+            weak_labels=has_rough_masks(database, key.source_dataset),
             parts=picture_parts(key.recipe, samples.table),
             progress=progress(key) if progress else None,
         )

@@ -11,6 +11,7 @@ import duckdb
 import numpy as np
 import pytest
 
+from anomaly_assets.datasets.declaration_files import built_in_declaration
 from anomaly_assets.evaluation.inputs import EvaluationError, subjects_of
 from anomaly_assets.evaluation.report import metric_lines
 from anomaly_assets.evaluation.stored import GAIN
@@ -288,6 +289,24 @@ def test_of_two_recipes_of_equal_size_the_one_with_padding_is_not_the_finest(
         subjects = subjects_of(database, {}, None)
     found = [subject.key.recipe for subject in subjects if subject.key.category == "bolt"]
     assert found == [SPEC.name, fit, FINE.name]
+
+
+def test_a_dataset_with_the_masks_of_dagm_is_marked_whatever_its_name(
+    evaluated: Evaluating,
+) -> None:
+    with duckdb.connect(str(evaluated.database)) as connection:
+        connection.execute(
+            "UPDATE source_datasets SET declaration = ?",
+            [built_in_declaration("dagm_2007").canonical_json],
+        )
+    evaluated.evaluate(FakeBackbone(digest="another"), categories=["woven"])
+    notes = "SELECT DISTINCT note FROM baseline_metrics WHERE metric = 'aupro' AND category = "
+    assert evaluated.project.rows(f"{notes} 'woven'") == [("weak labels",)]
+    assert evaluated.project.rows(f"{notes} 'bolt'") == [(None,)]
+    evaluated.publish_results()
+    *_, last = metric_lines(str(evaluated.database))
+    assert last.endswith("rough masks, which cover more than the defects: mvtec_ad.")
+    assert "rough" not in "".join(metric_lines(str(evaluated.database), ["bolt"]))
 
 
 @pytest.mark.slow
