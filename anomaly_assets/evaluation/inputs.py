@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -81,7 +82,7 @@ def subjects_of(
         method: What else the results depend on, such as the digest of the network.
         assignment: Split assignment of images without a split of their own; None for none.
     """
-    with explained(database.location), database.unchanged() as opened, opened.cursor() as cursor:
+    with _reading(database) as cursor:
         recipes = [*_recipes(cursor)]
         common = {(name, of[0]) for name, of in existing_recipes(cursor).items()}
         found = cursor.execute(
@@ -108,7 +109,7 @@ def images_of(database: Database, key: Key, assignment: str | None) -> Images:
     """Return the images of a category that have a tensor of the recipe."""
     parameters = {**key._asdict(), "assignment": assignment}
     category = {name: parameters[name] for name in ("source_dataset", "category")}
-    with explained(database.location), database.unchanged() as opened, opened.cursor() as cursor:
+    with _reading(database) as cursor:
         table = cursor.execute(_IMAGES, parameters).to_arrow_table()
         pairs = cursor.execute(_PAIRS, category).fetchall()
     return Images(table, [(one, other) for one, other in pairs])
@@ -120,7 +121,7 @@ def chosen_assignment(database: Database, name: str | None) -> str | None:
     Raises:
         EvaluationError: The database has no assignment of this name.
     """
-    with explained(database.location), database.unchanged() as opened, opened.cursor() as cursor:
+    with _reading(database) as cursor:
         existing = existing_assignments(cursor)
     if name is not None and name not in existing:
         raise EvaluationError(
@@ -138,7 +139,7 @@ def has_rough_masks(database: Database, source_dataset: str) -> bool:
     The declaration decides, because a dataset with `like = "dagm_2007"` can have any name. A release before
     0.2 stored none, and had no other dataset with these masks.
     """
-    with explained(database.location), database.unchanged() as opened, opened.cursor() as cursor:
+    with _reading(database) as cursor:
         query = "SELECT declaration FROM source_datasets WHERE source_dataset = ?"
         [(stored,)] = cursor.execute(query, [source_dataset]).fetchall()
     if stored is None:
@@ -148,6 +149,20 @@ def has_rough_masks(database: Database, source_dataset: str) -> bool:
 
 
 _ROUGH = "dagm_2007"
+
+
+@contextmanager
+def _reading(database: Database) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Yield a cursor; raise `EvaluationError` if a table or column does not exist."""
+    with explained(database.location), database.unchanged() as opened, opened.cursor() as cursor:
+        try:
+            yield cursor
+        except (duckdb.BinderException, duckdb.CatalogException) as error:
+            said = str(error).partition("\n")[0].rstrip(".!")
+            raise EvaluationError(
+                f"{database.location} lacks what the evaluation reads: {said}. If an earlier release "
+                "published it, run `anomaly-assets materialize` once, which publishes it again."
+            ) from error
 
 
 def _recipes(cursor: duckdb.DuckDBPyConnection) -> Iterator[tuple[str, str]]:

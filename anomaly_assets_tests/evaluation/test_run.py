@@ -209,6 +209,13 @@ def test_before_anything_is_published_the_message_says_what_to_run(tmp_path: Pat
         nothing.evaluate(FakeBackbone())
 
 
+def test_a_database_of_an_earlier_release_must_be_refreshed_first(evaluated: Evaluating) -> None:
+    with duckdb.connect(str(evaluated.database)) as connection:
+        connection.execute("DROP TABLE anomaly.near_duplicates")
+    with pytest.raises(EvaluationError, match="earlier release published it, run .* materialize"):
+        evaluated.evaluate(FakeBackbone())
+
+
 @pytest.mark.slow
 def test_a_database_of_another_warehouse_is_refused_before_anything_is_computed(
     evaluated: Evaluating, tmp_path: Path
