@@ -27,7 +27,7 @@ from anomaly_assets.evaluation.metrics import (
     MetricRow,
     image_metrics,
 )
-from anomaly_assets.evaluation.pixels import PixelMetrics
+from anomaly_assets.evaluation.pixels import Part, PixelMetrics
 from anomaly_assets.evaluation.protocol import BANK, SCORED, TEST, VALIDATION, Roles, Use
 from anomaly_assets.reader.batch import Batch
 
@@ -109,6 +109,7 @@ def evaluate_category(
     kept: Bank | None = None,
     pixels: str = "",
     weak_labels: bool = False,
+    parts: Mapping[str, Part] | None = None,
     progress: Progress | None = None,
 ) -> CategoryResult:
     """Score and measure a category.
@@ -123,6 +124,8 @@ def evaluate_category(
         kept: Bank of an earlier evaluation; it is used if it was made from the same things.
         pixels: Text that names how the pixels were made from the files, such as recipe and transform.
         weak_labels: Whether masks are rough, such as the ellipses of DAGM; noted at metrics of pixels.
+        parts: Part of each tensor that is the picture, by image id, for metrics of pixels; None for all of
+            each tensor.
         progress: Called after each batch.
     """
     in_bank, scored = roles.of(BANK), roles.of(BANK, TEST, VALIDATION, SCORED)
@@ -132,7 +135,7 @@ def evaluate_category(
     is_kept = kept is not None and kept.digest == digest
     report = _Report(progress, len(scored) + (0 if is_kept else len(in_bank)))
     bank = kept if kept and is_kept else _bank_of(images, in_bank, backbone, digest, report)
-    of_pixels = PixelMetrics()
+    of_pixels = PixelMetrics(parts)
     counts = roles.counts | {"test_masks_unknown": 0, "test_masks_empty": 0}
     scores: list[ImageScore] = []
     highest, at = Highest(bank, backbone), []

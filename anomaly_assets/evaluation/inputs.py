@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import duckdb
 import pyarrow as pa
 
+from anomaly_assets.datasets.declaration_files import built_in_declaration
 from anomaly_assets.datasets.names import shown
 from anomaly_assets.errors import AnomalyAssetsError
 from anomaly_assets.reader.assignments import existing_assignments
@@ -73,12 +76,14 @@ def subjects_of(
 ) -> list[Subject]:
     """Return what can be evaluated, ordered by category and from the smallest recipe to the largest.
 
+    Of two recipes of equal size, one that keeps the aspect ratio is first, because it has padding.
+
     Args:
         database: The published database.
         method: What else the results depend on, such as the digest of the network.
         assignment: Split assignment of images without a split of their own; None for none.
     """
-    with explained(database.location), database.unchanged() as opened, opened.cursor() as cursor:
+    with _reading(database) as cursor:
         recipes = [*_recipes(cursor)]
         common = {(name, of[0]) for name, of in existing_recipes(cursor).items()}
         found = cursor.execute(
@@ -105,7 +110,7 @@ def images_of(database: Database, key: Key, assignment: str | None) -> Images:
     """Return the images of a category that have a tensor of the recipe."""
     parameters = {**key._asdict(), "assignment": assignment}
     category = {name: parameters[name] for name in ("source_dataset", "category")}
-    with explained(database.location), database.unchanged() as opened, opened.cursor() as cursor:
+    with _reading(database) as cursor:
         table = cursor.execute(_IMAGES, parameters).to_arrow_table()
         pairs = cursor.execute(_PAIRS, category).fetchall()
     return Images(table, [(one, other) for one, other in pairs])
@@ -117,7 +122,7 @@ def chosen_assignment(database: Database, name: str | None) -> str | None:
     Raises:
         EvaluationError: The database has no assignment of this name.
     """
-    with explained(database.location), database.unchanged() as opened, opened.cursor() as cursor:
+    with _reading(database) as cursor:
         existing = existing_assignments(cursor)
     if name is not None and name not in existing:
         raise EvaluationError(
@@ -127,6 +132,38 @@ def chosen_assignment(database: Database, name: str | None) -> str | None:
     if name is None and len(existing) == 1:
         return next(iter(existing))
     return name
+
+
+def has_rough_masks(database: Database, source_dataset: str) -> bool:
+    """Return whether a source dataset has the masks of DAGM 2007, which are ellipses around the defects.
+
+    The declaration decides, because a dataset with `like = "dagm_2007"` can have any name. A release before
+    0.2 stored none, and had no other dataset with these masks.
+    """
+    with _reading(database) as cursor:
+        query = "SELECT declaration FROM source_datasets WHERE source_dataset = ?"
+        [(stored,)] = cursor.execute(query, [source_dataset]).fetchall()
+    if stored is None:
+        return source_dataset == _ROUGH
+    masks = json.loads(built_in_declaration(_ROUGH).canonical_json)["masks"]
+    return bool(json.loads(stored).get("masks") == masks)
+
+
+_ROUGH = "dagm_2007"
+
+
+@contextmanager
+def _reading(database: Database) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Yield a cursor; raise `EvaluationError` if a table or column does not exist."""
+    with explained(database.location), database.unchanged() as opened, opened.cursor() as cursor:
+        try:
+            yield cursor
+        except (duckdb.BinderException, duckdb.CatalogException) as error:
+            said = str(error).partition("\n")[0].rstrip(".!")
+            raise EvaluationError(
+                f"{database.location} lacks what the evaluation reads: {said}. If an earlier release "
+                "published it, run `anomaly-assets materialize` once, which publishes it again."
+            ) from error
 
 
 def _recipes(cursor: duckdb.DuckDBPyConnection) -> Iterator[tuple[str, str]]:
@@ -184,7 +221,7 @@ SELECT
 FROM rows
 LEFT JOIN pairs USING (source_dataset, category)
 GROUP BY ALL
-ORDER BY source_dataset, category, max(pixels), recipe
+ORDER BY source_dataset, category, max(pixels), bool_or(NOT ends_with(recipe, '/fit')), recipe
 """  # noqa: S608
 
 _IMAGES = """

@@ -8,12 +8,14 @@ dropped, one after the other: scores between 8 and 32 then differ by at least a 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from anomaly_assets.evaluation.metrics import LEAST_IMAGES, TOO_FEW, MetricRow, resamples
+from anomaly_assets.recipes import fitted_box, parse_recipe
 
 MOST_FALSE_POSITIVES = 0.3
 """Fraction of defect-free pixels up to which AUPRO integrates."""
@@ -31,6 +33,29 @@ Curve = tuple[Floats, Floats, Floats]
 """Defect-free pixels, defective pixels and covered regions at or above each score, R x G, highest first."""
 
 
+Part = tuple[slice, slice]
+"""Rows and columns of a tensor."""
+
+
+def picture_parts(recipe: str, samples: pa.Table) -> dict[str, Part]:
+    """Return the part of each tensor that the picture fills, by image id; empty if it fills all of it.
+
+    A recipe that keeps the aspect ratio fills the rest with zeros, which are no defect-free pixels.
+
+    Args:
+        recipe: Name of a recipe without tiles.
+        samples: Columns `image_id`, `original_width` and `original_height` in pixels.
+    """
+    parsed = parse_recipe(recipe)
+    parts: dict[str, Part] = {}
+    if parsed.fit:
+        names = ("image_id", "original_width", "original_height")
+        for image_id, *size in zip(*(samples[name].to_pylist() for name in names), strict=True):
+            left, top, right, bottom = fitted_box(parsed, *size)
+            parts[image_id] = slice(top, bottom), slice(left, right)
+    return parts
+
+
 class PixelMetrics:
     """Pixel AUROC and AUPRO of a category.
 
@@ -38,9 +63,13 @@ class PixelMetrics:
     all regions, the fraction of the region that is found, as a function of the fraction of all defect-free
     pixels that are found; it is the area below this curve up to 0.3 (trapezoids, interpolated at 0.3),
     divided by 0.3. Defect-free pixels are those of good and of anomalous images.
+
+    Args:
+        parts: Part of a map and its mask that is measured, by image id; all of it for other images.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, parts: Mapping[str, Part] | None = None) -> None:
+        self._parts = parts or {}
         self._free = _Scores(1)
         self._defective: dict[str, _Scores] = {}
         self._images: dict[str, tuple[str, _Scores]] = {}
@@ -65,6 +94,8 @@ class PixelMetrics:
         """
         from scipy import ndimage
 
+        part = self._parts.get(image_id, ...)
+        scores, mask = scores[part], mask[part]
         keys = _keys(scores).ravel()
         is_defect = (mask > 0).ravel()
         if is_defect.any() == (defect_type is None):

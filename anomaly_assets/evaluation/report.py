@@ -7,7 +7,7 @@ from contextlib import closing
 from typing import Any
 
 from anomaly_assets.datasets.names import shown
-from anomaly_assets.evaluation.metrics import LEAST_IMAGES
+from anomaly_assets.evaluation.metrics import LEAST_IMAGES, WEAK_LABELS
 from anomaly_assets.evaluation.results import MEASURED
 from anomaly_assets.reader.database import explained
 from anomaly_assets.reader.open import open_database
@@ -37,6 +37,8 @@ def metric_lines(location: str, categories: Sequence[str] = ()) -> Iterator[str]
         database.opened().cursor() as cursor,
     ):
         found = cursor.execute(_METRICS, {"categories": list(categories)}).fetchall()
+        rough = cursor.execute(_ROUGH, {"categories": list(categories), "note": WEAK_LABELS})
+        names = [name for (name,) in rough.fetchall()]
     rows = [_cells(row) for row in found]
     if not rows:
         yield "No category has results yet."
@@ -56,6 +58,8 @@ def metric_lines(location: str, categories: Sequence[str] = ()) -> Iterator[str]
             f"No number, because it needs {LEAST_IMAGES} good and {LEAST_IMAGES} anomalous test images: "
             f"{', '.join(map(shown, sorted(too_few)))}."
         )
+    if names:
+        yield f"AUPRO is measured with rough masks, which cover more than the defects: {', '.join(names)}."
 
 
 def _cells(row: tuple[Any, ...]) -> tuple[str, ...]:
@@ -89,4 +93,11 @@ LEFT JOIN (FROM baseline_metrics WHERE defect_type = '') AS metrics USING (sourc
 WHERE len($categories) = 0 OR list_contains($categories, category)
 GROUP BY source_dataset, category, recipe
 ORDER BY source_dataset, category, try_cast(split_part(recipe, 'x', 1) AS INTEGER), recipe
+"""
+
+_ROUGH = """
+SELECT DISTINCT source_dataset
+FROM baseline_metrics
+WHERE contains(note, $note) AND (len($categories) = 0 OR list_contains($categories, category))
+ORDER BY ALL
 """

@@ -24,10 +24,12 @@ from anomaly_assets.evaluation.inputs import (
     Key,
     Subject,
     chosen_assignment,
+    has_rough_masks,
     images_of,
     subjects_of,
 )
 from anomaly_assets.evaluation.metrics import LEAST_IMAGES
+from anomaly_assets.evaluation.pixels import picture_parts
 from anomaly_assets.evaluation.protocol import VERSION, ImageRow, Roles, roles_of
 from anomaly_assets.evaluation.results import bank_of, rows_of
 from anomaly_assets.evaluation.stored import (
@@ -44,9 +46,6 @@ from anomaly_assets.warehouse.base import Log, Warehouse
 
 _BATCH_PIXELS = 16 * 256 * 256
 """Pixels of the images whose features are computed at once: 16 images of 256 x 256."""
-
-_WEAK_LABELS = frozenset({"dagm_2007"})
-"""Source datasets whose masks are rough: ellipses around the defects."""
 
 _INDEX_OF = {"good": 0, "anomalous": 1}
 
@@ -248,7 +247,8 @@ def _result(
             backbone,
             kept=kept,
             pixels=f"{key.recipe} {transforms}",
-            weak_labels=key.source_dataset in _WEAK_LABELS,
+            weak_labels=has_rough_masks(database, key.source_dataset),
+            parts=picture_parts(key.recipe, samples.table),
             progress=progress(key) if progress else None,
         )
     return roles, result

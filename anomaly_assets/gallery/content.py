@@ -94,7 +94,7 @@ def read_content(database: Database, location: str | None) -> Content:
         table = _with_further_columns(cursor, samples)
         recipe = _recipe_of_scores(cursor, samples.recipe)
         if recipe is not None:
-            scores = cursor.execute(_SCORES, [recipe]).to_arrow_table()
+            scores = cursor.execute(SCORES, {"recipe": recipe}).to_arrow_table()
             table = _joined(table, scores)
         return Content(
             samples.snapshot_id or "",
@@ -143,7 +143,13 @@ def _joined(table: pa.Table, further: pa.Table) -> pa.Table:
     return table
 
 
-_SCORES = "SELECT image_id, score::DOUBLE AS score FROM baseline_scores WHERE recipe = ?"
+SCORES = """
+SELECT image_id, score::DOUBLE AS score
+FROM baseline_scores
+JOIN (SELECT image_id, content_sha256 FROM samples_without_tensors) USING (image_id, content_sha256)
+WHERE recipe = $recipe
+"""
+"""Query for the scores of images that still have the content that was scored."""
 
 
 def _recipe_of_scores(cursor: duckdb.DuckDBPyConnection, common: str) -> str | None:

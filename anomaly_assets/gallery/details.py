@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 from pathlib import PurePosixPath
 from typing import Any
 
-from anomaly_assets.gallery.content import Content, opened
+from anomaly_assets.gallery.content import SCORES, Content, opened
 from anomaly_assets.gallery.pictures import maps_of, pictures_of
 from anomaly_assets.reader.database import Database
 from anomaly_assets.tables.sql_text import column_names
@@ -71,14 +71,19 @@ class DetailSource:
 
 
 def _map_versions(database: Database, content: Content) -> dict[str, str]:
-    """Return a digest of each heat map by image id."""
+    """Return a digest of each heat map by image id; images that were replaced since have none."""
     with opened(database) as cursor:
         if content.recipe is None or not column_names(cursor, "baseline_maps"):
             return {}
-        found = cursor.execute(
-            "SELECT image_id, md5(map) FROM baseline_maps WHERE recipe = ?", [content.recipe]
-        ).fetchall()
+        found = cursor.execute(_MAP_VERSIONS, {"recipe": content.recipe}).fetchall()
     return dict(found)
+
+
+_MAP_VERSIONS = f"""
+SELECT image_id, md5(map)
+FROM baseline_maps SEMI JOIN ({SCORES}) AS scores USING (image_id)
+WHERE recipe = $recipe
+"""  # noqa: S608
 
 
 def _as_values(row: Mapping[str, Any]) -> dict[str, Any]:

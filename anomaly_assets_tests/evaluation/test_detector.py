@@ -6,10 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import pytest
 
 from anomaly_assets.evaluation.detector import CategoryResult, evaluate_category
 from anomaly_assets.evaluation.maps import full_size, small_map
+from anomaly_assets.evaluation.pixels import picture_parts
 from anomaly_assets.evaluation.protocol import roles_of
 from anomaly_assets.evaluation.suspects import suspects_of
 from anomaly_assets_tests.evaluation.generated import Generated, category, row
@@ -155,6 +157,25 @@ def test_unknown_and_empty_masks_are_counted_and_left_out_of_pixels(generated: G
     assert by_metric["aupro"].images_anomalous == 10
     assert by_metric["aupro"].note == "weak labels"
     assert by_metric["image_auroc"].note == ""
+
+
+def test_padding_around_a_picture_is_not_measured(generated: Generated) -> None:
+    around = [(8, 184), (0, 0)]
+    images = {name: np.pad(each, [*around, (0, 0)]) for name, each in generated.images.items()}
+    masks = {name: np.pad(each, around) for name, each in generated.masks.items()}
+    padded = Generated(generated.rows, images, masks)
+    parts = dict.fromkeys(images, (slice(8, 72), slice(0, 64)))
+    found, with_padding = (
+        values(evaluate_category(padded.read(), roles_of(padded.rows), Blocks(), parts=each))
+        for each in (parts, None)
+    )
+    assert (found["aupro"] or 0) < (with_padding["aupro"] or 0)
+
+
+def test_the_part_of_a_picture_is_known_for_recipes_that_keep_the_aspect_ratio() -> None:
+    samples = pa.table({"image_id": ["a"], "original_width": [400], "original_height": [100]})
+    assert picture_parts("64x64x3/fit", samples) == {"a": (slice(24, 40), slice(0, 64))}
+    assert picture_parts("64x64x3", samples) == {}
 
 
 @pytest.mark.slow

@@ -158,3 +158,17 @@ def test_an_anomalous_image_with_an_empty_mask_is_refused() -> None:
         PixelMetrics().add("a", np.ones((2, 2), np.float32), np.zeros((2, 2), np.uint8), "crack")
     with pytest.raises(ValueError, match="good image has none"):
         PixelMetrics().add("a", np.ones((2, 2), np.float32), np.ones((2, 2), np.uint8), None)
+
+
+def test_what_is_outside_of_the_measured_part_changes_nothing() -> None:
+    maps, masks = images(5, 0, 0.3)
+    height, width = maps[0].shape
+    names = [f"{number:02}" for number in range(len(maps))]
+    plain = PixelMetrics()
+    padded = PixelMetrics(dict.fromkeys(names, (slice(3, 3 + height), slice(0, width))))
+    for number, (name, scores, mask) in enumerate(zip(names, maps, masks, strict=True)):
+        kind = "hole" if number >= 12 else None
+        plain.add(name, scores, mask, kind)
+        around = [(3, 4 * height), (0, 0)]
+        padded.add(name, np.pad(scores, around), np.pad(mask, around), kind)
+    assert padded.rows() == plain.rows()

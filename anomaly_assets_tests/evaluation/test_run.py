@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pytest
 
-from anomaly_assets.evaluation.inputs import EvaluationError
+from anomaly_assets.datasets.declaration_files import built_in_declaration
+from anomaly_assets.evaluation.inputs import EvaluationError, subjects_of
 from anomaly_assets.evaluation.report import metric_lines
 from anomaly_assets.evaluation.stored import GAIN
+from anomaly_assets.reader.open import open_database
 from anomaly_assets.tables.checks import METRICS_CHECKS, SUSPECT_CHECKS, evaluate
 from anomaly_assets.tables.registry import EVALUATION
 from anomaly_assets.warehouse.base import Warehouse
@@ -213,6 +217,13 @@ def test_before_anything_is_published_the_message_says_what_to_run(tmp_path: Pat
         nothing.evaluate(FakeBackbone())
 
 
+def test_a_database_of_an_earlier_release_must_be_refreshed_first(evaluated: Evaluating) -> None:
+    with duckdb.connect(str(evaluated.database)) as connection:
+        connection.execute("DROP TABLE anomaly.near_duplicates")
+    with pytest.raises(EvaluationError, match="earlier release published it, run .* materialize"):
+        evaluated.evaluate(FakeBackbone())
+
+
 @pytest.mark.slow
 def test_a_database_of_another_warehouse_is_refused_before_anything_is_computed(
     evaluated: Evaluating, tmp_path: Path
@@ -279,6 +290,40 @@ def test_a_recipe_that_finds_more_is_named_by_the_check(evaluated: Evaluating) -
     assert f"use {FINE.name}" in str(failed.shown[0][1])
 
 
+def test_of_two_recipes_of_equal_size_the_one_with_padding_is_not_the_finest(
+    evaluated: Evaluating,
+) -> None:
+    fit = f"{FINE.name}/fit"
+    with duckdb.connect(str(evaluated.database)) as connection:
+        for table in ("recipes", "recipe_tensors"):
+            connection.execute(
+                f"INSERT INTO {table} SELECT * REPLACE (? AS recipe) FROM {table} WHERE recipe = ?",
+                [fit, FINE.name],
+            )
+    with closing(open_database(str(evaluated.database))) as database:
+        subjects = subjects_of(database, {}, None)
+    found = [subject.key.recipe for subject in subjects if subject.key.category == "bolt"]
+    assert found == [SPEC.name, fit, FINE.name]
+
+
+def test_a_dataset_with_the_masks_of_dagm_is_marked_whatever_its_name(
+    evaluated: Evaluating,
+) -> None:
+    with duckdb.connect(str(evaluated.database)) as connection:
+        connection.execute(
+            "UPDATE source_datasets SET declaration = ?",
+            [built_in_declaration("dagm_2007").canonical_json],
+        )
+    evaluated.evaluate(FakeBackbone(digest="another"), categories=["woven"])
+    notes = "SELECT DISTINCT note FROM baseline_metrics WHERE metric = 'aupro' AND category = "
+    assert evaluated.project.rows(f"{notes} 'woven'") == [("weak labels",)]
+    assert evaluated.project.rows(f"{notes} 'bolt'") == [(None,)]
+    evaluated.publish_results()
+    *_, last = metric_lines(str(evaluated.database))
+    assert last.endswith("rough masks, which cover more than the defects: mvtec_ad.")
+    assert "rough" not in "".join(metric_lines(str(evaluated.database), ["bolt"]))
+
+
 @pytest.mark.slow
 def test_a_planted_label_error_is_a_suspect(evaluated: Evaluating) -> None:
     wrong = "mvtec_ad/bolt/train/good/014.png"
@@ -292,6 +337,33 @@ def test_a_planted_label_error_is_a_suspect(evaluated: Evaluating) -> None:
     with evaluated.project.warehouse.connect() as connection:
         [(_, finding)] = evaluate(connection, *SUSPECT_CHECKS)
     assert wrong in dict(finding.shown)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE baseline_scores SET content_sha256 = 'another'",
+        "UPDATE baseline_scores SET label = 'anomalous'",
+        "DELETE FROM image_tensors",
+    ],
+    ids=["replaced", "relabelled", "removed"],
+)
+def test_a_suspect_that_was_changed_since_fails_no_check(
+    evaluated: Evaluating, change: str
+) -> None:
+    suspect = "mvtec_ad/bolt/train/good/000.png"
+    with evaluated.project.warehouse.connect() as connection:
+        connection.execute("DELETE FROM suspect_images")
+        connection.execute(
+            "INSERT INTO suspect_images BY NAME SELECT image_id, recipe, 'good_like_anomalous' AS kind, "
+            "source_dataset, category, 1 AS rank, score, true AS is_likely, '' AS reason "
+            "FROM baseline_scores WHERE image_id = ?",
+            [suspect],
+        )
+        [(_, before)] = evaluate(connection, *SUSPECT_CHECKS)
+        connection.execute(f"{change} WHERE image_id = '{suspect}'")
+        [(_, after)] = evaluate(connection, *SUSPECT_CHECKS)
+    assert ([name for name, _ in before.shown], after.count) == ([suspect], 0)
 
 
 def test_a_bank_is_read_back_as_it_was_stored(evaluated: Evaluating) -> None:

@@ -380,8 +380,8 @@ def _green() -> bytes:
     return content.getvalue()
 
 
-def test_scores_and_maps_are_shown_if_there_are_some(database: Path, tmp_path: Path) -> None:
-    build_gallery(tmp_path / "gallery", str(database))
+def _score(database: Path) -> None:
+    """Store scores of all images but GOOD, and a map of CRACK."""
     with duckdb.connect(str(database)) as connection:
         connection.execute(
             "INSERT INTO baseline_scores BY NAME SELECT image_id, '48x64x3' AS recipe, source_dataset, "
@@ -395,6 +395,11 @@ def test_scores_and_maps_are_shown_if_there_are_some(database: Path, tmp_path: P
             "FROM samples WHERE image_id = ?",
             [CRACK],
         )
+
+
+def test_scores_and_maps_are_shown_if_there_are_some(database: Path, tmp_path: Path) -> None:
+    build_gallery(tmp_path / "gallery", str(database))
+    _score(database)
     made = build_gallery(tmp_path / "gallery", str(database))
     data = index(tmp_path / "gallery")
     assert made.written
@@ -407,6 +412,22 @@ def test_scores_and_maps_are_shown_if_there_are_some(database: Path, tmp_path: P
     assert picture(rows[CRACK]["map"]).size == (4, 3)
     assert rows[GOOD]["map"] is None
     assert snapshot(tmp_path / "gallery")["previous"] == []  # it is the same snapshot
+
+
+def test_an_image_that_was_replaced_shows_no_score_and_no_map(
+    database: Path, tmp_path: Path
+) -> None:
+    _score(database)
+    with duckdb.connect(str(database)) as connection:
+        connection.execute(
+            "UPDATE baseline_scores SET content_sha256 = 'another' WHERE image_id = ?", [CRACK]
+        )
+    build_gallery(tmp_path / "gallery", str(database))
+    columns = index(tmp_path / "gallery")["columns"]
+    scores = dict(zip(columns["image_id"], columns["score"], strict=True))
+    assert scores[CRACK] is None
+    assert scores[WITHOUT_MASK] == 0.25
+    assert details(tmp_path / "gallery")[CRACK]["map"] is None
 
 
 @pytest.mark.slow

@@ -114,8 +114,9 @@ def _measure(connection: duckdb.DuckDBPyConnection, chance: random.Random) -> No
         score = chance.choice([None, 0.25, 0.25 + chance.random() / 1e6, chance.random()])
         connection.execute(
             "INSERT INTO baseline_scores BY NAME SELECT image_id, ? AS recipe, source_dataset, category, "
-            "content_sha256, 'test' AS role, label, ? AS score FROM samples WHERE image_id = ?",
-            [SPEC.name, score, image_id],
+            "if(?, 'replaced', content_sha256) AS content_sha256, 'test' AS role, label, ? AS score "
+            "FROM samples WHERE image_id = ?",
+            [SPEC.name, chance.random() < 0.2, score, image_id],
         )
         area = chance.choice([0.03, 0.03 - 1e-9, chance.random()]) if label == "anomalous" else None
         loaded = datetime(2026, 11, 29) + timedelta(seconds=chance.choice([0, 0.25, 86399.75]))

@@ -98,7 +98,8 @@ function conditionsOf(table, view, schema, except = []) {
     if (!measure) continue;
     if (key === "score") {
       const scores = `baseline_scores WHERE ${recipeOf(table)}${within("score", measure, range)}`;
-      conditions.push(withImages(schema, scores));
+      const scored = "(image_id, content_sha256)"; // an image that was replaced since has no score
+      conditions.push(`${scored} IN (SELECT ${scored} FROM ${schema}${scores})`);
     } else if (key === "rank")
       conditions.push(
         `image_id IN (SELECT image_id FROM ${ranksOf(table, schema)} WHERE ${within("rank", measure, range)})`,
@@ -143,7 +144,8 @@ function ofChecks(schema, words) {
 function ranksOf(table, schema) {
   return (
     "(WITH scored AS (SELECT images.*, scores.score " +
-    `FROM ${schema}baseline_scores AS scores JOIN ${schema}samples_without_tensors AS images USING (image_id) ` +
+    `FROM ${schema}baseline_scores AS scores JOIN ${schema}samples_without_tensors AS images ` +
+    "USING (image_id, content_sha256) " +
     `WHERE ${recipeOf(table)}scores.score IS NOT NULL), ` +
     "good AS (FROM scored WHERE label = 'good' " +
     "QUALIFY split <> 'train' OR bool_and(split = 'train') OVER (PARTITION BY source_dataset, category)) " +
@@ -161,7 +163,9 @@ function sqlOf(table, view, ids) {
   const key = view.sort.replace(/^-/, "");
   const way = view.sort.startsWith("-") ? "DESC" : "ASC";
   const measured = /** @type {Record<string, string>} */ ({
-    score: `(SELECT score FROM ${IN_SQL}baseline_scores AS scores WHERE ${recipeOf(table)}scores.image_id = samples.image_id)`,
+    score:
+      `(SELECT score FROM ${IN_SQL}baseline_scores AS scores WHERE ${recipeOf(table)}` +
+      "scores.image_id = samples.image_id AND scores.content_sha256 = samples.content_sha256)",
     rank: `(SELECT rank FROM ${ranksOf(table, IN_SQL)} WHERE ranks.image_id = samples.image_id)`,
   });
   const column = measured[key] ?? columnOf(key);
