@@ -24,17 +24,22 @@ built-in exception if callers may expect one::
     ├── ComputeError (RuntimeError)               decoding: the Dask cluster cannot decode
     ├── SamplesLostError (RuntimeError)           decoding: too many good tensors would be replaced
     ├── TooManyUnreadableError (RuntimeError)     decoding: many files of a root cannot be read
+    ├── SimdUnavailableError (RuntimeError)       decoding: this machine lacks the resize of the warehouse
+    ├── CorrectionsError (ValueError)             curation: a file of corrections cannot be used
     ├── AssignmentError (ValueError)              splitting: an assignment or its file cannot be used
     ├── WarehouseError (RuntimeError)             warehouse: it cannot be opened, or lacks a table
     │   └── ExpiredVersionError                   … because its version of a lake was deleted
     ├── WarehouseBusyError (RuntimeError)         warehouse: another run holds its lock
     ├── PublishRefusedError (RuntimeError)        warehouse: a check fails, or the target is not its own
+    │   └── UnpublishedDataError                  … because data wait that no refresh has published
     ├── CopyError (RuntimeError)                  warehouse: it cannot be copied
     ├── DatabaseError (RuntimeError)              reader: the published database cannot be opened or queried
     ├── CommercialUseError (ValueError)           reader: samples may not be used commercially
     ├── CacheError (RuntimeError)                 reader: a cache of arrays cannot be written or used
     ├── BaselineUnavailable (RuntimeError)        evaluation: the network of the baseline cannot be used
+    ├── EvaluationError (ValueError)              evaluation: it cannot be made, or a category failed
     ├── ExportError (RuntimeError)                export: nothing was exported
+    ├── GalleryError (RuntimeError)               gallery: it was not written
     ├── RunFailedError (RuntimeError)             assets: a run of the graph failed
     ├── RunStoppedError (RuntimeError)            assets: Ctrl-C or SIGTERM stopped a run of the graph
     ├── RunConfigError (ValueError)               assets: a selection or run config cannot be used

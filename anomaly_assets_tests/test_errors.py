@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import re
 import shlex
 import sys
 from pathlib import Path
@@ -12,6 +14,21 @@ from anomaly_assets import errors
 from anomaly_assets.errors import install_extra
 
 PROJECT = Path(__file__).parents[1]
+
+
+def test_the_tree_has_every_error_with_its_built_in_base() -> None:
+    bases: dict[str, list[str]] = {}
+    for path in (PROJECT / "anomaly_assets").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_bytes())):
+            if isinstance(node, ast.ClassDef):
+                bases[node.name] = [ast.unparse(base) for base in node.bases]
+    defined = {"AnomalyAssetsError": "", "WarehouseError": "RuntimeError"}
+    for _ in range(3):  # the tree has three levels
+        for name, of in bases.items():
+            if defined.keys() & {*of}:
+                defined[name] = next((base for base in of if base not in defined), "")
+    drawn = re.findall(r"── (\w+)(?: \(([\w.]+)\))?", errors.__doc__ or "")
+    assert dict(drawn) == {name: of for name, of in defined.items() if name != "AnomalyAssetsError"}
 
 
 def test_in_a_checkout_an_extra_is_installed_from_its_folder_by_the_python_that_runs() -> None:
