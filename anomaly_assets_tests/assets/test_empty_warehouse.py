@@ -14,10 +14,6 @@ COMPARED = (
     "Nothing to check yet: no category was evaluated at two recipes with 10 good and 10 anomalous test "
     "images at least."
 )
-JUDGED = (
-    "Nothing to check yet: no category was evaluated with a threshold; `anomaly-assets evaluate` does "
-    "that."
-)
 PASSING = {
     "baseline_metrics:detail_is_kept": COMPARED,
     "dagm_2007/stray_files:files_are_recognised": LOADED,
@@ -31,7 +27,6 @@ PASSING = {
     "mvtec_ad/stray_files:masks_belong_to_an_image": LOADED,
     "mvtec_ad/stray_files:most_files_belong_to_images": LOADED,
     "near_duplicates:near_duplicates_stay_in_one_split": DECODED,
-    "suspect_images:labels_fit_the_scores": JUDGED,
 }
 """Checks whose table is always there, and their results for an empty one."""
 
@@ -55,6 +50,7 @@ NEEDING = {
     "samples:training_images_are_good": "images",
     "splits:folds_do_not_leak": "splits",
     "splits:assignment_columns_exist": "images",
+    "suspect_images:labels_fit_the_scores": "samples_without_tensors",
 }
 """Checks to the table that they need, and that only the asset makes."""
 
@@ -113,7 +109,7 @@ def test_checks_of_a_loaded_dataset_say_nothing_where_nothing_is_wrong(
     descriptions = {name: run.checks[name].description for name in PASSING}
     expected = {name: LOADED if name.startswith("dagm_2007") else None for name in PASSING}
     expected |= {  # the dataset is too small to be measured
-        name: said for name, said in PASSING.items() if said in (COMPARED, JUDGED)
+        name: said for name, said in PASSING.items() if said == COMPARED
     }
     assert descriptions == expected
 
