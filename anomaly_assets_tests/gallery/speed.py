@@ -149,7 +149,7 @@ def opened_at(page: Page, folder: Path, address: str) -> tuple[float, int]:
     """Open a view; return the ms until its first picture, and the bytes of the files read until then."""
     page.goto("about:blank")
     page.goto(f"{(folder / 'index.html').as_uri()}#{address}")
-    page.wait_for_function("typeof window.pictured === 'number'", polling="raf")
+    page.wait_for_function("() => typeof window.pictured === 'number'", polling="raf")
     sizes = [(folder / path).stat().st_size for path in _below(folder, page.evaluate("read"))]
     return float(page.evaluate("window.pictured")), sum(sizes)
 

@@ -212,7 +212,7 @@ def test_an_image_with_outline_heat_map_and_columns(page: Page, folder: Path) ->
     dialog.wait_for(state="visible")
     page.keyboard.press("Escape")
     dialog.wait_for(state="hidden")
-    assert "image=" not in page.url
+    page.wait_for_url(lambda url: "image=" not in url)
 
 
 def test_an_image_that_is_not_there_shows_no_other_one(page: Page, folder: Path) -> None:
@@ -265,7 +265,7 @@ def test_an_outline_fits_an_image_that_is_wider_than_high(page: Page, folder: Pa
     show(page, folder, "category=dagm_2007%2FClass10&label=anomalous")
     page.locator(".cell:not([hidden])").first.click()
     page.locator("#stage img").wait_for()
-    page.wait_for_function("document.querySelector('#stage img').naturalHeight === 160")
+    page.wait_for_function("() => document.querySelector('#stage img').naturalHeight === 160")
     boxes = [
         page.locator(f"#stage {part}").bounding_box() for part in ("img", "svg.outline", "canvas")
     ]
@@ -284,6 +284,7 @@ def test_the_keyboard_alone_opens_and_selects(page: Page, folder: Path) -> None:
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Space")
     page.keyboard.press("Shift+ArrowRight")
+    page.locator(".cell[aria-selected='true']").nth(1).wait_for()
     assert page.locator(".cell[aria-selected='true']").count() == 2
     active = page.locator("#grid").get_attribute("aria-activedescendant")
     assert page.locator(f"#{active}").get_attribute("aria-selected") == "true"
