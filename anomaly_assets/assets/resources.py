@@ -35,7 +35,7 @@ EVALUATION = "evaluation"
 EVALUATION_STEPS = frozenset(
     {EVALUATION, "published_evaluation", "score_sheets", f"{EVALUATION}_checks"}
 )
-"""Steps of that group: they read the published database, and lock the warehouse only while they write."""
+"""Steps of that group: they read the published database, and lock the warehouse only for moments."""
 
 CHECKS_TAG = "checks"
 """Tag of a run with failed checks, such as `3 failed`; the list of runs shows it."""
