@@ -27,6 +27,7 @@ from anomaly_assets.decoding.transform import (
     decode_image,
     decode_mask,
 )
+from anomaly_assets.drawing import TILE_SIDE, webp_within
 from anomaly_assets.errors import AnomalyAssetsError
 from anomaly_assets.linux import keep_freed_memory
 from anomaly_assets.recipes import Recipe
@@ -56,6 +57,9 @@ RECIPES_SCHEMA = _RECIPES_SCHEMA.set(
 
 FACTS_SCHEMA = arrow_schema(TABLES["facts"])
 """Columns of `facts`."""
+
+PREVIEWS_SCHEMA = arrow_schema(TABLES["image_previews"])
+"""Columns of `image_previews`."""
 
 UNREADABLE = "unreadable"
 """Reason of a file that could not be read at all."""
@@ -140,6 +144,7 @@ class DecodedBatch:
         tensors: Rows of `TENSORS_SCHEMA` without `run_id`, which the writer adds.
         recipe_tensors: Rows of `RECIPES_SCHEMA`, in the same way; one for each tile.
         facts: Rows of `FACTS_SCHEMA` about the images of `tensors`, in the same order.
+        previews: Rows of `PREVIEWS_SCHEMA`, in the same way.
         rejections: Files of this batch that could not be used.
         images: Number of images that the task tried.
         seconds: Duration, reading included.
@@ -148,6 +153,7 @@ class DecodedBatch:
     tensors: pa.RecordBatch
     recipe_tensors: pa.RecordBatch
     facts: pa.RecordBatch
+    previews: pa.RecordBatch
     rejections: list[Rejection]
     images: int
     seconds: float
@@ -179,6 +185,7 @@ def _decode_batch(
     planned = sum(recipe.tensor_bytes for image in images for recipe in image.further)
     further = _Rows(RECIPES_SCHEMA, planned)
     facts: list[dict[str, object]] = []
+    previews: list[dict[str, object]] = []
     rejections: list[Rejection] = []
     for image in images:
         try:
@@ -197,12 +204,17 @@ def _decode_batch(
         if image.further:
             further.reserve(sum(each.pixels.size for each in decoded.tensors[image.common :]))
         for number, (tensor, pixels) in enumerate(zip(decoded.tensors, masks, strict=True)):
-            rows = common if image.common and not number else further
-            rows.add(measured | _of_tensor(image, decoded, tensor), tensor.pixels, pixels)
+            row = measured | _of_tensor(image, decoded, tensor)
+            if image.common and not number:
+                common.add(row, tensor.pixels, pixels)
+                previews.append(row | {"preview": webp_within(tensor.pixels, TILE_SIDE)})
+            else:
+                further.add(row, tensor.pixels, pixels)
     return DecodedBatch(
         common.record_batch(),
         further.record_batch(),
         pa.record_batch(_columns(facts, FACTS_SCHEMA), schema=FACTS_SCHEMA),
+        pa.record_batch(_columns(previews, PREVIEWS_SCHEMA), schema=PREVIEWS_SCHEMA),
         rejections,
         len(images),
         time.monotonic() - started,

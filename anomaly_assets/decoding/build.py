@@ -54,6 +54,7 @@ from anomaly_assets.roots.base import Root
 from anomaly_assets.tables.corrections import forget_masks, masks_in_use, pin_decoded
 from anomaly_assets.tables.ddl import ensure_tables, row_count, sql_text, upstream_needed
 from anomaly_assets.tables.identity import take_over
+from anomaly_assets.tables.registry import DECODED_TABLES
 from anomaly_assets.tables.source_datasets import stored_datasets
 from anomaly_assets.warehouse.base import Warehouse
 from anomaly_assets.warehouse.file.duckdb_settings import COPIED_BYTES, rows_at_once
@@ -244,6 +245,7 @@ def one_batch(decoded: list[Decoded]) -> Decoded:
         tensors=joined("tensors"),
         recipe_tensors=joined("recipe_tensors"),
         facts=joined("facts"),
+        previews=joined("previews"),
         rejections=[each for batch in batches for each in batch.rejections],
     )
 
@@ -286,10 +288,11 @@ def _remove_gone(connection: duckdb.DuckDBPyConnection) -> int:
     if not connection.execute(_ANY_GONE).fetchall():
         return 0
     gone = "image_id NOT IN (SELECT image_id FROM images)"
-    for table in ("rejected_images", "facts", "recipe_tensors"):
-        connection.execute(f"DELETE FROM {table} WHERE {gone}")  # noqa: S608
-    removed = connection.execute(f"DELETE FROM image_tensors WHERE {gone}").fetchone()  # noqa: S608
-    return int(removed[0]) if removed else 0
+    removed = {
+        table: connection.execute(f"DELETE FROM {table} WHERE {gone}").fetchall()  # noqa: S608
+        for table in DECODED_TABLES
+    }
+    return int(removed["image_tensors"][0][0])
 
 
 _ANY_GONE = """
@@ -303,7 +306,7 @@ FROM (
 ANTI JOIN images USING (image_id)
 LIMIT 1
 """
-"""Returns a row if something is to be deleted; in most runs nothing is, and one query replaces three."""
+"""Returns a row if something is to be deleted; in most runs nothing is, and one query replaces five."""
 
 
 def _remove_recipes(

@@ -17,7 +17,7 @@ import pyarrow as pa
 from anomaly_assets.decoding.batch import Rejection
 from anomaly_assets.errors import AnomalyAssetsError, rerun_with
 from anomaly_assets.tables.arrow import arrow_schema
-from anomaly_assets.tables.registry import TABLES
+from anomaly_assets.tables.registry import DECODED_TABLES, TABLES
 from anomaly_assets.tables.source_datasets import Loss, is_loss, sample_counts, stored_datasets
 
 REJECTIONS_SCHEMA = arrow_schema(TABLES["rejected_images"])
@@ -76,7 +76,7 @@ def replace_by_rejections(
         connection.register("unusable", pa.table({"image_id": image_ids}))
         try:
             connection.begin()
-            for table in ("image_tensors", "recipe_tensors", "facts", "rejected_images"):
+            for table in DECODED_TABLES:
                 connection.execute(
                     f"DELETE FROM {table} WHERE image_id IN (FROM unusable)"  # noqa: S608
                 )

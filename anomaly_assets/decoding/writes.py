@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from anomaly_assets.decoding.batch import (
     FACTS_SCHEMA,
+    PREVIEWS_SCHEMA,
     RECIPES_SCHEMA,
     TENSORS_SCHEMA,
     TRANSIENT,
@@ -78,6 +79,7 @@ def write_images(
     """
     rejections: list[Rejection] = []
     facts: list[pa.RecordBatch] = []
+    previews: list[pa.RecordBatch] = []
     remade: list[pa.RecordBatch] = []
     done = recipe_rows = recipe_rows_replaced = 0
     kept: set[str] = set()
@@ -97,6 +99,7 @@ def write_images(
             given_up += batch.tensors.num_rows - usable.num_rows
             further = _without(batch.recipe_tensors, kept)
             facts.append(_without(batch.facts, kept))
+            previews.append(_without(batch.previews, kept))
             recipe_rows += further.num_rows
             remade.append(further.select(["image_id", "recipe"]))
             for table, rows in (("image_tensors", usable), ("recipe_tensors", further)):
@@ -112,6 +115,7 @@ def write_images(
             ids = pa.array(sorted(image_ids), pa.string())
             connection.register(name, pa.table({"image_id": ids}))
         connection.register("decoded_facts", _table(facts, FACTS_SCHEMA))
+        connection.register("decoded_previews", _table(previews, PREVIEWS_SCHEMA))
         connection.register("remade", _table(remade, remade[0].schema))
         if known:
             connection.execute(
@@ -124,8 +128,9 @@ def write_images(
                 [last["recipe_tensors"]],
             ).fetchone()
             recipe_rows_replaced = int(deleted[0]) if deleted else 0
-        connection.execute(f"DELETE FROM facts WHERE {_REPLACED}")  # noqa: S608
-        connection.execute("INSERT INTO facts BY NAME FROM decoded_facts")
+        for table, decoded in (("facts", "decoded_facts"), ("image_previews", "decoded_previews")):
+            connection.execute(f"DELETE FROM {table} WHERE {_REPLACED}")  # noqa: S608
+            connection.execute(f"INSERT INTO {table} BY NAME FROM {decoded}")
         connection.execute(_DELETE_REJECTIONS)
         insert_rejections(connection, [each for each in rejections if each.image_id not in held])
         connection.commit()
@@ -138,7 +143,7 @@ def write_images(
             connection.rollback()
         raise
     finally:
-        for name in ("stale", "decoded_facts", "held", "staying", "remade"):
+        for name in ("stale", "decoded_facts", "decoded_previews", "held", "staying", "remade"):
             connection.unregister(name)
         for table in _SCHEMAS:
             connection.unregister(f"decoded_{table}")

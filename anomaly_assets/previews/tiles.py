@@ -1,7 +1,7 @@
-"""Keep the table `image_previews` up to date: a small picture of each tensor.
+"""Complete the table `image_previews`: a small picture of each tensor.
 
-Pictures are drawn from the stored tensors. So an image that an earlier release decoded gets one without
-decoding it again.
+Decoding draws it with the tensor. Here the stored tensors of an earlier release get one, without decoding
+their files again.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Advance = Callable[[int, int], None]
 def update_previews(
     connection: duckdb.DuckDBPyConnection, workers: int, advance: Advance | None = None
 ) -> RowChanges:
-    """Make the previews of new and changed tensors, and delete those of tensors that are gone.
+    """Make the previews that are missing or of another tensor, and delete those of tensors that are gone.
 
     After a kill, the next update continues behind the last transaction.
 

@@ -532,7 +532,8 @@ TABLES: Mapping[str, Table] = _by_name(
         ),
         Table(
             "image_previews",
-            "One row per decoded image: a small picture of its tensor. Join it by image_id.",
+            "One row per decoded image: a small picture of its tensor. Join it by image_id. "
+            "Rows are written in the same transaction as the tensor.",
             (
                 *(_OF_TENSOR[name] for name in ("image_id", "content_sha256", "transform")),
                 Column(
@@ -1159,6 +1160,9 @@ EVALUATION = (
     *UNPUBLISHED,
 )
 """Tables that an evaluation writes, with the columns `source_dataset`, `category` and `recipe`."""
+
+DECODED_TABLES = ("image_tensors", "recipe_tensors", "facts", "image_previews", "rejected_images")
+"""Tables that decoding writes, with the column `image_id`: their rows go together."""
 
 WIDE = tuple(name for name, table in STORED.items() if "image_tensor" in table.column_names)
 """Stored tables with tensors, which are copied in parts."""

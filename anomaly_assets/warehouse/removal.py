@@ -10,7 +10,7 @@ from anomaly_assets.datasets.names import counted
 from anomaly_assets.tables.ddl import LABEL_VIEWS, SAMPLE_VIEWS, ensure_tables, refresh
 from anomaly_assets.tables.history import StepEvent, note_step_events
 from anomaly_assets.tables.identity import take_over
-from anomaly_assets.tables.registry import EVALUATION
+from anomaly_assets.tables.registry import DECODED_TABLES, EVALUATION
 from anomaly_assets.tables.source_datasets import note_consent, stored_datasets
 from anomaly_assets.tables.sql_text import table_exists
 from anomaly_assets.warehouse.base import Warehouse
@@ -93,7 +93,7 @@ def _remove(connection: duckdb.DuckDBPyConnection, name: str) -> int:
     connection.begin()
     for schema in (name, f"{name}_staging"):
         connection.execute(f'DROP SCHEMA IF EXISTS "{schema}" CASCADE')
-    for table in ("image_tensors", "recipe_tensors", "facts", "image_previews", "rejected_images"):
+    for table in DECODED_TABLES:
         connection.execute(
             f"DELETE FROM {table} WHERE starts_with(image_id, ?)",  # noqa: S608
             [f"{name}/"],

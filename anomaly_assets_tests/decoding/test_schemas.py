@@ -6,7 +6,7 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from anomaly_assets.decoding.batch import FACTS_SCHEMA, TENSORS_SCHEMA
+from anomaly_assets.decoding.batch import FACTS_SCHEMA, PREVIEWS_SCHEMA, TENSORS_SCHEMA
 from anomaly_assets.decoding.rejections import REJECTIONS_SCHEMA
 from anomaly_assets.tables.registry import TABLES
 from anomaly_assets_tests.warehouse.project import Project
@@ -16,6 +16,7 @@ SCHEMAS = pytest.mark.parametrize(
     [
         ("image_tensors", TENSORS_SCHEMA),
         ("facts", FACTS_SCHEMA),
+        ("image_previews", PREVIEWS_SCHEMA),
         ("rejected_images", REJECTIONS_SCHEMA),
     ],
 )

@@ -43,7 +43,16 @@ _FACTS_WITHOUT_THEIR_TENSOR = f"""
 UNION ALL
 (SELECT {_SHARED} FROM image_tensors EXCEPT ALL SELECT {_SHARED} FROM facts)
 """
-"""Returns a row if `facts` is not exactly what the tensors were made from; true after every build."""
+"""Returns a row if `facts` is not exactly what the tensors were made from; none after every build."""
+
+_PREVIEWS_WITHOUT_THEIR_TENSOR = """
+(SELECT image_id, content_sha256, transform FROM image_previews
+    EXCEPT ALL SELECT image_id, content_sha256, transform FROM image_tensors)
+UNION ALL
+(SELECT image_id, content_sha256, transform FROM image_tensors
+    EXCEPT ALL SELECT image_id, content_sha256, transform FROM image_previews)
+"""
+"""Returns a row if `image_previews` does not have exactly one picture of each tensor."""
 
 
 def without_zones(rows: Iterable[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
@@ -139,6 +148,7 @@ class Project:
             report = build_tensors(self.warehouse, roots, recipes, **options)
             if roots:
                 assert self.rows(_FACTS_WITHOUT_THEIR_TENSOR) == []
+                assert self.rows(_PREVIEWS_WITHOUT_THEIR_TENSOR) == []
         return report
 
     def refresh_all(self) -> None:
