@@ -76,6 +76,11 @@ def rings_of(mask: UInt8Array) -> list[Points]:
     Args:
         mask: 0 or 1, height x width.
     """
+    rows_with, columns_with = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+    if not len(rows_with):
+        return []
+    top, left = rows_with[0], columns_with[0]
+    mask = mask[top : rows_with[-1] + 1, left : columns_with[-1] + 1]
     width = mask.shape[1]
     padded = np.pad(mask, 1)
     inside = padded[1:-1, 1:-1]
@@ -91,7 +96,7 @@ def rings_of(mask: UInt8Array) -> list[Points]:
     rings = []
     while edges:
         start = next(iter(edges))
-        rings.append(_followed(edges, start, steps, stride))
+        rings.append(_followed(edges, start, steps, stride) + (left, top))
     return rings
 
 

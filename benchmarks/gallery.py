@@ -84,6 +84,7 @@ def _published(folder: Path, images: int, decoded: int) -> Path:
     project.build(Recipe(resize=SIMD))
     project.refresh_all()
     with project.warehouse.connect() as connection:
+        connection.execute("DELETE FROM image_previews")  # as in a warehouse of an earlier release
         started, cpu = time.monotonic(), time.process_time()
         update_previews(connection, _WORKERS)
         each = (time.process_time() - cpu) / tree.images * 1e3
