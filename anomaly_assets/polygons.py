@@ -96,7 +96,7 @@ def rings_of(mask: UInt8Array) -> list[Points]:
     rings = []
     while edges:
         start = next(iter(edges))
-        rings.append(_followed(edges, start, steps, stride) + (left, top))
+        rings.append(_followed(edges, start, steps, stride) + np.array((left, top)))
     return rings
 
 
