@@ -22,6 +22,8 @@ from dagster._core.storage.sql import create_engine
 from dagster._core.storage.sqlite import create_db_conn_string
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.pool import QueuePool
+from watchdog.events import FileSystemEvent, FileSystemEventHandler
+from watchdog.observers import Observer
 
 
 class _Database:
@@ -80,8 +82,24 @@ class _Database:
         return found.st_dev, found.st_ino
 
 
+class _Watcher(FileSystemEventHandler):
+    """Handler of the files of a database: the page of a run shows its events as they are stored."""
+
+    def __init__(self, storage: ConsolidatedSqliteEventLogStorage) -> None:
+        path = storage.get_db_path()
+        self._storage = storage
+        self._names = {os.path.basename(path), os.path.basename(path) + "-wal"}
+
+    def on_modified(self, event: FileSystemEvent) -> None:
+        """Pass new events on."""
+        if os.path.basename(os.fsdecode(event.src_path)) in self._names:
+            self._storage.on_modified()
+
+
 class EventStorage(ConsolidatedSqliteEventLogStorage):
     """Event log of a home, with one transaction for an event and all that Dagster derives from it."""
+
+    _obs: Any
 
     @cached_property
     def _database(self) -> _Database:
@@ -119,6 +137,18 @@ class EventStorage(ConsolidatedSqliteEventLogStorage):
         with self._database.together():
             for event in events:
                 super().store_event(event)
+
+    def watch(self, run_id: str, cursor: str | None, callback: Any) -> None:
+        """Call a function with the events of a run as they are stored.
+
+        Dagster watches the database alone, which changes when a connection is closed. Until then its
+        write-ahead log has the events.
+        """
+        if not self._obs:
+            self._obs = Observer()
+            self._obs.start()
+            self._obs.schedule(_Watcher(self), self._base_dir)
+        super().watch(run_id, cursor, callback)
 
     def dispose(self) -> None:
         """Stop watching the database, and close it."""

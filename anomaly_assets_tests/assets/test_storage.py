@@ -1,5 +1,6 @@
 """Test the databases of a Dagster home: connections, transactions, and files that are replaced."""
 
+import queue
 import shutil
 import sqlite3
 import threading
@@ -86,6 +87,16 @@ def test_an_event_and_all_that_follows_from_it_are_one_transaction(
         for event in events:
             instance.event_log_storage.store_event(event)
     assert counted["commits"] == len(events)
+
+
+def test_events_are_seen_while_the_process_that_stores_them_goes_on(home: Path) -> None:
+    found: queue.Queue[str] = queue.Queue()
+    with opened(home) as running, opened(home) as watching:
+        run = running.create_run_for_job(dg.GraphDefinition("none").to_job())
+        watching.watch_event_logs(run.run_id, None, lambda event, _: found.put(event.message))
+        for message in ("160 images", "344 images"):
+            running.report_engine_event(message, run)
+            assert found.get(timeout=20) == message
 
 
 @pytest.mark.slow

@@ -23,7 +23,7 @@ from anomaly_assets_tests.ui.server import PROJECT_ROOT, running
 
 OUT = PROJECT_ROOT / "docs" / "screenshots"
 MOST_BYTES = 200_000
-_COPIES = 1500
+_COPIES = 6000
 
 
 def main() -> int:
