@@ -6,7 +6,9 @@ connection. That was a third of the processor time of a refresh that changes not
 and write the same files, so a home can be used with either.
 """
 
+import logging
 import os
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -24,6 +26,10 @@ from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.pool import QueuePool
 from watchdog.events import FileSystemEvent, FileSystemEventHandler
 from watchdog.observers import Observer
+from watchdog.observers.api import BaseObserver
+from watchdog.observers.polling import PollingObserver
+
+_LOG = logging.getLogger(__name__)
 
 
 class _Database:
@@ -83,23 +89,52 @@ class _Database:
 
 
 class _Watcher(FileSystemEventHandler):
-    """Handler of the files of a database: the page of a run shows its events as they are stored."""
+    """Handler of changes to a database and its write-ahead log."""
 
     def __init__(self, storage: ConsolidatedSqliteEventLogStorage) -> None:
         path = storage.get_db_path()
         self._storage = storage
         self._names = {os.path.basename(path), os.path.basename(path) + "-wal"}
 
+    def on_created(self, event: FileSystemEvent) -> None:
+        """Pass the first events of a new write-ahead log on."""
+        self.on_modified(event)
+
     def on_modified(self, event: FileSystemEvent) -> None:
-        """Pass new events on."""
+        """Pass new events on; an error must not end the thread, which serves all pages."""
         if os.path.basename(os.fsdecode(event.src_path)) in self._names:
-            self._storage.on_modified()
+            try:
+                self._storage.on_modified()
+            except Exception:
+                _LOG.exception("New events could not be read; the next change tries again.")
+
+
+def _observed(handler: FileSystemEventHandler, folder: str) -> BaseObserver:
+    """Return a running observer of the files in a folder.
+
+    Outside Linux, the system tells of a write only when the file is closed. So files are looked at each
+    second there, and also if inotify has no room for another program.
+    """
+    kinds = (Observer, PollingObserver) if sys.platform == "linux" else (PollingObserver,)
+    for kind in kinds:
+        observer: BaseObserver = kind(timeout=1)
+        observer.schedule(handler, folder)
+        try:
+            observer.start()
+        except OSError:
+            continue
+        return observer
+    raise OSError(f"{folder} cannot be watched.")
 
 
 class EventStorage(ConsolidatedSqliteEventLogStorage):
     """Event log of a home, with one transaction for an event and all that Dagster derives from it."""
 
     _obs: Any
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._watching = threading.RLock()
 
     @cached_property
     def _database(self) -> _Database:
@@ -144,11 +179,20 @@ class EventStorage(ConsolidatedSqliteEventLogStorage):
         Dagster watches the database alone, which changes when a connection is closed. Until then its
         write-ahead log has the events.
         """
-        if not self._obs:
-            self._obs = Observer()
-            self._obs.start()
-            self._obs.schedule(_Watcher(self), self._base_dir)
-        super().watch(run_id, cursor, callback)
+        with self._watching:
+            if not self._obs:
+                self._obs = _observed(_Watcher(self), self._base_dir)
+            super().watch(run_id, cursor, callback)
+
+    def end_watch(self, run_id: str, handler: Any) -> None:
+        """Stop calling a function."""
+        with self._watching:
+            super().end_watch(run_id, handler)
+
+    def on_modified(self) -> None:
+        """Call the functions with new events; while that lasts, no page comes or goes."""
+        with self._watching:
+            super().on_modified()
 
     def dispose(self) -> None:
         """Stop watching the database, and close it."""

@@ -56,6 +56,7 @@ from anomaly_assets.tables.ddl import ensure_tables, row_count, sql_text, upstre
 from anomaly_assets.tables.identity import take_over
 from anomaly_assets.tables.registry import DECODED_TABLES
 from anomaly_assets.tables.source_datasets import stored_datasets
+from anomaly_assets.tables.transaction import transaction
 from anomaly_assets.warehouse.base import Warehouse
 from anomaly_assets.warehouse.file.duckdb_settings import COPIED_BYTES, rows_at_once
 
@@ -288,10 +289,11 @@ def _remove_gone(connection: duckdb.DuckDBPyConnection) -> int:
     if not connection.execute(_ANY_GONE).fetchall():
         return 0
     gone = "image_id NOT IN (SELECT image_id FROM images)"
-    removed = {
-        table: connection.execute(f"DELETE FROM {table} WHERE {gone}").fetchall()  # noqa: S608
-        for table in DECODED_TABLES
-    }
+    with transaction(connection):
+        removed = {
+            table: connection.execute(f"DELETE FROM {table} WHERE {gone}").fetchall()  # noqa: S608
+            for table in DECODED_TABLES
+        }
     return int(removed["image_tensors"][0][0])
 
 
@@ -302,6 +304,7 @@ FROM (
     UNION ALL SELECT image_id FROM facts
     UNION ALL SELECT image_id FROM image_tensors
     UNION ALL SELECT image_id FROM recipe_tensors
+    UNION ALL SELECT image_id FROM image_previews
 )
 ANTI JOIN images USING (image_id)
 LIMIT 1

@@ -19,6 +19,7 @@ from anomaly_assets.errors import AnomalyAssetsError, rerun_with
 from anomaly_assets.tables.arrow import arrow_schema
 from anomaly_assets.tables.registry import DECODED_TABLES, TABLES
 from anomaly_assets.tables.source_datasets import Loss, is_loss, sample_counts, stored_datasets
+from anomaly_assets.tables.transaction import transaction
 
 REJECTIONS_SCHEMA = arrow_schema(TABLES["rejected_images"])
 """Columns of `rejected_images`."""
@@ -75,13 +76,12 @@ def replace_by_rejections(
     if image_ids:
         connection.register("unusable", pa.table({"image_id": image_ids}))
         try:
-            connection.begin()
-            for table in DECODED_TABLES:
-                connection.execute(
-                    f"DELETE FROM {table} WHERE image_id IN (FROM unusable)"  # noqa: S608
-                )
-            insert_rejections(connection, accepted)
-            connection.commit()
+            with transaction(connection):
+                for table in DECODED_TABLES:
+                    connection.execute(
+                        f"DELETE FROM {table} WHERE image_id IN (FROM unusable)"  # noqa: S608
+                    )
+                insert_rejections(connection, accepted)
         finally:
             connection.unregister("unusable")
     if losses:

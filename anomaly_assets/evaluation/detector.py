@@ -115,7 +115,8 @@ def evaluate_category(
     """Score and measure a category.
 
     In memory are the sample of patches while a bank is made (61 MB with the packaged network), the bank (6
-    MB), a batch of images, and a few kB for each image.
+    MB), a batch of images, a few kB for each image, and another 20 kB for each one of the bank or of
+    validation (`Highest`).
 
     Args:
         images: Reads images.

@@ -42,7 +42,7 @@ from anomaly_assets.reader.batch import Batch
 from anomaly_assets.reader.database import Database
 from anomaly_assets.reader.open import category_samples, open_database
 from anomaly_assets.tables.ddl import ensure_tables
-from anomaly_assets.warehouse.base import Log, Warehouse
+from anomaly_assets.warehouse.base import Log, Warehouse, is_interrupt
 
 _BATCH_PIXELS = 16 * 256 * 256
 """Pixels of the images whose features are computed at once: 16 images of 256 x 256."""
@@ -83,7 +83,7 @@ def evaluate(
     """Evaluate the categories whose images, labels, recipes, network or rules changed since.
 
     Each result is committed when its category ends, so an interrupted evaluation goes on from there. An
-    error of one category does not stop the others.
+    error of one category does not stop the others, unless the next one fails in the same way.
 
     Args:
         warehouse: Returns the warehouse, or raises if the run was asked to stop; called before each use.
@@ -104,20 +104,20 @@ def evaluate(
     with closing(_opened(location)) as database:
         assignment = chosen_assignment(database, assignment)
         method = {"protocol": str(VERSION), "backbone": backbone.digest}
-        subjects = subjects_of(database, method, assignment)
-        _refuse_unknown(categories, subjects)
+        existing = subjects_of(database, method, assignment)
+        _refuse_unknown(categories, existing)
+        subjects = [each for each in existing if not categories or each.key.category in categories]
         with _tables(warehouse()) as connection:
             _refuse_foreign(connection, database)
             stored = stored_inputs(connection)
-            gone = stored.keys() - {subject.key for subject in subjects}
+            gone = stored.keys() - {subject.key for subject in existing}
             remove_results(connection, gone)
             replace_gains(connection, subjects)
         stale = [subject for subject in subjects if stored.get(subject.key) != subject.digest]
-        if categories:
-            stale = [subject for subject in stale if subject.key.category in categories]
         evaluated: list[Key] = []
         reasons: dict[Key, str] = {}
         failed: dict[Key, Exception] = {}
+        before: Exception | None = None
         for number, subject in enumerate(stale, 1):
             key, started = subject.key, time.monotonic()
             with _tables(warehouse()) as connection:
@@ -126,10 +126,13 @@ def evaluate(
                 kept = _kept_bank(connection, key)
             try:
                 roles, result = _result(database, key, backbone, assignment, kept, progress)
-            except (AnomalyAssetsError, duckdb.Error, MemoryError, OSError):
-                raise  # other categories would fail too
             except Exception as error:
-                failed[key] = error
+                if is_interrupt(error):
+                    raise KeyboardInterrupt from error
+                is_general = isinstance(error, _MAYBE_GENERAL)
+                if isinstance(error, MemoryError) or (is_general and type(error) is type(before)):
+                    raise  # other categories would fail too
+                failed[key] = before = error
                 log(f"{number} of {len(stale)}: {key}, failed: {_cause(error)}")
                 continue
             rows = rows_of(
@@ -142,6 +145,7 @@ def evaluate(
             )
             with _tables(warehouse()) as connection:
                 replace_results(connection, key, rows, run_id)
+            before = None
             evaluated.append(key)
             if result.no_number:
                 reasons[key] = result.no_number
@@ -149,9 +153,15 @@ def evaluate(
         if stale:
             with _tables(warehouse()) as connection:
                 replace_gains(connection, subjects)
+        if before and len(stale) == 1 and isinstance(before, _MAYBE_GENERAL):
+            raise before
         if failed:
             raise _failure(failed, len(stale)) from next(iter(failed.values()))
     return Evaluated(evaluated, len(subjects) - len(evaluated), len(gone), reasons)
+
+
+_MAYBE_GENERAL = (AnomalyAssetsError, duckdb.Error, OSError)
+"""Errors of one category, such as a lost file of a lake, or of all: a store does not answer."""
 
 
 def _failure(failed: Mapping[Key, Exception], of: int) -> EvaluationError:

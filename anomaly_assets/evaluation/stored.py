@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from itertools import groupby
 
@@ -14,6 +13,7 @@ from anomaly_assets.evaluation.detail import detail_of
 from anomaly_assets.evaluation.inputs import Key, Subject
 from anomaly_assets.tables.history import cut
 from anomaly_assets.tables.registry import EVALUATION
+from anomaly_assets.tables.transaction import transaction
 
 GAIN = "image_auroc_gain"
 """Metric: image AUROC at the finest recipe minus that at the common one, with a 90 % interval."""
@@ -43,7 +43,7 @@ def replace_results(
         tables: Map of a table in `EVALUATION` to its new rows.
         run_id: Run that evaluated it; its event in `history` names the category from then on.
     """
-    with _transaction(connection):
+    with transaction(connection):
         _delete(connection, [key])
         for name, rows in tables.items():
             connection.register("new_rows", rows)
@@ -53,7 +53,7 @@ def replace_results(
             _replace_event(connection, run_id, key.source_dataset)
 
 
-def replace_gains(connection: duckdb.DuckDBPyConnection, subjects: Iterable[Subject]) -> None:
+def replace_gains(connection: duckdb.DuckDBPyConnection, subjects: Sequence[Subject]) -> None:
     """Store the difference of the image AUROC between finest and common recipe, by category.
 
     A category has no gain unless both results were computed from the inputs of these subjects. Nothing is
@@ -61,7 +61,8 @@ def replace_gains(connection: duckdb.DuckDBPyConnection, subjects: Iterable[Subj
 
     Args:
         connection: The warehouse, after `ensure_tables`; no other connection writes these tables.
-        subjects: All that can be evaluated, ordered by category and size.
+        subjects: All that can be evaluated of some categories, ordered by category and size; gains of
+            other categories stay.
     """
     measured = {Key(*key): inputs for *key, inputs in connection.execute(_MEASURED).fetchall()}
     wanted = {}
@@ -71,10 +72,11 @@ def replace_gains(connection: duckdb.DuckDBPyConnection, subjects: Iterable[Subj
         if common and all(measured.get(each.key) == each.digest for each in (common, finest)):
             wanted[finest.key] = common.key.recipe
     gains = {Key(*key): over for *key, over in connection.execute(_GAINS).fetchall()}
-    outdated = [key for key, over in gains.items() if over != wanted.get(key)]
+    given = {subject.key[:2] for subject in subjects}
+    outdated = [key for key, over in gains.items() if key[:2] in given and over != wanted.get(key)]
     missing = [(key, over) for key, over in wanted.items() if gains.get(key) != over]
     if outdated or missing:
-        with _transaction(connection):
+        with transaction(connection):
             for key in outdated:
                 _delete_gain(connection, key)
             for key, over in missing:
@@ -146,7 +148,7 @@ def _replace_event(connection: duckdb.DuckDBPyConnection, run_id: str, source_da
 
 def remove_results(connection: duckdb.DuckDBPyConnection, keys: Iterable[Key]) -> None:
     """Remove the results of categories and recipes that no longer exist, in one transaction."""
-    with _transaction(connection):
+    with transaction(connection):
         _delete(connection, keys)
 
 
@@ -155,14 +157,3 @@ def _delete(connection: duckdb.DuckDBPyConnection, keys: Iterable[Key]) -> None:
         for table in EVALUATION:
             connection.execute(f"DELETE FROM {table} WHERE {_OF_KEY}", key)  # noqa: S608
         _delete_gain(connection, key)
-
-
-@contextmanager
-def _transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
-    connection.begin()
-    try:
-        yield
-        connection.commit()
-    except BaseException:
-        connection.rollback()
-        raise

@@ -59,7 +59,7 @@ def suspects_of(result: CategoryResult) -> list[Suspect]:
       quartile of the good images.
     - `anomalous_like_good`: anomalous test images with a score that is not above the threshold, lowest
       first. Likely are those up to the median of the good test images, if the image AUROC is 0.9 at least.
-      With fewer than ten of those, they are compared with the scores out of fold.
+      With fewer than ten of those, they are compared with the good training and validation images.
     - `label_first`: the tenth of the images of unknown label whose scores are nearest to the threshold, and
       about which the detector is least sure.
 

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from anomaly_assets.drawing import TILE_SIDE, webp_within
 from anomaly_assets.tables.row_changes import RowChanges
+from anomaly_assets.tables.transaction import transaction
 from anomaly_assets.warehouse.tensors import Tensor, map_tensors
 
 _COMMITTED = 16384
@@ -89,14 +90,10 @@ def _replace(connection: duckdb.DuckDBPyConnection, made: list[Preview]) -> None
     )
     connection.register("made_previews", rows)
     try:
-        connection.begin()
-        connection.execute(
-            "DELETE FROM image_previews WHERE image_id IN (SELECT image_id FROM made_previews)"
-        )
-        connection.execute("INSERT INTO image_previews BY NAME FROM made_previews")
-        connection.commit()
-    except BaseException:
-        connection.rollback()
-        raise
+        with transaction(connection):
+            connection.execute(
+                "DELETE FROM image_previews WHERE image_id IN (SELECT image_id FROM made_previews)"
+            )
+            connection.execute("INSERT INTO image_previews BY NAME FROM made_previews")
     finally:
         connection.unregister("made_previews")

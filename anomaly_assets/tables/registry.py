@@ -532,8 +532,7 @@ TABLES: Mapping[str, Table] = _by_name(
         ),
         Table(
             "image_previews",
-            "One row per decoded image: a small picture of its tensor. Join it by image_id. "
-            "Rows are written in the same transaction as the tensor.",
+            "One row per decoded image: a small picture of its tensor. Join it by image_id.",
             (
                 *(_OF_TENSOR[name] for name in ("image_id", "content_sha256", "transform")),
                 Column(

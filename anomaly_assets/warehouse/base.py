@@ -311,10 +311,15 @@ def interrupted_queries(connection: duckdb.DuckDBPyConnection) -> Iterator[None]
     try:
         yield
     except RuntimeError as error:
-        if type(error) is RuntimeError and str(error) == "Query interrupted":
+        if is_interrupt(error):
             connection.interrupt()
             raise KeyboardInterrupt("A query was interrupted.") from error
         raise
+
+
+def is_interrupt(error: Exception) -> bool:
+    """Return whether this is DuckDB's error for a query that a signal interrupted."""
+    return type(error) is RuntimeError and str(error) == "Query interrupted"
 
 
 def _samples(connection: duckdb.DuckDBPyConnection) -> Rows:

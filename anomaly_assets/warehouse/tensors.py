@@ -1,14 +1,14 @@
 """Call a function with stored tensors, in threads and in bounded memory.
 
 DuckDB holds the whole result of a query before it returns the first row, however that is fetched (1.5.5).
-So each query reads a few tensors.
+So each query reads a few tensors. On a lake, a query reads whole files: there, each reads as many tensors
+as a file has.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -16,11 +16,13 @@ import duckdb
 import numpy as np
 import numpy.typing as npt
 
-from anomaly_assets.warehouse.base import CATALOG
 from anomaly_assets.warehouse.buffers import drop_cached
 
 AT_ONCE_BYTES = 16 * 1024 * 1024
 """Pixels that one query reads."""
+
+OF_A_FILE = 512
+"""Tensors of a file of a lake; see `TRANSACTION_ROWS` of its warehouse."""
 
 Result = TypeVar("Result")
 
@@ -58,44 +60,38 @@ def map_tensors(
     """
     if not image_ids:
         return
+    [(kind,)] = connection.execute(_KIND).fetchall()
     [(largest,)] = connection.execute(_LARGEST).fetchall()
-    size = max(1, AT_ONCE_BYTES // max(1, largest or 0))
-    parts = [image_ids[start : start + size] for start in range(0, len(image_ids), size)]
+    size = OF_A_FILE if kind == "ducklake" else max(1, AT_ONCE_BYTES // max(1, largest or 0))
     with ThreadPoolExecutor(max(1, workers), thread_name_prefix="tensors") as pool:
-        for start in range(0, len(parts), max(1, workers)):
-            together = parts[start : start + max(1, workers)]
-            yield from pool.map(lambda ids: _results(connection, ids, function), together)
+        for start in range(0, len(image_ids), size):
+            tensors = _read(connection, image_ids[start : start + size])
+            yield list(pool.map(function, tensors))
             drop_cached(connection)
 
 
-def _results(
-    connection: duckdb.DuckDBPyConnection, ids: Sequence[str], function: Callable[[Tensor], Result]
-) -> list[Result]:
-    with closing(connection.cursor()) as cursor:
-        found = cursor.execute(_TENSORS, {"first": ids[0], "last": ids[-1], "ids": list(ids)})
-        table = found.to_arrow_table()
+def _read(connection: duckdb.DuckDBPyConnection, ids: Sequence[str]) -> Iterator[Tensor]:
+    parameters = {"first": ids[0], "last": ids[-1], "ids": list(ids)}
+    table = connection.execute(_TENSORS, parameters).to_arrow_table()
     tensors = table["image_tensor"].combine_chunks()
     rows = table.drop_columns("image_tensor").to_pylist()
-    return [
-        function(
-            Tensor(
-                row["image_id"],
-                row["content_sha256"],
-                row["transform"],
-                np.frombuffer(pixels.as_buffer(), np.uint8).reshape(
-                    row["height"], row["width"], row["channels"]
-                ),
-            )
+    for row, pixels in zip(rows, tensors, strict=True):
+        shape = row["height"], row["width"], row["channels"]
+        yield Tensor(
+            row["image_id"],
+            row["content_sha256"],
+            row["transform"],
+            np.frombuffer(pixels.as_buffer(), np.uint8).reshape(shape),
         )
-        for row, pixels in zip(rows, tensors, strict=True)
-    ]
 
+
+_KIND = "SELECT type FROM duckdb_databases() WHERE database_name = current_database()"
 
 _LARGEST = "SELECT max(height * width * channels) FROM image_tensors"
 
 # The range is compared with the smallest and largest id of each row group; others are not read.
-_TENSORS = f"""
+_TENSORS = """
 SELECT image_id, content_sha256, transform, height, width, channels, image_tensor
-FROM {CATALOG}.main.image_tensors
+FROM image_tensors
 WHERE image_id BETWEEN $first AND $last AND list_contains($ids, image_id)
-"""  # noqa: S608
+"""

@@ -1,5 +1,6 @@
 """Test the databases of a Dagster home: connections, transactions, and files that are replaced."""
 
+import errno
 import queue
 import shutil
 import sqlite3
@@ -15,6 +16,7 @@ import pytest
 import sqlalchemy as db
 from dagster._core.storage.event_log import ConsolidatedSqliteEventLogStorage
 
+from anomaly_assets.assets import storage
 from anomaly_assets.assets.storage import EventStorage, RunStorage
 from anomaly_assets_tests.assets.homes import new_home, opened
 
@@ -89,7 +91,14 @@ def test_an_event_and_all_that_follows_from_it_are_one_transaction(
     assert counted["commits"] == len(events)
 
 
-def test_events_are_seen_while_the_process_that_stores_them_goes_on(home: Path) -> None:
+@pytest.mark.parametrize("system", ["inotify", "full inotify", "another system"])
+def test_events_are_seen_while_the_process_that_stores_them_goes_on(
+    home: Path, monkeypatch: pytest.MonkeyPatch, system: str
+) -> None:
+    if system == "another system":
+        monkeypatch.setattr(storage.sys, "platform", "darwin")
+    elif system == "full inotify":
+        monkeypatch.setattr(storage.Observer, "start", _refused)
     found: queue.Queue[str] = queue.Queue()
     with opened(home) as running, opened(home) as watching:
         run = running.create_run_for_job(dg.GraphDefinition("none").to_job())
@@ -97,6 +106,33 @@ def test_events_are_seen_while_the_process_that_stores_them_goes_on(home: Path) 
         for message in ("160 images", "344 images"):
             running.report_engine_event(message, run)
             assert found.get(timeout=20) == message
+
+
+def _refused(*_: object) -> None:
+    raise OSError(errno.EMFILE, "inotify instance limit reached")
+
+
+def test_an_error_while_events_are_read_does_not_end_the_watch(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: queue.Queue[str] = queue.Queue()
+    read = EventStorage.get_records_for_run
+    failed = threading.Event()
+
+    def failing_once(self: EventStorage, *arguments: Any, **options: Any) -> Any:
+        if not failed.is_set():
+            failed.set()
+            raise OSError("disk I/O error")
+        return read(self, *arguments, **options)
+
+    with opened(home) as running, opened(home) as watching:
+        run = running.create_run_for_job(dg.GraphDefinition("none").to_job())
+        watching.watch_event_logs(run.run_id, None, lambda event, _: found.put(event.message))
+        monkeypatch.setattr(EventStorage, "get_records_for_run", failing_once)
+        running.report_engine_event("160 images", run)
+        assert failed.wait(20)
+        running.report_engine_event("344 images", run)
+        assert [found.get(timeout=20), found.get(timeout=20)] == ["160 images", "344 images"]
 
 
 @pytest.mark.slow

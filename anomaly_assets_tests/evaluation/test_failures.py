@@ -5,11 +5,13 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import numpy.typing as npt
 import pytest
 
 from anomaly_assets.evaluation.inputs import EvaluationError
+from anomaly_assets.reader.database import DatabaseError
 from anomaly_assets.recipes import parse_recipe
 from anomaly_assets_tests.evaluation.categories import FINE, Evaluating, FakeBackbone
 from anomaly_assets_tests.warehouse.project import Project, noise
@@ -46,6 +48,44 @@ def test_an_error_of_a_category_does_not_stop_the_others(published: Evaluating) 
     done = published.evaluate(FakeBackbone())
     assert [key.recipe for key in done.evaluated] == [FINE.name, FINE.name]
     assert done.unchanged == 2
+
+
+def test_data_of_one_category_that_cannot_be_read_do_not_stop_the_others(
+    published: Evaluating,
+) -> None:
+    backbone = FakeBackbone()
+
+    def lost_file() -> None:
+        if len(backbone.seen) == 1:
+            backbone.seen.append(0)
+            raise duckdb.IOException("No such file: lake/5.parquet")
+
+    backbone.on_call = lost_file
+    with pytest.raises(
+        EvaluationError, match="1 of 4 evaluations failed.*IOException: .*5.parquet"
+    ):
+        published.evaluate(backbone)
+    assert len(published.evaluate(FakeBackbone()).evaluated) == 1
+
+
+def test_two_categories_that_fail_in_the_same_way_are_enough(published: Evaluating) -> None:
+    calls: list[None] = []
+
+    def no_answer() -> None:
+        calls.append(None)
+        raise DatabaseError("The store does not answer.")
+
+    with pytest.raises(DatabaseError, match="does not answer"):
+        published.evaluate(FakeBackbone(on_call=no_answer))
+    assert len(calls) == 2
+
+
+def test_an_interrupted_query_ends_the_evaluation(published: Evaluating) -> None:
+    def interrupted() -> None:
+        raise RuntimeError("Query interrupted")
+
+    with pytest.raises(KeyboardInterrupt):
+        published.evaluate(FakeBackbone(on_call=interrupted))
 
 
 def test_lack_of_memory_stops_the_evaluation_at_once(published: Evaluating) -> None:

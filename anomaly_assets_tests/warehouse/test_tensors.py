@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pytest
 
@@ -38,6 +40,17 @@ def test_the_named_tensors_come_in_the_order_of_their_ids(project: Project, work
         assert np.array_equal(each.pixels, project.tensor(each.image_id, SPEC))
         stored = "SELECT content_sha256, transform FROM image_tensors WHERE image_id = ?"
         assert project.rows(stored, [each.image_id]) == [(each.content_sha256, each.transform)]
+
+
+def test_the_database_may_have_any_name() -> None:
+    """As on MotherDuck, where its name is that of the user's database."""
+    with closing(duckdb.connect()) as connection:
+        connection.execute('ATTACH \':memory:\' AS "my db"; USE "my db".main')
+        connection.execute(
+            "CREATE TABLE image_tensors AS SELECT 'one' AS image_id, '' AS content_sha256, "
+            "'' AS transform, 1 AS height, 2 AS width, 1 AS channels, '\\x01\\x02'::BLOB AS image_tensor"
+        )
+        assert [*map_tensors(connection, ["one"], _name)] == [["one"]]
 
 
 @pytest.mark.slow
