@@ -122,9 +122,9 @@ def test_a_cluster_whose_workers_all_hang_is_given_up(
     with slow_cluster(tmp_path, workers=1) as cluster:
         stop = partial(cluster.workers[0].send_signal, signal.SIGSTOP)
         started = time.monotonic()
-        with pytest.raises(ComputeError, match=r"no result for 4 s.*ANOMALY_TASK_TIMEOUT_SECONDS"):
-            build_on(cluster, project, patience_seconds=4, progress=once(10, stop))
-        assert time.monotonic() - started < 30
+        with pytest.raises(ComputeError, match=r"no result for 12 s.*ANOMALY_TASK_TIMEOUT_SECONDS"):
+            build_on(cluster, project, patience_seconds=12, progress=once(10, stop))
+        assert time.monotonic() - started < 60
     assert project.column("SELECT count(*) >= 8 FROM image_tensors") == [True]
     heals(project, expected)
 
