@@ -89,7 +89,7 @@ def test_of_an_archive_no_more_is_taken_than_the_part_that_was_asked_for(
     with pytest.raises(FileTooLargeError):
         StoredArchive(Store(address)).read(10, 1000)
     assert server.ended.wait(10)
-    assert 0 < server.sent < IN_FLIGHT
+    assert server.sent < IN_FLIGHT  # 0 if the client left within the first piece
 
 
 def test_the_directory_of_an_archive_is_not_taken_from_a_server_that_sends_more_than_it_announces(
