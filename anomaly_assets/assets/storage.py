@@ -112,7 +112,7 @@ class _Watcher(FileSystemEventHandler):
 def _observed(handler: FileSystemEventHandler, folder: str) -> BaseObserver:
     """Return a running observer of the files in a folder.
 
-    Outside Linux, the system tells of a write only when the file is closed. So files are looked at each
+    Outside Linux, the system reports a write only when the file is closed. So files are looked at each
     second there, and also if inotify has no room for another program.
     """
     kinds = (Observer, PollingObserver) if sys.platform == "linux" else (PollingObserver,)
