@@ -117,8 +117,10 @@ def test_a_worker_that_hangs_while_its_tensors_are_read_is_done_without(
 
 
 def test_a_cluster_whose_workers_all_hang_is_given_up(
-    project: Project, tmp_path: Path, expected: Content
+    project: Project, tmp_path: Path, expected: Content, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Wait longer for lost workers than for results: the scheduler drops a worker that hangs."""
+    monkeypatch.setattr(cluster_module, "_CONNECT_SECONDS", 60)
     with slow_cluster(tmp_path, workers=1) as cluster:
         stop = partial(cluster.workers[0].send_signal, signal.SIGSTOP)
         started = time.monotonic()

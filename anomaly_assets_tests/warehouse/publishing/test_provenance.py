@@ -33,7 +33,7 @@ def test_a_snapshot_names_roots_loads_transform_version_and_rows(project: Projec
     assert origin["row_counts"] == {
         **{"images": 9, "effective_images": 9, "image_tensors": 9, "facts": 9, "samples": 9},
         **{"samples_without_tensors": 9, "correction_lines": 0, "correction_pins": 0},
-        **{"image_previews": 0, "rejected_images": 0, "recipe_tensors": 0, "recipes": 0},
+        **{"image_previews": 9, "rejected_images": 0, "recipe_tensors": 0, "recipes": 0},
         **{"dataset_summary": 8, "pixel_statistics": 3, "defect_summary": 3},
         **{"duplicate_images": 0, "near_duplicates": 0, "load_history": 2},
         **{"source_datasets": 2, "consents": 0, "correction_lines": 0, "correction_pins": 0},
