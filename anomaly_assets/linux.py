@@ -72,6 +72,15 @@ def keep_freed_memory() -> bool:
     return True
 
 
+def return_freed_memory() -> bool:
+    """Return memory that glibc keeps although it was freed to the system; False if there is no glibc."""
+    trim = getattr(_libc(), "malloc_trim", None)
+    if trim is None:
+        return False
+    trim(ctypes.c_size_t(0))
+    return True
+
+
 @cache
 def _libc() -> Any:
     """Load the C library; None if there is none to load."""

@@ -41,6 +41,7 @@ from anomaly_assets.tables.preview_rows import Shown, chosen_rows
 from anomaly_assets.tables.registry import CATALOGUE_TABLES
 from anomaly_assets.tables.row_changes import RowChanges
 from anomaly_assets.warehouse.base import CATALOG
+from anomaly_assets.warehouse.buffers import free_memory
 
 if TYPE_CHECKING:
     from anomaly_assets.catalogue.reconcile import Reconciliation
@@ -193,6 +194,8 @@ def catalogue_assets(dataset: SourceDataset) -> dg.AssetsDefinition:
                 counted.inserted, counted.updated, counted.deleted, counted.unchanged
             )
             with warehouse.warehouse.connect() as connection:
+                if found.any_change:
+                    free_memory(connection)  # of dlt
                 if found.any_change or not has_comments(connection, dataset.name):
                     comment_on_catalogue(connection, dataset.name)
                 for key in sorted(context.selected_asset_keys):

@@ -32,7 +32,7 @@ LOAD_CHANGES_SCHEMA = pa.schema(
 """Schema of `load_changes`: one row per load and table, in the same dlt load as the counted rows."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class TableChanges:
     """Differences between a listing and a table.
 
@@ -53,6 +53,11 @@ class TableChanges:
     deleted: int
     unchanged: int
     table_exists: bool = True
+
+    def take_rows(self) -> pa.Table:
+        """Return `rows`, and forget them: from then on dlt has them in files."""
+        rows, self.rows = self.rows, self.rows.schema.empty_table()
+        return rows
 
     @property
     def any(self) -> bool:

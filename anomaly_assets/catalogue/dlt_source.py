@@ -149,7 +149,7 @@ def _resource(name: str, found: Reconciliation | None) -> DltResource:
 
     def rows() -> Iterator[Any]:
         if found is not None and changes is not None and changes.any:
-            yield changes.rows
+            yield changes.take_rows()
             counts = changes.counted(name, found.root_uri)
             hints = dlt.mark.make_hints(
                 table_name="load_changes", write_disposition="append", primary_key=""

@@ -58,7 +58,9 @@ from anomaly_assets.tables.registry import DECODED_TABLES
 from anomaly_assets.tables.source_datasets import stored_datasets
 from anomaly_assets.tables.transaction import transaction
 from anomaly_assets.warehouse.base import Warehouse
+from anomaly_assets.warehouse.buffers import drop_cached, free_memory
 from anomaly_assets.warehouse.file.duckdb_settings import COPIED_BYTES, rows_at_once
+from anomaly_assets.warehouse.ranges import fetch_images
 
 MOST_UNREADABLE = 0.2
 """Maximum share of unreadable files; above it, the root is the cause, not the files."""
@@ -108,7 +110,6 @@ def build_tensors(
         ComputeError: The executor cannot decode; complete transactions are kept.
     """
     started = time.monotonic()
-    pa.default_memory_pool().release_unused()  # free the memory of the catalogue; tensors need it now
     report = BuildReport()
     with closing(warehouse.turns(list(roots))) as turns:
         for names in turns:
@@ -162,6 +163,9 @@ def _build_part(
             report.recipe_rows_removed += _remove_recipes(connection, list(roots), recipes)
             stale = find_stale(connection, list(roots), recipes, depths)
         report.unchanged = row_count(connection, "image_tensors") - report.decoded
+        if stale.num_rows:
+            drop_cached(connection)
+            free_memory(connection)  # tensors need it now
     if not stale.num_rows:
         return
     rows, most_bytes = _size_of_transactions(recipes, roots, warehouse.transaction_rows)
@@ -172,10 +176,11 @@ def _build_part(
             window = max(2, opened.window // BATCHES_PER_WORKER)
             opened = replace(opened, batch_images=1, window=window)
         tasks = list(chain(*tasks_of(transactions, opened)))
-        parts = list(cut(stale, tasks))
-        objects = (stale_images(part.to_pylist(), depths, recipes) for part in parts)
+        # Cut twice, when needed: a slice of Arrow takes 5 kB, as much as the rows of its images.
+        objects = (stale_images(part.to_pylist(), depths, recipes) for part in cut(stale, tasks))
         decoded = decode_in_order(opened, objects, roots, recipes.common)
-        noted = zip(parts, _noted(decoded, stale.num_rows, report, progress), strict=True)
+        batches = _noted(decoded, stale.num_rows, report, progress)
+        noted = zip(cut(stale, tasks), batches, strict=True)
         started, waited = time.monotonic(), report.wait_seconds
         done = opened_at = 0
         are_small = rows < warehouse.transaction_rows or most_bytes < math.inf
@@ -380,7 +385,7 @@ def find_stale(
     arrays = [pa.array(column, pa.string()) for column in columns]
     connection.register("wanted_recipes", pa.table(arrays, schema=_WANTED))
     try:
-        return connection.execute(sql_text("stale_images"), parameters).to_arrow_table()
+        return fetch_images(connection, sql_text("stale_images"), parameters, "images")
     finally:
         connection.unregister("wanted_recipes")
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import hashlib
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import closing
 from dataclasses import dataclass
@@ -10,12 +11,12 @@ from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
-from anomaly_assets.gallery.content import Content, opened, read_content
+from anomaly_assets.gallery.content import Content, drop_all, opened, read_content
 from anomaly_assets.gallery.details import DetailSource
 from anomaly_assets.gallery.folder import Build, Folder, opened_folder
 from anomaly_assets.gallery.index import FORMAT, index_of
 from anomaly_assets.gallery.packs import Pack, detail_packs, tile_packs
-from anomaly_assets.gallery.scripts import as_json, call, call_with_text, digest_of
+from anomaly_assets.gallery.scripts import call, call_with_text, digest_of
 from anomaly_assets.gallery.tiles import tiles_of
 from anomaly_assets.reader.database import Database
 from anomaly_assets.reader.open import open_database
@@ -88,7 +89,7 @@ def build_gallery(
         newest = next(iter(folder.builds), None)
         if newest is not None and newest.inputs == inputs and folder.holds(newest):
             return _result(folder, newest, 0, 0, written=False)
-        content = read_content(found, location)
+        content = read_content(found)
         with closing(content.samples):
             return _built(folder, found, content, inputs, details, workers, progress)
 
@@ -122,40 +123,56 @@ def _built(
     source = DetailSource.of(database, content) if details else None
     of_tiles = tile_packs(content)
     of_details = detail_packs(content, source.inputs) if source else []
-    index = as_json(index_of(content, of_tiles, of_details))
-    name = digest_of(index)
-    path = f"data/index-{name}.js"
     folder.begin()
     existing = folder.existing()
+    path = _write_index(folder, existing, [*index_of(content, of_tiles, of_details)])
     new_tiles = [pack for pack in of_tiles if pack.path not in existing]
     new_details = [pack for pack in of_details if pack.path not in existing]
-    tasks = [
-        *((pack, partial(_write_tiles, folder, database, content, pack)) for pack in new_tiles),
-        *((pack, partial(_write_details, folder, source, pack)) for pack in new_details if source),
+    tiles = [(pack, partial(_write_tiles, folder, database, content, pack)) for pack in new_tiles]
+    further = [
+        (pack, partial(_write_details, folder, source, pack)) for pack in new_details if source
     ]
-    _run(tasks, workers, progress)
-    if path not in existing:
-        folder.write(path, call_with_text("index", name, index))
+    total = sum(len(pack.rows) for pack in (*new_tiles, *new_details))
+    done = 0
+    for tasks in (tiles, further):
+        done = _run(tasks, workers, progress, done, total)
+        with opened(database) as cursor:
+            drop_all(cursor)
     packs = tuple(pack.path for pack in (*of_tiles, *of_details))
     build = Build(inputs, content.snapshot_id, content.published_at, len(content), path, packs)
     folder.finish(build)
     return _result(folder, build, len(new_tiles), len(new_details), written=True)
 
 
+def _write_index(folder: Folder, existing: Collection[str], index: Sequence[str]) -> str:
+    """Write the index, unless it exists, and return its path; no page reads it before the build ends."""
+    digest = hashlib.sha256()
+    for piece in index:
+        digest.update(piece.encode())
+    name = digest.hexdigest()[:16]
+    path = f"data/index-{name}.js"
+    if path not in existing:
+        folder.write(path, call_with_text("index", name, index))
+    return path
+
+
 def _write_tiles(folder: Folder, database: Database, content: Content, pack: Pack) -> None:
     tiles = tiles_of(database, content, pack.rows)
-    folder.write(pack.path, call("tiles", pack.path, tiles))
+    folder.write(pack.path, [call("tiles", pack.path, tiles)])
 
 
 def _write_details(folder: Folder, source: DetailSource, pack: Pack) -> None:
-    folder.write(pack.path, call("details", pack.path, source.details_of(pack.rows)))
+    folder.write(pack.path, [call("details", pack.path, source.details_of(pack.rows))])
 
 
 def _run(
-    tasks: Sequence[tuple[Pack, Callable[[], None]]], workers: int, progress: Progress | None
-) -> None:
-    """Run the tasks in threads; the first error ends all."""
-    total, done = sum(len(pack.rows) for pack, _ in tasks), 0
+    tasks: Sequence[tuple[Pack, Callable[[], None]]],
+    workers: int,
+    progress: Progress | None,
+    done: int,
+    total: int,
+) -> int:
+    """Run the tasks in threads, and return the number of pictures done; the first error ends all."""
     pool = ThreadPoolExecutor(max(1, workers), thread_name_prefix="gallery")
     try:
         waiting = {pool.submit(task): len(pack.rows) for pack, task in tasks}
@@ -168,6 +185,7 @@ def _run(
                     progress(done, total)
     finally:
         pool.shutdown(cancel_futures=True)
+    return done
 
 
 def _result(

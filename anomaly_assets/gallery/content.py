@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -14,10 +13,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from anomaly_assets.errors import WarehouseError
-from anomaly_assets.reader import Samples, UnknownLabelWarning, open_samples
-from anomaly_assets.reader.database import Database, DatabaseError
+from anomaly_assets.reader import Samples
+from anomaly_assets.reader.database import Database
+from anomaly_assets.reader.open import all_samples
 from anomaly_assets.tables import checks
 from anomaly_assets.tables.sql_text import column_names
+from anomaly_assets.warehouse.buffers import drop_cached, free_memory
+from anomaly_assets.warehouse.ranges import fetch_images
 
 Rows = list[dict[str, Any]]
 
@@ -70,40 +72,37 @@ def opened(database: Database) -> Iterator[duckdb.DuckDBPyConnection]:
         yield cursor
 
 
-def read_content(database: Database, location: str | None) -> Content:
+def read_content(database: Database) -> Content:
     """Read the columns of all samples, and the failed checks about images.
 
     Args:
         database: The database, for queries.
-        location: The same database, as `open_samples` takes it.
 
     Raises:
-        DatabaseError: Another snapshot was published meanwhile.
         LookupError: The database has no samples.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UnknownLabelWarning)
-        samples = open_samples(location, include_unknown=True)
-    if samples.snapshot_id != database.snapshot_id:
-        raise DatabaseError(
-            f"{database.location} was replaced while it was opened. Build the gallery again."
-        )
-    keys = [(name, "ascending") for name in ("source_dataset", "category", "image_id")]
-    samples = samples.select(pc.sort_indices(samples.table, sort_keys=keys).to_numpy())
+    samples = all_samples(database)
     with opened(database) as cursor:
+        drop_all(cursor)
         table = _with_further_columns(cursor, samples)
         recipe = _recipe_of_scores(cursor, samples.recipe)
         if recipe is not None:
             scores = cursor.execute(SCORES, {"recipe": recipe}).to_arrow_table()
             table = _joined(table, scores)
-        return Content(
-            samples.snapshot_id or "",
-            _published_at(cursor, samples.snapshot_id),
-            samples,
-            table,
-            _failed_checks(cursor, table["image_id"]),
-            recipe,
-        )
+        keys = [(name, "ascending") for name in ("source_dataset", "category", "image_id")]
+        order = pc.sort_indices(table, sort_keys=keys).to_numpy()
+        if not np.array_equal(order, np.arange(len(order))):
+            samples, table = samples.select(order), table.take(order)
+        failed = _failed_checks(cursor, table["image_id"])
+        published_at = _published_at(cursor, samples.snapshot_id)
+        drop_all(cursor)
+    return Content(samples.snapshot_id or "", published_at, samples, table, failed, recipe)
+
+
+def drop_all(cursor: duckdb.DuckDBPyConnection) -> None:
+    """Return what DuckDB caches; no query may run meanwhile. The next one reads other blocks anyway."""
+    drop_cached(cursor, kept_bytes=0)
+    free_memory(cursor)
 
 
 _FURTHER = {
@@ -125,8 +124,12 @@ def _with_further_columns(cursor: duckdb.DuckDBPyConnection, samples: Samples) -
         columns = [column for column in wanted if column in existing]
         if columns:
             selected = ", ".join(_TEXTS.get(column, column) for column in columns)
-            query = f"SELECT image_id, {selected} FROM {name}"  # noqa: S608
-            table = _joined(table, cursor.execute(query).to_arrow_table())
+            query = (
+                f"SELECT image_id, {selected} FROM {name} "  # noqa: S608
+                "WHERE image_id BETWEEN $first AND $last ORDER BY image_id"
+            )
+            table = _joined(table, fetch_images(cursor, query, {}, name))
+            drop_all(cursor)
     return table
 
 
@@ -136,10 +139,12 @@ _TEXTS = {"modified_at": "epoch(modified_at)::BIGINT AS modified_at"}
 
 def _joined(table: pa.Table, further: pa.Table) -> pa.Table:
     """Append the columns of another table by image id; null for images that it lacks."""
-    found = pc.index_in(table["image_id"], value_set=further["image_id"].combine_chunks())
+    if not further["image_id"].equals(table["image_id"]):
+        found = pc.index_in(table["image_id"], value_set=further["image_id"].combine_chunks())
+        further = further.take(found)
     for name in further.column_names:
         if name not in table.column_names:
-            table = table.append_column(name, further[name].combine_chunks().take(found))
+            table = table.append_column(name, further[name])
     return table
 
 

@@ -11,7 +11,7 @@ import errno
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from importlib import resources
@@ -101,10 +101,11 @@ class Folder:
                 found.update(f"{name}/{entry.name}" for entry in entries)
         return {path for path in found if _DATA.fullmatch(path)}
 
-    def write(self, path: str, content: bytes) -> None:
+    def write(self, path: str, pieces: Iterable[bytes]) -> None:
         """Write a data file; it appears under its name when it is complete."""
         unfinished = self.path / f"{path}{_UNFINISHED}"
-        unfinished.write_bytes(content)
+        with unfinished.open("wb") as file:
+            file.writelines(pieces)
         os.replace(unfinished, self.path / path)
 
     def finish(self, build: Build) -> None:

@@ -8,7 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
 
 from anomaly_assets.gallery.content import Content
 from anomaly_assets.gallery.scripts import digest_of
@@ -37,14 +41,12 @@ class Pack:
 def tile_packs(content: Content) -> list[Pack]:
     """Return the packs of tiles; a tile follows from the bytes of a file and the transform."""
     table = content.table.select(["content_sha256", "transform"])
-    keys = [*zip(*(column.to_pylist() for column in table.columns), strict=True)]
-    return [
-        Pack(
-            f"tiles/{digest_of(key)[:8]}-{digest_of([_TILES, keys[rows.start : rows.stop]])}.js",
-            rows,
-        )
-        for key, rows in _parts(content, TILES_PER_PACK)
-    ]
+    packs = []
+    for key, rows in _parts(content, TILES_PER_PACK):
+        drawn = table.slice(rows.start, len(rows))
+        keys = [*zip(*(column.to_pylist() for column in drawn.columns), strict=True)]
+        packs.append(Pack(f"tiles/{digest_of(key)[:8]}-{digest_of([_TILES, keys])}.js", rows))
+    return packs
 
 
 def detail_packs(content: Content, inputs: Callable[[range], Any]) -> list[Pack]:
@@ -62,15 +64,13 @@ def detail_packs(content: Content, inputs: Callable[[range], Any]) -> list[Pack]
 
 def _parts(content: Content, size: int) -> Iterator[tuple[tuple[str, str], range]]:
     """Yield source dataset and category of up to `size` images, and their positions."""
-    keys = [
-        *zip(
-            content.table["source_dataset"].to_pylist(),
-            content.table["category"].to_pylist(),
-            strict=True,
-        )
-    ]
-    start = 0
-    for stop in range(1, len(keys) + 1):
-        if stop == len(keys) or keys[stop] != keys[start] or stop - start == size:
-            yield keys[start], range(start, stop)
-            start = stop
+    table = content.table.select(["source_dataset", "category"])
+    changes = np.zeros(len(content), bool)
+    for column in table.columns:
+        values = column.combine_chunks()
+        changes[1:] |= pc.not_equal(values[1:], values[:-1]).to_numpy(zero_copy_only=False)
+    ends = [*np.flatnonzero(changes).tolist(), len(content)]
+    for first, end in pairwise([0, *ends]):
+        [(dataset, category)] = zip(*table.slice(first, 1).to_pydict().values(), strict=True)
+        for start in range(first, end, size):
+            yield (dataset, category), range(start, min(start + size, end))

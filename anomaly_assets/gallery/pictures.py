@@ -11,7 +11,7 @@ import numpy as np
 
 from anomaly_assets.drawing import UInt8Array, jpeg_within, webp_within
 from anomaly_assets.polygons import rings_of
-from anomaly_assets.reader import Batch, Samples
+from anomaly_assets.reader import Samples
 
 SIDE = 256
 """Height and width of the larger images, in pixels."""
@@ -21,12 +21,12 @@ _MOST_OUTLINED = 512
 """Height and width above which a mask is reduced before its outline is followed, in pixels."""
 
 
-def batches(samples: Samples, rows: range) -> Iterator[Batch]:
-    """Yield the pixels of consecutive samples, about 16 MB at a time."""
+def pieces(samples: Samples, rows: range) -> Iterator[slice]:
+    """Yield slices of consecutive samples whose pixels have about 16 MB."""
     height, width, channels = samples.shape
     size = max(1, _AT_ONCE_BYTES // (height * width * (channels + 1)))
     for start in range(rows.start, rows.stop, size):
-        yield samples.batch(np.arange(start, min(start + size, rows.stop)))
+        yield slice(start, min(start + size, rows.stop))
 
 
 def base64_of(content: bytes) -> str:
@@ -39,8 +39,10 @@ def pictures_of(samples: Samples, rows: range) -> Iterator[dict[str, Any]]:
 
     A mask is null if it is not known, and an empty list if it has no defective pixel.
     """
-    for batch in batches(samples, rows):
-        for image, mask, known in zip(batch.images, batch.masks, batch.has_mask, strict=True):
+    has_mask = samples.has_mask
+    for piece in pieces(samples, rows):
+        pixels = samples.images[piece], samples.masks[piece]
+        for image, mask, known in zip(*pixels, has_mask[piece], strict=True):
             outline = outline_of(mask) if known else None
             yield {"image": base64_of(jpeg_within(image, SIDE)), "mask": outline}
 

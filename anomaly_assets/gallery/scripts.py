@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 
@@ -30,11 +31,13 @@ def call(function: str, *arguments: Any) -> bytes:
     return f"gallery.{function}({','.join(map(as_json, arguments))});\n".encode("ascii")
 
 
-def call_with_text(function: str, name: str, text: str) -> bytes:
-    """Return a script that calls a function of the page with a name and a long JSON text.
+def call_with_text(function: str, name: str, text: Iterable[str]) -> Iterator[bytes]:
+    """Yield a script that calls a function of the page with a name and a long JSON text, which has pieces.
 
     A browser parses JSON in a string several times as fast as a literal object. The quotes are single ones,
     because most characters to escape would be double ones.
     """
-    quoted = text.replace("\\", "\\\\").replace("'", "\\'")
-    return f"gallery.{function}({as_json(name)},'{quoted}');\n".encode("ascii")
+    yield f"gallery.{function}({as_json(name)},'".encode("ascii")
+    for piece in text:
+        yield piece.replace("\\", "\\\\").replace("'", "\\'").encode("ascii")
+    yield b"');\n"

@@ -113,6 +113,18 @@ def open_samples(
     return samples
 
 
+def all_samples(database: Database) -> Samples:
+    """Open all samples of an open snapshot, those of unknown label included, in the common recipe.
+
+    Args:
+        database: Open snapshot, which the samples use and close.
+
+    Raises:
+        LookupError: The database has no samples; it is closed then.
+    """
+    return _selected(database, {}, None, include_unknown=True)[0]
+
+
 def category_samples(
     database: Database, source_dataset: str, category: str, recipe: str
 ) -> Samples:

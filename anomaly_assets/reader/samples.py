@@ -18,7 +18,7 @@ from anomaly_assets.datasets.names import counted, shown
 from anomaly_assets.errors import install_extra
 from anomaly_assets.reader import cache
 from anomaly_assets.reader.arrays import FetchedArray, chosen_positions, ordered, whole_number
-from anomaly_assets.reader.batch import Batch, ImageArray, IntArray, Sample, UInt8Array
+from anomaly_assets.reader.batch import Batch, BoolArray, ImageArray, IntArray, Sample, UInt8Array
 from anomaly_assets.reader.normalise import Normalisation
 from anomaly_assets.reader.pictures import Picture, Pictured, spread
 from anomaly_assets.reader.pixels.query import Pixels, read_ahead
@@ -134,6 +134,11 @@ class Samples(Pictured):
         except ImportError as error:
             raise ImportError("df() needs pandas: pip install pandas. `table` does not.") from error
         return self.table.to_pandas()
+
+    @property
+    def has_mask(self) -> BoolArray:
+        """Return bool, N: the mask is known; see `Batch`."""
+        return self._has_mask(self._positions)
 
     @property
     def images(self) -> FetchedArray:
@@ -397,6 +402,11 @@ class Samples(Pictured):
         """Yield rows of the selection's table, images as stored, and masks of each batch."""
         return read_ahead(self._pixels, self._positions[order], size, self.shape, self._memory[:2])
 
+    def _has_mask(self, chosen: IntArray) -> BoolArray:
+        selection = self._selection
+        mask: BoolArray = selection.mask_from_file[chosen] | (selection.label_indices[chosen] == 0)
+        return mask
+
     def _described(self, chosen: IntArray, images: UInt8Array, masks: UInt8Array) -> Batch:
         return replace(self._known(chosen), images=self._finished(images, chosen), masks=masks)
 
@@ -409,7 +419,7 @@ class Samples(Pictured):
             image_ids=texts["image_id"],
             images=_NO_PIXELS,
             masks=_NO_PIXELS,
-            has_mask=from_file | (labels == 0),
+            has_mask=self._has_mask(chosen),
             mask_from_file=from_file,
             label_indices=labels,
             categories=texts["category"],

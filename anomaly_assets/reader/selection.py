@@ -28,6 +28,7 @@ from anomaly_assets.reader.terms import published_on, refuse_commercial_use
 from anomaly_assets.tables.recipes import RecipeNames, existing_recipes
 from anomaly_assets.tables.source_datasets import terms_of_use
 from anomaly_assets.tables.sql_text import attribute_names, sql_literal
+from anomaly_assets.warehouse.ranges import EVERY_ID, fetch_images
 
 FILTERED = ("source_dataset", "category", "split", "label")
 """Columns with their own argument of `open_samples`."""
@@ -195,9 +196,9 @@ def select(
     """
     with database.unchanged() as opened, opened.cursor() as cursor:
         with explained(database.location):
-            existing = _existing(cursor)
-            if not existing:
-                raise _no_samples(cursor, database.location)
+            # Without any condition, the values are needed only if there is no sample.
+            is_conditional = any((wanted, where, recipe, size, assignment))
+            existing = _existing(cursor, database.location) if is_conditional else []
             _refuse_unknown(wanted, existing)
             recipes = existing_recipes(cursor)
             if assignment is not None:
@@ -233,6 +234,7 @@ def select(
                 f"{database.location}: all {left_out} samples{which} have the label unknown. {remedy}"
             )
         if not found.num_rows:
+            existing = existing or _existing(cursor, database.location)
             raise LookupError(
                 f"{database.location} has no sample with {asked_for}, but each condition alone has "
                 f"some. {_categories(existing)}"
@@ -291,7 +293,7 @@ def _rows(
             duckdb.extract_statements(f"SELECT {where}")
         if len(duckdb.extract_statements(statement)) != 1:
             raise ValueError(f"where={where!r} is more than one SQL statement.")
-        return _with_attributes(cursor.execute(statement, values).to_arrow_table())
+        return _with_attributes(fetch_images(cursor, statement, values, "image_tensors"))
     except duckdb.InterruptException:
         raise
     except duckdb.Error as error:
@@ -299,7 +301,7 @@ def _rows(
             if where is None or any(part in str(error) for part in _NOT_OF_CONDITIONS):
                 raise
             # Run without the condition: if this fails too, the condition is not the cause.
-            cursor.execute(source.replace("<where>", "true"), values).fetchall()
+            cursor.execute(source.replace("<where>", "true"), {**values, **EVERY_ID}).fetchall()
             columns = [row[0] for row in cursor.execute("DESCRIBE samples").fetchall()]
             columns += _OF_RECIPES if _OF_RECIPES[0] in source else ()
             columns += [FOLD] if has_folds(source) else ()
@@ -325,8 +327,15 @@ def _said(error: duckdb.Error) -> str:
     return said if said.endswith((".", "!", "?")) else f"{said}."
 
 
-def _existing(cursor: duckdb.DuckDBPyConnection) -> list[dict[str, str]]:
+def _existing(cursor: duckdb.DuckDBPyConnection, location: str) -> list[dict[str, str]]:
+    """Return the values of the filtered columns.
+
+    Raises:
+        LookupError: The database has no samples.
+    """
     found = cursor.execute(_EXISTING).fetchall()
+    if not found:
+        raise _no_samples(cursor, location)
     return [dict(zip(FILTERED, row, strict=True)) for row in found]
 
 
@@ -411,6 +420,7 @@ WHERE (len($source_dataset) = 0 OR list_contains($source_dataset, source_dataset
     AND (len($category) = 0 OR list_contains($category, category))
     AND (len($split) = 0 OR list_contains($split, split))
     AND (len($label) = 0 OR list_contains($label, label))
+    AND samples.image_id BETWEEN $first AND $last
     AND <where>
 """
 

@@ -11,7 +11,7 @@ import duckdb
 
 from anomaly_assets.datasets import SOURCE_DATASETS
 from anomaly_assets.datasets.known import official_counts
-from anomaly_assets.tables.ddl import sql_text, statement
+from anomaly_assets.tables.ddl import row_count, sql_text, statement
 
 MOST_AT_HAND = 100_000
 """Limit for rows of `effective_images` in a temporary table: about 100 MB."""
@@ -74,6 +74,8 @@ class CheckQueries:
     def _make_labels(self) -> bool:
         """Create the temporary table; return False if it exists, is too large, or lacks its view."""
         rows = f"FROM main.{_LABELS} LIMIT {MOST_AT_HAND + 1}"
+        if row_count(self._connection, "facts") > MOST_AT_HAND:  # of decoded images; a quick count
+            return False
         try:
             made = self._connection.execute(f"CREATE TEMP TABLE {_LABELS} AS {rows}").fetchall()
         except (duckdb.BinderException, duckdb.CatalogException):

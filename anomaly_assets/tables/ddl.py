@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
 from importlib import resources
@@ -478,27 +478,41 @@ def comment_on_catalogue(connection: duckdb.DuckDBPyConnection, source_dataset: 
 def row_counts(
     connection: duckdb.DuckDBPyConnection, names: Collection[str], place: str = ""
 ) -> dict[str, int]:
-    """Return the number of rows of tables and views by name, in one query; 0 if one does not exist.
+    """Return the number of rows of tables and views by name; 0 if one does not exist.
+
+    One query counts all tables. Each view has its own, because joins of several views would be in memory
+    at once.
 
     Args:
         connection: A warehouse or a published database.
         names: Tables and views.
         place: Their database and schema, with a dot at the end; empty for the current ones.
     """
+    views = [name for name in names if name in TABLES and TABLES[name].is_view]
+    tables = [name for name in names if name not in views]
+    found: dict[str, int] = {}
+    for counted in (tables, *([view] for view in views)):
+        found |= _row_counts(connection, counted, place)
+    return {name: found[name] for name in names}
+
+
+def _row_counts(
+    connection: duckdb.DuckDBPyConnection, names: Sequence[str], place: str
+) -> dict[str, int]:
     tables = [sql_literal(place + name) for name in names]
     counts = ", ".join(f"(SELECT count(*) FROM query_table({table}))" for table in tables)  # noqa: S608
     try:
-        found = connection.execute(f"SELECT {counts}").fetchone() or ()
+        found = connection.execute(f"SELECT {counts}").fetchone() if names else ()
     except duckdb.CatalogException:
         if len(names) == 1:
             return dict.fromkeys(names, 0)
         return {name: row_count(connection, place + name) for name in names}
-    return dict(zip(names, found, strict=True))
+    return dict(zip(names, found or (), strict=True))
 
 
 def row_count(connection: duckdb.DuckDBPyConnection, name: str) -> int:
     """Return the number of rows of a table or view; 0 if it does not exist."""
-    return row_counts(connection, [name])[name]
+    return _row_counts(connection, [name], "")[name]
 
 
 @cache

@@ -18,9 +18,10 @@ import duckdb
 from anomaly_assets.errors import WarehouseError
 from anomaly_assets.recipes import Recipe
 from anomaly_assets.tables.ddl import refuse_missing_tables, upstream_needed
-from anomaly_assets.tables.row_changes import RowChanges, Rows, compare, hashed_rows
+from anomaly_assets.tables.row_changes import RowChanges, Rows, compare
 from anomaly_assets.tables.sql_text import table_exists
 from anomaly_assets.warehouse.publication import Differences, Publication, Request
+from anomaly_assets.warehouse.ranges import fetch_images
 
 CATALOG = "warehouse"
 """Name under which the working database is attached."""
@@ -323,20 +324,25 @@ def is_interrupt(error: Exception) -> bool:
 
 
 def _samples(connection: duckdb.DuckDBPyConnection) -> Rows:
-    return hashed_rows(connection, _SAMPLES, "image_id")
+    found = fetch_images(connection, _SAMPLES, {}, "image_tensors")
+    return Rows(found["key"].to_numpy(), found["content"].to_numpy())
 
 
 _SAMPLES = """
-SELECT
-    image_id,
-    tensors.content_sha256,
-    tensors.transform,
-    tensors.mask_file_version,
-    samples.label,
-    samples.split,
-    samples.category,
-    samples.defect_type,
-    samples.source_uri
-FROM samples
-JOIN image_tensors AS tensors USING (image_id)
+SELECT hash(image_id) AS key, hash(compared) AS content
+FROM (
+    SELECT
+        image_id,
+        tensors.content_sha256,
+        tensors.transform,
+        tensors.mask_file_version,
+        samples.label,
+        samples.split,
+        samples.category,
+        samples.defect_type,
+        samples.source_uri
+    FROM samples
+    JOIN image_tensors AS tensors USING (image_id)
+    WHERE image_id BETWEEN $first AND $last
+) AS compared
 """

@@ -17,7 +17,7 @@ from anomaly_assets.tables.ddl import statement
 from anomaly_assets.tables.registry import STORED, SUMMARIES
 from anomaly_assets.tables.source_datasets import stored_datasets
 from anomaly_assets.tables.sql_text import table_exists
-from anomaly_assets.warehouse.buffers import drop_cached
+from anomaly_assets.warehouse.buffers import drop_cached, free_memory
 
 ROWS_AT_ONCE = 100_000
 """Approximate number of rows that DuckDB sorts at once: about 100 MB."""
@@ -92,6 +92,8 @@ def _contents(connection: duckdb.DuckDBPyConnection, query: str) -> Iterator[lis
             bounds,
         )
         yield from _fetched(found)
+    if limits:
+        free_memory(connection)
 
 
 _CONDITIONS = {"first": "key >= $first", "after": "key < $after"}

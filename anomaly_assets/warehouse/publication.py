@@ -34,6 +34,7 @@ from anomaly_assets.tables.source_datasets import (
     set_sample_marks,
     stored_datasets,
 )
+from anomaly_assets.warehouse.buffers import free_memory
 from anomaly_assets.warehouse.content import content_id, evaluation_id
 from anomaly_assets.warehouse.provenance import (
     SnapshotRow,
@@ -220,6 +221,7 @@ def checked_content(
         if summaries:
             snapshot_id = content_id(connection)
     _refuse_what_is_wrong(connection, spec)
+    free_memory(connection)
     quality = update_quality(connection)
     marks = _accepted_marks(connection, published, request)
     counts = row_counts(connection, COUNTED)

@@ -5,14 +5,17 @@ from __future__ import annotations
 import io
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from PIL import Image
 
 from anomaly_assets.decoding import batch, build, transform
 from anomaly_assets.decoding import open as compute
+from anomaly_assets.decoding.build import find_stale
 from anomaly_assets.decoding.transform import decode_image, decode_mask
 from anomaly_assets.decoding.writes import Written
-from anomaly_assets.recipes import NATIVE, Recipe, tile_boxes
+from anomaly_assets.recipes import NATIVE, Recipe, Recipes, tile_boxes
+from anomaly_assets.warehouse import ranges
 from anomaly_assets.warehouse.file import duckdb_settings
 from anomaly_assets_tests.warehouse.project import SPEC, Project, mask, noise
 
@@ -270,3 +273,22 @@ def test_a_transaction_of_tiles_ends_after_some_bytes(
     assert project.build(SPEC, TILES).decoded == 5
     assert written == [1] * 5
     assert project.column("SELECT count(DISTINCT image_id) FROM recipe_tensors") == [5]
+
+
+def test_stale_images_are_found_in_several_queries_like_in_one(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Compare the tables, and build from the one that has several parts."""
+    recipes = Recipes(SPEC, {"mvtec_ad": (Recipe(12, 12, 1),)})
+
+    def found() -> pa.Table:
+        with project.warehouse.connect() as connection:
+            return find_stale(connection, [*project.roots()], recipes)
+
+    project.list_files()
+    expected = found()
+    assert expected.num_rows == 5
+    monkeypatch.setattr(ranges, "IMAGES_AT_ONCE", 2)
+    assert found().equals(expected)
+    assert project.build(SPEC, Recipe(12, 12, 1)).decoded == expected.num_rows
+    assert project.build(SPEC, Recipe(12, 12, 1)).decoded == 0

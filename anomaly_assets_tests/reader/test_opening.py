@@ -6,9 +6,11 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from anomaly_assets.reader import DatabaseError, Samples, open_samples
+from anomaly_assets.reader import DatabaseError, Samples, open_samples, selection
+from anomaly_assets.warehouse import ranges
 from anomaly_assets_tests.reader.published import IMAGE_IDS
 from anomaly_assets_tests.warehouse.project import Project
 
@@ -214,3 +216,24 @@ def test_samples_say_what_they_are(database: Path) -> None:
     assert repr(samples[:2]) == chosen
     assert samples.snapshot_id is not None
     assert len(samples.snapshot_id) == 64
+
+
+@pytest.mark.parametrize(
+    "filters", [{}, {"split": "train"}, {"where": "height = 8 AND image_id LIKE '%good%'"}]
+)
+def test_many_samples_are_selected_in_several_queries_like_few(
+    database: Path, filters: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = open_samples(database, include_unknown=True, **filters)
+    monkeypatch.setattr(ranges, "IMAGES_AT_ONCE", 4)
+    samples = open_samples(database, include_unknown=True, **filters)
+    assert samples.table.equals(expected.table)
+    assert np.array_equal(samples.images[:], expected.images[:])
+
+
+def test_without_a_condition_no_values_are_looked_up(
+    database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Check that all samples are read once: the values are in every row."""
+    monkeypatch.setattr(selection, "_EXISTING", "SELECT no_such_column FROM samples")
+    assert ids(open_samples(database, include_unknown=True)) == IMAGE_IDS

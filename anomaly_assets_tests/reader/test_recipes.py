@@ -15,6 +15,7 @@ from anomaly_assets.decoding.build import build_tensors
 from anomaly_assets.reader import Samples, cached_selections, open_cache, open_samples
 from anomaly_assets.reader.pixels.lake import RemotePixels
 from anomaly_assets.recipes import NATIVE, Recipe, Recipes
+from anomaly_assets.warehouse import ranges
 from anomaly_assets_tests.reader.published import PICTURES
 from anomaly_assets_tests.warehouse.project import SPEC, Project
 
@@ -231,3 +232,12 @@ def test_maps_that_cannot_be_stitched_are_refused(database: Path) -> None:
         of_mvtec(database, size=12).stitch(maps)
     with pytest.raises(KeyError, match="several tiles"):
         samples[samples.table["image_id"][0].as_py()]
+
+
+@pytest.mark.parametrize("asked", [{"size": 12}, {"recipe": "full/tile=12+4"}])
+def test_tiles_of_an_image_stay_together_in_several_queries(
+    database: Path, asked: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = of_mvtec(database, **asked).table
+    monkeypatch.setattr(ranges, "IMAGES_AT_ONCE", 4)
+    assert of_mvtec(database, **asked).table.equals(expected)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import weakref
 from pathlib import Path
 
 import duckdb
 import pytest
 
+from anomaly_assets import linux
 from anomaly_assets.recipes import MOST_TENSOR_BYTES, Recipe
 from anomaly_assets.warehouse import buffers
 from anomaly_assets.warehouse.base import ROW_GROUP_SIZE
-from anomaly_assets.warehouse.buffers import drop_cached
+from anomaly_assets.warehouse.buffers import drop_cached, free_memory
 from anomaly_assets.warehouse.file import duckdb_settings
 from anomaly_assets.warehouse.file.duckdb_settings import rows_at_once, start_duckdb
 from anomaly_assets.warehouse.file.warehouse import FileWarehouse
@@ -108,3 +110,42 @@ def test_a_small_file_is_read_by_one_thread(tmp_path: Path) -> None:
     assert threads(path) == 1
     os.truncate(path, 32 * 1024 * 1024 + 1)
     assert threads(path) == default
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="resident memory is read there")
+def test_freed_memory_goes_back_to_the_system(tmp_path: Path) -> None:
+    """Sort a million rows: without `free_memory`, DuckDB keeps most of what it needed."""
+    query = "SELECT md5(range::VARCHAR) AS text FROM range(1_000_000) ORDER BY text"
+    with start_duckdb(tmp_path / "none.duckdb") as connection:
+        limit = connection.execute(LIMIT).fetchall()
+        assert connection.execute(query).to_arrow_table().num_rows == 1_000_000
+        before = _resident_pages()
+        for _ in range(3):
+            free_memory(connection)
+        assert before - _resident_pages() > 10_000
+        assert connection.execute(LIMIT).fetchall() == limit
+
+
+def _resident_pages() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1])
+
+
+class Cycle:
+    def __init__(self) -> None:
+        self.itself = self
+
+
+def test_garbage_is_collected_first(tmp_path: Path) -> None:
+    garbage = weakref.ref(Cycle())
+    assert garbage() is not None
+    with start_duckdb(tmp_path / "none.duckdb") as connection:
+        free_memory(connection)
+    assert garbage() is None
+
+
+@pytest.mark.parametrize("library", [None, object()])
+def test_without_glibc_nothing_is_returned(
+    monkeypatch: pytest.MonkeyPatch, library: object
+) -> None:
+    monkeypatch.setattr(linux, "_libc", lambda: library)
+    assert not linux.return_freed_memory()

@@ -56,6 +56,8 @@ const whenIdle =
 /** Packs of tiles. Those on the screen are loaded a few at a time; those that come next only while nothing else is to do. */
 const packs = {
   running: 0,
+  /** At once: one until the first picture is drawn, so that it does not wait for the others. */
+  most: 1,
   idle: false,
   /** @type {Set<string>} */
   missing: new Set(),
@@ -73,7 +75,7 @@ const packs = {
   },
 
   pump() {
-    while (this.running < 4) {
+    while (this.running < this.most) {
       const path = this.urgent.shift();
       if (path === undefined) break;
       if (!asked.has(path)) this.fetch(path);

@@ -46,7 +46,7 @@ class Grid {
     host.addEventListener("click", (event) => this.clicked(event));
     host.addEventListener("keydown", (event) => this.pressed(event));
     new ResizeObserver(() => this.measure()).observe(host);
-    this.space.addEventListener("load", () => packs.pump(), true);
+    this.space.addEventListener("load", (event) => this.drawn(event), true);
     packs.arrived = () => this.draw();
     packs.next = () => this.nextPack();
   }
@@ -128,6 +128,13 @@ class Grid {
     else this.host.removeAttribute("aria-activedescendant");
     packs.want([...wanted]);
     this.events.moved();
+  }
+
+  /** @param {Event} event */
+  drawn(event) {
+    const isPicture = event.target instanceof HTMLImageElement && event.target.naturalWidth > 1;
+    if (isPicture) packs.most = 4;
+    packs.pump();
   }
 
   /** Return the pack to load while nothing is urgent: the next ones below, and from a disk all of them. */

@@ -1,9 +1,9 @@
--- The $columns of images of $source_datasets, whether their tensor of the common recipe is missing or stale, and
--- which of `wanted_recipes` are. A tensor is stale if it was decoded from another version of the file or its mask, or
--- with another transform. Files rejected for a $transient reason are retried at every run. So are files that an
--- earlier release rejected for a fault of the machine, such as low memory, for their format, or for large metadata. A
--- file with more than 8 bits has one of $deep_transforms, which are in the order of $source_datasets; earlier
--- releases clipped its values and named no depth.
+-- The $columns of images of $source_datasets with ids from $first to $last, whether their tensor of the common recipe
+-- is missing or stale, and which of `wanted_recipes` are. A tensor is stale if it was decoded from another version of
+-- the file or its mask, or with another transform. Files rejected for a $transient reason are retried at every run. So
+-- are files that an earlier release rejected for a fault of the machine, such as low memory, for their format, or for
+-- large metadata. A file with more than 8 bits has one of $deep_transforms, which are in the order of
+-- $source_datasets; earlier releases clipped its values and named no depth.
 WITH rejected AS (
     SELECT
         *,
@@ -39,7 +39,8 @@ with_masks AS (  -- also of excluded images, which keep their tensors
     LEFT JOIN masks ON masks.masked_id = images.image_id AND masks.masked_version = images.file_version
 ),
 catalogued AS MATERIALIZED (
-    SELECT COLUMNS($columns) FROM with_masks WHERE list_contains($source_datasets, source_dataset)
+    SELECT COLUMNS($columns) FROM with_masks
+    WHERE list_contains($source_datasets, source_dataset) AND image_id BETWEEN $first AND $last
 ),
 missing AS (
     SELECT images.image_id, list(wanted.recipe ORDER BY wanted.recipe) AS recipes

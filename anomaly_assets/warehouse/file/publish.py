@@ -24,6 +24,7 @@ from anomaly_assets.tables.identity import ensure_identity, make_publication
 from anomaly_assets.tables.source_datasets import read_consents, stored_names
 from anomaly_assets.tables.sql_text import sql_literal
 from anomaly_assets.warehouse.base import CATALOG, ROW_GROUP_SIZE, Warehouse
+from anomaly_assets.warehouse.buffers import free_memory
 from anomaly_assets.warehouse.file.compact import write_compact
 from anomaly_assets.warehouse.file.copy_file import copied_bytes, copy_file
 from anomaly_assets.warehouse.file.keep import discard_older, keep
@@ -88,6 +89,7 @@ def publish_file(
             _import_history(connection, found)
             content = checked_content(connection, spec, published, request)
             if content.written:
+                free_memory(connection)  # of the digest
                 note_intention(connection, content.snapshot_id)
                 owned_by = {ensure_identity(connection), *(published.owners or ())}
                 with _copied(connection, source, target, content.row, owned_by):
@@ -100,6 +102,8 @@ def publish_file(
                 note_snapshot(connection, content.row)
             record_publication(connection, target, content.snapshot_id)
             connection.commit()
+            if content.written:
+                free_memory(connection)
             origin = provenance(connection, content.snapshot_id)
             identity, known = ensure_identity(connection), known_snapshots(connection)
         discard_older(target, content.snapshot_id, request.keep_snapshots, identity, known)

@@ -39,7 +39,7 @@ from anomaly_assets.warehouse.base import (
     Warehouse,
     interrupted_queries,
 )
-from anomaly_assets.warehouse.buffers import KEPT_BYTES, cached_bytes
+from anomaly_assets.warehouse.buffers import KEPT_BYTES, cached_bytes, free_memory
 from anomaly_assets.warehouse.file.duckdb_settings import (
     set_for_wide_rows,
     start_duckdb,
@@ -58,6 +58,8 @@ from anomaly_assets.warehouse.publication import Differences, Publication, Reque
 _RETRY_SECONDS = 0.25
 _TELL_SECONDS = 1.0
 _REMIND_SECONDS = 30.0
+_LITTLE_BYTES = 16 * 1024 * 1024
+"""Up to this size of DuckDB's cache, no step has needed much memory."""
 
 
 @dataclass
@@ -220,8 +222,10 @@ class FileWarehouse(Warehouse):
             finally:
                 self._in_use = False
             connection.close()
-            if cached_bytes(instance) > KEPT_BYTES:
+            if (cached := cached_bytes(instance)) > KEPT_BYTES:
                 self._detach(instance)
+            if cached > _LITTLE_BYTES and self._instance is not None:
+                free_memory(instance)
 
     @contextmanager
     def loading(self) -> Iterator[LoadTarget]:
