@@ -41,7 +41,7 @@ from anomaly_assets.tables.preview_rows import Shown, chosen_rows
 from anomaly_assets.tables.registry import CATALOGUE_TABLES
 from anomaly_assets.tables.row_changes import RowChanges
 from anomaly_assets.warehouse.base import CATALOG
-from anomaly_assets.warehouse.buffers import free_memory
+from anomaly_assets.warehouse.buffers import collect_and_free
 
 if TYPE_CHECKING:
     from anomaly_assets.catalogue.reconcile import Reconciliation
@@ -195,7 +195,7 @@ def catalogue_assets(dataset: SourceDataset) -> dg.AssetsDefinition:
             )
             with warehouse.warehouse.connect() as connection:
                 if found.any_change:
-                    free_memory(connection)  # of dlt
+                    collect_and_free(connection)
                 if found.any_change or not has_comments(connection, dataset.name):
                     comment_on_catalogue(connection, dataset.name)
                 for key in sorted(context.selected_asset_keys):

@@ -41,7 +41,7 @@ from anomaly_assets.tables.source_datasets import (
     stored_datasets,
 )
 from anomaly_assets.warehouse.base import Warehouse
-from anomaly_assets.warehouse.buffers import free_memory
+from anomaly_assets.warehouse.buffers import collect_and_free
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ def reconcile(
             counts = f"0 images listed, {before} loaded; nothing was changed. "
             raise root_error(dataset, location, error, counts) from error
         seconds = time.monotonic() - started
-        free_memory(connection)  # of the listing; its rows are kept
+        collect_and_free(connection)  # of the listing, only its rows are kept
         if not from_samples:
             refuse_taken_images(loaded, dataset, root.uri, catalog.images)
         refuse_other_dataset(dataset, root.uri, catalog)

@@ -58,7 +58,7 @@ from anomaly_assets.tables.registry import DECODED_TABLES
 from anomaly_assets.tables.source_datasets import stored_datasets
 from anomaly_assets.tables.transaction import transaction
 from anomaly_assets.warehouse.base import Warehouse
-from anomaly_assets.warehouse.buffers import drop_cached, free_memory
+from anomaly_assets.warehouse.buffers import collect_and_free, drop_cached
 from anomaly_assets.warehouse.file.duckdb_settings import COPIED_BYTES, rows_at_once
 from anomaly_assets.warehouse.ranges import fetch_images
 
@@ -165,7 +165,7 @@ def _build_part(
         report.unchanged = row_count(connection, "image_tensors") - report.decoded
         if stale.num_rows:
             drop_cached(connection)
-            free_memory(connection)  # tensors need it now
+            collect_and_free(connection)  # tensors need it now
     if not stale.num_rows:
         return
     rows, most_bytes = _size_of_transactions(recipes, roots, warehouse.transaction_rows)

@@ -1,4 +1,4 @@
-"""Build a gallery: write the packs that do not exist yet, then the index, and remove what is outdated."""
+"""Build a gallery: write index and packs that do not exist yet, show them, and remove what is outdated."""
 
 from __future__ import annotations
 

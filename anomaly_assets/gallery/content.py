@@ -22,6 +22,7 @@ from anomaly_assets.warehouse.buffers import drop_cached, free_memory
 from anomaly_assets.warehouse.ranges import fetch_images
 
 Rows = list[dict[str, Any]]
+_KEPT_BYTES = 8 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ def read_content(database: Database) -> Content:
 
 def drop_all(cursor: duckdb.DuckDBPyConnection) -> None:
     """Return what DuckDB caches; no query may run meanwhile. The next one reads other blocks anyway."""
-    drop_cached(cursor, kept_bytes=0)
+    drop_cached(cursor, kept_bytes=_KEPT_BYTES)
     free_memory(cursor)
 
 

@@ -21,12 +21,12 @@ _MOST_OUTLINED = 512
 """Height and width above which a mask is reduced before its outline is followed, in pixels."""
 
 
-def pieces(samples: Samples, rows: range) -> Iterator[slice]:
-    """Yield slices of consecutive samples whose pixels have about 16 MB."""
+def parts(samples: Samples, rows: range) -> Iterator[Samples]:
+    """Yield consecutive samples, those whose pixels have about 16 MB at a time."""
     height, width, channels = samples.shape
     size = max(1, _AT_ONCE_BYTES // (height * width * (channels + 1)))
     for start in range(rows.start, rows.stop, size):
-        yield slice(start, min(start + size, rows.stop))
+        yield samples.select(np.arange(start, min(start + size, rows.stop)))
 
 
 def base64_of(content: bytes) -> str:
@@ -39,10 +39,8 @@ def pictures_of(samples: Samples, rows: range) -> Iterator[dict[str, Any]]:
 
     A mask is null if it is not known, and an empty list if it has no defective pixel.
     """
-    has_mask = samples.has_mask
-    for piece in pieces(samples, rows):
-        pixels = samples.images[piece], samples.masks[piece]
-        for image, mask, known in zip(*pixels, has_mask[piece], strict=True):
+    for part in parts(samples, rows):
+        for image, mask, known in zip(part.images[:], part.masks[:], part.has_mask, strict=True):
             outline = outline_of(mask) if known else None
             yield {"image": base64_of(jpeg_within(image, SIDE)), "mask": outline}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from anomaly_assets.drawing import TILE_SIDE, webp_within
 from anomaly_assets.gallery.content import Content, opened
-from anomaly_assets.gallery.pictures import base64_of, pieces
+from anomaly_assets.gallery.pictures import base64_of, parts
 from anomaly_assets.reader.database import Database
 from anomaly_assets.tables.sql_text import column_names
 
@@ -22,8 +22,8 @@ def tiles_of(database: Database, content: Content, rows: range) -> list[str]:
         return stored
     return [
         base64_of(webp_within(image, TILE_SIDE))
-        for piece in pieces(content.samples, rows)
-        for image in content.samples.images[piece]
+        for part in parts(content.samples, rows)
+        for image in part.images[:]
     ]
 
 

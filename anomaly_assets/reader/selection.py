@@ -293,6 +293,11 @@ def _rows(
             duckdb.extract_statements(f"SELECT {where}")
         if len(duckdb.extract_statements(statement)) != 1:
             raise ValueError(f"where={where!r} is more than one SQL statement.")
+        if where is not None or wanted or has_folds(source):
+            # In one query: there may be few, and a condition may choose samples at random.
+            return _with_attributes(
+                cursor.execute(statement, {**values, **EVERY_ID}).to_arrow_table()
+            )
         return _with_attributes(fetch_images(cursor, statement, values, "image_tensors"))
     except duckdb.InterruptException:
         raise

@@ -17,10 +17,12 @@ def drop_cached(connection: duckdb.DuckDBPyConnection, kept_bytes: int | None = 
     """Empty DuckDB's cache of file blocks, except `KEPT_BYTES`; it would grow to 80 % of the memory."""
     kept_bytes = KEPT_BYTES if kept_bytes is None else kept_bytes
     limit = _limit(connection)
-    with suppress(duckdb.OutOfMemoryException):  # more than this is in use
-        connection.execute(f"SET memory_limit = '{kept_bytes} bytes'")
-    # RESET shows the old limit and does not apply it (DuckDB 1.5.5).
-    connection.execute(f"SET memory_limit = '{limit}'")
+    try:
+        with suppress(duckdb.OutOfMemoryException):  # more than this is in use
+            connection.execute(f"SET memory_limit = '{kept_bytes} bytes'")
+    finally:
+        # RESET shows the old limit and does not apply it (DuckDB 1.5.5).
+        connection.execute(f"SET memory_limit = '{limit}'")
 
 
 def free_memory(connection: duckdb.DuckDBPyConnection) -> None:
@@ -28,14 +30,20 @@ def free_memory(connection: duckdb.DuckDBPyConnection) -> None:
 
     DuckDB returns it only while it goes on to allocate, or when its memory limit is set, to whatever value:
     after a query over 200,000 images, 200 MB stayed, and Arrow and Python need memory of their own.
-    Garbage is collected first: dlt leaves cycles that hold all rows of a catalogue.
     """
     import pyarrow as pa  # not for those who only list snapshots
 
-    gc.collect()
-    connection.execute(f"SET memory_limit = '{_limit(connection)}'")
+    # On a cursor, because a connection forgets the rows of its last query.
+    with connection.cursor() as cursor, suppress(duckdb.Error):
+        cursor.execute(f"SET memory_limit = '{_limit(cursor)}'")
     pa.default_memory_pool().release_unused()
     return_freed_memory()
+
+
+def collect_and_free(connection: duckdb.DuckDBPyConnection) -> None:
+    """Free memory after collecting garbage: a listing and dlt leave cycles with all rows of a catalogue."""
+    gc.collect()
+    free_memory(connection)
 
 
 def _limit(connection: duckdb.DuckDBPyConnection) -> str:

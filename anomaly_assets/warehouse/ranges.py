@@ -66,7 +66,7 @@ _COUNT = "SELECT count(*) FROM query_table($table)"
 _RANGES = """
 SELECT min(image_id), max(image_id)
 FROM (
-    SELECT image_id, (row_number() OVER (ORDER BY image_id) - 1) // $images AS part
+    SELECT image_id, (dense_rank() OVER (ORDER BY image_id) - 1) // $images AS part
     FROM query_table($table)
 )
 GROUP BY part ORDER BY part

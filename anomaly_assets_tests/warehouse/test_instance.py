@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import weakref
+from contextlib import suppress
 from pathlib import Path
 
 import duckdb
@@ -13,7 +14,7 @@ from anomaly_assets import linux
 from anomaly_assets.recipes import MOST_TENSOR_BYTES, Recipe
 from anomaly_assets.warehouse import buffers
 from anomaly_assets.warehouse.base import ROW_GROUP_SIZE
-from anomaly_assets.warehouse.buffers import drop_cached, free_memory
+from anomaly_assets.warehouse.buffers import collect_and_free, drop_cached, free_memory
 from anomaly_assets.warehouse.file import duckdb_settings
 from anomaly_assets.warehouse.file.duckdb_settings import rows_at_once, start_duckdb
 from anomaly_assets.warehouse.file.warehouse import FileWarehouse
@@ -139,8 +140,28 @@ def test_garbage_is_collected_first(tmp_path: Path) -> None:
     garbage = weakref.ref(Cycle())
     assert garbage() is not None
     with start_duckdb(tmp_path / "none.duckdb") as connection:
-        free_memory(connection)
+        collect_and_free(connection)
     assert garbage() is None
+
+
+def test_a_limit_is_restored_whatever_happens(tmp_path: Path) -> None:
+    """Lower it where a temporary table cannot be written to the disk."""
+    with start_duckdb(tmp_path / "none.duckdb") as connection:
+        (tmp_path / "file").touch()
+        connection.execute(f"SET temp_directory = '{tmp_path / 'file' / 'none'}'")
+        connection.execute("CREATE TEMP TABLE held AS SELECT range AS number FROM range(1_000_000)")
+        limit = connection.execute(LIMIT).fetchall()
+        with suppress(duckdb.IOException):
+            drop_cached(connection, kept_bytes=0)
+        assert connection.execute(LIMIT).fetchall() == limit
+
+
+def test_freeing_memory_keeps_the_rows_of_a_query(tmp_path: Path) -> None:
+    with start_duckdb(tmp_path / "none.duckdb") as connection:
+        found = connection.execute("FROM range(3)")
+        assert found.fetchone() == (0,)
+        free_memory(connection)
+        assert found.fetchone() == (1,)
 
 
 @pytest.mark.parametrize("library", [None, object()])
