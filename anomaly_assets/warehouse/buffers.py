@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from contextlib import suppress
+from contextlib import closing, suppress
 
 import duckdb
 
@@ -34,7 +34,7 @@ def free_memory(connection: duckdb.DuckDBPyConnection) -> None:
     import pyarrow as pa  # not for those who only list snapshots
 
     # On a cursor, because a connection forgets the rows of its last query.
-    with connection.cursor() as cursor, suppress(duckdb.Error):
+    with closing(connection.cursor()) as cursor, suppress(duckdb.Error):
         cursor.execute(f"SET memory_limit = '{_limit(cursor)}'")
     pa.default_memory_pool().release_unused()
     return_freed_memory()
