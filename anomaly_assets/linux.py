@@ -73,7 +73,7 @@ def keep_freed_memory() -> bool:
 
 
 def return_freed_memory() -> bool:
-    """Return memory that glibc keeps although it was freed to the system; False if there is no glibc."""
+    """Return to the system what glibc keeps of memory that was freed; False if there is no glibc."""
     trim = getattr(_libc(), "malloc_trim", None)
     if trim is None:
         return False

@@ -37,7 +37,7 @@ class TableChanges:
     """Differences between a listing and a table.
 
     Attributes:
-        rows: The rows to stage: all listed rows of the changed part of the table.
+        rows: The rows to stage: all listed rows of the changed part of the table; none once they are taken.
         scope: SQL predicate of that part; None for the whole table.
         inserted: Number of listed rows that the table lacks.
         updated: Number of listed rows whose content differs from the loaded row of the same path.

@@ -14,7 +14,7 @@ KEPT_BYTES = 64 * 1024 * 1024
 
 
 def drop_cached(connection: duckdb.DuckDBPyConnection, kept_bytes: int | None = None) -> None:
-    """Empty DuckDB's cache of file blocks, except `KEPT_BYTES`; it would grow to 80 % of the memory."""
+    """Empty DuckDB's cache of file blocks, which grows to 80 % of the memory, down to `KEPT_BYTES`."""
     kept_bytes = KEPT_BYTES if kept_bytes is None else kept_bytes
     limit = _limit(connection)
     try:
